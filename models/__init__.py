@@ -1,0 +1,1 @@
+"""Pictures to faces to vectors, and the gallery. Knows nothing of Kafka."""

@@ -1,0 +1,119 @@
+"""Events to bytes and back: Avro's single-object encoding.
+
+``C3 01``, the CRC-64-AVRO fingerprint of the writer's schema, the Avro body. A reader resolves every version that was
+ever committed and refuses an unknown one. Source: Avro 1.12 specification, "Single-object encoding".
+"""
+
+from __future__ import annotations
+
+import io
+import uuid
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import cattrs
+import fastavro
+
+from schemas import registry
+from schemas.errors import MalformedEvent, NotAnEvent, UnknownSchema
+from schemas.events import Event, FrameOrigin, UploadOrigin
+
+E = TypeVar("E", bound=Event)
+_HEADER_BYTES = 10
+_BAD_BODY = (
+    EOFError,
+    ValueError,
+    TypeError,
+    IndexError,
+    OverflowError,
+    KeyError,
+    MemoryError,
+    cattrs.BaseValidationError,
+)
+_MARKER = b"\xc3\x01"
+
+
+def _converter() -> cattrs.Converter:
+    """Between dataclasses and what fastavro reads and writes; times and bytes pass as they are."""
+    converter = cattrs.Converter()
+    converter.register_structure_hook(datetime, lambda value, _: value)
+    converter.register_unstructure_hook(datetime, lambda value: value)
+    converter.register_structure_hook(bytes, lambda value, _: value)
+    converter.register_unstructure_hook(bytes, lambda value: value)
+    # Logical type uuid: fastavro reads a UUID and writes either.
+    converter.register_structure_hook_func(lambda cls: cls is str, lambda value, _: str(value))
+    origins = {f"facestream.{cls.__name__}": cls for cls in (UploadOrigin, FrameOrigin)}
+    converter.register_structure_hook(
+        UploadOrigin | FrameOrigin, lambda value, _: converter.structure(value[1], origins[value[0]])
+    )
+    converter.register_unstructure_hook(
+        UploadOrigin | FrameOrigin,
+        lambda value: (f"facestream.{type(value).__name__}", converter.unstructure(value, type(value))),
+    )
+    return converter
+
+
+_CONVERTER = _converter()
+
+
+def encode(event: Event) -> bytes:
+    """Encode an event with the newest schema of its kind.
+
+    Raises:
+        MalformedEvent: a field has a value that its schema does not allow, or a time without a timezone.
+    """
+    schema = registry.newest(type(event))
+    body = io.BytesIO()
+    body.write(schema.header)
+    try:
+        fastavro.schemaless_writer(body, schema.parsed, _CONVERTER.unstructure(event))
+    except (ValueError, TypeError, OverflowError, AttributeError, KeyError) as error:
+        raise MalformedEvent(f"{type(event).__name__} cannot be written: {error}") from error
+    return body.getvalue()
+
+
+def decode(data: bytes | None, event_type: type[E]) -> E:
+    """Decode one event of the kind that the caller expects.
+
+    Raises:
+        NotAnEvent: there is no single-object marker.
+        UnknownSchema: the fingerprint is unknown, or is of another kind of event.
+        MalformedEvent: the body does not fit its schema.
+    """
+    if data is None or len(data) < _HEADER_BYTES or data[:2] != _MARKER:
+        raise NotAnEvent(
+            f"{0 if data is None else len(data)} bytes that do not begin with the Avro single-object marker C3 01: "
+            "produce with facestream's client or encode with schemas.codec"
+        )
+    writer = registry.known().get(data[2:_HEADER_BYTES])
+    if writer is None:
+        raise UnknownSchema(f"schema fingerprint {data[2:10].hex()} is unknown: upgrade this worker, or the producer")
+    if writer.event_type is not event_type:
+        raise UnknownSchema(f"{writer.event_type.__name__} where {event_type.__name__} is expected: wrong topic")
+    body = io.BytesIO(data)
+    body.seek(_HEADER_BYTES)
+    try:
+        record: Any = fastavro.schemaless_reader(
+            body,
+            writer.parsed,
+            registry.newest(event_type).parsed,
+            return_record_name=True,
+            return_record_name_override=True,
+        )
+        rest = len(data) - body.tell()
+        event: E = _CONVERTER.structure(record, event_type)
+    except _BAD_BODY as error:
+        raise MalformedEvent(f"{event_type.__name__} does not fit: {type(error).__name__} {error}") from error
+    if rest:
+        raise MalformedEvent(f"{event_type.__name__} has {rest} bytes after its end")
+    return event
+
+
+def stable_id(*parts: object) -> str:
+    """A UUID that is the same for the same parts; for ids that a retry must not change."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, "\x00".join(map(str, parts))))
+
+
+def from_micros(micros: int) -> datetime:
+    """A UTC datetime from microseconds since 1970."""
+    return datetime.fromtimestamp(micros / 1_000_000, UTC)

@@ -1,0 +1,92 @@
+"""The Avro schemas of this release and of every release before it, by fingerprint."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import fastavro.schema
+from fastavro.repository.base import AbstractSchemaRepository
+
+from schemas.events import DeadLetter, Embedding, Enrolment, Event, Frame, Match, Template, Upload
+
+FOLDER = Path(__file__).parent
+HISTORY = FOLDER / "history"
+EVENT_TYPES: dict[str, type[Event]] = {
+    "upload": Upload,
+    "frame": Frame,
+    "embedding": Embedding,
+    "match": Match,
+    "enrolment": Enrolment,
+    "template": Template,
+    "dead_letter": DeadLetter,
+}
+"""Name of the schema file, without its ending, to the class of the event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """One version of the schema of one kind of event."""
+
+    event_type: type[Event]
+    parsed: dict[str, Any]
+    fingerprint: bytes
+
+    @property
+    def header(self) -> bytes:
+        """Avro's single-object marker and the fingerprint: the ten bytes before the body."""
+        return b"\xc3\x01" + self.fingerprint
+
+
+class _Files(AbstractSchemaRepository):
+    """Finds ``facestream.DeadLetter`` in ``dead_letter.avsc``."""
+
+    def load(self, name: str) -> Any:
+        stem = "".join(f"_{c.lower()}" if c.isupper() else c for c in name.rpartition(".")[2]).lstrip("_")
+        return json.loads((FOLDER / f"{stem}.avsc").read_text("utf-8"))
+
+
+def _schema(event_type: type[Event], parsed: Any) -> Schema:
+    canonical = fastavro.schema.to_parsing_canonical_form(parsed)
+    # fastavro gives the CRC as big-endian hexadecimal; the single-object format wants it little-endian.
+    fingerprint = bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))[::-1]
+    return Schema(event_type, parsed, fingerprint)
+
+
+def newest(event_type: type) -> Schema:
+    """The schema that this release writes for a kind of event."""
+    return _newest()[event_type]
+
+
+@cache
+def _newest() -> dict[type, Schema]:
+    return {event_type: _load(name, event_type) for name, event_type in EVENT_TYPES.items()}
+
+
+def _load(name: str, event_type: type[Event]) -> Schema:
+    record = "facestream." + "".join(part.capitalize() for part in name.split("_"))
+    return _schema(event_type, fastavro.schema.load_schema(record, repo=_Files()))
+
+
+@cache
+def kept() -> list[Schema]:
+    """Every schema version ever committed, oldest first within a kind."""
+    paths = sorted(HISTORY.glob("*.avsc"), key=lambda path: (path.name.split(".")[0], int(path.name.split(".")[1])))
+    return [
+        _schema(EVENT_TYPES[path.name.split(".")[0]], fastavro.schema.parse_schema(json.loads(path.read_text("utf-8"))))
+        for path in paths
+    ]
+
+
+@cache
+def known() -> dict[bytes, Schema]:
+    """Every schema that can be read, by fingerprint (8 bytes, little-endian)."""
+    return {schema.fingerprint: schema for schema in [*kept(), *_newest().values()]}
+
+
+def plain(schema: Schema) -> dict[str, Any]:
+    """The schema as it stands in an ``.avsc`` file, every type defined where it is first used."""
+    return {key: value for key, value in schema.parsed.items() if not key.startswith("__")}

@@ -1,0 +1,1 @@
+"""What flows: topics, agents, the producer client and the command line."""

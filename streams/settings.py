@@ -1,0 +1,127 @@
+"""Every setting, read from environment variables that begin with ``FACESTREAM_``."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+RUNNING_FILE = "running.json"
+"""Written by ``facestream up`` into its folder: the settings with which to reach what it started."""
+
+
+class Settings(BaseSettings):
+    """All settings of all roles; the table in the README is made from these descriptions."""
+
+    model_config = SettingsConfigDict(env_prefix="FACESTREAM_", extra="ignore", frozen=True)
+
+    home: Path = Field(
+        Path(".facestream"), description="Folder of `facestream up`: data, logs, and the addresses of what runs."
+    )
+    data_dir: Path | None = Field(
+        None, description="Folder for a worker's tables; each worker has its own in it. Default: `<home>/workers`."
+    )
+
+    kafka: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, comma separated.")
+    partitions: int = Field(
+        8, ge=1, le=1024, description="Partitions of every topic, fixed when the topics are created."
+    )
+    replication_factor: int = Field(1, ge=1, description="Replicas of every topic.")
+    topic_prefix: str = Field("", description="Put before every topic name and consumer group.")
+    retention_hours: float = Field(
+        168, gt=0, description="How long `uploads`, `frames`, `embeddings`, `matches` and `enrolments` are kept."
+    )
+    dead_letter_retention_hours: float = Field(2160, gt=0, description="How long `dead-letters` are kept.")
+    max_message_bytes: int = Field(
+        12_000_000, gt=0, description="Largest Kafka message; must exceed max_picture_bytes."
+    )
+    session_timeout_s: float = Field(6, gt=0, description="A worker that is silent for this long loses its partitions.")
+    commit_interval_s: float = Field(0.5, gt=0, description="How often consumer offsets are committed.")
+    standby_replicas: int = Field(1, ge=0, description="Warm copies of each gallery shard on other match workers.")
+
+    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis-protocol server; `rediss://` for TLS.")
+    redis_prefix: str = Field("facestream:", description="Put before every Redis key.")
+    result_ttl_s: int = Field(86_400, gt=0, description="How long a result is kept by event id.")
+    live_stream_length: int = Field(1_000, gt=0, description="Results kept in each user's live stream.")
+
+    bigquery_project: str = Field("facestream", description="Project of the dataset.")
+    bigquery_dataset: str = Field("facestream", description="Dataset of the tables and views.")
+    bigquery_rest: str | None = Field(
+        None, description="Address of a BigQuery-compatible REST server; unset: Google's."
+    )
+    bigquery_grpc: str | None = Field(None, description="host:port of its Storage API without TLS; unset: Google's.")
+
+    model_dir: Path | None = Field(
+        None, description="Folder of a model version (model card and weights); unset: the reference model."
+    )
+    threshold_set: str | None = Field(None, description="Threshold set that decides; unset: the model card's default.")
+    cpu_threads: int | None = Field(
+        None, ge=1, description="Threads for decoding and inference; unset: the cores this process may use."
+    )
+    batch_size: int = Field(32, ge=1, description="Largest micro-batch of embed.")
+    batch_wait_ms: float = Field(5, ge=0, description="How long a micro-batch waits to fill.")
+    candidates: int = Field(5, ge=1, description="Candidates listed for each face.")
+    max_templates_per_subject: int = Field(64, ge=1, description="More uploads of a subject are refused.")
+    max_picture_bytes: int = Field(10_000_000, gt=0, description="A larger encoded picture is refused.")
+    max_picture_pixels: int = Field(
+        50_000_000, gt=0, description="A picture that announces more pixels is refused undecoded."
+    )
+    max_event_age_days: float = Field(365, gt=0, description="An event whose own time is older is refused.")
+    max_clock_ahead_s: float = Field(
+        3_600, gt=0, description="An event whose own time is further in the future is refused."
+    )
+    uri_roots: list[str] = Field(
+        [],
+        description='What `uri` may name, as a JSON list of prefixes: `["file:///srv/photos/", "gs://bucket/"]`. '
+        "Empty: no address is read. `https://` needs an entry too.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments before environment variables before what a running ``facestream up`` wrote."""
+        return init_settings, env_settings, _Running(settings_cls, env_settings)
+
+    def worker_dir(self, name: str) -> Path:
+        """The folder for the tables of the worker of this name."""
+        return (self.data_dir or self.home / "workers") / name
+
+
+class _Running(PydanticBaseSettingsSource):
+    """Addresses of the services that ``facestream up`` runs in the home folder."""
+
+    def __init__(self, settings_cls: type[BaseSettings], env: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._env = env
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """Unused: the file is read whole."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        home = Path(self._env().get("home") or ".facestream")
+        try:
+            values: dict[str, Any] = json.loads((home / RUNNING_FILE).read_text("utf-8"))["settings"]
+        except (OSError, ValueError, KeyError):
+            return {}
+        return values
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        pydantic.ValidationError: a variable has a value that does not fit; the message names it.
+    """
+    return Settings()
