@@ -1,0 +1,329 @@
+"""The topics: the one place that knows their names, partitions, retention and limits."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import tenacity
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from streams.kafka import KafkaUnavailable, metadata
+from streams.settings import Settings
+
+_REQUEST_TIMEOUT_S = 15.0
+_VISIBLE_TIMEOUT_S = 15.0
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
+_HOUR_MS = 3_600_000
+
+
+class TopicsError(Exception):
+    """The topics are not as facestream needs them; the message says what to do."""
+
+
+class TopicMissing(TopicsError):
+    """A topic does not exist."""
+
+
+class PartitionsDiffer(TopicsError):
+    """Topics that must be partitioned alike are not."""
+
+
+class Topic(StrEnum):
+    """The topics of this version, all keyed by ``user_id``; the value is the name before the prefix."""
+
+    UPLOADS = "uploads"
+    FRAMES = "frames"
+    EMBEDDINGS = "embeddings"
+    MATCHES = "matches"
+    ENROLMENTS = "enrolments"
+    DEAD_LETTERS = "dead-letters"
+
+    def named(self, settings: Settings) -> str:
+        """The name on the cluster: prefix and name.
+
+        Raises:
+            TopicsError: Kafka does not allow such a name.
+        """
+        name = settings.topic_prefix + self.value
+        if not _NAME.fullmatch(name):
+            raise TopicsError(
+                f"{name!r} is no topic name: FACESTREAM_TOPIC_PREFIX may hold letters, digits, '.', '_' and '-'"
+            )
+        return name
+
+    @property
+    def compression(self) -> str:
+        """What producers compress with: nothing where the bulk is JPEG or vectors, which do not shrink."""
+        return "lz4" if self in {Topic.MATCHES, Topic.ENROLMENTS} else "none"
+
+
+    def max_message_bytes(self, settings: Settings) -> int:
+        """The largest message; a dead letter has room for what is wrapped around the largest of another topic."""
+        return settings.max_message_bytes + (1_000_000 if self is Topic.DEAD_LETTERS else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How a topic is to be."""
+
+    topic: Topic
+    name: str
+    partitions: int
+    replicas: int
+    config: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How a topic is: 0 partitions if it does not exist; in ``differs`` the configuration that is to be and is not."""
+
+    topic: Topic
+    name: str
+    partitions: int
+    replicas: int = 0
+    config: Mapping[str, str] = field(default_factory=dict)
+    differs: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def exists(self) -> bool:
+        """Whether the topic is there."""
+        return self.partitions > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What :func:`create` did to one topic: ``created``, ``updated`` or ``unchanged``."""
+
+    name: str
+    did: str
+    detail: str = ""
+
+
+def wanted(settings: Settings) -> list[Wanted]:
+    """How the settings want every topic to be."""
+    return [_wanted(topic, settings) for topic in Topic]
+
+
+def _wanted(topic: Topic, settings: Settings) -> Wanted:
+    hours = settings.dead_letter_retention_hours if topic is Topic.DEAD_LETTERS else settings.retention_hours
+    retention_ms = int(hours * _HOUR_MS)
+    config = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(retention_ms),
+        # Only whole segments are deleted, so a segment must not be open much longer than its messages may live.
+        "segment.ms": str(max(600_000, min(retention_ms // 8, 24 * _HOUR_MS))),
+        "max.message.bytes": str(topic.max_message_bytes(settings)),
+        "compression.type": "producer",
+        "min.insync.replicas": str(max(1, settings.replication_factor - 1)),
+    }
+    return Wanted(topic, topic.named(settings), settings.partitions, settings.replication_factor, config)
+
+
+def create(admin: AdminClient, settings: Settings) -> list[Change]:
+    """Create what is missing and bring the configuration of the rest up to date. Safe to repeat, also side by side.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        PartitionsDiffer: a topic exists with another number of partitions; nothing was changed.
+        TopicsError: the cluster refused.
+    """
+    found = {state.topic: state for state in describe(admin, settings)}
+    specs = wanted(settings)
+    for spec in specs:
+        have = found[spec.topic]
+        if have.exists and have.partitions != spec.partitions:
+            raise PartitionsDiffer(
+                f"topic {spec.name} has {have.partitions} partitions and FACESTREAM_PARTITIONS is {spec.partitions}. "
+                "The number cannot change, or users would move away from their galleries: "
+                f"set FACESTREAM_PARTITIONS={have.partitions}, or begin anew with another FACESTREAM_TOPIC_PREFIX"
+            )
+    missing = [spec for spec in specs if not found[spec.topic].exists]
+    _create(admin, missing)
+    _await(lambda: set(partition_counts(admin, settings)) >= {spec.topic for spec in missing})
+    stale = {found[spec.topic].name: found[spec.topic].differs for spec in specs if found[spec.topic].differs}
+    _alter(admin, stale)
+    changes = []
+    for spec in specs:
+        if spec in missing:
+            changes.append(Change(spec.name, "created", f"{spec.partitions} partitions"))
+        elif spec.name in stale:
+            changes.append(Change(spec.name, "updated", ", ".join(f"{k}={v}" for k, v in stale[spec.name].items())))
+        else:
+            changes.append(Change(spec.name, "unchanged"))
+    return changes
+
+
+def describe(admin: AdminClient, settings: Settings) -> list[Found]:
+    """How every topic of this version is now, in their order.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    cluster = metadata(admin, settings)
+    specs = wanted(settings)
+    there = [spec for spec in specs if spec.name in cluster.topics]
+    configs = _configs(admin, [spec.name for spec in there])
+    states = []
+    for spec in specs:
+        if spec not in there:
+            states.append(Found(spec.topic, spec.name, 0))
+            continue
+        partitions = cluster.topics[spec.name].partitions
+        config = {key: value for key, value in configs[spec.name].items() if key in spec.config}
+        states.append(
+            Found(
+                spec.topic,
+                spec.name,
+                len(partitions),
+                min(len(partition.replicas) for partition in partitions.values()),
+                config,
+                {key: value for key, value in spec.config.items() if config.get(key) != value},
+            )
+        )
+    return states
+
+
+def messages(admin: AdminClient, states: Collection[Found]) -> dict[Topic, int]:
+    """How many messages each topic holds now, counted by offsets.
+
+    Raises:
+        KafkaUnavailable: a partition has no leader.
+    """
+    parts = {state.topic: [TopicPartition(state.name, n) for n in range(state.partitions)] for state in states}
+    every = [part for ofs in parts.values() for part in ofs]
+    first, last = _offsets(admin, every, OffsetSpec.earliest()), _offsets(admin, every, OffsetSpec.latest())
+    return {
+        topic: sum(last[part.topic, part.partition] - first[part.topic, part.partition] for part in ofs)
+        for topic, ofs in parts.items()
+    }
+
+
+def partition_counts(admin: AdminClient, settings: Settings) -> dict[Topic, int]:
+    """The number of partitions of each topic that exists.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    there = metadata(admin, settings).topics
+    return {topic: len(there[name].partitions) for topic in Topic if (name := topic.named(settings)) in there}
+
+
+def check_copartitioned(
+    counts: Mapping[Topic, int], settings: Settings, topics: Collection[Topic] = tuple(Topic)
+) -> int:
+    """Check that these topics exist and are partitioned alike; give the number of partitions.
+
+    Raises:
+        TopicMissing: one does not exist.
+        PartitionsDiffer: they are not alike.
+    """
+    if missing := [topic.named(settings) for topic in topics if not counts.get(topic)]:
+        raise TopicMissing(
+            f"no topic {', '.join(missing)} at {settings.kafka}: create the topics with `facestream topics create`"
+        )
+    numbers = {counts[topic] for topic in topics}
+    if len(numbers) > 1:
+        listed = ", ".join(f"{topic.named(settings)}: {counts[topic]}" for topic in topics)
+        raise PartitionsDiffer(
+            f"the topics must have the same number of partitions, and have not ({listed}): "
+            "begin anew with another FACESTREAM_TOPIC_PREFIX and `facestream topics create`"
+        )
+    return numbers.pop()
+
+
+def _create(admin: AdminClient, missing: list[Wanted]) -> None:
+    if not missing:
+        return
+    new = [
+        NewTopic(spec.name, num_partitions=spec.partitions, replication_factor=spec.replicas, config=dict(spec.config))
+        for spec in missing
+    ]
+    for name, future in admin.create_topics(new, operation_timeout=_REQUEST_TIMEOUT_S).items():
+        try:
+            future.result(_REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise TopicsError(f"topic {name} cannot be created: {error.args[0].str()}") from error
+
+
+def _alter(admin: AdminClient, stale: Mapping[str, Mapping[str, str]]) -> None:
+    resources = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            name,
+            incremental_configs=[
+                ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in values.items()
+            ],
+        )
+        for name, values in stale.items()
+    ]
+    if not resources:
+        return
+    for resource, future in admin.incremental_alter_configs(resources, request_timeout=_REQUEST_TIMEOUT_S).items():
+        try:
+            future.result(_REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            raise TopicsError(f"topic {resource.name} cannot be configured: {error.args[0].str()}") from error
+
+
+def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    futures = admin.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S)
+    try:
+        return {
+            resource.name: {key: str(entry.value) for key, entry in future.result(_REQUEST_TIMEOUT_S).items()}
+            for resource, future in futures.items()
+        }
+    except KafkaException as error:
+        raise TopicsError(f"the topics' configuration cannot be read: {error.args[0].str()}") from error
+
+
+def _retriable(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and bool(error.args[0].retriable())
+
+
+def _offsets(admin: AdminClient, partitions: list[TopicPartition], at: OffsetSpec) -> dict[tuple[str, int], int]:
+    if not partitions:
+        return {}
+    request = tenacity.Retrying(
+        # A new topic's partitions have no leader for a moment.
+        retry=tenacity.retry_if_exception(_retriable),
+        stop=tenacity.stop_after_delay(_REQUEST_TIMEOUT_S),
+        wait=tenacity.wait_fixed(0.1),
+        reraise=True,
+    )
+    try:
+        return request(_request_offsets, admin, partitions, at)
+    except KafkaException as error:
+        raise KafkaUnavailable(f"the topics' offsets cannot be read: {error.args[0].str()}") from error
+
+
+def _request_offsets(
+    admin: AdminClient, partitions: list[TopicPartition], at: OffsetSpec
+) -> dict[tuple[str, int], int]:
+    futures = admin.list_offsets(dict.fromkeys(partitions, at), request_timeout=_REQUEST_TIMEOUT_S)
+    return {(tp.topic, tp.partition): future.result(_REQUEST_TIMEOUT_S).offset for tp, future in futures.items()}
+
+
+def _await(visible: Callable[[], bool]) -> None:
+    """Wait until every new topic is in the cluster's metadata, which follows the creation by a moment."""
+    deadline = time.monotonic() + _VISIBLE_TIMEOUT_S
+    while not visible():
+        if time.monotonic() > deadline:
+            raise TopicsError("the new topics do not appear on the cluster: look at the broker's log")
+        time.sleep(0.05)
