@@ -37,7 +37,7 @@ def _converter() -> cattrs.Converter:
     """Between dataclasses and what fastavro reads and writes; times and bytes pass as they are."""
     converter = cattrs.Converter()
     converter.register_structure_hook(datetime, lambda value, _: value)
-    converter.register_unstructure_hook(datetime, lambda value: value)
+    converter.register_unstructure_hook(datetime, _aware)
     converter.register_structure_hook(bytes, lambda value, _: value)
     converter.register_unstructure_hook(bytes, lambda value: value)
     # Logical type uuid: fastavro reads a UUID and writes either.
@@ -51,6 +51,13 @@ def _converter() -> cattrs.Converter:
         lambda value: (f"facestream.{type(value).__name__}", converter.unstructure(value, type(value))),
     )
     return converter
+
+
+def _aware(value: datetime) -> datetime:
+    """The time itself; fastavro would take one without a timezone for the machine's local time."""
+    if value.tzinfo is None:
+        raise ValueError(f"{value.isoformat()} has no timezone")
+    return value
 
 
 _CONVERTER = _converter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaException
@@ -10,18 +11,43 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from streams.settings import Settings
 
-LOG = logging.getLogger("facestream.kafka")
-"""What librdkafka has to say; without a handler only its warnings are shown."""
-
 METADATA_TIMEOUT_S = 5.0
+_REPEAT_LOG_S = 60.0
+_LOGS_REMEMBERED = 100
+
+
+class _Seldom(logging.Filter):
+    """Lets the same message pass once a minute: librdkafka logs every attempt to reach a broker that is away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it."""
+        text, now = record.getMessage().partition("(after")[0], time.monotonic()
+        if now - self._seen.get(text, -_REPEAT_LOG_S) < _REPEAT_LOG_S:
+            return False
+        if len(self._seen) > _LOGS_REMEMBERED:
+            self._seen.clear()
+        self._seen[text] = now
+        return True
+
+
+LOG = logging.getLogger("facestream.kafka")
+"""What librdkafka has to say."""
+LOG.addFilter(_Seldom())
 
 
 class KafkaUnavailable(Exception):
     """No broker answers at the configured address."""
 
 
-class _Client(Protocol):
-    def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any: ...
+class Client(Protocol):
+    """A producer, a consumer or an admin client."""
+
+    def list_topics(self, topic: str | None = None, timeout: float = -1) -> Any:
+        """Ask the cluster for its metadata."""
 
 
 def client_config(settings: Settings) -> dict[str, Any]:
@@ -41,7 +67,7 @@ def admin_client(settings: Settings) -> AdminClient:
     return AdminClient(client_config(settings))
 
 
-def metadata(client: _Client, settings: Settings, timeout_s: float = METADATA_TIMEOUT_S) -> ClusterMetadata:
+def metadata(client: Client, settings: Settings, timeout_s: float = METADATA_TIMEOUT_S) -> ClusterMetadata:
     """The cluster's brokers and all its topics. Asking for all never creates one.
 
     Raises:

@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from streams.kafka import KafkaUnavailable, metadata
+from streams.kafka import Client, KafkaUnavailable, metadata
 from streams.settings import Settings
 
 _REQUEST_TIMEOUT_S = 15.0
@@ -68,7 +68,6 @@ class Topic(StrEnum):
     def compression(self) -> str:
         """What producers compress with: nothing where the bulk is JPEG or vectors, which do not shrink."""
         return "lz4" if self in {Topic.MATCHES, Topic.ENROLMENTS} else "none"
-
 
     def max_message_bytes(self, settings: Settings) -> int:
         """The largest message; a dead letter has room for what is wrapped around the largest of another topic."""
@@ -211,13 +210,13 @@ def messages(admin: AdminClient, states: Collection[Found]) -> dict[Topic, int]:
     }
 
 
-def partition_counts(admin: AdminClient, settings: Settings) -> dict[Topic, int]:
+def partition_counts(client: Client, settings: Settings) -> dict[Topic, int]:
     """The number of partitions of each topic that exists.
 
     Raises:
         KafkaUnavailable: no broker answers.
     """
-    there = metadata(admin, settings).topics
+    there = metadata(client, settings).topics
     return {topic: len(there[name].partitions) for topic in Topic if (name := topic.named(settings)) in there}
 
 
