@@ -1,4 +1,13 @@
-"""What a sink is: a place that events are written to, batch by batch, so that a batch written twice has one effect."""
+"""What a sink is: a place that events are written to, batch by batch, so that a batch written twice has one effect.
+
+The worker drives a sink from one thread, in this order::
+
+    assign(positions) → commit offset and note() of each, synchronously → ( write(batch) → commit offsets and notes )* → revoke
+
+A commit is what fences: the broker takes it only from the present owner of a partition. So a note that is committed
+before the first write tells every successor where the rows of this owner may still land, and what is read again after a
+crash has been written already or not at all.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +40,22 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An event and the message it came in; offsets of a partition only grow."""
+    """An event and the message it came in; offsets of a partition only grow.
+
+    Messages of the same event (same ``event_id`` or ``letter_id``, same ``replay_id``) come in the same partition.
+    """
 
     partition: Partition
     offset: int
     event: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An event that the service will never take, and its reason."""
+
+    delivery: Delivery
+    reason: str
 
 
 class SinkUnavailable(Exception):
@@ -43,36 +63,46 @@ class SinkUnavailable(Exception):
 
 
 class SinkFenced(Exception):
-    """Another worker has taken over a partition that this one still writes: give it up, write nothing more."""
+    """The notes committed are worth nothing any more: a successor took over, or the service lost its state.
+
+    Assign again every partition still owned, from its committed offset and note, commit the new notes, then write the
+    same batch again, without partitions that were lost. If that commit is refused, the group has moved on: give up.
+    """
+
+
+class RejectedRows(Exception):
+    """Events that the service will never take: send each to the dead letters, then write the batch without them."""
+
+    def __init__(self, rejections: Sequence[Rejection]) -> None:
+        """Keep the rejections; never empty."""
+        super().__init__(f"{len(rejections)} rejected, the first because: {rejections[0].reason}")
+        self.rejections = list(rejections)
 
 
 class Sink(Protocol):
-    """A place for results. One worker drives it from one thread.
-
-    The worker reads a batch, calls :meth:`write`, and commits the offsets with :meth:`note` only after it returned;
-    so what is read again after a crash has been written already or not at all, and the sink must cope with either.
-    """
+    """A place for results, driven by one thread; see the module for the order of calls."""
 
     def assign(self, positions: Sequence[Position]) -> None:
-        """Take over partitions: find out what a predecessor has written beyond ``offset``, and shut it out.
+        """Take partitions over and shut the predecessor out; also called for partitions that are owned already.
 
         Raises:
-            SinkUnavailable: nothing has changed; the call is repeated.
+            SinkUnavailable: nothing can be written to these partitions yet; the call is repeated.
         """
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
         """Give partitions up. Never raises."""
 
     def write(self, batch: Sequence[Delivery]) -> None:
-        """Make the batch durable, each event once by its ``event_id`` however often it comes; the first one wins.
+        """Make the batch durable, each event once by its id however often it comes; the first one wins.
 
         Raises:
             SinkUnavailable: some or none of the batch was written; the same batch is written again.
-            SinkFenced: see there.
+            SinkFenced: likewise, but first assign again; see there.
+            RejectedRows: likewise, but without the rejected events; see there.
         """
 
     def note(self, partition: Partition) -> str:
-        """A short text kept with the committed offset, given back in :class:`Position` to the next owner."""
+        """A short text for an assigned partition, committed with its offset, given back in :class:`Position`."""
 
     def close(self) -> None:
         """Release connections."""

@@ -1,0 +1,6 @@
+"""Results in Redis within milliseconds: by event id, the latest of each camera, and live."""
+
+from sinks.redis.results import LiveEntry, RedisResults
+from sinks.redis.sink import RedisSink
+
+__all__ = ["LiveEntry", "RedisResults", "RedisSink"]

@@ -1,0 +1,139 @@
+"""Read answers from Redis, as applications, the command line and the tests do."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+from sinks.base import SinkUnavailable
+from sinks.redis.keys import Keys
+from sinks.redis.sink import connect
+
+_BLOCK_MS = 1_000
+_AT_ONCE = 500
+
+Json = dict[str, Any]
+"""An event as :func:`schemas.as_json.to_json` gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEntry:
+    """One entry of a user's live stream; ``kind`` is ``match`` or ``enrolment``."""
+
+    entry_id: str
+    kind: str
+    event: Json
+
+
+class RedisResults:
+    """Answers by event id, the latest of a camera, and live.
+
+    Every method raises :class:`sinks.base.SinkUnavailable` where the server does not answer.
+    """
+
+    def __init__(self, url: str, prefix: str = "facestream:") -> None:
+        """Connects with the first question."""
+        self._redis = connect(url)
+        self._keys = Keys(prefix)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def result(self, event_id: str, replay_id: str | None = None) -> Json | None:
+        """The match of a frame, or None: not yet, or no longer."""
+        return self._get([self._keys.result(event_id, replay_id)])[0]
+
+    def enrolment(self, event_id: str, replay_id: str | None = None) -> Json | None:
+        """The outcome of an upload, or None: not yet, or no longer."""
+        return self._get([self._keys.enrolment(event_id, replay_id)])[0]
+
+    def latest(self, user_id: str, camera_id: str) -> Json | None:
+        """The newest match of a camera, or None."""
+        return self._get([self._keys.latest(user_id, camera_id)])[0]
+
+    def subjects(self, user_id: str) -> dict[str, int]:
+        """The user's enrolled subjects and how many templates each has."""
+        try:
+            found = cast(dict[str, str], self._redis.hgetall(self._keys.subjects(user_id)))
+        except redis.RedisError as error:
+            raise _away(error) from error
+        return {subject: int(templates) for subject, templates in found.items()}
+
+    def answers(self, event_ids: Sequence[str]) -> dict[str, Json]:
+        """The matches and outcomes that are there, of frames and uploads alike."""
+        found: dict[str, Json] = {}
+        for start in range(0, len(event_ids), _AT_ONCE):
+            ids = event_ids[start : start + _AT_ONCE]
+            results = self._get([self._keys.result(event_id) for event_id in ids])
+            found.update({i: answer for i, answer in zip(ids, results, strict=True) if answer is not None})
+            others = [i for i in ids if i not in found]
+            outcomes = self._get([self._keys.enrolment(event_id) for event_id in others])
+            found.update({i: answer for i, answer in zip(others, outcomes, strict=True) if answer is not None})
+        return found
+
+    def wait_for(self, event_ids: Sequence[str], timeout_s: float) -> dict[str, Json]:
+        """Wait for the answers to frames and uploads; those that did not come in time are missing."""
+        until = time.monotonic() + timeout_s
+        found: dict[str, Json] = {}
+        while missing := [event_id for event_id in event_ids if event_id not in found]:
+            found.update(self.answers(missing))
+            if time.monotonic() >= until:
+                break
+            if len(found) < len(event_ids):
+                time.sleep(0.02)
+        return found
+
+    def follow(self, user_id: str, after: str | None = None, timeout_s: float | None = None) -> Iterator[LiveEntry]:
+        """Yield a user's answers as they come, in order.
+
+        ``after`` is the entry to go on from, ``0`` for all that is kept, None for what comes from now on. Ends when
+        nothing came for ``timeout_s``, never without it.
+        """
+        stream = self._keys.live(user_id)
+        try:
+            if after is None:
+                last = cast(list[tuple[str, Any]], self._redis.xrevrange(stream, count=1))
+                after = last[0][0] if last else "0"
+            quiet_since = time.monotonic()
+            while timeout_s is None or time.monotonic() - quiet_since < timeout_s:
+                block_ms = _BLOCK_MS if timeout_s is None else max(1, min(_BLOCK_MS, int(timeout_s * 1000)))
+                for _, entries in cast(list[Any], self._redis.xread({stream: after}, block=block_ms)) or []:
+                    for entry_id, fields in entries:
+                        yield LiveEntry(entry_id, fields["kind"], json.loads(fields["json"]))
+                        after = entry_id
+                    quiet_since = time.monotonic()
+        except redis.RedisError as error:
+            raise _away(error) from error
+
+    def follow_all(self) -> Iterator[LiveEntry]:
+        """Yield the answers of all users as they are published; what passes before the first is awaited is missed."""
+        with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+            try:
+                channel.psubscribe(self._keys.live("*"))
+                while True:
+                    if message := channel.get_message(timeout=_BLOCK_MS / 1000):
+                        event = json.loads(message["data"])
+                        yield LiveEntry("", event.pop("kind"), event)
+            except redis.RedisError as error:
+                raise _away(error) from error
+
+    def _get(self, keys: Sequence[str]) -> list[Json | None]:
+        """Read with a pipeline, not MGET, since the keys may lie in different slots."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipeline.get(key)
+        try:
+            texts = pipeline.execute()
+        except redis.RedisError as error:
+            raise _away(error) from error
+        return [None if text is None else json.loads(text) for text in texts]
+
+
+def _away(error: redis.RedisError) -> SinkUnavailable:
+    return SinkUnavailable(f"Redis: {type(error).__name__}: {error}")

@@ -1,0 +1,153 @@
+"""Write matches and enrolments to Redis: one pipeline a batch, each event once.
+
+Two things make a batch safe to write again, by this worker or by a zombie that wakes up late: the answer by event id
+is set only if absent, and everything that a watcher sees (stream, channel, latest, subjects) is done by one script
+that leaves a marker for the event, atomically. A replay's answers stand beside the live ones and are not announced.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from schemas.as_json import time_text, to_json
+from schemas.events import Decision, Enrolment, Match, Outcome
+from sinks.base import Delivery, Partition, Position, RejectedRows, Rejection, SinkUnavailable
+from sinks.redis.keys import Keys
+
+_ANNOUNCE = (Path(__file__).parent / "announce.lua").read_text("utf-8")
+_STRENGTH = [Decision.MATCH, Decision.NO_MATCH, Decision.UNKNOWN, Decision.REFUSED]
+
+
+def connect(url: str, answer_timeout_s: float = 5.0) -> redis.Redis:
+    """A client that gives up on a dead or frozen server within seconds, and notices a dead idle connection."""
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=3.0,
+        socket_timeout=answer_timeout_s,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), 1),
+        decode_responses=True,
+    )
+
+
+class RedisSink:
+    """A :class:`sinks.base.Sink` of matches and enrolments for a Redis-protocol server, Redis ≥ 6.2 or Valkey.
+
+    ``result_ttl_s`` is how long an answer is kept by event id, and how long a second writing of it is recognised;
+    ``stream_length`` how many answers a user's live stream keeps, roughly.
+    """
+
+    def __init__(
+        self, url: str, prefix: str = "facestream:", result_ttl_s: int = 86_400, stream_length: int = 1_000
+    ) -> None:
+        """Connects with the first batch."""
+        self._redis = connect(url)
+        self._keys = Keys(prefix)
+        self._ttl_s = result_ttl_s
+        self._stream_length = stream_length
+        self._sha = ""
+
+    def assign(self, positions: Sequence[Position]) -> None:
+        """Nothing to take over: what a predecessor wrote is recognised event by event."""
+
+    def revoke(self, partitions: Sequence[Partition]) -> None:
+        """Nothing to give up."""
+
+    def note(self, partition: Partition) -> str:
+        """Empty."""
+        return ""
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def write(self, batch: Sequence[Delivery]) -> None:
+        """Write a batch of matches and enrolments with one pipeline.
+
+        Raises:
+            SinkUnavailable: the server is away, loading, read-only, out of memory or busy.
+            RejectedRows: a key has been given another type by someone else.
+            TypeError: an event is neither a match nor an enrolment.
+        """
+        try:
+            self._write(batch)
+        except redis.RedisError as error:
+            raise SinkUnavailable(f"Redis: {type(error).__name__}: {error}") from error
+
+    def _write(self, batch: Sequence[Delivery]) -> None:
+        if not self._sha:
+            self._sha = self._redis.script_load(_ANNOUNCE)
+        pipeline = self._redis.pipeline(transaction=False)
+        senders: list[Delivery] = []
+        for delivery in batch:
+            event = delivery.event
+            if not isinstance(event, Match | Enrolment):
+                raise TypeError(f"{type(event).__name__} is not for Redis")
+            text = json.dumps(to_json(event), ensure_ascii=False)
+            pipeline.set(self._keys.answer(event), text, nx=True, ex=self._ttl_s)
+            senders.append(delivery)
+            if event.replay_id is None:
+                self._announce(pipeline, event, text)
+                senders.append(delivery)
+        answers = pipeline.execute(raise_on_error=False)
+        self._judge(senders, answers)
+
+    def _announce(self, pipeline: Any, event: Match | Enrolment, text: str) -> None:
+        kind, subject_key, first, second, fields = (
+            ("match", self._keys.latest(event.user_id, event.camera_id), *_order(event), _match_fields(event))
+            if isinstance(event, Match)
+            else ("enrolment", self._keys.subjects(event.user_id), *_templates(event), _enrolment_fields(event))
+        )
+        seen, live = self._keys.seen(event.user_id, event.event_id), self._keys.live(event.user_id)
+        settings = (self._ttl_s, self._stream_length, live)
+        pipeline.evalsha(self._sha, 3, seen, live, subject_key, *settings, kind, text, first, second, *fields)
+
+    def _judge(self, senders: Sequence[Delivery], answers: Sequence[object]) -> None:
+        """Sort the server's answers: all well, try again, or never."""
+        rejections: dict[int, Rejection] = {}
+        for delivery, answer in zip(senders, answers, strict=True):
+            if isinstance(answer, redis.exceptions.NoScriptError):
+                self._sha = ""  # The server was restarted or flushed.
+                raise answer
+            if isinstance(answer, redis.ResponseError) and "WRONGTYPE" in str(answer):
+                rejections[id(delivery)] = Rejection(delivery, f"Redis: {answer}")
+            elif isinstance(answer, Exception):
+                raise answer
+        if rejections:
+            raise RejectedRows(list(rejections.values()))
+
+
+def _order(match: Match) -> tuple[str, int]:
+    """By what ``announce.lua`` tells the newer of two matches."""
+    return min(time_text(match.captured_at), time_text(match.timings.received_at)), match.sequence
+
+
+def _templates(enrolment: Enrolment) -> tuple[str, int]:
+    return (enrolment.subject_id if enrolment.outcome is Outcome.ENROLLED else "", enrolment.templates)
+
+
+def _match_fields(match: Match) -> list[str | int]:
+    """What a watcher wants without parsing the whole."""
+    decisions = {face.decision for face in match.faces}
+    decision = next((word for word in _STRENGTH if word in decisions), Decision.REFUSED)
+    names = [face.subject_id for face in match.faces if face.decision is Decision.MATCH]
+    return [
+        *("event_id", match.event_id, "camera_id", match.camera_id, "decision", decision.value),
+        *("subjects", json.dumps(names, ensure_ascii=False), "faces", len(match.faces)),
+        *("reason", match.refusal.reason if match.refusal else ""),
+    ]
+
+
+def _enrolment_fields(enrolment: Enrolment) -> list[str | int]:
+    return [
+        *("event_id", enrolment.event_id, "subject_id", enrolment.subject_id, "decision", enrolment.outcome.value),
+        *("templates", enrolment.templates, "reason", enrolment.refusal.reason if enrolment.refusal else ""),
+    ]
