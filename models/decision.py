@@ -1,0 +1,128 @@
+"""From probes and gallery to the answer about each face of one frame.
+
+The threshold bounds the false-match rate of one comparison. Identification among N subjects makes N comparisons, so
+a stranger is named with a probability of up to 1 - (1 - FMR)^N: choose a stricter threshold set for large galleries.
+
+Two faces of a frame may be nearest to the same subject. Mostly one of them is somebody else, because one person is in
+one place; but there are mirrors, posters and collages. So the nearest face has the subject's name, and a further one
+gets it too only if it would pass at a hundredth of the threshold's false-match rate; otherwise it is unknown. It is
+never given its second-best name: the evidence says that it looks more like somebody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from models.card import Card
+from models.gallery import Gallery, Vectors
+from schemas.events import Candidate, Decision, Face, MatchedFace, Mode
+from schemas.reasons import Reason
+
+_SECOND_CLAIM = 0.01
+
+
+def decide(
+    faces: Sequence[Face],
+    gallery: Gallery,
+    card: Card,
+    *,
+    user_id: str,
+    mode: Mode,
+    subject_id: str | None = None,
+    threshold: float | None = None,
+    candidates: int = 5,
+) -> list[MatchedFace]:
+    """Answer the question of a frame for each of its faces, in order.
+
+    Args:
+        faces: with the vectors of the card's model; refused ones carry none.
+        gallery: holds templates of the card's model only.
+        card: what distances mean.
+        user_id: whose gallery is asked.
+        mode: identify asks for the nearest subjects, verify compares with ``subject_id`` alone.
+        subject_id: the person claimed; needed for verify.
+        threshold: distance below which it is a match; None: the card's default.
+        candidates: how many subjects are listed, with identify.
+
+    Raises:
+        ValueError: verify without ``subject_id``.
+    """
+    threshold = card.threshold() if threshold is None else threshold
+    asked = [index for index, face in enumerate(faces) if face.vector is not None]
+    probes = _probes([faces[index] for index in asked], gallery.dimensions)
+    if mode is Mode.VERIFY:
+        if subject_id is None:
+            raise ValueError("verify needs the subject_id that is claimed")
+        answered = _verified([faces[index] for index in asked], probes, gallery, card, user_id, subject_id, threshold)
+    else:
+        answered = _identified([faces[index] for index in asked], probes, gallery, card, user_id, threshold, candidates)
+    answers = dict(zip(asked, answered, strict=True))
+    return [answers.get(index) or _answer(face, Decision.REFUSED, face.refusal) for index, face in enumerate(faces)]
+
+
+def _verified(
+    faces: Sequence[Face],
+    probes: Vectors,
+    gallery: Gallery,
+    card: Card,
+    user_id: str,
+    subject_id: str,
+    threshold: float,
+) -> list[MatchedFace]:
+    if not gallery.templates(user_id, subject_id):
+        return [_answer(face, Decision.NO_MATCH, Reason.SUBJECT_NOT_ENROLLED) for face in faces]
+    answers = []
+    for face, distance in zip(faces, gallery.distances(user_id, subject_id, probes).tolist(), strict=True):
+        listed = [_candidate(card, subject_id, distance)]
+        if distance < threshold:
+            answers.append(replace(_answer(face, Decision.MATCH), subject_id=subject_id, candidates=listed))
+        else:
+            answers.append(replace(_answer(face, Decision.NO_MATCH), candidates=listed))
+    return answers
+
+
+def _identified(
+    faces: Sequence[Face],
+    probes: Vectors,
+    gallery: Gallery,
+    card: Card,
+    user_id: str,
+    threshold: float,
+    candidates: int,
+) -> list[MatchedFace]:
+    if not gallery.subjects(user_id):
+        return [_answer(face, Decision.UNKNOWN, Reason.EMPTY_GALLERY) for face in faces]
+    found = gallery.nearest(user_id, probes, candidates)
+    nearest_face: dict[str, float] = {}
+    for best, *_ in found:
+        nearest_face[best[0]] = min(best[1], nearest_face.get(best[0], np.inf))
+    second_claim = card.distance(card.fmr(threshold) * _SECOND_CLAIM)
+    answers = []
+    for face, listed in zip(faces, found, strict=True):
+        subject_id, distance = listed[0]
+        named = distance < threshold and (distance == nearest_face[subject_id] or distance < second_claim)
+        answer = _answer(face, Decision.MATCH if named else Decision.UNKNOWN)
+        answers.append(
+            replace(
+                answer,
+                subject_id=subject_id if named else None,
+                candidates=[_candidate(card, subject, away) for subject, away in listed],
+            )
+        )
+    return answers
+
+
+def _probes(faces: Sequence[Face], dimensions: int) -> Vectors:
+    """The vectors of the faces [n, dimensions]."""
+    return np.frombuffer(b"".join(face.vector or b"" for face in faces), "<f4").reshape(-1, dimensions)
+
+
+def _answer(face: Face, decision: Decision, reason: str | None = None) -> MatchedFace:
+    return MatchedFace(face.box, face.landmarks, face.quality, decision, reason=reason)
+
+
+def _candidate(card: Card, subject_id: str, distance: float) -> Candidate:
+    return Candidate(subject_id, card.similarity(distance), distance, card.fmr(distance))

@@ -1,0 +1,174 @@
+"""The enrolled templates in memory, and exact search among those of one user."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+
+
+class Gallery:
+    """Templates by user. Not thread-safe: one gallery belongs to one thread.
+
+    Memory a template: its vector, and about 200 bytes for its names.
+    """
+
+    def __init__(self, dimensions: int) -> None:
+        self.dimensions = dimensions
+        self._users: dict[str, _Shelf] = {}
+
+    def __len__(self) -> int:
+        """Templates of all users."""
+        return sum(len(shelf) for shelf in self._users.values())
+
+    def put(self, user_id: str, subject_id: str, template_id: str, vector: Vectors) -> None:
+        """Add a template [dimensions]; one of the same id is replaced.
+
+        Raises:
+            ValueError: the vector has another length.
+        """
+        if vector.shape != (self.dimensions,):
+            raise ValueError(f"template {template_id} has the shape {vector.shape}, not ({self.dimensions},)")
+        shelf = self._users.get(user_id)
+        if shelf is None:
+            shelf = self._users[user_id] = _Shelf(self.dimensions)
+        shelf.discard(template_id)
+        shelf.append(subject_id, template_id, vector)
+
+    def discard(self, user_id: str, template_id: str) -> bool:
+        """Remove a template; False if there is none of this id."""
+        shelf = self._users.get(user_id)
+        if shelf is None or not shelf.discard(template_id):
+            return False
+        if not len(shelf):
+            del self._users[user_id]
+        return True
+
+    def users(self) -> list[str]:
+        """The users with at least one template."""
+        return list(self._users)
+
+    def subjects(self, user_id: str) -> list[str]:
+        """The subjects of a user with at least one template."""
+        shelf = self._users.get(user_id)
+        return list(shelf.counts) if shelf else []
+
+    def templates(self, user_id: str, subject_id: str) -> int:
+        """How many templates a subject has."""
+        shelf = self._users.get(user_id)
+        return shelf.counts.get(subject_id, 0) if shelf else 0
+
+    def nearest(self, user_id: str, probes: Vectors, k: int) -> list[list[tuple[str, float]]]:
+        """The k nearest subjects of each probe [n, dimensions], by their nearest template, nearest first.
+
+        Distances are Euclidean. Fewer than k where the user has fewer subjects.
+        """
+        shelf = self._users.get(user_id)
+        return shelf.nearest(probes, k) if shelf else [[] for _ in probes]
+
+    def distances(self, user_id: str, subject_id: str, probes: Vectors) -> Vectors:
+        """Distance [n] of each probe [n, dimensions] to the nearest template of a subject; infinite without one."""
+        shelf = self._users.get(user_id)
+        if shelf is None or subject_id not in shelf.counts:
+            return np.full(len(probes), np.inf, np.float32)
+        return shelf.to_subject(subject_id, probes)
+
+
+class _Shelf:
+    """The templates of one user: rows without gaps in a matrix that grows by half."""
+
+    __slots__ = ("_groups", "_matrix", "_names", "_rows", "_subjects", "counts")
+
+    def __init__(self, dimensions: int) -> None:
+        self.counts: dict[str, int] = {}
+        self._matrix: Vectors = np.empty((1, dimensions), np.float32)
+        self._rows: dict[str, int] = {}
+        self._names: list[str] = []
+        self._subjects: list[str] = []
+        self._groups: _Groups | None = None
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def append(self, subject_id: str, template_id: str, vector: Vectors) -> None:
+        row = len(self._names)
+        if row == len(self._matrix):
+            self._resize(row + max(1, row // 2))
+        self._matrix[row] = vector
+        self._rows[template_id] = row
+        self._names.append(template_id)
+        self._subjects.append(subject_id)
+        self.counts[subject_id] = self.counts.get(subject_id, 0) + 1
+        self._groups = None
+
+    def discard(self, template_id: str) -> bool:
+        row = self._rows.pop(template_id, None)
+        if row is None:
+            return False
+        subject_id = self._subjects[row]
+        self.counts[subject_id] -= 1
+        if not self.counts[subject_id]:
+            del self.counts[subject_id]
+        last_name, last_subject = self._names.pop(), self._subjects.pop()
+        if last_name != template_id:
+            self._matrix[row] = self._matrix[len(self._names)]
+            self._names[row], self._subjects[row] = last_name, last_subject
+            self._rows[last_name] = row
+        if len(self._names) < len(self._matrix) // 4:
+            self._resize(max(1, len(self._matrix) // 2))
+        self._groups = None
+        return True
+
+    def nearest(self, probes: Vectors, k: int) -> list[list[tuple[str, float]]]:
+        groups = self._grouped()
+        k = min(k, len(groups.subjects))
+        if k < 1:
+            return [[] for _ in probes]
+        # |t|² - 2 p·t orders like the distance; the distances themselves are taken from the differences below, because
+        # near zero this sum has lost its digits.
+        order = groups.norms - 2.0 * (probes @ self._matrix[: len(self)].T)
+        by_subject = np.minimum.reduceat(order[:, groups.rows], groups.starts, axis=1)
+        found = np.argpartition(by_subject, k - 1, axis=1)[:, :k]
+        answers = []
+        for probe, subjects in zip(probes, found, strict=True):
+            answer = [(groups.subjects[s], self._exact(probe, groups.rows_of(s))) for s in subjects]
+            answers.append(sorted(answer, key=lambda candidate: (candidate[1], candidate[0])))
+        return answers
+
+    def to_subject(self, subject_id: str, probes: Vectors) -> Vectors:
+        groups = self._grouped()
+        rows = groups.rows_of(groups.subjects.index(subject_id))
+        return np.array([self._exact(probe, rows) for probe in probes], np.float32)
+
+    def _exact(self, probe: Vectors, rows: NDArray[np.int64]) -> float:
+        return float(np.sqrt(np.square(self._matrix[rows] - probe).sum(axis=1).min()))
+
+    def _grouped(self) -> _Groups:
+        """The rows sorted by subject, kept until the next change."""
+        if self._groups is None:
+            self._groups = _Groups(self._subjects, self._matrix[: len(self)])
+        return self._groups
+
+    def _resize(self, rows: int) -> None:
+        matrix = np.empty((rows, self._matrix.shape[1]), np.float32)
+        matrix[: len(self)] = self._matrix[: len(self)]
+        self._matrix = matrix
+
+
+class _Groups:
+    """The rows of each subject, and the squared norm of each row."""
+
+    __slots__ = ("norms", "rows", "starts", "subjects")
+
+    def __init__(self, subjects: list[str], matrix: Vectors) -> None:
+        numbers: dict[str, int] = {}
+        of_row = np.array([numbers.setdefault(subject, len(numbers)) for subject in subjects], np.int64)
+        self.subjects = list(numbers)
+        self.rows = np.argsort(of_row, kind="stable")
+        self.starts = np.searchsorted(of_row[self.rows], np.arange(len(numbers)))
+        self.norms = np.einsum("ij,ij->i", matrix, matrix)
+
+    def rows_of(self, subject: int) -> NDArray[np.int64]:
+        end = self.starts[subject + 1] if subject + 1 < len(self.starts) else None
+        return self.rows[self.starts[subject] : end]

@@ -1,0 +1,47 @@
+"""The reference network: dlib's face recognition ResNet in Keras, with its affine layers folded."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras  # type: ignore[import-untyped]
+from keras import layers, ops  # type: ignore[import-untyped]
+
+from models.dlib_format import CHIP_SIZE, RESIDUAL_BLOCKS
+
+_FILTERS = (32, 32, 32, 64, 64, 64, 64, 128, 128, 128, 256, 256, 256, 256)
+_PIXEL_SCALE = 1 / 256
+
+
+def build() -> keras.Model:
+    """The network with untrained weights: RGB chips [n, 150, 150, 3], 0 to 255, to vectors [n, 128]."""
+    chips = keras.Input((CHIP_SIZE, CHIP_SIZE, 3), name="chips")
+    x = layers.Rescaling(_PIXEL_SCALE, [0.0, 0.0, 0.0], name="pixels")(chips)
+    x = layers.Conv2D(32, 7, strides=2, activation="relu", name="stem")(x)
+    x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)
+    for index, (filters, reduces) in enumerate(zip(_FILTERS, RESIDUAL_BLOCKS, strict=True)):
+        x = _block(x, filters, reduces, f"block{index}")
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(chips, layers.Dense(128, use_bias=False, name="vector")(x), name="dlib_resnet")
+
+
+def _block(x: keras.KerasTensor, filters: int, reduces: bool, name: str) -> keras.KerasTensor:
+    y = layers.Conv2D(
+        filters,
+        3,
+        strides=2 if reduces else 1,
+        padding="valid" if reduces else "same",
+        activation="relu",
+        name=f"{name}_a",
+    )(x)
+    y = layers.Conv2D(filters, 3, padding="same", name=f"{name}_b")(y)
+    if reduces:
+        x = layers.AveragePooling2D(2, name=f"{name}_pool")(x)
+        # dlib adds tensors of unequal size: what one of them lacks is zero.
+        if channels := filters - x.shape[3]:
+            x = ops.pad(x, [(0, 0), (0, 0), (0, 0), (0, channels)])
+        if rows := x.shape[1] - y.shape[1]:
+            y = layers.ZeroPadding2D(((0, rows), (0, rows)), name=f"{name}_pad")(y)
+    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([y, x]))
