@@ -2,7 +2,8 @@
 
 The worker drives a sink from one thread, in this order::
 
-    assign(positions) → commit offset and note() of each, synchronously → ( write(batch) → commit offsets and notes )* → revoke
+    assign(positions) → commit the offset and note() of each, synchronously
+      → ( write(batch) → commit offsets and notes )* → revoke
 
 A commit is what fences: the broker takes it only from the present owner of a partition. So a note that is committed
 before the first write tells every successor where the rows of this owner may still land, and what is read again after a
@@ -70,13 +71,18 @@ class SinkFenced(Exception):
     """
 
 
-class RejectedRows(Exception):
+class RejectedRow(Exception):
     """Events that the service will never take: send each to the dead letters, then write the batch without them."""
 
     def __init__(self, rejections: Sequence[Rejection]) -> None:
         """Keep the rejections; never empty."""
         super().__init__(f"{len(rejections)} rejected, the first because: {rejections[0].reason}")
         self.rejections = list(rejections)
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """The events that are to be left out."""
+        return [rejection.delivery for rejection in self.rejections]
 
 
 class Sink(Protocol):
@@ -98,7 +104,7 @@ class Sink(Protocol):
         Raises:
             SinkUnavailable: some or none of the batch was written; the same batch is written again.
             SinkFenced: likewise, but first assign again; see there.
-            RejectedRows: likewise, but without the rejected events; see there.
+            RejectedRow: likewise, but without the rejected events; see there.
         """
 
     def note(self, partition: Partition) -> str:

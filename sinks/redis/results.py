@@ -113,7 +113,7 @@ class RedisResults:
 
     def follow_all(self) -> Iterator[LiveEntry]:
         """Yield the answers of all users as they are published; what passes before the first is awaited is missed."""
-        with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
+        with self._redis.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
             try:
                 channel.psubscribe(self._keys.live("*"))
                 while True:

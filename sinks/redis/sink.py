@@ -18,7 +18,7 @@ from redis.retry import Retry
 
 from schemas.as_json import time_text, to_json
 from schemas.events import Decision, Enrolment, Match, Outcome
-from sinks.base import Delivery, Partition, Position, RejectedRows, Rejection, SinkUnavailable
+from sinks.base import Delivery, Partition, Position, RejectedRow, Rejection, SinkUnavailable
 from sinks.redis.keys import Keys
 
 _ANNOUNCE = (Path(__file__).parent / "announce.lua").read_text("utf-8")
@@ -74,7 +74,7 @@ class RedisSink:
 
         Raises:
             SinkUnavailable: the server is away, loading, read-only, out of memory or busy.
-            RejectedRows: a key has been given another type by someone else.
+            RejectedRow: a key has been given another type by someone else.
             TypeError: an event is neither a match nor an enrolment.
         """
         try:
@@ -122,7 +122,7 @@ class RedisSink:
             elif isinstance(answer, Exception):
                 raise answer
         if rejections:
-            raise RejectedRows(list(rejections.values()))
+            raise RejectedRow(list(rejections.values()))
 
 
 def _order(match: Match) -> tuple[str, int]:
