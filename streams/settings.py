@@ -79,6 +79,9 @@ class Settings(BaseSettings):
         description='What `uri` may name, as a JSON list of prefixes: `["file:///srv/photos/", "gs://bucket/"]`. '
         "Empty: no address is read. `https://` needs an entry too.",
     )
+    uri_private_networks: bool = Field(
+        False, description="Whether an `https://` address may lead into a private network."
+    )
 
     @classmethod
     def settings_customise_sources(
