@@ -11,10 +11,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.analysis import Analysis
+from models.card import Card, ChipGeometry, Output
 from schemas.events import Box, Face, Quality, Refusal
 from schemas.reasons import Reason
 
 DIMENSIONS = 128
+CARD = Card(
+    version="digest",
+    description="Vectors from the SHA-256 of the picture; knows no faces.",
+    chip=ChipGeometry(size=150, padding=0.25),
+    output=Output(dimensions=DIMENSIONS, metric="euclidean"),
+    fmr_curve=((0.5, 1e-9), (1.4, 0.5)),
+    thresholds={"equal": 0.5},
+    default_threshold="equal",
+)
 _QUALITY = Quality(score=1.0, size=60.0, sharpness=500.0, brightness=0.5, yaw=0.0, overall=1.0)
 _LANDMARKS = [420.0, 220.0, 380.0, 222.0, 260.0, 220.0, 300.0, 222.0, 340.0, 280.0]
 
@@ -25,7 +35,7 @@ class DigestAnalyzer:
     Distances between vectors of different pictures are about 1.4, and above 1 in every case that will ever be seen.
     """
 
-    model_version = "digest"
+    model_version = CARD.version
 
     def warm_up(self) -> None:
         """Nothing to load."""

@@ -45,6 +45,11 @@ class Gallery:
             del self._users[user_id]
         return True
 
+    def has(self, user_id: str, template_id: str) -> bool:
+        """Whether a user has a template of this id."""
+        shelf = self._users.get(user_id)
+        return shelf is not None and template_id in shelf
+
     def users(self) -> list[str]:
         """The users with at least one template."""
         return list(self._users)
@@ -90,6 +95,9 @@ class _Shelf:
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def __contains__(self, template_id: str) -> bool:
+        return template_id in self._rows
 
     def append(self, subject_id: str, template_id: str, vector: Vectors) -> None:
         row = len(self._names)

@@ -126,6 +126,8 @@ def _wanted(topic: Topic, settings: Settings) -> Wanted:
         "segment.ms": str(max(600_000, min(retention_ms // 8, 24 * _HOUR_MS))),
         "max.message.bytes": str(topic.max_message_bytes(settings)),
         "compression.type": "producer",
+        # The broker's clock: it orders uploads against frames, and a wrong clock of a camera deletes nothing early.
+        "message.timestamp.type": "LogAppendTime",
         "min.insync.replicas": str(max(1, settings.replication_factor - 1)),
     }
     return Wanted(topic, topic.named(settings), settings.partitions, settings.replication_factor, config)

@@ -1,0 +1,129 @@
+"""A Faust application as facestream runs it: settings that hold under faults, and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import faust
+
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_ROCKSDB_OPTIONS: Mapping[str, Any] = {
+    # Faust's defaults (2 GiB of cache and 192 MiB of write buffers, for each partition) are for one big database.
+    "driver": "rocksdict",
+    "block_cache_size": 8 * 1024**2,
+    "write_buffer_size": 4 * 1024**2,
+    "max_write_buffer_number": 2,
+    "max_open_files": 64,
+}
+
+
+def make_app(
+    role: str,
+    settings: Settings,
+    *,
+    partitions: int,
+    folder: Path,
+    table_type: type[faust.Table[Any, Any]] = faust.Table,
+) -> faust.App:
+    """A Faust application for one role.
+
+    Args:
+        role: the role's name; with the topic prefix it is the consumer group and begins the changelogs' names.
+        partitions: of the topics that the role reads.
+        folder: for this worker's tables alone (faust-streaming #91, #92: a shared one is locked at a rebalance).
+        table_type: class that ``app.Table`` makes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # Faust makes missing changelogs itself, on the cluster's default retention unless it is told to compact only.
+    return faust.App(
+        id=group_id(role, settings),
+        broker=";".join(f"kafka://{address.strip()}" for address in settings.kafka.split(",")),
+        datadir=str(folder),
+        store="rocksdb://",
+        Table=table_type,
+        web_enabled=False,
+        topic_partitions=partitions,
+        topic_replication_factor=settings.replication_factor,
+        topic_disable_leader=True,
+        table_standby_replicas=settings.standby_replicas,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / 8,
+        broker_rebalance_timeout=settings.session_timeout_s * 2,
+        broker_request_timeout=max(40.0, settings.session_timeout_s * 2),
+        broker_commit_interval=3600.0,  # a Stage commits; Faust has nothing to
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=max(1024**2, settings.max_message_bytes // 8),
+        producer_acks=-1,
+        producer_linger=0.0,
+        producer_max_request_size=settings.max_message_bytes + 1024**2,
+        producer_compression_type=None,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=16 * settings.batch_size,
+        worker_redirect_stdouts=False,
+    )
+
+
+def table_options() -> dict[str, Any]:
+    """RocksDB options for one table; a fresh dict, since Faust takes entries out of it."""
+    return dict(_ROCKSDB_OPTIONS)
+
+
+def group_id(role: str, settings: Settings) -> str:
+    """The consumer group of a role."""
+    return f"{settings.topic_prefix}facestream-{role}"
+
+
+async def deliver(app: faust.App, topic: str, messages: Iterable[tuple[bytes | None, bytes, int | None]]) -> None:
+    """Send messages (key, value, partition or None for the key's) in order; return when the broker has all of them.
+
+    Raises:
+        aiokafka.errors.KafkaError: one could not be delivered; the others may have been.
+    """
+    sent = [await app.producer.send(topic, key, value, partition, None, None) for key, value, partition in messages]
+    await asyncio.gather(*sent)
+
+
+async def run_app(app: faust.App, drain: Callable[[], Awaitable[None]]) -> int:
+    """Run the application until SIGTERM, SIGINT or its crash.
+
+    On a signal the batch in hand is finished and committed and the group is left at once, so that the partitions have a
+    new owner within a heartbeat and nothing is done twice. A second signal ends the process.
+
+    Returns:
+        The exit code: 0 after a signal, 1 after a crash.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    start = asyncio.create_task(app.start())
+    stopping = asyncio.create_task(stop.wait())
+    crashed = asyncio.create_task(app.wait_until_stopped())
+    await asyncio.wait({stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
+    failed = crashed.done()
+    if not failed and start.done():
+        await drain()
+    start.cancel()
+    # A consumer that lost its broker may never finish closing (robinhood/faust #684): do not wait for ever.
+    try:
+        await asyncio.wait_for(app.stop(), 10)
+    except TimeoutError:
+        log.warning("the consumer did not close within 10 s; leaving")
+    if app.crashed:
+        log.error("worker crashed: %r", app.crash_reason)
+    return 1 if failed or app.crashed else 0

@@ -1,0 +1,126 @@
+"""The role embed: uploads and frames in, embeddings out. Stateless and heavy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import faust
+
+from models.analysis import Analysis, Analyzes
+from schemas import codec
+from schemas.events import (
+    DeadLetter,
+    Embedding,
+    Frame,
+    FrameOrigin,
+    Refusal,
+    Source,
+    Timings,
+    Upload,
+    UploadOrigin,
+    utc_now,
+)
+from schemas.reasons import Reason
+from streams.app import deliver
+from streams.dead_letters import dead_letter, send_dead_letters
+from streams.inbox import BadMessage, read
+from streams.log_ends import LogEnds
+from streams.order import Message
+from streams.payload import fetch
+from streams.settings import Settings
+from streams.stage import Stage
+from streams.topics import Topic
+
+STAGE = "embed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One upload or frame of a batch, and its picture or why there is none."""
+
+    message: Message
+    event: Upload | Frame
+    picture: bytes | Refusal
+
+
+class Embed:
+    """Turns micro-batches of uploads and frames into embeddings with one analyzer."""
+
+    def __init__(self, app: faust.App, settings: Settings, analyzer: Analyzes) -> None:
+        self._app = app
+        self._settings = settings
+        self._analyzer = analyzer
+        self._uploads = Topic.UPLOADS.named(settings)
+        self._out = Topic.EMBEDDINGS.named(settings)
+        # One thread: the analyzer spreads a batch over the cores by itself, and Kafka's heartbeats keep the loop.
+        self._compute = ThreadPoolExecutor(1, "embed")
+        self.stage = Stage(
+            app,
+            [self._uploads, Topic.FRAMES.named(settings)],
+            self.process,
+            LogEnds(settings),
+            batch_size=settings.batch_size,
+            batch_wait_ms=settings.batch_wait_ms,
+            commit_interval_s=settings.commit_interval_s,
+        )
+
+    async def process(self, batch: Sequence[Message]) -> None:
+        """Embed a batch and deliver its embeddings and dead letters."""
+        received_at = utc_now()
+        loop = asyncio.get_running_loop()
+        embeddings, letters = await loop.run_in_executor(self._compute, self._embed, batch, received_at)
+        await send_dead_letters(self._app, self._settings, letters)
+        await deliver(self._app, self._out, [(e.user_id.encode(), codec.encode(e), None) for e in embeddings])
+
+    def _embed(self, batch: Sequence[Message], received_at: datetime) -> tuple[list[Embedding], list[DeadLetter]]:
+        letters, work = [], []
+        for message in batch:
+            try:
+                event = read(message, Upload) if message.source.topic == self._uploads else read(message, Frame)
+            except BadMessage as error:
+                letters.append(dead_letter(message, STAGE, error))
+            else:
+                work.append(_Work(message, event, self._picture(event, received_at)))
+        analyses = self._analyzer.analyze(
+            [item.picture for item in work], enrolment=[isinstance(item.event, Upload) for item in work]
+        )
+        return [self._embedding(item, a, received_at) for item, a in zip(work, analyses, strict=True)], letters
+
+    def _picture(self, event: Upload | Frame, now: datetime) -> bytes | Refusal:
+        at = event.created_at if isinstance(event, Upload) else event.captured_at
+        oldest = now - timedelta(days=self._settings.max_event_age_days)
+        newest = now + timedelta(seconds=self._settings.max_clock_ahead_s)
+        if not oldest <= at <= newest:
+            return Refusal(
+                Reason.IMPLAUSIBLE_TIME, f"the event says {at:%Y-%m-%d %H:%M} UTC: set the clock of its maker"
+            )
+        return fetch(event.picture, self._settings)
+
+    def _embedding(self, work: _Work, analysis: Analysis, received_at: datetime) -> Embedding:
+        message, event = work.message, work.event
+        return Embedding(
+            event_id=event.event_id,
+            user_id=event.user_id,
+            origin=UploadOrigin(event.subject_id, event.created_at, event.consent)
+            if isinstance(event, Upload)
+            else FrameOrigin(event.camera_id, event.sequence, event.captured_at, event.mode, event.subject_id),
+            source=Source(message.source.topic, message.source.partition, message.offset),
+            model_version=self._analyzer.model_version,
+            width=analysis.width,
+            height=analysis.height,
+            timings=Timings(
+                produced_at=codec.from_micros(message.timestamp_ms * 1000),
+                received_at=received_at,
+                embedded_at=utc_now(),
+                decode_ms=analysis.decode_ms,
+                detect_ms=analysis.detect_ms,
+                align_ms=analysis.align_ms,
+                embed_ms=analysis.embed_ms,
+            ),
+            faces=analysis.faces,
+            refusal=analysis.refusal,
+        )

@@ -1,0 +1,106 @@
+"""The gallery of enrolled templates: a Faust table, and the same in memory for matching."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, cast
+
+import faust
+import numpy as np
+from faust.stores.rocksdb import Store
+from faust.types import TP, FutureMessage
+
+from models.gallery import Gallery
+from schemas import codec
+from schemas.events import Template
+
+
+class GalleryTable(faust.Table[bytes, bytes]):
+    """A Faust table whose local copy never claims to hold changes that another worker made.
+
+    Faust notes in RocksDB the changelog offset of the last write, and recovery starts there. A worker that was
+    suspended, lost its partitions and then completes a late write would note an offset beyond changes it never read,
+    and skip them for ever when the partition comes back. Here an offset is noted only if it directly follows the one
+    before.
+    """
+
+    def _on_changelog_sent(self, fut: FutureMessage) -> None:
+        sent = fut.result()
+        before = self.data.persisted_offset(sent.topic_partition)
+        if sent.offset == (0 if before is None else before + 1):
+            self.data.set_persisted_offset(sent.topic_partition, sent.offset)
+
+    def put(self, partition: int, key: bytes, value: bytes | None) -> FutureMessage:
+        """Write (or with None delete) an entry of one partition; await the result for its delivery to the changelog.
+
+        Faust's own item assignment takes the partition from the last event that was read, which in a batch is another.
+        """
+        sent = self.send_changelog(partition, key, value)
+        store = self._store_of(partition)
+        if value is None:
+            store.delete(key)
+        else:
+            store.put(key, value)
+        return sent
+
+    def entries(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+        """All entries of one partition from the local store."""
+        store = cast(Store, self.data)
+        yield from store._visible_items(self._store_of(partition))
+
+    def _store_of(self, partition: int) -> Any:
+        """RocksDB of one partition; Faust opens it when it recovers the table."""
+        return cast(Store, self.data)._db_for_partition(partition)
+
+    def written_to(self, partition: int) -> int | None:
+        """The changelog offset up to which the local copy of a partition is complete."""
+        offset: int | None = self.data.persisted_offset(TP(self.changelog_topic_name, partition))
+        return offset
+
+
+class Shard:
+    """The templates of one partition in memory, by model version."""
+
+    def __init__(self) -> None:
+        self._galleries: dict[str, Gallery] = {}
+        self._expiries: list[tuple[datetime, bytes, Template]] = []
+
+    def __len__(self) -> int:
+        return sum(len(gallery) for gallery in self._galleries.values())
+
+    def gallery(self, model_version: str, dimensions: int) -> Gallery:
+        """The gallery of one model version; vectors of two versions never meet in one."""
+        return self._galleries.setdefault(model_version, Gallery(dimensions))
+
+    def add(self, template: Template) -> None:
+        """Add a template, or replace the one with its id."""
+        vector = np.frombuffer(template.vector, "<f4")
+        self.gallery(template.model_version, len(vector)).put(
+            template.user_id, template.subject_id, template.template_id, vector
+        )
+        if template.consent.expires_at is not None:
+            heapq.heappush(self._expiries, (template.consent.expires_at, template_key(template), template))
+
+    def expired(self, now: datetime) -> list[Template]:
+        """Remove and return the templates whose consent has ended."""
+        gone = []
+        while self._expiries and self._expiries[0][0] <= now:
+            template = heapq.heappop(self._expiries)[2]
+            self._galleries[template.model_version].discard(template.user_id, template.template_id)
+            gone.append(template)
+        return gone
+
+
+def template_key(template: Template) -> bytes:
+    """The key of a template in the table: user, template and model version."""
+    return "\x00".join((template.user_id, template.template_id, template.model_version)).encode()
+
+
+def load(table: GalleryTable, partition: int) -> Shard:
+    """Read the shard of a partition from the local store."""
+    shard = Shard()
+    for _, value in table.entries(partition):
+        shard.add(codec.decode(value, Template))
+    return shard

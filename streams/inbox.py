@@ -1,0 +1,43 @@
+"""From a Kafka message to a checked event."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import Embedding, Enrolment, Frame, Match, Upload
+from schemas.reasons import Reason
+from streams.order import Message
+
+Keyed = Upload | Frame | Embedding | Match | Enrolment
+K = TypeVar("K", bound=Keyed)
+
+
+class BadMessage(Exception):
+    """A message that can never be processed."""
+
+    def __init__(self, reason: Reason, error_class: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.error_class = error_class
+
+
+def read(message: Message, event_type: type[K]) -> K:
+    """The event in a message whose key is its user.
+
+    Raises:
+        BadMessage: it cannot be decoded, has no key, or another user's.
+    """
+    if message.key is None:
+        raise BadMessage(Reason.NO_KEY, "NoKey", "the message has no key: produce it with its user_id as the key")
+    try:
+        event = codec.decode(message.value, event_type)
+    except CodecError as error:
+        raise BadMessage(error.reason, type(error).__name__, str(error)) from error
+    if event.user_id.encode() != message.key:
+        key = message.key[:80].decode(errors="replace")
+        raise BadMessage(
+            Reason.KEY_MISMATCH, "KeyMismatch", f"the key {key!r} is not the event's user_id {event.user_id!r}"
+        )
+    return event

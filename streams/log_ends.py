@@ -1,0 +1,59 @@
+"""Where the logs of partitions begin and end now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+import aiokafka
+from aiokafka.errors import KafkaError
+
+from streams.order import TopicPartition
+from streams.settings import Settings
+
+
+class LogEnds:
+    """Asks the brokers, on connections of its own: behind a consumer's waiting fetch a question would wait as long."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._servers = settings.kafka
+        self._client: aiokafka.AIOKafkaConsumer | None = None
+
+    async def first(self, sources: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset of the first message that is still there, or of the next one in an empty log.
+
+        Raises:
+            KafkaError: no answer; ask again.
+        """
+        offsets = await (await self._connected()).beginning_offsets(_tps(sources))
+        return {TopicPartition(*tp): offset for tp, offset in offsets.items()}
+
+    async def next(self, sources: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """The offset that the next message will get.
+
+        Raises:
+            KafkaError: no answer; ask again.
+        """
+        offsets = await (await self._connected()).end_offsets(_tps(sources))
+        return {TopicPartition(*tp): offset for tp, offset in offsets.items()}
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.stop()
+
+    async def _connected(self) -> aiokafka.AIOKafkaConsumer:
+        if self._client is None:
+            client = aiokafka.AIOKafkaConsumer(bootstrap_servers=self._servers, request_timeout_ms=10_000)
+            try:
+                await client.start()
+            except (KafkaError, asyncio.CancelledError):
+                await client.stop()
+                raise
+            self._client = client
+        return self._client
+
+
+def _tps(sources: Collection[TopicPartition]) -> list[aiokafka.TopicPartition]:
+    return [aiokafka.TopicPartition(source.topic, source.partition) for source in sources]

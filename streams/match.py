@@ -1,0 +1,221 @@
+"""The role match: embeddings in, enrolment outcomes and matches out. Holds the gallery shards of its partitions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import cast
+
+import faust
+
+from models.card import Card
+from models.decision import decide
+from models.gallery import Gallery
+from schemas import codec
+from schemas.events import (
+    DeadLetter,
+    Embedding,
+    Enrolment,
+    FrameOrigin,
+    Match,
+    Outcome,
+    Refusal,
+    Template,
+    UploadOrigin,
+    utc_now,
+)
+from schemas.reasons import Reason
+from streams.app import deliver, table_options
+from streams.dead_letters import dead_letter, send_dead_letters
+from streams.gallery_table import GalleryTable, Shard, load, template_key
+from streams.inbox import BadMessage, read
+from streams.log_ends import LogEnds
+from streams.order import Message
+from streams.settings import Settings
+from streams.stage import Stage
+from streams.topics import Topic
+
+STAGE = "match"
+
+
+class Matcher:
+    """Enrols and matches the embeddings of its partitions."""
+
+    def __init__(self, app: faust.App, settings: Settings, cards: Iterable[Card]) -> None:
+        self._app = app
+        self._settings = settings
+        self._cards = {card.version: card for card in cards}
+        self._matches = Topic.MATCHES.named(settings)
+        self._enrolments = Topic.ENROLMENTS.named(settings)
+        table = app.Table(
+            "gallery", key_type=bytes, value_type=bytes, options=table_options(), partitions=app.conf.topic_partitions
+        )
+        self._table = cast(GalleryTable, table)
+        self._shards: dict[int, tuple[int | None, Shard]] = {}
+        self.stage = Stage(
+            app,
+            [Topic.EMBEDDINGS.named(settings)],
+            self.process,
+            LogEnds(settings),
+            batch_size=8 * settings.batch_size,
+            batch_wait_ms=settings.batch_wait_ms / 2,
+            commit_interval_s=settings.commit_interval_s,
+        )
+
+    async def process(self, batch: Sequence[Message]) -> None:
+        """Enrol and match a batch; deliver the gallery's changes, then the results."""
+        writes: list[tuple[int, Template, bytes | None]] = []
+        results: dict[str, list[tuple[bytes | None, bytes, int | None]]] = {self._matches: [], self._enrolments: []}
+        letters: list[DeadLetter] = []
+        for partition in {message.source.partition for message in batch}:
+            shard = await self._shard(partition)
+            writes += [(partition, template, None) for template in shard.expired(utc_now())]
+        for message in batch:
+            partition = message.source.partition
+            shard = self._shards[partition][1]
+            try:
+                embedding = read(message, Embedding)
+                card = self._card(embedding)
+            except BadMessage as error:
+                letters.append(dead_letter(message, STAGE, error))
+                continue
+            key = message.key
+            if isinstance(embedding.origin, UploadOrigin):
+                outcome, template = self._enrol(embedding, embedding.origin, shard, card)
+                if template is not None:
+                    writes.append((partition, template, codec.encode(template)))
+                results[self._enrolments].append((key, codec.encode(outcome), None))
+            else:
+                gallery = shard.gallery(card.version, card.output.dimensions)
+                match = self._match(embedding, embedding.origin, gallery, card)
+                results[self._matches].append((key, codec.encode(match), None))
+        await self._write(writes)
+        await send_dead_letters(self._app, self._settings, letters)
+        for topic, messages in results.items():
+            await deliver(self._app, topic, messages)
+
+    async def _shard(self, partition: int) -> Shard:
+        """The shard in memory; read again from the local store when another worker has changed it meanwhile."""
+        assigned = {tp.partition for tp in self._app.consumer.assignment()}
+        self._shards = {number: shard for number, shard in self._shards.items() if number in assigned}
+        written_to = self._table.written_to(partition)
+        known = self._shards.get(partition)
+        if known is None or known[0] != written_to:
+            shard = await asyncio.to_thread(load, self._table, partition)
+            self._shards[partition] = (written_to, shard)
+            return shard
+        return known[1]
+
+    async def _write(self, writes: Sequence[tuple[int, Template, bytes | None]]) -> None:
+        sent = [self._table.put(partition, template_key(template), value) for partition, template, value in writes]
+        for future in sent:
+            await future
+        for partition in {partition for partition, _, _ in writes}:
+            self._shards[partition] = (self._table.written_to(partition), self._shards[partition][1])
+
+    def _card(self, embedding: Embedding) -> Card:
+        """What the distances of an embedding's vectors mean.
+
+        Raises:
+            BadMessage: nobody here knows.
+        """
+        card = self._cards.get(embedding.model_version)
+        if card is None:
+            raise BadMessage(
+                Reason.UNKNOWN_MODEL,
+                "UnknownModel",
+                f"the vectors are of {embedding.model_version!r} and this worker knows {', '.join(self._cards)}: "
+                "give embed and match the same FACESTREAM_MODEL_DIR, then replay the dead letters",
+            )
+        return card
+
+    def _enrol(
+        self, embedding: Embedding, origin: UploadOrigin, shard: Shard, card: Card
+    ) -> tuple[Enrolment, Template | None]:
+        """Decide about an upload; the template is None if it was refused."""
+        gallery = shard.gallery(card.version, card.output.dimensions)
+        refusal = embedding.refusal or self._without_consent(origin, embedding.timings.produced_at)
+        face = embedding.faces[0] if embedding.faces else None
+        template = None
+        if refusal is None and face is not None and face.vector is not None:
+            has_room = (
+                gallery.templates(embedding.user_id, origin.subject_id) < self._settings.max_templates_per_subject
+            )
+            if has_room or gallery.has(embedding.user_id, embedding.event_id):
+                template = Template(
+                    template_id=embedding.event_id,
+                    user_id=embedding.user_id,
+                    subject_id=origin.subject_id,
+                    model_version=embedding.model_version,
+                    vector=face.vector,
+                    quality=face.quality,
+                    consent=origin.consent,
+                    source=embedding.source,
+                    enrolled_at=embedding.timings.embedded_at,
+                )
+                shard.add(template)
+            else:
+                limit = self._settings.max_templates_per_subject
+                refusal = Refusal(Reason.SUBJECT_FULL, f"{origin.subject_id!r} has {limit} templates already")
+        elif refusal is None:
+            reason = Reason(face.refusal) if face is not None and face.refusal else Reason.NO_FACE
+            refusal = Refusal(reason, reason.description)
+        outcome = Enrolment(
+            event_id=embedding.event_id,
+            user_id=embedding.user_id,
+            subject_id=origin.subject_id,
+            created_at=origin.created_at,
+            outcome=Outcome.ENROLLED if template is not None else Outcome.REFUSED,
+            refusal=refusal,
+            source=embedding.source,
+            model_version=embedding.model_version,
+            box=face.box if face is not None else None,
+            quality=face.quality if face is not None else None,
+            templates=gallery.templates(embedding.user_id, origin.subject_id),
+            timings=embedding.timings,
+            decided_at=utc_now(),
+            replay_id=embedding.replay_id,
+        )
+        return outcome, template
+
+    def _match(self, embedding: Embedding, origin: FrameOrigin, gallery: Gallery, card: Card) -> Match:
+        threshold_set = self._settings.threshold_set or card.default_threshold
+        faces = decide(
+            embedding.faces,
+            gallery,
+            card,
+            user_id=embedding.user_id,
+            mode=origin.mode,
+            subject_id=origin.subject_id or embedding.user_id,
+            threshold=card.threshold(threshold_set),
+            candidates=self._settings.candidates,
+        )
+        return Match(
+            event_id=embedding.event_id,
+            user_id=embedding.user_id,
+            camera_id=origin.camera_id,
+            sequence=origin.sequence,
+            captured_at=origin.captured_at,
+            mode=origin.mode,
+            subject_id=origin.subject_id,
+            source=embedding.source,
+            model_version=embedding.model_version,
+            threshold_set=threshold_set,
+            width=embedding.width,
+            height=embedding.height,
+            refusal=embedding.refusal,
+            faces=faces,
+            timings=embedding.timings,
+            matched_at=utc_now(),
+            replay_id=embedding.replay_id,
+        )
+
+    def _without_consent(self, origin: UploadOrigin, at: datetime) -> Refusal | None:
+        """Refuse without a consent that was valid when the upload came; not now, so that a replay decides alike."""
+        consent = origin.consent
+        if consent.granted_at > at + timedelta(seconds=self._settings.max_clock_ahead_s):
+            return Refusal(Reason.NO_CONSENT, f"the consent begins only at {consent.granted_at:%Y-%m-%d %H:%M} UTC")
+        if consent.expires_at is not None and consent.expires_at <= at:
+            return Refusal(Reason.NO_CONSENT, f"the consent ended at {consent.expires_at:%Y-%m-%d %H:%M} UTC")
+        return None

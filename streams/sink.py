@@ -1,0 +1,284 @@
+"""Drives a sink: reads results in its own consumer group, writes them, and only then commits.
+
+One thread, confluent-kafka, no Faust: a sink needs no tables, but the exact moment of assignment, revocation and
+commit. While a sink is away its partitions are paused and the consumer stays in its group, so nothing is lost, nothing
+grows, and the other sinks go on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Event as Flag
+from typing import cast
+
+import confluent_kafka
+from confluent_kafka import KafkaException, TopicPartition
+
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import DeadLetter, Enrolment, Match
+from sinks.base import Delivery, Partition, Position, RejectedRow, Result, Sink, SinkFenced, SinkUnavailable
+from streams import inbox
+from streams.app import group_id
+from streams.dead_letters import dead_letter
+from streams.kafka import client_config
+from streams.order import Message
+from streams.order import TopicPartition as Source
+from streams.settings import Settings
+from streams.topics import Topic
+
+log = logging.getLogger(__name__)
+
+EVENT_TYPES: Mapping[Topic, type[Result]] = {
+    Topic.MATCHES: Match,
+    Topic.ENROLMENTS: Enrolment,
+    Topic.DEAD_LETTERS: DeadLetter,
+}
+_RETRY_S = (0.2, 5.0)
+"""First and longest pause before the sink is tried again."""
+_COMMIT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Deliveries, and what to commit once they are written."""
+
+    deliveries: list[Delivery]
+    messages: dict[tuple[Partition, int], Message]
+    next_offsets: dict[Partition, int]
+
+
+class _Revoked(Exception):
+    """The partitions of the batch in hand went to another worker, which writes it."""
+
+
+class SinkWorker:
+    """Reads topics and writes every event in them to one sink."""
+
+    def __init__(
+        self, role: str, settings: Settings, sink: Sink, topics: Sequence[Topic], *, batch_size: int, linger_s: float
+    ) -> None:
+        self._role = role
+        self._settings = settings
+        self._sink = sink
+        self._topics = {topic.named(settings): EVENT_TYPES[topic] for topic in topics}
+        self._batch_size = batch_size
+        self._linger_s = linger_s
+        self._unclaimed: list[TopicPartition] = []
+        self._epoch = 0
+        self.last_progress = time.monotonic()
+        """When the loop last turned (monotonic seconds); a watchdog's sign of life."""
+        self._consumer = confluent_kafka.Consumer(
+            client_config(settings)
+            | {
+                "group.id": group_id(role, settings),
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "session.timeout.ms": round(settings.session_timeout_s * 1000),
+                "heartbeat.interval.ms": round(settings.session_timeout_s * 125),
+                "partition.assignment.strategy": "range",
+                "fetch.wait.max.ms": 500,
+                "fetch.message.max.bytes": settings.max_message_bytes,
+                "queued.max.messages.kbytes": 32 * 1024,
+            }
+        )
+        self._letters = confluent_kafka.Producer(
+            client_config(settings)
+            | {"enable.idempotence": True, "acks": "all", "message.max.bytes": settings.max_message_bytes + 2**20}
+        )
+
+    def run(self, stop: Flag) -> None:
+        """Work until ``stop`` is set, then finish the batch in hand, commit and leave the group.
+
+        Raises:
+            KafkaException: the client cannot go on; a restarted worker begins at the committed offsets.
+        """
+        self._consumer.subscribe(
+            list(self._topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+        try:
+            while not stop.is_set():
+                self.last_progress = time.monotonic()
+                try:
+                    if self._unclaimed:
+                        self._claim(stop)
+                    else:
+                        self._write(self._read(), stop)
+                except _Revoked:
+                    log.info("%s: the partitions in hand went elsewhere; their owner writes the batch", self._role)
+                except SinkFenced as error:
+                    log.warning("%s: %s; finding out what was written", self._role, error)
+                    self._unclaimed = self._consumer.assignment()
+        finally:
+            self._consumer.close()
+            self._sink.close()
+
+    def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+        self._epoch += 1
+        self._unclaimed = partitions
+        consumer.assign(partitions)
+        if partitions:
+            consumer.pause(partitions)
+
+    def _on_revoke(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+        self._epoch += 1
+        self._unclaimed = []
+        self._sink.revoke([Partition(one.topic, one.partition) for one in partitions])
+        consumer.unassign()
+
+    def _claim(self, stop: Flag) -> None:
+        """Let the sink find out what was written, shut predecessors out, and begin to read at the committed offsets."""
+        partitions = self._unclaimed
+        positions: list[Position] = []
+
+        def claim() -> None:
+            positions[:] = self._positions(partitions)
+            self._sink.assign(positions)
+            # A successor learns from this note what to shut out, so it must be with Kafka before the first write.
+            try:
+                self._commit({position.partition: position.offset for position in positions})
+            except KafkaException as error:
+                raise SinkUnavailable(f"Kafka does not take the commit: {error}") from error
+
+        self._patiently(claim, stop, f"taking over {len(partitions)} partitions")
+        self._unclaimed = []
+        self._consumer.assign([TopicPartition(p.partition.topic, p.partition.number, p.offset) for p in positions])
+        log.info("%s: owns %d partitions", self._role, len(partitions))
+
+    def _positions(self, partitions: Sequence[TopicPartition]) -> list[Position]:
+        """Where reading goes on: the committed offset, or the first message that is still there."""
+        try:
+            committed = self._consumer.committed(list(partitions), timeout=_COMMIT_TIMEOUT_S)
+            positions = []
+            for one in committed:
+                offset = one.offset
+                if offset < 0:
+                    offset = self._consumer.get_watermark_offsets(one, timeout=_COMMIT_TIMEOUT_S)[0]
+                positions.append(Position(Partition(one.topic, one.partition), offset, one.metadata or ""))
+        except KafkaException as error:
+            raise SinkUnavailable(f"Kafka does not tell the committed offsets: {error}") from error
+        return positions
+
+    def _read(self) -> _Batch:
+        """A batch: at least what is there, at most what arrives within the linger time."""
+        batch = _Batch([], {}, {})
+        deadline = None
+        while len(batch.messages) < self._batch_size:
+            wait = 0.25 if deadline is None else max(0.0, deadline - time.monotonic())
+            epoch = self._epoch
+            message = self._consumer.poll(wait)
+            if epoch != self._epoch:
+                return _Batch([], {}, {})  # the rebalance took what was read so far
+            if message is None:
+                break
+            if deadline is None:
+                deadline = time.monotonic() + self._linger_s
+            if (error := message.error()) is not None:
+                if error.fatal():
+                    raise KafkaException(error)
+                log.warning("%s: %s", self._role, error)
+                continue
+            self._add(batch, message)
+        return batch
+
+    def _add(self, batch: _Batch, message: confluent_kafka.Message) -> None:
+        read = _as_read(message)
+        source = read.source
+        partition = Partition(source.topic, source.partition)
+        batch.next_offsets[partition] = read.offset + 1
+        batch.messages[partition, read.offset] = read
+        try:
+            event = self._decode(read)
+        except inbox.BadMessage as error:
+            self._send_letter(read, error)
+        else:
+            batch.deliveries.append(Delivery(partition, read.offset, event))
+
+    def _decode(self, message: Message) -> Result:
+        event_type = self._topics[message.source.topic]
+        if event_type is Match:
+            return inbox.read(message, Match)
+        if event_type is Enrolment:
+            return inbox.read(message, Enrolment)
+        try:
+            return codec.decode(message.value, DeadLetter)
+        except CodecError as error:
+            raise inbox.BadMessage(error.reason, type(error).__name__, str(error)) from error
+
+    def _write(self, batch: _Batch, stop: Flag) -> None:
+        deliveries = batch.deliveries
+
+        def write() -> None:
+            self._sink.write(deliveries)
+
+        while deliveries:
+            try:
+                self._patiently(write, stop, f"writing {len(deliveries)} events")
+                break
+            except RejectedRow as error:
+                for rejection in error.rejections:
+                    one = rejection.delivery
+                    self._send_letter(batch.messages[one.partition, one.offset], RejectedRow([rejection]))
+                    deliveries.remove(one)
+        if batch.next_offsets:
+            while self._letters.flush(1.0):
+                self._consumer.poll(0)
+            try:
+                self._commit(batch.next_offsets)
+            except KafkaException as error:
+                # The partitions are not ours any more, or the broker is away. What is read again is known to the sink.
+                log.warning("%s: offsets not committed: %s", self._role, error)
+
+    def _patiently(self, act: Callable[[], None], stop: Flag, what: str) -> None:
+        """Repeat until the sink answers, staying in the consumer group meanwhile.
+
+        Raises:
+            _Revoked: the partitions went elsewhere, or the worker is to stop; nothing is committed.
+        """
+        epoch, pause, since = self._epoch, _RETRY_S[0], time.monotonic()
+        waited = False
+        while True:
+            try:
+                act()
+            except SinkUnavailable as error:
+                log.warning("%s: %s waits for %.0f s: %s", self._role, what, time.monotonic() - since, error)
+            else:
+                break
+            waited = True
+            self._consumer.pause(self._consumer.assignment())
+            resume_at = time.monotonic() + pause
+            while time.monotonic() < resume_at:
+                self.last_progress = time.monotonic()
+                self._consumer.poll(0.1)
+                if stop.is_set() or epoch != self._epoch:
+                    raise _Revoked
+            pause = min(2 * pause, _RETRY_S[1])
+        if waited and not self._unclaimed:
+            self._consumer.resume(self._consumer.assignment())
+
+    def _commit(self, next_offsets: Mapping[Partition, int]) -> None:
+        """Commit offsets with the sink's notes, and wait for it."""
+        offsets = [
+            TopicPartition(partition.topic, partition.number, offset, self._sink.note(partition))
+            for partition, offset in next_offsets.items()
+        ]
+        self._consumer.commit(offsets=offsets, asynchronous=False)
+
+    def _send_letter(self, message: Message, error: Exception) -> None:
+        letter = dead_letter(message, self._role, error)
+        self._letters.produce(
+            Topic.DEAD_LETTERS.named(self._settings), codec.encode(letter), letter.key, partition=letter.partition
+        )
+
+
+def _as_read(message: confluent_kafka.Message) -> Message:
+    """The client library's message, of which it declares every part optional, as ours."""
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    if topic is None or partition is None or offset is None:
+        raise ValueError("a consumed message without topic, partition or offset")
+    headers = cast(list[tuple[str, bytes | None]], message.headers() or [])
+    key = cast(bytes | None, message.key())
+    return Message(Source(topic, partition), offset, message.timestamp()[1], key, message.value(), tuple(headers))

@@ -1,0 +1,252 @@
+"""One stage of the pipeline: take messages in order, let them have their effect, commit.
+
+Faust reads, assigns partitions and keeps tables. What it does about acknowledging is not used, because there a commit
+can pass a message that is still in flight (faust-streaming #606, #189, #315, and messages skipped after a rebalance are
+acknowledged), and a failed commit counts as done (#316). Instead a stage commits, itself and only, the offsets of
+batches whose effects were delivered: effects, then outputs, then offsets. Its topics are declared with ``acks=False``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, cast
+
+import faust
+from aiokafka.errors import KafkaError
+from faust.transport.drivers.aiokafka import Consumer
+from faust.types import TP
+
+from streams.log_ends import LogEnds
+from streams.order import Message, TimeOrder, TopicPartition, ends_reached
+
+log = logging.getLogger(__name__)
+
+Process = Callable[[Sequence[Message]], Awaitable[None]]
+"""Gives a batch its effect and returns when every effect and output was delivered. Called again with the same batch if
+it raises, so it must be idempotent."""
+
+_HANDOVER_S = 3.0
+"""How long a rebalance waits for the batch in hand; well below the session time-out."""
+_SILENCE_S = 1.0
+"""After this long without a message, the log's end may be a transaction marker, which no consumer ever sees."""
+_RETRY_S = (0.2, 5.0)
+"""First and longest pause before a batch is tried again."""
+_BUFFER_BYTES = 4 * 2**20
+"""A partition that has more than this waiting is not read further until half is done. Faust notices that reading may go
+on only within a second, so half must be work for more than that."""
+_NONE = -1
+"""No generation of the consumer group."""
+
+
+class Stage:
+    """Runs ``process`` over the messages of co-partitioned topics, in the order of ``streams.order.TimeOrder``."""
+
+    def __init__(
+        self,
+        app: faust.App,
+        topics: Sequence[str],
+        process: Process,
+        log_ends: LogEnds,
+        *,
+        batch_size: int,
+        batch_wait_ms: float,
+        commit_interval_s: float,
+    ) -> None:
+        self._app = app
+        self._process = process
+        self._log_ends = log_ends
+        self._batch_size = batch_size
+        self._batch_wait_s = batch_wait_ms / 1000
+        self._commit_interval_s = commit_interval_s
+        self._order = TimeOrder(topics)
+        self._full: set[TopicPartition] = set()
+        self._starts: dict[TopicPartition, int] = {}
+        self._processed: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._last_arrival: dict[TopicPartition, float] = {}
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._draining = False
+        self._generation = _NONE
+        self._revoked = _NONE
+        self.last_progress = time.monotonic()
+        """When the loop last turned (monotonic seconds); a watchdog's sign of life."""
+        app.on_partitions_revoked.connect(self._on_revoked)
+        channel = app.topic(*topics, key_serializer="raw", value_serializer="raw", allow_empty=True, acks=False)
+        app.agent(channel, name="-".join(topics))(self._read)
+        app.task(self._run)
+        app.task(self._commit_regularly)
+
+    async def drain(self) -> None:
+        """Take nothing more, finish the batch in hand, and commit it."""
+        self._draining = True
+        await self._idle.wait()
+        await self._commit()
+        await self._log_ends.close()
+
+    async def _read(self, stream: faust.StreamT[Any]) -> None:
+        """The agent: move messages from Faust's stream into the buffer, never waiting for what becomes of them."""
+        async for event in stream.events():
+            message = event.message
+            if message.generation_id in (self._revoked, _NONE):
+                continue
+            if message.generation_id != self._generation:
+                self._begin(message.generation_id)
+            source = TopicPartition(message.topic, message.partition)
+            self._order.add(
+                Message(
+                    source,
+                    message.offset,
+                    round(message.timestamp * 1000),
+                    message.key,
+                    message.value,
+                    tuple(message.headers or ()),
+                )
+            )
+            self._last_arrival[source] = time.monotonic()
+            self._arrived.set()
+            if self._order.buffered_bytes(source) > _BUFFER_BYTES:
+                self._full.add(source)
+                self._app.consumer.on_buffer_full(TP(source.topic, source.partition))
+
+    async def _run(self) -> None:
+        async for batch in self._batches():
+            generation = self._generation
+            try:
+                await self._retry(batch)
+                if generation == self._generation:
+                    self._processed.update({message.source: message.offset + 1 for message in batch})
+            finally:
+                self._idle.set()
+
+    async def _batches(self) -> AsyncIterator[list[Message]]:
+        while not self._app.should_stop:
+            self.last_progress = time.monotonic()
+            if not len(self._order):
+                self._arrived.clear()
+                await _wait(self._arrived, 1.0)
+                continue
+            if len(self._order) < self._batch_size:
+                await asyncio.sleep(self._batch_wait_s)
+            generation = self._generation
+            try:
+                caught_up = await self._caught_up()
+            except KafkaError as error:
+                log.warning("the ends of the logs are not known: %r; waiting", error)
+                await asyncio.sleep(_RETRY_S[0])
+                continue
+            if self._draining or generation != self._generation:
+                await asyncio.sleep(self._batch_wait_s)
+                continue
+            batch = self._order.take(self._batch_size, caught_up.__contains__)
+            self._resume_fetching()
+            if not batch:
+                self._arrived.clear()
+                await _wait(self._arrived, 0.01)
+                continue
+            self._idle.clear()
+            yield batch
+
+    async def _retry(self, batch: Sequence[Message]) -> None:
+        """Process until it succeeds; give up only when the partitions are gone, since their next owner does it then."""
+        generation, pause = self._generation, _RETRY_S[0]
+        while True:
+            try:
+                await self._process(batch)
+                return
+            except asyncio.CancelledError:
+                raise
+            except Exception:
+                if generation != self._generation:
+                    log.warning(
+                        "a batch failed after its partitions were revoked; their owner repeats it", exc_info=True
+                    )
+                    return
+                log.exception("a batch of %d failed; trying again in %.1f s", len(batch), pause)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _RETRY_S[1])
+
+    async def _caught_up(self) -> set[TopicPartition]:
+        """Partitions with nothing buffered of which it is certain that nothing older is still to come."""
+        silent = self._order.silent()
+        if not silent:
+            return set()
+        await self._learn_starts(silent)
+        ends = await self._log_ends.next(silent)
+        reached = ends_reached(self._order, self._starts, ends)
+        for source in silent - reached:
+            quiet = time.monotonic() - self._last_arrival.setdefault(source, time.monotonic())
+            if quiet > _SILENCE_S:
+                position = await self._app.consumer.position(TP(source.topic, source.partition))
+                if position is not None and position >= ends.get(source, 0):
+                    reached.add(source)
+        return reached
+
+    async def _learn_starts(self, sources: set[TopicPartition]) -> None:
+        """Find out where reading began, for partitions that gave no message yet."""
+        unknown = [s for s in sources if s not in self._starts and self._order.next_offset(s) is None]
+        if not unknown:
+            return
+        first = await self._log_ends.first(unknown)
+        for source in unknown:
+            committed = await committed_offset(self._app, source)
+            self._starts[source] = max(committed or 0, first.get(source, 0))
+
+    def _resume_fetching(self) -> None:
+        for source in [s for s in self._full if self._order.buffered_bytes(s) < _BUFFER_BYTES // 2]:
+            self._full.discard(source)
+            self._app.consumer.on_buffer_drop(TP(source.topic, source.partition))
+
+    async def _commit_regularly(self) -> None:
+        while not self._app.should_stop:
+            await asyncio.sleep(self._commit_interval_s)
+            if not self._app.rebalancing:
+                await self._commit()
+
+    async def _commit(self) -> None:
+        """Commit what was processed; a partition that is not ours any more is left out."""
+        assigned = self._app.consumer.assignment()
+        offsets = {
+            source: offset
+            for source, offset in self._processed.items()
+            if offset > self._committed.get(source, -1) and TP(source.topic, source.partition) in assigned
+        }
+        # The driver's plain commit; Consumer.commit would commit Faust's own acknowledgements.
+        consumer = cast(Consumer, self._app.consumer)
+        if offsets and await consumer._commit({TP(s.topic, s.partition): o for s, o in offsets.items()}):
+            self._committed.update(offsets)
+
+    async def _on_revoked(self, *_: object, **__: object) -> None:
+        """Hand over cleanly: finish the batch in hand, commit it, forget what is buffered."""
+        self._order.clear()
+        await _wait(self._idle, _HANDOVER_S)
+        await self._commit()
+        self._revoked = self._generation
+        self._begin(_NONE)
+
+    def _begin(self, generation: int) -> None:
+        """Forget what was known of the partitions of the generation before."""
+        self._generation = generation
+        self._order.clear()
+        for known in (self._starts, self._processed, self._committed, self._last_arrival):
+            known.clear()
+        self._full.clear()
+
+
+async def committed_offset(app: faust.App, source: TopicPartition) -> int | None:
+    """The group's committed offset of an assigned partition as the broker has it, or None."""
+    thread = cast(Consumer, app.consumer)._thread
+    consumer = thread._ensure_consumer()
+    offset: int | None = await thread.call_thread(consumer.committed, TP(source.topic, source.partition))
+    return offset
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return

@@ -1,0 +1,159 @@
+"""The roles, and how each is put together and run in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from threading import Event as Flag
+from typing import TYPE_CHECKING
+
+import filelock
+
+from streams.kafka import admin_client
+from streams.settings import Settings
+from streams.topics import Topic, check_copartitioned, partition_counts
+
+if TYPE_CHECKING:
+    from models.analysis import Analyzes
+
+log = logging.getLogger(__name__)
+
+
+class Role(StrEnum):
+    """What a worker does."""
+
+    EMBED = "embed"
+    MATCH = "match"
+    SINK_REDIS = "sink-redis"
+    SINK_BIGQUERY = "sink-bigquery"
+
+
+class Embedder(StrEnum):
+    """What turns pictures into vectors."""
+
+    MODEL = "model"
+    DIGEST = "digest"
+
+
+def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.MODEL) -> int:
+    """Run one worker until SIGTERM or SIGINT.
+
+    Args:
+        role: what it does.
+        embedder: with the role embed; ``digest`` makes a vector from the picture's SHA-256 instead of its faces, for
+            load and fault tests of everything else.
+
+    Returns:
+        The exit code: 0 after a signal, 1 after a crash.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicsError: topics are missing or partitioned differently.
+    """
+    partitions = check_copartitioned(partition_counts(admin_client(settings), settings), settings)
+    if role in (Role.SINK_REDIS, Role.SINK_BIGQUERY):
+        return _run_sink(role, settings)
+    with _own_folder(role, settings) as folder:
+        return asyncio.run(_run_stage(role, settings, partitions, folder, embedder))
+
+
+async def _run_stage(role: Role, settings: Settings, partitions: int, folder: Path, embedder: Embedder) -> int:
+    """Run embed or match; TensorFlow and Faust are imported only by the roles that need them."""
+    from streams.app import make_app, run_app
+
+    drain: Callable[[], Awaitable[None]]
+    if role is Role.EMBED:
+        from streams.embed import Embed
+
+        app = make_app(role, settings, partitions=partitions, folder=folder)
+        analyzer = await asyncio.to_thread(_analyzer, settings, embedder)
+        drain = Embed(app, settings, analyzer).stage.drain
+    else:
+        from models import cheap
+        from models.model import card_of
+        from streams.gallery_table import GalleryTable
+        from streams.match import Matcher
+
+        app = make_app(role, settings, partitions=partitions, folder=folder, table_type=GalleryTable)
+        drain = Matcher(app, settings, [card_of(settings.model_dir), cheap.CARD]).stage.drain
+    return await run_app(app, drain)
+
+
+def _analyzer(settings: Settings, embedder: Embedder) -> Analyzes:
+    if embedder is Embedder.DIGEST:
+        from models.cheap import DigestAnalyzer
+
+        return DigestAnalyzer()
+    from models.analyzer import Analyzer
+    from models.model import Model
+
+    analyzer = Analyzer(
+        Model.load(settings.model_dir),
+        threads=settings.cpu_threads,
+        max_picture_bytes=settings.max_picture_bytes,
+        max_picture_pixels=settings.max_picture_pixels,
+    )
+    analyzer.warm_up()
+    return analyzer
+
+
+def _run_sink(role: Role, settings: Settings) -> int:
+    from streams.sink import SinkWorker
+
+    stop = Flag()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if role is Role.SINK_REDIS:
+        from sinks.redis import RedisSink
+
+        worker = SinkWorker(
+            role,
+            settings,
+            RedisSink(
+                settings.redis_url,
+                prefix=settings.redis_prefix,
+                result_ttl_s=settings.result_ttl_s,
+                stream_length=settings.live_stream_length,
+            ),
+            [Topic.MATCHES, Topic.ENROLMENTS],
+            batch_size=500,
+            linger_s=0.0,
+        )
+    else:
+        from sinks.bigquery import BigQuerySink, connect
+
+        worker = SinkWorker(
+            role,
+            settings,
+            BigQuerySink(
+                connect(settings.bigquery_project, settings.bigquery_rest, settings.bigquery_grpc),
+                settings.bigquery_dataset,
+            ),
+            [Topic.MATCHES, Topic.ENROLMENTS, Topic.DEAD_LETTERS],
+            batch_size=500,
+            linger_s=0.2,
+        )
+    worker.run(stop)
+    return 0
+
+
+@contextmanager
+def _own_folder(role: Role, settings: Settings) -> Iterator[Path]:
+    """A folder that no other living worker uses; the first free one, so that a restarted worker finds its tables."""
+    for number in range(1024):
+        folder = settings.worker_dir(f"{role}-{number}")
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / "lock", blocking=False)
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            continue
+        with lock:
+            yield folder
+            return
+    raise RuntimeError(f"no free folder for the tables of {role} in {settings.worker_dir('')}")
