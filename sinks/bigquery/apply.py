@@ -1,0 +1,192 @@
+"""Create and migrate dataset, tables and views."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from string import Template
+from typing import Any
+
+from google.api_core import exceptions
+from google.cloud import bigquery
+
+from sinks.bigquery.query import NO_RETRY, calling
+from sinks.bigquery.tables import TABLES, Column, Table, Type
+
+_TIMEOUT_S = 60.0
+_LEGACY_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "RECORD": "STRUCT", "BOOLEAN": "BOOL"}
+
+
+class IncompatibleTable(Exception):
+    """A table exists in a form that no added column makes right; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A saved query; its SQL names tables as ``$dataset.table``."""
+
+    name: str
+    description: str
+    sql: str
+
+
+def views() -> list[View]:
+    """The views, from ``views/*.sql``: the leading comment is the description, later ones may use earlier ones."""
+    folder = resources.files(__package__) / "views"
+    found = []
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".sql"):
+            text = file.read_text("utf-8")
+            comment = re.match(r"(?:--.*\n)+", text)
+            description = " ".join(line.lstrip("- ") for line in comment[0].splitlines()) if comment else ""
+            name = re.sub(r"^\d+_|\.sql$", "", file.name)
+            found.append(View(name, description, text[comment.end() if comment else 0 :].strip()))
+    return found
+
+
+def apply(client: bigquery.Client, dataset: str, *, dry_run: bool = False, location: str | None = None) -> list[str]:
+    """Bring a dataset (``project.dataset``) to what this release writes, and say what was changed, one line each.
+
+    Nothing is changed where all is as it should be, or with ``dry_run``. ``location`` is for a new dataset.
+
+    Raises:
+        IncompatibleTable: see there.
+        sinks.base.SinkUnavailable: BigQuery does not answer.
+        sinks.bigquery.query.QueryFailed: BigQuery refuses.
+    """
+    with calling():
+        return [
+            *_apply_dataset(client, dataset, location, dry_run),
+            *(change for table in TABLES for change in _apply_table(client, dataset, table, dry_run)),
+            *(change for view in views() for change in _apply_view(client, dataset, view, dry_run)),
+        ]
+
+
+def _apply_dataset(client: bigquery.Client, dataset: str, location: str | None, dry_run: bool) -> Iterable[str]:
+    try:
+        client.get_dataset(dataset, retry=NO_RETRY, timeout=_TIMEOUT_S)
+    except exceptions.NotFound:
+        if not dry_run:
+            fresh = bigquery.Dataset(dataset)
+            fresh.description = "Answers of facestream: who was recognised, enrolled, and what could not be processed."
+            fresh.location = location
+            client.create_dataset(fresh, exists_ok=True, retry=NO_RETRY, timeout=_TIMEOUT_S)
+        yield f"dataset {dataset}: created"
+
+
+def _get_table(client: bigquery.Client, name: str) -> bigquery.Table | None:
+    try:
+        return client.get_table(name, retry=NO_RETRY, timeout=_TIMEOUT_S)
+    except exceptions.NotFound:
+        return None
+
+
+def _apply_table(client: bigquery.Client, dataset: str, table: Table, dry_run: bool) -> Iterable[str]:
+    name = f"{dataset}.{table.name}"
+    existing = _get_table(client, name)
+    if existing is None:
+        if not dry_run:
+            client.create_table(_new_table(name, table), exists_ok=True, retry=NO_RETRY, timeout=_TIMEOUT_S)
+        yield f"table {table.name}: created"
+        return
+    _check_layout(existing, table)
+    changes: list[str] = []
+    schema = _merged(existing.schema, table.columns, table.name, changes)
+    if existing.description != table.description:
+        changes.append(f"table {table.name}: described")
+    if changes and not dry_run:
+        existing.schema = schema
+        existing.description = table.description
+        client.update_table(existing, ["schema", "description"], retry=NO_RETRY, timeout=_TIMEOUT_S)
+    yield from changes
+
+
+def _new_table(name: str, table: Table) -> bigquery.Table:
+    fresh = bigquery.Table(name, schema=[_field(column) for column in table.columns])
+    fresh.description = table.description
+    fresh.time_partitioning = bigquery.TimePartitioning(field=table.decided_at)
+    fresh.clustering_fields = list(table.cluster_by)
+    return fresh
+
+
+def _check_layout(existing: bigquery.Table, table: Table) -> None:
+    """Raise if partitioning or clustering differ: BigQuery cannot change the first, and we do not the second."""
+    day = existing.time_partitioning
+    found = (existing.table_type, day.field if day else None, tuple(existing.clustering_fields or ()))
+    wanted = ("TABLE", table.decided_at, table.cluster_by)
+    if found != wanted:
+        raise IncompatibleTable(
+            f"{existing.reference} is a {found[0]} partitioned by {found[1]} and clustered by "
+            f"{', '.join(found[2]) or 'nothing'}, not a {wanted[0]} by {wanted[1]} and {', '.join(wanted[2])}: "
+            "copy it under another name, delete it, apply again, and insert the rows of the copy"
+        )
+
+
+def _merged(
+    existing: Sequence[bigquery.SchemaField], columns: Sequence[Column], path: str, changes: list[str]
+) -> list[bigquery.SchemaField]:
+    """The existing fields with what is missing added; fields of others are left alone."""
+    wanted = {column.name.lower(): column for column in columns}
+    merged = []
+    for field in existing:
+        column = wanted.pop(field.name.lower(), None)
+        merged.append(field if column is None else _merged_field(field, column, f"{path}.{field.name}", changes))
+    for column in wanted.values():
+        changes.append(f"column {path}.{column.name}: added")
+        # Rows that are there have no value, so the new column cannot ask for one.
+        merged.append(_field(column, mode="NULLABLE" if column.mode == "REQUIRED" else column.mode.value))
+    return merged
+
+
+def _merged_field(field: bigquery.SchemaField, column: Column, path: str, changes: list[str]) -> bigquery.SchemaField:
+    type_ = _LEGACY_NAMES.get(field.field_type, field.field_type)
+    if type_ != column.type or (field.mode == "REPEATED") != (column.mode == "REPEATED"):
+        raise IncompatibleTable(
+            f"column {path} is {field.mode} {type_}, and {column.mode} {column.type} is needed: rename it with "
+            "ALTER TABLE … RENAME COLUMN, apply again, and copy its values with UPDATE"
+        )
+    inner = _merged(field.fields, column.columns, path, changes)
+    if field.description != column.description:
+        changes.append(f"column {path}: described")
+    return bigquery.SchemaField(
+        field.name, field.field_type, mode=field.mode, description=column.description, fields=inner
+    )
+
+
+def _field(column: Column, mode: str | None = None) -> bigquery.SchemaField:
+    return bigquery.SchemaField(
+        column.name,
+        "RECORD" if column.type is Type.STRUCT else column.type.value,
+        mode=mode or column.mode.value,
+        description=column.description,
+        fields=[_field(inner) for inner in column.columns],
+    )
+
+
+def _apply_view(client: bigquery.Client, dataset: str, view: View, dry_run: bool) -> Iterable[str]:
+    name = f"{dataset}.{view.name}"
+    sql = Template(view.sql).substitute(dataset=dataset)
+    existing = _get_table(client, name)
+    if existing is None:
+        if not dry_run:
+            client.create_table(_view_resource(name, view, sql), exists_ok=True, retry=NO_RETRY, timeout=_TIMEOUT_S)
+        yield f"view {view.name}: created"
+        return
+    if existing.table_type != "VIEW":
+        raise IncompatibleTable(f"{name} is a {existing.table_type}, and a view of that name is needed: rename it")
+    if existing.view_query != sql or existing.description != view.description:
+        if not dry_run:
+            existing.view_query = sql
+            existing.description = view.description
+            client.update_table(existing, ["view_query", "description"], retry=NO_RETRY, timeout=_TIMEOUT_S)
+        yield f"view {view.name}: changed"
+
+
+def _view_resource(name: str, view: View, sql: str) -> bigquery.Table:
+    fresh: Any = bigquery.Table(name)
+    fresh.view_query = sql
+    fresh.description = view.description
+    table: bigquery.Table = fresh
+    return table

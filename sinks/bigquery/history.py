@@ -1,0 +1,93 @@
+"""What is in a table already, asked of the table itself.
+
+Reading a window names the days of decision too, so that BigQuery reads few of them: a decision is made after the event,
+or before it by as much as a camera's clock is ahead, for which a day is allowed. Events further ahead are looked up by
+their ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.cloud import bigquery
+from google.cloud.bigquery import ArrayQueryParameter, ScalarQueryParameter
+
+from sinks.base import Result, SinkUnavailable
+from sinks.bigquery.query import Parameter, QueryFailed, run_query
+from sinks.bigquery.rows import event_id
+from sinks.bigquery.tables import Table
+from sinks.bigquery.window import DAY, FOREVER, Item, Load, key_of, make_key
+
+_IDS_AT_ONCE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The rows of one table; ``limit`` bounds what is read of a partition."""
+
+    client: bigquery.Client
+    dataset: str
+    table: Table
+    limit: int
+    timeout_s: float
+
+    def load(self, loads: Mapping[int, Load], *, extends: bool) -> dict[int, list[Item]]:
+        """Read windows of several partitions, by number, in order of event time, the latest first if ``extends``.
+
+        Raises:
+            SinkUnavailable: BigQuery does not answer.
+        """
+        time = self.table.event_time
+        parts: list[str] = []
+        parameters: list[Parameter] = []
+        for number, load in loads.items():
+            parts.append(f"(kafka_partition = {number} AND {time} >= TIMESTAMP_MICROS(@low{number})")
+            parts[-1] += f" AND {self.table.decided_at} >= TIMESTAMP_MICROS(@low{number} - {DAY})"
+            parts[-1] += f" AND {time} < TIMESTAMP_MICROS(@high{number}))" if load.high < FOREVER else ")"
+            parameters.append(ScalarQueryParameter(f"low{number}", "INT64", load.low))
+            if load.high < FOREVER:
+                parameters.append(ScalarQueryParameter(f"high{number}", "INT64", load.high))
+        order = "DESC" if extends else "ASC"
+        rows = self._ask(
+            f"SELECT kafka_partition, UNIX_MICROS({time}) AS event_time, {self._key()} "
+            f"FROM `{self.dataset}.{self.table.name}` WHERE {' OR '.join(parts)} "
+            f"QUALIFY ROW_NUMBER() OVER (PARTITION BY kafka_partition ORDER BY {time} {order}) <= {self.limit} "
+            f"ORDER BY event_time {order}",
+            parameters,
+        )
+        found: dict[int, list[Item]] = {number: [] for number in loads}
+        for number, event_time, id_, replay_id in rows:
+            found[number].append((event_time, make_key(id_, replay_id)))
+        return found
+
+    def written(self, events: Collection[Result]) -> set[bytes]:
+        """The keys of those events that have a row.
+
+        Raises:
+            SinkUnavailable: BigQuery does not answer.
+        """
+        found: set[bytes] = set()
+        ids = sorted({event_id(event) for event in events})
+        for start in range(0, len(ids), _IDS_AT_ONCE):
+            rows = self._ask(
+                f"SELECT {self._key()} FROM `{self.dataset}.{self.table.name}` "
+                f"WHERE {self.table.event_id} IN UNNEST(@ids)",
+                [ArrayQueryParameter("ids", "STRING", ids[start : start + _IDS_AT_ONCE])],
+            )
+            found.update(make_key(id_, replay_id) for id_, replay_id in rows)
+        return found & {key_of(event) for event in events}
+
+    def _key(self) -> str:
+        replay = "replay_id" if self.table.has_replays else "CAST(NULL AS STRING) AS replay_id"
+        return f"{self.table.event_id} AS id, {replay}"
+
+    def _ask(self, sql: str, parameters: list[Parameter]) -> list[tuple[Any, ...]]:
+        try:
+            answer = run_query(self.client, sql, parameters, timeout_s=self.timeout_s)
+        except QueryFailed as error:
+            raise SinkUnavailable(
+                f"table {self.table.name} cannot be read, `facestream bigquery apply`?: {error}"
+            ) from error
+        return [tuple(row.values()) for row in answer.rows]

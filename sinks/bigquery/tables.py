@@ -1,0 +1,206 @@
+"""The tables: every column with its type and its description; see ``rows`` for how they are filled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Type(StrEnum):
+    """Column types, as BigQuery's SQL names them."""
+
+    STRING = "STRING"
+    INT64 = "INT64"
+    FLOAT64 = "FLOAT64"
+    TIMESTAMP = "TIMESTAMP"
+    STRUCT = "STRUCT"
+
+
+class Mode(StrEnum):
+    """How many values a column has in a row."""
+
+    REQUIRED = "REQUIRED"
+    NULLABLE = "NULLABLE"
+    REPEATED = "REPEATED"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; a ``STRUCT`` has columns of its own."""
+
+    name: str
+    type: Type
+    description: str
+    mode: Mode = Mode.NULLABLE
+    columns: tuple[Column, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: partitioned by the day of ``decided_at``, clustered by user.
+
+    ``event_id`` is the column of the id that makes a row unique, together with ``replay_id`` where there is one.
+    ``event_time`` is the column of a time that is the same however often the event comes, None if there is none.
+    """
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    decided_at: str
+    event_id: str = "event_id"
+    event_time: str | None = None
+    cluster_by: tuple[str, ...] = ("user_id",)
+
+    @property
+    def has_replays(self) -> bool:
+        """Whether rows of a replay stand beside the live ones."""
+        return any(column.name == "replay_id" for column in self.columns)
+
+
+def _needed(name: str, type_: Type, description: str) -> Column:
+    return Column(name, type_, description, Mode.REQUIRED)
+
+
+def _struct(name: str, description: str, columns: Sequence[Column], mode: Mode = Mode.NULLABLE) -> Column:
+    return Column(name, Type.STRUCT, description, mode, tuple(columns))
+
+
+_BOX = (
+    Column("x", Type.FLOAT64, "Left edge in pixels of the upright picture; may lie outside it."),
+    Column("y", Type.FLOAT64, "Top edge in pixels; may lie outside."),
+    Column("width", Type.FLOAT64, "Width in pixels."),
+    Column("height", Type.FLOAT64, "Height in pixels."),
+)
+_QUALITY = (
+    Column("score", Type.FLOAT64, "Detector confidence, 0 to 1."),
+    Column("size", Type.FLOAT64, "Distance between the eyes in pixels."),
+    Column("sharpness", Type.FLOAT64, "Variance of the Laplacian of the aligned grey face, in squared grey levels."),
+    Column("brightness", Type.FLOAT64, "Mean grey level of the aligned face, 0 to 1."),
+    Column("yaw", Type.FLOAT64, "Turn of the head in degrees, 0 is frontal."),
+    Column("overall", Type.FLOAT64, "0 (useless) to 1 (passport photo)."),
+)
+_CANDIDATES = (
+    Column("subject_id", Type.STRING, "The subject."),
+    Column("similarity", Type.FLOAT64, "1 is the same picture, 0 nothing in common."),
+    Column("distance", Type.FLOAT64, "Euclidean distance to the subject's nearest template."),
+    Column("fmr", Type.FLOAT64, "False-match rate that this distance stands for, per comparison of two strangers."),
+)
+_FACES = (
+    _struct("box", "Where the face is.", _BOX),
+    Column("landmarks", Type.FLOAT64, "Five points: x and y of each, in pixels.", Mode.REPEATED),
+    _struct("quality", "How good a probe the face made.", _QUALITY),
+    Column("decision", Type.STRING, "match, unknown, no_match or refused."),
+    Column("subject_id", Type.STRING, "The person recognised, or NULL."),
+    Column("reason", Type.STRING, "Why refused or not matched, e.g. too_small; NULL if plainly decided."),
+    _struct("candidates", "The nearest subjects, nearest first.", _CANDIDATES, Mode.REPEATED),
+)
+_REFUSAL = (
+    Column("refusal_reason", Type.STRING, "Why the picture as a whole has no answer, e.g. no_face; NULL if it has."),
+    Column("refusal_detail", Type.STRING, "The same as a sentence for people."),
+)
+_TIMINGS = (
+    Column("produced_at", Type.TIMESTAMP, "Time stamp of the message that the producer sent."),
+    Column("received_at", Type.TIMESTAMP, "When embed took the event into a micro-batch."),
+    Column("embedded_at", Type.TIMESTAMP, "When embed sent its output."),
+    Column("decode_ms", Type.FLOAT64, "Decoding the picture, as the share of its micro-batch."),
+    Column("detect_ms", Type.FLOAT64, "Finding faces, likewise."),
+    Column("align_ms", Type.FLOAT64, "Landmarks, chips and quality, likewise."),
+    Column("embed_ms", Type.FLOAT64, "Computing embeddings, likewise."),
+    Column("queued_latency_ms", Type.FLOAT64, "From produced_at to received_at."),
+    Column("embed_latency_ms", Type.FLOAT64, "From received_at to embedded_at."),
+    Column("decide_latency_ms", Type.FLOAT64, "From embedded_at to the decision."),
+    Column("decided_latency_ms", Type.FLOAT64, "From produced_at to the decision: what an application waits for."),
+    Column("written_latency_ms", Type.FLOAT64, "From produced_at to written_at."),
+)
+_SOURCE = (
+    Column("source_topic", Type.STRING, "Topic of the message that the event came in."),
+    Column("source_partition", Type.INT64, "Its partition."),
+    Column("source_offset", Type.INT64, "Its offset."),
+)
+_WRITTEN = (
+    _needed("kafka_topic", Type.STRING, "Topic that this row was read from."),
+    _needed("kafka_partition", Type.INT64, "Its partition."),
+    _needed("kafka_offset", Type.INT64, "Its offset."),
+    _needed("written_at", Type.TIMESTAMP, "When the sink sent this row."),
+)
+_REPLAY = Column("replay_id", Type.STRING, "The replay that made this row; NULL for live.")
+
+MATCHES = Table(
+    "matches",
+    "The answer to each frame: every face with its decision. Live answers and those of replays (replay_id).",
+    (
+        _needed("event_id", Type.STRING, "Id of the frame, made by its producer."),
+        _needed("user_id", Type.STRING, "Whose gallery was asked."),
+        Column("camera_id", Type.STRING, "The camera."),
+        Column("sequence", Type.INT64, "The frame's number; begins anew when the camera restarts."),
+        Column("captured_at", Type.TIMESTAMP, "When the picture was taken, by the camera's clock."),
+        _needed("matched_at", Type.TIMESTAMP, "When it was decided; the partition of the table."),
+        Column("mode", Type.STRING, "The question: identify or verify."),
+        Column("claimed_subject_id", Type.STRING, "With verify: the person claimed."),
+        *_REFUSAL,
+        _struct("faces", "The faces found, largest first.", _FACES, Mode.REPEATED),
+        Column("model_version", Type.STRING, "The model that made the vectors."),
+        Column("threshold_set", Type.STRING, "The threshold set that decided, e.g. fmr-1e-3."),
+        Column("width", Type.INT64, "Width of the upright picture in pixels."),
+        Column("height", Type.INT64, "Height in pixels."),
+        *_TIMINGS,
+        *_SOURCE,
+        _REPLAY,
+        *_WRITTEN,
+    ),
+    decided_at="matched_at",
+    event_time="captured_at",
+)
+ENROLMENTS = Table(
+    "enrolments",
+    "The outcome of each upload. Live outcomes and those of replays (replay_id).",
+    (
+        _needed("event_id", Type.STRING, "Id of the upload, made by its producer, and of its template."),
+        _needed("user_id", Type.STRING, "Whose gallery it is."),
+        Column("subject_id", Type.STRING, "Whom the upload was to enrol."),
+        Column("created_at", Type.TIMESTAMP, "When the producer made the upload, by its clock."),
+        _needed("decided_at", Type.TIMESTAMP, "When it was decided; the partition of the table."),
+        Column("outcome", Type.STRING, "enrolled or refused."),
+        *_REFUSAL,
+        _struct("box", "Where the face is; NULL if there is no one face.", _BOX),
+        _struct("quality", "How good the template is.", _QUALITY),
+        Column("templates", Type.INT64, "Templates of the subject after this upload."),
+        Column("model_version", Type.STRING, "The model that made the template."),
+        *_TIMINGS,
+        *_SOURCE,
+        _REPLAY,
+        *_WRITTEN,
+    ),
+    decided_at="decided_at",
+    event_time="created_at",
+)
+DEAD_LETTERS = Table(
+    "dead_letters",
+    "Messages that could not be processed, and why. The original bytes, which may hold a picture, stay in Kafka.",
+    (
+        _needed(
+            "letter_id", Type.STRING, "Made from topic, partition, offset and stage: the same failure is one letter."
+        ),
+        Column("user_id", Type.STRING, "The original key as text; NULL if there was none."),
+        _needed("failed_at", Type.TIMESTAMP, "When it was given up; the partition of the table."),
+        Column("stage", Type.STRING, "Which role gave up, e.g. embed."),
+        Column("reason", Type.STRING, "A stable word for programs, e.g. unknown_schema."),
+        Column("error_class", Type.STRING, "The class of the error."),
+        Column("message", Type.STRING, "What was wrong and what to do."),
+        Column("attempt", Type.INT64, "How many times it was tried."),
+        Column("value_bytes", Type.INT64, "Length of the original value in bytes; NULL if there was none."),
+        Column("value_sha256", Type.STRING, "SHA-256 of the original value, hexadecimal."),
+        _struct(
+            "headers",
+            "The original headers in order.",
+            (Column("name", Type.STRING, "Its name."), Column("value", Type.STRING, "Its value as text.")),
+            Mode.REPEATED,
+        ),
+        *_SOURCE,
+        *_WRITTEN,
+    ),
+    decided_at="failed_at",
+    event_id="letter_id",
+)
+TABLES = (MATCHES, ENROLMENTS, DEAD_LETTERS)

@@ -1,0 +1,22 @@
+-- One row for each face of each live answer: its decision, the nearest candidate and its quality.
+SELECT
+  results.event_id,
+  results.user_id,
+  results.camera_id,
+  results.captured_at,
+  results.matched_at,
+  results.mode,
+  face_number,
+  face.decision,
+  face.subject_id,
+  face.reason,
+  face.candidates[SAFE_OFFSET(0)].subject_id AS nearest_subject_id,
+  face.candidates[SAFE_OFFSET(0)].similarity AS nearest_similarity,
+  face.candidates[SAFE_OFFSET(0)].distance AS nearest_distance,
+  face.candidates[SAFE_OFFSET(0)].fmr AS nearest_fmr,
+  face.box,
+  face.quality,
+  results.model_version,
+  results.threshold_set
+FROM `$dataset.results` AS results
+CROSS JOIN UNNEST(results.faces) AS face WITH OFFSET AS face_number

@@ -1,0 +1,16 @@
+-- Percentiles of latency in milliseconds, by hour of decision (UTC): from the producer's message to the decision, from there to
+-- the row's writing, and over all.
+SELECT
+  TIMESTAMP_TRUNC(matched_at, HOUR) AS hour,
+  COUNT(*) AS frames,
+  APPROX_QUANTILES(decided_latency_ms, 100)[OFFSET(50)] AS decided_p50_ms,
+  APPROX_QUANTILES(decided_latency_ms, 100)[OFFSET(95)] AS decided_p95_ms,
+  APPROX_QUANTILES(decided_latency_ms, 100)[OFFSET(99)] AS decided_p99_ms,
+  APPROX_QUANTILES(written_latency_ms - decided_latency_ms, 100)[OFFSET(50)] AS writing_p50_ms,
+  APPROX_QUANTILES(written_latency_ms - decided_latency_ms, 100)[OFFSET(95)] AS writing_p95_ms,
+  APPROX_QUANTILES(written_latency_ms - decided_latency_ms, 100)[OFFSET(99)] AS writing_p99_ms,
+  APPROX_QUANTILES(written_latency_ms, 100)[OFFSET(50)] AS written_p50_ms,
+  APPROX_QUANTILES(written_latency_ms, 100)[OFFSET(95)] AS written_p95_ms,
+  APPROX_QUANTILES(written_latency_ms, 100)[OFFSET(99)] AS written_p99_ms
+FROM `$dataset.results`
+GROUP BY hour

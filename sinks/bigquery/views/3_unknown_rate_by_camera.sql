@@ -1,0 +1,13 @@
+-- Of the faces that were asked about, by day of capture (UTC) and camera: how many were recognised, how many were not.
+SELECT
+  DATE(captured_at) AS day,
+  user_id,
+  camera_id,
+  COUNT(*) AS faces,
+  COUNTIF(decision = 'match') AS matched,
+  COUNTIF(decision = 'unknown') AS unknown,
+  COUNTIF(decision = 'no_match') AS not_matched,
+  COUNTIF(decision = 'refused') AS refused,
+  SAFE_DIVIDE(COUNTIF(decision = 'unknown'), COUNTIF(decision != 'refused')) AS unknown_rate
+FROM `$dataset.faces`
+GROUP BY day, user_id, camera_id
