@@ -77,7 +77,7 @@ def open_source(where: str) -> Source:
     )
 
 
-def play(source: Source, *, fps: float | None = None, loop: bool = False) -> Iterator[Shot]:
+def shots(source: Source, *, fps: float | None = None, loop: bool = False) -> Iterator[Shot]:
     """Take the pictures of a source, waiting between them.
 
     Args:
@@ -91,7 +91,7 @@ def play(source: Source, *, fps: float | None = None, loop: bool = False) -> Ite
     """
     rate = source.own_fps if fps is None else fps
     period = 1 / rate if rate else 0.0
-    live = isinstance(source, Camera | NetworkCamera)
+    live = is_live(source)
     due = time.monotonic()
     while True:
         for shot in source.shots():
@@ -105,6 +105,11 @@ def play(source: Source, *, fps: float | None = None, loop: bool = False) -> Ite
             yield shot
         if not loop:
             return
+
+
+def is_live(source: Source) -> bool:
+    """Whether its pictures come when they come, so that one that cannot be sent at once is better left out."""
+    return isinstance(source, Camera | NetworkCamera)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,123 @@
+"""``facestream dead-letters list|show|export``."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from streams.cli.console import LOOK, Json, Output, grid, load_settings
+
+if TYPE_CHECKING:
+    from schemas.events import DeadLetter
+
+Why = Annotated[str | None, typer.Option("--reason", "-r", help="Only those with this reason.")]
+_SHOWN_BYTES = 200
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Look at messages that could not be processed.")
+    group.command("list")(list_)
+    group.command("show")(show)
+    group.command("export")(export)
+    app.add_typer(group, name="dead-letters", rich_help_panel=LOOK)
+
+
+def list_(reason: Why = None, as_json: Json = False) -> None:
+    """Show how many there are for each reason and stage, and the last of each."""
+    output = Output(as_json)
+    groups: dict[tuple[str, str, str], list[DeadLetter]] = defaultdict(list)
+    for letter in _letters(reason):
+        groups[letter.reason, letter.stage, letter.topic].append(letter)
+    table = grid("reason", "stage", "topic", "#count", "last", "id of the last", "what was wrong with it")
+    listed = []
+    for (why, stage, topic), letters in sorted(groups.items(), key=lambda group: -len(group[1])):
+        first, last = min(one.failed_at for one in letters), max(letters, key=lambda one: one.failed_at)
+        when = f"{last.failed_at.astimezone():%Y-%m-%d %H:%M:%S}"
+        table.add_row(why, stage, escape(topic), str(len(letters)), when, last.letter_id, escape(last.message))
+        listed.append(
+            {"reason": why, "stage": stage, "topic": topic, "count": len(letters), "first_failed_at": first.isoformat()}
+            | {"last_failed_at": last.failed_at.isoformat(), "last_id": last.letter_id, "last_message": last.message}
+        )
+    if listed:
+        output.table(table)
+    else:
+        output.say("no dead letters")
+    output.finish({"total": sum(map(len, groups.values())), "groups": listed})
+
+
+def show(
+    letter_id: Annotated[str, typer.Argument(help="Its id, or the beginning of it.")],
+    as_json: Json = False,
+) -> None:
+    """Show one dead letter: where it comes from, what was wrong, and how its bytes begin."""
+    output = Output(as_json)
+    found = [letter for letter in _letters(None) if letter.letter_id.startswith(letter_id.lower())]
+    if not found:
+        raise typer.BadParameter(f"there is no dead letter {letter_id!r}")
+    if len(found) > 1:
+        raise typer.BadParameter(f"{len(found)} dead letters begin with {letter_id!r}: give more of the id")
+    letter = found[0]
+    plain = _plain(letter)
+    value = letter.value or b""
+    plain["value_bytes"] = len(value)
+    plain["value_begins"] = value[:_SHOWN_BYTES].hex(" ")
+    table = grid("", "")
+    table.show_header = False
+    for name, content in plain.items():
+        table.add_row(name, escape(content if isinstance(content, str) else json.dumps(content)))
+    output.table(table)
+    output.finish(plain)
+
+
+def export(
+    file: Annotated[Path, typer.Argument(help="File to write; it holds personal data, so keep it safe.")],
+    reason: Why = None,
+    as_json: Json = False,
+) -> None:
+    """Write dead letters whole, a JSON object a line; key, value and headers in base64."""
+    output = Output(as_json)
+    count = 0
+    with file.open("w", encoding="utf-8") as lines:
+        for letter in _letters(reason):
+            whole = _plain(letter) | {
+                "key": _base64(letter.key),
+                "value": _base64(letter.value),
+                "headers": [[header.name, _base64(header.value)] for header in letter.headers],
+            }
+            lines.write(json.dumps(whole, ensure_ascii=False) + "\n")
+            count += 1
+    output.say(f"{count} dead letters written to {file}")
+    output.finish({"written": count, "file": str(file)})
+
+
+def _letters(reason: str | None) -> Iterator[DeadLetter]:
+    """Each letter once, with this reason or any."""
+    from schemas.codec import decode
+    from schemas.events import DeadLetter
+    from streams.topic_reader import read_topic
+    from streams.topics import Topic
+
+    seen = set()
+    for message in read_topic(load_settings(), Topic.DEAD_LETTERS):
+        letter = decode(message.value(), DeadLetter)
+        if letter.letter_id not in seen and reason in (None, letter.reason):
+            seen.add(letter.letter_id)
+            yield letter
+
+
+def _plain(letter: DeadLetter) -> dict[str, Any]:
+    from schemas.as_json import to_json
+
+    return to_json(letter)
+
+
+def _base64(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()

@@ -1,0 +1,94 @@
+"""The entry point: finds the commands, and turns what goes wrong into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import pkgutil
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+
+import streams.cli as package
+
+DEBUG = "FACESTREAM_DEBUG"
+INTERRUPTED = 130
+_TERMINATED = 143
+_BROKEN_PIPE = 141
+
+
+def make_app() -> typer.Typer:
+    """The command line with every command: each module of this package that has a function ``register(app)``."""
+    app = typer.Typer(
+        help="Recognise faces in event streams.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for found in pkgutil.iter_modules(package.__path__):
+        if found.name.startswith("__"):
+            continue
+        register = getattr(importlib.import_module(f"{package.__name__}.{found.name}"), "register", None)
+        if register is not None:
+            register(app)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit: 0 well, 1 failed, 2 wrongly called, 130 after Ctrl-C."""
+    signal.signal(signal.SIGTERM, _terminate)
+    debug = bool(os.environ.get(DEBUG))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if not debug:
+        # What it says of a broker that is away, the command says in one line.
+        logging.getLogger("facestream.kafka").setLevel(logging.CRITICAL)
+    try:
+        code = make_app()(arguments, prog_name="facestream", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        _say(f"{error.format_message()} (`--help` shows how it is called)")
+        code = error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # Who read our output has gone; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = _BROKEN_PIPE
+    except Exception as error:
+        if debug:
+            raise
+        _say(_one_line(error))
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _root() -> None:
+    """Recognise faces in event streams."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    sys.exit(_TERMINATED)
+
+
+def _say(text: str) -> None:
+    print(f"facestream: {text}", file=sys.stderr)
+
+
+def _one_line(error: Exception) -> str:
+    """What to tell a person: the message of an error that was foreseen, and more of one that was not."""
+    from pydantic import ValidationError
+
+    if isinstance(error, ValidationError) and error.title == "Settings":
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"][:1]).upper()
+        return f"FACESTREAM_{name}={first['input']!r} cannot be used: {first['msg']} (see `facestream settings`)"
+    text = " ".join(str(error).split())
+    ours = type(error).__module__.split(".")[0] in {"streams", "schemas", "models", "sinks", "infra"}
+    if ours or isinstance(error, OSError):
+        return text
+    return f"{type(error).__name__}: {text} ({DEBUG}=1 shows where)"

@@ -1,0 +1,109 @@
+"""``facestream play``."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from schemas.events import Mode
+from streams.cli.console import PRODUCE, Json, Output, User, load_settings
+
+if TYPE_CHECKING:
+    from streams.sent import Sent
+
+
+class Tally:
+    """What became of the frames: sent to Kafka; delivered or failed; refused for their size; dropped to keep up."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._lock = threading.Lock()
+        self.counts = {"sent": 0, "delivered": 0, "failed": 0, "refused": 0, "dropped": 0}
+
+    def add(self, word: str) -> int:
+        """Count one more, from any thread."""
+        with self._lock:
+            self.counts[word] += 1
+            return self.counts[word]
+
+    def report(self, sent: Sent) -> None:
+        """Count a delivery report, and show the first bad one."""
+        error = sent.future.exception()
+        if error is None:
+            self.add("delivered")
+        elif self.add("failed") == 1:
+            self._output.warn(str(error))
+
+    @property
+    def troubles(self) -> str:
+        """All that is not well, in words."""
+        words = ("failed", "refused", "dropped")
+        return ", ".join(f"{self.counts[word]} {word}" for word in words if self.counts[word])
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("play", rich_help_panel=PRODUCE)(play)
+
+
+def play(
+    where: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="Folder, picture, video file, number of a camera, or rtsp://…"),
+    ],
+    user: User = "default",
+    camera: Annotated[str, typer.Option("--camera", "-c", help="Name of the camera.")] = "camera",
+    fps: Annotated[
+        float | None,
+        typer.Option(min=0, help="Frames a second, 0: as fast as they come. Default: the video's own rate."),
+    ] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin anew at the end.")] = False,
+    mode: Annotated[Mode, typer.Option(help="Who is it, or is it SUBJECT?")] = Mode.IDENTIFY,
+    subject: Annotated[
+        str | None, typer.Option("--subject", "-s", help="With --mode verify: the person claimed; default: the user.")
+    ] = None,
+    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after so many frames.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Send pictures as a camera's frames. Fails if one was not delivered."""
+    from streams.producer import Producer
+    from streams.sent import BackPressure, InvalidPicture
+    from streams.sources import is_live, open_source, shots
+
+    output = Output(as_json)
+    if subject is not None and mode is not Mode.VERIFY:
+        raise typer.BadParameter("--subject is the person claimed: it goes with --mode verify")
+    source = open_source(where)
+    tally = Tally(output)
+    began = time.monotonic()
+    try:
+        with Producer(load_settings(), on_delivery=tally.report) as producer, output.progress() as progress:
+            live = is_live(source)
+            ask = partial(producer.frame, user, camera_id=camera, mode=mode, subject_id=subject)
+            total = count if loop or source.total is None else min(count or source.total, source.total)
+            task = progress.add_task(f"{user}/{camera}", total=total, note="")
+            for shot in islice(shots(source, fps=fps, loop=loop), count):
+                try:
+                    ask(shot.data, timeout_s=0 if live else None)
+                    tally.add("sent")
+                except InvalidPicture as error:
+                    tally.add("refused")
+                    output.warn(f"{shot.name}: {error}")
+                except BackPressure:
+                    if not live:
+                        raise
+                    tally.add("dropped")
+                progress.update(task, advance=1, note=tally.troubles)
+    finally:
+        seconds = time.monotonic() - began
+        rate = tally.counts["delivered"] / seconds
+        text = f"{tally.counts['delivered']} frames delivered in {seconds:.1f} s, {rate:.1f} a second"
+        output.say(", ".join(filter(None, [text, tally.troubles])))
+        output.finish(tally.counts | {"seconds": round(seconds, 3), "frames_per_s": round(rate, 2)})
+    if tally.counts["failed"] or tally.counts["refused"]:
+        raise typer.Exit(1)

@@ -1,0 +1,48 @@
+"""Read a topic as it is now, from its beginning to its present end, outside any consumer group."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+
+import confluent_kafka
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
+
+from streams.kafka import KafkaUnavailable, client_config, metadata
+from streams.settings import Settings
+from streams.topics import Topic, TopicMissing
+
+_SILENCE_S = 15.0
+
+
+def read_topic(settings: Settings, topic: Topic) -> Iterator[Message]:
+    """Every message that the topic holds now; in order within a partition.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or it stops answering.
+        TopicMissing: there is no such topic.
+    """
+    name = topic.named(settings)
+    config = {
+        "group.id": f"facestream-reader-{uuid.uuid4()}",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+    }
+    with closing(confluent_kafka.Consumer(client_config(settings) | config)) as consumer:
+        there = metadata(consumer, settings).topics
+        if name not in there:
+            raise TopicMissing(f"no topic {name} at {settings.kafka}: create it with `facestream topics create`")
+        open_partitions = set(there[name].partitions)
+        consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in open_partitions])
+        while open_partitions:
+            message = consumer.poll(_SILENCE_S)
+            if message is None:
+                raise KafkaUnavailable(f"{settings.kafka} has stopped answering while {name} was read")
+            error = message.error()
+            if error is None:
+                yield message
+            elif error.code() == KafkaError._PARTITION_EOF:
+                open_partitions.discard(message.partition() or 0)
+            elif not error.retriable():
+                raise KafkaUnavailable(f"{name} cannot be read: {error.str()}")
