@@ -33,23 +33,34 @@ class History:
     limit: int
     timeout_s: float
 
-    def load(self, loads: Mapping[int, Load], *, extends: bool) -> dict[int, list[Item]]:
-        """Read windows of several partitions, by number, in order of event time, the latest first if ``extends``.
+    def load(self, loads: Mapping[int, Load]) -> dict[int, list[Item]]:
+        """Read windows of partitions, by number, in order of event time, the latest first where a load extends.
 
         Raises:
             SinkUnavailable: BigQuery does not answer.
         """
+        found: dict[int, list[Item]] = {}
+        for extends in (False, True):
+            group = {number: load for number, load in loads.items() if load.extends is extends}
+            if group:
+                found |= self._load(group, "DESC" if extends else "ASC")
+        return found
+
+    def _load(self, loads: Mapping[int, Load], order: str) -> dict[int, list[Item]]:
         time = self.table.event_time
         parts: list[str] = []
         parameters: list[Parameter] = []
         for number, load in loads.items():
-            parts.append(f"(kafka_partition = {number} AND {time} >= TIMESTAMP_MICROS(@low{number})")
-            parts[-1] += f" AND {self.table.decided_at} >= TIMESTAMP_MICROS(@low{number} - {DAY})"
-            parts[-1] += f" AND {time} < TIMESTAMP_MICROS(@high{number}))" if load.high < FOREVER else ")"
+            conditions = [
+                f"kafka_partition = {number}",
+                f"{time} >= TIMESTAMP_MICROS(@low{number})",
+                f"{self.table.decided_at} >= TIMESTAMP_MICROS(@low{number} - {DAY})",
+            ]
             parameters.append(ScalarQueryParameter(f"low{number}", "INT64", load.low))
             if load.high < FOREVER:
+                conditions.append(f"{time} < TIMESTAMP_MICROS(@high{number})")
                 parameters.append(ScalarQueryParameter(f"high{number}", "INT64", load.high))
-        order = "DESC" if extends else "ASC"
+            parts.append(f"({' AND '.join(conditions)})")
         rows = self._ask(
             f"SELECT kafka_partition, UNIX_MICROS({time}) AS event_time, {self._key()} "
             f"FROM `{self.dataset}.{self.table.name}` WHERE {' OR '.join(parts)} "
