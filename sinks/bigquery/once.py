@@ -1,0 +1,96 @@
+"""Lets each event through once: what is in the table already, or twice in a batch, is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from sinks.base import Delivery, Result
+from sinks.bigquery.rows import event_time, micros
+from sinks.bigquery.window import Item, Load, Window, key_of
+
+
+class Known(Protocol):
+    """What the table tells of itself."""
+
+    @property
+    def limit(self) -> int:
+        """How much it tells of a partition at once, and how much of it is remembered."""
+
+    def load(self, loads: Mapping[int, Load]) -> dict[int, list[Item]]:
+        """The events of partitions, by number, in the order and number that each load asks for."""
+
+    def written(self, events: Collection[Result]) -> set[bytes]:
+        """The keys of those events that have a row."""
+
+
+class Once:
+    """Knows of the partitions of one table which events are in it; nobody else may write them meanwhile."""
+
+    def __init__(self, known: Known) -> None:
+        """Nothing is known of any partition."""
+        self._known = known
+        self._windows: dict[int, Window] = {}
+
+    def begin(self, number: int) -> None:
+        """Begin to know a partition, or know nothing more of it: someone else may have written to it."""
+        self._windows[number] = Window(self._known.limit)
+
+    def end(self, number: int) -> None:
+        """Forget a partition."""
+        self._windows.pop(number, None)
+
+    def doubt(self) -> None:
+        """Know nothing more of any partition."""
+        for number in self._windows:
+            self.begin(number)
+
+    def fresh(self, deliveries: Sequence[Delivery], now: int) -> list[Delivery]:
+        """The deliveries whose events have no row yet, the first of each; ``now`` in microseconds since 1970.
+
+        Raises:
+            SinkUnavailable: the table does not answer.
+        """
+        self._widen(deliveries, now)
+        unsure = [one.event for one in deliveries if not self._covers(one, now)]
+        written = self._known.written(unsure) if unsure else set()
+        chosen: dict[bytes, Delivery] = {}
+        for delivery in deliveries:
+            key = key_of(delivery.event)
+            if self._covers(delivery, now):
+                there = (_time(delivery), key) in self._windows[delivery.partition.number]
+            else:
+                there = key in written
+            if not there:
+                chosen.setdefault(key, delivery)
+        return list(chosen.values())
+
+    def landed(self, deliveries: Iterable[Delivery]) -> None:
+        """Remember that these have a row now."""
+        for delivery in deliveries:
+            window = self._windows.get(delivery.partition.number)
+            time = event_time(delivery.event)
+            if window is not None and time is not None:
+                window.add(micros(time), key_of(delivery.event))
+
+    def _widen(self, deliveries: Sequence[Delivery], now: int) -> None:
+        """Load what the windows lack for these events."""
+        times: dict[int, list[int]] = {}
+        for delivery in deliveries:
+            if event_time(delivery.event) is not None:
+                times.setdefault(delivery.partition.number, []).append(_time(delivery))
+        wanted = {number: self._windows[number].wanted(some, now) for number, some in times.items()}
+        loads = {number: load for number, load in wanted.items() if load is not None}
+        if loads:
+            for number, items in self._known.load(loads).items():
+                self._windows[number].loaded(loads[number], items, self._known.limit)
+
+    def _covers(self, delivery: Delivery, now: int) -> bool:
+        return event_time(delivery.event) is not None and self._windows[delivery.partition.number].covers(
+            _time(delivery), now
+        )
+
+
+def _time(delivery: Delivery) -> int:
+    time = event_time(delivery.event)
+    return 0 if time is None else micros(time)
