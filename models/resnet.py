@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import keras  # type: ignore[import-untyped]
-from keras import layers, ops  # type: ignore[import-untyped]
+from keras import layers, ops
 
-from models.dlib_format import CHIP_SIZE, RESIDUAL_BLOCKS
+from models.dlib_format import CHIP_SIZE, RESIDUAL_BLOCKS, ResNetWeights
 
 _FILTERS = (32, 32, 32, 64, 64, 64, 64, 128, 128, 128, 256, 256, 256, 256)
-_PIXEL_SCALE = 1 / 256
 
 
-def build() -> keras.Model:
-    """The network with untrained weights: RGB chips [n, 150, 150, 3], 0 to 255, to vectors [n, 128]."""
+def build(weights: ResNetWeights) -> keras.Model:
+    """The network: RGB chips less their mean [n, 150, 150, 3], times 1/256, to vectors [n, 128]."""
     chips = keras.Input((CHIP_SIZE, CHIP_SIZE, 3), name="chips")
-    x = layers.Rescaling(_PIXEL_SCALE, [0.0, 0.0, 0.0], name="pixels")(chips)
-    x = layers.Conv2D(32, 7, strides=2, activation="relu", name="stem")(x)
+    x = layers.Conv2D(32, 7, strides=2, activation="relu", name="stem")(chips)
     x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)
     for index, (filters, reduces) in enumerate(zip(_FILTERS, RESIDUAL_BLOCKS, strict=True)):
         x = _block(x, filters, reduces, f"block{index}")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
-    return keras.Model(chips, layers.Dense(128, use_bias=False, name="vector")(x), name="dlib_resnet")
+    model = keras.Model(chips, layers.Dense(128, use_bias=False, name="vector")(x), name="dlib_resnet")
+    learned = [[convolution.kernel, convolution.bias] for convolution in weights.convolutions]
+    with_weights = [layer for layer in model.layers if layer.weights]
+    for layer, values in zip(with_weights, [*learned, [weights.projection]], strict=True):
+        layer.set_weights(values)
+    return model
 
 
 def _block(x: keras.KerasTensor, filters: int, reduces: bool, name: str) -> keras.KerasTensor:

@@ -1,0 +1,82 @@
+"""Plane geometry of faces: dlib's mean-face frame, similarity transforms, and cutting squares out of pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""RGB [height, width, 3]."""
+
+Points = NDArray[np.float64]
+"""Positions [n, 2] as x, y in pixels; a pixel's centre has whole numbers."""
+
+Transform = NDArray[np.float64]
+"""Affine map [2, 3] of column vectors (x, y, 1)."""
+
+MEAN_FACE: Points = np.array(
+    [
+        [0.8595674595992, 0.2134981538014],
+        [0.6460604764104, 0.2289674387677],
+        [0.1205750620789, 0.2137274526848],
+        [0.3340850613712, 0.2290642403242],
+        [0.4901123135679, 0.6277975316475],
+    ]
+)
+"""dlib's five points (see Face.landmarks) in a frame of width 1. Source: dlib, ``interpolation.h``."""
+
+EYES_AND_MOUTH: Points = np.array([MEAN_FACE[2:4].mean(0), MEAN_FACE[:2].mean(0), [0.49, 0.81]])
+"""Right eye, left eye and mouth in the same frame."""
+
+
+def similarity(source: Points, target: Points) -> Transform:
+    """The rotation, scaling and shift that brings points [n, 2] nearest to others, by least squares."""
+    source_mean, target_mean = source.mean(0), target.mean(0)
+    a, b = source - source_mean, target - target_mean
+    norm = np.square(a).sum()
+    cosine = (a * b).sum() / norm
+    sine = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / norm
+    rotation = np.array([[cosine, -sine], [sine, cosine]])
+    return np.column_stack([rotation, target_mean - rotation @ source_mean])
+
+
+def scale_of(transform: Transform) -> float:
+    """How much a similarity transform enlarges."""
+    return float(np.hypot(transform[0, 0], transform[1, 0]))
+
+
+def apply(transform: Transform, points: Points) -> Points:
+    """Map points [n, 2]."""
+    return np.asarray(points @ transform[:, :2].T + transform[:, 2])
+
+
+def cut(picture: Pixels, to_picture: Transform, size: int) -> Pixels:
+    """Cut a square [size, size, 3] out of a picture; outside the picture it is black.
+
+    Args:
+        picture: where from.
+        to_picture: similarity from pixels of the square to pixels of the picture.
+        size: rows and columns.
+    """
+    shrink = int(scale_of(to_picture))
+    corners = apply(to_picture, np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64))
+    height, width = picture.shape[:2]
+    left, top = np.maximum(np.floor(corners.min(0)).astype(int) - shrink - 1, 0).tolist()
+    right, bottom = np.minimum(np.ceil(corners.max(0)).astype(int) + shrink + 2, (width, height)).tolist()
+    if right - left < max(shrink, 1) or bottom - top < max(shrink, 1):
+        return np.zeros((size, size, 3), np.uint8)
+    # Only this part goes to OpenCV, whose warp takes no picture with a side above 32,767.
+    part: NDArray[Any] = picture[top:bottom, left:right]
+    move = to_picture.copy()
+    move[:, 2] -= (left, top)
+    if shrink > 1:
+        # Bilinear interpolation sees four pixels; a face much larger than the square would be a moiré of itself.
+        columns, rows = part.shape[1] // shrink, part.shape[0] // shrink
+        part = cv2.resize(part[: rows * shrink, : columns * shrink], (columns, rows), interpolation=cv2.INTER_AREA)
+        move[:, 2] = (move[:, 2] + 0.5) / shrink - 0.5
+        move[:, :2] /= shrink
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(part, move, (size, size), flags=flags), np.uint8)
