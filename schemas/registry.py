@@ -51,8 +51,8 @@ class _Files(AbstractSchemaRepository):
 
 def _schema(event_type: type[Event], parsed: Any) -> Schema:
     canonical = fastavro.schema.to_parsing_canonical_form(parsed)
-    # fastavro gives the CRC as big-endian hexadecimal; the single-object format wants it little-endian.
-    fingerprint = bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))[::-1]
+    # In hexadecimal as the single-object format wants it: little-endian.
+    fingerprint = bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
     return Schema(event_type, parsed, fingerprint)
 
 

@@ -1,0 +1,44 @@
+"""Any event, for property tests."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from datetime import UTC, datetime
+from enum import Enum
+
+from hypothesis import strategies as st
+
+_LONG = {"sequence", "offset"}
+_UUID = {"event_id", "letter_id", "template_id"}
+_TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
+
+
+def events(event_type: type) -> st.SearchStrategy[typing.Any]:
+    """Events of a kind with every value that their schema allows."""
+    hints = typing.get_type_hints(event_type)
+    fields = {field.name: _values(hints[field.name], field.name) for field in dataclasses.fields(event_type)}
+    return st.builds(event_type, **fields)
+
+
+def _values(hint: typing.Any, name: str) -> st.SearchStrategy[typing.Any]:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return st.one_of(*(st.none() if one is type(None) else _values(one, name) for one in arguments))
+    if origin is list:
+        return st.lists(_values(arguments[0], name), max_size=3)
+    if dataclasses.is_dataclass(hint):
+        return events(typing.cast(type, hint))
+    if issubclass(hint, Enum):
+        return st.sampled_from(hint)
+    bits = 63 if name in _LONG else 31
+    plain: dict[type, st.SearchStrategy[typing.Any]] = {
+        str: st.uuids().map(str) if name in _UUID else st.text(max_size=20),
+        bytes: st.binary(max_size=50),
+        int: st.integers(-(2**bits), 2**bits - 1),
+        float: st.floats(width=32, allow_nan=False),
+        bool: st.booleans(),
+        datetime: _TIMES,
+    }
+    return plain[hint]
