@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,8 +72,12 @@ def load_settings() -> Settings:
 
 def line(result: Mapping[str, Any]) -> None:
     """Print one JSON object on a line of its own, now."""
-    sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(json.dumps(result, ensure_ascii=False, default=_plain) + "\n")
     sys.stdout.flush()
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def grid(*columns: str, title: str | None = None) -> Table:

@@ -103,7 +103,8 @@ def play(
         seconds = time.monotonic() - began
         rate = tally.counts["delivered"] / seconds
         text = f"{tally.counts['delivered']} frames delivered in {seconds:.1f} s, {rate:.1f} a second"
-        output.say(", ".join(filter(None, [text, tally.troubles])))
-        output.finish(tally.counts | {"seconds": round(seconds, 3), "frames_per_s": round(rate, 2)})
+        if any(tally.counts.values()):
+            output.say(", ".join(filter(None, [text, tally.troubles])))
+            output.finish(tally.counts | {"seconds": round(seconds, 3), "frames_per_s": round(rate, 2)})
     if tally.counts["failed"] or tally.counts["refused"]:
         raise typer.Exit(1)

@@ -1,0 +1,81 @@
+"""``facestream bigquery apply|query``."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from streams.cli.console import LOOK, Json, Output, grid, load_settings
+
+if TYPE_CHECKING:
+    from sinks.bigquery import Address
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+_NAME = re.compile(r"[A-Za-z_][\w.-]*")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Create the tables and views of BigQuery, and ask them.")
+    group.command("apply")(apply)
+    group.command("query")(query)
+    app.add_typer(group, name="bigquery", rich_help_panel=LOOK)
+
+
+def apply(
+    dry_run: DryRun = False,
+    location: Annotated[str | None, typer.Option(help="Where a new dataset is kept, e.g. EU.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Create or migrate dataset, tables and views. Safe to repeat."""
+    from sinks import bigquery
+
+    output = Output(as_json)
+    address = _address()
+    changes = bigquery.apply(address.rest_client(), address.dataset_id, dry_run=dry_run, location=location)
+    for change in changes:
+        output.say(f"{'would be: ' if dry_run else ''}{change}")
+    if not changes:
+        output.say(f"{address.dataset_id} is as it should be")
+    output.finish({"dataset": address.dataset_id, "dry_run": dry_run, "changes": list(changes)})
+
+
+def query(
+    sql: Annotated[str, typer.Argument(help="SQL, the name of a table or view, or - for SQL from stdin.")],
+    limit: Annotated[int, typer.Option(min=1, help="With a name: so many rows at most.")] = 100,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Ask BigQuery and show the rows; tables and views may be named without their dataset."""
+    from sinks import bigquery
+
+    output = Output(as_json)
+    address = _address()
+    text = sys.stdin.read() if sql == "-" else sql
+    if _NAME.fullmatch(text.strip()):
+        text = f"SELECT * FROM `{text.strip()}` LIMIT {limit}"
+    answer = bigquery.run_query(address.rest_client(), text, dataset=address.dataset_id, dry_run=dry_run)
+    if dry_run:
+        output.say(f"{answer.bytes_processed} bytes would be read")
+    else:
+        table = grid(*map(escape, answer.rows[0] if answer.rows else ()))
+        for row in answer.rows:
+            table.add_row(*(escape(_shown(value)) for value in row.values()))
+        output.table(table)
+        output.say(f"{len(answer.rows)} rows")
+    output.finish({"rows": answer.rows, "bytes_processed": answer.bytes_processed})
+
+
+def _address() -> Address:
+    from sinks.bigquery import Address
+
+    now = load_settings()
+    return Address(now.bigquery_project, now.bigquery_dataset, now.bigquery_rest, now.bigquery_grpc)
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

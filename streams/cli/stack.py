@@ -1,0 +1,120 @@
+"""Everything on this machine: services, topics, tables and workers, as `up`, `demo`, `bench` and the tests run it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from infra.services import LocalServices
+from infra.supervisor import Backoff, ChildFailed
+from streams.groups import READS, describe_group, group_id
+from streams.kafka import admin_client
+from streams.roles import Embedder, Role
+from streams.settings import RUNNING_FILE, Settings
+from streams.topics import create
+
+_READY_S = 180.0
+
+
+class Stack:
+    """The services in a folder and workers on them; a context manager that stops all of it."""
+
+    def __init__(self, folder: Path, report: Callable[[str], None] = lambda line: None, **changes: Any) -> None:
+        """``changes`` are settings that differ from the environment's."""
+        self.folder = folder
+        self.services = LocalServices(folder, report)
+        self._changes = changes
+        self._report = report
+        self._numbers: dict[Role, int] = {}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> Settings:
+        """Start the services, create topics, tables and views; return the settings that reach them."""
+        from sinks.bigquery import Address, apply
+
+        found: dict[str, Any] = dict(self.services.start().settings())
+        self.settings = Settings(**found | {"home": self.folder} | self._changes)
+        now = self.settings
+        with ThreadPoolExecutor(2) as pool:
+            tables = Address(now.bigquery_project, now.bigquery_dataset, now.bigquery_rest, now.bigquery_grpc)
+            applied = pool.submit(lambda: apply(tables.rest_client(), tables.dataset_id))
+            create(admin_client(now), now)
+            applied.result()
+        return now
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables with which another process reaches this stack."""
+        values = self.settings.model_dump(mode="json", exclude_unset=True)
+        return {
+            f"FACESTREAM_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in values.items()
+            if value is not None
+        }
+
+    def add_worker(self, role: Role, *arguments: str) -> str:
+        """Start one more worker of a role, without waiting until it owns partitions; return its name."""
+        number = self._numbers.get(role, 0)
+        self._numbers[role] = number + 1
+        name = f"{role}-{number}"
+        self.services.supervisor.start(
+            name,
+            [sys.executable, "-m", "streams.cli", "worker", role, *arguments],
+            log=self.folder / "logs" / f"{name}.log",
+            env=self.environment(),
+            grace_s=20,
+            stage=1,
+            restart=Backoff(),
+        )
+        return name
+
+    def add_workers(self, embedder: Embedder = Embedder.MODEL) -> None:
+        """Start one worker of each role and wait until all partitions have an owner."""
+        self._report("starting workers")
+        for role in Role:
+            self.add_worker(role, *(["--embedder", embedder] if role is Role.EMBED else []))
+        self.await_owners()
+
+    def await_owners(self, roles: Sequence[Role] = tuple(Role), timeout_s: float = _READY_S) -> None:
+        """Wait until every partition that these roles read has an owner.
+
+        Raises:
+            ChildFailed: a worker dies again and again, or the time is over.
+        """
+        admin, deadline = admin_client(self.settings), time.monotonic() + timeout_s
+        for role in roles:
+            wanted = set(range(self.settings.partitions))
+            topics = [topic.named(self.settings) for topic in READS[role]]
+            while True:
+                group = describe_group(admin, group_id(role, self.settings))
+                if group.settled and all(group.owned(topic) == wanted for topic in topics):
+                    break
+                if (death := self.services.supervisor.wait(0.1)) is not None:
+                    raise ChildFailed(str(death))
+                if time.monotonic() > deadline:
+                    raise ChildFailed(f"{role} has not taken its partitions within {timeout_s:g} s")
+
+    def announce(self) -> None:
+        """Write how to reach the stack into its folder, for commands that run beside it."""
+        values = self.settings.model_dump(mode="json", exclude_unset=True)
+        values.pop("home", None)
+        path = self.folder / RUNNING_FILE
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps({"settings": values}, indent=2) + "\n", "utf-8")
+        partial.replace(path)
+
+    def stop(self) -> None:
+        """Stop the workers, each after the batch in hand, then the services."""
+        (self.folder / RUNNING_FILE).unlink(missing_ok=True)
+        self.services.stop()

@@ -1,0 +1,33 @@
+"""``facestream worker``."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import typer
+
+from streams.cli.console import RUN, load_settings
+from streams.roles import Embedder, Role
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("worker", rich_help_panel=RUN)(worker)
+
+
+def worker(
+    role: Annotated[Role, typer.Argument(help="What the worker does.")],
+    embedder: Annotated[
+        Embedder,
+        typer.Option(help="With embed: `digest` makes vectors from the pictures' SHA-256, for load and fault tests."),
+    ] = Embedder.MODEL,
+) -> None:
+    """Run one worker until SIGTERM or Ctrl-C; start more of a role to share its partitions."""
+    from streams.worker import run_worker
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    # What Faust says of every rebalance fills pages.
+    for chatty in ("faust", "mode", "aiokafka"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    raise typer.Exit(run_worker(role, load_settings(), embedder=embedder))
