@@ -51,6 +51,9 @@ SETTINGS = {
     "transaction.state.log.num.partitions": 1,
     "share.coordinator.state.topic.replication.factor": 1,
     "share.coordinator.state.topic.min.isr": 1,
+    # After a crash the broker may come back only when its session from before is over.
+    "broker.session.timeout.ms": 3_000,
+    "broker.heartbeat.interval.ms": 750,
     # Consumers get their partitions at once, and a dead one is noticed within seconds.
     "group.initial.rebalance.delay.ms": 0,
     "group.min.session.timeout.ms": 1_000,
@@ -65,6 +68,10 @@ SETTINGS = {
     "metadata.max.idle.interval.ms": 5_000,
     "controller.quorum.fetch.timeout.ms": 20_000,
 }
+
+
+# After a crash Kafka answers with what it knew before, while it cannot lead a partition yet: this line ends that.
+STARTED = b"Kafka Server started"
 
 
 def start(supervisor: Supervisor, folder: Path, broker: int, controller: int, report: Callable[[str], None]) -> str:
@@ -94,7 +101,7 @@ def start(supervisor: Supervisor, folder: Path, broker: int, controller: int, re
         [*java, "kafka.Kafka", str(properties)],
         log=log,
         cwd=folder,
-        ready=lambda: answers(address),
+        ready=lambda: STARTED in log.read_bytes() and answers(address),
         timeout_s=90,
         grace_s=20,
     )

@@ -130,7 +130,7 @@ class Supervisor:
         Args:
             name: by which the other methods know it.
             argv: program and arguments.
-            log: file to which both its outputs are appended.
+            log: file for both its outputs; that of the start before is kept beside it as ``….old``.
             env: variables added to those of this process.
             cwd: its working directory.
             ready: asked every 50 ms until it says yes; without it a child that runs is ready.
@@ -212,7 +212,9 @@ class Supervisor:
 
     def _spawn(self, command: Command) -> subprocess.Popen[bytes]:
         def spawn() -> subprocess.Popen[bytes]:
-            with command.log.open("ab") as log:
+            if command.log.exists():
+                command.log.replace(command.log.with_name(f"{command.log.name}.old"))
+            with command.log.open("wb") as log:
                 return subprocess.Popen(
                     launcher.command([*command.argv]),
                     stdin=subprocess.DEVNULL,
