@@ -23,8 +23,8 @@ from schemas.reasons import Reason
 _log = logging.getLogger(__name__)
 
 _MIN_PRESENCE = 0.5
-_BYSTANDER = 1 / 3
-"""In an enrolment photo a face less than this part as large as the largest, eye to eye, is a bystander."""
+_BYSTANDER = 1 / 2
+"""In an enrolment photo a face smaller than this part of the largest, eye to eye, is a bystander."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class _Seen:
 class Analyzer:
     """Analyses micro-batches with one model version.
 
-    An enrolment photo must show one person: a second face is overlooked only if it is less than a third as large as
+    An enrolment photo must show one person: a second face is overlooked only if it is less than half as large as
     the largest (eye to eye), and the picture is refused otherwise.
     """
 

@@ -16,7 +16,9 @@ from schemas.reasons import Reason
 
 Image.init()
 # Formats outside this list are not tried: some of Pillow's readers start other programs.
-_FORMATS = [name for name in ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM") if name in Image.OPEN]
+_FORMATS: tuple[str, ...] = tuple(
+    name for name in ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM") if name in Image.OPEN
+)
 _BACKGROUND = (128, 128, 128, 255)
 _ORIENTATION = 0x0112
 _REDUCED_SIDE = 2000

@@ -6,6 +6,7 @@ Source: Bazarevsky et al., BlazeFace (2019), and MediaPipe's ``face_detection_fu
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,8 +22,10 @@ _MIN_SCORE = 0.5
 _MIN_LOGIT = float(np.log(_MIN_SCORE / (1 - _MIN_SCORE)))
 _SAME_FACE = 0.3
 _INSIDE = 0.7
-_SMALL_FACE = 24
-_MIN_TILE = 320
+_SMALL_FACE = 15
+_CROWD = 3
+_SMALL_FACE_IN_CROWD = 24
+_TILE = 366
 _OVERLAP = 0.25
 _STEP_BACK = 1.8
 
@@ -63,10 +66,11 @@ class Detector:
     def detect(self, picture: Pixels) -> list[Detection]:
         """Find the faces of a picture, largest first.
 
-        One pass takes the whole picture, 192 pixels wide to the network. Where that shows nothing, a second one steps
-        back, for a face that fills the picture; and where it shows nothing or faces narrower than 24 of those pixels,
-        overlapping tiles of a third of the picture are looked at as well. So a face is found down to about 14/192 of
-        the picture's longer side, and down to 14/192 of a third of it in a crowd, but not below about 23 pixels.
+        One pass takes the whole picture, 192 pixels to the network. Where that shows nothing, a second one steps back,
+        for a face that fills the picture. Where it shows nothing, or a face narrower than 15 of those pixels (24, if
+        there are three faces or more), tiles of a third to four sevenths of the picture are looked at as well. So
+        beside a larger face one is found down to about 1/13 of the picture's longer side, and alone or in a crowd down
+        to 1/40, but not much below 20 pixels.
         """
         height, width = picture.shape[:2]
         longer = max(height, width)
@@ -74,8 +78,9 @@ class Detector:
         if not len(found):
             side = longer * _STEP_BACK
             found = self._look(picture, _Window((width - side) / 2, (height - side) / 2, side))
-        tile = max(_MIN_TILE, longer / 3)
-        if tile < longer * 0.8 and (not len(found) or found[:, 3].min() * _INPUT < _SMALL_FACE * longer):
+        tile = max(longer / 3, min(longer / 1.75, _TILE))
+        small = _SMALL_FACE if len(found) < _CROWD else _SMALL_FACE_IN_CROWD
+        if tile > _INPUT and (not len(found) or found[:, 3].min() * _INPUT < small * longer):
             parts = [self._look_at_tile(picture, window) for window in _tiles(width, height, tile)]
             found = _merged(np.concatenate([found, *parts]))
         order = np.argsort(-found[:, 3] * found[:, 4], kind="stable")
@@ -118,11 +123,11 @@ def _shown(picture: Pixels, window: _Window) -> NDArray[np.float32]:
     x, y = round((left - window.x) * scale), round((top - window.y) * scale)
     columns = min(_INPUT - x, max(1, round((right - left) * scale)))
     rows = min(_INPUT - y, max(1, round((bottom - top) * scale)))
-    part = cv2.resize(
-        picture[top:bottom, left:right],
-        (columns, rows),
-        interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR,
-    )
+    part: NDArray[Any] = picture[top:bottom, left:right]
+    # Halving and then interpolating is ten times as fast as OpenCV's mean over fractions of pixels, and as good here.
+    while part.shape[0] >= 2 * rows and part.shape[1] >= 2 * columns:
+        part = cv2.resize(part, (part.shape[1] // 2, part.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    part = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_LINEAR)
     shown = np.full((1, _INPUT, _INPUT, 3), -1, np.float32)
     view = shown[0, y : y + rows, x : x + columns]
     np.multiply(part, np.float32(2 / 255), out=view)

@@ -5,6 +5,7 @@ The limits and how they were found are in docs/models.md.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -17,7 +18,11 @@ from schemas.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Below or beyond these a face is refused. Units as in :class:`schemas.events.Quality`."""
+    """Below or beyond these a face is refused. Units as in :class:`schemas.events.Quality`.
+
+    ``sharpness`` holds for a face of brightness 0.5: the same blur leaves less variance in a darker face, in proportion
+    to the square of its brightness.
+    """
 
     score: float
     size: float
@@ -27,11 +32,14 @@ class Limits:
     yaw: float
 
 
-PROBE = Limits(score=0.5, size=12, sharpness=8, darkest=0.04, brightest=0.96, yaw=70)
-"""A frame's face is asked about unless the answer would be a guess."""
+PROBE = Limits(score=0.5, size=10, sharpness=3.5, darkest=0.03, brightest=0.93, yaw=75)
+"""Poorer faces of a frame are not asked about: among them strangers pass for each other several times as often."""
 
-TEMPLATE = Limits(score=0.5, size=20, sharpness=15, darkest=0.08, brightest=0.92, yaw=50)
+TEMPLATE = Limits(score=0.5, size=16, sharpness=6, darkest=0.08, brightest=0.88, yaw=60)
 """An enrolment photo is compared with for years: it has to be better."""
+
+_GOOD = Limits(score=0.8, size=40, sharpness=60, darkest=0.25, brightest=0.75, yaw=15)
+"""From here on a face could not be better."""
 
 
 def measure(chip: Pixels, points: Points, *, score: float, yaw: float) -> Quality:
@@ -48,14 +56,16 @@ def measure(chip: Pixels, points: Points, *, score: float, yaw: float) -> Qualit
     size = float(np.linalg.norm(points[0:2].mean(0) - points[2:4].mean(0)))
     sharpness = float(deviation[0, 0]) ** 2
     brightness = float(cv2.mean(grey)[0]) / 255
-    parts = (
-        score,
-        _rising(size, PROBE.size, 45),
-        _rising(np.log(max(sharpness, 1e-3)), np.log(PROBE.sharpness), np.log(150)),
-        _rising(min(brightness, 1 - brightness), PROBE.darkest, 0.25),
-        _rising(-abs(yaw), -PROBE.yaw, -15),
+    overall = math.prod(
+        (
+            _rising(score, 0, _GOOD.score),
+            _rising(size, 0, _GOOD.size),
+            _rising(math.log1p(_sharpness(sharpness, brightness)), 0, math.log1p(_GOOD.sharpness)),
+            _rising(brightness, 0, _GOOD.darkest),
+            _rising(-brightness, -1, -_GOOD.brightest),
+            _rising(-abs(yaw), -90, -_GOOD.yaw),
+        )
     )
-    overall = float(np.prod(parts)) ** (1 / len(parts))
     return Quality(score, size, sharpness, brightness, yaw, overall)
 
 
@@ -66,12 +76,17 @@ def refusal(quality: Quality, limits: Limits) -> Reason | None:
         (quality.size < limits.size, Reason.TOO_SMALL),
         (quality.brightness < limits.darkest, Reason.TOO_DARK),
         (quality.brightness > limits.brightest, Reason.TOO_BRIGHT),
-        (quality.sharpness < limits.sharpness, Reason.TOO_BLURRED),
+        (_sharpness(quality.sharpness, quality.brightness) < limits.sharpness, Reason.TOO_BLURRED),
         (abs(quality.yaw) > limits.yaw, Reason.TURNED_AWAY),
     )
     return next((reason for broken, reason in checks if broken), None)
 
 
+def _sharpness(measured: float, brightness: float) -> float:
+    """What the sharpness would be at a brightness of 0.5."""
+    return measured * (0.5 / max(brightness, 0.02)) ** 2
+
+
 def _rising(value: float, zero: float, one: float) -> float:
     """0 to 1, straight between two values."""
-    return float(np.clip((value - zero) / (one - zero), 0.0, 1.0))
+    return min(1.0, max(0.0, (value - zero) / (one - zero)))
