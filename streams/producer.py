@@ -306,7 +306,7 @@ class Producer:
             except BufferError:
                 if time.monotonic() >= deadline:
                     raise BackPressure(
-                        f"{self.under_way} events are under way and there is no room for more: send more slowly, "
+                        f"{self.under_way - 1} events are under way and there is no room for more: send more slowly, "
                         "or see whether Kafka is well"
                     ) from None
                 self._kafka.poll(_WAIT_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,6 +15,7 @@ from streams.settings import Settings
 from streams.topics import Topic, TopicMissing
 
 _SILENCE_S = 15.0
+_POLL_S = 1.0
 
 
 def read_topic(settings: Settings, topic: Topic) -> Iterator[Message]:
@@ -35,14 +37,17 @@ def read_topic(settings: Settings, topic: Topic) -> Iterator[Message]:
             raise TopicMissing(f"no topic {name} at {settings.kafka}: create it with `facestream topics create`")
         open_partitions = set(there[name].partitions)
         consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in open_partitions])
+        heard = time.monotonic()
         while open_partitions:
-            message = consumer.poll(_SILENCE_S)
-            if message is None:
-                raise KafkaUnavailable(f"{settings.kafka} has stopped answering while {name} was read")
-            error = message.error()
-            if error is None:
+            message = consumer.poll(_POLL_S)
+            error = None if message is None else message.error()
+            if message is not None and error is None:
                 yield message
-            elif error.code() == KafkaError._PARTITION_EOF:
+            elif message is not None and error is not None and error.code() == KafkaError._PARTITION_EOF:
                 open_partitions.discard(message.partition() or 0)
-            elif not error.retriable():
-                raise KafkaUnavailable(f"{name} cannot be read: {error.str()}")
+            elif time.monotonic() - heard > _SILENCE_S:
+                why = f" ({error.str()})" if error else ""
+                raise KafkaUnavailable(f"{settings.kafka} has stopped answering while {name} was read{why}")
+            else:
+                continue
+            heard = time.monotonic()

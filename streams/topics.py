@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -138,33 +138,35 @@ def create(admin: AdminClient, settings: Settings) -> list[Change]:
 
     Raises:
         KafkaUnavailable: no broker answers.
-        PartitionsDiffer: a topic exists with another number of partitions; nothing was changed.
+        PartitionsDiffer: a topic exists with another number of partitions; it is left as it is.
         TopicsError: the cluster refused.
     """
-    found = {state.topic: state for state in describe(admin, settings)}
+    before = {state.topic: state for state in describe(admin, settings)}
+    _check_partitions(before.values(), settings)
     specs = wanted(settings)
-    for spec in specs:
-        have = found[spec.topic]
-        if have.exists and have.partitions != spec.partitions:
-            raise PartitionsDiffer(
-                f"topic {spec.name} has {have.partitions} partitions and FACESTREAM_PARTITIONS is {spec.partitions}. "
-                "The number cannot change, or users would move away from their galleries: "
-                f"set FACESTREAM_PARTITIONS={have.partitions}, or begin anew with another FACESTREAM_TOPIC_PREFIX"
-            )
-    missing = [spec for spec in specs if not found[spec.topic].exists]
-    _create(admin, missing)
-    _await(lambda: set(partition_counts(admin, settings)) >= {spec.topic for spec in missing})
-    stale = {found[spec.topic].name: found[spec.topic].differs for spec in specs if found[spec.topic].differs}
+    _create(admin, [spec for spec in specs if not before[spec.topic].exists])
+    stale = {state.name: state.differs for state in before.values() if state.differs}
     _alter(admin, stale)
+    _await_changes(admin, settings)
     changes = []
     for spec in specs:
-        if spec in missing:
+        if not before[spec.topic].exists:
             changes.append(Change(spec.name, "created", f"{spec.partitions} partitions"))
         elif spec.name in stale:
             changes.append(Change(spec.name, "updated", ", ".join(f"{k}={v}" for k, v in stale[spec.name].items())))
         else:
             changes.append(Change(spec.name, "unchanged"))
     return changes
+
+
+def _check_partitions(states: Iterable[Found], settings: Settings) -> None:
+    for state in states:
+        if state.exists and state.partitions != settings.partitions:
+            raise PartitionsDiffer(
+                f"topic {state.name} has {state.partitions} partitions and FACESTREAM_PARTITIONS is "
+                f"{settings.partitions}. The number cannot change, or users would move away from their galleries: "
+                f"set FACESTREAM_PARTITIONS={state.partitions}, or begin anew with another FACESTREAM_TOPIC_PREFIX"
+            )
 
 
 def describe(admin: AdminClient, settings: Settings) -> list[Found]:
@@ -294,16 +296,20 @@ def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
         raise TopicsError(f"the topics' configuration cannot be read: {error.args[0].str()}") from error
 
 
-def _retriable(error: BaseException) -> bool:
-    return isinstance(error, KafkaException) and bool(error.args[0].retriable())
+def _not_yet(error: BaseException) -> bool:
+    """Whether a topic is so new that its partitions have no leader, or not every broker knows of it."""
+    return isinstance(error, KafkaException) and error.args[0].code() in {
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
 
 
 def _offsets(admin: AdminClient, partitions: list[TopicPartition], at: OffsetSpec) -> dict[tuple[str, int], int]:
     if not partitions:
         return {}
     request = tenacity.Retrying(
-        # A new topic's partitions have no leader for a moment.
-        retry=tenacity.retry_if_exception(_retriable),
+        retry=tenacity.retry_if_exception(_not_yet),
         stop=tenacity.stop_after_delay(_REQUEST_TIMEOUT_S),
         wait=tenacity.wait_fixed(0.1),
         reraise=True,
@@ -321,10 +327,15 @@ def _request_offsets(
     return {(tp.topic, tp.partition): future.result(_REQUEST_TIMEOUT_S).offset for tp, future in futures.items()}
 
 
-def _await(visible: Callable[[], bool]) -> None:
-    """Wait until every new topic is in the cluster's metadata, which follows the creation by a moment."""
+def _await_changes(admin: AdminClient, settings: Settings) -> None:
+    """Wait until every topic is seen as it was ordered: the brokers' metadata follows the order by a moment."""
     deadline = time.monotonic() + _VISIBLE_TIMEOUT_S
-    while not visible():
+    while True:
+        states = describe(admin, settings)
+        # Somebody else may have created one meanwhile.
+        _check_partitions(states, settings)
+        if all(state.exists and not state.differs for state in states):
+            return
         if time.monotonic() > deadline:
-            raise TopicsError("the new topics do not appear on the cluster: look at the broker's log")
+            raise TopicsError("the cluster does not show the topics as they were ordered: look at the broker's log")
         time.sleep(0.05)

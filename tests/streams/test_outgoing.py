@@ -1,0 +1,74 @@
+"""Mistakes are told before anything is sent: no Kafka is needed for these."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schemas.events import Frame, Mode, Picture, new_event_id, utc_now
+from schemas.reasons import Reason
+from streams.producer import Producer
+from streams.sent import InvalidPicture
+from streams.settings import Settings
+
+NOWHERE = Settings(kafka="127.0.0.1:1", max_picture_bytes=1_000, max_message_bytes=2_000)
+
+
+def frame(**changes: Any) -> None:
+    arguments: dict[str, Any] = {"user_id": "anna", "picture": b"x", "camera_id": "door"} | changes
+    with Producer(NOWHERE) as producer:
+        producer.frame(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"user_id": ""}, "user_id"),
+        ({"user_id": " "}, "user_id"),
+        ({"user_id": None}, "user_id"),
+        ({"user_id": "x" * 257}, "user_id"),
+        ({"user_id": "\ud800"}, "surrogates"),
+        ({"camera_id": ""}, "camera_id"),
+        ({"mode": Mode.VERIFY, "subject_id": ""}, "subject_id"),
+        ({"subject_id": "otto"}, "VERIFY"),
+        ({"event_id": "1"}, "event_id must be a UUID"),
+        ({"captured_at": datetime(2026, 1, 1)}, "timezone"),
+        ({"picture": "photo.jpg"}, "as a Path"),
+        ({"sha256": "12"}, "sha256"),
+        ({"sequence": "1"}, "written"),
+    ],
+)
+def test_a_wrong_argument_is_named(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        frame(**changes)
+
+
+def test_a_picture_that_no_worker_would_take(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "large.jpg").write_bytes(b"x" * 1_001)
+    for picture, reason in (
+        (b"", Reason.EMPTY_PICTURE),
+        (tmp_path / "empty.jpg", Reason.EMPTY_PICTURE),
+        (b"x" * 1_001, Reason.PICTURE_TOO_LARGE),
+        (tmp_path / "large.jpg", Reason.PICTURE_TOO_LARGE),
+    ):
+        with pytest.raises(InvalidPicture) as raised:
+            frame(picture=picture)
+        assert raised.value.reason is reason
+
+
+def test_an_event_that_names_no_picture() -> None:
+    event = Frame(new_event_id(), "anna", "door", 0, utc_now(), Picture())
+    with Producer(NOWHERE) as producer, pytest.raises(InvalidPicture):
+        producer.send(event)
+
+
+def test_a_message_that_would_be_too_large() -> None:
+    with pytest.raises(ValueError, match="FACESTREAM_MAX_MESSAGE_BYTES"):
+        frame(picture=f"https://example.com/{'x' * 2_000}")
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        frame(picture=tmp_path / "nobody.jpg")
