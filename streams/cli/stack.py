@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,7 +15,7 @@ from typing import Any, Self
 from infra.services import LocalServices
 from infra.supervisor import Backoff, ChildFailed
 from streams.groups import READS, describe_group, group_id
-from streams.kafka import admin_client
+from streams.kafka import KafkaUnavailable, admin_client
 from streams.roles import Embedder, Role
 from streams.settings import RUNNING_FILE, Settings
 from streams.topics import create
@@ -97,9 +98,11 @@ class Stack:
             wanted = set(range(self.settings.partitions))
             topics = [topic.named(self.settings) for topic in READS[role]]
             while True:
-                group = describe_group(admin, group_id(role, self.settings))
-                if group.settled and all(group.owned(topic) == wanted for topic in topics):
-                    break
+                # A new broker's groups have no coordinator for a moment.
+                with suppress(KafkaUnavailable):
+                    group = describe_group(admin, group_id(role, self.settings))
+                    if group.settled and all(group.owned(topic) == wanted for topic in topics):
+                        break
                 if (death := self.services.supervisor.wait(0.1)) is not None:
                     raise ChildFailed(str(death))
                 if time.monotonic() > deadline:

@@ -1,0 +1,29 @@
+"""Small pictures made of characters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+_BINS = 12
+_WIDTH = 40
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """A percentile rounded to one digit, 0 without values."""
+    return round(float(np.percentile(values, percent)), 1) if values else 0.0
+
+
+def histogram(values: Sequence[float], unit: str) -> str:
+    """Bars over bins that grow by equal factors, for values that spread over orders of magnitude."""
+    if not values:
+        return "(nothing)"
+    low, high = max(min(values), 0.1), max(values) + 0.1
+    edges = np.geomspace(low * 0.999, high * 1.001, _BINS + 1)
+    counts = np.histogram(np.clip(values, low, None), edges)[0]
+    lines = []
+    for start, end, count in zip(edges, edges[1:], counts, strict=False):
+        bar = "█" * round(_WIDTH * count / counts.max())
+        lines.append(f"{start:8.0f} – {end:6.0f} {unit} {bar} {count}")
+    return "\n".join(lines)

@@ -1,0 +1,70 @@
+"""``facestream up``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streams.cli.console import RUN, Json, Output, grid, line, load_settings
+from streams.roles import Embedder, Role
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("up", rich_help_panel=RUN)(up)
+
+
+def up(
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", help="Folder for data and logs; default: FACESTREAM_HOME.", show_default=False),
+    ] = None,
+    workers: Annotated[
+        bool, typer.Option("--workers/--no-workers", help="Run the roles too, not the services only.")
+    ] = True,
+    embedder: Annotated[Embedder, typer.Option(help="See `facestream worker --help`.")] = Embedder.MODEL,
+    as_json: Json = False,
+) -> None:
+    """Run Kafka, Redis, BigQuery and all roles on this machine until Ctrl-C; data stay in the folder."""
+    from streams.cli.stack import Stack
+
+    output = Output(as_json)
+    home, default = folder or load_settings().home, folder is None
+    with Stack(_free(home) if default else home, output.warn) as stack:
+        if workers:
+            stack.add_workers(embedder)
+        stack.announce()
+        now = stack.settings
+        table = grid("", "")
+        for name in ("kafka", "redis_url", "bigquery_rest", "bigquery_grpc"):
+            table.add_row(name, str(getattr(now, name)))
+        table.add_row("data and logs", str(stack.folder))
+        output.table(table)
+        if stack.folder != home:
+            output.say(
+                f"Another `facestream up` runs in {home}. To reach this one: export FACESTREAM_HOME={stack.folder}"
+            )
+        output.say("Ready. Commands in this folder find it by themselves; Ctrl-C stops all and loses nothing.")
+        if as_json:
+            line({"ready": True, "roles": list(Role) if workers else [], "environment": stack.environment()})
+        while True:
+            death = stack.services.supervisor.wait(1.0)
+            if death is not None and death.restart_in_s is None:
+                raise typer.Exit(1)
+
+
+def _free(home: Path) -> Path:
+    """The folder, or where another process runs services in it the next that is free."""
+    from filelock import FileLock, Timeout
+
+    for number in range(1, 100):
+        candidate = home if number == 1 else home.with_name(f"{home.name}-{number}")
+        candidate.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(candidate / "lock", blocking=False):
+                return candidate
+        except Timeout:
+            continue
+    return home
