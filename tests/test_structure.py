@@ -1,0 +1,93 @@
+"""The house's own rules: who may import whom, and what no file may hold."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("streams", "sinks", "models", "schemas", "infra")
+MAY_IMPORT = {
+    "streams": {"streams", "sinks", "models", "schemas"},
+    "streams/cli": set(ROOMS),
+    "sinks": {"sinks", "schemas"},
+    "models": {"models", "schemas"},
+    "schemas": {"schemas"},
+    "infra": {"infra"},
+}
+REGISTRIES = (
+    r"pypi\.org|pythonhosted\.org|pkg\.dev|jfrog\.io|maven\.org|maven2|registry\.npmjs|conda\.anaconda|"
+    r"--(extra-)?index-url|--find-links"
+)
+MAX_LINES = 400
+
+
+def modules() -> Iterator[Path]:
+    for room in ROOMS:
+        yield from sorted((ROOT / room).rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            found.add(node.module or "")
+            found |= {f"{node.module}.{name.name}" for name in node.names}
+    return found
+
+
+def room_of(path: Path) -> str:
+    inside = path.relative_to(ROOT).parts
+    return "streams/cli" if inside[:2] == ("streams", "cli") else inside[0]
+
+
+EVERY = [pytest.param(path, id=str(path.relative_to(ROOT))) for path in modules()]
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_imports_go_downwards_only(path: Path) -> None:
+    rooms = {name.split(".")[0] for name in imports(path)} & set(ROOMS)
+    assert rooms <= MAY_IMPORT[room_of(path)]
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_only_streams_knows_faust(path: Path) -> None:
+    if room_of(path) != "streams":
+        assert not {name for name in imports(path) if name.split(".")[0] in {"faust", "mode"}}
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_models_and_schemas_know_nothing_of_kafka(path: Path) -> None:
+    if room_of(path) in {"models", "schemas", "sinks"}:
+        assert not {name for name in imports(path) if name.split(".")[0] in {"confluent_kafka", "aiokafka"}}
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_a_module_is_about_one_thing(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
+
+
+def test_no_file_holds_the_address_of_a_package_registry() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    held = {}
+    for name in listed.stdout.decode().split("\0"):
+        path = ROOT / name
+        if name and path.is_file() and path != Path(__file__):
+            text = path.read_bytes().decode("utf-8", "ignore")
+            if match := re.search(REGISTRIES, text):
+                held[name] = match[0]
+    assert not held
