@@ -6,12 +6,14 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import faust
 
+from streams.groups import group_id
+from streams.roles import Role
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -27,7 +29,7 @@ _ROCKSDB_OPTIONS: Mapping[str, Any] = {
 
 
 def make_app(
-    role: str,
+    role: Role,
     settings: Settings,
     *,
     partitions: int,
@@ -75,21 +77,6 @@ def make_app(
 def table_options() -> dict[str, Any]:
     """RocksDB options for one table; a fresh dict, since Faust takes entries out of it."""
     return dict(_ROCKSDB_OPTIONS)
-
-
-def group_id(role: str, settings: Settings) -> str:
-    """The consumer group of a role."""
-    return f"{settings.topic_prefix}facestream-{role}"
-
-
-async def deliver(app: faust.App, topic: str, messages: Iterable[tuple[bytes | None, bytes, int | None]]) -> None:
-    """Send messages (key, value, partition or None for the key's) in order; return when the broker has all of them.
-
-    Raises:
-        aiokafka.errors.KafkaError: one could not be delivered; the others may have been.
-    """
-    sent = [await app.producer.send(topic, key, value, partition, None, None) for key, value, partition in messages]
-    await asyncio.gather(*sent)
 
 
 async def run_app(app: faust.App, drain: Callable[[], Awaitable[None]]) -> int:

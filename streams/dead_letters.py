@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-import faust
-
 from schemas import codec
 from schemas.events import DeadLetter, Header, utc_now
 from schemas.reasons import Reason
-from streams.app import deliver
 from streams.inbox import BadMessage
 from streams.order import Message
-from streams.settings import Settings
-from streams.topics import Topic
 
 
 def dead_letter(message: Message, stage: str, error: Exception, attempt: int = 1) -> DeadLetter:
@@ -34,11 +27,4 @@ def dead_letter(message: Message, stage: str, error: Exception, attempt: int = 1
         message=str(bad),
         attempt=attempt,
         failed_at=utc_now(),
-    )
-
-
-async def send_dead_letters(app: faust.App, settings: Settings, letters: Iterable[DeadLetter]) -> None:
-    """Deliver letters, each to the partition number that its message came from, so that a repeated one is found."""
-    await deliver(
-        app, Topic.DEAD_LETTERS.named(settings), [(one.key, codec.encode(one), one.partition) for one in letters]
     )

@@ -25,8 +25,8 @@ from schemas.events import (
     utc_now,
 )
 from schemas.reasons import Reason
-from streams.app import deliver
-from streams.dead_letters import dead_letter, send_dead_letters
+from streams.dead_letters import dead_letter
+from streams.delivery import deliver, send_dead_letters
 from streams.inbox import BadMessage, read
 from streams.log_ends import LogEnds
 from streams.order import Message

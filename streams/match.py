@@ -26,8 +26,9 @@ from schemas.events import (
     utc_now,
 )
 from schemas.reasons import Reason
-from streams.app import deliver, table_options
-from streams.dead_letters import dead_letter, send_dead_letters
+from streams.app import table_options
+from streams.dead_letters import dead_letter
+from streams.delivery import deliver, send_dead_letters
 from streams.gallery_table import GalleryTable, Shard, load, template_key
 from streams.inbox import BadMessage, read
 from streams.log_ends import LogEnds

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event as Flag
-from typing import cast
+from typing import Any, cast
 
 import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
@@ -22,11 +22,12 @@ from schemas.errors import CodecError
 from schemas.events import DeadLetter, Enrolment, Match
 from sinks.base import Delivery, Partition, Position, RejectedRow, Result, Sink, SinkFenced, SinkUnavailable
 from streams import inbox
-from streams.app import group_id
 from streams.dead_letters import dead_letter
+from streams.groups import group_id
 from streams.kafka import client_config
 from streams.order import Message
 from streams.order import TopicPartition as Source
+from streams.roles import Role
 from streams.settings import Settings
 from streams.topics import Topic
 
@@ -59,7 +60,7 @@ class SinkWorker:
     """Reads topics and writes every event in them to one sink."""
 
     def __init__(
-        self, role: str, settings: Settings, sink: Sink, topics: Sequence[Topic], *, batch_size: int, linger_s: float
+        self, role: Role, settings: Settings, sink: Sink, topics: Sequence[Topic], *, batch_size: int, linger_s: float
     ) -> None:
         self._role = role
         self._settings = settings
@@ -145,7 +146,9 @@ class SinkWorker:
 
         self._patiently(claim, stop, f"taking over {len(partitions)} partitions")
         self._unclaimed = []
-        self._consumer.assign([TopicPartition(p.partition.topic, p.partition.number, p.offset) for p in positions])
+        starts = [TopicPartition(p.partition.topic, p.partition.number, p.offset) for p in positions]
+        self._consumer.assign(starts)
+        self._consumer.resume(starts)
         log.info("%s: owns %d partitions", self._role, len(partitions))
 
     def _positions(self, partitions: Sequence[TopicPartition]) -> list[Position]:
@@ -280,5 +283,5 @@ def _as_read(message: confluent_kafka.Message) -> Message:
     if topic is None or partition is None or offset is None:
         raise ValueError("a consumed message without topic, partition or offset")
     headers = cast(list[tuple[str, bytes | None]], message.headers() or [])
-    key = cast(bytes | None, message.key())
+    key: Any = message.key()
     return Message(Source(topic, partition), offset, message.timestamp()[1], key, message.value(), tuple(headers))

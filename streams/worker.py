@@ -7,7 +7,6 @@ import logging
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING
@@ -15,29 +14,15 @@ from typing import TYPE_CHECKING
 import filelock
 
 from streams.kafka import admin_client
+from streams.roles import Embedder, Role
 from streams.settings import Settings
 from streams.topics import Topic, check_copartitioned, partition_counts
 
 if TYPE_CHECKING:
     from models.analysis import Analyzes
+    from sinks.base import Sink
 
 log = logging.getLogger(__name__)
-
-
-class Role(StrEnum):
-    """What a worker does."""
-
-    EMBED = "embed"
-    MATCH = "match"
-    SINK_REDIS = "sink-redis"
-    SINK_BIGQUERY = "sink-bigquery"
-
-
-class Embedder(StrEnum):
-    """What turns pictures into vectors."""
-
-    MODEL = "model"
-    DIGEST = "digest"
 
 
 def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.MODEL) -> int:
@@ -75,12 +60,13 @@ async def _run_stage(role: Role, settings: Settings, partitions: int, folder: Pa
         drain = Embed(app, settings, analyzer).stage.drain
     else:
         from models import cheap
-        from models.model import card_of
+        from models.card import Card
+        from models.model import REFERENCE
         from streams.gallery_table import GalleryTable
         from streams.match import Matcher
 
         app = make_app(role, settings, partitions=partitions, folder=folder, table_type=GalleryTable)
-        drain = Matcher(app, settings, [card_of(settings.model_dir), cheap.CARD]).stage.drain
+        drain = Matcher(app, settings, [Card.read(settings.model_dir or REFERENCE), cheap.CARD]).stage.drain
     return await run_app(app, drain)
 
 
@@ -103,42 +89,28 @@ def _analyzer(settings: Settings, embedder: Embedder) -> Analyzes:
 
 
 def _run_sink(role: Role, settings: Settings) -> int:
-    from streams.sink import SinkWorker
+    from streams.sink import EVENT_TYPES, SinkWorker
 
     stop = Flag()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    sink: Sink
     if role is Role.SINK_REDIS:
         from sinks.redis import RedisSink
 
-        worker = SinkWorker(
-            role,
-            settings,
-            RedisSink(
-                settings.redis_url,
-                prefix=settings.redis_prefix,
-                result_ttl_s=settings.result_ttl_s,
-                stream_length=settings.live_stream_length,
-            ),
-            [Topic.MATCHES, Topic.ENROLMENTS],
-            batch_size=500,
-            linger_s=0.0,
-        )
+        topics = [Topic.MATCHES, Topic.ENROLMENTS]
+        sink = RedisSink(settings.redis_url, settings.redis_prefix, settings.result_ttl_s, settings.live_stream_length)
+        linger_s = 0.0
     else:
-        from sinks.bigquery import BigQuerySink, connect
+        from sinks.bigquery import Address, BigQuerySink
 
-        worker = SinkWorker(
-            role,
-            settings,
-            BigQuerySink(
-                connect(settings.bigquery_project, settings.bigquery_rest, settings.bigquery_grpc),
-                settings.bigquery_dataset,
-            ),
-            [Topic.MATCHES, Topic.ENROLMENTS, Topic.DEAD_LETTERS],
-            batch_size=500,
-            linger_s=0.2,
+        topics = [Topic.MATCHES, Topic.ENROLMENTS, Topic.DEAD_LETTERS]
+        dataset = Address(
+            settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest, settings.bigquery_grpc
         )
-    worker.run(stop)
+        sink = BigQuerySink(dataset, {topic.named(settings): EVENT_TYPES[topic] for topic in topics})
+        linger_s = 0.2
+    SinkWorker(role, settings, sink, topics, batch_size=500, linger_s=linger_s).run(stop)
     return 0
 
 

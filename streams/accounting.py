@@ -1,0 +1,94 @@
+"""The check of the delivery promise: every event that went in is in Redis and in BigQuery, each once."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sinks.bigquery import Address, run_query
+from sinks.redis import RedisResults
+from streams.settings import Settings
+
+_ASK_EVERY_S = 0.25
+_QUIET_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What became of events; ``answers`` has each event's answer as JSON, ``live_at`` when watchers saw it.
+
+    ``duplicates`` counts what is seen more than once from outside: rows of the base tables and entries of the live
+    streams beyond the first.
+    """
+
+    answers: dict[str, dict[str, Any]]
+    live_at: dict[str, float]
+    in_redis: int
+    in_bigquery: int
+    lost: int
+    duplicates: int
+
+
+class Accounts:
+    """Compares what went in with what came out. The live streams must be long enough for all events of a user."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._redis = RedisResults(settings.redis_url, settings.redis_prefix)
+        self._dataset = Address(
+            settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest, settings.bigquery_grpc
+        )
+        self._bigquery = self._dataset.rest_client()
+
+    def settle(
+        self,
+        event_ids: Collection[str],
+        users: Collection[str],
+        timeout_s: float,
+        progress: Callable[[int, int], None] = lambda in_redis, in_bigquery: None,
+    ) -> Account:
+        """Wait until every event is in Redis and BigQuery, or the time is over, and then a moment for doubles.
+
+        Args:
+            event_ids: of uploads and frames, those that went in.
+            users: whose events they are.
+            timeout_s: how long to wait.
+            progress: told how many have arrived.
+
+        Raises:
+            SinkUnavailable: a service does not answer.
+        """
+        deadline = time.monotonic() + timeout_s
+        wanted = set(event_ids)
+        answers: dict[str, dict[str, Any]] = {}
+        while True:
+            answers |= self._redis.answers([one for one in event_ids if one not in answers])
+            rows = self._rows(wanted)
+            progress(len(answers), len(rows))
+            if (len(answers) == len(wanted) and len(rows) == len(wanted)) or time.monotonic() > deadline:
+                break
+            time.sleep(_ASK_EVERY_S)
+        time.sleep(_QUIET_S)
+        rows = self._rows(wanted)
+        entries = [
+            (entry.event["event_id"], int(entry.entry_id.partition("-")[0]) / 1000)
+            for user in users
+            for entry in self._redis.follow(user, after="0", timeout_s=0.1)
+        ]
+        live = Counter(event_id for event_id, _ in entries if event_id in wanted)
+        doubles = sum(rows.values()) - len(rows) + live.total() - len(live)
+        arrived = wanted & answers.keys() & rows.keys() & live.keys()
+        return Account(answers, dict(reversed(entries)), len(answers), len(rows), len(wanted) - len(arrived), doubles)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._redis.close()
+        self._bigquery.close()  # type: ignore[no-untyped-call]
+
+    def _rows(self, wanted: set[str]) -> Counter[str]:
+        """How many rows each event has in the base tables."""
+        sql = "SELECT event_id FROM matches UNION ALL SELECT event_id FROM enrolments"
+        found = run_query(self._bigquery, sql, dataset=self._dataset.dataset_id).rows
+        return Counter(row["event_id"] for row in found if row["event_id"] in wanted)

@@ -1,0 +1,30 @@
+"""What a stage sends, through Faust's producer, and when it counts as delivered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+import faust
+
+from schemas import codec
+from schemas.events import DeadLetter
+from streams.settings import Settings
+from streams.topics import Topic
+
+
+async def deliver(app: faust.App, topic: str, messages: Iterable[tuple[bytes | None, bytes, int | None]]) -> None:
+    """Send messages (key, value, partition or None for the key's) in order; return when the broker has all of them.
+
+    Raises:
+        aiokafka.errors.KafkaError: one could not be delivered; the others may have been.
+    """
+    sent = [await app.producer.send(topic, key, value, partition, None, None) for key, value, partition in messages]
+    await asyncio.gather(*sent)
+
+
+async def send_dead_letters(app: faust.App, settings: Settings, letters: Iterable[DeadLetter]) -> None:
+    """Deliver letters, each to the partition number that its message came from, so that a repeated one is found."""
+    await deliver(
+        app, Topic.DEAD_LETTERS.named(settings), [(one.key, codec.encode(one), one.partition) for one in letters]
+    )

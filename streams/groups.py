@@ -1,0 +1,101 @@
+"""Who owns which partition: the consumer groups of the roles, as the brokers know them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from confluent_kafka import (
+    ConsumerGroupState,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient
+
+from streams.kafka import KafkaUnavailable
+from streams.roles import Role
+from streams.settings import Settings
+from streams.topics import Topic
+
+READS: Mapping[Role, Sequence[Topic]] = {
+    Role.EMBED: (Topic.UPLOADS, Topic.FRAMES),
+    Role.MATCH: (Topic.EMBEDDINGS,),
+    Role.SINK_REDIS: (Topic.MATCHES, Topic.ENROLMENTS),
+    Role.SINK_BIGQUERY: (Topic.MATCHES, Topic.ENROLMENTS, Topic.DEAD_LETTERS),
+}
+"""What each role reads."""
+_TIMEOUT_S = 10.0
+
+
+def group_id(role: Role, settings: Settings) -> str:
+    """The consumer group of a role."""
+    return f"{settings.topic_prefix}facestream-{role}"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One worker of a group and the partitions it has, as (topic, number)."""
+
+    member_id: str
+    client_id: str
+    host: str
+    partitions: frozenset[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group; ``settled`` when no rebalance is under way."""
+
+    group_id: str
+    settled: bool
+    members: tuple[Member, ...]
+
+    def owner(self, topic: str, partition: int) -> Member | None:
+        """The worker that has a partition, or None."""
+        return next((member for member in self.members if (topic, partition) in member.partitions), None)
+
+    def owned(self, topic: str) -> set[int]:
+        """The numbers of the partitions of a topic that some worker has."""
+        return {number for member in self.members for name, number in member.partitions if name == topic}
+
+
+def describe_group(admin: AdminClient, group_id: str) -> Group:
+    """The group as it is now; one that never was has no members.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    try:
+        found = admin.describe_consumer_groups([group_id], request_timeout=_TIMEOUT_S)[group_id].result(_TIMEOUT_S)
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return Group(group_id, False, ())
+        raise KafkaUnavailable(f"the consumer group {group_id} cannot be read: {error.args[0].str()}") from error
+    members = tuple(
+        Member(
+            one.member_id,
+            one.client_id,
+            one.host,
+            frozenset((tp.topic, tp.partition) for tp in (one.assignment.topic_partitions if one.assignment else [])),
+        )
+        for one in found.members
+    )
+    return Group(group_id, found.state == ConsumerGroupState.STABLE, members)
+
+
+def committed_offsets(admin: AdminClient, group_id: str) -> dict[tuple[str, int], int]:
+    """The committed offset of each partition that the group has ever committed.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    try:
+        future = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group_id)], request_timeout=_TIMEOUT_S)
+        found: list[TopicPartition] = future[group_id].result(_TIMEOUT_S).topic_partitions
+    except KafkaException as error:
+        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+            return {}
+        raise KafkaUnavailable(f"the offsets of {group_id} cannot be read: {error.args[0].str()}") from error
+    return {(one.topic, one.partition): one.offset for one in found if one.offset >= 0}

@@ -1,0 +1,19 @@
+"""The roles of workers, by the names that the command line uses."""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What a worker does."""
+
+    EMBED = "embed"
+    MATCH = "match"
+    SINK_REDIS = "sink-redis"
+    SINK_BIGQUERY = "sink-bigquery"
+
+
+class Embedder(StrEnum):
+    """What turns pictures into vectors."""
+
+    MODEL = "model"
+    DIGEST = "digest"
