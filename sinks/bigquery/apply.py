@@ -12,7 +12,7 @@ from typing import Any
 from google.api_core import exceptions
 from google.cloud import bigquery
 
-from sinks.bigquery.query import NO_RETRY, calling
+from sinks.bigquery.query import NO_RETRY, calling, run_query
 from sinks.bigquery.tables import TABLES, Column, Table, Type
 
 _TIMEOUT_S = 60.0
@@ -57,11 +57,14 @@ def apply(client: bigquery.Client, dataset: str, *, dry_run: bool = False, locat
         sinks.bigquery.query.QueryFailed: BigQuery refuses.
     """
     with calling():
-        return [
-            *_apply_dataset(client, dataset, location, dry_run),
-            *(change for table in TABLES for change in _apply_table(client, dataset, table, dry_run)),
-            *(change for view in views() for change in _apply_view(client, dataset, view, dry_run)),
-        ]
+        changes = list(_apply_dataset(client, dataset, location, dry_run))
+        for table in TABLES:
+            changes += _apply_table(client, dataset, table, dry_run)
+        # A view keeps the columns that its tables had when it was saved.
+        renew = any(change.startswith("column") for change in changes)
+        for view in views():
+            changes += _apply_view(client, dataset, view, renew, dry_run)
+    return changes
 
 
 def _apply_dataset(client: bigquery.Client, dataset: str, location: str | None, dry_run: bool) -> Iterable[str]:
@@ -165,7 +168,7 @@ def _field(column: Column, mode: str | None = None) -> bigquery.SchemaField:
     )
 
 
-def _apply_view(client: bigquery.Client, dataset: str, view: View, dry_run: bool) -> Iterable[str]:
+def _apply_view(client: bigquery.Client, dataset: str, view: View, renew: bool, dry_run: bool) -> Iterable[str]:
     name = f"{dataset}.{view.name}"
     sql = Template(view.sql).substitute(dataset=dataset)
     existing = _get_table(client, name)
@@ -176,12 +179,13 @@ def _apply_view(client: bigquery.Client, dataset: str, view: View, dry_run: bool
         return
     if existing.table_type != "VIEW":
         raise IncompatibleTable(f"{name} is a {existing.table_type}, and a view of that name is needed: rename it")
-    if existing.view_query != sql or existing.description != view.description:
+    if renew or existing.view_query != sql or existing.description != view.description:
         if not dry_run:
-            existing.view_query = sql
-            existing.description = view.description
-            client.update_table(existing, ["view_query", "description"], retry=NO_RETRY, timeout=_TIMEOUT_S)
-        yield f"view {view.name}: changed"
+            # A statement, since a server that stores an update need not apply it; then the text as it is in our file.
+            run_query(client, f"CREATE OR REPLACE VIEW `{name}` AS {sql}", timeout_s=_TIMEOUT_S)
+            saved = _view_resource(name, view, sql)
+            client.update_table(saved, ["view_query", "description"], retry=NO_RETRY, timeout=_TIMEOUT_S)
+        yield f"view {view.name}: saved anew"
 
 
 def _view_resource(name: str, view: View, sql: str) -> bigquery.Table:

@@ -98,6 +98,10 @@ class BigQuerySink:
             lane = self._lanes[partition.topic]
             lane.notes.pop(partition.number, None)
             lane.once.end(partition.number)
+            if not lane.notes and lane.appender is not None:
+                # Some successor is about to finalise the stream: rather begin with a new one than run into that.
+                lane.appender.disconnect()
+                lane.appender = None
 
     def note(self, partition: Partition) -> str:
         """The name of the write stream through which the partition's rows go."""

@@ -46,10 +46,15 @@ class RedisSink:
     """
 
     def __init__(
-        self, url: str, prefix: str = "facestream:", result_ttl_s: int = 86_400, stream_length: int = 1_000
+        self,
+        url: str,
+        prefix: str = "facestream:",
+        result_ttl_s: int = 86_400,
+        stream_length: int = 1_000,
+        answer_timeout_s: float = 5.0,
     ) -> None:
         """Connects with the first batch."""
-        self._redis = connect(url)
+        self._redis = connect(url, answer_timeout_s)
         self._keys = Keys(prefix)
         self._ttl_s = result_ttl_s
         self._stream_length = stream_length

@@ -1,0 +1,115 @@
+"""Events to write, made up but whole."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from schemas.events import (
+    Box,
+    Candidate,
+    DeadLetter,
+    Decision,
+    Enrolment,
+    Header,
+    Match,
+    MatchedFace,
+    Mode,
+    Outcome,
+    Quality,
+    Source,
+    Timings,
+    new_event_id,
+)
+from sinks.base import Delivery, Partition, Result
+
+NOW = datetime.now(UTC).replace(microsecond=123456)
+QUALITY = Quality(score=0.9, size=60.5, sharpness=120.25, brightness=0.5, yaw=-4.0, overall=0.75)
+BOX = Box(x=-1.5, y=2.0, width=100.0, height=120.0)
+
+
+def timings(produced_at: datetime = NOW) -> Timings:
+    return Timings(
+        produced_at=produced_at,
+        received_at=produced_at + timedelta(milliseconds=5),
+        embedded_at=produced_at + timedelta(milliseconds=25),
+        decode_ms=1.5,
+        detect_ms=3.5,
+        align_ms=0.5,
+        embed_ms=6.25,
+    )
+
+
+def face(decision: Decision = Decision.MATCH, subject_id: str | None = "anna") -> MatchedFace:
+    candidates = [Candidate(subject_id="anna", similarity=0.75, distance=0.25, fmr=1e-5)]
+    return MatchedFace(
+        box=BOX,
+        landmarks=[float(n) for n in range(10)],
+        quality=QUALITY,
+        decision=decision,
+        subject_id=subject_id,
+        candidates=candidates,
+    )
+
+
+def match(**changes: Any) -> Match:
+    values: dict[str, Any] = {
+        "event_id": new_event_id(),
+        "user_id": "ursula",
+        "camera_id": "door",
+        "sequence": 1,
+        "captured_at": NOW,
+        "mode": Mode.IDENTIFY,
+        "source": Source("frames", 3, 17),
+        "model_version": "dlib-1",
+        "threshold_set": "fmr-1e-3",
+        "width": 640,
+        "height": 480,
+        "timings": timings(),
+        "matched_at": NOW + timedelta(milliseconds=30),
+        "faces": [face()],
+    }
+    return Match(**(values | changes))
+
+
+def enrolment(**changes: Any) -> Enrolment:
+    values: dict[str, Any] = {
+        "event_id": new_event_id(),
+        "user_id": "ursula",
+        "subject_id": "anna",
+        "created_at": NOW,
+        "outcome": Outcome.ENROLLED,
+        "source": Source("uploads", 3, 4),
+        "model_version": "dlib-1",
+        "templates": 1,
+        "timings": timings(),
+        "decided_at": NOW + timedelta(milliseconds=30),
+        "box": BOX,
+        "quality": QUALITY,
+    }
+    return Enrolment(**(values | changes))
+
+
+def dead_letter(**changes: Any) -> DeadLetter:
+    letter = DeadLetter(
+        letter_id=new_event_id(),
+        stage="embed",
+        topic="frames",
+        partition=3,
+        offset=99,
+        key=b"ursula",
+        value=b"\xff\xd8 not quite a picture",
+        headers=[Header("trace", b"abc"), Header("empty")],
+        reason="unknown_schema",
+        error_class="UnknownSchema",
+        message="schema fingerprint is unknown",
+        attempt=1,
+        failed_at=NOW,
+    )
+    return dataclasses.replace(letter, **changes)
+
+
+def delivery(event: Result, offset: int = 0, number: int = 0) -> Delivery:
+    topic = {Match: "matches", Enrolment: "enrolments", DeadLetter: "dead-letters"}[type(event)]
+    return Delivery(Partition(topic, number), offset, event)

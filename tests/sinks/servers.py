@@ -1,0 +1,69 @@
+"""Real servers that a test may kill, freeze and start again, which the shared ones of the whole run do not allow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra import bigquery, redis
+from infra.ports import free_ports
+from infra.supervisor import Supervisor
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 60) -> None:
+    until = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until, f"not so within {timeout_s} s"
+        time.sleep(0.02)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A child of a supervisor, on ports and with data that outlast it."""
+
+    supervisor: Supervisor
+    name: str
+    folder: Path
+
+    def kill(self) -> None:
+        self.supervisor.kill(self.name)
+
+    def start(self) -> None:
+        self.supervisor.restart(self.name)
+
+    def start_empty(self) -> None:
+        shutil.rmtree(self.folder)
+        self.folder.mkdir()
+        self.start()
+
+    def freeze(self) -> None:
+        os.kill(self.supervisor.running()[self.name], signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.supervisor.running()[self.name], signal.SIGCONT)
+
+
+@dataclass(frozen=True)
+class Redis(Server):
+    url: str
+
+
+@dataclass(frozen=True)
+class BigQuery(Server):
+    rest: str
+    grpc: str
+
+
+def start_redis(supervisor: Supervisor, folder: Path) -> Redis:
+    url = redis.start(supervisor, folder, *free_ports(1))
+    return Redis(supervisor, "redis", folder, url)
+
+
+def start_bigquery(supervisor: Supervisor, folder: Path) -> BigQuery:
+    rest, grpc = bigquery.start(supervisor, folder, *free_ports(2))
+    return BigQuery(supervisor, "bigquery", folder, rest, grpc)
