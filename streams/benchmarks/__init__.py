@@ -1,0 +1,1 @@
+"""Measurements: each figure beside a baseline taken in the same run, since machines are shared and noisy."""
