@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -231,3 +233,16 @@ def test_a_server_that_is_away_is_unavailable() -> None:
         run_query(nobody.rest_client(), "SELECT 1")
     with pytest.raises(SinkUnavailable):
         apply(nobody.rest_client(), nobody.dataset_id)
+
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "analysts.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("sql", re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL))
+def test_every_query_in_the_document_runs(known: Address, sql: str) -> None:
+    ask(known, sql)
+
+
+def test_the_document_names_every_table_and_view() -> None:
+    for name in [*(table.name for table in TABLES), *(view.name for view in views())]:
+        assert f"`{name}`" in DOCUMENT
