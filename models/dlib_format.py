@@ -1,8 +1,8 @@
-"""Read the weights that dlib writes with ``serialize()``.
+"""Read the network that dlib writes with ``serialize()``.
 
 Every integer is a control byte (low nibble: how many bytes follow, 0x80: negative) and little-endian bytes; a float is
 a mantissa and a power of two, each an integer; a tensor is a version, four dimensions and raw little-endian float32.
-Source: dlib's ``serialize.h``, ``dnn/layers.h`` and ``image_processing/shape_predictor.h``.
+Source: dlib's ``serialize.h`` and ``dnn/layers.h``.
 """
 
 from __future__ import annotations
@@ -44,22 +44,6 @@ class ResNetWeights:
     mean_rgb: Floats
     convolutions: tuple[Convolution, ...]
     projection: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class ShapeWeights:
-    """A cascade of C forests of T trees, depth D, over F pixels, for a shape of P points.
-
-    ``initial`` [P, 2]; ``anchors`` [C, F] and ``deltas`` [C, F, 2] place the pixels; ``pairs`` [C, T, 2^D - 1, 2] and
-    ``thresholds`` [C, T, 2^D - 1] split; ``leaves`` [C, T, 2^D, P, 2] move the points.
-    """
-
-    initial: Floats
-    anchors: NDArray[np.int32]
-    deltas: Floats
-    pairs: NDArray[np.int32]
-    thresholds: Floats
-    leaves: Floats
 
 
 class _Reader:
@@ -204,67 +188,3 @@ def _resnet(reader: _Reader) -> ResNetWeights:
         reader.bare_layer("relu_")
     reader.pool("avg_pool_2")
     return ResNetWeights(mean, tuple(convolutions), reader.projection())
-
-
-def read_shape_predictor(data: bytes) -> ShapeWeights:
-    """Read ``shape_predictor_5_face_landmarks.dat``: nothing but integers, so all of them are read at once.
-
-    Raises:
-        MalformedWeights: it is not a shape predictor with trees of one depth.
-    """
-    try:
-        return _shape(_integers(data))
-    except (IndexError, ValueError) as error:
-        raise MalformedWeights(f"not a dlib shape predictor: {error}") from error
-
-
-def _integers(data: bytes) -> NDArray[np.int64]:
-    lengths = [1 + (control & 0x0F) for control in range(256)]
-    starts, at = [], 0
-    while at < len(data):
-        starts.append(at)
-        at += lengths[data[at]]
-    first = np.array(starts)
-    padded = np.frombuffer(data + bytes(8), np.uint8)
-    controls = padded[first]
-    widths = controls & 0x0F
-    values = np.zeros(len(first), np.int64)
-    for index in range(int(widths.max())):
-        values |= np.where(widths > index, padded[first + 1 + index].astype(np.int64) << (8 * index), 0)
-    values[controls >= 0x80] *= -1
-    return values
-
-
-def _reals(pairs: NDArray[np.int64]) -> Floats:
-    """Floats from mantissas and exponents in the last axis [..., 2]."""
-    return np.ldexp(pairs[..., 0].astype(np.float64), pairs[..., 1]).astype(np.float32)
-
-
-def _shape(values: NDArray[np.int64]) -> ShapeWeights:
-    """Version, initial shape, forests, anchors, deltas; every vector begins with its length."""
-    coordinates = int(-values[1])
-    at = 3 + 2 * coordinates
-    initial = _reals(values[3:at].reshape(-1, 2))
-    forests, trees, splits = int(values[at]), int(values[at + 1]), int(values[at + 2])
-    leaf = 2 + 2 * coordinates
-    tree = 1 + 4 * splits + 1 + (splits + 1) * leaf
-    body = values[at + 1 : at + 1 + forests * (1 + trees * tree)].reshape(forests, -1)[:, 1:]
-    body = body.reshape(forests, trees, tree)
-    nodes = body[..., 1 : 1 + 4 * splits].reshape(forests, trees, splits, 4)
-    leaves = body[..., 2 + 4 * splits :].reshape(forests, trees, splits + 1, leaf)[..., 2:]
-    at += 1 + forests * (1 + trees * tree)
-    pixels = int(values[at + 1])
-    anchors = values[at + 1 : at + 1 + forests * (1 + pixels)].reshape(forests, -1)[:, 1:]
-    at += 1 + forests * (1 + pixels)
-    deltas = values[at + 1 : at + 1 + forests * (1 + pixels * 4)].reshape(forests, -1)[:, 1:]
-    if at + 1 + deltas.size + forests != values.size:
-        raise MalformedWeights(f"{values.size} integers where {at + 1 + deltas.size + forests} are expected")
-    points = coordinates // 2
-    return ShapeWeights(
-        initial=initial.reshape(points, 2),
-        anchors=anchors.astype(np.int32),
-        deltas=_reals(deltas.reshape(forests, pixels, 2, 2)),
-        pairs=nodes[..., :2].astype(np.int32),
-        thresholds=_reals(nodes[..., 2:]),
-        leaves=_reals(leaves.reshape(forests, trees, splits + 1, points, 2, 2)),
-    )
