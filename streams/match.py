@@ -27,6 +27,7 @@ from schemas.events import (
 )
 from schemas.reasons import Reason
 from streams.app import table_options
+from streams.changelog import TABLE
 from streams.dead_letters import dead_letter
 from streams.delivery import deliver, send_dead_letters
 from streams.gallery_table import GalleryTable, Shard, load, template_key
@@ -50,7 +51,7 @@ class Matcher:
         self._matches = Topic.MATCHES.named(settings)
         self._enrolments = Topic.ENROLMENTS.named(settings)
         table = app.Table(
-            "gallery", key_type=bytes, value_type=bytes, options=table_options(), partitions=app.conf.topic_partitions
+            TABLE, key_type=bytes, value_type=bytes, options=table_options(), partitions=app.conf.topic_partitions
         )
         self._table = cast(GalleryTable, table)
         self._shards: dict[int, tuple[int | None, Shard]] = {}

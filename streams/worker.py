@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import filelock
 
+from streams.changelog import discard_foreign_tables, ensure_changelog
+from streams.groups import group_id
 from streams.kafka import admin_client
 from streams.roles import Embedder, Role
 from streams.settings import Settings
@@ -40,10 +42,13 @@ def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.
         KafkaUnavailable: no broker answers.
         TopicsError: topics are missing or partitioned differently.
     """
-    partitions = check_copartitioned(partition_counts(admin_client(settings), settings), settings)
+    admin = admin_client(settings)
+    partitions = check_copartitioned(partition_counts(admin, settings), settings)
     if role in (Role.SINK_REDIS, Role.SINK_BIGQUERY):
         return _run_sink(role, settings)
     with _own_folder(role, settings) as folder:
+        if role is Role.MATCH:
+            discard_foreign_tables(folder, ensure_changelog(admin, settings, partitions))
         return asyncio.run(_run_stage(role, settings, partitions, folder, embedder))
 
 
@@ -118,7 +123,7 @@ def _run_sink(role: Role, settings: Settings) -> int:
 def _own_folder(role: Role, settings: Settings) -> Iterator[Path]:
     """A folder that no other living worker uses; the first free one, so that a restarted worker finds its tables."""
     for number in range(1024):
-        folder = settings.worker_dir(f"{role}-{number}")
+        folder = settings.worker_dir(f"{group_id(role, settings)}-{number}")
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / "lock", blocking=False)
         try:

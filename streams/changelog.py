@@ -1,0 +1,73 @@
+"""The changelog of the gallery: made as it must be, and matched with the local copies of it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from streams.groups import group_id
+from streams.kafka import KafkaUnavailable
+from streams.roles import Role
+from streams.settings import Settings
+from streams.topics import PartitionsDiffer
+
+log = logging.getLogger(__name__)
+
+TABLE = "gallery"
+_TIMEOUT_S = 15.0
+_IDENTITY = "changelog-id"
+
+
+def changelog_name(settings: Settings) -> str:
+    """Faust's name for the table's changelog."""
+    return f"{group_id(Role.MATCH, settings)}-{TABLE}-changelog"
+
+
+def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) -> str:
+    """Create the changelog if there is none, compacted only (faust-streaming #597: recovery hangs on deleted segments).
+
+    Returns:
+        The topic's id, which no other topic ever has, not even one of the same name.
+
+    Raises:
+        PartitionsDiffer: it has another number of partitions than the topics.
+        KafkaUnavailable: no broker answers.
+    """
+    name = changelog_name(settings)
+    config = {
+        "cleanup.policy": "compact",
+        "max.compaction.lag.ms": str(24 * 3_600_000),
+        "min.insync.replicas": str(max(1, settings.replication_factor - 1)),
+    }
+    new = NewTopic(name, partitions, settings.replication_factor, config=config)
+    try:
+        admin.create_topics([new], operation_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise KafkaUnavailable(f"the changelog {name} cannot be created: {error.args[0].str()}") from error
+    try:
+        found = admin.describe_topics(TopicCollection([name]), request_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
+    except KafkaException as error:
+        raise KafkaUnavailable(f"the changelog {name} cannot be described: {error.args[0].str()}") from error
+    if len(found.partitions) != partitions:
+        raise PartitionsDiffer(
+            f"the changelog {name} has {len(found.partitions)} partitions and the topics have {partitions}: "
+            "begin anew with another FACESTREAM_TOPIC_PREFIX"
+        )
+    return str(found.topic_id)
+
+
+def discard_foreign_tables(folder: Path, changelog_id: str) -> None:
+    """Empty a worker's folder of tables that were made from another changelog, of which they would show ghosts."""
+    identity = folder / _IDENTITY
+    known = identity.read_text("utf-8") if identity.exists() else None
+    if known != changelog_id:
+        for old in folder.iterdir():
+            if old.is_dir():
+                log.warning("%s was made from another changelog: removed", old)
+                shutil.rmtree(old)
+        identity.write_text(changelog_id, "utf-8")
