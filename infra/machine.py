@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import platform
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -47,6 +48,16 @@ def check(root: Path) -> None:
     free = shutil.disk_usage(root).free
     if free < DISK_BYTES and not (root / ".venv").exists():
         raise Unsuitable(f"{DISK_BYTES / 1e9:.0f} GB of disk space are needed at {root}, {free / 1e9:.1f} GB are free")
+
+
+def missing_library(output: str) -> str | None:
+    """What to do about a shared library that a program says it lacks, in its output; None where it says no such thing."""
+    found = re.search(r"(lib[\w.+-]+\.so[\d.]*): cannot open shared object file", output)
+    if not found:
+        return None
+    packages = SYSTEM_LIBRARIES.get(found[1])
+    how = install(packages) if packages else f"`apt-file search {found[1]}` or `dnf provides '*/{found[1]}'` names it"
+    return f"the system library {found[1]} is missing: {how}"
 
 
 def install(packages: dict[str, str]) -> str:

@@ -15,7 +15,8 @@ import psutil
 import pytest
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
@@ -55,7 +56,7 @@ def write(at: Addresses, topic: str, value: bytes) -> None:
         warehouse.query_and_wait(f"INSERT INTO {topic}.sizes VALUES ({len(value)})")
 
 
-def read(at: Addresses, topic: str) -> tuple[list[bytes], list[bytes], list[int]]:
+def read(at: Addresses, topic: str) -> tuple[list[bytes | None], list[bytes], list[int]]:
     """All values in Kafka, Redis and BigQuery."""
     consumer = Consumer({"bootstrap.servers": at.kafka, "group.id": "reader", "log_level": 0})
     partition = TopicPartition(topic, 0, 0)
@@ -80,7 +81,7 @@ def _bigquery(at: Addresses) -> Iterator[bigquery.Client]:
     try:
         yield client
     finally:
-        client.close()
+        client.close()  # type: ignore[no-untyped-call]
 
 
 def test_all_three_serve_and_take_pictures(services: LocalServices) -> None:
@@ -90,7 +91,7 @@ def test_all_three_serve_and_take_pictures(services: LocalServices) -> None:
 
 
 def test_nothing_listens_beyond_the_loopback_interface(services: LocalServices) -> None:
-    listening = {}
+    listening: dict[str, set[int]] = {}
     for name, pid in services.supervisor.running().items():
         for connection in psutil.Process(pid).net_connections("inet"):
             if connection.status == psutil.CONN_LISTEN:
@@ -148,14 +149,14 @@ def test_life_in_one_folder(services: LocalServices, tmp_path: Path) -> None:
 
 def test_a_port_that_is_taken_meanwhile_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        choices = iter([[taken.getsockname()[1]]])
+        choices = [[taken.getsockname()[1]]]
 
         def first_the_taken_one(count: int) -> list[int]:
-            return next(choices, None) or free_ports(count) if count == 1 else free_ports(count)
+            return choices.pop() if choices and count == 1 else free_ports(count)
 
         monkeypatch.setattr(services_module, "free_ports", first_the_taken_one)
         with LocalServices(tmp_path) as services:
-            assert next(choices, None) is None
+            assert not choices
             with redis.Redis.from_url(services.addresses.redis_url) as client:
                 assert client.ping()
 

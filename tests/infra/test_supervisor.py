@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -121,7 +122,7 @@ def test_higher_stages_stop_first_and_those_of_one_stage_together(supervisor: Su
     for name, stage in [("first", 1), ("service", 0), ("second", 1), ("third", 1), ("fourth", 1)]:
         log = tmp_path / f"{name}.log"
         argv = [*python(code), str(stage)]
-        supervisor.start(name, argv, log=log, stage=stage, ready=lambda log=log: "up" in log.read_text())
+        supervisor.start(name, argv, log=log, stage=stage, ready=functools.partial(_says_up, log))
     began = time.monotonic()
     supervisor.close()
     assert time.monotonic() - began < 2
@@ -136,8 +137,7 @@ def test_a_child_with_back_off_comes_back_and_is_reported(
         os.kill(pid, signal.SIGKILL)
         death = supervisor.wait(20)
         assert death is not None and death.exit_code == -signal.SIGKILL
-        until(lambda old=pid: supervisor.running().get("worker", old) != old)
-        pid = supervisor.running()["worker"]
+        pid = _next_pid(supervisor, pid)
     assert [report.split(";")[1] for report in reports] == [
         " it starts again in 0.05 s",
         " it starts again in 0.1 s",
@@ -276,6 +276,15 @@ def test_a_record_ends_the_process_that_it_names_and_no_other(tmp_path: Path) ->
         for process in (recorded, other):
             process.kill()
             process.wait()
+
+
+def _next_pid(supervisor: Supervisor, old: int) -> int:
+    until(lambda: supervisor.running().get("worker", old) != old)
+    return supervisor.running()["worker"]
+
+
+def _says_up(log: Path) -> bool:
+    return "up" in log.read_text()
 
 
 def _runs(pid: int) -> bool:
