@@ -51,7 +51,7 @@ def check(root: Path) -> None:
 
 
 def missing_library(output: str) -> str | None:
-    """What to do about a shared library that a program says it lacks, in its output; None where it says no such thing."""
+    """What to do about a shared library that a program says it lacks; None where its output says no such thing."""
     found = re.search(r"(lib[\w.+-]+\.so[\d.]*): cannot open shared object file", output)
     if not found:
         return None
