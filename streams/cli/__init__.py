@@ -1,4 +1,4 @@
-"""The command line: one module a command, found by its ``register``."""
+"""The command line: one module a command."""
 
 from streams.cli.main import main
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import pkgutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,8 +12,21 @@ from typing import NoReturn
 
 import typer
 
-import streams.cli as package
-
+COMMANDS = (
+    "up",
+    "demo",
+    "worker",
+    "enrol",
+    "play",
+    "watch",
+    "bigquery",
+    "dead_letters",
+    "settings",
+    "topics",
+    "evaluate",
+    "bench",
+)
+"""Modules of this package with a function ``register(app)``; what is heavy they import late, so that help is quick."""
 DEBUG = "FACESTREAM_DEBUG"
 INTERRUPTED = 130
 _TERMINATED = 143
@@ -22,7 +34,7 @@ _BROKEN_PIPE = 141
 
 
 def make_app() -> typer.Typer:
-    """The command line with every command: each module of this package that has a function ``register(app)``."""
+    """The command line with every command of :data:`COMMANDS`."""
     app = typer.Typer(
         help="Recognise faces in event streams.",
         no_args_is_help=True,
@@ -30,12 +42,8 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for found in pkgutil.iter_modules(package.__path__):
-        if found.name.startswith("__"):
-            continue
-        register = getattr(importlib.import_module(f"{package.__name__}.{found.name}"), "register", None)
-        if register is not None:
-            register(app)
+    for name in COMMANDS:
+        importlib.import_module(f"streams.cli.{name}").register(app)
     return app
 
 

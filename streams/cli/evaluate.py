@@ -1,0 +1,83 @@
+"""``facestream evaluate``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
+
+if TYPE_CHECKING:
+    from models.evaluation import Evaluation
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("evaluate", rich_help_panel=MAINTAIN)(evaluate)
+
+
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Pictures as DIR/<identity>/*.")],
+    pairs: Annotated[
+        Path | None,
+        typer.Option(help="CSV of pairs to score: two file names and yes or no a line. Default: all pairs."),
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Largest distance of one person. Default: the threshold set in use.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of a model version. Default: FACESTREAM_MODEL_DIR, or the reference.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure on pictures of your own how well people are told apart."""
+    from models.analyzer import Analyzer
+    from models.evaluation import evaluate
+    from models.model import Model
+
+    output = Output(as_json)
+    if not folder.is_dir():
+        raise typer.BadParameter(f"there is no folder {str(folder)!r}")
+    settings = load_settings()
+    loaded = Model.load(model or settings.model_dir, threads=settings.cpu_threads)
+    analyzer = Analyzer(
+        loaded,
+        threads=settings.cpu_threads,
+        max_picture_bytes=settings.max_picture_bytes,
+        max_picture_pixels=settings.max_picture_pixels,
+    )
+    with output.progress() as progress:
+        task = progress.add_task("pictures", total=None, note="")
+        result = evaluate(
+            analyzer,
+            folder,
+            threshold=loaded.card.threshold(settings.threshold_set) if threshold is None else threshold,
+            pairs_csv=pairs,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    _show(result, loaded.card.version, output)
+    output.finish(asdict(result) | {"model_version": loaded.card.version})
+
+
+def _show(result: Evaluation, version: str, output: Output) -> None:
+    table = grid("", "#")
+    table.show_header = False
+    table.add_row("model", escape(version))
+    table.add_row("identities, images", f"{result.identities}, {result.images}")
+    table.add_row("pairs of one person, of two", f"{result.genuine_pairs}, {result.impostor_pairs}")
+    table.add_row("faces not found", str(result.faces_not_found))
+    table.add_row("ROC AUC", _rate(result.roc_auc))
+    for far, tar in result.tar_at_far.items():
+        table.add_row(f"TAR at FAR {far}", _rate(tar))
+    table.add_row(f"accuracy at distance {result.threshold:g}", _rate(result.accuracy))
+    output.table(table)
+    for picture, reason in result.skipped.items():
+        output.warn(f"{picture}: {reason}")
+
+
+def _rate(value: float | None) -> str:
+    return "too few pairs" if value is None else f"{value:.5f}"

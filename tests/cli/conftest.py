@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.services import LocalServices
+
+TIMEOUT_S = 90
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command has printed, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """The last line on stdout."""
+        result: dict[str, Any] = json.loads(self.out.splitlines()[-1])
+        return result
+
+
+Run = Callable[..., Ended]
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """The environment of this process with no other settings than these."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("FACESTREAM_")}
+    return plain | {"COLUMNS": "200", "PYTHONPATH": str(Path.cwd())} | settings
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "streams.cli", *map(str, arguments)]
+
+
+@pytest.fixture
+def offline(tmp_path: Path) -> Run:
+    """Run a command where no service can be reached, in an empty folder."""
+    nowhere = environment(
+        FACESTREAM_KAFKA="127.0.0.1:1",
+        FACESTREAM_REDIS_URL="redis://:secret@127.0.0.1:1/0",
+        FACESTREAM_BIGQUERY_REST="http://127.0.0.1:1",
+    )
+    return lambda *arguments, **settings: run(arguments, nowhere | settings, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def cluster(services: LocalServices, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment with topics, keys and tables of its own."""
+    name = f"cli-{uuid.uuid4().hex[:8]}"
+    settings = services.addresses.environment() | {
+        "FACESTREAM_HOME": str(tmp_path_factory.mktemp("home")),
+        "FACESTREAM_TOPIC_PREFIX": f"{name}.",
+        "FACESTREAM_REDIS_PREFIX": f"{name}:",
+        "FACESTREAM_BIGQUERY_DATASET": name.replace("-", "_"),
+        "FACESTREAM_PARTITIONS": "2",
+    }
+    return environment(**settings)
+
+
+@pytest.fixture
+def facestream(cluster: dict[str, str], tmp_path: Path) -> Run:
+    """Run a command on the cluster."""
+    return lambda *arguments, **settings: run(arguments, cluster | settings, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def workers(cluster: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Workers that recognise a picture by its digest, so that what they answer is known beforehand."""
+    folder = tmp_path_factory.mktemp("workers")
+    created = run(("topics", "create"), cluster, folder)
+    assert created.code == 0, created.err
+    with ExitStack() as running:
+        for role in (("embed", "--embedder", "digest"), ("match",), ("sink-redis",)):
+            running.enter_context(worker(role, cluster, folder))
+        yield
+
+
+@contextmanager
+def worker(role: tuple[str, ...], cluster: dict[str, str], folder: Path) -> Iterator[None]:
+    log = folder / f"{role[0]}.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(command("worker", *role), env=cluster, stdout=output, stderr=output)
+    try:
+        yield
+        assert process.poll() is None, log.read_text()[-2_000:]
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def run(arguments: tuple[object, ...], env: dict[str, str], folder: Path) -> Ended:
+    ended = subprocess.run(
+        command(*arguments), env=env, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)

@@ -1,0 +1,207 @@
+"""The commands against real services and real workers."""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from confluent_kafka import Producer as RawProducer
+
+from schemas.codec import encode
+from schemas.events import Consent, Picture, Upload, new_event_id, utc_now
+from tests.cli.conftest import TIMEOUT_S, Run, command
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Different pictures of two subjects; the workers of these tests know a picture by its digest."""
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(7)
+    for name in ("anna/1.jpg", "anna/2.jpg", "otto/1.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / name), random.integers(0, 255, (60, 80, 3), np.uint8))
+    return folder
+
+
+pytestmark = pytest.mark.usefixtures("workers")
+
+
+def test_topics(facestream: Run) -> None:
+    created = facestream("topics", "create", "--json")
+    assert created.code == 0
+    assert set(created.json["topics"].values()) == {"unchanged"}
+    listed = facestream("topics", "list", "--json")
+    assert listed.code == 0
+    assert all(topic["exists"] and topic["partitions"] == 2 for topic in listed.json["topics"])
+
+
+def test_topics_that_are_missing(facestream: Run) -> None:
+    listed = facestream("topics", "list", "--json", FACESTREAM_TOPIC_PREFIX="nobody.")
+    assert listed.code == 1
+    assert not any(topic["exists"] for topic in listed.json["topics"])
+    assert "facestream topics create" in listed.err
+    played = facestream("enrol", __file__, FACESTREAM_TOPIC_PREFIX="nobody.")
+    assert played.code == 1
+    assert "facestream topics create" in played.err
+
+
+def test_enrol_a_folder(facestream: Run, pictures: Path) -> None:
+    ended = facestream("enrol", "--dir", pictures, "--user", "home", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.out.count("\n") == 1
+    result = ended.json
+    assert (result["enrolled"], result["refused"], result["timed_out"]) == (3, 0, 0)
+    assert [(one["subject_id"], one["outcome"]) for one in result["outcomes"]] == [
+        ("anna", "enrolled"),
+        ("anna", "enrolled"),
+        ("otto", "enrolled"),
+    ]
+    assert "enrolled" in ended.err
+
+
+def test_a_refused_photo_fails_and_says_why(facestream: Run, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    ended = facestream("enrol", pictures / "anna/1.jpg", tmp_path / "empty.jpg", "-u", "poor", "-s", "anna", "--json")
+    assert ended.code == 1
+    good, bad = ended.json["outcomes"]
+    assert (good["outcome"], good["subject_id"]) == ("enrolled", "anna")
+    assert (bad["outcome"], bad["reason"], bad["event_id"]) == ("refused", "empty_picture", None)
+    assert "empty_picture" in ended.err
+
+
+def test_no_outcome_in_time_fails(facestream: Run, pictures: Path) -> None:
+    ended = facestream("enrol", pictures / "anna/1.jpg", "--timeout", "0", "--json")
+    assert ended.code == 1
+    assert ended.json["timed_out"] == 1
+    assert "facestream doctor" in ended.err
+
+
+def test_no_wait(facestream: Run, pictures: Path) -> None:
+    ended = facestream("enrol", pictures / "anna/1.jpg", "-u", "later", "--no-wait", "--json")
+    assert ended.code == 0
+    assert ended.json["outcomes"][0]["outcome"] == "sent"
+
+
+def test_play_and_watch(facestream: Run, pictures: Path) -> None:
+    user = "player"
+    assert facestream("enrol", "--dir", pictures, "-u", user).code == 0
+    played = facestream("play", pictures, "-u", user, "-c", "door", "--loop", "-n", "6", "--json")
+    assert played.code == 0, played.err
+    assert (played.json["sent"], played.json["delivered"], played.json["failed"]) == (6, 6, 0)
+    watched = facestream("watch", "-u", user, "--kept", "-n", 3 + 6, "--timeout", "30", "--json")
+    assert watched.code == 0, watched.err
+    entries = [json.loads(line) for line in watched.out.splitlines()]
+    assert [entry["kind"] for entry in entries] == ["enrolment"] * 3 + ["match"] * 6
+    assert [entry["faces"][0]["subject_id"] for entry in entries[3:]] == ["anna", "anna", "otto"] * 2
+    shown = facestream("watch", "-u", user, "--kept", "-n", "9", "--timeout", "30")
+    assert "player/door #5" in shown.out
+    assert "otto" in shown.out
+
+
+def test_verify(facestream: Run, pictures: Path) -> None:
+    user = "verifier"
+    assert facestream("enrol", pictures / "anna/1.jpg", "-u", user, "-s", "anna").code == 0
+    ask = ("play", pictures / "anna/1.jpg", "-u", user, "--mode", "verify")
+    assert facestream(*ask, "-s", "anna").code == 0
+    assert facestream(*ask).code == 0
+    watched = facestream("watch", "-u", user, "--kept", "-n", "3", "--timeout", "30", "--json")
+    decisions = [json.loads(line)["faces"][0]["decision"] for line in watched.out.splitlines()[1:]]
+    assert decisions == ["match", "no_match"]
+
+
+def test_watching_everybody_ends_when_the_time_is_over(facestream: Run) -> None:
+    began = time.monotonic()
+    assert facestream("watch", "--timeout", "1").code == 0
+    assert time.monotonic() - began < 20
+    ended = facestream("watch", "-u", "nobody", "-n", "1", "--timeout", "1")
+    assert ended.code == 1
+    assert "0 of 1" in ended.err
+
+
+def test_dead_letters(facestream: Run, cluster: dict[str, str], tmp_path: Path) -> None:
+    raw = RawProducer({"bootstrap.servers": cluster["FACESTREAM_KAFKA"]})
+    now = utc_now()
+    strange = encode(Upload(new_event_id(), "anna", "anna", now, Picture(data=b"x"), Consent("door", now)))
+    uploads = cluster["FACESTREAM_TOPIC_PREFIX"] + "uploads"
+    raw.produce(uploads, b"rubbish", key=b"anna", headers=[("trace", b"\x01")])
+    raw.produce(uploads, b"more rubbish", key=b"anna")
+    raw.produce(uploads, strange, key=b"otto")
+    assert raw.flush(20) == 0
+    deadline = time.monotonic() + 30
+    while (listed := facestream("dead-letters", "list", "--json")).json["total"] < 3:
+        assert time.monotonic() < deadline, listed.err
+    assert listed.code == 0
+    groups = {group["reason"]: group for group in listed.json["groups"]}
+    assert groups["not_an_event"]["count"] == 2
+    assert groups["key_mismatch"]["count"] == 1
+    only = facestream("dead-letters", "list", "--reason", "key_mismatch", "--json").json
+    assert only["total"] == 1
+
+    letter_id = groups["key_mismatch"]["last_id"]
+    shown = facestream("dead-letters", "show", letter_id[:20], "--json")
+    assert shown.code == 0, shown.err
+    assert shown.json["letter_id"] == letter_id
+    assert shown.json["key"] == "otto"
+    assert shown.json["value_bytes"] == len(strange)
+    assert facestream("dead-letters", "show", "nobody").code == 2
+
+    file = tmp_path / "letters.jsonl"
+    exported = facestream("dead-letters", "export", file, "--json")
+    assert exported.json["written"] == 3
+    letters = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    values = {base64.b64decode(letter["value"]) for letter in letters}
+    assert values == {b"rubbish", b"more rubbish", strange}
+    assert ["trace", "AQ=="] in [header for letter in letters for header in letter["headers"]]
+
+
+def test_bigquery(facestream: Run) -> None:
+    planned = facestream("bigquery", "apply", "--dry-run", "--json")
+    assert planned.code == 0, planned.err
+    applied = facestream("bigquery", "apply", "--json")
+    assert applied.code == 0, applied.err
+    assert len(applied.json["changes"]) >= len(planned.json["changes"]) > 0
+    assert facestream("bigquery", "apply", "--json").json["changes"] == []
+    asked = facestream("bigquery", "query", "select 1 as one, 'x' as letter, timestamp '2026-01-02' as day", "--json")
+    assert asked.json["rows"] == [{"one": 1, "letter": "x", "day": "2026-01-02T00:00:00+00:00"}]
+    assert facestream("bigquery", "query", "results", "--json").json["rows"] == []
+    wrong = facestream("bigquery", "query", "nothing_of_that_name")
+    assert wrong.code == 1
+    assert wrong.err.count("\n") == 1
+
+
+def test_evaluate(facestream: Run, pictures: Path, tmp_path: Path) -> None:
+    ended = facestream("evaluate", pictures, "--threshold", "0.6", "--json")
+    assert ended.code == 0, ended.err
+    result = ended.json
+    assert (result["identities"], result["images"], result["faces_not_found"]) == (2, 3, 3)  # noise has no faces
+    assert (result["genuine_pairs"], result["impostor_pairs"], result["threshold"]) == (1, 2, 0.6)
+    assert set(result["tar_at_far"]) == {"1e-2", "1e-3", "1e-4"}
+    (tmp_path / "pairs.csv").write_text("anna/1.jpg,otto/1.png,no\n")
+    listed = facestream("evaluate", pictures, "--pairs", tmp_path / "pairs.csv", "--json")
+    assert (listed.json["genuine_pairs"], listed.json["impostor_pairs"]) == (0, 1)
+
+
+@pytest.mark.parametrize("arguments", [("play", "PICTURES", "--loop", "--fps", "50", "--json"), ("watch",)])
+def test_ctrl_c_ends_it_cleanly(
+    arguments: tuple[str, ...], cluster: dict[str, str], pictures: Path, tmp_path: Path
+) -> None:
+    called = command(*(str(pictures) if one == "PICTURES" else one for one in arguments))
+    process = subprocess.Popen(
+        called, env=cluster, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(4)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    if arguments[0] == "play":
+        result = json.loads(out)
+        assert result["sent"] == result["delivered"] > 0

@@ -1,0 +1,126 @@
+"""What every command has: help, one line for an error, exit codes. No service is needed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from streams.cli.main import make_app
+from tests.cli.conftest import Run
+
+HEAVY = {"tensorflow", "faust", "cv2", "numpy", "confluent_kafka", "google", "redis", "pydantic_settings", "fastavro"}
+
+
+def names() -> Iterator[tuple[str, ...]]:
+    def walk(command: object, name: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        yield name
+        if isinstance(command, TyperGroup):
+            for inner, sub in command.commands.items():
+                yield from walk(sub, (*name, inner))
+
+    yield from walk(typer.main.get_command(make_app()), ())
+
+
+def test_the_contract_is_there() -> None:
+    there = set(names())
+    for name in (
+        ("topics", "create"),
+        ("topics", "list"),
+        ("enrol",),
+        ("play",),
+        ("watch",),
+        ("evaluate",),
+        ("bigquery", "apply"),
+        ("bigquery", "query"),
+        ("settings",),
+        ("dead-letters", "list"),
+        ("dead-letters", "show"),
+        ("dead-letters", "export"),
+    ):
+        assert name in there
+
+
+@pytest.mark.parametrize("name", list(names()), ids=lambda name: " ".join(name) or "facestream")
+def test_every_command_has_help(name: tuple[str, ...], offline: Run) -> None:
+    ended = offline(*name, "--help")
+    assert ended.code == 0
+    assert "Usage: facestream" in ended.out
+    assert not ended.err
+
+
+def test_help_needs_nothing_heavy() -> None:
+    script = "import sys; from streams.cli.main import make_app; make_app(); print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert not HEAVY & {name.split(".")[0] for name in ended.stdout.split()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("topics", "list"), "no Kafka answers at 127.0.0.1:1"),
+        (("topics", "create", "--json"), "facestream up"),
+        (("dead-letters", "list"), "no Kafka answers"),
+        (("watch", "--timeout", "20"), "Redis"),
+        (("bigquery", "query", "select 1"), "BigQuery"),
+        (("play", "/nowhere"), "there is no '/nowhere'"),
+        (("play", "63"), "camera 63"),
+    ],
+)
+def test_a_failure_is_one_line(arguments: tuple[str, ...], said: str, offline: Run) -> None:
+    ended = offline(*arguments)
+    assert ended.code == 1
+    assert ended.err.startswith("facestream: ")
+    assert ended.err.count("\n") == 1, ended.err
+    assert said in ended.err
+    assert "secret" not in ended.err
+    assert not ended.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nonsense",),
+        ("topics", "delete"),
+        ("enrol",),
+        ("enrol", "nobody.jpg"),
+        ("enrol", "--dir", "nowhere"),
+        ("enrol", "--dir", "."),
+        ("play",),
+        ("play", ".", "--fps", "-1"),
+        ("play", ".", "--subject", "anna"),
+        ("watch", "--kept"),
+    ],
+)
+def test_a_wrong_call_is_one_line(arguments: tuple[str, ...], offline: Run) -> None:
+    ended = offline(*arguments)
+    assert ended.code == 2
+    assert re.fullmatch(r"facestream: .+\n", ended.err)
+
+
+def test_a_wrong_setting_is_named(offline: Run) -> None:
+    ended = offline("topics", "list", FACESTREAM_PARTITIONS="many")
+    assert ended.code == 1
+    assert ended.err.startswith("facestream: FACESTREAM_PARTITIONS='many' cannot be used")
+    assert ended.err.count("\n") == 1
+
+
+def test_the_trace_is_there_for_who_asks(offline: Run) -> None:
+    ended = offline("topics", "list", FACESTREAM_DEBUG="1")
+    assert ended.code == 1
+    assert "Traceback" in ended.err
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    ended = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m streams.cli settings | head -1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not ended.stderr
