@@ -77,13 +77,12 @@ def _jpeg(data: bytes, image: Image.Image) -> Raster:
     """By libjpeg-turbo, which is three times as fast as Pillow on large pictures and tells a truncated file."""
     longer = max(image.size)
     least = [side * _REDUCED_SIDE // longer if longer >= 2 * _REDUCED_SIDE else 0 for side in image.size]
-    sizes = {"min_width": least[0], "min_height": least[1], "min_factor": 2}
     try:
-        pixels = simplejpeg.decode_jpeg(data, **sizes)
+        pixels = simplejpeg.decode_jpeg(data, min_width=least[0], min_height=least[1], min_factor=2)
     except ValueError as error:
         if _HARMLESS not in str(error):
             raise
-        pixels = simplejpeg.decode_jpeg(data, strict=False, **sizes)
+        return _other(image)
     pixels, turned = _upright(pixels, image.getexif().get(_ORIENTATION, 1))
     width, height = reversed(image.size) if turned else image.size
     return Raster(pixels, width, height)

@@ -8,6 +8,7 @@ several people the one meant is the largest, where a face near the middle counts
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +33,7 @@ class UnusableEvaluation(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The outcome; rates are None where there are too few pairs to tell.
+    """The outcome; rates are None without pairs to tell them from.
 
     ``skipped`` names pictures without a usable face, each with the reason.
     """
@@ -129,7 +130,7 @@ def _meant(analysis: Analysis) -> Face | None:
     def weight(face: Face) -> float:
         x = (face.box.x + face.box.width / 2) / analysis.width - 0.5
         y = (face.box.y + face.box.height / 2) / analysis.height - 0.5
-        return face.box.width * (1 - min(1.0, (x * x + y * y) ** 0.5 / 0.5**0.5) / 2)
+        return face.box.width * (1 - min(1.0, math.hypot(x, y) / math.hypot(0.5, 0.5)) / 2)
 
     return max(analysis.faces, key=weight, default=None)
 

@@ -146,7 +146,7 @@ class _Shelf:
 
     def to_subject(self, subject_id: str, probes: Vectors) -> Vectors:
         groups = self._grouped()
-        rows = groups.rows_of(groups.subjects.index(subject_id))
+        rows = groups.rows_of(groups.numbers[subject_id])
         return np.array([self._exact(probe, rows) for probe in probes], np.float32)
 
     def _exact(self, probe: Vectors, rows: NDArray[np.int64]) -> float:
@@ -167,14 +167,14 @@ class _Shelf:
 class _Groups:
     """The rows of each subject, and the squared norm of each row."""
 
-    __slots__ = ("norms", "rows", "starts", "subjects")
+    __slots__ = ("norms", "numbers", "rows", "starts", "subjects")
 
     def __init__(self, subjects: list[str], matrix: Vectors) -> None:
-        numbers: dict[str, int] = {}
-        of_row = np.array([numbers.setdefault(subject, len(numbers)) for subject in subjects], np.int64)
-        self.subjects = list(numbers)
+        self.numbers: dict[str, int] = {}
+        of_row = np.array([self.numbers.setdefault(subject, len(self.numbers)) for subject in subjects], np.int64)
+        self.subjects = list(self.numbers)
         self.rows = np.argsort(of_row, kind="stable")
-        self.starts = np.searchsorted(of_row[self.rows], np.arange(len(numbers)))
+        self.starts = np.searchsorted(of_row[self.rows], np.arange(len(self.numbers)))
         self.norms = np.einsum("ij,ij->i", matrix, matrix)
 
     def rows_of(self, subject: int) -> NDArray[np.int64]:

@@ -25,9 +25,9 @@ def roc_auc(genuine: Distances, impostor: Distances) -> float | None:
 def tar_at_far(genuine: Distances, impostor: Distances, far: float) -> float | None:
     """The share of genuine pairs that pass at the loosest threshold which at most this share of impostors passes.
 
-    None without genuine pairs, or with fewer impostor pairs than 1 / far: then the rate cannot be told.
+    With fewer impostor pairs than 1 / far, none of them may pass. None without pairs of both kinds.
     """
-    if not genuine.size or impostor.size * far < 1:
+    if not genuine.size or not impostor.size:
         return None
     # The next impostor above those allowed must not pass.
     first_refused = np.sort(impostor)[int(impostor.size * far)]

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.card import Card, ChipGeometry, Output
+from models.decision import decide
+from models.gallery import Gallery
+from schemas.events import Box, Decision, Face, MatchedFace, Mode, Quality
+from schemas.reasons import Reason
+
+CARD = Card(
+    version="plane",
+    chip=ChipGeometry(size=150, padding=0.25),
+    output=Output(dimensions=2, metric="euclidean"),
+    fmr_curve=((0.1, 1e-7), (0.5, 1e-3), (1.0, 0.5), (2.0, 1.0)),
+    thresholds={"usual": 0.5, "strict": 0.2},
+    default_threshold="usual",
+)
+
+
+def face(x: float, y: float) -> Face:
+    quality = Quality(1, 60, 100, 0.5, 0, 1)
+    return Face(Box(x, y, 1, 1), [0.0] * 10, quality, vector=np.array([x, y], "<f4").tobytes())
+
+
+def refused_face() -> Face:
+    return Face(Box(0, 0, 1, 1), [0.0] * 10, Quality(1, 4, 100, 0.5, 0, 0), refusal=Reason.TOO_SMALL)
+
+
+def gallery(**templates: tuple[float, float]) -> Gallery:
+    made = Gallery(2)
+    for name, place in templates.items():
+        made.put("u", name, f"template of {name}", np.array(place, np.float32))
+    return made
+
+
+def identify(made: Gallery, *faces: Face, threshold: float | None = None, candidates: int = 5) -> list[MatchedFace]:
+    return decide(
+        faces, made, CARD, user_id="u", mode=Mode.IDENTIFY, threshold=threshold, candidates=candidates
+    )
+
+
+def verify(made: Gallery, subject: str, *faces: Face) -> list[MatchedFace]:
+    return decide(faces, made, CARD, user_id="u", mode=Mode.VERIFY, subject_id=subject)
+
+
+def test_the_nearest_subject_within_the_threshold_is_named() -> None:
+    [answer] = identify(gallery(ann=(0, 0), bob=(1, 0)), face(0.2, 0))
+    assert (answer.decision, answer.subject_id, answer.reason) == (Decision.MATCH, "ann", None)
+    assert [candidate.subject_id for candidate in answer.candidates] == ["ann", "bob"]
+    assert answer.candidates[0].distance == pytest.approx(0.2)
+    assert answer.candidates[0].similarity == pytest.approx(0.8)
+    assert answer.candidates[0].fmr == pytest.approx(CARD.fmr(0.2))
+
+
+def test_a_stranger_is_unknown_and_still_has_candidates() -> None:
+    [answer] = identify(gallery(ann=(0, 0), bob=(1, 0)), face(0, 0.6), candidates=1)
+    assert (answer.decision, answer.subject_id) == (Decision.UNKNOWN, None)
+    assert [candidate.subject_id for candidate in answer.candidates] == ["ann"]
+
+
+def test_the_threshold_is_the_callers() -> None:
+    [answer] = identify(gallery(ann=(0, 0)), face(0.3, 0), threshold=CARD.threshold("strict"))
+    assert answer.decision is Decision.UNKNOWN
+
+
+def test_of_two_faces_nearest_to_one_subject_the_farther_is_unknown() -> None:
+    near, far = identify(gallery(ann=(0, 0), bob=(0, 0.9)), face(0.1, 0), face(0, 0.44))
+    assert (near.decision, near.subject_id) == (Decision.MATCH, "ann")
+    assert (far.decision, far.subject_id) == (Decision.UNKNOWN, None)
+    assert far.candidates[0].subject_id == "ann"
+
+
+def test_a_mirror_or_a_poster_is_named_too_if_it_is_near_enough() -> None:
+    answers = identify(gallery(ann=(0, 0)), face(0.1, 0), face(0.25, 0), face(0.1, 0))
+    assert [answer.subject_id for answer in answers] == ["ann", "ann", "ann"]
+
+
+def test_refused_faces_keep_their_place_and_reason() -> None:
+    answers = identify(gallery(ann=(0, 0)), refused_face(), face(0, 0), refused_face())
+    assert [answer.decision for answer in answers] == [Decision.REFUSED, Decision.MATCH, Decision.REFUSED]
+    assert answers[0].reason == Reason.TOO_SMALL
+    assert not answers[0].candidates
+
+
+def test_an_empty_gallery() -> None:
+    [answer] = identify(Gallery(2), face(0, 0))
+    assert (answer.decision, answer.reason) == (Decision.UNKNOWN, Reason.EMPTY_GALLERY)
+
+
+def test_no_faces_no_answers() -> None:
+    assert identify(gallery(ann=(0, 0))) == []
+
+
+def test_verify_compares_with_the_claimed_subject_alone() -> None:
+    made = gallery(ann=(0, 0), bob=(0.1, 0))
+    near, far = verify(made, "ann", face(0.1, 0), face(0.9, 0))
+    assert (near.decision, near.subject_id) == (Decision.MATCH, "ann")
+    assert (far.decision, far.subject_id) == (Decision.NO_MATCH, None)
+    assert [candidate.subject_id for candidate in far.candidates] == ["ann"]
+
+
+@pytest.mark.parametrize("made", [Gallery(2), gallery(bob=(0, 0))])
+def test_verify_of_a_subject_that_is_not_enrolled(made: Gallery) -> None:
+    [answer] = verify(made, "ann", face(0, 0))
+    assert (answer.decision, answer.reason) == (Decision.NO_MATCH, Reason.SUBJECT_NOT_ENROLLED)
+
+
+def test_verify_needs_a_claim() -> None:
+    with pytest.raises(ValueError, match="subject_id"):
+        decide([face(0, 0)], Gallery(2), CARD, user_id="u", mode=Mode.VERIFY)

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import resource
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.decoder import Raster, decode
+from schemas.events import Refusal
+from schemas.reasons import Reason
+from tests.models.pictures import LEFT_HALF_RED, encoded, huge_png, jpeg, rotated_by_exif
+
+RGB = Image.fromarray(LEFT_HALF_RED)
+
+
+def read(data: bytes) -> Raster:
+    raster = decode(data, max_bytes=10_000_000, max_pixels=50_000_000)
+    assert isinstance(raster, Raster), raster
+    return raster
+
+
+def refused(data: bytes, *, max_bytes: int = 10_000_000, max_pixels: int = 50_000_000) -> str:
+    refusal = decode(data, max_bytes=max_bytes, max_pixels=max_pixels)
+    assert isinstance(refusal, Refusal)
+    assert refusal.detail
+    return refusal.reason
+
+
+def shows_the_picture(raster: Raster, tolerance: int = 60) -> bool:
+    assert (raster.width, raster.height) == (120, 80)
+    assert raster.pixels.shape == (80, 120, 3)
+    assert raster.pixels.flags.c_contiguous
+    difference = np.abs(raster.pixels[:, [20, 100]].astype(int) - LEFT_HALF_RED[:, [20, 100]])
+    return bool(difference.max() <= tolerance)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(jpeg(LEFT_HALF_RED), id="baseline JPEG"),
+        pytest.param(jpeg(LEFT_HALF_RED, progressive=True), id="progressive JPEG"),
+        pytest.param(encoded(RGB.convert("CMYK"), "JPEG", quality=95), id="CMYK JPEG"),
+        pytest.param(encoded(RGB.convert("CMYK"), "TIFF"), id="CMYK TIFF"),
+        pytest.param(encoded(RGB, "PNG"), id="PNG"),
+        pytest.param(encoded(RGB.quantize(16), "PNG"), id="palette PNG"),
+        pytest.param(encoded(RGB.convert("RGBA"), "PNG"), id="opaque alpha PNG"),
+        pytest.param(encoded(RGB, "BMP"), id="BMP"),
+        pytest.param(encoded(RGB, "TIFF", compression="tiff_lzw"), id="TIFF"),
+        pytest.param(encoded(RGB, "PPM"), id="PPM"),
+        pytest.param(encoded(RGB, "WEBP", quality=95), id="WebP"),
+        pytest.param(encoded(RGB.quantize(16), "GIF"), id="GIF"),
+        pytest.param(encoded(RGB, "MPO", save_all=True, append_images=[Image.new("RGB", (120, 80))]), id="MPO"),
+    ],
+)
+def test_formats(data: bytes) -> None:
+    assert shows_the_picture(read(data))
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG"])
+def test_of_an_animation_the_first_frame(file_format: str) -> None:
+    others = [Image.new("RGB", RGB.size, colour) for colour in ("green", "white")]
+    assert shows_the_picture(read(encoded(RGB, file_format, save_all=True, append_images=others, duration=50)))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_upright_whatever_exif_says(orientation: int) -> None:
+    assert shows_the_picture(read(rotated_by_exif(RGB, orientation)))
+
+
+def test_grey() -> None:
+    grey = read(encoded(RGB.convert("L"), "JPEG", quality=95)).pixels
+    assert grey.shape == (80, 120, 3)
+    assert np.ptp(grey.astype(int), axis=2).max() == 0
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "PPM"])
+def test_sixteen_bits_keep_their_light(file_format: str) -> None:
+    ramp = np.tile(np.linspace(0, 65_535, 120).astype(np.uint16), (80, 1))
+    read_back = read(encoded(Image.fromarray(ramp), file_format)).pixels[40, :, 0].astype(int)
+    assert np.abs(read_back - np.linspace(0, 255, 120)).max() <= 2
+
+
+def test_transparent_parts_become_mid_grey() -> None:
+    image = Image.new("RGBA", (40, 40), (255, 0, 0, 0))
+    assert read(encoded(image, "PNG")).pixels[20, 20].tolist() == [128, 128, 128]
+
+
+def test_a_large_jpeg_is_decoded_at_a_fraction_and_still_says_its_size() -> None:
+    raster = read(jpeg(np.zeros((3000, 4000, 3), np.uint8)))
+    assert raster.pixels.shape == (1500, 2000, 3)
+    assert (raster.width, raster.height) == (4000, 3000)
+
+
+def test_stray_bytes_between_the_parts_of_a_jpeg_do_no_harm() -> None:
+    data = jpeg(LEFT_HALF_RED)
+    scan = data.index(b"\xff\xda")
+    assert shows_the_picture(read(data[:scan] + bytes(4) + data[scan:]))
+
+
+@pytest.mark.parametrize("part", [0.5, 0.9, 0.999])
+def test_a_truncated_jpeg_is_never_half_a_picture(part: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (80, 120, 3), np.uint8)
+    data = jpeg(noise)
+    assert refused(data[: int(len(data) * part)]) == Reason.UNDECODABLE
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM"])
+def test_other_truncated_files(file_format: str) -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 120, 3), np.uint8))
+    data = encoded(noise, file_format)
+    assert refused(data[: len(data) // 2]) == Reason.UNDECODABLE
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"this is no picture, though its name ends in .jpg\n" * 20, id="text"),
+        pytest.param(b"\xff\xd8\xff\xe0", id="four bytes"),
+        pytest.param(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", id="PostScript"),
+        pytest.param(encoded(Image.new("F", (9, 9)), "TIFF"), id="floating point"),
+        pytest.param(bytes(1000), id="zeros"),
+    ],
+)
+def test_what_is_no_picture(data: bytes) -> None:
+    assert refused(data) == Reason.UNDECODABLE
+
+
+def test_zero_bytes() -> None:
+    assert refused(b"") == Reason.EMPTY_PICTURE
+
+
+def test_more_bytes_than_allowed() -> None:
+    data = jpeg(LEFT_HALF_RED)
+    assert refused(data, max_bytes=len(data) - 1) == Reason.PICTURE_TOO_LARGE
+
+
+def test_more_pixels_than_allowed() -> None:
+    assert refused(jpeg(LEFT_HALF_RED), max_pixels=120 * 80 - 1) == Reason.TOO_MANY_PIXELS
+
+
+def test_a_huge_picture_in_few_bytes_costs_neither_time_nor_memory() -> None:
+    data = huge_png(30_000)
+    assert len(data) < 200_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    assert refused(data) == Reason.TOO_MANY_PIXELS
+    assert time.perf_counter() - started < 0.5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
