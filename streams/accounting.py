@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
 from dataclasses import dataclass
 from typing import Any
+
+from google.cloud.bigquery import ArrayQueryParameter
 
 from sinks.bigquery import Address, run_query
 from sinks.redis import RedisResults
@@ -20,8 +22,8 @@ _QUIET_S = 1.0
 class Account:
     """What became of events; ``answers`` has each event's answer as JSON, ``live_at`` when watchers saw it.
 
-    ``duplicates`` counts what is seen more than once from outside: rows of the base tables and entries of the live
-    streams beyond the first.
+    ``lost`` counts events that are missing anywhere: in Redis by id, in the live stream, in BigQuery's table, in its
+    view. ``duplicates`` counts rows of tables and views and entries of live streams beyond an event's first.
     """
 
     answers: dict[str, dict[str, Any]]
@@ -65,21 +67,22 @@ class Accounts:
         answers: dict[str, dict[str, Any]] = {}
         while True:
             answers |= self._redis.answers([one for one in event_ids if one not in answers])
-            rows = self._rows(wanted)
-            progress(len(answers), len(rows))
-            if (len(answers) == len(wanted) and len(rows) == len(wanted)) or time.monotonic() > deadline:
+            rows_so_far = self._count(users)
+            progress(len(answers), rows_so_far)
+            if (len(answers) == len(wanted) and rows_so_far >= len(wanted)) or time.monotonic() > deadline:
                 break
             time.sleep(_ASK_EVERY_S)
         time.sleep(_QUIET_S)
-        rows = self._rows(wanted)
+        rows = self._rows("matches", "enrolments", users, wanted)
+        in_views = self._rows("results", "enrolment_results", users, wanted)
         entries = [
             (entry.event["event_id"], int(entry.entry_id.partition("-")[0]) / 1000)
             for user in users
             for entry in self._redis.follow(user, after="0", timeout_s=0.1)
         ]
         live = Counter(event_id for event_id, _ in entries if event_id in wanted)
-        doubles = sum(rows.values()) - len(rows) + live.total() - len(live)
-        arrived = wanted & answers.keys() & rows.keys() & live.keys()
+        doubles = sum(seen.total() - len(seen) for seen in (rows, in_views, live))
+        arrived = wanted & answers.keys() & rows.keys() & in_views.keys() & live.keys()
         return Account(answers, dict(reversed(entries)), len(answers), len(rows), len(wanted) - len(arrived), doubles)
 
     def close(self) -> None:
@@ -87,8 +90,19 @@ class Accounts:
         self._redis.close()
         self._bigquery.close()  # type: ignore[no-untyped-call]
 
-    def _rows(self, wanted: set[str]) -> Counter[str]:
-        """How many rows each event has in the base tables."""
-        sql = "SELECT event_id FROM matches UNION ALL SELECT event_id FROM enrolments"
-        found = run_query(self._bigquery, sql, dataset=self._dataset.dataset_id).rows
-        return Counter(row["event_id"] for row in found if row["event_id"] in wanted)
+    def _count(self, users: Collection[str]) -> int:
+        sql = " + ".join(
+            f"(SELECT COUNT(*) FROM {table} WHERE user_id IN UNNEST(@users))" for table in ("matches", "enrolments")
+        )
+        return int(self._ask(f"SELECT {sql} AS events", users)[0]["events"])
+
+    def _rows(self, matches: str, enrolments: str, users: Collection[str], wanted: Set[str]) -> Counter[str]:
+        """How many rows each event has in two tables or views."""
+        sql = " UNION ALL ".join(
+            f"SELECT event_id FROM {table} WHERE user_id IN UNNEST(@users)" for table in (matches, enrolments)
+        )
+        return Counter(row["event_id"] for row in self._ask(sql, users) if row["event_id"] in wanted)
+
+    def _ask(self, sql: str, users: Collection[str]) -> list[dict[str, Any]]:
+        parameters = [ArrayQueryParameter("users", "STRING", list(users))]
+        return run_query(self._bigquery, sql, parameters, dataset=self._dataset.dataset_id).rows

@@ -58,7 +58,7 @@ def make_app(
         topic_disable_leader=True,
         table_standby_replicas=settings.standby_replicas,
         broker_session_timeout=settings.session_timeout_s,
-        broker_heartbeat_interval=settings.session_timeout_s / 8,
+        broker_heartbeat_interval=settings.session_timeout_s / 15,
         broker_rebalance_timeout=settings.session_timeout_s * 2,
         broker_request_timeout=max(40.0, settings.session_timeout_s * 2),
         broker_commit_interval=3600.0,  # a Stage commits; Faust has nothing to

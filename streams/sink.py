@@ -79,7 +79,7 @@ class SinkWorker:
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "session.timeout.ms": round(settings.session_timeout_s * 1000),
-                "heartbeat.interval.ms": round(settings.session_timeout_s * 125),
+                "heartbeat.interval.ms": round(settings.session_timeout_s * 1000 / 15),
                 "partition.assignment.strategy": "range",
                 "fetch.wait.max.ms": 500,
                 "fetch.message.max.bytes": settings.max_message_bytes,

@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     bench = typer.Typer(no_args_is_help=True, help="Measure; each figure beside a baseline of the same run.")
     bench.command("pipeline")(pipeline)
+    bench.command("faults")(faults)
     app.add_typer(bench, name="bench", rich_help_panel=MAINTAIN)
 
 
@@ -36,4 +37,34 @@ def pipeline(
     output.table(table)
     output.finish(result)
     if result["lost"] or result["duplicates"]:
+        raise typer.Exit(1)
+
+
+def faults(
+    only: Annotated[list[str] | None, typer.Option(help="Faults of this name alone; may be repeated.")] = None,
+    rate: Annotated[float, typer.Option(min=1, help="Events a second meanwhile.")] = 150.0,
+    names: Annotated[bool, typer.Option("--list", help="List the faults and stop.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Inject one fault after another into a steady stream, and count what is lost or doubled."""
+    import tempfile
+
+    from streams.benchmarks.faults import FAULTS, measure
+
+    output = Output(as_json)
+    known = [fault.name for fault in FAULTS]
+    if names:
+        output.say("\n".join(known))
+        output.finish({"faults": known})
+        return
+    if unknown := set(only or []) - set(known):
+        raise typer.BadParameter(f"no fault {', '.join(sorted(unknown))}: see --list")
+    with tempfile.TemporaryDirectory(prefix="facestream-faults-") as folder:
+        rows = measure(Path(folder), only or known, rate, output.say)
+    table = grid("fault", "#events", "#lost", "#duplicates", "#gap s", "memory MiB")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    output.table(table)
+    output.finish({"faults": rows})
+    if any(row["lost"] or row["duplicates"] for row in rows):
         raise typer.Exit(1)

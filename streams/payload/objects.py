@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 
 import fsspec  # type: ignore[import-untyped]
-from fsspec.exceptions import FSTimeoutError  # type: ignore[import-untyped]
 
 from schemas.reasons import Reason
 from streams.payload.errors import PayloadRefused, PayloadUnavailable
@@ -35,15 +34,21 @@ def read(uri: str, limit: int) -> bytes:
         PayloadUnavailable: the store does not answer.
     """
     try:
-        store, path = fsspec.url_to_fs(uri)
-        size = store.info(path, timeout=TIMEOUT_S)["size"]
-        if size > limit:
+        # Without the cache of listings: an object that came after one would seem to be missing.
+        store, path = fsspec.url_to_fs(uri, use_listings_cache=False)
+        info = store.info(path, timeout=TIMEOUT_S)
+        if info["type"] != "file":
+            raise PayloadRefused(Reason.URI_UNREADABLE, f"{uri[:200]!r} is not an object")
+        if info["size"] > limit:
             raise PayloadRefused.too_large(limit)
-        data: bytes = store.cat_file(path, timeout=TIMEOUT_S) if size else b""
-    except (FileNotFoundError, IsADirectoryError) as error:
+        data: bytes = store.cat_file(path, timeout=TIMEOUT_S) if info["size"] else b""
+    except PayloadRefused:
+        raise
+    except FileNotFoundError as error:
         raise PayloadRefused(Reason.URI_UNREADABLE, f"there is no object {uri[:200]!r}") from error
     except PermissionError as error:
         raise PayloadRefused(Reason.URI_UNREADABLE, f"the workers may not read {uri[:200]!r}: {error}") from error
-    except (OSError, FSTimeoutError) as error:
-        raise PayloadUnavailable(f"{uri[:200]!r} cannot be read now: {error}") from error
+    except Exception as error:
+        # Every store's client has exceptions of its own for a server that is away.
+        raise PayloadUnavailable(f"{uri[:200]!r} cannot be read now: {type(error).__name__} {error}") from error
     return data

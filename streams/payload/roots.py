@@ -38,9 +38,11 @@ def parse(uri: str) -> Address:
     Raises:
         ValueError: it is none, or is written in a way that could be read in two ways.
     """
-    if any(ord(c) < 0x21 or c == "\\" or ord(c) == 0x7F for c in uri):
-        raise ValueError("it holds a space, a backslash or a control character")
+    if any(ord(c) < 0x20 or c == "\\" or ord(c) == 0x7F for c in uri):
+        raise ValueError("it holds a backslash or a control character")
     parts = urlsplit(uri)
+    if " " in uri and parts.scheme in {"file", "https"}:
+        raise ValueError("it holds a space: write %20")
     path = unquote(parts.path) if parts.scheme in {"file", "https"} else parts.path
     if parts.scheme not in SCHEMES:
         raise ValueError(f"its scheme is none of {', '.join(SCHEMES)}")

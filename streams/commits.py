@@ -1,0 +1,57 @@
+"""What a commit carries beside its offset: when it was made, and how the gallery shard was then.
+
+A commit is read by everybody on every machine, also when the worker that made it is gone; so this is where ops learn
+how many users and templates a partition holds, without asking a worker or reading the gallery.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, replace
+
+_MARK = "facestream:"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a gallery shard holds; templates of every model version count."""
+
+    users: int
+    templates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """The metadata of one partition's commit.
+
+    Attributes:
+        at: when it was made, seconds since 1970 by the worker's clock; None if it does not say.
+        size: of the gallery shard then; None for roles that hold none.
+        text: what the sink wants back at its next assignment.
+    """
+
+    at: float | None = None
+    size: Size | None = None
+    text: str = ""
+
+    @classmethod
+    def parse(cls, metadata: str | None) -> Note:
+        """Read it; metadata that somebody else wrote is all text."""
+        if not metadata or not metadata.startswith(_MARK):
+            return cls(text=metadata or "")
+        head, _, text = metadata.removeprefix(_MARK).partition("\n")
+        try:
+            values = json.loads(head)
+            size = Size(int(values["users"]), int(values["templates"])) if "users" in values else None
+            return cls(float(values["at"]), size, text)
+        except (ValueError, KeyError, TypeError):
+            return cls(text=metadata)
+
+    def now(self) -> str:
+        """The metadata of a commit that is made now."""
+        note = replace(self, at=time.time())
+        values: dict[str, float] = {"at": round(note.at or 0.0, 3)}
+        if note.size is not None:
+            values |= {"users": note.size.users, "templates": note.size.templates}
+        return f"{_MARK}{json.dumps(values, separators=(',', ':'))}\n{note.text}"

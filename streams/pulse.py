@@ -1,0 +1,94 @@
+"""What a worker has done last, written by its own thread and read by those that judge it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from streams import metrics
+from streams.order import TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """How a worker stands in its consumer group.
+
+    Attributes:
+        ready: it has its partitions and their tables, or knows that there are none for it.
+        assigned: the partitions that it reads.
+        recovered: changelog records read so far; None where taking over may last as long as it likes, as in a sink
+            whose service is away.
+        standbys: the last changelog offset applied to each warm copy, -1 where none was.
+    """
+
+    ready: bool
+    assigned: frozenset[TopicPartition]
+    recovered: int | None = None
+    standbys: Mapping[TopicPartition, int] = field(default_factory=dict)
+
+
+class Pulse:
+    """The times (monotonic seconds) of a worker's last signs of life, and its progress by partition.
+
+    Every change is one assignment to an attribute or a dictionary's entry, so that other threads may read meanwhile.
+    """
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+        self.loop_turned_at: float | None = None
+        self.turned_at: float | None = None
+        self.busy_since: float | None = None
+        self.processed_at: float | None = None
+        self.uncommitted_since: float | None = None
+        self.committed_at: dict[TopicPartition, float] = {}
+        self.next_offset: dict[TopicPartition, int] = {}
+        self.held: Collection[TopicPartition] = frozenset()
+        """Partitions that are not read on purpose, since enough of them waits in memory."""
+
+    def loop_turned(self) -> None:
+        """The event loop runs."""
+        self.loop_turned_at = time.monotonic()
+
+    def turned(self) -> None:
+        """The worker looks for work."""
+        self.turned_at = time.monotonic()
+
+    def arrived(self, source: TopicPartition, offset: int) -> None:
+        """A message was fetched."""
+        self.next_offset[source] = offset + 1
+
+    def begins(self) -> None:
+        """An attempt begins to give a batch its effect."""
+        self.busy_since = time.monotonic()
+
+    def failed(self) -> None:
+        """The attempt failed and is repeated."""
+        metrics.RETRIES.labels(self.role).inc()
+
+    def processed(self, events: int) -> None:
+        """The batch in hand had its effect."""
+        now = time.monotonic()
+        self.processed_at = now
+        if self.uncommitted_since is None:
+            self.uncommitted_since = now
+        metrics.EVENTS.labels(self.role).inc(events)
+        metrics.BATCH.labels(self.role).observe(events)
+
+    def ended(self) -> None:
+        """Nothing is in hand."""
+        self.busy_since = None
+        self.turned()
+
+    def committed(self, sources: Collection[TopicPartition], *, all_of_it: bool) -> None:
+        """The broker took a commit; ``all_of_it`` if nothing that was processed is left."""
+        now = time.monotonic()
+        for source in sources:
+            self.committed_at[source] = now
+        self.uncommitted_since = None if all_of_it else now
+
+    def reassigned(self) -> None:
+        """The partitions were revoked: what was known of them does not count any more."""
+        self.uncommitted_since = None
+        self.committed_at = {}
+        self.next_offset = {}
