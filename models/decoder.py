@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.geometry import Pixels
 from schemas.events import Refusal
@@ -62,8 +62,10 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Raster | Refusal:
             if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
                 return _jpeg(data, image)
             return _other(image)
-    except Image.DecompressionBombError as error:
-        return _too_many(str(error))
+    except Image.DecompressionBombError:
+        return _too_many(f"many times the {max_pixels} pixels that are allowed")
+    except UnidentifiedImageError:
+        return Refusal(Reason.UNDECODABLE, f"the {len(data)} bytes are none of {', '.join(_FORMATS)}")
     # Decoders of hostile bytes raise whatever they stumble over; each of them means the same.
     except Exception as error:
         return Refusal(Reason.UNDECODABLE, f"{type(error).__name__}: {error}")

@@ -30,7 +30,7 @@ class Reason(StrEnum):
     NO_FACE = "no_face", "no face was found"
     # Enrolment only.
     SEVERAL_FACES = "several_faces", "an enrolment photo must show one person"
-    NO_CONSENT = "no_consent", "the consent is not yet valid or has expired"
+    NO_CONSENT = "no_consent", "the consent names no purpose, is not yet valid or has expired"
     SUBJECT_FULL = "subject_full", "the subject has max_templates_per_subject templates already"
     # One face: too poor to be a probe or a template.
     LOW_SCORE = "low_score", "the detector is not sure that it is a face"

@@ -27,9 +27,9 @@ def read(message: Message, event_type: type[K]) -> K:
     """The event in a message whose key is its user.
 
     Raises:
-        BadMessage: it cannot be decoded, has no key, or another user's.
+        BadMessage: it cannot be decoded, has no key or an empty one, or another user's.
     """
-    if message.key is None:
+    if not message.key:
         raise BadMessage(Reason.NO_KEY, "NoKey", "the message has no key: produce it with its user_id as the key")
     try:
         event = codec.decode(message.value, event_type)

@@ -216,6 +216,8 @@ class Matcher:
     def _without_consent(self, origin: UploadOrigin, at: datetime) -> Refusal | None:
         """Refuse without a consent that was valid when the upload came; not now, so that a replay decides alike."""
         consent = origin.consent
+        if not consent.purpose.strip():
+            return Refusal(Reason.NO_CONSENT, "the consent names no purpose: say what the person agreed to")
         if consent.granted_at > at + timedelta(seconds=self._settings.max_clock_ahead_s):
             return Refusal(Reason.NO_CONSENT, f"the consent begins only at {consent.granted_at:%Y-%m-%d %H:%M} UTC")
         if consent.expires_at is not None and consent.expires_at <= at:
