@@ -47,7 +47,7 @@ class Environment:
         return self.folder / "facestream.stamp"
 
     def _digest(self) -> str:
-        digest = hashlib.sha256(repr(sys.version_info[:2]).encode())
+        digest = hashlib.sha256()
         for path in (Path(__file__), *self.sources):
             digest.update(path.read_bytes())
         return digest.hexdigest()
