@@ -63,7 +63,7 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Raster | Refusal:
                 return _jpeg(data, image)
             return _other(image)
     except Image.DecompressionBombError:
-        return _too_many(f"many times the {max_pixels} pixels that are allowed")
+        return _too_many(f"more pixels than could ever be decoded; {max_pixels} are allowed")
     except UnidentifiedImageError:
         return Refusal(Reason.UNDECODABLE, f"the {len(data)} bytes are none of {', '.join(_FORMATS)}")
     # Decoders of hostile bytes raise whatever they stumble over; each of them means the same.
