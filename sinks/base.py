@@ -12,7 +12,7 @@ crash has been written already or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,6 +59,17 @@ class Rejection:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """The service has lost what was written and committed: read again from ``offset``, but nothing older than that.
+
+    ``age_s`` is how long, in seconds, the service would have kept it.
+    """
+
+    offset: int
+    age_s: float
+
+
 class SinkUnavailable(Exception):
     """The service behind the sink does not answer, or answers that it cannot now. The same batch is tried again."""
 
@@ -88,8 +99,11 @@ class RejectedRow(Exception):
 class Sink(Protocol):
     """A place for results, driven by one thread; see the module for the order of calls."""
 
-    def assign(self, positions: Sequence[Position]) -> None:
+    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, Again]:
         """Take partitions over and shut the predecessor out; also called for partitions that are owned already.
+
+        Returns:
+            The partitions of which something must be read again, mostly none.
 
         Raises:
             SinkUnavailable: nothing can be written to these partitions yet; the call is repeated.

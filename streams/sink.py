@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event as Flag
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import DeadLetter, Enrolment, Match
-from sinks.base import Delivery, Partition, Position, RejectedRow, Result, Sink, SinkFenced, SinkUnavailable
+from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Result, Sink, SinkFenced, SinkUnavailable
 from streams import inbox
 from streams.dead_letters import dead_letter
 from streams.groups import group_id
@@ -137,7 +137,8 @@ class SinkWorker:
 
         def claim() -> None:
             positions[:] = self._positions(partitions)
-            self._sink.assign(positions)
+            again = self._sink.assign(positions)
+            positions[:] = [self._moved_back(position, again.get(position.partition)) for position in positions]
             # A successor learns from this note what to shut out, so it must be with Kafka before the first write.
             try:
                 self._commit({position.partition: position.offset for position in positions})
@@ -164,6 +165,23 @@ class SinkWorker:
         except KafkaException as error:
             raise SinkUnavailable(f"Kafka does not tell the committed offsets: {error}") from error
         return positions
+
+    def _moved_back(self, position: Position, again: Again | None) -> Position:
+        """The position from which to read again what the service has lost."""
+        if again is None:
+            return position
+        partition = position.partition
+        since_ms = round((time.time() - again.age_s) * 1000)
+        try:
+            found = self._consumer.offsets_for_times(
+                [TopicPartition(partition.topic, partition.number, since_ms)], timeout=_COMMIT_TIMEOUT_S
+            )
+        except KafkaException as error:
+            raise SinkUnavailable(f"Kafka does not tell offsets by time: {error}") from error
+        oldest = found[0].offset if found[0].offset >= 0 else position.offset
+        offset = min(position.offset, max(again.offset, oldest))
+        log.warning("%s: %s %d is read again from %d", self._role, partition.topic, partition.number, offset)
+        return replace(position, offset=offset)
 
     def _read(self) -> _Batch:
         """A batch: at least what is there, at most what arrives within the linger time."""

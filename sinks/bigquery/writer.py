@@ -33,7 +33,17 @@ from google.api_core import exceptions
 from google.cloud.bigquery_storage_v1.types import TableFieldSchema, WriteStream
 
 from schemas.events import utc_now
-from sinks.base import Delivery, Partition, Position, RejectedRow, Rejection, Result, SinkFenced, SinkUnavailable
+from sinks.base import (
+    Again,
+    Delivery,
+    Partition,
+    Position,
+    RejectedRow,
+    Rejection,
+    Result,
+    SinkFenced,
+    SinkUnavailable,
+)
 from sinks.bigquery.appender import Append, Appender, Refused, StreamLost
 from sinks.bigquery.client import Address
 from sinks.bigquery.history import History
@@ -45,6 +55,7 @@ _ROWS_AT_ONCE = 500
 _BYTES_AT_ONCE = 4_000_000
 _LARGEST_ROW_BYTES = 9_000_000
 _KEYS_OF_A_PARTITION = 200_000
+_PROMPT_S = 1.0
 _GONE = (exceptions.NotFound, exceptions.InvalidArgument, exceptions.FailedPrecondition)
 
 
@@ -60,6 +71,12 @@ class _Lane:
     appender: Appender | None = None
     notes: dict[int, str] = field(default_factory=dict)
 
+    def drop_stream(self) -> None:
+        """Write no more through the stream; whoever is assigned next finalises it."""
+        if self.appender is not None:
+            self.appender.disconnect()
+            self.appender = None
+
 
 class BigQuerySink:
     """A :class:`sinks.base.Sink` for the tables of :mod:`sinks.bigquery.tables`, which must exist (see ``apply``).
@@ -74,23 +91,26 @@ class BigQuerySink:
         self._timeout_s = timeout_s
         self._client = address.write_client()
         self._rest = address.rest_client()
+        self._in_trouble = False
         self._lanes: dict[str, _Lane] = {}
         for topic, event_type in topics.items():
             rows = row_writer(event_type)
             history = History(self._rest, address.dataset_id, rows.table, _KEYS_OF_A_PARTITION, timeout_s)
             self._lanes[topic] = _Lane(rows, Once(history))
 
-    def assign(self, positions: Sequence[Position]) -> None:
+    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, Again]:
         """Finalise the streams that the notes name, and have one of our own for each table."""
         live = {lane.appender.stream for lane in self._lanes.values() if lane.appender}
         for stream in sorted({position.note for position in positions} - live - {""}):
             self._finalise(stream)
+        self._in_trouble = False
         for position in positions:
             lane = self._lanes[position.partition.topic]
             if lane.appender is None:
                 lane.appender = self._new_appender(lane.rows)
             lane.notes[position.partition.number] = lane.appender.stream
             lane.once.begin(position.partition.number)
+        return {}
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
         """Forget the partitions; what is unsettled of them lands before a successor finalises the stream, or never."""
@@ -98,10 +118,9 @@ class BigQuerySink:
             lane = self._lanes[partition.topic]
             lane.notes.pop(partition.number, None)
             lane.once.end(partition.number)
-            if not lane.notes and lane.appender is not None:
+            if not lane.notes:
                 # Some successor is about to finalise the stream: rather begin with a new one than run into that.
-                lane.appender.disconnect()
-                lane.appender = None
+                lane.drop_stream()
 
     def note(self, partition: Partition) -> str:
         """The name of the write stream through which the partition's rows go."""
@@ -110,8 +129,7 @@ class BigQuerySink:
     def close(self) -> None:
         """Close the connections."""
         for lane in self._lanes.values():
-            if lane.appender is not None:
-                lane.appender.disconnect()
+            lane.drop_stream()
         self._rest.close()  # type: ignore[no-untyped-call]
         self._client.transport.close()  # type: ignore[no-untyped-call]
 
@@ -135,7 +153,9 @@ class BigQuerySink:
                 appender.send(append)
             self._settle(lane, appender, deliveries)
         except StreamLost as error:
-            lane.appender = None
+            # What took this stream has as a rule taken those of the other tables too.
+            for other in self._lanes.values():
+                other.drop_stream()
             raise SinkFenced(f"{lane.rows.table.name}: {error}") from error
 
     def _settle(self, lane: _Lane, appender: Appender, batch: Sequence[Delivery]) -> None:
@@ -163,12 +183,25 @@ class BigQuerySink:
         Raises:
             SinkUnavailable: it is not known to be so.
         """
+        began = time.monotonic()
         try:
-            self._client.finalize_write_stream(name=stream, retry=None, timeout=self._timeout_s)
+            rows = self._count_finalised(stream)
+            # BigQuery finalises between appends. A compatible server that is in trouble may be in the midst of one.
+            while self._in_trouble or time.monotonic() - began > _PROMPT_S:
+                time.sleep(_PROMPT_S)
+                before, rows = rows, self._count_finalised(stream)
+                if rows == before:
+                    break
         except _GONE:
-            return
+            pass
         except exceptions.GoogleAPICallError as error:
+            self._in_trouble = True
             raise SinkUnavailable(f"BigQuery: {error}") from error
+
+    def _count_finalised(self, stream: str) -> int:
+        """Finalise a stream, once or again, and count the rows in it."""
+        answer = self._client.finalize_write_stream(name=stream, retry=None, timeout=self._timeout_s)
+        return answer.row_count
 
     def _new_appender(self, rows: RowWriter) -> Appender:
         table = rows.table

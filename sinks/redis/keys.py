@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from schemas.events import Enrolment, Match
+from sinks.base import Partition
 
 
 def _tag(user_id: str) -> str:
@@ -51,3 +52,7 @@ class Keys:
     def seen(self, user_id: str, event_id: str) -> str:
         """Marker of an answer that is in the live stream already."""
         return f"{self.prefix}seen:{_tag(user_id)}:{event_id}"
+
+    def written(self, partition: Partition) -> str:
+        """The offset after the last message of a partition that was written."""
+        return f"{self.prefix}written:{partition.topic}:{partition.number}"

@@ -8,9 +8,9 @@ that leaves a marker for the event, atomically. A replay's answers stand beside 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -18,10 +18,11 @@ from redis.retry import Retry
 
 from schemas.as_json import time_text, to_json
 from schemas.events import Decision, Enrolment, Match, Outcome
-from sinks.base import Delivery, Partition, Position, RejectedRow, Rejection, SinkUnavailable
+from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Rejection, SinkFenced, SinkUnavailable
 from sinks.redis.keys import Keys
 
 _ANNOUNCE = (Path(__file__).parent / "announce.lua").read_text("utf-8")
+_ADVANCE = (Path(__file__).parent / "advance.lua").read_text("utf-8")
 _STRENGTH = [Decision.MATCH, Decision.NO_MATCH, Decision.UNKNOWN, Decision.REFUSED]
 
 
@@ -59,16 +60,30 @@ class RedisSink:
         self._ttl_s = result_ttl_s
         self._stream_length = stream_length
         self._sha = ""
+        self._written: dict[Partition, int] = {}
 
-    def assign(self, positions: Sequence[Position]) -> None:
-        """Nothing to take over: what a predecessor wrote is recognised event by event."""
+    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, Again]:
+        """Find out whether Redis still has what was written; what is written twice is recognised event by event."""
+        try:
+            found = self._redis.mget([self._keys.written(position.partition) for position in positions])
+        except redis.RedisError as error:
+            raise SinkUnavailable(f"Redis: {type(error).__name__}: {error}") from error
+        again = {}
+        for position, text in zip(positions, cast(list[str | None], found), strict=True):
+            written = int(text or 0)
+            self._written[position.partition] = written
+            if written < int(position.note or 0):
+                again[position.partition] = Again(written, self._ttl_s)
+        return again
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
-        """Nothing to give up."""
+        """Forget how far they were written."""
+        for partition in partitions:
+            self._written.pop(partition, None)
 
     def note(self, partition: Partition) -> str:
-        """Empty."""
-        return ""
+        """How far the partition was written, by which a successor sees whether Redis still has it."""
+        return str(self._written.get(partition, 0))
 
     def close(self) -> None:
         """Close the connections."""
@@ -78,6 +93,7 @@ class RedisSink:
         """Write a batch of matches and enrolments with one pipeline.
 
         Raises:
+            SinkFenced: the server has lost what was written before.
             SinkUnavailable: the server is away, loading, read-only, out of memory or busy.
             RejectedRow: a key has been given another type by someone else.
             TypeError: an event is neither a match nor an enrolment.
@@ -91,6 +107,7 @@ class RedisSink:
         if not self._sha:
             self._sha = self._redis.script_load(_ANNOUNCE)
         pipeline = self._redis.pipeline(transaction=False)
+        next_offsets = {delivery.partition: delivery.offset + 1 for delivery in batch}
         senders: list[Delivery] = []
         for delivery in batch:
             event = delivery.event
@@ -102,8 +119,21 @@ class RedisSink:
             if event.replay_id is None:
                 self._announce(pipeline, event, text)
                 senders.append(delivery)
+        for partition, offset in next_offsets.items():
+            mark = self._keys.written(partition)
+            pipeline.eval(_ADVANCE, 1, mark, self._written.get(partition, 0), offset)
         answers = pipeline.execute(raise_on_error=False)
-        self._judge(senders, answers)
+        self._judge(senders, answers[: len(senders)])
+        self._check_memory(list(next_offsets), answers[len(senders) :])
+        self._written.update(next_offsets)
+
+    def _check_memory(self, partitions: Sequence[Partition], advanced: Sequence[object]) -> None:
+        """Notice a Redis that is empty, or older than it was: restarted without its data, or failed over."""
+        for partition, answer in zip(partitions, advanced, strict=True):
+            if isinstance(answer, Exception):
+                raise answer
+            if not answer:
+                raise SinkFenced(f"Redis has lost results of {partition.topic} {partition.number}")
 
     def _announce(self, pipeline: Any, event: Match | Enrolment, text: str) -> None:
         kind, subject_key, first, second, fields = (

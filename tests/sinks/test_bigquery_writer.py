@@ -403,3 +403,23 @@ def test_rows_refused_by_the_server_are_named_and_the_others_written(
     good = [one for one in batch if one is not bad]
     worker.sink.write(good)
     assert_each_once(dataset, good)
+
+
+def test_a_partition_that_moves_while_the_server_is_frozen_gets_each_event_once(
+    workers: Callable[..., Worker], dataset: Address, bigquery: BigQuery
+) -> None:
+    predecessor, successor = workers(timeout_s=0.5).take_over(), workers(timeout_s=2)
+    batch = matches(2_000)
+    predecessor.write(batch[:10])
+    bigquery.freeze()
+    try:
+        for worker in (predecessor, predecessor):
+            with pytest.raises(SinkUnavailable):
+                worker.sink.write(batch)
+        with pytest.raises(SinkUnavailable):
+            successor.take_over()
+    finally:
+        bigquery.thaw()
+    successor.owned = PARTITIONS
+    successor.write(batch)
+    assert_each_once(dataset, batch)

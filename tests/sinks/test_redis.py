@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from infra.supervisor import Supervisor
 from schemas.as_json import to_json
 from schemas.events import Decision, Match, Outcome, Refusal, new_event_id
-from sinks.base import RejectedRow, SinkUnavailable
+from sinks.base import Again, Position, RejectedRow, SinkFenced, SinkUnavailable
 from sinks.redis import RedisResults, RedisSink
 from tests.sinks.examples import NOW, dead_letter, delivery, enrolment, face, match, timings
 from tests.sinks.servers import Redis, start_redis, wait_until
@@ -152,26 +152,33 @@ def test_one_user_cannot_write_under_the_name_of_another(sink: RedisSink, result
     assert results.latest("u", "cam}:x") == to_json(honest)
 
 
-def test_a_server_restarted_empty_is_written_to_again(server: Redis, sink: RedisSink, results: RedisResults) -> None:
-    first, second = match(), match(sequence=2)
-    sink.write([delivery(first)])
+def test_a_server_restarted_empty_gets_all_again(server: Redis, sink: RedisSink, results: RedisResults) -> None:
+    first, second = delivery(match(), offset=0), delivery(match(sequence=2), offset=1)
+    sink.assign([Position(first.partition, 0, "")])
+    sink.write([first])
+    note = sink.note(first.partition)
     server.kill()
     with pytest.raises(SinkUnavailable):
-        sink.write([delivery(second)])
+        sink.write([second])
     with pytest.raises(SinkUnavailable):
-        results.result(first.event_id)
+        results.result(first.event.event_id)
     server.start_empty()
 
-    def written() -> bool:
+    def fenced() -> bool:
         try:
-            sink.write([delivery(second)])
+            sink.write([second])
         except SinkUnavailable:
             return False
-        return True
+        except SinkFenced:
+            return True
+        raise AssertionError("the loss was not noticed")
 
-    wait_until(written, 10)
-    assert live_ids(results) == [second.event_id]
-    assert results.result(second.event_id) == results.latest("ursula", "door") == to_json(second)
+    wait_until(fenced, 10)
+    assert sink.assign([Position(first.partition, 1, note)]) == {first.partition: Again(0, 86_400)}
+    sink.write([first, second])
+    assert set(live_ids(results)) == {first.event.event_id, second.event.event_id}
+    assert results.latest("ursula", "door") == to_json(second.event)
+    assert sink.assign([Position(first.partition, 2, sink.note(first.partition))]) == {}
 
 
 def test_a_frozen_server_is_unavailable_and_loses_nothing(server: Redis, url: str, results: RedisResults) -> None:

@@ -1,0 +1,10 @@
+-- Note how far a partition was written, unless Redis has forgotten some of it.
+-- KEYS: the partition's mark. ARGV: what the mark was, and what it is to be.
+local mark = tonumber(redis.call('GET', KEYS[1]) or 0)
+if mark < tonumber(ARGV[1]) then
+  return 0
+end
+if mark < tonumber(ARGV[2]) then
+  redis.call('SET', KEYS[1], ARGV[2])
+end
+return 1
