@@ -5,6 +5,7 @@ Source: Bazarevsky et al., BlazeFace (2019), and MediaPipe's ``face_detection_fu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +23,13 @@ _MIN_SCORE = 0.5
 _MIN_LOGIT = float(np.log(_MIN_SCORE / (1 - _MIN_SCORE)))
 _SAME_FACE = 0.3
 _INSIDE = 0.7
+_TILE = 4 / 7
+_MIN_TILE = 240
+_LARGE = 800
+_EMPTY = 640
 _SMALL_FACE = 15
-_CROWD = 3
 _SMALL_FACE_IN_CROWD = 24
-_TILE = 366
+_CROWD = 3
 _OVERLAP = 0.25
 _STEP_BACK = 1.8
 
@@ -66,30 +70,22 @@ class Detector:
     def detect(self, picture: Pixels) -> list[Detection]:
         """Find the faces of a picture, largest first.
 
-        One pass takes the whole picture, 192 pixels to the network. Where that shows nothing, a second one steps back,
-        for a face that fills the picture. Where it shows nothing, or a face narrower than 15 of those pixels (24, if
-        there are three faces or more), tiles of a third to four sevenths of the picture are looked at as well. So
-        beside a larger face one is found down to about 1/13 of the picture's longer side, and alone or in a crowd down
-        to 1/40, but not much below 20 pixels.
+        The network sees 192 × 192 pixels and finds faces of 14 of them and more. One pass takes the whole picture;
+        where that shows nothing, a second one steps back, for a face that fills the picture. Tiles of four sevenths of
+        the picture follow, and tiles of four sevenths of those, as long as there is reason to expect more: the picture
+        is large, or nothing has been found, or a face so small that others like it may have been missed.
         """
         height, width = picture.shape[:2]
-        longer = max(height, width)
-        found = self._look(picture, _Window((width - longer) / 2, (height - longer) / 2, longer))
+        side = longer = float(max(height, width))
+        found = self._look(picture, _around(width, height, longer))
         if not len(found):
-            side = longer * _STEP_BACK
-            found = self._look(picture, _Window((width - side) / 2, (height - side) / 2, side))
-        tile = max(longer / 3, min(longer / 1.75, _TILE))
-        small = _SMALL_FACE if len(found) < _CROWD else _SMALL_FACE_IN_CROWD
-        if tile > _INPUT and (not len(found) or found[:, 3].min() * _INPUT < small * longer):
-            parts = [self._look_at_tile(picture, window) for window in _tiles(width, height, tile)]
+            found = self._look(picture, _around(width, height, longer * _STEP_BACK))
+        while side * _TILE > _MIN_TILE and _expects_more(found, side, longer):
+            side *= _TILE
+            parts = [self._look_at_tile(picture, window) for window in _tiles(width, height, side)]
             found = _merged(np.concatenate([found, *parts]))
         order = np.argsort(-found[:, 3] * found[:, 4], kind="stable")
-        return [
-            Detection(
-                float(row[0]), (float(row[1]), float(row[2])), (float(row[3]), float(row[4])), row[5:].reshape(6, 2)
-            )
-            for row in found[order]
-        ]
+        return [_detection(row) for row in found[order]]
 
     def _look(self, picture: Pixels, window: _Window) -> Found:
         boxes, logits = self._model(_shown(picture, window))
@@ -135,14 +131,32 @@ def _shown(picture: Pixels, window: _Window) -> NDArray[np.float32]:
     return shown
 
 
+def _around(width: int, height: int, side: float) -> _Window:
+    return _Window((width - side) / 2, (height - side) / 2, side)
+
+
+def _expects_more(found: Found, side: float, longer: float) -> bool:
+    """Whether tiles smaller than windows of this side are worth their time."""
+    if not len(found):
+        return side == longer or side >= _EMPTY
+    small = _SMALL_FACE if len(found) < _CROWD else _SMALL_FACE_IN_CROWD
+    return side > _LARGE or bool(found[:, 3].min() * _INPUT < small * side)
+
+
 def _tiles(width: int, height: int, side: float) -> list[_Window]:
     def starts(length: int) -> list[float]:
         if length <= side:
             return [(length - side) / 2]
-        count = int(np.ceil((length - side) / (side * (1 - _OVERLAP)))) + 1
+        # Less a little, so that two tiles of four sevenths are enough.
+        count = math.ceil((length - side) / (side * (1 - _OVERLAP)) - 1e-6) + 1
         return [float(start) for start in np.linspace(0, length - side, count)]
 
     return [_Window(x, y, side) for y in starts(height) for x in starts(width)]
+
+
+def _detection(row: NDArray[np.float64]) -> Detection:
+    score, x, y, width, height = row[:5].tolist()
+    return Detection(score, (x, y), (width, height), row[5:].reshape(6, 2))
 
 
 def _corners(found: Found) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_strangers_are_measured_and_every_kind_counts_alike() -> None:
     assert measured.fmr(0.8) == pytest.approx(0.5)
     two = curve([Strangers(0.7, 0.05), Strangers(0.9, 0.05)])
     assert dict(two)[0.8] == pytest.approx(0.5, abs=1e-3)
-    assert all(a < b for (_, a), (_, b) in zip(two, two[1:], strict=False))
+    assert all(a < b for (_, a), (_, b) in pairwise(two))
 
 
 def test_thresholds_are_on_the_strict_side() -> None:

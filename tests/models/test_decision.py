@@ -36,9 +36,7 @@ def gallery(**templates: tuple[float, float]) -> Gallery:
 
 
 def identify(made: Gallery, *faces: Face, threshold: float | None = None, candidates: int = 5) -> list[MatchedFace]:
-    return decide(
-        faces, made, CARD, user_id="u", mode=Mode.IDENTIFY, threshold=threshold, candidates=candidates
-    )
+    return decide(faces, made, CARD, user_id="u", mode=Mode.IDENTIFY, threshold=threshold, candidates=candidates)
 
 
 def verify(made: Gallery, subject: str, *faces: Face) -> list[MatchedFace]:
