@@ -1,0 +1,155 @@
+"""Messages that are no events: each is in ``dead-letters`` as it was, with the reason, and its neighbours go on."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import confluent_kafka
+import pytest
+from confluent_kafka import KafkaError
+
+from schemas import codec
+from schemas.events import Consent, Frame, Picture, Upload, new_event_id, utc_now
+from streams.sent import Delivered
+from streams.topics import Topic
+from tests.integration.clients import Clients, named
+from tests.integration.conftest import Portraits
+
+Raw = tuple[bytes | None, bytes | str | None]
+"""Value and key."""
+
+
+def event(topic: Topic, user: str) -> Upload | Frame:
+    now, picture = utc_now(), Picture(b"not looked at")
+    if topic is Topic.UPLOADS:
+        return Upload(new_event_id(), user, user, now, picture, Consent("tests", now))
+    return Frame(new_event_id(), user, "door", 0, now, picture)
+
+
+def other(topic: Topic) -> Topic:
+    return Topic.FRAMES if topic is Topic.UPLOADS else Topic.UPLOADS
+
+
+def stranger_id(topic: Topic, user: str) -> bytes:
+    """An event whose id is no UUID."""
+    whole = event(topic, user)
+    return codec.encode(whole).replace(whole.event_id.encode(), b"x" * 36)
+
+
+KINDS: dict[str, tuple[str, Callable[[Topic, str], Raw]]] = {
+    "no value": ("not_an_event", lambda topic, user: (None, user)),
+    "an empty value": ("not_an_event", lambda topic, user: (b"", user)),
+    "JSON": ("not_an_event", lambda topic, user: (b'{"user_id": "somebody"}', user)),
+    "an unknown fingerprint": ("unknown_schema", lambda topic, user: (b"\xc3\x01unknown!" + bytes(200), user)),
+    "another kind of event": ("unknown_schema", lambda topic, user: (codec.encode(event(other(topic), user)), user)),
+    "a body that is too short": ("malformed_event", lambda topic, user: (codec.encode(event(topic, user))[:-4], user)),
+    "a body that is too long": ("malformed_event", lambda topic, user: (codec.encode(event(topic, user)) + b"x", user)),
+    "an id that is no UUID": ("malformed_event", lambda topic, user: (stranger_id(topic, user), user)),
+    "no key": ("no_key", lambda topic, user: (codec.encode(event(topic, user)), None)),
+    "an empty key": ("no_key", lambda topic, user: (codec.encode(event(topic, "")), b"")),
+    "another user's key": ("key_mismatch", lambda topic, user: (codec.encode(event(topic, f"not-{user}")), user)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_message_that_is_no_event(kind: str, clients: Clients, host: str, portraits: Portraits) -> None:
+    reason, make = KINDS[kind]
+    before = clients.producer.frame(host, portraits.obama2, camera_id="door")
+    partition = before.result(30).partition
+    sent = {
+        clients.put(topic, *message, partition=partition): message
+        for topic in (Topic.UPLOADS, Topic.FRAMES)
+        for message in [make(topic, host)]
+    }
+    after = clients.producer.frame(host, portraits.obama2, camera_id="door")
+    assert after.result(30).partition == partition
+    answers = clients.answers([before.event_id, after.event_id])
+    assert [named(answer) for answer in answers.values()] == [["obama"], ["obama"]]
+
+    letters = clients.letters(sent)
+    rows = clients.rows("dead_letters", [letter.letter_id for letter in letters.values()])
+    for at, (value, key) in sent.items():
+        letter = letters[at]
+        assert (letter.stage, letter.reason) == ("embed", reason)
+        assert letter.message
+        assert (letter.value, letter.key) == (value, key.encode() if isinstance(key, str) else key)
+        row = rows[letter.letter_id]
+        assert (row["reason"], row["message"], row["stage"]) == (reason, letter.message, "embed")
+        assert (row["source_topic"], row["source_partition"], row["source_offset"]) == (
+            *(at.topic, at.partition),
+            at.offset,
+        )
+        assert row["value_bytes"] == (None if value is None else len(value))
+
+
+def test_a_time_that_no_calendar_has(clients: Clients, host: str) -> None:
+    last_day = datetime(9999, 12, 31, tzinfo=UTC)
+    whole = Frame(new_event_id(), host, "door", 0, last_day, Picture(b"not looked at"))
+    latest = int(last_day.timestamp()) * 1_000_000
+    value = codec.encode(whole).replace(zigzag(latest), zigzag(50 * latest))
+    (letter,) = clients.letters([clients.put(Topic.FRAMES, value, host)]).values()
+    assert letter.reason == "malformed_event"
+
+
+def zigzag(number: int) -> bytes:
+    """A positive long as Avro writes it."""
+    rest, groups = number << 1, []
+    while rest > 0x7F:
+        groups.append(rest & 0x7F | 0x80)
+        rest >>= 7
+    return bytes([*groups, rest])
+
+
+def test_further_down(clients: Clients, host: str, portraits: Portraits) -> None:
+    """On the topics between the stages nobody but facestream writes; if somebody does, every reader says so."""
+    sent = clients.producer.frame(host, portraits.obama2, camera_id="door")
+    partition = sent.result(30).partition
+    readers = {
+        Topic.EMBEDDINGS: {"match"},
+        Topic.MATCHES: {"sink-redis", "sink-bigquery"},
+        Topic.ENROLMENTS: {"sink-redis", "sink-bigquery"},
+        Topic.DEAD_LETTERS: {"sink-bigquery"},
+    }
+    places = {topic: clients.put(topic, b"rubbish", host, partition) for topic in readers}
+    for topic, stages in readers.items():
+        letters = clients.letters_of(places[topic], len(stages))
+        assert {letter.stage for letter in letters} == stages
+        assert {letter.reason for letter in letters} == {"not_an_event"}
+    after = clients.producer.frame(host, portraits.obama2, camera_id="door")
+    assert named(clients.answer(after.event_id)) == ["obama"]
+    assert clients.row("matches", after.event_id)
+
+
+def test_the_largest_message_is_kept_whole(clients: Clients, host: str) -> None:
+    largest = bytes(clients.settings.max_message_bytes - 1_000)
+    (letter,) = clients.letters([clients.put(Topic.FRAMES, largest, host)]).values()
+    assert letter.reason == "not_an_event"
+    assert letter.value == largest
+    assert clients.row("dead_letters", letter.letter_id)["value_bytes"] == len(largest)
+    # A larger one Kafka does not take, and says so.
+    with pytest.raises(confluent_kafka.KafkaException) as refused:
+        clients.put(Topic.FRAMES, largest + bytes(2_000), host)
+    assert refused.value.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE
+
+
+def test_bad_messages_do_not_delay_good_ones(clients: Clients, host: str, portraits: Portraits) -> None:
+    first = clients.producer.frame(host, portraits.obama2, camera_id="door")
+    partition = first.result(30).partition
+    good, bad = [first.event_id], list[Delivered]()
+    for _, make in itertools.chain.from_iterable(itertools.repeat(list(KINDS.values()), 3)):
+        bad.append(clients.put(Topic.FRAMES, *make(Topic.FRAMES, host), partition=partition))
+        bad.append(clients.put(Topic.UPLOADS, *make(Topic.UPLOADS, host), partition=partition))
+        good.append(clients.producer.frame(host, portraits.obama2, camera_id="door").event_id)
+    answers = clients.answers(good)
+    assert all(named(answer) == ["obama"] for answer in answers.values())
+    waited_s = [
+        (at(answer["matched_at"]) - at(answer["timings"]["produced_at"])).total_seconds() for answer in answers.values()
+    ]
+    assert max(waited_s) < 5
+    assert len(clients.letters(bad)) == len(bad)
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,101 @@
+"""Who is in a user's gallery, and from which event on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from schemas.events import Consent, Mode, utc_now
+from tests.integration.clients import Clients, eventually, named, new_user
+from tests.integration.conftest import Portraits
+
+
+def test_order_of_upload_and_frame(clients: Clients, portraits: Portraits) -> None:
+    """What was sent before the upload meets an empty gallery, what was sent after it the person; nobody waits."""
+    sent = []
+    for number in range(50):
+        user = new_user(f"order-{number}")
+        before = clients.producer.frame(user, portraits.obama2, camera_id="door")
+        enrolled = clients.producer.enrol(user, portraits.obama, consent="tests", subject_id="obama")
+        after = clients.producer.frame(user, portraits.obama2, camera_id="door")
+        sent.append((before.event_id, enrolled.event_id, after.event_id))
+    answers = clients.answers([event_id for events in sent for event_id in events])
+    for before_id, enrolled_id, after_id in sent:
+        (face,) = answers[before_id]["faces"]
+        assert (face["decision"], face["reason"]) == ("unknown", "empty_gallery")
+        assert answers[enrolled_id]["outcome"] == "enrolled"
+        assert named(answers[after_id]) == ["obama"]
+
+
+def test_users_do_not_share_galleries(clients: Clients, portraits: Portraits) -> None:
+    pairs = {new_user(f"tenant-{number}"): ("obama", "biden")[number % 2] for number in range(8)}
+    for user, subject in pairs.items():
+        clients.producer.enrol(user, getattr(portraits, subject), consent="tests", subject_id=subject)
+    asked = {clients.producer.frame(user, portraits.obama2, camera_id="door").event_id: user for user in pairs}
+    for event_id, answer in clients.answers(list(asked)).items():
+        enrolled = pairs[asked[event_id]]
+        (face,) = answer["faces"]
+        assert [one["subject_id"] for one in face["candidates"]] == [enrolled]
+        assert face["subject_id"] == ("obama" if enrolled == "obama" else None)
+
+
+def test_several_templates_a_subject(clients: Clients, user: str, portraits: Portraits) -> None:
+    def asked() -> float:
+        sent = clients.producer.frame(user, portraits.obama3, camera_id="door")
+        (face,) = clients.answer(sent.event_id)["faces"]
+        assert face["subject_id"] == "obama"
+        assert len(face["candidates"]) == 1
+        return float(face["candidates"][0]["distance"])
+
+    distances = []
+    for number, photo in enumerate((portraits.obama2, portraits.obama, portraits.obama3), start=1):
+        sent = clients.producer.enrol(user, photo, consent="tests", subject_id="obama")
+        assert clients.answer(sent.event_id)["templates"] == number
+        distances.append(asked())
+    assert clients.results.subjects(user) == {"obama": 3}
+    assert distances == sorted(distances, reverse=True)
+    assert distances[-1] < 0.01 < distances[-2]
+
+
+def test_one_person_as_two_subjects(clients: Clients, user: str, portraits: Portraits) -> None:
+    """The nearer photograph has the name, the other is listed; verify answers for each by itself."""
+    for subject, photo in (("barack", portraits.obama), ("president", portraits.obama2)):
+        clients.producer.enrol(user, photo, consent="tests", subject_id=subject)
+    identified = clients.producer.frame(user, portraits.obama3, camera_id="door")
+    verified = [
+        clients.producer.frame(user, portraits.obama3, camera_id="door", mode=Mode.VERIFY, subject_id=subject)
+        for subject in ("barack", "president")
+    ]
+    answers = clients.answers([identified.event_id, *(sent.event_id for sent in verified)])
+    (face,) = answers[identified.event_id]["faces"]
+    assert face["subject_id"] == "barack"
+    assert [one["subject_id"] for one in face["candidates"]] == ["barack", "president"]
+    assert face["candidates"][0]["distance"] < face["candidates"][1]["distance"]
+    assert [named(answers[sent.event_id]) for sent in verified] == [["barack"], ["president"]]
+
+
+def test_a_subject_has_room_for_so_many_photos(clients: Clients, user: str, portraits: Portraits) -> None:
+    room = clients.settings.max_templates_per_subject
+    uploads = [clients.producer.enrol(user, portraits.obama, consent="tests") for _ in range(room + 1)]
+    answers = clients.answers([sent.event_id for sent in uploads])
+    *enrolled, refused = (answers[sent.event_id] for sent in uploads)
+    assert [answer["templates"] for answer in enrolled] == list(range(1, room + 1))
+    assert refused["refusal"]["reason"] == "subject_full"
+    assert clients.results.subjects(user) == {user: room}
+
+
+def test_a_person_is_forgotten_when_the_consent_ends(clients: Clients, user: str, portraits: Portraits) -> None:
+    now = utc_now()
+    ends_at = now + timedelta(seconds=5)
+    enrolled = clients.producer.enrol(user, portraits.obama, consent=Consent("tests", now, ends_at))
+    assert clients.answer(enrolled.event_id)["outcome"] == "enrolled"
+
+    def forgotten() -> bool:
+        sent = clients.producer.frame(user, portraits.obama2, camera_id="door")
+        answer = clients.answer(sent.event_id)
+        (face,) = answer["faces"]
+        if face["decision"] == "match":
+            assert answer["matched_at"] < ends_at.isoformat()
+        return bool(face["reason"] == "empty_gallery")
+
+    eventually(forgotten, "the template is gone")
+    assert utc_now() >= ends_at

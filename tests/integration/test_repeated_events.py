@@ -1,0 +1,45 @@
+"""The same event twice: one result, one row, one live entry."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from schemas.events import new_event_id
+from tests.integration.clients import Clients, named
+from tests.integration.conftest import Portraits
+
+
+@pytest.mark.parametrize("answered_between", [False, True], ids=["at once", "after the answer"])
+def test_the_same_event_twice(answered_between: bool, clients: Clients, user: str, portraits: Portraits) -> None:
+    upload, frame = new_event_id(), new_event_id()
+    for _ in range(2):
+        clients.producer.enrol(user, portraits.obama, consent="tests", subject_id="obama", event_id=upload)
+        clients.producer.frame(user, portraits.obama2, camera_id="door", event_id=frame, sequence=7)
+        if answered_between:
+            clients.answers([upload, frame])
+            clients.row("matches", frame)
+    # What comes later on the same partition is seen later: then all that there will be is there.
+    last = clients.producer.frame(user, portraits.biden, camera_id="door", sequence=8)
+    answers = clients.answers([upload, frame, last.event_id])
+    assert clients.row("matches", last.event_id)
+    assert answers[upload]["templates"] == 1
+    assert named(answers[frame]) == ["obama"]
+    assert clients.results.subjects(user) == {"obama": 1}
+    clients.row("matches", frame)
+    clients.row("enrolments", upload)
+    assert Counter(entry["event_id"] for entry in clients.live(user)) == {upload: 1, frame: 1, last.event_id: 1}
+
+
+def test_another_picture_with_the_same_id(clients: Clients, user: str, portraits: Portraits) -> None:
+    """The first one counts: an id is the event's for ever."""
+    clients.producer.enrol(user, portraits.obama, consent="tests", subject_id="obama")
+    frame = new_event_id()
+    for picture in (portraits.obama2, portraits.biden):
+        clients.producer.frame(user, picture, camera_id="door", event_id=frame)
+    last = clients.producer.frame(user, portraits.biden, camera_id="door")
+    assert named(clients.answer(last.event_id)) == [None]
+    assert clients.row("matches", last.event_id)
+    assert named(clients.answer(frame)) == ["obama"]
+    assert clients.row("matches", frame)["faces"][0]["subject_id"] == "obama"

@@ -1,0 +1,87 @@
+"""Workers that stop, die, lose their disk, and get company: the galleries stay, and every event has its effect once."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from streams.accounting import Accounts
+from streams.cli.stack import Stack
+from streams.groups import describe_group, group_id
+from streams.kafka import admin_client
+from streams.roles import Role
+from streams.scenes import Scene
+from tests.integration.clients import Clients, eventually, named, new_user
+from tests.integration.conftest import Portraits
+
+
+@pytest.fixture
+def hosts(clients: Clients, portraits: Portraits, stack: Stack) -> list[str]:
+    """Users on every partition, each with one subject."""
+    users = [new_user("resident") for _ in range(6 * stack.settings.partitions)]
+    sent = [clients.producer.enrol(user, portraits.obama, consent="tests", subject_id="obama") for user in users]
+    assert {one.result(30).partition for one in sent} == set(range(stack.settings.partitions))
+    assert {answer["outcome"] for answer in clients.answers([one.event_id for one in sent]).values()} == {"enrolled"}
+    return users
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL", "SIGTERM, tables lost", "SIGKILL, tables lost"])
+def test_a_restarted_match_worker_knows_its_galleries(
+    how: str, stack: Stack, clients: Clients, hosts: list[str], portraits: Portraits
+) -> None:
+    supervisor = stack.services.supervisor
+    if "SIGKILL" in how:
+        supervisor.kill("match-0")
+    else:
+        supervisor.stop("match-0")
+    # What is asked meanwhile is answered later.
+    waiting = [clients.producer.frame(user, portraits.obama2, camera_id="door").event_id for user in hosts]
+    if "tables lost" in how:
+        (tables,) = (folder for folder in (stack.folder / "workers").glob("*match*") if folder.is_dir())
+        shutil.rmtree(tables)
+    supervisor.restart("match-0")
+    asked = [clients.producer.frame(user, portraits.obama2, camera_id="door").event_id for user in hosts]
+    answers = clients.answers([*waiting, *asked], timeout_s=120)
+    assert all(named(answer) == ["obama"] for answer in answers.values())
+    # It goes on enrolling where it stopped.
+    more = clients.producer.enrol(hosts[0], portraits.obama2, consent="tests", subject_id="obama")
+    assert clients.answer(more.event_id)["templates"] == 2
+
+
+def test_more_workers_while_events_flow(stack: Stack, clients: Clients, photos: Path, hosts: list[str]) -> None:
+    def frames(count: int) -> list[str]:
+        pictures = islice(Scene(photos / "obama2.jpg"), count)
+        sent = [
+            clients.producer.frame(hosts[number % len(hosts)], jpeg, camera_id="door")
+            for number, jpeg in enumerate(pictures)
+        ]
+        return [one.event_id for one in sent]
+
+    sent = frames(60)
+    added = [stack.add_worker(role) for role in (Role.MATCH, Role.EMBED)]
+    admin = admin_client(stack.settings)
+
+    def shared() -> bool:
+        sent.extend(frames(4))
+        groups = [describe_group(admin, group_id(role, stack.settings)) for role in (Role.MATCH, Role.EMBED)]
+        return all(
+            group.settled and [bool(member.partitions) for member in group.members] == [True, True] for group in groups
+        )
+
+    eventually(shared, "two workers of each have partitions", timeout_s=120)
+    sent += frames(60)
+    stack.services.supervisor.stop(*added)
+    sent += frames(20)
+    stack.await_owners([Role.MATCH, Role.EMBED])
+
+    accounts = Accounts(stack.settings)
+    account = accounts.settle(sent, hosts, timeout_s=120)
+    accounts.close()
+    assert (account.lost, account.duplicates) == (0, 0)
+    wrong = [answer for answer in account.answers.values() if set(named(answer)) - {"obama", None}]
+    missed = [answer for answer in account.answers.values() if "obama" not in named(answer)]
+    assert not wrong
+    assert len(missed) <= len(sent) // 50
