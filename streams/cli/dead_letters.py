@@ -99,15 +99,19 @@ def export(
 
 
 def _letters(reason: str | None) -> Iterator[DeadLetter]:
-    """Each letter once, with this reason or any."""
+    """Each letter once, with this reason or any; what is no letter has one of its own, from the sink that met it."""
     from schemas.codec import decode
+    from schemas.errors import CodecError
     from schemas.events import DeadLetter
     from streams.topic_reader import read_topic
     from streams.topics import Topic
 
     seen = set()
     for message in read_topic(load_settings(), Topic.DEAD_LETTERS):
-        letter = decode(message.value(), DeadLetter)
+        try:
+            letter = decode(message.value(), DeadLetter)
+        except CodecError:
+            continue
         if letter.letter_id not in seen and reason in (None, letter.reason):
             seen.add(letter.letter_id)
             yield letter
