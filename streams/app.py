@@ -34,6 +34,7 @@ def make_app(
     *,
     partitions: int,
     folder: Path,
+    client_id: str = "facestream",
     table_type: type[faust.Table[Any, Any]] = faust.Table,
 ) -> faust.App:
     """A Faust application for one role.
@@ -42,6 +43,7 @@ def make_app(
         role: the role's name; with the topic prefix it is the consumer group and begins the changelogs' names.
         partitions: of the topics that the role reads.
         folder: for this worker's tables alone (faust-streaming #91, #92: a shared one is locked at a rebalance).
+        client_id: by which the brokers and the consumer group know this worker.
         table_type: class that ``app.Table`` makes.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,6 +51,7 @@ def make_app(
     return faust.App(
         id=group_id(role, settings),
         broker=";".join(f"kafka://{address.strip()}" for address in settings.kafka.split(",")),
+        broker_client_id=client_id,
         datadir=str(folder),
         store="rocksdb://",
         Table=table_type,

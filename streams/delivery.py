@@ -9,6 +9,7 @@ import faust
 
 from schemas import codec
 from schemas.events import DeadLetter
+from streams import metrics
 from streams.settings import Settings
 from streams.topics import Topic
 
@@ -25,6 +26,9 @@ async def deliver(app: faust.App, topic: str, messages: Iterable[tuple[bytes | N
 
 async def send_dead_letters(app: faust.App, settings: Settings, letters: Iterable[DeadLetter]) -> None:
     """Deliver letters, each to the partition number that its message came from, so that a repeated one is found."""
+    letters = list(letters)
     await deliver(
         app, Topic.DEAD_LETTERS.named(settings), [(one.key, codec.encode(one), one.partition) for one in letters]
     )
+    for letter in letters:
+        metrics.DEAD_LETTERS.labels(letter.stage, letter.reason).inc()

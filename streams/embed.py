@@ -25,6 +25,7 @@ from schemas.events import (
     utc_now,
 )
 from schemas.reasons import Reason
+from streams import metrics
 from streams.dead_letters import dead_letter
 from streams.delivery import deliver, send_dead_letters
 from streams.inbox import BadMessage, read
@@ -63,6 +64,7 @@ class Embed:
             [self._uploads, Topic.FRAMES.named(settings)],
             self.process,
             LogEnds(settings),
+            role=STAGE,
             batch_size=settings.batch_size,
             batch_wait_ms=settings.batch_wait_ms,
             commit_interval_s=settings.commit_interval_s,
@@ -73,8 +75,11 @@ class Embed:
         received_at = utc_now()
         loop = asyncio.get_running_loop()
         embeddings, letters = await loop.run_in_executor(self._compute, self._embed, batch, received_at)
-        await send_dead_letters(self._app, self._settings, letters)
-        await deliver(self._app, self._out, [(e.user_id.encode(), codec.encode(e), None) for e in embeddings])
+        with metrics.timed(STAGE, "deliver"):
+            await send_dead_letters(self._app, self._settings, letters)
+            await deliver(self._app, self._out, [(e.user_id.encode(), codec.encode(e), None) for e in embeddings])
+        for embedding in embeddings:
+            _observe(embedding.timings)
 
     def _embed(self, batch: Sequence[Message], received_at: datetime) -> tuple[list[Embedding], list[DeadLetter]]:
         letters, work = [], []
@@ -124,3 +129,11 @@ class Embed:
             faces=analysis.faces,
             refusal=analysis.refusal,
         )
+
+
+def _observe(timings: Timings) -> None:
+    metrics.observe(STAGE, "wait", (timings.received_at - timings.produced_at).total_seconds())
+    metrics.observe(STAGE, "decode", timings.decode_ms / 1000)
+    metrics.observe(STAGE, "detect", timings.detect_ms / 1000)
+    metrics.observe(STAGE, "align", timings.align_ms / 1000)
+    metrics.observe(STAGE, "embed", timings.embed_ms / 1000)

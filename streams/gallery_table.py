@@ -15,6 +15,7 @@ from faust.types import TP, FutureMessage
 from models.gallery import Gallery
 from schemas import codec
 from schemas.events import Template
+from streams.commits import Size
 
 
 class GalleryTable(faust.Table[bytes, bytes]):
@@ -66,6 +67,13 @@ class Shard:
     def __init__(self) -> None:
         self._galleries: dict[str, Gallery] = {}
         self._expiries: list[tuple[datetime, bytes, Template]] = []
+        self._templates = 0
+        self._of_user: dict[str, int] = {}
+
+    @property
+    def size(self) -> Size:
+        """Users and templates, without counting them anew: every commit tells them."""
+        return Size(len(self._of_user), self._templates)
 
     def __len__(self) -> int:
         return sum(len(gallery) for gallery in self._galleries.values())
@@ -77,9 +85,9 @@ class Shard:
     def add(self, template: Template) -> None:
         """Add a template, or replace the one with its id."""
         vector = np.frombuffer(template.vector, "<f4")
-        self.gallery(template.model_version, len(vector)).put(
-            template.user_id, template.subject_id, template.template_id, vector
-        )
+        gallery = self.gallery(template.model_version, len(vector))
+        self._count(template.user_id, 0 if gallery.has(template.user_id, template.template_id) else 1)
+        gallery.put(template.user_id, template.subject_id, template.template_id, vector)
         if template.consent.expires_at is not None:
             heapq.heappush(self._expiries, (template.consent.expires_at, template_key(template), template))
 
@@ -88,9 +96,18 @@ class Shard:
         gone = []
         while self._expiries and self._expiries[0][0] <= now:
             template = heapq.heappop(self._expiries)[2]
-            self._galleries[template.model_version].discard(template.user_id, template.template_id)
+            if self._galleries[template.model_version].discard(template.user_id, template.template_id):
+                self._count(template.user_id, -1)
             gone.append(template)
         return gone
+
+    def _count(self, user_id: str, change: int) -> None:
+        self._templates += change
+        left = self._of_user.get(user_id, 0) + change
+        if left:
+            self._of_user[user_id] = left
+        else:
+            self._of_user.pop(user_id, None)
 
 
 def template_key(template: Template) -> bytes:

@@ -14,6 +14,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from streams.commits import Note
 from streams.kafka import KafkaUnavailable
 from streams.roles import Role
 from streams.settings import Settings
@@ -34,14 +35,42 @@ def group_id(role: Role, settings: Settings) -> str:
     return f"{settings.topic_prefix}facestream-{role}"
 
 
+def client_id(name: str, host: str, health_port: int) -> str:
+    """The client id by which a worker tells its group its name, its machine, and where its health is served."""
+    return f"{name}@{host}:{health_port}"
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One worker of a group and the partitions it has, as (topic, number)."""
+    """One worker of a group and the partitions it has, as (topic, number).
+
+    Attributes:
+        member_id: given by the broker.
+        client_id: given by the worker.
+        host: its address as the broker sees it.
+        partitions: that it has.
+    """
 
     member_id: str
     client_id: str
     host: str
     partitions: frozenset[tuple[str, int]]
+
+    @property
+    def name(self) -> str:
+        """The worker's name, such as ``match-0``."""
+        return self.client_id.partition("@")[0]
+
+    @property
+    def machine(self) -> str:
+        """The machine's own name for itself, or else its address."""
+        return self.client_id.partition("@")[2].rpartition(":")[0] or self.host.lstrip("/")
+
+    @property
+    def health_port(self) -> int | None:
+        """Where its health is served, if it says so."""
+        port = self.client_id.partition("@")[2].rpartition(":")[2]
+        return int(port) if port.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +114,25 @@ def describe_group(admin: AdminClient, group_id: str) -> Group:
     return Group(group_id, found.state == ConsumerGroupState.STABLE, members)
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a group has committed of a partition."""
+
+    offset: int
+    note: Note
+
+
 def committed_offsets(admin: AdminClient, group_id: str) -> dict[tuple[str, int], int]:
     """The committed offset of each partition that the group has ever committed.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    return {key: commit.offset for key, commit in commits(admin, group_id).items()}
+
+
+def commits(admin: AdminClient, group_id: str) -> dict[tuple[str, int], Commit]:
+    """The last commit of each partition that the group has ever committed.
 
     Raises:
         KafkaUnavailable: no broker answers.
@@ -98,4 +144,6 @@ def committed_offsets(admin: AdminClient, group_id: str) -> dict[tuple[str, int]
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return {}
         raise KafkaUnavailable(f"the offsets of {group_id} cannot be read: {error.args[0].str()}") from error
-    return {(one.topic, one.partition): one.offset for one in found if one.offset >= 0}
+    return {
+        (one.topic, one.partition): Commit(one.offset, Note.parse(one.metadata)) for one in found if one.offset >= 0
+    }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -26,8 +27,10 @@ from schemas.events import (
     utc_now,
 )
 from schemas.reasons import Reason
+from streams import metrics
 from streams.app import table_options
 from streams.changelog import TABLE
+from streams.commits import Size
 from streams.dead_letters import dead_letter
 from streams.delivery import deliver, send_dead_letters
 from streams.gallery_table import GalleryTable, Shard, load, template_key
@@ -60,10 +63,16 @@ class Matcher:
             [Topic.EMBEDDINGS.named(settings)],
             self.process,
             LogEnds(settings),
+            role=STAGE,
             batch_size=8 * settings.batch_size,
             batch_wait_ms=settings.batch_wait_ms / 2,
             commit_interval_s=settings.commit_interval_s,
+            sizes=self.sizes,
         )
+
+    def sizes(self) -> Mapping[int, Size]:
+        """What the shards in memory hold, by partition; from any thread."""
+        return {partition: shard.size for partition, (_, shard) in dict(self._shards).items()}
 
     async def process(self, batch: Sequence[Message]) -> None:
         """Enrol and match a batch; deliver the gallery's changes, then the results."""
@@ -74,6 +83,7 @@ class Matcher:
             shard = await self._shard(partition)
             writes += [(partition, template, None) for template in shard.expired(utc_now())]
         for message in batch:
+            metrics.observe(STAGE, "wait", time.time() - message.timestamp_ms / 1000)
             partition = message.source.partition
             shard = self._shards[partition][1]
             try:
@@ -83,19 +93,21 @@ class Matcher:
                 letters.append(dead_letter(message, STAGE, error))
                 continue
             key = message.key
-            if isinstance(embedding.origin, UploadOrigin):
-                outcome, template = self._enrol(embedding, embedding.origin, shard, card)
-                if template is not None:
-                    writes.append((partition, template, codec.encode(template)))
-                results[self._enrolments].append((key, codec.encode(outcome), None))
-            else:
-                gallery = shard.gallery(card.version, card.output.dimensions)
-                match = self._match(embedding, embedding.origin, gallery, card)
-                results[self._matches].append((key, codec.encode(match), None))
-        await self._write(writes)
-        await send_dead_letters(self._app, self._settings, letters)
-        for topic, messages in results.items():
-            await deliver(self._app, topic, messages)
+            with metrics.timed(STAGE, "match"):
+                if isinstance(embedding.origin, UploadOrigin):
+                    outcome, template = self._enrol(embedding, embedding.origin, shard, card)
+                    if template is not None:
+                        writes.append((partition, template, codec.encode(template)))
+                    results[self._enrolments].append((key, codec.encode(outcome), None))
+                else:
+                    gallery = shard.gallery(card.version, card.output.dimensions)
+                    match = self._match(embedding, embedding.origin, gallery, card)
+                    results[self._matches].append((key, codec.encode(match), None))
+        with metrics.timed(STAGE, "deliver"):
+            await self._write(writes)
+            await send_dead_letters(self._app, self._settings, letters)
+            for topic, messages in results.items():
+                await deliver(self._app, topic, messages)
 
     async def _shard(self, partition: int) -> Shard:
         """The shard in memory; read again from the local store when another worker has changed it meanwhile."""

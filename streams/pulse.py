@@ -19,13 +19,34 @@ class Facts:
         assigned: the partitions that it reads.
         recovered: changelog records read so far; None where taking over may last as long as it likes, as in a sink
             whose service is away.
+        may_starve: an assigned partition may be forgotten by the client, as aiokafka under Faust does
+            (faust-streaming #629).
         standbys: the last changelog offset applied to each warm copy, -1 where none was.
     """
 
     ready: bool
     assigned: frozenset[TopicPartition]
     recovered: int | None = None
+    may_starve: bool = False
     standbys: Mapping[TopicPartition, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """One partition as the broker has it.
+
+    Attributes:
+        end: the offset that the next message will get.
+        committed: the group's committed offset, or the first message that is still there.
+    """
+
+    end: int
+    committed: int
+
+    @property
+    def lag(self) -> int:
+        """Messages that wait."""
+        return max(0, self.end - self.committed)
 
 
 class Pulse:

@@ -41,6 +41,18 @@ class Settings(BaseSettings):
     )
     session_timeout_s: float = Field(6, gt=0, description="A worker that is silent for this long loses its partitions.")
     commit_interval_s: float = Field(0.5, gt=0, description="How often consumer offsets are committed.")
+    health_host: str = Field(
+        "127.0.0.1", description="Address on which each worker serves `/healthz`, `/readyz` and `/metrics`."
+    )
+    health_port: int = Field(
+        0, ge=0, le=65_535, description="Its port; 0: a free one, which the worker's log and consumer group tell."
+    )
+    watchdog_s: float = Field(
+        60,
+        gt=0,
+        description="A worker that makes no progress for this long, though it could, ends itself with exit code 70; "
+        "one batch may take five times as long.",
+    )
     standby_replicas: int = Field(1, ge=0, description="Warm copies of each gallery shard on other match workers.")
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis-protocol server; `rediss://` for TLS.")

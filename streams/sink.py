@@ -21,12 +21,14 @@ from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import DeadLetter, Enrolment, Match
 from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Result, Sink, SinkFenced, SinkUnavailable
-from streams import inbox
+from streams import inbox, metrics
+from streams.commits import Note
 from streams.dead_letters import dead_letter
 from streams.groups import group_id
 from streams.kafka import client_config
 from streams.order import Message
 from streams.order import TopicPartition as Source
+from streams.pulse import Facts, Pulse
 from streams.roles import Role
 from streams.settings import Settings
 from streams.topics import Topic
@@ -60,7 +62,15 @@ class SinkWorker:
     """Reads topics and writes every event in them to one sink."""
 
     def __init__(
-        self, role: Role, settings: Settings, sink: Sink, topics: Sequence[Topic], *, batch_size: int, linger_s: float
+        self,
+        role: Role,
+        settings: Settings,
+        sink: Sink,
+        topics: Sequence[Topic],
+        *,
+        batch_size: int,
+        linger_s: float,
+        client_id: str = "facestream",
     ) -> None:
         self._role = role
         self._settings = settings
@@ -70,12 +80,13 @@ class SinkWorker:
         self._linger_s = linger_s
         self._unclaimed: list[TopicPartition] = []
         self._epoch = 0
-        self.last_progress = time.monotonic()
-        """When the loop last turned (monotonic seconds); a watchdog's sign of life."""
+        self.pulse = Pulse(role)
+        self._facts = Facts(False, frozenset())
         self._consumer = confluent_kafka.Consumer(
             client_config(settings)
             | {
                 "group.id": group_id(role, settings),
+                "client.id": client_id,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
                 "session.timeout.ms": round(settings.session_timeout_s * 1000),
@@ -91,6 +102,10 @@ class SinkWorker:
             | {"enable.idempotence": True, "acks": "all", "message.max.bytes": settings.max_message_bytes + 2**20}
         )
 
+    def facts(self) -> Facts:
+        """How the worker stands in its group; from any thread."""
+        return self._facts
+
     def run(self, stop: Flag) -> None:
         """Work until ``stop`` is set, then finish the batch in hand, commit and leave the group.
 
@@ -102,7 +117,7 @@ class SinkWorker:
         )
         try:
             while not stop.is_set():
-                self.last_progress = time.monotonic()
+                self.pulse.turned()
                 try:
                     if self._unclaimed:
                         self._claim(stop)
@@ -120,6 +135,8 @@ class SinkWorker:
     def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
         self._epoch += 1
         self._unclaimed = partitions
+        sources = frozenset(Source(one.topic, one.partition) for one in partitions)
+        self._facts = Facts(not partitions, sources)
         consumer.assign(partitions)
         if partitions:
             consumer.pause(partitions)
@@ -127,6 +144,8 @@ class SinkWorker:
     def _on_revoke(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
         self._epoch += 1
         self._unclaimed = []
+        self._facts = Facts(False, frozenset())
+        self.pulse.reassigned()
         self._sink.revoke([Partition(one.topic, one.partition) for one in partitions])
         consumer.unassign()
 
@@ -150,6 +169,7 @@ class SinkWorker:
         starts = [TopicPartition(p.partition.topic, p.partition.number, p.offset) for p in positions]
         self._consumer.assign(starts)
         self._consumer.resume(starts)
+        self._facts = replace(self._facts, ready=True)
         log.info("%s: owns %d partitions", self._role, len(partitions))
 
     def _positions(self, partitions: Sequence[TopicPartition]) -> list[Position]:
@@ -161,7 +181,7 @@ class SinkWorker:
                 offset = one.offset
                 if offset < 0:
                     offset = self._consumer.get_watermark_offsets(one, timeout=_COMMIT_TIMEOUT_S)[0]
-                positions.append(Position(Partition(one.topic, one.partition), offset, one.metadata or ""))
+                positions.append(Position(Partition(one.topic, one.partition), offset, Note.parse(one.metadata).text))
         except KafkaException as error:
             raise SinkUnavailable(f"Kafka does not tell the committed offsets: {error}") from error
         return positions
@@ -208,6 +228,7 @@ class SinkWorker:
     def _add(self, batch: _Batch, message: confluent_kafka.Message) -> None:
         read = _as_read(message)
         source = read.source
+        metrics.observe(self._role, "wait", time.time() - read.timestamp_ms / 1000)
         partition = Partition(source.topic, source.partition)
         batch.next_offsets[partition] = read.offset + 1
         batch.messages[partition, read.offset] = read
@@ -233,7 +254,8 @@ class SinkWorker:
         deliveries = batch.deliveries
 
         def write() -> None:
-            self._sink.write(deliveries)
+            with metrics.timed(self._role, "deliver"):
+                self._sink.write(deliveries)
 
         while deliveries:
             try:
@@ -246,7 +268,9 @@ class SinkWorker:
                     deliveries.remove(one)
         if batch.next_offsets:
             while self._letters.flush(1.0):
+                self.pulse.turned()
                 self._consumer.poll(0)
+            self.pulse.processed(len(batch.messages))
             try:
                 self._commit(batch.next_offsets)
             except KafkaException as error:
@@ -262,17 +286,21 @@ class SinkWorker:
         epoch, pause, since = self._epoch, _RETRY_S[0], time.monotonic()
         waited = False
         while True:
+            self.pulse.begins()
             try:
                 act()
             except SinkUnavailable as error:
                 log.warning("%s: %s waits for %.0f s: %s", self._role, what, time.monotonic() - since, error)
+                self.pulse.failed()
             else:
                 break
+            finally:
+                self.pulse.ended()
             waited = True
             self._consumer.pause(self._consumer.assignment())
             resume_at = time.monotonic() + pause
             while time.monotonic() < resume_at:
-                self.last_progress = time.monotonic()
+                self.pulse.turned()
                 self._consumer.poll(0.1)
                 if stop.is_set() or epoch != self._epoch:
                     raise _Revoked
@@ -283,16 +311,18 @@ class SinkWorker:
     def _commit(self, next_offsets: Mapping[Partition, int]) -> None:
         """Commit offsets with the sink's notes, and wait for it."""
         offsets = [
-            TopicPartition(partition.topic, partition.number, offset, self._sink.note(partition))
+            TopicPartition(partition.topic, partition.number, offset, Note(text=self._sink.note(partition)).now())
             for partition, offset in next_offsets.items()
         ]
         self._consumer.commit(offsets=offsets, asynchronous=False)
+        self.pulse.committed([Source(one.topic, one.partition) for one in offsets], all_of_it=True)
 
     def _send_letter(self, message: Message, error: Exception) -> None:
         letter = dead_letter(message, self._role, error)
         self._letters.produce(
             Topic.DEAD_LETTERS.named(self._settings), codec.encode(letter), letter.key, partition=letter.partition
         )
+        metrics.DEAD_LETTERS.labels(self._role, letter.reason).inc()
 
 
 def _as_read(message: confluent_kafka.Message) -> Message:

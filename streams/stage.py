@@ -11,16 +11,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 
+import aiokafka
 import faust
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
 
+from streams.commits import Note, Size
 from streams.log_ends import LogEnds
 from streams.order import Message, TimeOrder, TopicPartition, ends_reached
+from streams.pulse import Pulse
 
 log = logging.getLogger(__name__)
 
@@ -51,16 +55,20 @@ class Stage:
         process: Process,
         log_ends: LogEnds,
         *,
+        role: str,
         batch_size: int,
         batch_wait_ms: float,
         commit_interval_s: float,
+        sizes: Callable[[], Mapping[int, Size]] = dict,
     ) -> None:
+        """``sizes`` are those of the gallery shards by partition, which each commit tells to ops."""
         self._app = app
         self._process = process
         self._log_ends = log_ends
         self._batch_size = batch_size
         self._batch_wait_s = batch_wait_ms / 1000
         self._commit_interval_s = commit_interval_s
+        self._sizes = sizes
         self._order = TimeOrder(topics)
         self._full: set[TopicPartition] = set()
         self._starts: dict[TopicPartition, int] = {}
@@ -73,8 +81,9 @@ class Stage:
         self._draining = False
         self._generation = _NONE
         self._revoked = _NONE
-        self.last_progress = time.monotonic()
-        """When the loop last turned (monotonic seconds); a watchdog's sign of life."""
+        self.topics = tuple(topics)
+        self.pulse = Pulse(role)
+        self.pulse.held = self._full
         app.on_partitions_revoked.connect(self._on_revoked)
         channel = app.topic(*topics, key_serializer="raw", value_serializer="raw", allow_empty=True, acks=False)
         app.agent(channel, name="-".join(topics))(self._read)
@@ -108,6 +117,7 @@ class Stage:
                 )
             )
             self._last_arrival[source] = time.monotonic()
+            self.pulse.arrived(source, message.offset)
             self._arrived.set()
             if self._order.buffered_bytes(source) > _BUFFER_BYTES:
                 self._full.add(source)
@@ -120,12 +130,14 @@ class Stage:
                 await self._retry(batch)
                 if generation == self._generation:
                     self._processed.update({message.source: message.offset + 1 for message in batch})
+                    self.pulse.processed(len(batch))
             finally:
+                self.pulse.ended()
                 self._idle.set()
 
     async def _batches(self) -> AsyncIterator[list[Message]]:
         while not self._app.should_stop:
-            self.last_progress = time.monotonic()
+            self.pulse.turned()
             if not len(self._order):
                 self._arrived.clear()
                 await _wait(self._arrived, 1.0)
@@ -155,6 +167,7 @@ class Stage:
         """Process until it succeeds; give up only when the partitions are gone, since their next owner does it then."""
         generation, pause = self._generation, _RETRY_S[0]
         while True:
+            self.pulse.begins()
             try:
                 await self._process(batch)
                 return
@@ -167,6 +180,7 @@ class Stage:
                     )
                     return
                 log.exception("a batch of %d failed; trying again in %.1f s", len(batch), pause)
+                self.pulse.failed()
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _RETRY_S[1])
 
@@ -215,10 +229,13 @@ class Stage:
             for source, offset in self._processed.items()
             if offset > self._committed.get(source, -1) and TP(source.topic, source.partition) in assigned
         }
-        # The driver's plain commit; Consumer.commit would commit Faust's own acknowledgements.
-        consumer = cast(Consumer, self._app.consumer)
-        if offsets and await consumer._commit({TP(s.topic, s.partition): o for s, o in offsets.items()}):
+        if not offsets:
+            return
+        sizes = self._sizes()
+        notes = {source: Note(size=sizes.get(source.partition)).now() for source in offsets}
+        if await commit(self._app, {s: OffsetAndMetadata(offset, notes[s]) for s, offset in offsets.items()}):
             self._committed.update(offsets)
+            self.pulse.committed(offsets, all_of_it=self._processed == self._committed)
 
     async def _on_revoked(self, *_: object, **__: object) -> None:
         """Hand over cleanly: finish the batch in hand, commit it, forget what is buffered."""
@@ -235,6 +252,7 @@ class Stage:
         for known in (self._starts, self._processed, self._committed, self._last_arrival):
             known.clear()
         self._full.clear()
+        self.pulse.reassigned()
 
 
 async def committed_offset(app: faust.App, source: TopicPartition) -> int | None:
@@ -243,6 +261,22 @@ async def committed_offset(app: faust.App, source: TopicPartition) -> int | None
     consumer = thread._ensure_consumer()
     offset: int | None = await thread.call_thread(consumer.committed, TP(source.topic, source.partition))
     return offset
+
+
+async def commit(app: faust.App, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:
+    """Commit offsets of assigned partitions; False if they are not ours any more.
+
+    The client's plain commit: Faust's would commit its own acknowledgements, and has no room for metadata.
+    """
+    thread = cast(Consumer, app.consumer)._thread
+    consumer = thread._ensure_consumer()
+    parts = {aiokafka.TopicPartition(source.topic, source.partition): one for source, one in offsets.items()}
+    try:
+        await thread.call_thread(consumer.commit, parts)
+    except (CommitFailedError, IllegalStateError) as error:
+        log.warning("offsets not committed, since the partitions went elsewhere: %s", error)
+        return False
+    return True
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

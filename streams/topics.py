@@ -207,7 +207,7 @@ def messages(admin: AdminClient, states: Collection[Found]) -> dict[Topic, int]:
     """
     parts = {state.topic: [TopicPartition(state.name, n) for n in range(state.partitions)] for state in states}
     every = [part for ofs in parts.values() for part in ofs]
-    first, last = _offsets(admin, every, OffsetSpec.earliest()), _offsets(admin, every, OffsetSpec.latest())
+    first, last = first_offsets(admin, every), next_offsets(admin, every)
     return {
         topic: sum(last[part.topic, part.partition] - first[part.topic, part.partition] for part in ofs)
         for topic, ofs in parts.items()
@@ -303,6 +303,24 @@ def _not_yet(error: BaseException) -> bool:
         KafkaError.NOT_LEADER_FOR_PARTITION,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
     }
+
+
+def first_offsets(admin: AdminClient, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
+    """The offset of the first message that is still there, by topic and number.
+
+    Raises:
+        KafkaUnavailable: a partition has no leader.
+    """
+    return _offsets(admin, partitions, OffsetSpec.earliest())
+
+
+def next_offsets(admin: AdminClient, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
+    """The offset that the next message will get, by topic and number.
+
+    Raises:
+        KafkaUnavailable: a partition has no leader.
+    """
+    return _offsets(admin, partitions, OffsetSpec.latest())
 
 
 def _offsets(admin: AdminClient, partitions: list[TopicPartition], at: OffsetSpec) -> dict[tuple[str, int], int]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from streams.order import TopicPartition
-from streams.pulse import Facts, Pulse
+from streams.pulse import Facts, LogState, Pulse
 
 log = logging.getLogger(__name__)
 
@@ -23,19 +23,6 @@ EXIT_CODE = 70
 PATIENCE = 5
 """So many times the limit may one batch, or taking over partitions, last."""
 _TICK_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """What the broker last told of one partition that the worker reads.
-
-    Attributes:
-        end: the offset that the next message will get.
-        committed: the group's committed offset, or where it begins to read without one.
-    """
-
-    end: int
-    committed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +52,19 @@ class Judge:
         self._state_since = 0.0
         self._unfetched: dict[TopicPartition, tuple[int, float]] = {}
 
-    def worst(self, now: float, facts: Facts, logs: Mapping[TopicPartition, Log] | None) -> Complaint | None:
+    @property
+    def unfetched(self) -> frozenset[TopicPartition]:
+        """Partitions of which the broker has more than came."""
+        return frozenset(self._unfetched)
+
+    def worst(self, now: float, facts: Facts, logs: Mapping[TopicPartition, LogState] | None) -> Complaint | None:
         """The complaint that is nearest to its limit, if any; ``logs`` is None while Kafka does not answer."""
         found = list(self._complaints(now, facts, logs))
         return max(found, key=lambda one: one.share, default=None)
 
-    def _complaints(self, now: float, facts: Facts, logs: Mapping[TopicPartition, Log] | None) -> Iterator[Complaint]:
+    def _complaints(
+        self, now: float, facts: Facts, logs: Mapping[TopicPartition, LogState] | None
+    ) -> Iterator[Complaint]:
         pulse = self._pulse
         if pulse.loop_turned_at is not None:
             yield self._complaint("the event loop has not turned", now - pulse.loop_turned_at)
@@ -88,7 +82,8 @@ class Judge:
                 since = max(pulse.turned_at, self._state_since)
                 yield self._complaint("no batch has been asked for", self._age(since, now))
             yield from self._commits(now)
-            yield from self._fetches(now, facts, logs)
+            if facts.may_starve:
+                yield from self._fetches(now, facts, logs)
         elif facts.recovered is not None:
             age = self._age(self._state_since, now)
             yield self._complaint("taking over partitions has made no progress", age, PATIENCE)
@@ -107,7 +102,7 @@ class Judge:
                 "processing goes on, but nothing has been committed", min(last - since, self._age(since, now))
             )
 
-    def _fetches(self, now: float, facts: Facts, logs: Mapping[TopicPartition, Log]) -> Iterator[Complaint]:
+    def _fetches(self, now: float, facts: Facts, logs: Mapping[TopicPartition, LogState]) -> Iterator[Complaint]:
         """A partition of ours has messages, but nothing of it comes (faust-streaming #629)."""
         unfetched: dict[TopicPartition, tuple[int, float]] = {}
         for source, known in logs.items():

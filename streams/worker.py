@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event as Flag
@@ -15,6 +16,7 @@ import filelock
 
 from streams.changelog import discard_foreign_tables, ensure_changelog
 from streams.groups import group_id
+from streams.health import Health, Patient
 from streams.kafka import admin_client
 from streams.roles import Embedder, Role
 from streams.settings import Settings
@@ -45,34 +47,40 @@ def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.
     admin = admin_client(settings)
     partitions = check_copartitioned(partition_counts(admin, settings), settings)
     if role in (Role.SINK_REDIS, Role.SINK_BIGQUERY):
-        return _run_sink(role, settings)
+        with Health(role, f"{role}-{os.getpid()}", settings) as health:
+            return _run_sink(role, settings, health)
     with _own_folder(role, settings) as folder:
         if role is Role.MATCH:
             discard_foreign_tables(folder, ensure_changelog(admin, settings, partitions))
-        return asyncio.run(_run_stage(role, settings, partitions, folder, embedder))
+        name = f"{role}{folder.name.removeprefix(group_id(role, settings))}"
+        with Health(role, name, settings) as health:
+            return asyncio.run(_run_stage(role, settings, partitions, folder, embedder, health))
 
 
-async def _run_stage(role: Role, settings: Settings, partitions: int, folder: Path, embedder: Embedder) -> int:
+async def _run_stage(
+    role: Role, settings: Settings, partitions: int, folder: Path, embedder: Embedder, health: Health
+) -> int:
     """Run embed or match; TensorFlow and Faust are imported only by the roles that need them."""
-    from streams.app import make_app, run_app
+    from streams.app import make_app
+    from streams.vitals import run_watched
 
-    drain: Callable[[], Awaitable[None]]
     if role is Role.EMBED:
         from streams.embed import Embed
 
-        app = make_app(role, settings, partitions=partitions, folder=folder)
+        app = make_app(role, settings, partitions=partitions, folder=folder, client_id=health.client_id)
         analyzer = await asyncio.to_thread(_analyzer, settings, embedder)
-        drain = Embed(app, settings, analyzer).stage.drain
-    else:
-        from models import cheap
-        from models.card import Card
-        from models.model import REFERENCE
-        from streams.gallery_table import GalleryTable
-        from streams.match import Matcher
+        return await run_watched(app, Embed(app, settings, analyzer).stage, health)
+    from models import cheap
+    from models.card import Card
+    from models.model import REFERENCE
+    from streams.gallery_table import GalleryTable
+    from streams.match import Matcher
 
-        app = make_app(role, settings, partitions=partitions, folder=folder, table_type=GalleryTable)
-        drain = Matcher(app, settings, [Card.read(settings.model_dir or REFERENCE), cheap.CARD]).stage.drain
-    return await run_app(app, drain)
+    app = make_app(
+        role, settings, partitions=partitions, folder=folder, client_id=health.client_id, table_type=GalleryTable
+    )
+    matcher = Matcher(app, settings, [Card.read(settings.model_dir or REFERENCE), cheap.CARD])
+    return await run_watched(app, matcher.stage, health, matcher.sizes)
 
 
 def _analyzer(settings: Settings, embedder: Embedder) -> Analyzes:
@@ -93,7 +101,7 @@ def _analyzer(settings: Settings, embedder: Embedder) -> Analyzes:
     return analyzer
 
 
-def _run_sink(role: Role, settings: Settings) -> int:
+def _run_sink(role: Role, settings: Settings, health: Health) -> int:
     from streams.sink import EVENT_TYPES, SinkWorker
 
     stop = Flag()
@@ -115,7 +123,9 @@ def _run_sink(role: Role, settings: Settings) -> int:
         )
         sink = BigQuerySink(dataset, {topic.named(settings): EVENT_TYPES[topic] for topic in topics})
         linger_s = 0.2
-    SinkWorker(role, settings, sink, topics, batch_size=500, linger_s=linger_s).run(stop)
+    worker = SinkWorker(role, settings, sink, topics, batch_size=500, linger_s=linger_s, client_id=health.client_id)
+    health.follow(Patient(worker.pulse, worker.facts))
+    worker.run(stop)
     return 0
 
 
