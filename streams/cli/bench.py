@@ -26,7 +26,7 @@ def pipeline(
     """Frames a second end to end (640×480 JPEG, one face), and of a bare loop of the same work without Kafka."""
     import tempfile
 
-    from streams.benchmarks.pipeline import measure
+    from streams.cli.benchmarks.pipeline import measure
 
     output = Output(as_json)
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
@@ -49,7 +49,7 @@ def faults(
     """Inject one fault after another into a steady stream, and count what is lost or doubled."""
     import tempfile
 
-    from streams.benchmarks.faults import FAULTS, measure
+    from streams.cli.benchmarks.faults import FAULTS, measure
 
     output = Output(as_json)
     known = [fault.name for fault in FAULTS]

@@ -14,8 +14,8 @@ from typing import Any
 import confluent_kafka
 
 from streams.accounting import Accounts
-from streams.benchmarks.load import Load, gap_s
-from streams.benchmarks.memory import Memory
+from streams.cli.benchmarks.load import Load, gap_s
+from streams.cli.benchmarks.memory import Memory
 from streams.cli.stack import Stack
 from streams.kafka import client_config
 from streams.roles import Role
