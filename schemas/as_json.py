@@ -9,7 +9,18 @@ from typing import Any
 import cattrs
 from cattrs.gen import make_dict_unstructure_fn, override
 
-from schemas.events import DeadLetter, Decision, Event, Face, Mode, Outcome, Picture, Template
+from schemas.events import (
+    DeadLetter,
+    Decision,
+    Event,
+    Face,
+    Mode,
+    Outcome,
+    Picture,
+    ReplayState,
+    ResolutionState,
+    Template,
+)
 
 _LEFT_OUT = {Picture: ("data",), Face: ("vector",), Template: ("vector",), DeadLetter: ("value",)}
 """Pictures and vectors are biometric data, and the value of a dead letter may hold either."""
@@ -47,7 +58,7 @@ def _converter() -> cattrs.Converter:
     converter.register_unstructure_hook(datetime, time_text)
     converter.register_unstructure_hook(float, _number)
     converter.register_unstructure_hook(bytes, _text)
-    for words in (Mode, Decision, Outcome):
+    for words in (Mode, Decision, Outcome, ReplayState, ResolutionState):
         converter.register_unstructure_hook(words, lambda word: word.value)
     for cls, fields in _LEFT_OUT.items():
         converter.register_unstructure_hook(cls, _without(converter, cls, fields))

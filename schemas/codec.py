@@ -31,6 +31,9 @@ _BAD_BODY = (
     cattrs.BaseValidationError,
 )
 _MARKER = b"\xc3\x01"
+_UUID_CHARACTERS = 36
+_UUID_LENGTH = bytes([2 * _UUID_CHARACTERS])
+"""As Avro writes the length of a string."""
 
 
 def _converter() -> cattrs.Converter:
@@ -114,6 +117,16 @@ def decode(data: bytes | None, event_type: type[E]) -> E:
     if rest:
         raise MalformedEvent(f"{event_type.__name__} has {rest} bytes after its end")
     return event
+
+
+def event_id(data: bytes | None) -> str | None:
+    """The event id of an encoded event, read without the rest: the first field of every event that has one.
+
+    None where the bytes cannot hold one. It is not checked what kind of event they are.
+    """
+    if data is None or data[:2] != _MARKER or data[_HEADER_BYTES : _HEADER_BYTES + 1] != _UUID_LENGTH:
+        return None
+    return data[_HEADER_BYTES + 1 : _HEADER_BYTES + 1 + _UUID_CHARACTERS].decode("ascii", "replace")
 
 
 def stable_id(*parts: object) -> str:

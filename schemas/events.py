@@ -65,6 +65,15 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """The message that an event comes from."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """An enrolment photo on the topic ``uploads``."""
 
@@ -74,6 +83,10 @@ class Upload:
     created_at: datetime
     picture: Picture
     consent: Consent
+    source: Source | None = None
+    produced_at: datetime | None = None
+    replay_id: str | None = None
+    corrects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,10 @@ class Frame:
     picture: Picture
     mode: Mode = Mode.IDENTIFY
     subject_id: str | None = None
+    source: Source | None = None
+    produced_at: datetime | None = None
+    replay_id: str | None = None
+    corrects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +135,6 @@ class Refusal:
 
     reason: str
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The message that an event comes from."""
-
-    topic: str
-    partition: int
-    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +196,7 @@ class Embedding:
     faces: list[Face] = field(default_factory=list)
     refusal: Refusal | None = None
     replay_id: str | None = None
+    corrects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +243,7 @@ class Match:
     subject_id: str | None = None
     refusal: Refusal | None = None
     replay_id: str | None = None
+    corrects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +264,7 @@ class Enrolment:
     box: Box | None = None
     quality: Quality | None = None
     replay_id: str | None = None
+    corrects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,5 +309,69 @@ class DeadLetter:
     failed_at: datetime
 
 
-Event = Upload | Frame | Embedding | Match | Enrolment | Template | DeadLetter
+class ReplayState(StrEnum):
+    """How a replay stands."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class OffsetRange:
+    """What is replayed of one partition: from ``first_offset`` until before ``end_offset``, done before ``next_offset``."""
+
+    partition: int
+    first_offset: int
+    next_offset: int
+    end_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A replay of a topic and how far it is, on the topic ``replays``."""
+
+    replay_id: str
+    topic: str
+    state: ReplayState
+    corrects: bool
+    from_time: datetime
+    to_time: datetime
+    users: list[str]
+    event_ids: list[str]
+    ranges: list[OffsetRange]
+    planned: int
+    sent: int
+    seconds: float
+    host: str
+    started_at: datetime
+    updated_at: datetime
+    camera_id: str | None = None
+    model_version: str | None = None
+
+
+class ResolutionState(StrEnum):
+    """Whether the message of a dead letter is about to go back, or has."""
+
+    SENDING = "sending"
+    SENT = "sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What became of a dead letter, on the topic ``resolutions``."""
+
+    resolution_id: str
+    letter_id: str
+    replay_id: str
+    state: ResolutionState
+    topic: str
+    resolved_at: datetime
+    retries: str | None = None
+    partition: int | None = None
+    offset: int | None = None
+
+
+Event = Upload | Frame | Embedding | Match | Enrolment | Template | DeadLetter | Replay | Resolution
 """Everything that travels as the value of a Kafka message."""

@@ -11,7 +11,18 @@ from typing import Any
 import fastavro.schema
 from fastavro.repository.base import AbstractSchemaRepository
 
-from schemas.events import DeadLetter, Embedding, Enrolment, Event, Frame, Match, Template, Upload
+from schemas.events import (
+    DeadLetter,
+    Embedding,
+    Enrolment,
+    Event,
+    Frame,
+    Match,
+    Replay,
+    Resolution,
+    Template,
+    Upload,
+)
 
 FOLDER = Path(__file__).parent
 HISTORY = FOLDER / "history"
@@ -23,6 +34,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "enrolment": Enrolment,
     "template": Template,
     "dead_letter": DeadLetter,
+    "replay": Replay,
+    "resolution": Resolution,
 }
 """Name of the schema file, without its ending, to the class of the event."""
 

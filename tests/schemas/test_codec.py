@@ -7,10 +7,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas import registry
+from schemas import codec, registry
 from schemas.codec import decode, encode
 from schemas.errors import CodecError, MalformedEvent, NotAnEvent, UnknownSchema
-from schemas.events import Consent, Embedding, Frame, FrameOrigin, Picture, Upload, UploadOrigin, new_event_id, utc_now
+from schemas.events import (
+    Consent,
+    Embedding,
+    Enrolment,
+    Frame,
+    FrameOrigin,
+    Match,
+    Picture,
+    Upload,
+    UploadOrigin,
+    new_event_id,
+    utc_now,
+)
 from tests.schemas.strategies import events
 
 KINDS = sorted(registry.EVENT_TYPES.values(), key=lambda kind: kind.__name__)
@@ -138,3 +150,16 @@ def test_what_the_schema_does_not_allow_is_not_written(changes: dict[str, Any]) 
 def test_an_origin_keeps_its_kind(origin: type, data: st.DataObject) -> None:
     embedding = dataclasses.replace(data.draw(events(Embedding)), origin=data.draw(events(origin)))
     assert type(decode(encode(embedding), Embedding).origin) is origin
+
+
+@pytest.mark.parametrize("kind", [Upload, Frame, Embedding, Match, Enrolment], ids=lambda kind: kind.__name__)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_the_event_id_can_be_read_alone(kind: type, data: st.DataObject) -> None:
+    event = data.draw(events(kind))
+    assert codec.event_id(encode(event)) == event.event_id
+
+
+@given(data=st.none() | st.binary(max_size=20))
+def test_what_is_no_event_has_no_event_id(data: bytes | None) -> None:
+    assert codec.event_id(data) is None
