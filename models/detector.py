@@ -19,7 +19,7 @@ from models.litert import LiteModel
 
 _INPUT = 192
 _GRID = 48
-_MIN_SCORE = 0.5
+_MIN_SCORE = 0.4
 _MIN_LOGIT = float(np.log(_MIN_SCORE / (1 - _MIN_SCORE)))
 _SAME_FACE = 0.3
 _INSIDE = 0.7

@@ -23,8 +23,8 @@ from schemas.events import Face
 FAR_TARGETS = ("1e-2", "1e-3", "1e-4")
 
 _BATCH = 32
-_YES = {"yes", "y", "true", "1", "same"}
-_NO = {"no", "n", "false", "0", "different"}
+_YES = {"yes", "y", "true", "1"}
+_NO = {"no", "n", "false", "0"}
 
 
 class UnusableEvaluation(ValueError):

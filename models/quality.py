@@ -32,7 +32,7 @@ class Limits:
     yaw: float
 
 
-PROBE = Limits(score=0.5, size=10, sharpness=3.5, darkest=0.03, brightest=0.93, yaw=75)
+PROBE = Limits(score=0.4, size=10, sharpness=3.5, darkest=0.03, brightest=0.93, yaw=75)
 """Poorer faces of a frame are not asked about: among them strangers pass for each other several times as often."""
 
 TEMPLATE = Limits(score=0.5, size=16, sharpness=6, darkest=0.08, brightest=0.88, yaw=60)

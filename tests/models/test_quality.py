@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.geometry import MEAN_FACE
+from models.quality import PROBE, TEMPLATE, Limits, measure, refusal
+from models.reference import made_up
+from schemas.events import Quality
+from schemas.reasons import Reason
+
+GOOD = Quality(score=0.9, size=60, sharpness=200, brightness=0.5, yaw=5, overall=1)
+SHARP = made_up.chips()[12]
+
+
+@pytest.mark.parametrize("limits", [PROBE, TEMPLATE])
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({}, None),
+        ({"score": 0.3}, Reason.LOW_SCORE),
+        ({"size": 9.0}, Reason.TOO_SMALL),
+        ({"sharpness": 3.0}, Reason.TOO_BLURRED),
+        ({"brightness": 0.02}, Reason.TOO_DARK),
+        ({"brightness": 0.95}, Reason.TOO_BRIGHT),
+        ({"yaw": 80.0}, Reason.TURNED_AWAY),
+        ({"yaw": -80.0}, Reason.TURNED_AWAY),
+        # The same blur leaves less variance in the dark.
+        ({"brightness": 0.1, "sharpness": 3.0}, None),
+    ],
+)
+def test_each_limit_has_its_reason(limits: Limits, changed: dict[str, float], reason: Reason | None) -> None:
+    assert refusal(replace(GOOD, **changed), limits) == reason
+
+
+def test_what_is_too_poor_for_a_probe_is_too_poor_for_a_template() -> None:
+    assert TEMPLATE.score >= PROBE.score
+    assert TEMPLATE.size >= PROBE.size
+    assert TEMPLATE.sharpness >= PROBE.sharpness
+    assert TEMPLATE.darkest >= PROBE.darkest
+    assert TEMPLATE.brightest <= PROBE.brightest
+    assert TEMPLATE.yaw <= PROBE.yaw
+
+
+def measured(chip: np.ndarray, width: float = 150) -> Quality:
+    return measure(chip, MEAN_FACE * width, score=0.9, yaw=0)
+
+
+def test_what_is_measured() -> None:
+    quality = measured(SHARP)
+    assert quality.size == pytest.approx(0.5254 * 150, abs=0.1)
+    assert quality.brightness == pytest.approx(SHARP.mean() / 255, abs=0.02)
+    assert measured(np.full((150, 150, 3), 51, np.uint8)).sharpness == 0
+    assert measured(np.full((150, 150, 3), 51, np.uint8)).brightness == pytest.approx(0.2)
+
+
+def test_blur_and_dark_lower_the_overall_quality() -> None:
+    small, dark = measured(SHARP, 30), measured(SHARP // 8)
+    assert small.overall < measured(SHARP).overall
+    assert dark.overall < measured(SHARP).overall
+
+
+@given(
+    st.floats(0, 1),
+    st.floats(0, 1e5),
+    st.floats(-180, 180),
+    st.integers(0, 255),
+    st.integers(0, 255),
+    st.integers(0, 9),
+)
+def test_overall_is_always_between_nought_and_one(
+    score: float, width: float, yaw: float, low: int, high: int, seed: int
+) -> None:
+    chip = np.random.default_rng(seed).integers(min(low, high), max(low, high) + 1, (150, 150, 3)).astype(np.uint8)
+    assert 0 <= measure(chip, MEAN_FACE * width, score=score, yaw=yaw).overall <= 1
