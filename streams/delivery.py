@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import faust
 
 from schemas import codec
 from schemas.events import DeadLetter
 from streams import metrics
+from streams.dead_letters import dead_letter
+from streams.order import Message
 from streams.settings import Settings
 from streams.topics import Topic
 
@@ -32,3 +34,12 @@ async def send_dead_letters(app: faust.App, settings: Settings, letters: Iterabl
     )
     for letter in letters:
         metrics.DEAD_LETTERS.labels(letter.stage, letter.reason).inc()
+
+
+def rejecter(app: faust.App, settings: Settings, stage: str) -> Callable[[Message, Exception, int], Awaitable[None]]:
+    """What a stage calls to give up a message that nothing foreseen explains."""
+
+    async def reject(message: Message, error: Exception, attempt: int) -> None:
+        await send_dead_letters(app, settings, [dead_letter(message, stage, error, attempt)])
+
+    return reject

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import faust
+import tenacity
 
 from models.analysis import Analysis, Analyzes
 from schemas import codec
@@ -17,6 +18,7 @@ from schemas.events import (
     Embedding,
     Frame,
     FrameOrigin,
+    Picture,
     Refusal,
     Source,
     Timings,
@@ -27,16 +29,20 @@ from schemas.events import (
 from schemas.reasons import Reason
 from streams import metrics
 from streams.dead_letters import dead_letter
-from streams.delivery import deliver, send_dead_letters
+from streams.delivery import deliver, rejecter, send_dead_letters
 from streams.inbox import BadMessage, read
 from streams.log_ends import LogEnds
 from streams.order import Message
-from streams.payload import fetch
+from streams.payload import PayloadUnavailable, check_roots, fetch
 from streams.settings import Settings
 from streams.stage import Stage
 from streams.topics import Topic
 
 STAGE = "embed"
+_FETCHES = 8
+"""Pictures that are read at the same time where events name addresses."""
+_FETCH_S = 10.0
+"""How long a store that is away is tried again before its pictures are refused; live events wait behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class Embed:
     """Turns micro-batches of uploads and frames into embeddings with one analyzer."""
 
     def __init__(self, app: faust.App, settings: Settings, analyzer: Analyzes) -> None:
+        check_roots(settings)
         self._app = app
         self._settings = settings
         self._analyzer = analyzer
@@ -59,10 +66,12 @@ class Embed:
         self._out = Topic.EMBEDDINGS.named(settings)
         # One thread: the analyzer spreads a batch over the cores by itself, and Kafka's heartbeats keep the loop.
         self._compute = ThreadPoolExecutor(1, "embed")
+        self._fetchers = ThreadPoolExecutor(_FETCHES, "fetch")
         self.stage = Stage(
             app,
             [self._uploads, Topic.FRAMES.named(settings)],
             self.process,
+            rejecter(app, settings, STAGE),
             LogEnds(settings),
             role=STAGE,
             batch_size=settings.batch_size,
@@ -79,7 +88,8 @@ class Embed:
             await send_dead_letters(self._app, self._settings, letters)
             await deliver(self._app, self._out, [(e.user_id.encode(), codec.encode(e), None) for e in embeddings])
         for embedding in embeddings:
-            _observe(embedding.timings)
+            if embedding.replay_id is None:
+                _observe(embedding.timings)
 
     def _embed(self, batch: Sequence[Message], received_at: datetime) -> tuple[list[Embedding], list[DeadLetter]]:
         letters, work = [], []
@@ -89,13 +99,14 @@ class Embed:
             except BadMessage as error:
                 letters.append(dead_letter(message, STAGE, error))
             else:
-                work.append(_Work(message, event, self._picture(event, received_at)))
+                work.append(_Work(message, event, self._picture(event, event.produced_at or received_at)))
         analyses = self._analyzer.analyze(
             [item.picture for item in work], enrolment=[isinstance(item.event, Upload) for item in work]
         )
         return [self._embedding(item, a, received_at) for item, a in zip(work, analyses, strict=True)], letters
 
     def _picture(self, event: Upload | Frame, now: datetime) -> bytes | Refusal:
+        """The picture, or why it is refused; ``now`` is when the event first came, so that a replay decides alike."""
         at = event.created_at if isinstance(event, Upload) else event.captured_at
         oldest = now - timedelta(days=self._settings.max_event_age_days)
         newest = now + timedelta(seconds=self._settings.max_clock_ahead_s)
@@ -103,7 +114,10 @@ class Embed:
             return Refusal(
                 Reason.IMPLAUSIBLE_TIME, f"the event says {at:%Y-%m-%d %H:%M} UTC: set the clock of its maker"
             )
-        return fetch(event.picture, self._settings)
+        try:
+            return _patient_fetch(event.picture, self._settings)
+        except PayloadUnavailable as error:
+            return Refusal(Reason.URI_UNREADABLE, f"its store did not answer for {_FETCH_S:g} s: {error}")
 
     def _embedding(self, work: _Work, analysis: Analysis, received_at: datetime) -> Embedding:
         message, event = work.message, work.event
@@ -113,12 +127,12 @@ class Embed:
             origin=UploadOrigin(event.subject_id, event.created_at, event.consent)
             if isinstance(event, Upload)
             else FrameOrigin(event.camera_id, event.sequence, event.captured_at, event.mode, event.subject_id),
-            source=Source(message.source.topic, message.source.partition, message.offset),
+            source=event.source or Source(message.source.topic, message.source.partition, message.offset),
             model_version=self._analyzer.model_version,
             width=analysis.width,
             height=analysis.height,
             timings=Timings(
-                produced_at=codec.from_micros(message.timestamp_ms * 1000),
+                produced_at=event.produced_at or codec.from_micros(message.timestamp_ms * 1000),
                 received_at=received_at,
                 embedded_at=utc_now(),
                 decode_ms=analysis.decode_ms,
@@ -128,7 +142,19 @@ class Embed:
             ),
             faces=analysis.faces,
             refusal=analysis.refusal,
+            replay_id=event.replay_id,
+            corrects=event.corrects,
         )
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(PayloadUnavailable),
+    wait=tenacity.wait_exponential_jitter(initial=0.2, max=2.0),
+    stop=tenacity.stop_after_delay(_FETCH_S),
+    reraise=True,
+)
+def _patient_fetch(picture: Picture, settings: Settings) -> bytes | Refusal:
+    return fetch(picture, settings)
 
 
 def _observe(timings: Timings) -> None:

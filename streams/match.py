@@ -32,7 +32,7 @@ from streams.app import table_options
 from streams.changelog import TABLE
 from streams.commits import Size
 from streams.dead_letters import dead_letter
-from streams.delivery import deliver, send_dead_letters
+from streams.delivery import deliver, rejecter, send_dead_letters
 from streams.gallery_table import GalleryTable, Shard, load, template_key
 from streams.inbox import BadMessage, read
 from streams.log_ends import LogEnds
@@ -62,6 +62,7 @@ class Matcher:
             app,
             [Topic.EMBEDDINGS.named(settings)],
             self.process,
+            rejecter(app, settings, STAGE),
             LogEnds(settings),
             role=STAGE,
             batch_size=8 * settings.batch_size,
@@ -96,7 +97,7 @@ class Matcher:
             with metrics.timed(STAGE, "match"):
                 if isinstance(embedding.origin, UploadOrigin):
                     outcome, template = self._enrol(embedding, embedding.origin, shard, card)
-                    if template is not None:
+                    if template is not None and _is_kept(embedding, template):
                         writes.append((partition, template, codec.encode(template)))
                     results[self._enrolments].append((key, codec.encode(outcome), None))
                 else:
@@ -166,9 +167,10 @@ class Matcher:
                     quality=face.quality,
                     consent=origin.consent,
                     source=embedding.source,
-                    enrolled_at=embedding.timings.embedded_at,
+                    enrolled_at=embedding.timings.produced_at,
                 )
-                shard.add(template)
+                if _is_kept(embedding, template):
+                    shard.add(template)
             else:
                 limit = self._settings.max_templates_per_subject
                 refusal = Refusal(Reason.SUBJECT_FULL, f"{origin.subject_id!r} has {limit} templates already")
@@ -190,6 +192,7 @@ class Matcher:
             timings=embedding.timings,
             decided_at=utc_now(),
             replay_id=embedding.replay_id,
+            corrects=embedding.corrects,
         )
         return outcome, template
 
@@ -223,6 +226,7 @@ class Matcher:
             timings=embedding.timings,
             matched_at=utc_now(),
             replay_id=embedding.replay_id,
+            corrects=embedding.corrects,
         )
 
     def _without_consent(self, origin: UploadOrigin, at: datetime) -> Refusal | None:
@@ -235,3 +239,11 @@ class Matcher:
         if consent.expires_at is not None and consent.expires_at <= at:
             return Refusal(Reason.NO_CONSENT, f"the consent ended at {consent.expires_at:%Y-%m-%d %H:%M} UTC")
         return None
+
+
+def _is_kept(embedding: Embedding, template: Template) -> bool:
+    """Whether a template goes into the gallery: not of a replay that stands beside, nor again after its consent."""
+    if embedding.replay_id is None:
+        return True
+    ends_at = template.consent.expires_at
+    return embedding.corrects and (ends_at is None or ends_at > utc_now())

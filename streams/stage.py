@@ -29,8 +29,10 @@ from streams.pulse import Pulse
 log = logging.getLogger(__name__)
 
 Process = Callable[[Sequence[Message]], Awaitable[None]]
-"""Gives a batch its effect and returns when every effect and output was delivered. Called again with the same batch if
-it raises, so it must be idempotent."""
+"""Gives a batch its effect and returns when every effect and output was delivered. Called again with the same batch, or
+with parts of it, if it raises, so it must be idempotent."""
+Reject = Callable[[Message, Exception, int], Awaitable[None]]
+"""Gives up one message that failed so many times, and returns when its dead letter was delivered."""
 
 _HANDOVER_S = 3.0
 """How long a rebalance waits for the batch in hand; well below the session time-out."""
@@ -38,6 +40,10 @@ _SILENCE_S = 1.0
 """After this long without a message, the log's end may be a transaction marker, which no consumer ever sees."""
 _RETRY_S = (0.2, 5.0)
 """First and longest pause before a batch is tried again."""
+_TRANSIENT = (KafkaError, OSError, TimeoutError)
+"""A service is away: tried again for as long as it takes. Anything else is the message's own doing."""
+_ATTEMPTS = 3
+"""So many failures of its own doing split a batch, and turn a single message into a dead letter."""
 _BUFFER_BYTES = 4 * 2**20
 """A partition that has more than this waiting is not read further until half is done. Faust notices that reading may go
 on only within a second, so half must be work for more than that."""
@@ -53,6 +59,7 @@ class Stage:
         app: faust.App,
         topics: Sequence[str],
         process: Process,
+        reject: Reject,
         log_ends: LogEnds,
         *,
         role: str,
@@ -64,6 +71,7 @@ class Stage:
         """``sizes`` are those of the gallery shards by partition, which each commit tells to ops."""
         self._app = app
         self._process = process
+        self._reject = reject
         self._log_ends = log_ends
         self._batch_size = batch_size
         self._batch_wait_s = batch_wait_ms / 1000
@@ -164,21 +172,31 @@ class Stage:
             yield batch
 
     async def _retry(self, batch: Sequence[Message]) -> None:
-        """Process until it succeeds; give up only when the partitions are gone, since their next owner does it then."""
-        generation, pause = self._generation, _RETRY_S[0]
+        """Process until it succeeds, or each message that cannot be processed has become a dead letter.
+
+        Given up only when the partitions are gone, since their next owner does it then.
+        """
+        generation, pause, failures = self._generation, _RETRY_S[0], 0
+        cause: Exception | None = None
         while True:
             self.pulse.begins()
             try:
-                await self._process(batch)
+                if cause is None or failures < _ATTEMPTS:
+                    await self._process(batch)
+                elif len(batch) == 1:
+                    await self._reject(batch[0], cause, failures)
+                else:
+                    for message in batch:
+                        await self._retry([message])
                 return
             except asyncio.CancelledError:
                 raise
-            except Exception:
+            except Exception as raised:
                 if generation != self._generation:
-                    log.warning(
-                        "a batch failed after its partitions were revoked; their owner repeats it", exc_info=True
-                    )
+                    log.warning("a batch failed after its partitions were revoked; their owner repeats it: %r", raised)
                     return
+                if not isinstance(raised, _TRANSIENT):
+                    cause, failures = raised, failures + 1
                 log.exception("a batch of %d failed; trying again in %.1f s", len(batch), pause)
                 self.pulse.failed()
                 await asyncio.sleep(pause)
