@@ -1,0 +1,214 @@
+"""What a stage promises, on a real Kafka: nothing is committed before its effect, whatever Faust would acknowledge."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import confluent_kafka
+import faust
+import pytest
+
+from infra.services import LocalServices
+from streams.app import make_app
+from streams.groups import committed_offsets, group_id
+from streams.kafka import admin_client, client_config
+from streams.log_ends import LogEnds
+from streams.order import Message
+from streams.roles import Role
+from streams.settings import Settings
+from streams.stage import Stage
+from streams.topics import Topic, create
+
+Process = Callable[[Sequence[Message]], Awaitable[None]]
+
+
+@pytest.fixture
+def settings(services: LocalServices, tmp_path: Path) -> Settings:
+    settings = Settings(
+        kafka=services.addresses.kafka,
+        topic_prefix=f"stage-{uuid4().hex[:8]}-",
+        home=tmp_path,
+        partitions=2,
+        commit_interval_s=0.1,
+    )
+    create(admin_client(settings), settings)
+    return settings
+
+
+def in_a_loop(test: Callable[[Settings], Coroutine[Any, Any, None]]) -> Callable[[Settings], None]:
+    """Let pytest call a coroutine."""
+
+    @functools.wraps(test)
+    def run(settings: Settings) -> None:
+        asyncio.run(test(settings))
+
+    return run
+
+
+class Worker:
+    """A Faust application with one stage over uploads and frames, in this process."""
+
+    def __init__(self, settings: Settings, folder: Path, process: Process) -> None:
+        self.rejected: list[tuple[Message, Exception, int]] = []
+        self.app: faust.App = make_app(Role.EMBED, settings, partitions=settings.partitions, folder=folder)
+        topics = [Topic.UPLOADS.named(settings), Topic.FRAMES.named(settings)]
+
+        async def reject(message: Message, error: Exception, attempt: int) -> None:
+            self.rejected.append((message, error, attempt))
+
+        self.stage = Stage(
+            self.app,
+            topics,
+            process,
+            reject,
+            LogEnds(settings),
+            role="embed",
+            batch_size=8,
+            batch_wait_ms=5,
+            commit_interval_s=settings.commit_interval_s,
+        )
+
+
+@asynccontextmanager
+async def running(settings: Settings, process: Process, name: str = "a") -> AsyncIterator[Worker]:
+    worker = Worker(settings, settings.home / name, process)
+    started = asyncio.create_task(worker.app.start())
+    try:
+        yield worker
+    finally:
+        started.cancel()
+        await worker.app.stop()
+
+
+def send(settings: Settings, topic: Topic, values: Sequence[bytes], key: bytes = b"user", partition: int = 0) -> None:
+    producer = confluent_kafka.Producer(client_config(settings) | {"linger.ms": 0})
+    for value in values:
+        producer.produce(topic.named(settings), value, key, partition)
+        producer.flush(10)
+
+
+def committed(settings: Settings, topic: Topic, partition: int = 0) -> int | None:
+    offsets = committed_offsets(admin_client(settings), group_id(Role.EMBED, settings))
+    return offsets.get((topic.named(settings), partition))
+
+
+async def until(true: Callable[[], bool], timeout_s: float = 30) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not await asyncio.to_thread(true):  # noqa: ASYNC110  # it happens in a broker
+            await asyncio.sleep(0.05)
+
+
+def numbers(count: int) -> list[bytes]:
+    return [b"%d" % number for number in range(count)]
+
+
+@in_a_loop
+async def test_a_commit_never_passes_a_message_without_its_effect(settings: Settings) -> None:
+    """faust-streaming #606, #189, #315, take(): there the offset moves on although processing failed."""
+    done: list[bytes] = []
+    mended = asyncio.Event()
+
+    async def process(batch: Sequence[Message]) -> None:
+        if any(message.value == b"5" for message in batch) and not mended.is_set():
+            raise ConnectionError("the service is away")
+        done.extend(message.value or b"" for message in batch)
+
+    send(settings, Topic.FRAMES, numbers(30))
+    async with running(settings, process):
+        await until(lambda: committed(settings, Topic.FRAMES) is None or done != [])
+        await asyncio.sleep(1)  # several commit intervals: the offset must stay where it is
+        assert (committed(settings, Topic.FRAMES) or 0) <= 5
+        mended.set()
+        await until(lambda: committed(settings, Topic.FRAMES) == 30)
+    assert sorted(done, key=int) == numbers(30)
+
+
+@in_a_loop
+async def test_a_message_that_always_fails_is_given_up_alone_and_the_others_pass(settings: Settings) -> None:
+    done: list[bytes] = []
+
+    async def process(batch: Sequence[Message]) -> None:
+        if any(message.value == b"7" for message in batch):
+            raise ValueError("no good")
+        done.extend(message.value or b"" for message in batch)
+
+    send(settings, Topic.FRAMES, numbers(20))
+    async with running(settings, process) as worker:
+        await until(lambda: committed(settings, Topic.FRAMES) == 20)
+    assert [(message.value, str(error)) for message, error, _ in worker.rejected] == [(b"7", "no good")]
+    assert worker.rejected[0][2] >= 3
+    assert set(done) == set(numbers(20)) - {b"7"}
+
+
+@in_a_loop
+async def test_draining_finishes_the_batch_in_hand_and_commits_it(settings: Settings) -> None:
+    done: list[bytes] = []
+    started = asyncio.Event()
+
+    async def process(batch: Sequence[Message]) -> None:
+        started.set()
+        await asyncio.sleep(0.5)
+        done.extend(message.value or b"" for message in batch)
+
+    send(settings, Topic.FRAMES, numbers(100))
+    async with running(settings, process) as worker:
+        await asyncio.wait_for(started.wait(), 30)
+        await worker.stage.drain()
+        assert committed(settings, Topic.FRAMES) == len(done) < 100
+
+
+@in_a_loop
+async def test_uploads_and_frames_come_in_the_order_of_the_log(settings: Settings) -> None:
+    done: list[bytes] = []
+
+    async def process(batch: Sequence[Message]) -> None:
+        done.extend(message.value or b"" for message in batch)
+
+    expected = []
+    for number in range(20):
+        topic = Topic.UPLOADS if number % 3 == 0 else Topic.FRAMES
+        expected.append(b"%d" % number)
+        send(settings, topic, [expected[-1]])
+        await asyncio.sleep(0.002)  # the broker's time stamps have milliseconds
+    async with running(settings, process):
+        await until(lambda: len(done) == 20)
+        for number in range(20, 60):
+            topic = Topic.UPLOADS if number % 3 == 0 else Topic.FRAMES
+            expected.append(b"%d" % number)
+            await asyncio.to_thread(send, settings, topic, [expected[-1]])
+            await asyncio.sleep(0.002)
+        await until(lambda: len(done) == 60)
+    assert done == expected
+
+
+@in_a_loop
+async def test_a_rebalance_loses_nothing_and_hands_over_what_is_done(settings: Settings) -> None:
+    """Messages that Faust skips at a rebalance are acknowledged there; here they are read again."""
+    done: Counter[bytes] = Counter()
+
+    async def process(batch: Sequence[Message]) -> None:
+        await asyncio.sleep(0.02)
+        done.update(message.value or b"" for message in batch)
+
+    values = numbers(600)
+    async with running(settings, process, "a"):
+        for start in range(0, 600, 100):
+            for partition in range(2):
+                half = values[start + 50 * partition : start + 50 * (partition + 1)]
+                await asyncio.to_thread(send, settings, Topic.FRAMES, half, partition=partition)
+            if start in (100, 300):
+                async with running(settings, process, f"b{start}"):
+                    await asyncio.sleep(4)
+        await until(lambda: len(done) == 600, 60)
+        await until(
+            lambda: (committed(settings, Topic.FRAMES, 0), committed(settings, Topic.FRAMES, 1)) == (300, 300), 30
+        )
+    assert set(done) == set(values)
+    assert sum(done.values()) - len(done) <= 16, "a rebalance hands over after the batch in hand"
