@@ -6,8 +6,9 @@ import logging
 import shutil
 from pathlib import Path
 
+import tenacity
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic, TopicDescription
 
 from streams.groups import group_id
 from streams.kafka import KafkaUnavailable
@@ -50,7 +51,7 @@ def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) ->
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise KafkaUnavailable(f"the changelog {name} cannot be created: {error.args[0].str()}") from error
     try:
-        found = admin.describe_topics(TopicCollection([name]), request_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
+        found = _describe(admin, name)
     except KafkaException as error:
         raise KafkaUnavailable(f"the changelog {name} cannot be described: {error.args[0].str()}") from error
     if len(found.partitions) != partitions:
@@ -59,6 +60,17 @@ def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) ->
             "begin anew with another FACESTREAM_TOPIC_PREFIX"
         )
     return str(found.topic_id)
+
+
+@tenacity.retry(
+    # A new topic is not at once in the metadata of every broker.
+    retry=tenacity.retry_if_exception_type(KafkaException),
+    wait=tenacity.wait_fixed(0.1),
+    stop=tenacity.stop_after_delay(_TIMEOUT_S),
+    reraise=True,
+)
+def _describe(admin: AdminClient, name: str) -> TopicDescription:
+    return admin.describe_topics(TopicCollection([name]), request_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
 
 
 def discard_foreign_tables(folder: Path, changelog_id: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,6 +22,7 @@ from streams.settings import RUNNING_FILE, Settings
 from streams.topics import create
 
 _READY_S = 180.0
+_DEATHS = 3
 
 
 class Stack:
@@ -94,6 +96,7 @@ class Stack:
             ChildFailed: a worker dies again and again, or the time is over.
         """
         admin, deadline = admin_client(self.settings), time.monotonic() + timeout_s
+        deaths: Counter[str] = Counter()
         for role in roles:
             wanted = set(range(self.settings.partitions))
             topics = [topic.named(self.settings) for topic in READS[role]]
@@ -104,7 +107,9 @@ class Stack:
                     if group.settled and all(group.owned(topic) == wanted for topic in topics):
                         break
                 if (death := self.services.supervisor.wait(0.1)) is not None:
-                    raise ChildFailed(str(death))
+                    deaths[death.name] += 1
+                    if deaths[death.name] >= _DEATHS:
+                        raise ChildFailed(f"{death.name} dies again and again: see {death.log}")
                 if time.monotonic() > deadline:
                     raise ChildFailed(f"{role} has not taken its partitions within {timeout_s:g} s")
 
