@@ -70,7 +70,9 @@ def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) ->
     reraise=True,
 )
 def _describe(admin: AdminClient, name: str) -> TopicDescription:
-    return admin.describe_topics(TopicCollection([name]), request_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
+    futures = admin.describe_topics(TopicCollection([name]), request_timeout=_TIMEOUT_S)
+    description: TopicDescription = futures[name].result(_TIMEOUT_S)
+    return description
 
 
 def discard_foreign_tables(folder: Path, changelog_id: str) -> None:
