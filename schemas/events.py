@@ -320,7 +320,7 @@ class ReplayState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OffsetRange:
-    """What is replayed of one partition: from ``first_offset`` until before ``end_offset``, done before ``next_offset``."""
+    """What is replayed of one partition, from first until before end; what is before next has been delivered."""
 
     partition: int
     first_offset: int

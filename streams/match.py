@@ -97,7 +97,7 @@ class Matcher:
             with metrics.timed(STAGE, "match"):
                 if isinstance(embedding.origin, UploadOrigin):
                     outcome, template = self._enrol(embedding, embedding.origin, shard, card)
-                    if template is not None and _is_kept(embedding, template):
+                    if template is not None:
                         writes.append((partition, template, codec.encode(template)))
                     results[self._enrolments].append((key, codec.encode(outcome), None))
                 else:
@@ -148,7 +148,7 @@ class Matcher:
     def _enrol(
         self, embedding: Embedding, origin: UploadOrigin, shard: Shard, card: Card
     ) -> tuple[Enrolment, Template | None]:
-        """Decide about an upload; the template is None if it was refused."""
+        """Decide about an upload; the template is None if none is to be kept."""
         gallery = shard.gallery(card.version, card.output.dimensions)
         refusal = embedding.refusal or self._without_consent(origin, embedding.timings.produced_at)
         face = embedding.faces[0] if embedding.faces else None
@@ -169,14 +169,15 @@ class Matcher:
                     source=embedding.source,
                     enrolled_at=embedding.timings.produced_at,
                 )
-                if _is_kept(embedding, template):
-                    shard.add(template)
             else:
                 limit = self._settings.max_templates_per_subject
                 refusal = Refusal(Reason.SUBJECT_FULL, f"{origin.subject_id!r} has {limit} templates already")
         elif refusal is None:
             reason = Reason(face.refusal) if face is not None and face.refusal else Reason.NO_FACE
             refusal = Refusal(reason, reason.description)
+        kept = template if template is not None and _is_kept(embedding, origin) else None
+        if kept is not None:
+            shard.add(kept)
         outcome = Enrolment(
             event_id=embedding.event_id,
             user_id=embedding.user_id,
@@ -194,7 +195,7 @@ class Matcher:
             replay_id=embedding.replay_id,
             corrects=embedding.corrects,
         )
-        return outcome, template
+        return outcome, kept
 
     def _match(self, embedding: Embedding, origin: FrameOrigin, gallery: Gallery, card: Card) -> Match:
         threshold_set = self._settings.threshold_set or card.default_threshold
@@ -241,9 +242,9 @@ class Matcher:
         return None
 
 
-def _is_kept(embedding: Embedding, template: Template) -> bool:
+def _is_kept(embedding: Embedding, origin: UploadOrigin) -> bool:
     """Whether a template goes into the gallery: not of a replay that stands beside, nor again after its consent."""
     if embedding.replay_id is None:
         return True
-    ends_at = template.consent.expires_at
+    ends_at = origin.consent.expires_at
     return embedding.corrects and (ends_at is None or ends_at > utc_now())

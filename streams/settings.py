@@ -35,7 +35,9 @@ class Settings(BaseSettings):
     retention_hours: float = Field(
         168, gt=0, description="How long `uploads`, `frames`, `embeddings`, `matches` and `enrolments` are kept."
     )
-    dead_letter_retention_hours: float = Field(2160, gt=0, description="How long `dead-letters` are kept.")
+    dead_letter_retention_hours: float = Field(
+        2160, gt=0, description="How long `dead-letters`, `resolutions` and `replays` are kept."
+    )
     max_message_bytes: int = Field(
         12_000_000, gt=0, description="Largest Kafka message; must exceed max_picture_bytes."
     )

@@ -19,7 +19,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from schemas import codec
 from schemas.errors import CodecError
-from schemas.events import DeadLetter, Enrolment, Match
+from schemas.events import DeadLetter, Enrolment, Match, Resolution
 from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Result, Sink, SinkFenced, SinkUnavailable
 from streams import inbox, metrics
 from streams.commits import Note
@@ -39,6 +39,7 @@ EVENT_TYPES: Mapping[Topic, type[Result]] = {
     Topic.MATCHES: Match,
     Topic.ENROLMENTS: Enrolment,
     Topic.DEAD_LETTERS: DeadLetter,
+    Topic.RESOLUTIONS: Resolution,
 }
 _RETRY_S = (0.2, 5.0)
 """First and longest pause before the sink is tried again."""
@@ -246,7 +247,7 @@ class SinkWorker:
         if event_type is Enrolment:
             return inbox.read(message, Enrolment)
         try:
-            return codec.decode(message.value, DeadLetter)
+            return codec.decode(message.value, event_type)
         except CodecError as error:
             raise inbox.BadMessage(error.reason, type(error).__name__, str(error)) from error
 

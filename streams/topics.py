@@ -42,7 +42,10 @@ class PartitionsDiffer(TopicsError):
 
 
 class Topic(StrEnum):
-    """The topics of this version, all keyed by ``user_id``; the value is the name before the prefix."""
+    """The topics of this version; the value is the name before the prefix.
+
+    All are keyed by ``user_id`` but the last two, which belong to ops.
+    """
 
     UPLOADS = "uploads"
     FRAMES = "frames"
@@ -50,6 +53,8 @@ class Topic(StrEnum):
     MATCHES = "matches"
     ENROLMENTS = "enrolments"
     DEAD_LETTERS = "dead-letters"
+    RESOLUTIONS = "resolutions"
+    REPLAYS = "replays"
 
     def named(self, settings: Settings) -> str:
         """The name on the cluster: prefix and name.
@@ -117,10 +122,12 @@ def wanted(settings: Settings) -> list[Wanted]:
 
 
 def _wanted(topic: Topic, settings: Settings) -> Wanted:
-    hours = settings.dead_letter_retention_hours if topic is Topic.DEAD_LETTERS else settings.retention_hours
+    # Written after its letter, a resolution outlives it.
+    long_kept = topic in {Topic.DEAD_LETTERS, Topic.RESOLUTIONS, Topic.REPLAYS}
+    hours = settings.dead_letter_retention_hours if long_kept else settings.retention_hours
     retention_ms = int(hours * _HOUR_MS)
     config = {
-        "cleanup.policy": "delete",
+        "cleanup.policy": "compact,delete" if topic is Topic.REPLAYS else "delete",
         "retention.ms": str(retention_ms),
         # Only whole segments are deleted, so a segment must not be open much longer than its messages may live.
         "segment.ms": str(max(600_000, min(retention_ms // 8, 24 * _HOUR_MS))),

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import filelock
 
 from streams.changelog import discard_foreign_tables, ensure_changelog
-from streams.groups import group_id
+from streams.groups import READS, group_id
 from streams.health import Health, Patient
 from streams.kafka import admin_client
 from streams.roles import Embedder, Role
 from streams.settings import Settings
-from streams.topics import Topic, check_copartitioned, partition_counts
+from streams.topics import check_copartitioned, partition_counts
 
 if TYPE_CHECKING:
     from models.analysis import Analyzes
@@ -108,16 +108,15 @@ def _run_sink(role: Role, settings: Settings, health: Health) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     sink: Sink
+    topics = READS[role]
     if role is Role.SINK_REDIS:
         from sinks.redis import RedisSink
 
-        topics = [Topic.MATCHES, Topic.ENROLMENTS]
         sink = RedisSink(settings.redis_url, settings.redis_prefix, settings.result_ttl_s, settings.live_stream_length)
         linger_s = 0.0
     else:
         from sinks.bigquery import Address, BigQuerySink
 
-        topics = [Topic.MATCHES, Topic.ENROLMENTS, Topic.DEAD_LETTERS]
         dataset = Address(
             settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest, settings.bigquery_grpc
         )

@@ -11,15 +11,16 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from schemas.events import Box, DeadLetter, Enrolment, Match, MatchedFace, Quality, Refusal, Source, Timings
+from schemas.events import Box, DeadLetter, Enrolment, Match, MatchedFace, Quality, Refusal, Resolution, Source, Timings
 from sinks.base import Delivery, Result
-from sinks.bigquery.tables import DEAD_LETTERS, ENROLMENTS, MATCHES, Column, Mode, Table, Type
+from sinks.bigquery.tables import DEAD_LETTERS, ENROLMENTS, MATCHES, RESOLUTIONS, Column, Mode, Table, Type
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _Field = descriptor_pb2.FieldDescriptorProto
 _PROTO_TYPES = {
     Type.STRING: _Field.TYPE_STRING,
+    Type.BOOL: _Field.TYPE_BOOL,
     Type.INT64: _Field.TYPE_INT64,
     Type.FLOAT64: _Field.TYPE_DOUBLE,
     Type.TIMESTAMP: _Field.TYPE_INT64,
@@ -86,12 +87,14 @@ def _row_writer(table_name: str) -> RowWriter:
 
 def event_id(event: Result) -> str:
     """The id that makes the event's row unique, within its replay."""
+    if isinstance(event, Resolution):
+        return event.resolution_id
     return event.letter_id if isinstance(event, DeadLetter) else event.event_id
 
 
 def replay_id(event: Result) -> str | None:
     """The replay that made the event, or None."""
-    return None if isinstance(event, DeadLetter) else event.replay_id
+    return None if isinstance(event, DeadLetter | Resolution) else event.replay_id
 
 
 def event_time(event: Result) -> datetime | None:
@@ -192,6 +195,7 @@ def _match(match: Match) -> dict[str, Any]:
         "width": match.width,
         "height": match.height,
         "replay_id": match.replay_id,
+        "corrects": match.corrects,
         **_refusal(match.refusal),
         **_timings(match.timings, match.matched_at),
         **_source(match.source),
@@ -211,6 +215,7 @@ def _enrolment(enrolment: Enrolment) -> dict[str, Any]:
         "templates": enrolment.templates,
         "model_version": enrolment.model_version,
         "replay_id": enrolment.replay_id,
+        "corrects": enrolment.corrects,
         **_refusal(enrolment.refusal),
         **_timings(enrolment.timings, enrolment.decided_at),
         **_source(enrolment.source),
@@ -234,8 +239,23 @@ def _dead_letter(letter: DeadLetter) -> dict[str, Any]:
     }
 
 
+def _resolution(resolution: Resolution) -> dict[str, Any]:
+    return {
+        "resolution_id": resolution.resolution_id,
+        "letter_id": resolution.letter_id,
+        "replay_id": resolution.replay_id,
+        "state": resolution.state.value,
+        "retries": resolution.retries,
+        "resolved_at": micros(resolution.resolved_at),
+        "sent_topic": resolution.topic,
+        "sent_partition": resolution.partition,
+        "sent_offset": resolution.offset,
+    }
+
+
 _KINDS: dict[type[Result], tuple[Table, Callable[[Any], dict[str, Any]]]] = {
     Match: (MATCHES, _match),
     Enrolment: (ENROLMENTS, _enrolment),
     DeadLetter: (DEAD_LETTERS, _dead_letter),
+    Resolution: (RESOLUTIONS, _resolution),
 }

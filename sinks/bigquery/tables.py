@@ -11,6 +11,7 @@ class Type(StrEnum):
     """Column types, as BigQuery's SQL names them."""
 
     STRING = "STRING"
+    BOOL = "BOOL"
     INT64 = "INT64"
     FLOAT64 = "FLOAT64"
     TIMESTAMP = "TIMESTAMP"
@@ -38,7 +39,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table: partitioned by the day of ``decided_at``, clustered by user.
+    """One table: partitioned by the day of ``decided_at``, clustered by user or letter.
 
     ``event_id`` is the column of the id that makes a row unique, together with ``replay_id`` where there is one.
     ``event_time`` is the column of a time that is the same however often the event comes, None if there is none.
@@ -55,7 +56,7 @@ class Table:
     @property
     def has_replays(self) -> bool:
         """Whether rows of a replay stand beside the live ones."""
-        return any(column.name == "replay_id" for column in self.columns)
+        return any(column.name == "corrects" for column in self.columns)
 
 
 def _needed(name: str, type_: Type, description: str) -> Column:
@@ -124,7 +125,10 @@ _WRITTEN = (
     _needed("kafka_offset", Type.INT64, "Its offset."),
     _needed("written_at", Type.TIMESTAMP, "When the sink sent this row."),
 )
-_REPLAY = Column("replay_id", Type.STRING, "The replay that made this row; NULL for live.")
+_REPLAY = (
+    Column("replay_id", Type.STRING, "The replay that made this row; NULL for live."),
+    Column("corrects", Type.BOOL, "Whether the replay's row takes the place of the live one in the views."),
+)
 
 MATCHES = Table(
     "matches",
@@ -146,7 +150,7 @@ MATCHES = Table(
         Column("height", Type.INT64, "Height in pixels."),
         *_TIMINGS,
         *_SOURCE,
-        _REPLAY,
+        *_REPLAY,
         *_WRITTEN,
     ),
     decided_at="matched_at",
@@ -169,7 +173,7 @@ ENROLMENTS = Table(
         Column("model_version", Type.STRING, "The model that made the template."),
         *_TIMINGS,
         *_SOURCE,
-        _REPLAY,
+        *_REPLAY,
         *_WRITTEN,
     ),
     decided_at="decided_at",
@@ -203,4 +207,23 @@ DEAD_LETTERS = Table(
     decided_at="failed_at",
     event_id="letter_id",
 )
-TABLES = (MATCHES, ENROLMENTS, DEAD_LETTERS)
+RESOLUTIONS = Table(
+    "resolutions",
+    "What became of dead letters: a replay is about to send the message back, or has.",
+    (
+        _needed("resolution_id", Type.STRING, "Made from letter, replay and state."),
+        _needed("letter_id", Type.STRING, "The dead letter."),
+        Column("replay_id", Type.STRING, "The replay of dead letters."),
+        Column("state", Type.STRING, "sending or sent; sending, if nothing follows: it is not known whether it was."),
+        Column("retries", Type.STRING, "The interrupted replay that this one takes the letter over from."),
+        _needed("resolved_at", Type.TIMESTAMP, "When; the partition of the table."),
+        Column("sent_topic", Type.STRING, "Topic that the message went back to."),
+        Column("sent_partition", Type.INT64, "Its partition there."),
+        Column("sent_offset", Type.INT64, "Its offset there."),
+        *_WRITTEN,
+    ),
+    decided_at="resolved_at",
+    event_id="resolution_id",
+    cluster_by=("letter_id",),
+)
+TABLES = (MATCHES, ENROLMENTS, DEAD_LETTERS, RESOLUTIONS)

@@ -25,9 +25,8 @@ class Keys:
 
     def answer(self, event: Match | Enrolment) -> str:
         """Where the event itself is kept as JSON; a replay's stand beside the live ones."""
-        kind = "result" if isinstance(event, Match) else "enrolment"
-        replay = f"replay:{event.replay_id}:" if event.replay_id else ""
-        return f"{self.prefix}{replay}{kind}:{event.event_id}"
+        name = self.result if isinstance(event, Match) else self.enrolment
+        return name(event.event_id, event.replay_id)
 
     def result(self, event_id: str, replay_id: str | None = None) -> str:
         """JSON of the match of a frame."""

@@ -46,11 +46,11 @@ class RedisResults:
         self._redis.close()
 
     def result(self, event_id: str, replay_id: str | None = None) -> Json | None:
-        """The match of a frame, or None: not yet, or no longer."""
+        """The present match of a frame, or what a replay has put beside it; None: not yet, or no longer."""
         return self._get([self._keys.result(event_id, replay_id)])[0]
 
     def enrolment(self, event_id: str, replay_id: str | None = None) -> Json | None:
-        """The outcome of an upload, or None: not yet, or no longer."""
+        """The present outcome of an upload, or what a replay has put beside it; None: not yet, or no longer."""
         return self._get([self._keys.enrolment(event_id, replay_id)])[0]
 
     def latest(self, user_id: str, camera_id: str) -> Json | None:

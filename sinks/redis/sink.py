@@ -2,7 +2,8 @@
 
 Two things make a batch safe to write again, by this worker or by a zombie that wakes up late: the answer by event id
 is set only if absent, and everything that a watcher sees (stream, channel, latest, subjects) is done by one script
-that leaves a marker for the event, atomically. A replay's answers stand beside the live ones and are not announced.
+that leaves a marker for the event, atomically. A replay's answers stand beside the live ones and are not announced; if
+they correct, they take the place of the event's answer, and of the camera's latest match if it is of that event.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Reject
 from sinks.redis.keys import Keys
 
 _ANNOUNCE = (Path(__file__).parent / "announce.lua").read_text("utf-8")
+_CORRECT = (Path(__file__).parent / "correct.lua").read_text("utf-8")
 _ADVANCE = (Path(__file__).parent / "advance.lua").read_text("utf-8")
 _STRENGTH = [Decision.MATCH, Decision.NO_MATCH, Decision.UNKNOWN, Decision.REFUSED]
 
@@ -114,6 +116,9 @@ class RedisSink:
             if not isinstance(event, Match | Enrolment):
                 raise TypeError(f"{type(event).__name__} is not for Redis")
             text = json.dumps(to_json(event), ensure_ascii=False)
+            if event.replay_id is not None and event.corrects:
+                senders += [delivery] * self._correct(pipeline, event, event.replay_id, text)
+                continue
             pipeline.set(self._keys.answer(event), text, nx=True, ex=self._ttl_s)
             senders.append(delivery)
             if event.replay_id is None:
@@ -144,6 +149,21 @@ class RedisSink:
         seen, live = self._keys.seen(event.user_id, event.event_id), self._keys.live(event.user_id)
         settings = (self._ttl_s, self._stream_length, live)
         pipeline.evalsha(self._sha, 3, seen, live, subject_key, *settings, kind, text, first, second, *fields)
+
+    def _correct(self, pipeline: Any, event: Match | Enrolment, replay_id: str, text: str) -> int:
+        """Put a correction in its places; how many commands that takes."""
+        if isinstance(event, Match):
+            correction = (text, replay_id, time_text(event.matched_at))
+            pipeline.eval(_CORRECT, 1, self._keys.result(event.event_id), self._ttl_s, *correction)
+            latest = self._keys.latest(event.user_id, event.camera_id)
+            pipeline.eval(_CORRECT, 1, latest, 0, *correction, event.event_id)
+            return 2
+        correction = (text, replay_id, time_text(event.decided_at))
+        pipeline.eval(_CORRECT, 1, self._keys.enrolment(event.event_id), self._ttl_s, *correction)
+        if event.outcome is not Outcome.ENROLLED:
+            return 1
+        pipeline.hset(self._keys.subjects(event.user_id), event.subject_id, event.templates)
+        return 2
 
     def _judge(self, senders: Sequence[Delivery], answers: Sequence[object]) -> None:
         """Sort the server's answers: all well, try again, or never."""

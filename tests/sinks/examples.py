@@ -18,6 +18,8 @@ from schemas.events import (
     Mode,
     Outcome,
     Quality,
+    Resolution,
+    ResolutionState,
     Source,
     Timings,
     new_event_id,
@@ -110,6 +112,13 @@ def dead_letter(**changes: Any) -> DeadLetter:
     return dataclasses.replace(letter, **changes)
 
 
+def resolution(letter_id: str, state: ResolutionState) -> Resolution:
+    sent = {"partition": 3, "offset": 7} if state is ResolutionState.SENT else {}
+    return Resolution(new_event_id(), letter_id, "d1", state, "frames", NOW, **sent)
+
+
 def delivery(event: Result, offset: int = 0, number: int = 0) -> Delivery:
-    topic = {Match: "matches", Enrolment: "enrolments", DeadLetter: "dead-letters"}[type(event)]
+    topic = {Match: "matches", Enrolment: "enrolments", DeadLetter: "dead-letters", Resolution: "resolutions"}[
+        type(event)
+    ]
     return Delivery(Partition(topic, number), offset, event)

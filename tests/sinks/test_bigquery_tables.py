@@ -11,14 +11,24 @@ from typing import Any
 import pytest
 from google.cloud import bigquery as google
 
-from schemas.events import DeadLetter, Decision, Enrolment, Match, Outcome, Refusal
+from schemas.events import (
+    DeadLetter,
+    Decision,
+    Enrolment,
+    Match,
+    Outcome,
+    Refusal,
+    Resolution,
+    ResolutionState,
+    new_event_id,
+)
 from sinks.base import Delivery, Position, SinkUnavailable
 from sinks.bigquery import Address, BigQuerySink, apply, run_query
 from sinks.bigquery.apply import IncompatibleTable, views
 from sinks.bigquery.query import QueryFailed
 from sinks.bigquery.tables import TABLES, Column
 from tests.sinks.conftest import new_address
-from tests.sinks.examples import NOW, dead_letter, delivery, enrolment, face, match, timings
+from tests.sinks.examples import NOW, dead_letter, delivery, enrolment, face, match, resolution, timings
 from tests.sinks.servers import BigQuery
 
 
@@ -37,7 +47,7 @@ def test_every_column_and_view_is_described() -> None:
     for table in TABLES:
         assert table.description.endswith(".")
         assert all(text.endswith(".") for text in described(table.columns))
-    assert len(views()) == 8
+    assert len(views()) == 11
     for view in views():
         assert view.description.endswith(".")
         assert view.sql.startswith("SELECT")
@@ -104,7 +114,8 @@ def test_apply_refuses_what_it_cannot_make_right(address: Address) -> None:
 
 
 def write(address: Address, batch: list[Delivery]) -> None:
-    sink = BigQuerySink(address, {"matches": Match, "enrolments": Enrolment, "dead-letters": DeadLetter})
+    kinds = {"matches": Match, "enrolments": Enrolment, "dead-letters": DeadLetter, "resolutions": Resolution}
+    sink = BigQuerySink(address, kinds)
     sink.assign([Position(partition, 0, "") for partition in {one.partition for one in batch}])
     sink.write(batch)
     sink.close()
@@ -214,6 +225,82 @@ def test_dead_letters_by_reason(known: Address) -> None:
     (row,) = ask(known, "SELECT * FROM dead_letters_by_reason")
     assert (row["day"], row["stage"], row["source_topic"], row["reason"]) == (DAY, "embed", "frames", "unknown_schema")
     assert (row["letters"], row["last_message"]) == (2, "the last one")
+
+
+@pytest.fixture(scope="module")
+def replayed(bigquery: BigQuery) -> tuple[Address, dict[str, str]]:
+    """Frames and uploads with corrections, and letters that were sent back; the ids by name."""
+    address = new_address(bigquery)
+    apply(address.rest_client(), address.dataset_id)
+    ids = {name: new_event_id() for name in ("same", "other", "twice", "faceless", "upload", "sent", "sending", "open")}
+    stranger = face(Decision.UNKNOWN, None)
+    no_face = Refusal("no_face", "no face was found")
+    again = {"replay_id": "r1"}
+    correct = {"corrects": True, "replay_id": "c1"}
+    events: list[Any] = [
+        *(match(event_id=ids[name]) for name in ("same", "other", "twice")),
+        match(event_id=ids["faceless"], faces=[], refusal=no_face),
+        enrolment(event_id=ids["upload"], outcome=Outcome.REFUSED, refusal=no_face),
+        match(event_id=ids["same"], **again),
+        match(event_id=ids["other"], faces=[stranger], **again),
+        match(event_id=ids["faceless"], **again),
+        match(event_id=ids["twice"], faces=[stranger], **correct),
+        match(event_id=ids["twice"], faces=[face(subject_id="berta")], corrects=True, replay_id="c2"),
+        enrolment(event_id=ids["upload"], **correct),
+        *(dead_letter(letter_id=ids[name]) for name in ("sent", "sending", "open")),
+        *(resolution(ids["sent"], state) for state in ResolutionState),
+        resolution(ids["sending"], ResolutionState.SENDING),
+    ]
+    write(address, [delivery(event, n) for n, event in enumerate(events)])
+    return address, ids
+
+
+def test_results_hold_the_newest_correction(replayed: tuple[Address, dict[str, str]]) -> None:
+    address, ids = replayed
+    rows = ask(address, "SELECT event_id, replay_id, faces[SAFE_OFFSET(0)].subject_id AS subject FROM results")
+    assert {row["event_id"]: (row["replay_id"], row["subject"]) for row in rows} == {
+        ids["same"]: (None, "anna"),
+        ids["other"]: (None, "anna"),
+        ids["faceless"]: (None, None),
+        ids["twice"]: ("c2", "berta"),
+    }
+    assert len(rows) == 4
+    (row,) = ask(address, "SELECT replay_id, outcome FROM enrolment_results")
+    assert row == {"replay_id": "c1", "outcome": "enrolled"}
+    assert ask(address, "SELECT COUNT(*) AS n FROM matches") == [{"n": 9}]
+    assert ask(address, "SELECT SUM(frames) AS n FROM latency_by_hour") == [{"n": 4}]
+
+
+def test_differences_between_a_replay_and_live(replayed: tuple[Address, dict[str, str]]) -> None:
+    address, ids = replayed
+    rows = ask(address, "SELECT * FROM replay_differences")
+    found = {
+        (row["replay_id"], row["event_id"]): (
+            (row["live_decision"], row["live_subject_id"]),
+            (row["replay_decision"], row["replay_subject_id"]),
+        )
+        for row in rows
+    }
+    assert found == {
+        ("r1", ids["other"]): (("match", "anna"), ("unknown", None)),
+        ("r1", ids["faceless"]): (("no_face", None), ("match", "anna")),
+        ("c1", ids["twice"]): (("match", "anna"), ("unknown", None)),
+        ("c2", ids["twice"]): (("match", "anna"), ("match", "berta")),
+    }
+    (row,) = ask(address, "SELECT * FROM replay_enrolment_differences")
+    assert (row["event_id"], row["live_outcome"], row["replay_outcome"]) == (ids["upload"], "refused", "enrolled")
+
+
+def test_what_became_of_dead_letters(replayed: tuple[Address, dict[str, str]]) -> None:
+    address, ids = replayed
+    rows = ask(address, "SELECT letter_id, state, replay_id, sent_offset FROM dead_letter_states")
+    assert {row["letter_id"]: (row["state"], row["replay_id"], row["sent_offset"]) for row in rows} == {
+        ids["sent"]: ("sent", "d1", 7),
+        ids["sending"]: ("sending", "d1", None),
+        ids["open"]: ("open", None, None),
+    }
+    (row,) = ask(address, "SELECT letters, sent_back FROM dead_letters_by_reason")
+    assert row == {"letters": 3, "sent_back": 1}
 
 
 def test_a_wrong_query_says_what_is_wrong(known: Address) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -127,6 +128,42 @@ def test_a_replay_stands_beside_the_live_answer(sink: RedisSink, results: RedisR
     assert results.result(live.event_id) == results.latest("ursula", "door") == to_json(live)
     assert results.result(live.event_id, "r1") == to_json(again)
     assert live_ids(results) == [live.event_id]
+
+
+def test_a_correction_takes_the_place_of_the_answer(sink: RedisSink, results: RedisResults) -> None:
+    live, other = match(sequence=2), match(sequence=1, camera_id="gate")
+    later = match(sequence=3, camera_id="gate")
+    sink.write([delivery(event) for event in (live, other, later)])
+
+    def corrected(event: Match, replay_id: str, seconds: int) -> Match:
+        at = NOW + timedelta(seconds=seconds)
+        return dataclasses.replace(event, replay_id=replay_id, corrects=True, matched_at=at, model_version=replay_id)
+
+    newer, older = corrected(live, "r2", 20), corrected(live, "r1", 10)
+    sink.write([delivery(newer), delivery(older), delivery(corrected(live, "r2", 30)), delivery(live)])
+    assert results.result(live.event_id) == results.latest("ursula", "door") == to_json(newer)
+    sink.write([delivery(corrected(other, "r1", 10))])
+    assert results.result(other.event_id) == to_json(corrected(other, "r1", 10))
+    assert results.latest("ursula", "gate") == to_json(later)
+    assert results.result(live.event_id, "r2") is None
+    assert live_ids(results) == [live.event_id, other.event_id, later.event_id]
+
+
+def test_a_corrected_outcome_counts_templates(sink: RedisSink, results: RedisResults) -> None:
+    refused = enrolment(outcome=Outcome.REFUSED, refusal=Refusal("no_face", "no face was found"), templates=0)
+    sink.write([delivery(refused)])
+    mended = enrolment(event_id=refused.event_id, templates=1, replay_id="r1", corrects=True)
+    sink.write([delivery(mended), delivery(mended)])
+    assert results.enrolment(refused.event_id) == to_json(mended)
+    assert results.subjects("ursula") == {"anna": 1}
+    assert live_ids(results) == [refused.event_id]
+
+
+def test_a_correction_is_kept_where_nothing_was(sink: RedisSink, results: RedisResults) -> None:
+    mended = match(replay_id="r1", corrects=True)
+    sink.write([delivery(mended)])
+    assert results.result(mended.event_id) == to_json(mended)
+    assert results.latest("ursula", "door") is None
 
 
 def test_a_refused_upload_counts_no_template(sink: RedisSink, results: RedisResults) -> None:

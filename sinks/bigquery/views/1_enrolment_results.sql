@@ -1,5 +1,9 @@
--- Each upload's live outcome once, the first that was written. Same columns as the table enrolments, without replays.
+-- Each upload's present outcome once: the newest correction by a replay, or else the live one, the first that was written. Same
+-- columns as the table enrolments; replay_id is NULL where nothing was corrected.
 SELECT *
 FROM `$dataset.enrolments`
-WHERE replay_id IS NULL
-QUALIFY ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY kafka_offset, written_at) = 1
+WHERE replay_id IS NULL OR corrects
+QUALIFY ROW_NUMBER() OVER (
+  PARTITION BY event_id
+  ORDER BY IF(replay_id IS NULL, 1, 0), IF(replay_id IS NULL, kafka_offset, -kafka_offset), written_at
+) = 1

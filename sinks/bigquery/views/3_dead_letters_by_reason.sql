@@ -1,11 +1,13 @@
--- How many messages could not be processed, by day (UTC), stage, topic and reason, with the newest message.
+-- How many messages could not be processed, by day (UTC), stage, topic and reason, how many of them were
+-- sent back, with the newest message.
 SELECT
   DATE(failed_at) AS day,
   stage,
   source_topic,
   reason,
-  COUNT(DISTINCT letter_id) AS letters,
+  COUNT(*) AS letters,
+  COUNTIF(state = 'sent') AS sent_back,
   MAX(failed_at) AS last_failed_at,
   ARRAY_AGG(message ORDER BY failed_at DESC LIMIT 1)[OFFSET(0)] AS last_message
-FROM `$dataset.dead_letters`
+FROM `$dataset.dead_letter_states`
 GROUP BY day, stage, source_topic, reason

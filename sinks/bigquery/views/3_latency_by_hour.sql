@@ -1,5 +1,5 @@
--- Percentiles of latency in milliseconds, by hour of decision (UTC): from the producer's message to the decision, from there to
--- the row's writing, and over all.
+-- Percentiles of live latency in milliseconds, by hour of decision (UTC): from the producer's message to the decision, from there
+-- to the row's writing, and over all.
 SELECT
   TIMESTAMP_TRUNC(matched_at, HOUR) AS hour,
   COUNT(*) AS frames,
@@ -12,5 +12,10 @@ SELECT
   APPROX_QUANTILES(written_latency_ms, 100)[OFFSET(50)] AS written_p50_ms,
   APPROX_QUANTILES(written_latency_ms, 100)[OFFSET(95)] AS written_p95_ms,
   APPROX_QUANTILES(written_latency_ms, 100)[OFFSET(99)] AS written_p99_ms
-FROM `$dataset.results`
+FROM (
+  SELECT *
+  FROM `$dataset.matches`
+  WHERE replay_id IS NULL
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY kafka_offset, written_at) = 1
+)
 GROUP BY hour

@@ -1,0 +1,22 @@
+-- Each dead letter once and what became of it: state is open, sending (a replay was about to send its message back; if that was
+-- interrupted, it is not known whether it did) or sent, with the replay and the time.
+SELECT
+  letters.*,
+  IFNULL(resolutions.state, 'open') AS state,
+  resolutions.replay_id,
+  resolutions.resolved_at,
+  resolutions.sent_topic,
+  resolutions.sent_partition,
+  resolutions.sent_offset
+FROM (
+  SELECT *
+  FROM `$dataset.dead_letters`
+  WHERE TRUE
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY letter_id ORDER BY kafka_offset, written_at) = 1
+) AS letters
+LEFT JOIN (
+  SELECT *
+  FROM `$dataset.resolutions`
+  WHERE TRUE
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY letter_id ORDER BY IF(state = 'sent', 0, 1), kafka_offset DESC, written_at) = 1
+) AS resolutions USING (letter_id)

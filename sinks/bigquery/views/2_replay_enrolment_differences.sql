@@ -1,0 +1,27 @@
+-- Where a replay decided otherwise than live about an upload.
+SELECT
+  replayed.replay_id,
+  replayed.event_id,
+  replayed.user_id,
+  replayed.subject_id,
+  replayed.created_at,
+  live.outcome AS live_outcome,
+  live.refusal_reason AS live_reason,
+  replayed.outcome AS replay_outcome,
+  replayed.refusal_reason AS replay_reason,
+  replayed.corrects,
+  live.decided_at AS live_decided_at,
+  replayed.decided_at AS replay_decided_at,
+  live.model_version AS live_model_version,
+  replayed.model_version AS replay_model_version
+FROM `$dataset.enrolments` AS replayed
+JOIN (
+  SELECT *
+  FROM `$dataset.enrolments`
+  WHERE replay_id IS NULL
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY kafka_offset, written_at) = 1
+) AS live USING (event_id)
+WHERE replayed.replay_id IS NOT NULL
+  AND (
+    live.outcome != replayed.outcome OR IFNULL(live.refusal_reason, '') != IFNULL(replayed.refusal_reason, '')
+  )
