@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -70,22 +71,23 @@ class Analyzer:
         eyes = np.array([[280, 200], [360, 200], [320, 240], [320, 280], [250, 220], [390, 220]], np.float64)
         face = Detection(1.0, (320, 240), (160, 160), eyes)
 
+        everyone = threading.Barrier(self._threads)
+
         def look(_: int) -> None:
+            everyone.wait()
             self._detector.detect(blank)
             self._mesh.find(blank, face)
 
-        list(self._pool.map(look, range(4 * self._threads)))
+        list(self._pool.map(look, range(self._threads)))
 
     def analyze(
         self, pictures: Sequence[bytes | Refusal], *, enrolment: bool | Sequence[bool] = False
     ) -> list[Analysis]:
         """Analyse a micro-batch; see :class:`models.analysis.Analyzes`."""
         stricter = [enrolment] * len(pictures) if isinstance(enrolment, bool) else enrolment
-        if len(pictures) > 1:
-            seen = list(self._pool.map(self._see, pictures, stricter))
-        else:
-            seen = [self._see(*asked) for asked in zip(pictures, stricter, strict=True)]
-        return self._embedded(seen)
+        if len(stricter) != len(pictures):
+            raise ValueError(f"{len(pictures)} pictures, but enrolment says something of {len(stricter)}")
+        return self._embedded(list(self._pool.map(self._see, pictures, stricter)))
 
     def close(self) -> None:
         """Stop the threads."""
