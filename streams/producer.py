@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import weakref
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -41,7 +41,7 @@ class Producer:
 
     Each event goes to the partition of its ``user_id``, is written once however often the network makes the client
     repeat it, and keeps its place behind the events that the same thread sent before for the same user, across both
-    topics: a frame is not handed over before the uploads of its user have been delivered.
+    topics: a frame is not handed over before the uploads of its user have been delivered, nor an upload before frames.
 
     Example:
         >>> from pathlib import Path
@@ -78,9 +78,8 @@ class Producer:
         self._on_delivery = on_delivery
         self._block_s = block_s
         self._lock = threading.Lock()
-        self._uploads: Counter[str] = Counter()
         self._sequences: Counter[tuple[str, str]] = Counter()
-        self._under_way: set[Sent] = set()
+        self._under_way: defaultdict[tuple[str, str], set[Sent]] = defaultdict(set)
         self._failed: deque[Sent] = deque(maxlen=_FAILED_KEPT)
         self._topics_checked = False
         max_bytes = self.settings.max_message_bytes
@@ -204,13 +203,11 @@ class Producer:
             raise ValueError(f"the event has {len(value)} bytes, more than FACESTREAM_MAX_MESSAGE_BYTES allows")
         topic = Topic.UPLOADS if isinstance(event, Upload) else Topic.FRAMES
         sent = Sent(event.event_id, event.user_id, self._name(topic))
-        if topic is Topic.FRAMES:
-            self._await_uploads(event.user_id, deadline)
+        self._await(event.user_id, Topic.FRAMES if topic is Topic.UPLOADS else Topic.UPLOADS, deadline)
         if self._on_delivery is not None:
             sent.add_done_callback(self._on_delivery)
         with self._lock:
-            self._under_way.add(sent)
-            self._uploads[event.user_id] += topic is Topic.UPLOADS
+            self._under_way[sent.user_id, sent.topic].add(sent)
         try:
             self._hand_over(sent, key, value, deadline)
         except BaseException:
@@ -221,7 +218,8 @@ class Producer:
     @property
     def under_way(self) -> int:
         """How many events have no delivery report yet."""
-        return len(self._under_way)
+        with self._lock:
+            return sum(map(len, self._under_way.values()))
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until every event so far has its delivery report; default: for as long as that takes.
@@ -234,7 +232,7 @@ class Producer:
         while self._kafka.flush(max(0.0, min(_POLL_S, deadline - time.monotonic()))) and time.monotonic() < deadline:
             pass
         with self._lock:
-            late = list(self._under_way)
+            late = [sent for events in self._under_way.values() for sent in events]
             failed = [sent for sent in self._failed if not sent.asked]
             self._failed.clear()
         if failed:
@@ -292,11 +290,17 @@ class Producer:
             self._topics_checked = True
         return topic.named(self.settings)
 
-    def _await_uploads(self, user_id: str, deadline: float) -> None:
-        while self._uploads[user_id] > 0:
+    def _await(self, user_id: str, topic: Topic, deadline: float) -> None:
+        """Wait for the events of a user on a topic that are under way now; not for those that others send meanwhile."""
+        place = user_id, topic.named(self.settings)
+        with self._lock:
+            before = set(self._under_way.get(place, ()))
+        while before:
             if time.monotonic() >= deadline:
-                raise BackPressure(f"uploads of {user_id!r} are still under way, and frames must not overtake them")
+                raise BackPressure(f"{topic} of {user_id!r} are still under way, and must not be overtaken")
             self._kafka.poll(_WAIT_S)
+            with self._lock:
+                before &= self._under_way.get(place, set())
 
     def _hand_over(self, sent: Sent, key: bytes, value: bytes, deadline: float) -> None:
         while True:
@@ -314,12 +318,11 @@ class Producer:
                 raise DeliveryFailed(f"Kafka's client cannot go on: {error.args[0].str()}", [sent.event_id]) from error
 
     def _settle(self, sent: Sent) -> None:
+        place = sent.user_id, sent.topic
         with self._lock:
-            self._under_way.discard(sent)
-            if sent.topic == Topic.UPLOADS.named(self.settings):
-                self._uploads[sent.user_id] -= 1
-                if not self._uploads[sent.user_id]:
-                    del self._uploads[sent.user_id]
+            self._under_way[place].discard(sent)
+            if not self._under_way[place]:
+                del self._under_way[place]
 
     def _report(self, sent: Sent, error: KafkaError | None, message: Message) -> None:
         self._settle(sent)

@@ -123,6 +123,24 @@ def test_a_frame_does_not_overtake_the_upload_of_its_user(ready: Settings) -> No
     assert stored.timestamp()[1] <= stamps[frame.event_id]
 
 
+def test_an_upload_does_not_overtake_the_frame_of_its_user(ready: Settings) -> None:
+    with Producer(ready, linger_ms=300) as producer:
+        frame = producer.frame("anna", JPEG, camera_id="door")
+        other = producer.enrol("otto", JPEG, consent="door")
+        assert not frame.done, "an upload of another user waited"
+        upload = producer.enrol("anna", JPEG, consent="door")
+        assert frame.done
+        with pytest.raises(BackPressure, match="overtake"):
+            producer.frame("anna", JPEG, camera_id="door")
+            producer.enrol("anna", JPEG, consent="door", timeout_s=0)
+        assert producer.under_way >= 1
+    assert producer.under_way == 0
+    stamps = {decode(one.value(), Upload).event_id: one.timestamp()[1] for one in read_topic(ready, Topic.UPLOADS)}
+    stored, *_ = read_topic(ready, Topic.FRAMES)
+    assert stamps.keys() == {upload.event_id, other.event_id}
+    assert stored.timestamp()[1] < stamps[upload.event_id]
+
+
 def test_back_pressure_by_count(ready: Settings) -> None:
     with Producer(ready, queue_messages=5, linger_ms=300) as producer:
         with pytest.raises(BackPressure, match="5 events are under way"):
