@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from confluent_kafka import (
-    ConsumerGroupState,
-    ConsumerGroupTopicPartitions,
+import aiokafka
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
     KafkaError,
-    KafkaException,
-    TopicPartition,
+    NotCoordinatorError,
 )
+from aiokafka.structs import OffsetAndMetadata
+from confluent_kafka import ConsumerGroupState, KafkaException
+from confluent_kafka import KafkaError as BrokerError
 from confluent_kafka.admin import AdminClient
 
 from streams.commits import Note
@@ -28,6 +33,7 @@ READS: Mapping[Role, Sequence[Topic]] = {
 }
 """What each role reads."""
 _TIMEOUT_S = 10.0
+_AGAIN_S = 0.2
 
 
 def group_id(role: Role, settings: Settings) -> str:
@@ -99,7 +105,7 @@ def describe_group(admin: AdminClient, group_id: str) -> Group:
     try:
         found = admin.describe_consumer_groups([group_id], request_timeout=_TIMEOUT_S)[group_id].result(_TIMEOUT_S)
     except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+        if error.args[0].code() == BrokerError.GROUP_ID_NOT_FOUND:
             return Group(group_id, False, ())
         raise KafkaUnavailable(f"the consumer group {group_id} cannot be read: {error.args[0].str()}") from error
     members = tuple(
@@ -122,28 +128,49 @@ class Commit:
     note: Note
 
 
-def committed_offsets(admin: AdminClient, group_id: str) -> dict[tuple[str, int], int]:
+def committed_offsets(settings: Settings, group_id: str) -> dict[tuple[str, int], int]:
     """The committed offset of each partition that the group has ever committed.
 
     Raises:
         KafkaUnavailable: no broker answers.
     """
-    return {key: commit.offset for key, commit in commits(admin, group_id).items()}
+    return {key: commit.offset for key, commit in commits(settings, group_id).items()}
 
 
-def commits(admin: AdminClient, group_id: str) -> dict[tuple[str, int], Commit]:
-    """The last commit of each partition that the group has ever committed.
+def commits(settings: Settings, group_id: str) -> dict[tuple[str, int], Commit]:
+    """The last commit of each partition that the group has ever committed. Not for a thread that runs an event loop.
+
+    Through aiokafka: librdkafka 2.x copies a commit's metadata without its end, so that its clients get rubbish behind
+    it, or cannot decode it at all.
 
     Raises:
         KafkaUnavailable: no broker answers.
     """
     try:
-        future = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group_id)], request_timeout=_TIMEOUT_S)
-        found: list[TopicPartition] = future[group_id].result(_TIMEOUT_S).topic_partitions
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-            return {}
-        raise KafkaUnavailable(f"the offsets of {group_id} cannot be read: {error.args[0].str()}") from error
+        found = asyncio.run(asyncio.wait_for(_commits(settings, group_id), _TIMEOUT_S))
+    except (KafkaError, OSError, TimeoutError, AttributeError) as error:
+        # AttributeError: aiokafka 0.14 stumbles over an error in the answer.
+        raise KafkaUnavailable(f"the offsets of {group_id} cannot be read: {error!r}") from error
     return {
-        (one.topic, one.partition): Commit(one.offset, Note.parse(one.metadata)) for one in found if one.offset >= 0
+        (tp.topic, tp.partition): Commit(one.offset, Note.parse(one.metadata))
+        for tp, one in found.items()
+        if one.offset >= 0
     }
+
+
+async def _commits(settings: Settings, group_id: str) -> dict[aiokafka.TopicPartition, OffsetAndMetadata]:
+    client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=int(1000 * _TIMEOUT_S))
+    try:
+        await client.start()
+        while True:
+            try:
+                found: dict[aiokafka.TopicPartition, OffsetAndMetadata] = await client.list_consumer_group_offsets(
+                    group_id
+                )
+            except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError):
+                # A new broker, and a new group, have no coordinator for a moment.
+                await asyncio.sleep(_AGAIN_S)
+            else:
+                return found
+    finally:
+        await client.close()

@@ -11,6 +11,8 @@ from aiokafka.errors import KafkaError
 from streams.order import TopicPartition
 from streams.settings import Settings
 
+_READ_MS = 1_000
+
 
 class LogEnds:
     """Asks the brokers, on connections of its own: behind a consumer's waiting fetch a question would wait as long."""
@@ -36,6 +38,24 @@ class LogEnds:
         """
         offsets = await (await self._connected()).end_offsets(_tps(sources))
         return {TopicPartition(*tp): offset for tp, offset in offsets.items()}
+
+    async def holds_messages(self, source: TopicPartition, start: int, end: int) -> bool:
+        """Whether a partition has a message from ``start`` to before ``end``; a transaction's marker is none.
+
+        Raises:
+            KafkaError: no answer; ask again.
+        """
+        client = await self._connected()
+        (tp,) = _tps([source])
+        client.assign([tp])
+        try:
+            client.seek(tp, max(start, (await client.beginning_offsets([tp]))[tp]))
+            while await client.position(tp) < end:
+                for record in (await client.getmany(tp, timeout_ms=_READ_MS, max_records=1)).get(tp, []):
+                    return bool(record.offset < end)
+            return False
+        finally:
+            client.unsubscribe()
 
     async def close(self) -> None:
         """Disconnect."""

@@ -81,7 +81,7 @@ class LogProbe:
         sources = facts.assigned
         parts = [Partition(one.topic, one.partition) for one in sources]
         copies = [Partition(one.topic, one.partition) for one in facts.standbys]
-        committed = {TopicPartition(*key): commit for key, commit in commits(admin, self._group).items()}
+        committed = {TopicPartition(*key): commit for key, commit in commits(self._settings, self._group).items()}
         ends = {TopicPartition(*key): end for key, end in next_offsets(admin, parts + copies).items()}
         firsts = {TopicPartition(*key): first for key, first in first_offsets(admin, parts).items()}
         self._ends = ends

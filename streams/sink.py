@@ -24,8 +24,8 @@ from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Result
 from streams import inbox, metrics
 from streams.commits import Note
 from streams.dead_letters import dead_letter
-from streams.groups import group_id
-from streams.kafka import client_config
+from streams.groups import commits, group_id
+from streams.kafka import KafkaUnavailable, client_config
 from streams.order import Message
 from streams.order import TopicPartition as Source
 from streams.pulse import Facts, Pulse
@@ -176,14 +176,16 @@ class SinkWorker:
     def _positions(self, partitions: Sequence[TopicPartition]) -> list[Position]:
         """Where reading goes on: the committed offset, or the first message that is still there."""
         try:
-            committed = self._consumer.committed(list(partitions), timeout=_COMMIT_TIMEOUT_S)
+            committed = commits(self._settings, group_id(self._role, self._settings))
             positions = []
-            for one in committed:
-                offset = one.offset
-                if offset < 0:
-                    offset = self._consumer.get_watermark_offsets(one, timeout=_COMMIT_TIMEOUT_S)[0]
-                positions.append(Position(Partition(one.topic, one.partition), offset, Note.parse(one.metadata).text))
-        except KafkaException as error:
+            for one in partitions:
+                known = committed.get((one.topic, one.partition))
+                if known is None:
+                    first, _ = self._consumer.get_watermark_offsets(one, timeout=_COMMIT_TIMEOUT_S)
+                    positions.append(Position(Partition(one.topic, one.partition), first, ""))
+                else:
+                    positions.append(Position(Partition(one.topic, one.partition), known.offset, known.note.text))
+        except (KafkaException, KafkaUnavailable) as error:
             raise SinkUnavailable(f"Kafka does not tell the committed offsets: {error}") from error
         return positions
 

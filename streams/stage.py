@@ -12,6 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import aiokafka
@@ -51,6 +52,19 @@ _NONE = -1
 """No generation of the consumer group."""
 
 
+class SkippedMessages(Exception):
+    """Messages were not given to the stage, although they are in the log; a restart reads them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """Offsets from ``start`` to before ``end`` that never came; ``start`` is None at the begin of reading."""
+
+    source: TopicPartition
+    start: int | None
+    end: int
+
+
 class Stage:
     """Runs ``process`` over the messages of co-partitioned topics, in the order of ``streams.order.TimeOrder``."""
 
@@ -83,6 +97,7 @@ class Stage:
         self._processed: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._last_arrival: dict[TopicPartition, float] = {}
+        self._gaps: list[_Gap] = []
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -114,6 +129,9 @@ class Stage:
             if message.generation_id != self._generation:
                 self._begin(message.generation_id)
             source = TopicPartition(message.topic, message.partition)
+            expected = self._order.next_offset(source)
+            if expected is None or message.offset > expected:
+                self._gaps.append(_Gap(source, expected, message.offset))
             self._order.add(
                 Message(
                     source,
@@ -154,6 +172,7 @@ class Stage:
                 await asyncio.sleep(self._batch_wait_s)
             generation = self._generation
             try:
+                await self._verify_gaps()
                 caught_up = await self._caught_up()
             except KafkaError as error:
                 log.warning("the ends of the logs are not known: %r; waiting", error)
@@ -202,6 +221,23 @@ class Stage:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _RETRY_S[1])
 
+    async def _verify_gaps(self) -> None:
+        """Make sure that where offsets are missing, messages are not: Faust drops some when a rebalance cuts in.
+
+        Raises:
+            SkippedMessages: they are; nothing behind the gap has been processed.
+        """
+        while self._gaps:
+            gap = self._gaps[0]
+            start = gap.start
+            if start is None:
+                await self._learn_starts({gap.source})
+                start = self._starts.get(gap.source, gap.end)
+            if start < gap.end and await self._log_ends.holds_messages(gap.source, start, gap.end):
+                raise SkippedMessages(f"{gap.source} was not given from {start} to {gap.end - 1}: starting again")
+            if self._gaps and self._gaps[0] is gap:
+                self._gaps.pop(0)
+
     async def _caught_up(self) -> set[TopicPartition]:
         """Partitions with nothing buffered of which it is certain that nothing older is still to come."""
         silent = self._order.silent()
@@ -220,7 +256,7 @@ class Stage:
 
     async def _learn_starts(self, sources: set[TopicPartition]) -> None:
         """Find out where reading began, for partitions that gave no message yet."""
-        unknown = [s for s in sources if s not in self._starts and self._order.next_offset(s) is None]
+        unknown = [source for source in sources if source not in self._starts]
         if not unknown:
             return
         first = await self._log_ends.first(unknown)
@@ -257,10 +293,11 @@ class Stage:
 
     async def _on_revoked(self, *_: object, **__: object) -> None:
         """Hand over cleanly: finish the batch in hand, commit it, forget what is buffered."""
+        # First of all nothing more may come in: behind what is forgotten here it would be committed over a gap.
+        self._revoked = self._generation
         self._order.clear()
         await _wait(self._idle, _HANDOVER_S)
         await self._commit()
-        self._revoked = self._generation
         self._begin(_NONE)
 
     def _begin(self, generation: int) -> None:
@@ -270,6 +307,7 @@ class Stage:
         for known in (self._starts, self._processed, self._committed, self._last_arrival):
             known.clear()
         self._full.clear()
+        self._gaps.clear()
         self.pulse.reassigned()
 
 

@@ -20,7 +20,7 @@ from streams.app import make_app
 from streams.groups import committed_offsets, group_id
 from streams.kafka import admin_client, client_config
 from streams.log_ends import LogEnds
-from streams.order import Message
+from streams.order import Message, TopicPartition
 from streams.roles import Role
 from streams.settings import Settings
 from streams.stage import Stage
@@ -95,7 +95,7 @@ def send(settings: Settings, topic: Topic, values: Sequence[bytes], key: bytes =
 
 
 def committed(settings: Settings, topic: Topic, partition: int = 0) -> int | None:
-    offsets = committed_offsets(admin_client(settings), group_id(Role.EMBED, settings))
+    offsets = committed_offsets(settings, group_id(Role.EMBED, settings))
     return offsets.get((topic.named(settings), partition))
 
 
@@ -124,7 +124,7 @@ async def test_a_commit_never_passes_a_message_without_its_effect(settings: Sett
     async with running(settings, process):
         await until(lambda: committed(settings, Topic.FRAMES) is None or done != [])
         await asyncio.sleep(1)  # several commit intervals: the offset must stay where it is
-        assert (committed(settings, Topic.FRAMES) or 0) <= 5
+        assert (await asyncio.to_thread(committed, settings, Topic.FRAMES) or 0) <= 5
         mended.set()
         await until(lambda: committed(settings, Topic.FRAMES) == 30)
     assert sorted(done, key=int) == numbers(30)
@@ -161,7 +161,7 @@ async def test_draining_finishes_the_batch_in_hand_and_commits_it(settings: Sett
     async with running(settings, process) as worker:
         await asyncio.wait_for(started.wait(), 30)
         await worker.stage.drain()
-        assert committed(settings, Topic.FRAMES) == len(done) < 100
+        assert await asyncio.to_thread(committed, settings, Topic.FRAMES) == len(done) < 100
 
 
 @in_a_loop
@@ -212,3 +212,40 @@ async def test_a_rebalance_loses_nothing_and_hands_over_what_is_done(settings: S
         )
     assert set(done) == set(values)
     assert sum(done.values()) - len(done) <= 16, "a rebalance hands over after the batch in hand"
+
+
+@in_a_loop
+async def test_markers_of_transactions_are_no_gap_and_hold_nothing_back(settings: Settings) -> None:
+    done: list[bytes] = []
+
+    async def process(batch: Sequence[Message]) -> None:
+        done.extend(message.value or b"" for message in batch)
+
+    producer = confluent_kafka.Producer(client_config(settings) | {"transactional.id": settings.topic_prefix})
+    producer.init_transactions(30)
+    for number in range(6):
+        producer.begin_transaction()
+        topic = Topic.UPLOADS if number % 2 else Topic.FRAMES
+        producer.produce(topic.named(settings), b"%d" % number, b"user", 0)
+        producer.commit_transaction(30)
+    async with running(settings, process):
+        await until(lambda: len(done) == 6)
+    assert sorted(done) == numbers(6)
+
+
+@in_a_loop
+async def test_messages_in_a_gap_are_told_from_markers(settings: Settings) -> None:
+    source = TopicPartition(Topic.FRAMES.named(settings), 0)
+    producer = confluent_kafka.Producer(client_config(settings) | {"transactional.id": settings.topic_prefix})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(source.topic, b"0", b"user", 0)
+    producer.commit_transaction(30)
+    send(settings, Topic.FRAMES, [b"2"])
+    ends = LogEnds(settings)
+    try:
+        assert await ends.holds_messages(source, 0, 2)
+        assert not await ends.holds_messages(source, 1, 2)
+        assert await ends.holds_messages(source, 1, 3)
+    finally:
+        await ends.close()
