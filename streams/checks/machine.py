@@ -1,0 +1,91 @@
+"""This machine: versions and disk space."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from streams.checks.finding import Finding, fail, ok, warn
+from streams.settings import Settings
+
+PINS = Path(__file__).parents[2] / "requirements" / "runtime.txt"
+"""The versions that were tested together; there in a clone, not in an installed package."""
+_PYTHON = ((3, 11), (3, 14))
+_SCARCE_BYTES, _LOW_BYTES = 1e9, 5e9
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """Python, packages and disk."""
+    yield _python()
+    yield _packages()
+    for name, folder in {"home": settings.home, "data folder": settings.worker_dir("").parent}.items():
+        yield _disk(name, folder)
+
+
+def _python() -> Finding:
+    seen = f"{platform.python_version()} at {sys.executable}"
+    if not _PYTHON[0] <= sys.version_info[:2] < _PYTHON[1]:
+        return fail("python", f"{seen}, which is not 3.11 to 3.13", "make setup PYTHON=python3.11")
+    return ok("python", seen)
+
+
+def _packages() -> Finding:
+    wanted = _pinned() or _required()
+    different, missing = [], []
+    for requirement in wanted:
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            missing.append(requirement.name)
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            different.append(f"{requirement.name} {version} ({requirement.specifier})")
+    if missing:
+        return fail("packages", f"not installed: {', '.join(missing)}", "make setup")
+    if different:
+        return warn("packages", f"other versions than tested: {', '.join(different)}", "make setup")
+    return ok("packages", f"{len(wanted)} packages are as they should be")
+
+
+def _pinned() -> list[Requirement]:
+    if not PINS.exists():
+        return []
+    lines = PINS.read_text("utf-8").splitlines()
+    return _here(line.rstrip("\\ ") for line in lines if line and not line.startswith((" ", "#")))
+
+
+def _required() -> list[Requirement]:
+    """What the installed package asks for: ranges, not pins."""
+    try:
+        return _here(iter(metadata.requires("facestream") or []))
+    except metadata.PackageNotFoundError:
+        return []
+
+
+def _here(lines: Iterator[str]) -> list[Requirement]:
+    """The requirements that hold on this machine, without those of extras."""
+    found = []
+    for line in lines:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            found.append(requirement)
+    return found
+
+
+def _disk(name: str, folder: Path) -> Finding:
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(there).free
+    seen = f"{free / 1e9:.1f} GB free at {folder.absolute()}"
+    mend = f"make room there, or set FACESTREAM_{'HOME' if name == 'home' else 'DATA_DIR'} to another disk"
+    if free < _SCARCE_BYTES:
+        return fail(f"disk of the {name}", seen, mend)
+    return warn(f"disk of the {name}", seen, mend) if free < _LOW_BYTES else ok(f"disk of the {name}", seen)

@@ -1,0 +1,87 @@
+"""The models: weights and card, the libraries that run them, and one embedding."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from models.assets import DETECTOR, FACE_MESH, RESNET, MissingWeights
+from models.card import Card, UnknownThreshold, UnusableModel
+from models.model import REFERENCE, Model
+from streams.checks.finding import Finding, fail, ok, warn
+from streams.settings import Settings
+
+_SLOW_S = 1.0
+
+
+def check(settings: Settings, *, load: bool) -> Iterator[Finding]:
+    """Look at files and libraries; with ``load`` also embed one chip."""
+    yield from _weights(settings)
+    yield _card(settings)
+    if not load:
+        return
+    yield _litert()
+    yield from _embed(settings)
+
+
+def _weights(settings: Settings) -> Iterator[Finding]:
+    needed = {"detector": DETECTOR, "face mesh": FACE_MESH}
+    if settings.model_dir is None:
+        needed["reference network"] = RESNET
+    for name, asset in needed.items():
+        try:
+            size = len(asset.read())
+        except MissingWeights as error:
+            yield fail(f"weights of the {name}", str(error), "make setup")
+        else:
+            yield ok(f"weights of the {name}", f"{size / 1e6:.1f} MB with the right digest")
+
+
+def _card(settings: Settings) -> Finding:
+    folder = settings.model_dir or REFERENCE
+    try:
+        card = Card.read(folder)
+        distance = card.threshold(settings.threshold_set)
+    except UnusableModel as error:
+        return fail("model card", str(error), "set FACESTREAM_MODEL_DIR to a folder with card.json and its weights")
+    except UnknownThreshold as error:
+        return fail("model card", str(error), "set FACESTREAM_THRESHOLD_SET to one of these")
+    chosen = settings.threshold_set or card.default_threshold
+    return ok(
+        "model card", f"{card.version}, threshold set {chosen} (distance {distance:g}, FMR {card.fmr(distance):.1g})"
+    )
+
+
+def _litert() -> Finding:
+    try:
+        from models.litert import LiteModel
+
+        LiteModel(DETECTOR)
+    except (ImportError, RuntimeError, ValueError, MissingWeights) as error:
+        return fail("litert", f"{type(error).__name__}: {error}", "make setup")
+    return ok("litert", "takes the detector")
+
+
+def _embed(settings: Settings) -> Iterator[Finding]:
+    began = time.perf_counter()
+    try:
+        model = Model.load(settings.model_dir, threads=settings.cpu_threads)
+    except ImportError as error:
+        yield fail("tensorflow", f"cannot be imported: {error}", "make setup")
+        return
+    except (UnusableModel, MissingWeights) as error:
+        yield fail("model", str(error), "make setup, or set FACESTREAM_MODEL_DIR to a model that can be loaded")
+        return
+    loaded = time.perf_counter()
+    chip = np.random.default_rng(1).integers(0, 256, (1, model.card.chip.size, model.card.chip.size, 3), np.uint8)
+    vector = model.embed(chip)
+    took = time.perf_counter() - loaded
+    seen = f"{model.card.version} loaded in {loaded - began:.1f} s; one chip embedded in {1000 * took:.0f} ms"
+    if not np.isfinite(vector).all():
+        yield fail("model", f"{seen}, but the vector is not finite", "make setup, or take another model")
+    elif took > _SLOW_S:
+        yield warn("model", seen, "give the worker more cores (FACESTREAM_CPU_THREADS), or look what else runs here")
+    else:
+        yield ok("model", seen)

@@ -1,0 +1,176 @@
+"""The workers: who owns the partitions, whether commits move, and what the workers say of themselves."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
+from typing import Any
+
+import requests
+from confluent_kafka.admin import AdminClient
+
+from streams.checks.clock import clock
+from streams.checks.finding import Finding, fail, ok, warn
+from streams.groups import Member, describe_group, group_id
+from streams.kafka import KafkaUnavailable
+from streams.roles import Role
+from streams.settings import Settings
+from streams.shards import PartitionState, RoleState, role_states
+from streams.topics import Topic
+
+_ASK_S = 2.0
+_STANDBY_RECORDS = 1000
+"""So many changelog records may a warm copy be behind: less than a second of reading."""
+_LAG_S = 60.0
+
+
+def check(admin: AdminClient, settings: Settings, counts: Mapping[Topic, int]) -> Iterator[Finding]:
+    """Look at every role's group, partitions and members."""
+    try:
+        states = role_states(admin, settings, counts, list(Role))
+    except KafkaUnavailable as error:
+        yield fail("workers", str(error), "look at the brokers' logs")
+        return
+    for state in states:
+        yield from _role(state, admin, settings)
+    yield from _members([member for state in states for member in state.group.members], settings)
+
+
+def _role(state: RoleState, admin: AdminClient, settings: Settings) -> Iterator[Finding]:
+    name, start = f"{state.role} workers", f"facestream worker {state.role}"
+    members = state.group.members
+    if not members:
+        waiting = sum(one.lag_events for one in state.partitions)
+        yield fail(name, f"none runs; {waiting} events wait for one", start)
+        return
+    if not state.group.settled and not _settles(admin, state.role, settings):
+        yield warn(
+            name,
+            f"{len(members)} workers have been sharing out their partitions for {_patience(settings):.0f} s",
+            "look at their logs; restart one that starts again and again",
+        )
+        return
+    ownerless = [one.partition for one in state.partitions if one.owner is None] if state.group.settled else []
+    if ownerless:
+        yield fail(
+            name, f"no worker has partition {', '.join(map(str, ownerless))}", f"restart the workers, or {start}"
+        )
+    if len(members) > len(state.partitions) > 0:
+        yield warn(
+            name,
+            f"{len(members)} run and there are {len(state.partitions)} partitions: the others have nothing to do",
+            "run at most one for each partition",
+        )
+    stopped = [one for one in state.partitions if _stopped(one, settings)]
+    for one in stopped:
+        yield fail(
+            f"commits of {state.role}",
+            f"partition {one.partition}: {one.lag_events} events wait, the oldest for {_text(one.lag_s)}, "
+            f"and the last commit was {_text(one.committed_s)} ago",
+            f"restart {one.owner.name} on {one.owner.machine}" if one.owner else start,
+        )
+    late = [one for one in state.partitions if one not in stopped and (one.lag_s or 0) > _LAG_S]
+    if late:
+        most = max(late, key=lambda one: one.lag_s or 0)
+        yield warn(
+            f"lag of {state.role}",
+            f"{sum(one.lag_events for one in late)} events wait in {len(late)} partitions, the oldest for "
+            f"{_text(most.lag_s)}",
+            f"add workers: {start}",
+        )
+    if not ownerless and not stopped:
+        yield ok(name, f"{len(members)} have all {len(state.partitions)} partitions; {_waiting(state)}")
+
+
+def _stopped(one: PartitionState, settings: Settings) -> bool:
+    """Whether events wait and nothing has been committed for longer than a worker may take."""
+    limit = settings.watchdog_s
+    return one.lag_events > 0 and (one.lag_s or 0) > limit and (one.committed_s is None or one.committed_s > limit)
+
+
+def _settles(admin: AdminClient, role: Role, settings: Settings) -> bool:
+    deadline = time.monotonic() + _patience(settings)
+    while time.monotonic() < deadline:
+        if describe_group(admin, group_id(role, settings)).settled:
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def _patience(settings: Settings) -> float:
+    """A rebalance that waits for every member lasts twice the session time-out at most."""
+    return 2.5 * settings.session_timeout_s
+
+
+def _waiting(state: RoleState) -> str:
+    events = sum(one.lag_events for one in state.partitions)
+    return f"{events} events wait" if events else "nothing waits"
+
+
+def _members(members: Sequence[Member], settings: Settings) -> Iterator[Finding]:
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda member: _ask(member, settings), members))
+    silent = []
+    for member, report in zip(members, answers, strict=True):
+        if report is None:
+            silent.append(member)
+        elif not report["alive"]:
+            yield fail(
+                f"health of {member.name}", f"hangs: {report['problem']}", f"restart it (process {report['pid']})"
+            )
+        elif report["up_s"] > _LAG_S and not report["ready"]:
+            yield warn(f"health of {member.name}", "is not ready yet", f"look at its log on {member.machine}")
+        else:
+            yield from _well(member, report, settings)
+    for member in silent:
+        yield warn(
+            f"health of {member.name}",
+            f"does not answer at {_host(member, settings)}:{member.health_port}",
+            f"look at its log on {member.machine}; if it runs on another machine, "
+            "FACESTREAM_HEALTH_HOST=0.0.0.0 lets it answer there",
+        )
+
+
+def _well(member: Member, report: dict[str, Any], settings: Settings) -> Iterator[Finding]:
+    behind = {one["partition"]: one["lag"] for one in report["standbys"] if one["lag"] > _STANDBY_RECORDS}
+    if behind:
+        listed = ", ".join(f"partition {number}: {lag} records" for number, lag in behind.items())
+        yield warn(
+            f"standby of {member.name}", f"behind its changelog ({listed})", f"look at its log, restart {member.name}"
+        )
+    judged = clock(member.name, report["ahead_s"], report["uncertain_s"])
+    if judged.mend:
+        yield judged
+    standbys = len(report["standbys"])
+    more = f", {standbys} standby partitions up to date" if standbys and not behind else ""
+    yield ok(f"health of {member.name}", f"alive and ready at {_host(member, settings)}:{member.health_port}{more}")
+
+
+def _host(member: Member, settings: Settings) -> str:
+    """Where a worker's health may be reached: on this machine, or at the address that the broker knows."""
+    if member.machine != socket.gethostname():
+        return member.host.lstrip("/")
+    return "127.0.0.1" if ip_address(settings.health_host).is_unspecified else settings.health_host
+
+
+def _ask(member: Member, settings: Settings) -> dict[str, Any] | None:
+    """What a worker says of its health, and how far its clock is from ours; None if it does not answer."""
+    if member.health_port is None:
+        return None
+    began = time.time()
+    try:
+        answer = requests.get(f"http://{_host(member, settings)}:{member.health_port}/healthz", timeout=_ASK_S)
+        report: dict[str, Any] = answer.json()
+    except (requests.RequestException, ValueError):
+        return None
+    took = time.time() - began
+    if (report.get("name"), report.get("host")) != (member.name, member.machine):
+        return None
+    return report | {"ahead_s": report["time"] - (began + took / 2), "uncertain_s": took / 2}
+
+
+def _text(seconds: float | None) -> str:
+    return "an unknown time" if seconds is None else f"{seconds:.0f} s"

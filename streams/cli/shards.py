@@ -1,0 +1,123 @@
+"""``facestream shards``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from streams.cli.console import LOOK, Json, Output, grid, load_settings
+from streams.roles import Role
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from streams.shards import PartitionState, RoleState
+
+_NOBODY = "[red]nobody[/]"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("shards", rich_help_panel=LOOK)(shards)
+
+
+def shards(
+    role: Annotated[Role | None, typer.Option(help="Only this role, with more of it.", show_default=False)] = None,
+    as_json: Json = False,
+) -> None:
+    """Show each partition: who owns it, users and templates of its gallery shard, and where how much waits."""
+    from streams.kafka import admin_client
+    from streams.shards import role_states
+    from streams.topics import check_copartitioned, partition_counts
+
+    output = Output(as_json)
+    settings = load_settings()
+    admin = admin_client(settings)
+    counts = partition_counts(admin, settings)
+    partitions = check_copartitioned(counts, settings)
+    states = {state.role: state for state in role_states(admin, settings, counts, [role] if role else list(Role))}
+    output.table(_of_role(states[role]) if role else _of_all(states))
+    for state in states.values():
+        if not state.group.members:
+            output.warn(f"no {state.role} worker runs: start one with `facestream worker {state.role}`")
+        elif not state.group.settled:
+            output.warn(f"the {state.role} workers are sharing out their partitions")
+    result: dict[str, Any] = {"partitions": partitions}
+    if Role.MATCH in states:
+        result["shards"] = [_plain(one, True) for one in states[Role.MATCH].partitions]
+    output.finish(result | {"roles": {role: _plain_role(state) for role, state in states.items()}})
+
+
+def _of_all(states: dict[Role, RoleState]) -> Table:
+    table = grid("#partition", "owner", "#users", "#templates", *(f"#{role} waits" for role in states), "#last commit")
+    for shard in states[Role.MATCH].partitions:
+        of_roles = [state.partitions[shard.partition] for state in states.values()]
+        table.add_row(
+            str(shard.partition),
+            _owner(shard),
+            *_size(shard),
+            *(_waiting(one) if one.owner else f"{_waiting(one)} {_NOBODY}" for one in of_roles),
+            _seconds(shard.committed_s),
+        )
+    return table
+
+
+def _of_role(state: RoleState) -> Table:
+    sizes = ("#users", "#templates") if state.role is Role.MATCH else ()
+    table = grid("#partition", "owner", "machine", *sizes, "#events wait", "#the oldest for", "#last commit")
+    for one in state.partitions:
+        table.add_row(
+            str(one.partition),
+            _owner(one),
+            escape(one.owner.machine) if one.owner else "",
+            *(_size(one) if sizes else ()),
+            str(one.lag_events),
+            _seconds(one.lag_s) if one.lag_events else "",
+            _seconds(one.committed_s),
+        )
+    return table
+
+
+def _owner(one: PartitionState) -> str:
+    return escape(one.owner.name) if one.owner else _NOBODY
+
+
+def _size(one: PartitionState) -> tuple[str, str]:
+    return (str(one.size.users), str(one.size.templates)) if one.size else ("?", "?")
+
+
+def _waiting(one: PartitionState) -> str:
+    return f"{one.lag_events} ({_seconds(one.lag_s)})" if one.lag_events else "0"
+
+
+def _seconds(value: float | None) -> str:
+    return "?" if value is None else f"{value:.1f} s"
+
+
+def _plain(one: PartitionState, sized: bool) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "partition": one.partition,
+        "owner": one.owner.name if one.owner else None,
+        "host": one.owner.machine if one.owner else None,
+        "lag_events": one.lag_events,
+        "lag_s": one.lag_s,
+        "committed_age_s": one.committed_s,
+    }
+    if sized:
+        plain["users"] = one.size.users if one.size else None
+        plain["templates"] = one.size.templates if one.size else None
+    return plain
+
+
+def _plain_role(state: RoleState) -> dict[str, Any]:
+    return {
+        "group": state.group.group_id,
+        "settled": state.group.settled,
+        "workers": [
+            {"name": member.name, "host": member.machine, "health_port": member.health_port}
+            for member in state.group.members
+        ],
+        "partitions": [_plain(one, state.role is Role.MATCH) for one in state.partitions],
+    }
