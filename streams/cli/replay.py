@@ -1,0 +1,282 @@
+"""``facestream replay``."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from typer.core import TyperGroup
+
+from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
+
+if TYPE_CHECKING:
+    from schemas.events import Replay
+    from streams.replay.plan import Plan
+    from streams.replay.sender import Progress
+
+Since = Annotated[str, typer.Option("--from", help="The earliest: ISO 8601 (UTC without a zone), -2h, -3d, or oldest.")]
+Until = Annotated[str, typer.Option("--to", help="Until before then.")]
+Users = Annotated[list[str] | None, typer.Option("--user", "-u", help="Only of this user; repeatable.")]
+Camera = Annotated[str | None, typer.Option("--camera", "-c", help="Only frames of this camera.")]
+Events = Annotated[list[str] | None, typer.Option("--event", "-e", help="Only the event of this id; repeatable.")]
+Model = Annotated[str | None, typer.Option(help="Fail unless the workers run this model version.")]
+Rate = Annotated[
+    float | None,
+    typer.Option(min=0.1, help="Events a second, however live ones fare. Default: as fast as those hardly notice."),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count and say how long it would take.")]
+Correct = Annotated[bool, typer.Option("--correct", help="Let the results become the current ones of their events.")]
+
+
+class _Topics(TyperGroup):
+    """Says of a word that is no topic what can be replayed."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command."""
+        from streams.topics import Topic
+
+        if args and not args[0].startswith("-") and args[0] not in self.commands:
+            known = "frames, uploads, embeddings and dead-letters can be replayed"
+            if args[0] in (Topic.MATCHES, Topic.ENROLMENTS):
+                of = "frames" if args[0] == Topic.MATCHES else "uploads"
+                raise typer.BadParameter(f"{args[0]} are made from {of} and embeddings: replay these; {known}")
+            raise typer.BadParameter(f"there is no topic {args[0]!r} to replay: {known}")
+        return super().resolve_command(ctx, args)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(
+        cls=_Topics,
+        invoke_without_command=True,
+        help="Send events of the past through the live workers again, beside their results or to correct them.",
+    )
+    group.callback()(resume)
+    group.command("frames")(frames)
+    group.command("uploads")(uploads)
+    group.command("embeddings")(embeddings)
+    group.command("list")(list_)
+    app.add_typer(group, name="replay", rich_help_panel=MAINTAIN)
+
+
+def resume(
+    context: typer.Context,
+    replay_id: Annotated[
+        str | None, typer.Option("--resume", metavar="ID", help="Go on with a replay that was stopped.")
+    ] = None,
+    rate: Rate = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a replay."""
+    if context.invoked_subcommand is not None:
+        return
+    if replay_id is None:
+        raise typer.BadParameter("say what to replay: frames, uploads, embeddings or dead-letters, or --resume ID")
+    from streams.replay import ledger
+
+    settings = load_settings()
+    _send(ledger.find(settings, replay_id), rate, Output(as_json), {})
+
+
+def frames(
+    since: Since,
+    until: Until = "now",
+    user: Users = None,
+    camera: Camera = None,
+    event: Events = None,
+    model: Model = None,
+    rate: Rate = None,
+    dry_run: DryRun = False,
+    correct: Correct = False,
+    as_json: Json = False,
+) -> None:
+    """Embed and match frames again."""
+    _replay("frames", since, until, user, camera, event, model, rate, dry_run, correct, as_json)
+
+
+def uploads(
+    since: Since,
+    until: Until = "now",
+    user: Users = None,
+    event: Events = None,
+    model: Model = None,
+    rate: Rate = None,
+    dry_run: DryRun = False,
+    into_gallery: Annotated[
+        bool,
+        typer.Option("--into-gallery", "--correct", help="Put the templates into the gallery, and correct outcomes."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Embed uploads again and decide about them; with --into-gallery, rebuild the gallery."""
+    _replay("uploads", since, until, user, None, event, model, rate, dry_run, into_gallery, as_json)
+
+
+def embeddings(
+    since: Since,
+    until: Until = "now",
+    user: Users = None,
+    camera: Camera = None,
+    event: Events = None,
+    model: Model = None,
+    rate: Rate = None,
+    dry_run: DryRun = False,
+    correct: Correct = False,
+    as_json: Json = False,
+) -> None:
+    """Match again, without the pictures; with --correct, uploads go into the gallery too."""
+    _replay("embeddings", since, until, user, camera, event, model, rate, dry_run, correct, as_json)
+
+
+def list_(as_json: Json = False) -> None:
+    """Show the replays and how each stands."""
+    from schemas.as_json import to_json
+    from schemas.events import ReplayState
+    from streams.replay import ledger
+
+    output = Output(as_json)
+    table = grid("id", "topic", "state", "#sent", "#of", "mode", "began", "host")
+    listed = []
+    for replay in ledger.replays(load_settings()):
+        lives = ledger.is_under_way(replay)
+        state = "interrupted" if replay.state is ReplayState.RUNNING and not lives else replay.state.value
+        began = f"{replay.started_at.astimezone():%Y-%m-%d %H:%M:%S}"
+        mode = "correct" if replay.corrects else "beside"
+        table.add_row(
+            *(replay.replay_id, replay.topic, state, str(replay.sent), str(replay.planned), mode, began),
+            escape(replay.host),
+        )
+        listed.append(to_json(replay) | {"state": state})
+    if listed:
+        output.table(table)
+    else:
+        output.say("no replays")
+    output.finish({"replays": listed})
+
+
+def _replay(
+    topic: str,
+    since: str,
+    until: str,
+    users: list[str] | None,
+    camera: str | None,
+    events: list[str] | None,
+    model: str | None,
+    rate: float | None,
+    dry_run: bool,
+    corrects: bool,
+    as_json: bool,
+) -> None:
+    from schemas.events import utc_now
+    from streams.replay import ledger
+    from streams.replay.plan import Request, estimate_s, make_plan
+    from streams.replay.times import parse_time
+    from streams.topics import Topic
+
+    output, settings, now = Output(as_json), load_settings(), utc_now()
+    request = Request(
+        Topic(topic),
+        parse_time(since, now),
+        parse_time(until, now),
+        users or [],
+        camera,
+        [_uuid(one) for one in events or []],
+        model,
+        corrects,
+    )
+    plan = make_plan(settings, request)
+    seconds = estimate_s(plan.replay.planned, request.topic, rate, ledger.replays(settings))
+    planned = _show(plan, seconds, output) | {"dry_run": dry_run}
+    if dry_run:
+        output.finish(planned)
+        return
+    _send(plan.replay, rate, output, planned)
+
+
+def _uuid(text: str) -> str:
+    import uuid
+
+    try:
+        return str(uuid.UUID(text))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no event id: it is a UUID") from error
+
+
+def _show(plan: Plan, seconds: float, output: Output) -> dict[str, Any]:
+    replay = plan.replay
+    table = grid("partition", "#events", "#from offset", "#to offset")
+    for one in replay.ranges:
+        count = plan.by_partition[one.partition]
+        table.add_row(str(one.partition), str(count), str(one.first_offset), str(one.end_offset))
+    output.table(table)
+    since = "the beginning" if replay.from_time.timestamp() == 0 else f"{replay.from_time:%Y-%m-%d %H:%M:%S} UTC"
+    about = "" if plan.exact else "at most "
+    output.say(
+        f"{about}{replay.planned} {replay.topic} from {since} to {replay.to_time:%Y-%m-%d %H:%M:%S} UTC, "
+        f"about {timedelta(seconds=round(seconds))}"
+    )
+    return {
+        "topic": replay.topic,
+        "from": _iso(replay.from_time),
+        "to": _iso(replay.to_time),
+        "events": replay.planned,
+        "exact": plan.exact,
+        "partitions": {str(number): count for number, count in plan.by_partition.items()},
+        "estimated_s": round(seconds, 1),
+        "corrects": replay.corrects,
+    }
+
+
+def _iso(at: datetime) -> str:
+    from schemas.as_json import time_text
+
+    return time_text(at)
+
+
+def _send(replay: Replay, rate: float | None, output: Output, planned: dict[str, Any]) -> None:
+    from streams.replay.sender import Sender
+
+    before = replay.sent
+    with output.progress() as bar:
+        task = bar.add_task(f"replay {replay.replay_id}", total=replay.planned, completed=before, note="")
+
+        def report(progress: Progress) -> None:
+            note = f"{progress.under_way} under way {progress.note}"
+            bar.update(task, completed=before + progress.sent - progress.under_way, note=note)
+
+        sender = Sender(load_settings(), replay, rate=rate, report=report)
+        output.say(f"replay {replay.replay_id} begins" if not before else f"replay {replay.replay_id} goes on")
+        try:
+            sender.run()
+        except BaseException:
+            if sender.progress.sent or before:
+                output.warn(f"stopped; go on with `facestream replay --resume {replay.replay_id}`")
+            output.finish(planned | _result(sender.replay, sender))
+            raise
+    result = planned | _result(sender.replay, sender)
+    output.say(
+        f"{result['sent']} events sent, {result['answered']} answered, {result['events_per_s']} a second: "
+        f"replay {replay.replay_id} is {result['state']}"
+    )
+    output.finish(result)
+    if sender.progress.unanswered:
+        output.warn(f"{sender.progress.unanswered} events have not been answered: see `facestream doctor`")
+        raise typer.Exit(1)
+
+
+def _result(replay: Replay, sender: Any) -> dict[str, Any]:
+    progress: Progress = sender.progress
+    seconds = max(replay.seconds, 1e-3)
+    return {
+        "replay_id": replay.replay_id,
+        "topic": replay.topic,
+        "state": replay.state.value,
+        "sent": replay.sent,
+        "answered": progress.answered,
+        "unanswered": progress.unanswered,
+        "unreadable": sender.unreadable,
+        "seconds": round(seconds, 3),
+        "events_per_s": round(replay.sent / seconds, 1),
+    }

@@ -1,0 +1,94 @@
+"""Sees the answers to replayed events on the topics behind the workers, and live ones beside them."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import confluent_kafka
+from confluent_kafka import KafkaException, TopicPartition
+
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import DeadLetter
+from streams.kafka import KafkaUnavailable, client_config, metadata
+from streams.settings import Settings
+from streams.topics import Topic
+
+_TIMEOUT_S = 15.0
+_RECENT_S = 30.0
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An event was answered: one of the replay, by its id, or another one (None)."""
+
+    event_id: str | None
+
+
+class Answers:
+    """Follows matches, enrolments and dead letters from now on; a context manager."""
+
+    def __init__(self, settings: Settings, replay_id: str) -> None:
+        """Learn where the topics end now, and whether something has come in the last half minute.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+        """
+        self._mark = replay_id.encode()
+        self._letters = Topic.DEAD_LETTERS.named(settings)
+        self._consumer = confluent_kafka.Consumer(
+            client_config(settings)
+            | {
+                "group.id": f"facestream-replay-{uuid.uuid4()}",
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 100,
+                "fetch.message.max.bytes": settings.max_message_bytes,
+            }
+        )
+        names = {topic.named(settings) for topic in (Topic.MATCHES, Topic.ENROLMENTS, Topic.DEAD_LETTERS)}
+        there = metadata(self._consumer, settings).topics
+        parts = [TopicPartition(name, number) for name in names if name in there for number in there[name].partitions]
+        since_ms = round((time.time() - _RECENT_S) * 1000)
+        try:
+            asked = [TopicPartition(one.topic, one.partition, since_ms) for one in parts]
+            recent = self._consumer.offsets_for_times(asked, timeout=_TIMEOUT_S)
+            for one in parts:
+                one.offset = self._consumer.get_watermark_offsets(one, timeout=_TIMEOUT_S)[1]
+        except KafkaException as error:
+            self._consumer.close()
+            raise KafkaUnavailable(f"the topics of results cannot be read: {error.args[0].str()}") from error
+        self.live_before = any(one.offset >= 0 for one in recent)
+        self._consumer.assign(parts)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._consumer.close()
+
+    def new(self, timeout_s: float) -> Iterator[Answer]:
+        """The answers that have come; waits for the first."""
+        found = self._consumer.consume(1, timeout_s) if timeout_s else []
+        for message in [*found, *self._consumer.consume(_AT_ONCE, 0)]:
+            value = message.value()
+            if message.error() is not None or value is None:
+                continue
+            if self._mark not in value:
+                yield Answer(None)
+            elif message.topic() != self._letters:
+                yield Answer(codec.event_id(value))
+            else:
+                yield Answer(_event_id_of_letter(value))
+
+
+def _event_id_of_letter(value: bytes) -> str | None:
+    try:
+        return codec.event_id(codec.decode(value, DeadLetter).value)
+    except CodecError:
+        return None

@@ -1,0 +1,63 @@
+"""Whether the workers behind the one that takes a replay's events keep up."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streams.groups import READS, committed_offsets, group_id
+from streams.kafka import KafkaUnavailable, admin_client
+from streams.roles import Role
+from streams.settings import Settings
+from streams.topics import TopicsError, next_offsets
+
+log = logging.getLogger(__name__)
+
+_EVERY_S = 1.0
+_MOST = 1_000
+"""Messages that may wait for a group; live ones wait behind them."""
+_ROLES = (Role.MATCH, Role.SINK_REDIS)
+"""Those between an event and the one who waits for its answer; BigQuery may catch up later."""
+
+
+class Crowding:
+    """A thread that asks the brokers; a context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.role: Role | None = None
+        """The role that is behind, if any."""
+        self._settings = settings
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="crowding", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join(_EVERY_S)
+
+    def _run(self) -> None:
+        admin = admin_client(self._settings)
+        while not self._stop.wait(_EVERY_S):
+            try:
+                self.role = next((role for role in _ROLES if self._lag(admin, role) > _MOST), None)
+            except (KafkaUnavailable, KafkaException, TopicsError) as error:
+                log.warning("how far the workers are behind is not known: %s", error)
+
+    def _lag(self, admin: AdminClient, role: Role) -> int:
+        """Messages that wait for a role; partitions of which it has never committed anything are left out."""
+        names = {topic.named(self._settings) for topic in READS[role]}
+        committed = {
+            key: offset
+            for key, offset in committed_offsets(self._settings, group_id(role, self._settings)).items()
+            if key[0] in names
+        }
+        ends = next_offsets(admin, [TopicPartition(*key) for key in committed])
+        return sum(max(0, ends[key] - offset) for key, offset in committed.items())

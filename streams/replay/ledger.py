@@ -1,0 +1,89 @@
+"""The topic ``replays``: how each replay stands, so that any machine can show it and go on with it."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import confluent_kafka
+
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import Replay, ReplayState, utc_now
+from streams.kafka import KafkaUnavailable, client_config
+from streams.replay.errors import ReplayError
+from streams.settings import Settings
+from streams.topic_reader import read_topic
+from streams.topics import Topic
+
+SAVE_EVERY_S = 2.0
+_FRESH = timedelta(seconds=6 * SAVE_EVERY_S)
+_FLUSH_S = 30.0
+
+
+def new_replay_id(now: datetime) -> str:
+    """A short id that begins with the time, so that ids sort by it."""
+    return f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def replays(settings: Settings) -> list[Replay]:
+    """Every replay of which there is a record, as it is now, the newest last.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicMissing: the topic has not been created.
+    """
+    found: dict[str, Replay] = {}
+    for message in read_topic(settings, Topic.REPLAYS):
+        try:
+            replay = codec.decode(message.value(), Replay)
+        except CodecError:
+            continue
+        found[replay.replay_id] = replay
+    return sorted(found.values(), key=lambda one: one.started_at)
+
+
+def find(settings: Settings, replay_id: str) -> Replay:
+    """A replay that can be resumed.
+
+    Raises:
+        ReplayError: there is none of this id, it is finished, or it is under way.
+        KafkaUnavailable, TopicMissing: see :func:`replays`.
+    """
+    replay = next((one for one in replays(settings) if one.replay_id == replay_id), None)
+    if replay is None:
+        raise ReplayError(f"there is no replay {replay_id!r}: see `facestream replay list`")
+    if replay.state is ReplayState.FINISHED:
+        raise ReplayError(f"replay {replay_id} is finished: it has sent all its {replay.sent} events")
+    if is_under_way(replay):
+        raise ReplayError(f"replay {replay_id} is under way on {replay.host}: stop it there with Ctrl-C first")
+    return replay
+
+
+def is_under_way(replay: Replay) -> bool:
+    """Whether some process is sending it now."""
+    return replay.state is ReplayState.RUNNING and utc_now() - replay.updated_at < _FRESH
+
+
+class Ledger:
+    """Writes how replays stand."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topic = Topic.REPLAYS.named(settings)
+        self._producer = confluent_kafka.Producer(
+            client_config(settings) | {"partitioner": "murmur2_random", "enable.idempotence": True, "acks": "all"}
+        )
+
+    def save(self, replay: Replay) -> Replay:
+        """Write the record; return it as it was written.
+
+        Raises:
+            KafkaUnavailable: it was not taken in time.
+        """
+        written = replace(replay, updated_at=utc_now(), host=platform.node())
+        self._producer.produce(self._topic, codec.encode(written), replay.replay_id.encode())
+        if self._producer.flush(_FLUSH_S):
+            raise KafkaUnavailable(f"{self._topic} did not take the state of replay {replay.replay_id}")
+        return written

@@ -1,0 +1,189 @@
+"""Reads parts of a topic's log, outside any consumer group."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from schemas import codec
+from schemas.events import OffsetRange
+from streams.kafka import KafkaUnavailable, client_config, metadata
+from streams.order import Message
+from streams.order import TopicPartition as Source
+from streams.replay.errors import ReplayError
+from streams.settings import Settings
+from streams.topics import Topic, TopicMissing
+
+_TIMEOUT_S = 15.0
+_AT_ONCE = 32
+"""Messages fetched at once: few, since a picture may have megabytes."""
+
+
+class Log:
+    """One topic; a context manager."""
+
+    def __init__(self, settings: Settings, topic: Topic) -> None:
+        """Connects when it is asked something."""
+        self._settings = settings
+        self.name = topic.named(settings)
+        self._consumer = confluent_kafka.Consumer(
+            client_config(settings)
+            | {
+                "group.id": f"facestream-replay-{uuid.uuid4()}",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "fetch.message.max.bytes": settings.max_message_bytes,
+                "queued.max.messages.kbytes": 32 * 1024,
+                "fetch.wait.max.ms": 100,
+            }
+        )
+        self._open: dict[int, int] = {}
+        self._heard = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._consumer.close()
+
+    @property
+    def at_end(self) -> bool:
+        """Whether everything that was to be read has been given."""
+        return not self._open
+
+    def between(self, start: datetime, end: datetime) -> list[OffsetRange]:
+        """The messages with ``start`` ≤ broker's time stamp < ``end``; partitions without any are left out.
+
+        Raises:
+            ReplayError: some of them are gone.
+            TopicMissing: there is no such topic.
+            KafkaUnavailable: no broker answers.
+        """
+        numbers = self._numbers()
+        ends = self._ends(numbers)
+        first, last = self._offsets(numbers, start, ends), self._offsets(numbers, end, ends)
+        if start.timestamp() > 0:
+            self._check_complete(start, {n: low for n, (low, _) in ends.items() if 0 < low == first[n]})
+        return [OffsetRange(n, first[n], first[n], last[n]) for n in numbers if first[n] < last[n]]
+
+    def last(self, count: int) -> list[OffsetRange]:
+        """The last messages of each partition.
+
+        Raises:
+            KafkaUnavailable, TopicMissing: see :meth:`between`.
+        """
+        found = []
+        for number, (low, high) in self._ends(self._numbers()).items():
+            found.append(OffsetRange(number, max(low, high - count), max(low, high - count), high))
+        return [one for one in found if one.first_offset < one.end_offset]
+
+    def open(self, ranges: Sequence[OffsetRange]) -> None:
+        """Begin to read these ranges, each from where it goes on.
+
+        Raises:
+            ReplayError: some of it is gone.
+            KafkaUnavailable: no broker answers.
+        """
+        left = [one for one in ranges if one.next_offset < one.end_offset]
+        ends = self._ends([one.partition for one in left])
+        if gone := [one for one in left if one.next_offset < ends[one.partition][0]]:
+            raise ReplayError(
+                f"{self.name} no longer holds the messages of partition {gone[0].partition} from offset "
+                f"{gone[0].next_offset} to {ends[gone[0].partition][0]}: begin a new replay of what is left"
+            )
+        self._open = {one.partition: one.end_offset for one in left}
+        self._consumer.assign([TopicPartition(self.name, one.partition, one.next_offset) for one in left])
+        self._heard = time.monotonic()
+
+    def read(self, timeout_s: float) -> list[Message]:
+        """Some of the messages of the open ranges, in order within a partition; none where none came in time.
+
+        Raises:
+            KafkaUnavailable: it stopped answering.
+        """
+        found: list[Message] = []
+        for message in self._consumer.consume(_AT_ONCE, timeout_s):
+            error, number, offset = message.error(), message.partition() or 0, message.offset() or 0
+            if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                continue
+            self._heard = time.monotonic()
+            if number not in self._open:
+                continue
+            if error is None and offset < self._open[number]:
+                found.append(_read(message))
+            if error is not None or offset + 1 >= self._open[number]:
+                del self._open[number]
+                self._consumer.incremental_unassign([self._part(number)])
+        if self._open and time.monotonic() - self._heard > _TIMEOUT_S:
+            raise KafkaUnavailable(f"{self._settings.kafka} has stopped answering while {self.name} was read")
+        return found
+
+    def messages(self, ranges: Sequence[OffsetRange]) -> Iterator[Message]:
+        """All messages of these ranges.
+
+        Raises:
+            KafkaUnavailable: it stopped answering.
+        """
+        self.open(ranges)
+        while not self.at_end:
+            yield from self.read(0.1)
+
+    def rest(self) -> None:
+        """Note that reading was not asked for meanwhile, so that silence counts from now."""
+        self._heard = time.monotonic()
+
+    def _numbers(self) -> list[int]:
+        there = metadata(self._consumer, self._settings).topics
+        if self.name not in there:
+            raise TopicMissing(f"no topic {self.name} at {self._settings.kafka}: see `facestream topics list`")
+        return sorted(there[self.name].partitions)
+
+    def _ends(self, numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """The first offset that is still there and the next one, of each partition."""
+        try:
+            return {n: self._consumer.get_watermark_offsets(self._part(n), timeout=_TIMEOUT_S) for n in numbers}
+        except KafkaException as error:
+            raise self._away(error) from error
+
+    def _offsets(self, numbers: list[int], at: datetime, ends: dict[int, tuple[int, int]]) -> dict[int, int]:
+        """The first offset of each partition from a time on; the log's end if there is none."""
+        # Rounded up, so that a message of the same millisecond is not older than the moment.
+        ms = -(-round(at.timestamp() * 1_000_000) // 1000)
+        asked = [TopicPartition(self.name, number, ms) for number in numbers]
+        try:
+            found = self._consumer.offsets_for_times(asked, timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            raise self._away(error) from error
+        return {one.partition: one.offset if one.offset >= 0 else ends[one.partition][1] for one in found}
+
+    def _check_complete(self, start: datetime, lows: dict[int, int]) -> None:
+        """See whether the log of partitions that have lost their beginning reaches back far enough."""
+        if not lows:
+            return
+        firsts = [OffsetRange(number, low, low, low + 1) for number, low in lows.items()]
+        oldest = [codec.from_micros(one.timestamp_ms * 1000) for one in self.messages(firsts)]
+        if late := [at for at in oldest if at > start + timedelta(milliseconds=1)]:
+            raise ReplayError(
+                f"{self.name} no longer holds all since {start:%Y-%m-%dT%H:%M:%SZ}: the oldest time from which it is "
+                f"complete is {max(late):%Y-%m-%dT%H:%M:%S.%fZ}. Give that, or `--from oldest` for all that is left"
+            )
+
+    def _away(self, error: KafkaException) -> KafkaUnavailable:
+        return KafkaUnavailable(f"{self.name} cannot be read: {error.args[0].str()}")
+
+    def _part(self, number: int) -> TopicPartition:
+        return TopicPartition(self.name, number)
+
+
+def _read(message: confluent_kafka.Message) -> Message:
+    """The client library's message as ours."""
+    source = Source(message.topic() or "", message.partition() or 0)
+    headers = tuple(message.headers() or ())
+    return Message(source, message.offset() or 0, message.timestamp()[1], message.key(), message.value(), headers)  # type: ignore[arg-type]

@@ -1,0 +1,235 @@
+"""Sends a replay: reads the log, and puts its events on their topic again as fast as the workers have room."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import confluent_kafka
+from confluent_kafka import KafkaError
+
+from schemas.events import Replay, ReplayState
+from streams.kafka import KafkaUnavailable, client_config
+from streams.order import Message
+from streams.replay.answers import Answers
+from streams.replay.crowding import Crowding
+from streams.replay.ledger import SAVE_EVERY_S, Ledger
+from streams.replay.log import Log
+from streams.replay.plan import workers
+from streams.replay.selection import Selection, stamped
+from streams.replay.window import Window
+from streams.settings import Settings
+from streams.topics import Topic
+
+_WAIT_S = 0.02
+_GIVE_UP_S = 60.0
+"""How long an answer is waited for."""
+_FLUSH_S = 120.0
+_BATCHES = 2
+"""Of the worker that takes them, so many may be under way where nothing live passes."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far this sending is, which may be the resumption of another."""
+
+    sent: int = 0
+    answered: int = 0
+    unanswered: int = 0
+    under_way: int = 0
+    note: str = ""
+
+
+class Sender:
+    """Sends one replay, once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        replay: Replay,
+        *,
+        rate: float | None = None,
+        report: Callable[[Progress], None] = lambda progress: None,
+    ) -> None:
+        """Prepare it.
+
+        Args:
+            settings: of the cluster.
+            replay: as it was planned, or as it was when it stopped.
+            rate: events a second, however live events fare; None: as fast as they hardly notice.
+            report: told how far it is, again and again.
+        """
+        self.replay = replay
+        self.progress = Progress()
+        self._settings = settings
+        self._topic = Topic(replay.topic)
+        self._rate = rate
+        self._report = report
+        self._selection = Selection.of(replay)
+        self._ledger = Ledger(settings)
+        self._next = {one.partition: one.next_offset for one in replay.ranges}
+        self._sent_before = replay.sent
+        self._seconds_before = replay.seconds
+        self._under_way: dict[str, float] = {}
+        self._failure: KafkaError | None = None
+        self._producer = confluent_kafka.Producer(
+            client_config(settings)
+            | {
+                "enable.idempotence": True,
+                "acks": "all",
+                "linger.ms": 0,
+                "compression.type": self._topic.compression,
+                "message.max.bytes": self._topic.max_message_bytes(settings),
+                "queue.buffering.max.kbytes": max(64 * 1024, settings.max_message_bytes // 256),
+            }
+        )
+
+    @property
+    def unreadable(self) -> int:
+        """Messages that are no events, and were passed over."""
+        return self._selection.unreadable
+
+    def run(self) -> Replay:
+        """Send it, wait for the answers, and return how it stands then.
+
+        Raises:
+            ReplayError: no worker takes the events, or some of them are gone.
+            KafkaUnavailable: no broker answers; what has not been sent is left for a resumption.
+            KeyboardInterrupt: as pressed; likewise.
+        """
+        most = _BATCHES * self._settings.batch_size * workers(self._settings, self._topic)
+        if self._topic is Topic.EMBEDDINGS:
+            most *= 8
+        self._window = Window(most, gentle=self._rate is None)
+        self._began = self._saved = time.monotonic()
+        with ExitStack() as stack:
+            self._log = stack.enter_context(Log(self._settings, self._topic))
+            self._log.open(self.replay.ranges)
+            self._answers = stack.enter_context(Answers(self._settings, self.replay.replay_id))
+            self._crowding = stack.enter_context(Crowding(self._settings))
+            if self._answers.live_before:
+                self._window.live(self._began)
+            self._save(ReplayState.RUNNING)
+            try:
+                self._send_all()
+            except KafkaUnavailable:
+                self._save(ReplayState.FAILED)
+                raise
+            except BaseException:
+                self._save(ReplayState.STOPPED)
+                raise
+            self._await_answers()
+            self._save(ReplayState.FINISHED)
+        return self.replay
+
+    def _send_all(self) -> None:
+        waiting: deque[Message] = deque()
+        while waiting or not self._log.at_end:
+            room = self._room()
+            if not waiting and room and not self._log.at_end:
+                waiting.extend(self._log.read(0 if self._under_way else _WAIT_S))
+            self._take_answers(0 if room and waiting else _WAIT_S)
+            while waiting and room:
+                room -= self._send(waiting.popleft())
+            self._producer.poll(0)
+            if self._failure is not None:
+                raise KafkaUnavailable(f"{self._log.name} did not take an event: {self._failure.str()}")
+            if time.monotonic() - self._saved > SAVE_EVERY_S:
+                self._save(ReplayState.RUNNING)
+
+    def _send(self, message: Message) -> int:
+        """Send the event of a message if it is to be replayed; how many were sent."""
+        event = self._selection.choose(message)
+        if event is not None:
+            value = stamped(event, message, self.replay.replay_id, self.replay.corrects)
+            self._under_way[event.event_id] = time.monotonic()
+            self._produce(message, value)
+            self.progress.sent += 1
+        self._next[message.source.partition] = message.offset + 1
+        return event is not None
+
+    def _produce(self, message: Message, value: bytes) -> None:
+        while True:
+            try:
+                self._producer.produce(
+                    self._log.name,
+                    value,
+                    message.key,
+                    message.source.partition,
+                    on_delivery=self._delivered,
+                    headers=list(message.headers),
+                )
+                return
+            except BufferError:
+                self._producer.poll(_WAIT_S)
+
+    def _delivered(self, error: KafkaError | None, _: confluent_kafka.Message) -> None:
+        self._failure = error or self._failure
+
+    def _room(self) -> int:
+        """How many more may be sent now."""
+        if self._crowding.role is not None:
+            self.progress.note = f"waiting for {self._crowding.role}"
+            self._log.rest()
+            return 0
+        room = max(0, self._window.size - len(self._under_way))
+        self.progress.note = "beside live traffic" if self._window.beside_live else ""
+        if self._rate is not None:
+            due = int((time.monotonic() - self._began) * self._rate) - self.progress.sent
+            room = min(room, max(0, due))
+        if not room:
+            self._log.rest()
+        return room
+
+    def _take_answers(self, timeout_s: float) -> None:
+        for answer in self._answers.new(timeout_s):
+            now = time.monotonic()
+            sent_at = None if answer.event_id is None else self._under_way.pop(answer.event_id, None)
+            if answer.event_id is None:
+                self._window.live(now)
+            elif sent_at is not None:
+                self.progress.answered += 1
+                self._window.answered(now - sent_at, now)
+        self._give_up()
+        self.progress.under_way = len(self._under_way)
+        self._report(self.progress)
+
+    def _give_up(self) -> None:
+        """Wait no longer for the oldest, so that an answer that never comes does not take up room."""
+        oldest = next(iter(self._under_way.items()), None)
+        if oldest is not None and time.monotonic() - oldest[1] > _GIVE_UP_S:
+            del self._under_way[oldest[0]]
+            self.progress.unanswered += 1
+
+    def _await_answers(self) -> None:
+        while self._under_way:
+            self._take_answers(_WAIT_S)
+            if time.monotonic() - self._saved > SAVE_EVERY_S:
+                self._save(ReplayState.RUNNING)
+
+    def _save(self, state: ReplayState) -> None:
+        """Write down how far it is: what was sent before has been delivered, or nothing is written.
+
+        Raises:
+            KafkaUnavailable: Kafka takes nothing.
+        """
+        if self._producer.flush(_FLUSH_S) or (self._failure and state is not ReplayState.FAILED):
+            raise KafkaUnavailable(f"{self._log.name} does not take what is sent to it")
+        self._saved = time.monotonic()
+        ranges = [replace(one, next_offset=self._next[one.partition]) for one in self.replay.ranges]
+        if state is ReplayState.FINISHED:
+            ranges = [replace(one, next_offset=one.end_offset) for one in ranges]
+        if self._failure is not None:
+            ranges = list(self.replay.ranges)
+        self.replay = self._ledger.save(
+            replace(
+                self.replay,
+                state=state,
+                ranges=ranges,
+                sent=self._sent_before + self.progress.sent,
+                seconds=self._seconds_before + self._saved - self._began,
+            )
+        )
