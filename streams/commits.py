@@ -37,9 +37,10 @@ class Note:
 
     @classmethod
     def parse(cls, metadata: str | None) -> Note:
-        """Read it; metadata that somebody else wrote is all text."""
+        """Read it; metadata that somebody else wrote is all text. The Python client of librdkafka ends it with a NUL."""
+        metadata = (metadata or "").rstrip("\x00")
         if not metadata or not metadata.startswith(_MARK):
-            return cls(text=metadata or "")
+            return cls(text=metadata)
         head, _, text = metadata.removeprefix(_MARK).partition("\n")
         try:
             values = json.loads(head)

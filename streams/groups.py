@@ -140,8 +140,8 @@ def committed_offsets(settings: Settings, group_id: str) -> dict[tuple[str, int]
 def commits(settings: Settings, group_id: str) -> dict[tuple[str, int], Commit]:
     """The last commit of each partition that the group has ever committed. Not for a thread that runs an event loop.
 
-    Through aiokafka: librdkafka 2.x copies a commit's metadata without its end, so that its clients get rubbish behind
-    it, or cannot decode it at all.
+    Through aiokafka: the Python client of librdkafka takes metadata for a C string, and finds rubbish behind one that
+    another client has written.
 
     Raises:
         KafkaUnavailable: no broker answers.
