@@ -37,7 +37,7 @@ class Note:
 
     @classmethod
     def parse(cls, metadata: str | None) -> Note:
-        """Read it; metadata that somebody else wrote is all text. The Python client of librdkafka ends it with a NUL."""
+        """Read it; metadata of others is all text. The Python client of librdkafka ends it with a NUL."""
         metadata = (metadata or "").rstrip("\x00")
         if not metadata or not metadata.startswith(_MARK):
             return cls(text=metadata)
