@@ -10,17 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from streams.producer import Producer
-from streams.scenes import Scene
+from streams.scenes import Scene, side_by_side
 from streams.sources import open_source
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """An enrolment photo."""
+    """An enrolment photo; of several files one beside the other."""
 
     user: str
     subject: str
-    file: str
+    files: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return " + ".join(self.files)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +42,12 @@ class Camera:
 
 
 PHOTOS = (
-    Photo("alice", "obama", "obama.jpg"),
-    Photo("alice", "obama", "obama2.jpg"),
-    Photo("alice", "obama", "obama_partial_face2.jpg"),
-    Photo("bob", "biden", "biden.jpg"),
+    Photo("alice", "obama", ("obama.jpg",)),
+    Photo("alice", "obama", ("obama2.jpg",)),
+    Photo("alice", "obama", ("obama.jpg", "biden.jpg")),
+    Photo("bob", "biden", ("biden.jpg",)),
 )
-"""The third shows half a face: it is there to be refused."""
+"""The third shows two people: it is there to be refused."""
 CAMERAS = (
     Camera("alice", "front-door", "obama3.jpg", "obama"),
     Camera("alice", "garden", "biden.jpg", None),
@@ -78,7 +83,8 @@ class Score:
 def enrol(producer: Producer, photos: Path, sent: Sent) -> None:
     """Send the enrolment photos."""
     for photo in PHOTOS:
-        upload = producer.enrol(photo.user, photos / photo.file, consent="demonstration", subject_id=photo.subject)
+        picture = side_by_side([photos / file for file in photo.files])
+        upload = producer.enrol(photo.user, picture, consent="demonstration", subject_id=photo.subject)
         sent.uploads[upload.event_id] = photo
 
 

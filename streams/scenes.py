@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -57,3 +57,13 @@ class Scene:
             self._picture, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
         )
         return placed.astype(np.float32)
+
+
+def side_by_side(photos: Sequence[Path]) -> bytes:
+    """One photo as it is, or several as one JPEG, scaled to the height of the first."""
+    if len(photos) == 1:
+        return photos[0].read_bytes()
+    pictures = [np.asarray(cv2.imread(str(photo), cv2.IMREAD_COLOR), np.uint8) for photo in photos]
+    height = pictures[0].shape[0]
+    scaled = [cv2.resize(one, (one.shape[1] * height // one.shape[0], height)) for one in pictures]
+    return cv2.imencode(".jpg", np.hstack(scaled))[1].tobytes()

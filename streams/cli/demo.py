@@ -133,7 +133,7 @@ def _show(sent: Sent, account: Account, result: dict[str, Any], output: Output) 
     for event_id, photo in sent.uploads.items():
         answer = account.answers.get(event_id, {"outcome": "lost", "refusal": None})
         refusal = answer["refusal"] or {}
-        table.add_row(photo.file, photo.user, photo.subject, answer["outcome"], refusal.get("reason", ""))
+        table.add_row(photo.name, photo.user, photo.subject, answer["outcome"], refusal.get("reason", ""))
     output.table(table)
     table = grid("camera", "user", "shows", "#frames", "recognised as")
     for camera in dict.fromkeys(sent.frames.values()):
