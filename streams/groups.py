@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import aiokafka
+import tenacity
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     CoordinatorLoadInProgressError,
@@ -102,8 +103,16 @@ def describe_group(admin: AdminClient, group_id: str) -> Group:
     Raises:
         KafkaUnavailable: no broker answers.
     """
+    ask = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_no_coordinator_yet),
+        stop=tenacity.stop_after_delay(_TIMEOUT_S),
+        wait=tenacity.wait_fixed(_AGAIN_S),
+        reraise=True,
+    )
     try:
-        found = admin.describe_consumer_groups([group_id], request_timeout=_TIMEOUT_S)[group_id].result(_TIMEOUT_S)
+        found = ask(
+            lambda: admin.describe_consumer_groups([group_id], request_timeout=_TIMEOUT_S)[group_id].result(_TIMEOUT_S)
+        )
     except KafkaException as error:
         if error.args[0].code() == BrokerError.GROUP_ID_NOT_FOUND:
             return Group(group_id, False, ())
@@ -118,6 +127,15 @@ def describe_group(admin: AdminClient, group_id: str) -> Group:
         for one in found.members
     )
     return Group(group_id, found.state == ConsumerGroupState.STABLE, members)
+
+
+def _no_coordinator_yet(error: BaseException) -> bool:
+    """Whether the broker, or the group, is so new that nobody coordinates it for a moment."""
+    return isinstance(error, KafkaException) and error.args[0].code() in {
+        BrokerError.NOT_COORDINATOR,
+        BrokerError.COORDINATOR_NOT_AVAILABLE,
+        BrokerError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,4 +64,4 @@ def _write_api(dataset: Address) -> Finding:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return " ".join(str(error).split())[:200]

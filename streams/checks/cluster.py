@@ -23,7 +23,8 @@ def check(settings: Settings) -> Iterator[Finding]:
     try:
         cluster = metadata(admin, settings, _ANSWER_S)
     except KafkaUnavailable as error:
-        yield fail("kafka", str(error).partition(":  ")[0], "start one with `facestream up`, or set FACESTREAM_KAFKA")
+        seen, _, mend = str(error).partition("): ")
+        yield fail("kafka", f"{seen})", mend)
         return
     yield ok("kafka", f"{len(cluster.brokers)} brokers answer at {settings.kafka}")
     states = topics.describe(admin, settings)

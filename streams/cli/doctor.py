@@ -34,9 +34,10 @@ def doctor(
     for finding in examine(settings, load_model=load_model):
         found.append(finding)
         colour = _COLOURS[finding.status]
-        output.people.print(f"[{colour}]{finding.status:4}[/]  {escape(finding.name)}: {escape(finding.seen)}")
+        seen = f"[{colour}]{finding.status:4}[/]  {escape(finding.name)}: {escape(finding.seen)}"
+        output.people.print(seen, soft_wrap=True)
         if finding.mend:
-            output.people.print(f"      → {escape(finding.mend)}")
+            output.people.print(f"      → {escape(finding.mend)}", soft_wrap=True)
     counts = Counter(finding.status for finding in found)
     numbers: dict[str, int] = {status: counts[status] for status in Status}
     output.say(", ".join(f"{count} {status}" for status, count in numbers.items()))
