@@ -35,12 +35,12 @@ BY_KEY = -1
 """librdkafka's word for "the partition that the key belongs to"."""
 
 
-def eventually(ask: Callable[[], T | None], what: str, timeout_s: float = TIMEOUT_S) -> T:
+def eventually(ask: Callable[[], T | None], what: str, timeout_s: float = TIMEOUT_S, every_s: float = 0.05) -> T:
     """Ask until the answer is neither empty nor None."""
     deadline = time.monotonic() + timeout_s
     while not (answer := ask()):
         assert time.monotonic() < deadline, f"not so after {timeout_s:g} s: {what}"
-        time.sleep(0.05)
+        time.sleep(every_s)
     return answer
 
 
@@ -122,9 +122,27 @@ class Clients:
     def row(self, table: str, event_id: str) -> Json:
         return self.rows(table, [event_id])[event_id]
 
-    def live(self, user: str) -> list[Json]:
-        """Everything that the user's live stream has kept, oldest first."""
-        return [{"kind": entry.kind} | entry.event for entry in self.results.follow(user, after="0", timeout_s=0.2)]
+    def live(self, user: str, until: str) -> list[Json]:
+        """The user's live stream from its beginning, once this event is in it."""
+
+        def entries() -> list[Json]:
+            kept = list(self.results.follow(user, after="0", timeout_s=0.2))
+            return [entry.event for entry in kept] if until in {entry.event["event_id"] for entry in kept} else []
+
+        return eventually(entries, f"{until} in the live stream of {user}")
+
+    def await_latest(self, user: str, camera: str, event_id: str) -> Json:
+        """The latest match of a camera, once it is that of this frame."""
+
+        def latest() -> Json | None:
+            found = self.results.latest(user, camera)
+            return found if found is not None and found["event_id"] == event_id else None
+
+        return eventually(latest, f"{event_id} is the latest of {camera}")
+
+    def await_subjects(self, user: str, subjects: dict[str, int]) -> None:
+        """Wait until Redis shows these subjects of a user, with their numbers of templates."""
+        eventually(lambda: self.results.subjects(user) == subjects, f"{user} has the subjects {subjects}")
 
     def letters_of(self, place: Delivered, count: int = 1) -> list[DeadLetter]:
         """The dead letters of one message, one from each stage that gave it up, once so many are there."""

@@ -147,7 +147,7 @@ def test_bad_messages_do_not_delay_good_ones(clients: Clients, host: str, portra
     waited_s = [
         (at(answer["matched_at"]) - at(answer["timings"]["produced_at"])).total_seconds() for answer in answers.values()
     ]
-    assert max(waited_s) < 5
+    assert max(waited_s) < 10
     assert len(clients.letters(bad)) == len(bad)
 
 

@@ -56,7 +56,9 @@ def video(photos: Path, tmp_path: Path) -> Path:
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (WIDTH, HEIGHT))
     for name, frames in (("obama3", 20), ("biden", 10)):
         for jpeg in islice(Scene(photos / f"{name}.jpg"), frames):
-            writer.write(cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR))
+            picture = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+            assert picture is not None
+            writer.write(picture)
     writer.release()
     return path
 
@@ -138,3 +140,15 @@ def test_evaluate(run: Run, people: Path) -> None:
     assert (found["genuine_pairs"], found["impostor_pairs"]) == (3, 3)
     assert (found["roc_auc"], found["accuracy"], found["threshold"]) == (1.0, 1.0, 0.6)
     assert set(found["tar_at_far"].values()) == {1.0}
+
+
+def test_shards_and_doctor(run: Run, stack: Stack, clients: Clients, host: str) -> None:
+    sent = clients.producer.frame(host, pictures.landscape(), camera_id="door")
+    clients.answer(sent.event_id)
+    shards = result(run("shards", "--json"))["shards"]
+    assert [shard["partition"] for shard in shards] == list(range(stack.settings.partitions))
+    assert all(shard["owner"] for shard in shards)
+    shard = shards[sent.result(0).partition]
+    assert shard["users"] >= 1
+    assert shard["templates"] >= 1
+    assert "ok" in run("doctor", "--no-model").stdout

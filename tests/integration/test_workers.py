@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 
 import pytest
@@ -52,26 +52,23 @@ def test_a_restarted_match_worker_knows_its_galleries(
 
 
 def test_more_workers_while_events_flow(stack: Stack, clients: Clients, photos: Path, hosts: list[str]) -> None:
+    cameras = zip(cycle(hosts), Scene(photos / "obama2.jpg"), strict=False)
+
     def frames(count: int) -> list[str]:
-        pictures = islice(Scene(photos / "obama2.jpg"), count)
-        sent = [
-            clients.producer.frame(hosts[number % len(hosts)], jpeg, camera_id="door")
-            for number, jpeg in enumerate(pictures)
-        ]
-        return [one.event_id for one in sent]
+        return [clients.producer.frame(user, jpeg, camera_id="door").event_id for user, jpeg in islice(cameras, count)]
 
     sent = frames(60)
     added = [stack.add_worker(role) for role in (Role.MATCH, Role.EMBED)]
     admin = admin_client(stack.settings)
 
     def shared() -> bool:
-        sent.extend(frames(4))
+        sent.extend(frames(1))
         groups = [describe_group(admin, group_id(role, stack.settings)) for role in (Role.MATCH, Role.EMBED)]
         return all(
             group.settled and [bool(member.partitions) for member in group.members] == [True, True] for group in groups
         )
 
-    eventually(shared, "two workers of each have partitions", timeout_s=120)
+    eventually(shared, "two workers of each have partitions", timeout_s=120, every_s=0.2)
     sent += frames(60)
     stack.services.supervisor.stop(*added)
     sent += frames(20)
