@@ -37,11 +37,11 @@ class Output:
 
     def say(self, text: str) -> None:
         """Tell people something."""
-        self.people.print(text, markup=False)
+        self.people.print(text, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Tell people something that is not the result."""
-        self.errors.print(text, style="yellow", markup=False)
+        self.errors.print(text, style="yellow", markup=False, soft_wrap=True)
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Print the result for programs, if that was asked for."""

@@ -49,10 +49,12 @@ def up(
         output.say("Ready. Commands in this folder find it by themselves; Ctrl-C stops all and loses nothing.")
         if as_json:
             line({"ready": True, "roles": list(Role) if workers else [], "environment": stack.environment()})
-        while True:
-            death = stack.services.supervisor.wait(1.0)
-            if death is not None and death.restart_in_s is None:
-                raise typer.Exit(1)
+        try:
+            while (death := stack.services.supervisor.wait(1.0)) is None or death.restart_in_s is not None:
+                pass
+        finally:
+            output.say("Stopping: every worker finishes the batch in hand.")
+        raise typer.Exit(1)
 
 
 def _free(home: Path) -> Path:
