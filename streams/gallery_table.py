@@ -18,6 +18,10 @@ from schemas.events import Template
 from streams.commits import Size
 
 
+class LocalTableFailed(OSError):
+    """RocksDB cannot be written: the disk is full or gone. No message is to blame; it is tried again."""
+
+
 class GalleryTable(faust.Table[bytes, bytes]):
     """A Faust table whose local copy never claims to hold changes that another worker made.
 
@@ -37,14 +41,19 @@ class GalleryTable(faust.Table[bytes, bytes]):
         """Write (or with None delete) an entry of one partition; await the result for its delivery to the changelog.
 
         Faust's own item assignment takes the partition from the last event that was read, which in a batch is another.
+
+        Raises:
+            LocalTableFailed: nothing was sent.
         """
-        sent = self.send_changelog(partition, key, value)
-        store = self._store_of(partition)
-        if value is None:
-            store.delete(key)
-        else:
-            store.put(key, value)
-        return sent
+        try:
+            store = self._store_of(partition)
+            if value is None:
+                store.delete(key)
+            else:
+                store.put(key, value)
+        except Exception as error:  # rocksdict raises nothing more specific
+            raise LocalTableFailed(f"the gallery's table of partition {partition}: {error}") from error
+        return self.send_changelog(partition, key, value)
 
     def entries(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """All entries of one partition from the local store."""
