@@ -8,9 +8,10 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import faust
+from faust.transport.drivers.aiokafka import Consumer
 
 from streams.groups import group_id
 from streams.roles import Role
@@ -18,6 +19,7 @@ from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_FETCH_WAIT_MS = 20
 _ROCKSDB_OPTIONS: Mapping[str, Any] = {
     # Faust's defaults (2 GiB of cache and 192 MiB of write buffers, for each partition) are for one big database.
     "driver": "rocksdict",
@@ -48,7 +50,7 @@ def make_app(
     """
     folder.mkdir(parents=True, exist_ok=True)
     # Faust makes missing changelogs itself, on the cluster's default retention unless it is told to compact only.
-    return faust.App(
+    app = faust.App(
         id=group_id(role, settings),
         broker=";".join(f"kafka://{address.strip()}" for address in settings.kafka.split(",")),
         broker_client_id=client_id,
@@ -75,6 +77,18 @@ def make_app(
         stream_buffer_maxsize=16 * settings.batch_size,
         worker_redirect_stdouts=False,
     )
+    app.on_partitions_assigned.connect(_fetch_promptly)
+    return app
+
+
+async def _fetch_promptly(app: faust.App, *_: object, **__: object) -> None:
+    """Let no fetch wait long for partitions without messages.
+
+    aiokafka has one fetch under way. While that waits, nothing new is fetched of the partitions that were left out of it
+    because their last messages had not been taken yet. Faust lets it wait for 1.5 s, and has no setting for it.
+    """
+    fetcher = cast(Consumer, app.consumer)._thread._ensure_consumer()._fetcher
+    fetcher._fetch_max_wait_ms = _FETCH_WAIT_MS
 
 
 def table_options() -> dict[str, Any]:
