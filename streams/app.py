@@ -81,10 +81,10 @@ def make_app(
     return app
 
 
-async def _fetch_promptly(app: faust.App, *_: object, **__: object) -> None:
+async def _fetch_promptly(app: faust.App, /, *_: object, **__: object) -> None:
     """Let no fetch wait long for partitions without messages.
 
-    aiokafka has one fetch under way. While that waits, nothing new is fetched of the partitions that were left out of it
+    aiokafka has one fetch under way. While that waits, nothing new is fetched of the partitions that were left out
     because their last messages had not been taken yet. Faust lets it wait for 1.5 s, and has no setting for it.
     """
     fetcher = cast(Consumer, app.consumer)._thread._ensure_consumer()._fetcher
