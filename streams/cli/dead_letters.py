@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +17,21 @@ from streams.cli.console import LOOK, Json, Output, grid, load_settings
 
 if TYPE_CHECKING:
     from schemas.events import DeadLetter
+    from streams.replay.letters import Letter
 
 Why = Annotated[str | None, typer.Option("--reason", "-r", help="Only those with this reason.")]
 _SHOWN_BYTES = 200
+_COLUMNS = (
+    "reason",
+    "stage",
+    "topic",
+    "#open",
+    "#sending",
+    "#sent",
+    "last",
+    "id of the last",
+    "what was wrong with it",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -31,26 +44,40 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(reason: Why = None, as_json: Json = False) -> None:
-    """Show how many there are for each reason and stage, and the last of each."""
+    """Show how many there are for each reason and stage, the last of each, and how many were sent back."""
     output = Output(as_json)
     groups: dict[tuple[str, str, str], list[DeadLetter]] = defaultdict(list)
-    for letter in _letters(reason):
-        groups[letter.reason, letter.stage, letter.topic].append(letter)
-    table = grid("reason", "stage", "topic", "#count", "last", "id of the last", "what was wrong with it")
+    standings: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+    for one in _letters(reason):
+        key = one.letter.reason, one.letter.stage, one.letter.topic
+        groups[key].append(replace(one.letter, value=None))
+        standings[key][one.standing.value] += 1
+    table = grid(*_COLUMNS)
     listed = []
     for (why, stage, topic), letters in sorted(groups.items(), key=lambda group: -len(group[1])):
         first, last = min(one.failed_at for one in letters), max(letters, key=lambda one: one.failed_at)
         when = f"{last.failed_at.astimezone():%Y-%m-%d %H:%M:%S}"
-        table.add_row(why, stage, escape(topic), str(len(letters)), when, last.letter_id, escape(last.message))
+        standing = {word: standings[why, stage, topic][word] for word in ("open", "sending", "sent")}
+        table.add_row(
+            *(why, stage, escape(topic), *(str(count) for count in standing.values())),
+            *(when, last.letter_id, escape(last.message)),
+        )
         listed.append(
             {"reason": why, "stage": stage, "topic": topic, "count": len(letters), "first_failed_at": first.isoformat()}
+            | standing
             | {"last_failed_at": last.failed_at.isoformat(), "last_id": last.letter_id, "last_message": last.message}
         )
     if listed:
         output.table(table)
     else:
         output.say("no dead letters")
-    output.finish({"total": sum(map(len, groups.values())), "groups": listed})
+    totals = sum(standings.values(), Counter[str]())
+    if totals["sending"]:
+        output.warn(
+            f"{totals['sending']} may or may not have been sent back, since a replay was interrupted: "
+            "see `facestream replay dead-letters --help`"
+        )
+    output.finish({"total": totals.total(), "groups": listed})
 
 
 def show(
@@ -59,14 +86,13 @@ def show(
 ) -> None:
     """Show one dead letter: where it comes from, what was wrong, and how its bytes begin."""
     output = Output(as_json)
-    found = [letter for letter in _letters(None) if letter.letter_id.startswith(letter_id.lower())]
+    found = [one for one in _letters(None) if one.letter.letter_id.startswith(letter_id.lower())]
     if not found:
         raise typer.BadParameter(f"there is no dead letter {letter_id!r}")
     if len(found) > 1:
         raise typer.BadParameter(f"{len(found)} dead letters begin with {letter_id!r}: give more of the id")
-    letter = found[0]
-    plain = _plain(letter)
-    value = letter.value or b""
+    plain = _plain(found[0])
+    value = found[0].letter.value or b""
     plain["value_bytes"] = len(value)
     plain["value_begins"] = value[:_SHOWN_BYTES].hex(" ")
     table = grid("", "")
@@ -86,8 +112,9 @@ def export(
     output = Output(as_json)
     count = 0
     with file.open("w", encoding="utf-8") as lines:
-        for letter in _letters(reason):
-            whole = _plain(letter) | {
+        for one in _letters(reason):
+            letter = one.letter
+            whole = _plain(one) | {
                 "key": _base64(letter.key),
                 "value": _base64(letter.value),
                 "headers": [[header.name, _base64(header.value)] for header in letter.headers],
@@ -98,29 +125,19 @@ def export(
     output.finish({"written": count, "file": str(file)})
 
 
-def _letters(reason: str | None) -> Iterator[DeadLetter]:
-    """Each letter once, with this reason or any; what is no letter has one of its own, from the sink that met it."""
-    from schemas.codec import decode
-    from schemas.errors import CodecError
-    from schemas.events import DeadLetter
-    from streams.topic_reader import read_topic
-    from streams.topics import Topic
+def _letters(reason: str | None) -> Iterator[Letter]:
+    """Each letter once, with this reason or any."""
+    from streams.replay.letters import read_letters
 
-    seen = set()
-    for message in read_topic(load_settings(), Topic.DEAD_LETTERS):
-        try:
-            letter = decode(message.value(), DeadLetter)
-        except CodecError:
-            continue
-        if letter.letter_id not in seen and reason in (None, letter.reason):
-            seen.add(letter.letter_id)
-            yield letter
+    return (one for one in read_letters(load_settings()) if reason in (None, one.letter.reason))
 
 
-def _plain(letter: DeadLetter) -> dict[str, Any]:
+def _plain(one: Letter) -> dict[str, Any]:
+    """The letter, how it stands, and what counts of what became of it."""
     from schemas.as_json import to_json
 
-    return to_json(letter)
+    resolution = None if one.resolution is None else to_json(one.resolution)
+    return to_json(one.letter) | {"standing": one.standing.value, "resolution": resolution}
 
 
 def _base64(data: bytes | None) -> str | None:

@@ -57,6 +57,7 @@ def register(app: typer.Typer) -> None:
     group.command("frames")(frames)
     group.command("uploads")(uploads)
     group.command("embeddings")(embeddings)
+    group.command("dead-letters")(dead_letters)
     group.command("list")(list_)
     app.add_typer(group, name="replay", rich_help_panel=MAINTAIN)
 
@@ -128,6 +129,34 @@ def embeddings(
 ) -> None:
     """Match again, without the pictures; with --correct, uploads go into the gallery too."""
     _replay("embeddings", since, until, user, camera, event, model, rate, dry_run, correct, as_json)
+
+
+def dead_letters(
+    reasons: Annotated[
+        list[str] | None, typer.Option("--reason", "-r", help="Only those with this reason; repeatable.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option("--stage", help="Only those that this role gave up.")] = None,
+    letters: Annotated[
+        list[str] | None, typer.Option("--letter", metavar="ID", help="Only this one, by the beginning of its id.")
+    ] = None,
+    retry: Annotated[
+        bool,
+        typer.Option(
+            "--retry",
+            help="Also those left `sending` by a replay that was killed, whose messages may have been sent already: "
+            "where they were, the same event comes twice and has one effect.",
+        ),
+    ] = False,
+    rate: Annotated[float, typer.Option(min=0.1, help="Letters a second.")] = 100.0,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """After a fix: send the message of each open dead letter back to where it came from, at most once."""
+    from streams.cli.send_back import send_back
+    from streams.replay.send_back import Wanted
+
+    wanted = Wanted(reasons or (), stage, [word.lower() for word in letters or ()], retry)
+    send_back(wanted, rate, dry_run, Output(as_json))
 
 
 def list_(as_json: Json = False) -> None:

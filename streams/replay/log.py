@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -22,8 +22,9 @@ from streams.settings import Settings
 from streams.topics import Topic, TopicMissing
 
 _TIMEOUT_S = 15.0
-_AT_ONCE = 32
-"""Messages fetched at once: few, since a picture may have megabytes."""
+_AT_ONCE = 256
+_PICTURES_AT_ONCE = 16
+"""Fewer, since a picture may have megabytes."""
 
 
 class Log:
@@ -33,6 +34,7 @@ class Log:
         """Connects when it is asked something."""
         self._settings = settings
         self.name = topic.named(settings)
+        self._at_once = _PICTURES_AT_ONCE if topic in (Topic.UPLOADS, Topic.FRAMES) else _AT_ONCE
         self._consumer = confluent_kafka.Consumer(
             client_config(settings)
             | {
@@ -45,12 +47,16 @@ class Log:
             }
         )
         self._open: dict[int, int] = {}
-        self._heard = time.monotonic()
+        self._silent_s = 0.0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect."""
         self._consumer.close()
 
     @property
@@ -84,6 +90,15 @@ class Log:
             found.append(OffsetRange(number, max(low, high - count), max(low, high - count), high))
         return [one for one in found if one.first_offset < one.end_offset]
 
+    def since(self, positions: Mapping[int, int]) -> list[OffsetRange]:
+        """What has come since these next offsets, from the beginning where there is none.
+
+        Raises:
+            KafkaUnavailable, TopicMissing: see :meth:`between`.
+        """
+        starts = {n: (max(low, positions.get(n, 0)), high) for n, (low, high) in self._ends(self._numbers()).items()}
+        return [OffsetRange(n, start, start, high) for n, (start, high) in starts.items() if start < high]
+
     def open(self, ranges: Sequence[OffsetRange]) -> None:
         """Begin to read these ranges, each from where it goes on.
 
@@ -100,7 +115,7 @@ class Log:
             )
         self._open = {one.partition: one.end_offset for one in left}
         self._consumer.assign([TopicPartition(self.name, one.partition, one.next_offset) for one in left])
-        self._heard = time.monotonic()
+        self._silent_s = 0.0
 
     def read(self, timeout_s: float) -> list[Message]:
         """Some of the messages of the open ranges, in order within a partition; none where none came in time.
@@ -109,11 +124,15 @@ class Log:
             KafkaUnavailable: it stopped answering.
         """
         found: list[Message] = []
-        for message in self._consumer.consume(_AT_ONCE, timeout_s):
+        asked = time.monotonic()
+        got = self._consumer.consume(self._at_once, timeout_s)
+        # Only the time spent waiting counts: between two calls the reader may do what it likes.
+        self._silent_s += time.monotonic() - asked
+        for message in got:
             error, number, offset = message.error(), message.partition() or 0, message.offset() or 0
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 continue
-            self._heard = time.monotonic()
+            self._silent_s = 0.0
             if number not in self._open:
                 continue
             if error is None and offset < self._open[number]:
@@ -121,7 +140,7 @@ class Log:
             if error is not None or offset + 1 >= self._open[number]:
                 del self._open[number]
                 self._consumer.incremental_unassign([self._part(number)])
-        if self._open and time.monotonic() - self._heard > _TIMEOUT_S:
+        if self._open and self._silent_s > _TIMEOUT_S:
             raise KafkaUnavailable(f"{self._settings.kafka} has stopped answering while {self.name} was read")
         return found
 
@@ -134,10 +153,6 @@ class Log:
         self.open(ranges)
         while not self.at_end:
             yield from self.read(0.1)
-
-    def rest(self) -> None:
-        """Note that reading was not asked for meanwhile, so that silence counts from now."""
-        self._heard = time.monotonic()
 
     def _numbers(self) -> list[int]:
         there = metadata(self._consumer, self._settings).topics

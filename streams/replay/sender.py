@@ -25,6 +25,7 @@ from streams.settings import Settings
 from streams.topics import Topic
 
 _WAIT_S = 0.02
+_LINGER_MS = 1
 _GIVE_UP_S = 60.0
 """How long an answer is waited for."""
 _FLUSH_S = 120.0
@@ -80,7 +81,7 @@ class Sender:
             | {
                 "enable.idempotence": True,
                 "acks": "all",
-                "linger.ms": 0,
+                "linger.ms": _LINGER_MS,
                 "compression.type": self._topic.compression,
                 "message.max.bytes": self._topic.max_message_bytes(settings),
                 "queue.buffering.max.kbytes": max(64 * 1024, settings.max_message_bytes // 256),
@@ -173,15 +174,15 @@ class Sender:
         """How many more may be sent now."""
         if self._crowding.role is not None:
             self.progress.note = f"waiting for {self._crowding.role}"
-            self._log.rest()
             return 0
-        room = max(0, self._window.size - len(self._under_way))
+        room = self._window.size - len(self._under_way)
+        if room < self._window.size // 4:
+            # In few large batches the workers do more than in many small ones.
+            room = 0
         self.progress.note = "beside live traffic" if self._window.beside_live else ""
         if self._rate is not None:
             due = int((time.monotonic() - self._began) * self._rate) - self.progress.sent
             room = min(room, max(0, due))
-        if not room:
-            self._log.rest()
         return room
 
     def _take_answers(self, timeout_s: float) -> None:
@@ -220,8 +221,9 @@ class Sender:
             raise KafkaUnavailable(f"{self._log.name} does not take what is sent to it")
         self._saved = time.monotonic()
         ranges = [replace(one, next_offset=self._next[one.partition]) for one in self.replay.ranges]
+        sent, planned = self._sent_before + self.progress.sent, self.replay.planned
         if state is ReplayState.FINISHED:
-            ranges = [replace(one, next_offset=one.end_offset) for one in ranges]
+            ranges, planned = [replace(one, next_offset=one.end_offset) for one in ranges], sent
         if self._failure is not None:
             ranges = list(self.replay.ranges)
         self.replay = self._ledger.save(
@@ -229,7 +231,8 @@ class Sender:
                 self.replay,
                 state=state,
                 ranges=ranges,
-                sent=self._sent_before + self.progress.sent,
+                planned=planned,
+                sent=sent,
                 seconds=self._seconds_before + self._saved - self._began,
             )
         )

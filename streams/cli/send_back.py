@@ -1,0 +1,104 @@
+"""What ``facestream replay dead-letters`` does."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from streams.cli.console import Output, grid, load_settings
+
+if TYPE_CHECKING:
+    from streams.replay.send_back import Tally, Wanted
+
+
+def send_back(wanted: Wanted, rate: float, dry_run: bool, output: Output) -> None:
+    """Count the letters that are wanted, send their messages back, and show what became of them."""
+    from schemas.events import utc_now
+    from streams.replay.ledger import new_replay_id
+    from streams.replay.send_back import SendBack
+
+    counted = _count(wanted, output)
+    if dry_run or not counted["letters"]:
+        output.finish(counted | {"dry_run": dry_run, "sent": 0})
+        return
+    replay_id = new_replay_id(utc_now())
+    with output.progress() as bar:
+        task = bar.add_task(f"replay {replay_id}", total=counted["letters"], note="")
+        sender = SendBack(
+            load_settings(), replay_id, rate=rate, report=lambda tally: bar.update(task, completed=tally.sent)
+        )
+        with _between_chunks() as interrupted:
+            for _ in sender.run(wanted):
+                if interrupted():
+                    break
+    _finish(sender.tally, counted | {"dry_run": False, "replay_id": replay_id}, output)
+    if interrupted():
+        raise KeyboardInterrupt
+
+
+def _count(wanted: Wanted, output: Output) -> dict[str, Any]:
+    from schemas.reasons import Reason
+    from streams.replay.errors import ReplayError
+    from streams.replay.letters import Standing, read_letters
+
+    if unknown := set(wanted.reasons) - set(Reason):
+        raise ReplayError(f"there is no reason {', '.join(sorted(unknown))}: see `facestream dead-letters list`")
+    reasons: Counter[str] = Counter()
+    standings: Counter[Standing] = Counter()
+    missing = set(wanted.letter_ids)
+    for one in read_letters(load_settings()):
+        if wanted.names(one):
+            standings[one.standing] += 1
+            missing -= {word for word in missing if one.letter.letter_id.startswith(word)}
+            if wanted.has(one):
+                reasons[one.letter.reason] += 1
+    if missing:
+        raise ReplayError(f"there is no dead letter {', '.join(sorted(missing))}: nothing was sent")
+    table = grid("reason", "#to send back")
+    for reason, count in reasons.most_common():
+        table.add_row(reason, str(count))
+    if reasons:
+        output.table(table)
+    else:
+        output.say(f"no such dead letter is open: {standings[Standing.SENT]} have been sent back")
+    if standings[Standing.SENDING] and not wanted.retry:
+        output.warn(f"{standings[Standing.SENDING]} are left `sending` by a replay that was killed: see --retry")
+    return {
+        "topic": "dead-letters",
+        "letters": reasons.total(),
+        "reasons": dict(reasons),
+        "standing": {word.value: standings[word] for word in Standing},
+    }
+
+
+def _finish(tally: Tally, result: dict[str, Any], output: Output) -> None:
+    for problem in tally.problems[:10]:
+        output.warn(problem)
+    if tally.left:
+        output.warn(f"{tally.left} were left: another replay has them, or their topic is gone")
+    output.say(f"{tally.sent} messages sent back")
+    output.finish(result | {"sent": tally.sent, "left": tally.left, "failed": tally.failed})
+    if tally.failed or tally.problems:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _between_chunks() -> Iterator[Any]:
+    """Let Ctrl-C wait until no letter is half sent; gives a function that says whether it was pressed."""
+    pressed: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        pressed.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

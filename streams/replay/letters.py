@@ -1,0 +1,109 @@
+"""Dead letters, and what became of them: the topics ``dead-letters`` and ``resolutions`` read together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from types import TracebackType
+from typing import Self
+
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import DeadLetter, Resolution, ResolutionState
+from streams.replay.log import Log
+from streams.settings import Settings
+from streams.topics import Topic
+
+
+class Standing(StrEnum):
+    """How a dead letter stands; ``sending``: a replay was about to send its message, and it is not known if it did."""
+
+    OPEN = "open"
+    SENDING = "sending"
+    SENT = "sent"
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter and the resolution that counts, None while it is open."""
+
+    letter: DeadLetter
+    resolution: Resolution | None
+
+    @property
+    def standing(self) -> Standing:
+        """How it stands."""
+        return Standing.OPEN if self.resolution is None else Standing(self.resolution.state.value)
+
+
+class Resolutions:
+    """The resolution that counts of each letter, as far as the topic has been read; a context manager.
+
+    The log decides between replays that run side by side: all resolutions of a letter lie in one partition, and the
+    first ``sending`` there has the letter. A later one counts only if it takes over from just that replay.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._log = Log(settings, Topic.RESOLUTIONS)
+        self._next: dict[int, int] = {}
+        self._of: dict[str, Resolution] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._log.close()
+
+    def of(self, letter_id: str) -> Resolution | None:
+        """The resolution that counts of a letter."""
+        return self._of.get(letter_id)
+
+    def refresh(self) -> None:
+        """Read what has come since.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+            TopicMissing: the topic has not been created.
+        """
+        ranges = self._log.since(self._next)
+        for message in self._log.messages(ranges):
+            try:
+                new = codec.decode(message.value, Resolution)
+            except CodecError:
+                continue
+            self._of[new.letter_id] = counts(self._of.get(new.letter_id), new)
+        self._next |= {one.partition: one.end_offset for one in ranges}
+
+
+def counts(known: Resolution | None, new: Resolution) -> Resolution:
+    """Which of two resolutions of a letter counts, the second of which lies behind the first."""
+    if known is None:
+        return new
+    if known.state is ResolutionState.SENT:
+        return known
+    if new.state is ResolutionState.SENT or new.retries == known.replay_id:
+        return new
+    return known
+
+
+def read_letters(settings: Settings) -> Iterator[Letter]:
+    """Each dead letter that is there when it begins, once.
+
+    What is no letter has one of its own, from the sink that met it.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicMissing: the topics have not been created.
+    """
+    seen = set()
+    with Resolutions(settings) as resolutions, Log(settings, Topic.DEAD_LETTERS) as log:
+        resolutions.refresh()
+        for message in log.messages(log.since({})):
+            try:
+                letter = codec.decode(message.value, DeadLetter)
+            except CodecError:
+                continue
+            if letter.letter_id not in seen:
+                seen.add(letter.letter_id)
+                yield Letter(letter, resolutions.of(letter.letter_id))
