@@ -1,0 +1,307 @@
+"""`facestream doctor` finds what is wrong with real services and workers, and says how to mend it."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import confluent_kafka
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+)
+
+from infra.services import LocalServices
+from streams.checks import machine
+from streams.checks.clock import clock
+from streams.checks.finding import Check, Finding, Status, ok
+from streams.checks.run import run as run_checks
+from streams.commits import Note
+from streams.groups import group_id
+from streams.roles import Role
+from streams.settings import Settings
+from tests.cli.conftest import Ended, command, environment, run
+
+QUICK = ("doctor", "--no-model", "--json")
+Doctor = Callable[..., Ended]
+
+
+class Cluster:
+    """Topics, tables and groups of its own on the shared services, and commands on them."""
+
+    def __init__(self, services: LocalServices, folder: Path, **changes: Any) -> None:
+        name = f"doctor-{uuid.uuid4().hex[:8]}"
+        own = {
+            "home": folder,
+            "topic_prefix": f"{name}.",
+            "redis_prefix": f"{name}:",
+            "bigquery_dataset": name.replace("-", "_"),
+            "partitions": 2,
+        }
+        self.settings = Settings(**services.addresses.settings() | own | changes)
+        self.admin = AdminClient({"bootstrap.servers": self.settings.kafka})
+        values = self.settings.model_dump(mode="json", exclude_unset=True)
+        self.variables = environment(**{f"FACESTREAM_{name.upper()}": str(value) for name, value in values.items()})
+        self._folder = folder
+
+    def run(self, *arguments: str, **variables: str) -> Ended:
+        return run(arguments, self.variables | variables, self._folder)
+
+    def doctor(self, **variables: str) -> dict[str, Any]:
+        """What the doctor finds, by the names of the checks; several of one name as a list of the worst."""
+        ended = self.run(*QUICK, **variables)
+        assert "Traceback" not in ended.err
+        said = ended.json
+        assert ended.code == (1 if said["fail"] else 0)
+        assert len(said["checks"]) == said["ok"] + said["warn"] + said["fail"]
+        return {one["name"]: one for one in sorted(said["checks"], key=lambda one: one["status"] != "ok")}
+
+    def name(self, topic: str) -> str:
+        return f"{self.settings.topic_prefix}{topic}"
+
+    def consumer(self, role: Role, client_id: str) -> confluent_kafka.Consumer:
+        """A plain member of a role's group."""
+        return confluent_kafka.Consumer(
+            {
+                "bootstrap.servers": self.settings.kafka,
+                "group.id": group_id(role, self.settings),
+                "client.id": client_id,
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+            }
+        )
+
+    @contextmanager
+    def workers(self, *roles: Role) -> Iterator[dict[Role, subprocess.Popen[bytes]]]:
+        with ExitStack() as running:
+            started = {}
+            for role in roles:
+                log = running.enter_context((self._folder / f"{role}.log").open("w"))
+                options = ["--embedder", "digest"] if role is Role.EMBED else []
+                process = subprocess.Popen(
+                    command("worker", role, *options), env=self.variables, stdout=log, stderr=log
+                )
+                running.callback(end, process)
+                started[role] = process
+            yield started
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+@pytest.fixture
+def cluster(services: LocalServices, tmp_path: Path) -> Cluster:
+    return Cluster(services, tmp_path)
+
+
+def until(cluster: Cluster, so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    deadline = time.monotonic() + 90
+    while not so(found := cluster.doctor()):
+        assert time.monotonic() < deadline, found
+    return found
+
+
+def test_services_that_are_away_are_said_in_seconds(cluster: Cluster) -> None:
+    nowhere = "127.0.0.1:1"
+    began = time.monotonic()
+    found = cluster.doctor(
+        FACESTREAM_KAFKA=nowhere,
+        FACESTREAM_REDIS_URL=f"redis://:secret@{nowhere}/0",
+        FACESTREAM_BIGQUERY_REST=f"http://{nowhere}",
+        FACESTREAM_BIGQUERY_GRPC=nowhere,
+    )
+    assert time.monotonic() - began < 30, "a loaded machine; 5 s on an idle one"
+    for name in ("kafka", "redis", "bigquery", "bigquery storage write"):
+        assert found[name]["status"] == "fail", name
+        assert nowhere in found[name]["seen"]
+        assert "facestream up" in found[name]["mend"]
+    assert found["python"]["status"] == "ok"
+    assert not any("secret" in str(one) for one in found.values())
+
+
+def test_redis_alone_is_away(cluster: Cluster) -> None:
+    found = cluster.doctor(FACESTREAM_REDIS_URL="redis://127.0.0.1:1/0")
+    assert found["redis"]["status"] == "fail"
+    assert found["kafka"]["status"] == found["bigquery"]["status"] == "ok"
+
+
+def test_topics_and_tables_that_are_missing(cluster: Cluster) -> None:
+    found = cluster.doctor()
+    assert found["topics"]["status"] == "fail"
+    assert found["topics"]["mend"] == "facestream topics create"
+    assert cluster.name("uploads") in found["topics"]["seen"]
+    assert (found["bigquery tables"]["status"], found["bigquery tables"]["mend"]) == (
+        "fail",
+        "facestream bigquery apply",
+    )
+    assert cluster.run("topics", "create").code == 0
+    assert cluster.run("bigquery", "apply").code == 0
+    found = cluster.doctor()
+    assert found["topics"]["status"] == found["bigquery tables"]["status"] == "ok"
+    assert found["clock of Redis"]["status"] == "ok"
+    for role in Role:
+        assert found[f"{role} workers"]["status"] == "fail"
+        assert found[f"{role} workers"]["mend"] == f"facestream worker {role}"
+    cluster.admin.delete_topics([cluster.name("matches")])[cluster.name("matches")].result(20)
+    found = until(cluster, lambda found: found["topics"]["status"] == "fail")
+    assert found["topics"]["seen"] == f"missing: {cluster.name('matches')}"
+
+
+def test_topics_that_differ(cluster: Cluster) -> None:
+    assert cluster.run("topics", "create").code == 0
+    frames = cluster.name("frames")
+    cluster.admin.create_partitions([NewPartitions(frames, 3)])[frames].result(20)
+    change = ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
+    by_producer = ConfigResource(ResourceType.TOPIC, cluster.name("uploads"), incremental_configs=[change])
+    cluster.admin.incremental_alter_configs([by_producer])[by_producer].result(20)
+    found = until(cluster, lambda found: "partitions" in found)
+    assert found["partitions"]["status"] == "fail"
+    assert f"{frames}: 3" in found["partitions"]["seen"]
+    assert found[f"topic {cluster.name('uploads')}"]["status"] == "fail"
+    assert "message.timestamp.type is CreateTime" in found[f"topic {cluster.name('uploads')}"]["seen"]
+
+
+def test_another_number_of_partitions_than_the_settings_say(cluster: Cluster) -> None:
+    assert cluster.run("topics", "create").code == 0
+    found = cluster.doctor(FACESTREAM_PARTITIONS="8")
+    assert (found["partitions"]["status"], found["partitions"]["mend"]) == ("warn", "set FACESTREAM_PARTITIONS=2")
+
+
+def test_a_changelog_with_other_partitions(cluster: Cluster) -> None:
+    assert cluster.run("topics", "create").code == 0
+    name = f"{group_id(Role.MATCH, cluster.settings)}-gallery-changelog"
+    cluster.admin.create_topics([NewTopic(name, 5, 1)])[name].result(20)
+    found = until(cluster, lambda found: "changelog" in found)
+    assert found["changelog"]["status"] == "fail"
+    assert "5 partitions" in found["changelog"]["seen"]
+
+
+def test_workers_that_are_well_and_then_dead(cluster: Cluster) -> None:
+    assert cluster.run("topics", "create").code == 0
+    roles = (Role.MATCH, Role.SINK_REDIS)
+    with cluster.workers(*roles) as running:
+        found = until(cluster, lambda found: all(found[f"{role} workers"]["status"] == "ok" for role in roles))
+        assert "nothing waits" in found["match workers"]["seen"]
+        assert found["health of match-0"]["status"] == "ok"
+        assert found[f"health of sink-redis-{running[Role.SINK_REDIS].pid}"]["status"] == "ok"
+        assert found["changelog"]["status"] == "ok"
+
+        running[Role.MATCH].kill()
+        found = until(cluster, lambda found: found["match workers"]["status"] == "fail")
+        assert found["match workers"]["mend"] == "facestream worker match"
+
+
+def test_commits_that_stopped_while_events_wait(services: LocalServices, tmp_path: Path) -> None:
+    """A consumer that has a partition and does nothing with it, as a worker that hangs."""
+    cluster = Cluster(services, tmp_path, watchdog_s=2)
+    assert cluster.run("topics", "create").code == 0
+    producer = confluent_kafka.Producer({"bootstrap.servers": cluster.settings.kafka})
+    for _ in range(3):
+        producer.produce(cluster.name("embeddings"), b"x", partition=1)
+    assert producer.flush(20) == 0
+    consumer = cluster.consumer(Role.MATCH, "match-7@elsewhere:1")
+    try:
+        consumer.subscribe([cluster.name("embeddings")])
+        while not (message := consumer.poll(1)) or message.error():
+            pass
+        position = TopicPartition(cluster.name("embeddings"), 1, 1, metadata=Note().now())
+        consumer.commit(offsets=[position], asynchronous=False)
+        found = until(cluster, lambda found: "commits of match" in found)
+    finally:
+        consumer.close()
+    assert found["commits of match"]["status"] == "fail"
+    assert found["commits of match"]["seen"].startswith("partition 1: 2 events wait")
+    assert found["commits of match"]["mend"] == "restart match-7 on elsewhere"
+    assert found["health of match-7"]["status"] == "warn"
+
+
+def test_partitions_that_nobody_has(cluster: Cluster) -> None:
+    """A member that reads only one of the topics of its role leaves the other's partitions to nobody."""
+    assert cluster.run("topics", "create").code == 0
+    consumer = cluster.consumer(Role.SINK_REDIS, "sink-redis-7@elsewhere:1")
+    try:
+        consumer.subscribe([cluster.name("matches")])
+        while not consumer.assignment():
+            consumer.poll(0.2)
+        found = cluster.doctor()
+    finally:
+        consumer.close()
+    assert found["sink-redis workers"]["status"] == "fail"
+    assert found["sink-redis workers"]["seen"] == "no worker has partition 0, 1"
+    assert "facestream worker sink-redis" in found["sink-redis workers"]["mend"]
+
+
+def test_the_model_embeds(cluster: Cluster) -> None:
+    ended = cluster.run("doctor", "--json")
+    found = {one["name"]: one for one in ended.json["checks"]}
+    assert found["model"]["status"] in ("ok", "warn")
+    assert "one chip embedded in" in found["model"]["seen"]
+    assert found["litert"]["status"] == found["model card"]["status"] == "ok"
+
+
+def test_a_model_that_cannot_be_used(cluster: Cluster, tmp_path: Path) -> None:
+    found = cluster.doctor(FACESTREAM_MODEL_DIR=str(tmp_path))
+    assert found["model card"]["status"] == "fail"
+    assert "FACESTREAM_MODEL_DIR" in found["model card"]["mend"]
+    found = cluster.doctor(FACESTREAM_THRESHOLD_SET="strictest")
+    assert found["model card"]["status"] == "fail"
+    assert "strictest" in found["model card"]["seen"]
+
+
+def test_clocks() -> None:
+    assert clock("Redis", 0.4).status is Status.OK
+    assert clock("Redis", -3.0).seen == "3.0 s behind this machine"
+    assert clock("Redis", 3.0).status is Status.WARN
+    assert clock("Redis", 3.0, uncertain_s=2.5).status is Status.OK
+
+
+def test_packages_are_compared_with_the_pins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cluster: Cluster) -> None:
+    pins = tmp_path / "runtime.txt"
+    monkeypatch.setattr(machine, "PINS", pins)
+
+    def packages() -> Finding:
+        return next(one for one in machine.check(cluster.settings) if one.name == "packages")
+
+    hashed = " \\\n    --hash=sha256:00\n"
+    pins.write_text(f"pytest=={pytest.__version__}{hashed}never-there==1 ; sys_platform == 'none'{hashed}")
+    assert packages().status is Status.OK
+    pins.write_text(f"pytest==0.1{hashed}")
+    assert packages().status is Status.WARN
+    assert f"pytest {pytest.__version__} (==0.1)" in packages().seen
+    pins.write_text(f"never-there==1{hashed}")
+    assert packages() == Finding(Status.FAIL, "packages", "not installed: never-there", "make setup")
+
+
+def test_a_check_that_is_stuck_or_breaks_does_not_stop_the_others() -> None:
+    def stuck() -> list[Finding]:
+        time.sleep(60)
+        return []
+
+    def broken() -> list[Finding]:
+        raise RuntimeError("two\nlines")
+
+    checks: dict[str, Check] = {"stuck": stuck, "broken": broken, "well": lambda: [ok("well", "yes")]}
+    found = list(run_checks(checks, 0.2))
+    assert [(one.name, one.status) for one in found] == [
+        ("stuck", Status.FAIL),
+        ("broken", Status.FAIL),
+        ("well", Status.OK),
+    ]
+    assert "RuntimeError: two lines" in found[1].seen
