@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import tenacity
 from google.cloud.bigquery import ArrayQueryParameter
 
+from sinks.base import SinkUnavailable
 from sinks.bigquery import Address, run_query
 from sinks.redis import RedisResults
 from streams.settings import Settings
@@ -66,7 +69,8 @@ class Accounts:
         wanted = set(event_ids)
         answers: dict[str, dict[str, Any]] = {}
         while True:
-            answers |= self._redis.answers([one for one in event_ids if one not in answers])
+            with suppress(SinkUnavailable):
+                answers |= self._redis.answers([one for one in event_ids if one not in answers])
             rows_so_far = self._count(users)
             progress(len(answers), rows_so_far)
             if (len(answers) == len(wanted) and rows_so_far >= len(wanted)) or time.monotonic() > deadline:
@@ -103,6 +107,13 @@ class Accounts:
         )
         return Counter(row["event_id"] for row in self._ask(sql, users) if row["event_id"] in wanted)
 
+    @tenacity.retry(
+        # A server that was killed and started again has left a connection that is dead.
+        retry=tenacity.retry_if_exception_type(SinkUnavailable),
+        wait=tenacity.wait_fixed(_ASK_EVERY_S),
+        stop=tenacity.stop_after_delay(60),
+        reraise=True,
+    )
     def _ask(self, sql: str, users: Collection[str]) -> list[dict[str, Any]]:
         parameters = [ArrayQueryParameter("users", "STRING", list(users))]
         return run_query(self._bigquery, sql, parameters, dataset=self._dataset.dataset_id).rows
