@@ -1,4 +1,4 @@
-"""Who is in a user's gallery, and from which event on."""
+"""Who is in a user's gallery."""
 
 from __future__ import annotations
 
@@ -8,23 +8,6 @@ from schemas.as_json import time_text
 from schemas.events import Consent, Mode, utc_now
 from tests.integration.clients import Clients, eventually, named, new_user
 from tests.integration.conftest import Portraits
-
-
-def test_order_of_upload_and_frame(clients: Clients, portraits: Portraits) -> None:
-    """What was sent before the upload meets an empty gallery, what was sent after it the person; nobody waits."""
-    sent = []
-    for number in range(50):
-        user = new_user(f"order-{number}")
-        before = clients.producer.frame(user, portraits.obama2, camera_id="door")
-        enrolled = clients.producer.enrol(user, portraits.obama, consent="tests", subject_id="obama")
-        after = clients.producer.frame(user, portraits.obama2, camera_id="door")
-        sent.append((before.event_id, enrolled.event_id, after.event_id))
-    answers = clients.answers([event_id for events in sent for event_id in events])
-    for before_id, enrolled_id, after_id in sent:
-        (face,) = answers[before_id]["faces"]
-        assert (face["decision"], face["reason"]) == ("unknown", "empty_gallery")
-        assert answers[enrolled_id]["outcome"] == "enrolled"
-        assert named(answers[after_id]) == ["obama"]
 
 
 def test_users_do_not_share_galleries(clients: Clients, portraits: Portraits) -> None:

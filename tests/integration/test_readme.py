@@ -1,0 +1,59 @@
+"""What the README lets its readers run, run as it stands on the whole stack."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from streams.cli.stack import Stack
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+LASTING = {"up", "watch", "worker"}
+"""Commands that run until Ctrl-C; other tests run them."""
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def block(language: str, before: str = "") -> str:
+    """The first fenced block of a language after a text."""
+    found = re.search(rf"^```{language}\n(.*?)^```$", README.partition(before)[2], re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def run(stack: Stack, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run Python in a folder with the photographs, beside the stack."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "photos").symlink_to(photos)
+    env = os.environ | stack.environment() | {"PYTHONPATH": str(ROOT)}
+    return lambda *arguments: subprocess.run(
+        [sys.executable, *arguments], env=env, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_python_prints_what_it_says(run: Run) -> None:
+    ended = run("-c", block("python"))
+    assert (ended.stdout, ended.returncode) == (block("text", block("python")), 0), ended.stderr
+
+
+def commands() -> list[list[str]]:
+    lines = [line for code in re.findall(r"^```sh\n(.*?)^```$", README, re.M | re.S) for line in code.splitlines()]
+    called = [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("facestream ")]
+    # The id of a dead letter is another one each time.
+    return [line for line in called if line[0] not in LASTING and line[:2] != ["dead-letters", "show"]]
+
+
+@pytest.mark.parametrize("arguments", commands(), ids=" ".join)
+def test_command_succeeds(run: Run, arguments: list[str]) -> None:
+    ended = run("-m", "streams.cli", *arguments)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout
