@@ -253,7 +253,7 @@ def _show(plan: Plan, seconds: float, output: Output) -> dict[str, Any]:
         "events": replay.planned,
         "exact": plan.exact,
         "partitions": {str(number): count for number, count in plan.by_partition.items()},
-        "estimated_s": round(seconds, 1),
+        "estimated_s": round(seconds, 3),
         "corrects": replay.corrects,
     }
 

@@ -1,0 +1,237 @@
+"""What a replay decides without any service: times, which events, how many at once, which resolution counts."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import codec
+from schemas.events import (
+    Consent,
+    Embedding,
+    Frame,
+    FrameOrigin,
+    Mode,
+    Picture,
+    Resolution,
+    ResolutionState,
+    Source,
+    Timings,
+    Upload,
+    UploadOrigin,
+    new_event_id,
+    utc_now,
+)
+from streams.order import Message, TopicPartition
+from streams.replay.errors import ReplayError
+from streams.replay.letters import counts
+from streams.replay.selection import Replayable, Selection, stamped
+from streams.replay.times import OLDEST, parse_time
+from streams.replay.window import Window
+from streams.topics import Topic
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("now", NOW),
+        ("oldest", OLDEST),
+        ("-90s", NOW - timedelta(seconds=90)),
+        ("-2h", NOW - timedelta(hours=2)),
+        ("-1.5d", NOW - timedelta(days=1.5)),
+        ("2026-11-24", datetime(2026, 11, 24, tzinfo=UTC)),
+        ("2026-11-24T10:30:00.5", datetime(2026, 11, 24, 10, 30, 0, 500_000, tzinfo=UTC)),
+        ("2026-11-24T10:30:00Z", datetime(2026, 11, 24, 10, 30, tzinfo=UTC)),
+        ("2026-11-24T10:30:00+02:00", datetime(2026, 11, 24, 8, 30, tzinfo=UTC)),
+    ],
+)
+def test_times(text: str, wanted: datetime) -> None:
+    assert parse_time(text, NOW) == wanted
+
+
+@pytest.mark.parametrize("text", ["yesterday", "", "2h", "-2x", "24.11.2026"])
+def test_what_is_no_time(text: str) -> None:
+    with pytest.raises(ReplayError, match="is no time: give ISO 8601"):
+        parse_time(text, NOW)
+
+
+def frame(user: str = "anna", camera: str = "door") -> Frame:
+    return Frame(new_event_id(), user, camera, 1, utc_now(), Picture(data=b"x"))
+
+
+def embedding(origin: UploadOrigin | FrameOrigin, model_version: str = "m1") -> Embedding:
+    times = Timings(NOW, NOW, NOW)
+    return Embedding(new_event_id(), "anna", origin, Source("frames", 0, 0), model_version, 1, 1, times)
+
+
+def message(event: Any, topic: str = "frames") -> Message:
+    value = event if isinstance(event, bytes) else codec.encode(event)
+    key = b"anna" if isinstance(event, bytes) else event.user_id.encode()
+    return Message(TopicPartition(topic, 2), 17, 1_000, key, value, (("trace", b"1"),))
+
+
+def test_filters() -> None:
+    one, other, gate = frame(), frame("otto"), frame(camera="gate")
+    everything = [one, other, gate]
+
+    def chosen(**filters: Any) -> list[Replayable | None]:
+        selection = Selection(Topic.FRAMES, **filters)
+        return [event for event in everything if selection.choose(message(event)) is not None]
+
+    assert chosen() == everything
+    assert chosen(users=["anna"]) == [one, gate]
+    assert chosen(users=["anna"], camera_id="gate") == [gate]
+    assert chosen(event_ids=[other.event_id, one.event_id]) == [one, other]
+    assert chosen(users=["otto"], event_ids=[one.event_id]) == []
+
+
+def test_embeddings_are_chosen_by_their_camera_and_model() -> None:
+    upload = embedding(UploadOrigin("anna", NOW, Consent("door", NOW)))
+    seen = embedding(FrameOrigin("door", 1, NOW, Mode.IDENTIFY), "m2")
+    by_camera = Selection(Topic.EMBEDDINGS, camera_id="door")
+    assert [by_camera.choose(message(event)) for event in (upload, seen)] == [None, seen]
+    by_model = Selection(Topic.EMBEDDINGS, model_version="m1")
+    assert [by_model.choose(message(event)) for event in (upload, seen)] == [upload, None]
+
+
+def test_a_replay_and_what_is_no_event_are_passed_over() -> None:
+    selection = Selection(Topic.FRAMES)
+    assert selection.choose(message(replace(frame(), replay_id="r1"))) is None
+    assert selection.unreadable == 0
+    assert selection.choose(message(b"rubbish")) is None
+    assert selection.unreadable == 1
+
+
+def test_who_was_not_met_is_named() -> None:
+    one = frame()
+    selection = Selection(Topic.FRAMES, users=["anna", "nobody"])
+    selection.choose(message(one))
+    with pytest.raises(ReplayError, match=r"there is no user 'nobody' on frames.*nothing was sent"):
+        selection.check_found()
+    missing = new_event_id()
+    with pytest.raises(ReplayError, match=f"no event {missing}"):
+        Selection(Topic.FRAMES, event_ids=[missing]).check_found()
+
+
+def test_a_replayed_event_knows_where_it_first_came_in() -> None:
+    one = frame()
+    sent = codec.decode(stamped(one, message(one), "r1", corrects=True), Frame)
+    assert sent == replace(
+        one, source=Source("frames", 2, 17), produced_at=codec.from_micros(1_000_000), replay_id="r1", corrects=True
+    )
+    upload = Upload(new_event_id(), "anna", "anna", NOW, Picture(data=b"x"), Consent("door", NOW))
+    assert codec.decode(stamped(upload, message(upload), "r1", corrects=False), Upload).source is not None
+    vectors = embedding(FrameOrigin("door", 1, NOW, Mode.IDENTIFY))
+    again = codec.decode(stamped(vectors, message(vectors), "r1", corrects=False), Embedding)
+    assert again == replace(vectors, replay_id="r1")
+
+
+class Workers:
+    """Workers that take ``alone_s`` for one event, and ``more_s`` longer for each other one that is under way."""
+
+    def __init__(self, window: Window, alone_s: float, more_s: float) -> None:
+        self.window = window
+        self.alone_s, self.more_s = alone_s, more_s
+        self.now = 0.0
+        self._noise = random.Random(1)
+
+    def run(self, seconds: float, *, live: bool) -> list[int]:
+        sizes, until = [], self.now + seconds
+        while self.now < until:
+            if live:
+                self.window.live(self.now)
+            size = self.window.size
+            took = (self.alone_s + self.more_s * (size - 1)) * self._noise.uniform(0.9, 1.1)
+            self.now += took
+            for _ in range(size):
+                self.window.answered(took, self.now)
+            sizes.append(self.window.size)
+        return sizes
+
+
+def test_workers_are_kept_busy_where_nothing_live_passes() -> None:
+    window = Window(512)
+    Workers(window, 0.01, 0.001).run(5, live=False)
+    assert window.size == 512
+    assert not window.beside_live
+
+
+def test_the_window_keeps_the_delay_of_live_events_small() -> None:
+    window = Window(512)
+    workers = Workers(window, alone_s=0.02, more_s=0.001)
+    sizes = workers.run(60, live=True)
+    assert sizes[0] == 1
+    steady = sorted(sizes[len(sizes) // 4 :])
+    assert 1 <= steady[len(steady) // 2] <= 10  # at 11, twenty milliseconds have become thirty
+    assert steady[-1] <= 16
+
+
+def test_the_window_grows_where_workers_have_room() -> None:
+    window = Window(512)
+    assert max(Workers(window, 0.02, 0.00001).run(60, live=True)) > 100
+
+
+def test_the_window_shrinks_when_the_workers_become_slow() -> None:
+    window = Window(512)
+    workers = Workers(window, 0.02, 0.0001)
+    workers.run(15, live=True)
+    before = window.size
+    workers.more_s = 0.01
+    workers.run(2, live=True)
+    assert window.size < before / 4
+
+
+def test_when_live_events_end_the_window_opens() -> None:
+    window = Window(512)
+    workers = Workers(window, 0.02, 0.001)
+    workers.run(10, live=True)
+    assert window.size < 512
+    workers.run(31, live=False)
+    assert window.size == 512
+
+
+def test_a_rate_that_was_asked_for_does_not_mind_live_events() -> None:
+    window = Window(512, gentle=False)
+    Workers(window, 0.02, 0.001).run(5, live=True)
+    assert window.size == 512
+
+
+def resolution(replay_id: str, state: ResolutionState, retries: str | None = None) -> Resolution:
+    return Resolution(new_event_id(), "letter", replay_id, state, "frames", NOW, retries)
+
+
+RESOLUTIONS = st.builds(
+    resolution,
+    st.sampled_from(["r1", "r2", "r3"]),
+    st.sampled_from(ResolutionState),
+    st.none() | st.sampled_from(["r1", "r2", "r3"]),
+)
+
+
+@given(st.lists(RESOLUTIONS, min_size=1, max_size=12))
+def test_a_letter_has_one_owner_at_a_time(written: list[Resolution]) -> None:
+    known: Resolution | None = None
+    for new in written:
+        before, known = known, counts(known, new)
+        if before is None:
+            assert known is new
+        elif before.state is ResolutionState.SENT:
+            assert known is before
+        elif known is not before:
+            assert known.state is ResolutionState.SENT or known.retries == before.replay_id
+
+
+def test_the_first_of_two_replays_has_the_letter() -> None:
+    first, second = resolution("r1", ResolutionState.SENDING), resolution("r2", ResolutionState.SENDING)
+    assert counts(first, second) is first
+    takes_over = resolution("r3", ResolutionState.SENDING, retries="r1")
+    assert counts(first, takes_over) is takes_over
+    assert counts(takes_over, resolution("r4", ResolutionState.SENDING, retries="r1")) is takes_over
