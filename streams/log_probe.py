@@ -69,13 +69,17 @@ class LogProbe:
         return {source: max(0, ends[source] - offset - 1) for source, offset in applied.items() if source in ends}
 
     def _run(self) -> None:
-        admin = admin_client(self._settings)
+        admin, away = admin_client(self._settings), False
         while not self._stopped.wait(self._interval_s):
-            facts = self._facts()
             try:
-                self._ask(admin, facts)
+                self._ask(admin, self._facts())
+                away = False
             except (KafkaUnavailable, KafkaException, TopicsError) as error:
-                log.warning("how far this worker is behind is not known: %s", error)
+                if not away:
+                    log.warning("how far this worker is behind is not known for now: %s", error)
+                away = True
+                # After a broker's restart a client goes on for minutes to ask for the leaders of before.
+                admin = admin_client(self._settings)
 
     def _ask(self, admin: AdminClient, facts: Facts) -> None:
         sources = facts.assigned
