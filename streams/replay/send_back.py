@@ -127,7 +127,10 @@ class SendBack:
             ours.append(one)
             self._produce(one, sent)
         self._flush()
-        for one in ours:
+        self._note_sent(ours, sent)
+
+    def _note_sent(self, letters: list[Letter], sent: dict[str, confluent_kafka.Message]) -> None:
+        for one in letters:
             message = sent.get(one.letter.letter_id)
             if message is not None:
                 self._resolve(one, ResolutionState.SENT, message=message)
