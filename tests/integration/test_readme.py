@@ -24,7 +24,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 def block(language: str, before: str = "") -> str:
     """The first fenced block of a language after a text."""
-    found = re.search(rf"^```{language}\n(.*?)^```$", README.partition(before)[2], re.MULTILINE | re.DOTALL)
+    found = re.search(rf"^```{language}\n(.*?)^```$", README[README.index(before) :], re.MULTILINE | re.DOTALL)
     assert found
     return found[1]
 
