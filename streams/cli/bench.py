@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     bench = typer.Typer(no_args_is_help=True, help="Measure; each figure beside a baseline of the same run.")
     bench.command("pipeline")(pipeline)
     bench.command("faults")(faults)
+    bench.command("replay")(replay)
     app.add_typer(bench, name="bench", rich_help_panel=MAINTAIN)
 
 
@@ -67,4 +68,27 @@ def faults(
     output.table(table)
     output.finish({"faults": rows})
     if any(row["lost"] or row["duplicates"] for row in rows):
+        raise typer.Exit(1)
+
+
+def replay(
+    events: Annotated[int, typer.Option(min=1000, help="Frames in the log that is replayed.")] = 20_000,
+    live: Annotated[float, typer.Option(min=1, help="Live events a second beside a replay.")] = 30.0,
+    seconds: Annotated[float, typer.Option(min=5, help="How long live events are watched, each time.")] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Events a second of replays with one worker of each role, and live latency without a replay and beside one."""
+    import tempfile
+
+    from streams.cli.benchmarks.replay import measure
+
+    output = Output(as_json)
+    with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
+        result = measure(Path(folder), events, live, seconds, output.say)
+    table = grid("", "#")
+    for name, value in result.items():
+        table.add_row(name, str(value))
+    output.table(table)
+    output.finish(result)
+    if result["lost"]:
         raise typer.Exit(1)

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from schemas import codec
 from schemas.errors import CodecError
-from schemas.events import DeadLetter
+from schemas.events import DeadLetter, Enrolment, Match
 from streams.kafka import KafkaUnavailable, client_config, metadata
 from streams.settings import Settings
 from streams.topics import Topic
@@ -22,13 +22,15 @@ from streams.topics import Topic
 _TIMEOUT_S = 15.0
 _RECENT_S = 30.0
 _AT_ONCE = 500
+_DECODE_EVERY_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An event was answered: one of the replay, by its id, or another one (None)."""
+    """An event was answered: one of the replay, by its id, or another one (None), and how long that took if known."""
 
     event_id: str | None
+    took_s: float | None = None
 
 
 class Answers:
@@ -42,6 +44,11 @@ class Answers:
         """
         self._mark = replay_id.encode()
         self._letters = Topic.DEAD_LETTERS.named(settings)
+        self._kinds: dict[str, type[Match] | type[Enrolment]] = {
+            Topic.MATCHES.named(settings): Match,
+            Topic.ENROLMENTS.named(settings): Enrolment,
+        }
+        self._decode_at = 0.0
         self._consumer = confluent_kafka.Consumer(
             client_config(settings)
             | {
@@ -80,11 +87,25 @@ class Answers:
             if message.error() is not None or value is None:
                 continue
             if self._mark not in value:
-                yield Answer(None)
+                yield Answer(None, self._took_s(message, value))
             elif message.topic() != self._letters:
                 yield Answer(codec.event_id(value))
             else:
                 yield Answer(_event_id_of_letter(value))
+
+    def _took_s(self, message: confluent_kafka.Message, value: bytes) -> float | None:
+        """From the event's first message to its answer, by the brokers' clocks; None for some, if there are many."""
+        event_type = self._kinds.get(message.topic() or "")
+        if event_type is None or time.monotonic() < self._decode_at:
+            return None
+        self._decode_at = time.monotonic() + _DECODE_EVERY_S
+        try:
+            event = codec.decode(value, event_type)
+        except CodecError:
+            return None
+        if event.replay_id is not None:
+            return None
+        return message.timestamp()[1] / 1000 - event.timings.produced_at.timestamp()
 
 
 def _event_id_of_letter(value: bytes) -> str | None:

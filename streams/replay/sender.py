@@ -175,8 +175,8 @@ class Sender:
         if self._crowding.role is not None:
             self.progress.note = f"waiting for {self._crowding.role}"
             return 0
-        room = self._window.size - len(self._under_way)
-        if room < self._window.size // 4:
+        room = self._window.room(time.monotonic(), len(self._under_way))
+        if room < len(self._under_way) // 4:
             # In few large batches the workers do more than in many small ones.
             room = 0
         self.progress.note = "beside live traffic" if self._window.beside_live else ""
@@ -190,7 +190,7 @@ class Sender:
             now = time.monotonic()
             sent_at = None if answer.event_id is None else self._under_way.pop(answer.event_id, None)
             if answer.event_id is None:
-                self._window.live(now)
+                self._window.live(now, answer.took_s)
             elif sent_at is not None:
                 self.progress.answered += 1
                 self._window.answered(now - sent_at, now)

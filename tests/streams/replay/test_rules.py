@@ -135,7 +135,7 @@ def test_a_replayed_event_knows_where_it_first_came_in() -> None:
 
 
 class Workers:
-    """Workers that take ``alone_s`` for one event, and ``more_s`` longer for each other one that is under way."""
+    """Workers that take ``alone_s`` for one event, and ``more_s`` longer for each replayed one that is under way."""
 
     def __init__(self, window: Window, alone_s: float, more_s: float) -> None:
         self.window = window
@@ -143,65 +143,87 @@ class Workers:
         self.now = 0.0
         self._noise = random.Random(1)
 
-    def run(self, seconds: float, *, live: bool) -> list[int]:
-        sizes, until = [], self.now + seconds
+    def run(self, seconds: float, live_per_s: float = 0.0) -> list[int]:
+        """How many replayed events were under way, at each round."""
+        sizes, until, live = [], self.now + seconds, 0.0
         while self.now < until:
-            if live:
-                self.window.live(self.now)
-            size = self.window.size
-            took = (self.alone_s + self.more_s * (size - 1)) * self._noise.uniform(0.9, 1.1)
+            size = self.window.room(self.now, 0)
+            took = self.alone_s + self.more_s * size
             self.now += took
+            live += took * live_per_s
+            while live >= 1:
+                live -= 1
+                self.window.live(self.now, took * self._noise.uniform(0.8, 1.2))
             for _ in range(size):
-                self.window.answered(took, self.now)
-            sizes.append(self.window.size)
+                self.window.answered(took * self._noise.uniform(0.9, 1.1), self.now)
+            sizes.append(size)
         return sizes
+
+
+def middle(sizes: list[int]) -> int:
+    """The median once it has settled."""
+    steady = sorted(sizes[len(sizes) // 2 :])
+    return steady[len(steady) // 2]
 
 
 def test_workers_are_kept_busy_where_nothing_live_passes() -> None:
     window = Window(512)
-    Workers(window, 0.01, 0.001).run(5, live=False)
-    assert window.size == 512
+    assert set(Workers(window, 0.01, 0.001).run(5)) == {512}
     assert not window.beside_live
 
 
-def test_the_window_keeps_the_delay_of_live_events_small() -> None:
+def test_at_first_live_events_are_listened_to() -> None:
     window = Window(512)
-    workers = Workers(window, alone_s=0.02, more_s=0.001)
-    sizes = workers.run(60, live=True)
-    assert sizes[0] == 1
-    steady = sorted(sizes[len(sizes) // 4 :])
-    assert 1 <= steady[len(steady) // 2] <= 10  # at 11, twenty milliseconds have become thirty
-    assert steady[-1] <= 16
+    window.live(0.0)
+    workers = Workers(window, 0.02, 0.001)
+    assert set(workers.run(0.5, live_per_s=30)) == {0}
+    assert window.beside_live
+
+
+@pytest.mark.parametrize("live_per_s", [1, 30, 200])
+def test_the_window_keeps_the_delay_of_live_events_small(live_per_s: float) -> None:
+    window = Window(512)
+    window.live(0.0)
+    sizes = Workers(window, alone_s=0.02, more_s=0.001).run(60, live_per_s)
+    assert 1 <= middle(sizes) <= 10  # at 10, twenty milliseconds have become thirty
+    assert max(sizes) <= 16
 
 
 def test_the_window_grows_where_workers_have_room() -> None:
     window = Window(512)
-    assert max(Workers(window, 0.02, 0.00001).run(60, live=True)) > 100
+    window.live(0.0)
+    assert middle(Workers(window, 0.02, 0.00001).run(60, live_per_s=30)) > 100
 
 
 def test_the_window_shrinks_when_the_workers_become_slow() -> None:
     window = Window(512)
+    window.live(0.0)
     workers = Workers(window, 0.02, 0.0001)
-    workers.run(15, live=True)
-    before = window.size
+    before = middle(workers.run(15, live_per_s=30))
     workers.more_s = 0.01
-    workers.run(2, live=True)
-    assert window.size < before / 4
+    assert middle(workers.run(6, live_per_s=30)) < before / 4
+
+
+def test_what_live_events_take_by_themselves_is_heard_again() -> None:
+    window = Window(512)
+    window.live(0.0)
+    workers = Workers(window, 0.02, 0.00001)
+    workers.run(15, live_per_s=30)
+    workers.alone_s = 0.1
+    assert middle(workers.run(60, live_per_s=30)) > 100
 
 
 def test_when_live_events_end_the_window_opens() -> None:
     window = Window(512)
+    window.live(0.0)
     workers = Workers(window, 0.02, 0.001)
-    workers.run(10, live=True)
-    assert window.size < 512
-    workers.run(31, live=False)
-    assert window.size == 512
+    assert 512 not in workers.run(10, live_per_s=30)
+    assert workers.run(31)[-1] == 512
 
 
 def test_a_rate_that_was_asked_for_does_not_mind_live_events() -> None:
     window = Window(512, gentle=False)
-    Workers(window, 0.02, 0.001).run(5, live=True)
-    assert window.size == 512
+    assert set(Workers(window, 0.02, 0.001).run(5, live_per_s=30)) == {512}
 
 
 def resolution(replay_id: str, state: ResolutionState, retries: str | None = None) -> Resolution:

@@ -1,0 +1,137 @@
+"""How fast events are replayed, and what live ones notice of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+from schemas.events import utc_now
+from sinks.redis import RedisResults
+from streams.cli.benchmarks.load import Load
+from streams.cli.charts import percentile
+from streams.cli.stack import Stack
+from streams.replay.plan import Request, make_plan
+from streams.replay.sender import Sender
+from streams.replay.times import OLDEST
+from streams.roles import Embedder
+from streams.settings import Settings
+from streams.topics import Topic
+
+_AS_FAST_AS_IT_GOES = 1e6
+_TIMEOUT_S = 300.0
+_SETTLE_S = 2.0
+
+
+def measure(folder: Path, events: int, live_per_s: float, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
+    """Fill the log, replay it at full speed, then beside live events, with one worker of each role.
+
+    Vectors are made from digests, so that everything but the networks is measured.
+
+    Returns:
+        Events a second of the pipeline itself and of replays at full speed; percentiles of live latency (from the
+        broker's time stamp to Redis) without a replay, before and after one, and with it; their ratio; ``lost`` live
+        events.
+    """
+    with Stack(folder, say, live_stream_length=4 * events) as stack:
+        stack.add_workers(Embedder.DIGEST)
+        settings = stack.settings
+        results = RedisResults(settings.redis_url, settings.redis_prefix)
+        say(f"filling the log with {events} frames")
+        pipeline_per_s = _fill(settings, results, events)
+        say("replaying at full speed")
+        embeddings_per_s = _full_speed(settings, Topic.EMBEDDINGS)
+        frames_per_s = _full_speed(settings, Topic.FRAMES)
+        say(f"{live_per_s:g} live events a second, {seconds:g} s without a replay, with one, and without")
+        before = _live(settings, results, live_per_s, seconds, "before")
+        with _replaying(settings) as replay:
+            during = _live(settings, results, live_per_s, seconds, "during")
+        beside_per_s = replay()
+        after = _live(settings, results, live_per_s, seconds, "after")
+        results.close()
+    without = before[0] + after[0]
+    quiet_ms, busy_ms = percentile(without, 99), percentile(during[0], 99)
+    return {
+        "embeddings_per_s": round(embeddings_per_s, 1),
+        "frames_per_s": round(frames_per_s, 1),
+        "pipeline_frames_per_s": round(pipeline_per_s, 1),
+        "beside_live_per_s": round(beside_per_s, 1),
+        "live_p50_ms": {"without": percentile(without, 50), "with": percentile(during[0], 50)},
+        "live_p99_ms": {"without": quiet_ms, "with": busy_ms},
+        "p99_ratio": round(busy_ms / max(1e-3, quiet_ms), 3),
+        "lost": before[1] + during[1] + after[1],
+    }
+
+
+def _fill(settings: Settings, results: RedisResults, events: int) -> float:
+    """Send frames, and tell how many a second the pipeline answered."""
+    with Load(settings, 1.0, "log") as load:
+        time.sleep(_SETTLE_S)
+        began = time.monotonic()
+        load.burst(events)
+        results.wait_for(list(load.sent), _TIMEOUT_S)
+        return events / (time.monotonic() - began)
+
+
+def _full_speed(settings: Settings, topic: Topic) -> float:
+    plan = make_plan(settings, Request(topic, OLDEST, utc_now()))
+    done = Sender(settings, plan.replay, rate=_AS_FAST_AS_IT_GOES).run()
+    return done.sent / done.seconds
+
+
+def _live(
+    settings: Settings, results: RedisResults, per_s: float, seconds: float, name: str
+) -> tuple[list[float], int]:
+    """Latencies of live events in milliseconds, and how many have no answer."""
+    with Load(settings, per_s, name) as load:
+        time.sleep(_SETTLE_S)
+        warm_up = set(load.sent)
+        time.sleep(seconds)
+    answers = results.wait_for(list(load.sent), _TIMEOUT_S)
+    live_at = {
+        entry.event["event_id"]: int(entry.entry_id.partition("-")[0])
+        for user in load.users
+        for entry in results.follow(user, after="0", timeout_s=0.05)
+    }
+    latencies = [
+        live_at[one] - 1000 * _seconds(answer["timings"]["produced_at"])
+        for one, answer in answers.items()
+        if one in live_at and one not in warm_up
+    ]
+    return latencies, len(load.sent) - len(answers)
+
+
+@contextmanager
+def _replaying(settings: Settings) -> Iterator[Callable[[], float]]:
+    """Replay embeddings again and again meanwhile; gives a function that tells how many a second, afterwards."""
+    stop, sent, took = Event(), [0], [1e-3]
+
+    def stopped(_: object) -> None:
+        if stop.is_set():
+            raise InterruptedError
+
+    def run() -> None:
+        while not stop.is_set():
+            plan = make_plan(settings, Request(Topic.EMBEDDINGS, OLDEST, utc_now()))
+            sender = Sender(settings, plan.replay, report=stopped)
+            began = time.monotonic()
+            with suppress(InterruptedError):
+                sender.run()
+            sent[0] += sender.progress.answered
+            took[0] += time.monotonic() - began
+
+    thread = Thread(target=run, name="replay")
+    thread.start()
+    try:
+        yield lambda: sent[0] / took[0]
+    finally:
+        stop.set()
+        thread.join(_TIMEOUT_S)
+
+
+def _seconds(iso: str) -> float:
+    return datetime.fromisoformat(iso).timestamp()
