@@ -69,13 +69,15 @@ class Accounts:
         wanted = set(event_ids)
         answers: dict[str, dict[str, Any]] = {}
         while True:
+            asked_at = time.monotonic()
             with suppress(SinkUnavailable):
                 answers |= self._redis.answers([one for one in event_ids if one not in answers])
             rows_so_far = self._count(users)
             progress(len(answers), rows_so_far)
             if (len(answers) == len(wanted) and rows_so_far >= len(wanted)) or time.monotonic() > deadline:
                 break
-            time.sleep(_ASK_EVERY_S)
+            # As long as the question took, so that asking never takes more than half of a server's time.
+            time.sleep(max(_ASK_EVERY_S, time.monotonic() - asked_at))
         time.sleep(_QUIET_S)
         rows = self._rows("matches", "enrolments", users, wanted)
         in_views = self._rows("results", "enrolment_results", users, wanted)
@@ -111,7 +113,7 @@ class Accounts:
         # A server that was killed and started again has left a connection that is dead.
         retry=tenacity.retry_if_exception_type(SinkUnavailable),
         wait=tenacity.wait_fixed(_ASK_EVERY_S),
-        stop=tenacity.stop_after_delay(60),
+        stop=tenacity.stop_after_delay(300),
         reraise=True,
     )
     def _ask(self, sql: str, users: Collection[str]) -> list[dict[str, Any]]:
