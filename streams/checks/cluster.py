@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from streams import topics
 from streams.changelog import changelog_name
-from streams.checks import workers
 from streams.checks.finding import Finding, fail, ok, warn
+from streams.checks.workers import check as workers
 from streams.kafka import KafkaUnavailable, admin_client, metadata
 from streams.settings import Settings
 from streams.topics import Found
@@ -32,7 +32,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     changelog = cluster.topics.get(changelog_name(settings))
     if changelog is not None:
         yield _changelog(len(changelog.partitions), states, settings)
-    yield from workers.check(admin, settings, {state.topic: state.partitions for state in states if state.exists})
+    yield from workers(admin, settings, {state.topic: state.partitions for state in states if state.exists})
 
 
 def _topics(states: Sequence[Found], settings: Settings) -> Iterator[Finding]:

@@ -7,8 +7,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 
-from streams.checks import bigquery, cluster, machine, models, redis
+from streams.checks.bigquery import check as bigquery
+from streams.checks.cluster import check as kafka
 from streams.checks.finding import Check, Finding, fail
+from streams.checks.machine import check as machine
+from streams.checks.models import check as models
+from streams.checks.redis import check as redis
 from streams.settings import Settings
 
 LIMIT_S = 60.0
@@ -22,11 +26,11 @@ def examine(settings: Settings, *, load_model: bool = True) -> Iterator[Finding]
         load_model: also load the model and embed with it, which takes seconds.
     """
     checks: dict[str, Check] = {
-        "machine": lambda: machine.check(settings),
-        "kafka": lambda: cluster.check(settings),
-        "redis": lambda: redis.check(settings),
-        "bigquery": lambda: bigquery.check(settings),
-        "models": lambda: models.check(settings, load=load_model),
+        "machine": lambda: machine(settings),
+        "kafka": lambda: kafka(settings),
+        "redis": lambda: redis(settings),
+        "bigquery": lambda: bigquery(settings),
+        "models": lambda: models(settings, load=load_model),
     }
     return run(checks, LIMIT_S)
 
