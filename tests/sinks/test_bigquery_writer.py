@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,54 +13,16 @@ import pytest
 from google.cloud.bigquery import SchemaField
 from google.cloud.bigquery import Table as BigQueryTable
 
-from schemas.events import DeadLetter, Enrolment, Match, Refusal
-from sinks.base import Delivery, Partition, Position, RejectedRow, Result, SinkFenced, SinkUnavailable
-from sinks.bigquery import Address, BigQuerySink, apply, run_query
+from schemas.events import Refusal
+from sinks.base import Delivery, Partition, RejectedRow, Result, SinkFenced, SinkUnavailable
+from sinks.bigquery import Address, apply, run_query
 from sinks.bigquery.rows import event_id
 from sinks.bigquery.tables import TABLES
+from tests.sinks.bigquery_worker import PARTITIONS, Worker
 from tests.sinks.conftest import new_address
 from tests.sinks.examples import NOW, dead_letter, delivery, enrolment, match
 from tests.sinks.proxy import Proxy
-from tests.sinks.servers import BigQuery, wait_until
-
-KINDS: dict[str, type[Result]] = {"matches": Match, "enrolments": Enrolment, "dead-letters": DeadLetter}
-PARTITIONS = [Partition(topic, number) for topic in KINDS for number in range(2)]
-
-
-class Worker:
-    """A sink, driven as the consumer loop drives it; ``committed`` is what the group's commits hold, shared."""
-
-    def __init__(self, address: Address, committed: dict[Partition, str], timeout_s: float = 10.0) -> None:
-        self.sink = BigQuerySink(address, KINDS, timeout_s)
-        self.committed = committed
-        self.owned: list[Partition] = []
-
-    def take_over(self, partitions: Sequence[Partition] = PARTITIONS) -> Worker:
-        self.sink.assign([Position(one, 0, self.committed.get(one, "")) for one in partitions])
-        self.committed.update({one: self.sink.note(one) for one in partitions})
-        self.owned = list({*self.owned, *partitions})
-        return self
-
-    def give_up(self, partitions: Sequence[Partition]) -> None:
-        self.sink.revoke(partitions)
-        self.owned = [one for one in self.owned if one not in partitions]
-
-    def write(self, batch: Sequence[Delivery]) -> None:
-        """Write until it is done, as the present owner of its partitions."""
-
-        def done() -> bool:
-            try:
-                self.sink.write(batch)
-            except SinkFenced:
-                with suppress(SinkUnavailable):
-                    self.take_over(self.owned)
-            except SinkUnavailable:
-                return False
-            else:
-                return True
-            return False
-
-        wait_until(done)
+from tests.sinks.servers import BigQuery
 
 
 @pytest.fixture(scope="module")

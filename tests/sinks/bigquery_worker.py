@@ -1,0 +1,50 @@
+"""A BigQuery sink, driven as the consumer loop drives it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from schemas.events import DeadLetter, Enrolment, Match
+from sinks.base import Delivery, Partition, Position, Result, SinkFenced, SinkUnavailable
+from sinks.bigquery import Address, BigQuerySink
+from tests.sinks.servers import wait_until
+
+KINDS: dict[str, type[Result]] = {"matches": Match, "enrolments": Enrolment, "dead-letters": DeadLetter}
+PARTITIONS = [Partition(topic, number) for topic in KINDS for number in range(2)]
+
+
+class Worker:
+    """A sink, driven as the consumer loop drives it; ``committed`` is what the group's commits hold, shared."""
+
+    def __init__(self, address: Address, committed: dict[Partition, str], timeout_s: float = 10.0) -> None:
+        self.sink = BigQuerySink(address, KINDS, timeout_s)
+        self.committed = committed
+        self.owned: list[Partition] = []
+
+    def take_over(self, partitions: Sequence[Partition] = PARTITIONS) -> Worker:
+        self.sink.assign([Position(one, 0, self.committed.get(one, "")) for one in partitions])
+        self.committed.update({one: self.sink.note(one) for one in partitions})
+        self.owned = list({*self.owned, *partitions})
+        return self
+
+    def give_up(self, partitions: Sequence[Partition]) -> None:
+        self.sink.revoke(partitions)
+        self.owned = [one for one in self.owned if one not in partitions]
+
+    def write(self, batch: Sequence[Delivery]) -> None:
+        """Write until it is done, as the present owner of its partitions."""
+
+        def done() -> bool:
+            try:
+                self.sink.write(batch)
+            except SinkFenced:
+                with suppress(SinkUnavailable):
+                    self.take_over(self.owned)
+            except SinkUnavailable:
+                return False
+            else:
+                return True
+            return False
+
+        wait_until(done)
