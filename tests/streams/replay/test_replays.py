@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -326,6 +328,21 @@ def log_ends(clients: Clients) -> dict[tuple[str, int], int]:
     topics = ("frames", "uploads", "embeddings", "replays")
     parts = [TopicPartition(topic, number) for topic in topics for number in range(3)]
     return next_offsets(admin_client(clients.settings), parts)
+
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "operations.md"
+
+
+def test_the_commands_of_the_document(facestream: Run, clients: Clients) -> None:
+    frame = clients.producer.frame("ursula", picture("ursula"), camera_id="door")
+    upload = clients.producer.enrol("ursula", picture("ursula"), consent="tests")
+    assert clients.answers([frame.event_id, upload.event_id])
+    blocks = re.findall(r"```sh\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
+    commands = [line for block in blocks for line in block.splitlines()]
+    assert len(commands) == 8
+    for line in commands:
+        ended = facestream(*shlex.split(line)[1:])
+        assert ended.code == 0, f"{line}: {ended.err}"
 
 
 def test_what_the_log_no_longer_holds(facestream: Run, clients: Clients, house: House) -> None:
