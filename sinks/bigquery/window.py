@@ -1,11 +1,13 @@
 """Which events of a partition are in the table already: exactly known for a window of event time, unknown outside.
 
-Event time orders the window since it is the same however often the event comes; the time of writing is not. All times
+Event time orders the window since it is the same however often a message comes; the time of writing is not. A producer
+who sends an event again may give it another time, so within the window an event is known by its key alone. All times
 are microseconds since 1970.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -59,12 +61,11 @@ class Window:
         """Nothing is known yet."""
         self.low = self.high = 0
         self._limit = limit
-        self._minutes: dict[int, set[bytes]] = {}
-        self._size = 0
+        self._minutes: dict[bytes, int] = {}
 
     def __len__(self) -> int:
         """How many keys are held."""
-        return self._size
+        return len(self._minutes)
 
     def covers(self, time: int, now: int) -> bool:
         """Whether presence of an event of that time is known.
@@ -75,8 +76,7 @@ class Window:
 
     def __contains__(self, item: Item) -> bool:
         """Whether the event is in the table; an answer only where covered."""
-        time, key = item
-        return key in self._minutes.get(time // _MINUTE, ())
+        return item[1] in self._minutes
 
     def wanted(self, times: Sequence[int], now: int) -> Load | None:
         """What to read before events of these times are written, None if the window will do.
@@ -91,7 +91,7 @@ class Window:
         if ahead := [time for time in plausible if time >= self.high]:
             return Load(ahead[0] - MARGIN, FOREVER, extends=False)
         late = [time for time in plausible if time >= self.low - DAY]
-        if late and self._size < 0.9 * self._limit:
+        if late and len(self) < 0.9 * self._limit:
             return Load(late[0] - MARGIN, self.low, extends=True)
         return None
 
@@ -105,7 +105,6 @@ class Window:
             self.low = low
         else:
             self._minutes.clear()
-            self._size = 0
             self.low, self.high = low, high
         self._keep(items)
 
@@ -116,16 +115,15 @@ class Window:
     def _keep(self, items: Iterable[Item]) -> None:
         for time, key in items:
             if self.low <= time < self.high:
-                minute = self._minutes.setdefault(time // _MINUTE, set())
-                before = len(minute)
-                minute.add(key)
-                self._size += len(minute) - before
-        if self._size > self._limit:
+                self._minutes.setdefault(key, time // _MINUTE)
+        if len(self) > self._limit:
             self._forget_oldest()
 
     def _forget_oldest(self) -> None:
-        for minute in sorted(self._minutes):
-            self._size -= len(self._minutes.pop(minute))
-            self.low = min((minute + 1) * _MINUTE, self.high)
-            if self._size <= 0.9 * self._limit:
+        left, newest_gone = len(self), 0
+        for minute, keys in sorted(Counter(self._minutes.values()).items()):
+            left, newest_gone = left - keys, minute
+            if left <= 0.9 * self._limit:
                 break
+        self.low = min((newest_gone + 1) * _MINUTE, self.high)
+        self._minutes = {key: minute for key, minute in self._minutes.items() if minute > newest_gone}

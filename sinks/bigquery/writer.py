@@ -19,8 +19,9 @@ may have lost. It holds as long as the same event comes in the same partition (i
 **Within a worker** an append of unknown outcome is settled before anything else is written, see ``appender``.
 
 Where it does not hold: if the note is lost (offsets of the group reset by hand) while a predecessor is frozen; or if a
-producer, whose camera's clock is more than a day ahead, sends an event again more than that later. Then the views,
-which show each event once, are the second line.
+producer, whose camera's clock is more than a day ahead, sends an event again more than that later; or if one sends an
+event again with another time than before, and a worker that started in between does not look back so far. Then the
+views, which show each event once, are the second line.
 """
 
 from __future__ import annotations

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 
-from schemas.events import new_event_id
+from schemas.events import new_event_id, utc_now
 from tests.integration.clients import Clients, named
 from tests.integration.conftest import Portraits
 
@@ -14,9 +15,11 @@ from tests.integration.conftest import Portraits
 @pytest.mark.parametrize("answered_between", [False, True], ids=["at once", "after the answer"])
 def test_the_same_event_twice(answered_between: bool, clients: Clients, user: str, portraits: Portraits) -> None:
     upload, frame = new_event_id(), new_event_id()
-    for _ in range(2):
+    for minutes in range(2):
+        # Whoever sends an event again may set its time anew.
+        at = utc_now() - timedelta(minutes=minutes)
         clients.producer.enrol(user, portraits.obama, consent="tests", subject_id="obama", event_id=upload)
-        clients.producer.frame(user, portraits.obama2, camera_id="door", event_id=frame, sequence=7)
+        clients.producer.frame(user, portraits.obama2, camera_id="door", event_id=frame, sequence=7, captured_at=at)
         if answered_between:
             clients.answers([upload, frame])
             clients.row("matches", frame)

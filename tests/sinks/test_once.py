@@ -127,6 +127,25 @@ def test_a_steady_stream_asks_the_table_once() -> None:
     assert (len(table.rows), table.questions) == (6000, 1)
 
 
+@pytest.mark.parametrize("takes_over", [False, True])
+def test_an_event_that_comes_again_with_another_time(takes_over: bool) -> None:
+    table = Table(limit=10_000)
+    once = Once(table)
+    once.begin(0)
+    for minutes_ago in (7, 5, 3):
+        if takes_over:
+            once.begin(0)
+        fresh = once.fresh([delivery(event(1, minutes_ago), 0), delivery(event(minutes_ago, minutes_ago), 1)], NOW)
+        table.rows += fresh
+        once.landed(fresh)
+    assert sorted(uuid.UUID(row.event.event_id).int for row in table.rows if isinstance(row.event, Match)) == [
+        1,
+        3,
+        5,
+        7,
+    ]
+
+
 def test_draining_a_week_asks_the_table_seldom() -> None:
     table = Table(limit=500)
     table.rows = [delivery(event(n, 7 * 24 * 60 - n), n) for n in range(5_000)]
