@@ -21,8 +21,8 @@ _ENOUGH = 24
 _JUDGED = 12
 """Events by which the window is judged, or half of them after a second."""
 _FIRST = 2
-_GROW, _SHRINK = 1.15, 1.3
-"""Grow while events take less than this many times the base; shrink when they take more than that."""
+_GROW, _SHRINK, _HIGH = 1.1, 1.2, 1.4
+"""Grow while events take less than so many times the base; shrink when they take more, or the slowest of them do."""
 
 
 class Window:
@@ -108,7 +108,7 @@ class Window:
         if self._base is None:
             # The first round trips, one at a time.
             self._base = middle, high
-        elif middle > _SHRINK * self._base[0] or high > 2 * _SHRINK * self._base[1]:
+        elif middle > _SHRINK * self._base[0] or high > _HIGH * self._base[1]:
             self._size = max(1, self._size // 2)
         elif middle < _GROW * self._base[0]:
             self._size = min(self._most, self._size + max(1, self._size // 4))

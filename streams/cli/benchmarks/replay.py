@@ -10,6 +10,8 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
+import psutil
+
 from schemas.events import utc_now
 from sinks.redis import RedisResults
 from streams.cli.benchmarks.load import Load
@@ -18,7 +20,7 @@ from streams.cli.stack import Stack
 from streams.replay.plan import Request, make_plan
 from streams.replay.sender import Sender
 from streams.replay.times import OLDEST
-from streams.roles import Embedder
+from streams.roles import Embedder, Role
 from streams.settings import Settings
 from streams.topics import Topic
 
@@ -33,7 +35,8 @@ def measure(folder: Path, events: int, live_per_s: float, seconds: float, say: C
     Vectors are made from digests, so that everything but the networks is measured.
 
     Returns:
-        Events a second of the pipeline itself and of replays at full speed; percentiles of live latency (from the
+        Events a second of the pipeline itself and of replays at full speed, and those of a second of processor time of
+        the match worker, which other processes on the machine do not change; percentiles of live latency (from the
         broker's time stamp to Redis) without a replay, before and after one, and with it; their ratio; ``lost`` live
         events.
     """
@@ -44,7 +47,9 @@ def measure(folder: Path, events: int, live_per_s: float, seconds: float, say: C
         say(f"filling the log with {events} frames")
         pipeline_per_s = _fill(settings, results, events)
         say("replaying at full speed")
+        match_s = _cpu_s(stack, Role.MATCH)
         embeddings_per_s = _full_speed(settings, Topic.EMBEDDINGS)
+        match_s = _cpu_s(stack, Role.MATCH) - match_s
         frames_per_s = _full_speed(settings, Topic.FRAMES)
         say(f"{live_per_s:g} live events a second, {seconds:g} s without a replay, with one, and without")
         before = _live(settings, results, live_per_s, seconds, "before")
@@ -57,6 +62,7 @@ def measure(folder: Path, events: int, live_per_s: float, seconds: float, say: C
     quiet_ms, busy_ms = percentile(without, 99), percentile(during[0], 99)
     return {
         "embeddings_per_s": round(embeddings_per_s, 1),
+        "embeddings_per_s_of_match_cpu": round(events / match_s, 1),
         "frames_per_s": round(frames_per_s, 1),
         "pipeline_frames_per_s": round(pipeline_per_s, 1),
         "beside_live_per_s": round(beside_per_s, 1),
@@ -81,6 +87,14 @@ def _full_speed(settings: Settings, topic: Topic) -> float:
     plan = make_plan(settings, Request(topic, OLDEST, utc_now()))
     done = Sender(settings, plan.replay, rate=_AS_FAST_AS_IT_GOES).run()
     return done.sent / done.seconds
+
+
+def _cpu_s(stack: Stack, role: Role) -> float:
+    """Processor time that the workers of a role have used."""
+    running = stack.services.supervisor.running()
+    leaders = [psutil.Process(pid) for name, pid in running.items() if name.startswith(f"{role}-")]
+    every = [one for leader in leaders for one in (leader, *leader.children(recursive=True))]
+    return sum(sum(one.cpu_times()[:2]) for one in every)
 
 
 def _live(
