@@ -25,13 +25,14 @@ from streams import inbox, metrics
 from streams.commits import Note
 from streams.dead_letters import dead_letter
 from streams.groups import commits, group_id
-from streams.kafka import KafkaUnavailable, client_config
+from streams.kafka import KafkaUnavailable, admin_client, client_config
 from streams.order import Message
 from streams.order import TopicPartition as Source
 from streams.pulse import Facts, Pulse
 from streams.roles import Role
 from streams.settings import Settings
-from streams.topics import Topic
+from streams.stalled import Stalled
+from streams.topics import Topic, next_offsets
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,11 @@ class SinkWorker:
         self._batch_size = batch_size
         self._linger_s = linger_s
         self._unclaimed: list[TopicPartition] = []
+        self._moved = False
+        """Whether the client's position may differ from the committed offset, so that it must be set."""
+        self._next: dict[Source, int] = {}
+        self._stalled = Stalled()
+        self._admin = admin_client(settings)
         self._epoch = 0
         self.pulse = Pulse(role)
         self._facts = Facts(False, frozenset())
@@ -124,18 +130,20 @@ class SinkWorker:
                         self._claim(stop)
                     else:
                         self._write(self._read(), stop)
+                        self._look_for_stalled()
                 except _Revoked:
                     log.info("%s: the partitions in hand went elsewhere; their owner writes the batch", self._role)
                 except SinkFenced as error:
                     log.warning("%s: %s; finding out what was written", self._role, error)
-                    self._unclaimed = self._consumer.assignment()
+                    self._claim_again()
         finally:
             self._consumer.close()
             self._sink.close()
 
     def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
         self._epoch += 1
-        self._unclaimed = partitions
+        self._unclaimed, self._moved = partitions, False
+        self._stalled.forget()
         sources = frozenset(Source(one.topic, one.partition) for one in partitions)
         self._facts = Facts(not partitions, sources)
         consumer.assign(partitions)
@@ -144,7 +152,7 @@ class SinkWorker:
 
     def _on_revoke(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
         self._epoch += 1
-        self._unclaimed = []
+        self._unclaimed, self._next = [], {}
         self._facts = Facts(False, frozenset())
         self.pulse.reassigned()
         self._sink.revoke([Partition(one.topic, one.partition) for one in partitions])
@@ -158,6 +166,7 @@ class SinkWorker:
         def claim() -> None:
             positions[:] = self._positions(partitions)
             again = self._sink.assign(positions)
+            self._moved = self._moved or bool(again)
             positions[:] = [self._moved_back(position, again.get(position.partition)) for position in positions]
             # A successor learns from this note what to shut out, so it must be with Kafka before the first write.
             try:
@@ -167,11 +176,33 @@ class SinkWorker:
 
         self._patiently(claim, stop, f"taking over {len(partitions)} partitions")
         self._unclaimed = []
-        starts = [TopicPartition(p.partition.topic, p.partition.number, p.offset) for p in positions]
-        self._consumer.assign(starts)
-        self._consumer.resume(starts)
+        if self._moved:
+            starts = [TopicPartition(p.partition.topic, p.partition.number, p.offset) for p in positions]
+            self._consumer.assign(starts)
+        self._consumer.resume(partitions)
+        self._next = {Source(p.partition.topic, p.partition.number): p.offset for p in positions}
         self._facts = replace(self._facts, ready=True)
         log.info("%s: owns %d partitions", self._role, len(partitions))
+
+    def _claim_again(self) -> None:
+        """Go back to the committed offsets, as after a rebalance."""
+        self._unclaimed, self._moved = self._consumer.assignment(), True
+        self._stalled.forget()
+
+    def _look_for_stalled(self) -> None:
+        """Notice partitions of which nothing is fetched though messages wait there, and assign all anew."""
+        if not self._stalled.due():
+            return
+        parts = [TopicPartition(source.topic, source.partition) for source in self._next]
+        try:
+            ends = {Source(*key): end for key, end in next_offsets(self._admin, parts).items()}
+        except KafkaUnavailable as error:
+            log.warning("%s: the ends of the logs are not known: %s", self._role, error)
+            self._stalled.forget()
+            return
+        if stalled := self._stalled.look(self._next, ends):
+            log.warning("%s: nothing is fetched of %s; assigning anew", self._role, ", ".join(map(str, stalled)))
+            self._claim_again()
 
     def _positions(self, partitions: Sequence[TopicPartition]) -> list[Position]:
         """Where reading goes on: the committed offset, or the first message that is still there."""
@@ -234,6 +265,7 @@ class SinkWorker:
         metrics.observe(self._role, "wait", time.time() - read.timestamp_ms / 1000)
         partition = Partition(source.topic, source.partition)
         batch.next_offsets[partition] = read.offset + 1
+        self._next[source] = read.offset + 1
         batch.messages[partition, read.offset] = read
         try:
             event = self._decode(read)
