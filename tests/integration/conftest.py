@@ -30,6 +30,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, photo_store: Path) -> Iterat
     with Stack(tmp_path_factory.mktemp("stack"), print, **changes) as running:
         running.add_workers()
         yield running
+        death = running.services.supervisor.wait(0)
+    assert death is None, f"a worker died that nobody killed: {death}"
 
 
 @pytest.fixture(scope="session")
