@@ -149,7 +149,7 @@ class Embed:
 
 @tenacity.retry(
     retry=tenacity.retry_if_exception_type(PayloadUnavailable),
-    wait=tenacity.wait_exponential_jitter(initial=0.2, max=2.0),
+    wait=tenacity.wait_exponential(multiplier=0.2, max=2.0),
     stop=tenacity.stop_after_delay(_FETCH_S),
     reraise=True,
 )

@@ -120,7 +120,9 @@ def test_an_environment_whose_python_is_gone_is_made_again(
 
 @pytest.mark.skipif(Path(sys.prefix) != install.MAIN, reason="not run in the environment that set-up makes")
 def test_this_clone_is_set_up_and_a_second_run_does_nothing() -> None:
-    ran = subprocess.run(["make", "setup"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(
+        ["make", "--no-print-directory", "setup"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
