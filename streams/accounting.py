@@ -53,6 +53,7 @@ class Accounts:
         users: Collection[str],
         timeout_s: float,
         progress: Callable[[int, int], None] = lambda in_redis, in_bigquery: None,
+        ask_every_s: float = _ASK_EVERY_S,
     ) -> Account:
         """Wait until every event is in Redis and BigQuery, or the time is over, and then a moment for doubles.
 
@@ -61,6 +62,7 @@ class Accounts:
             users: whose events they are.
             timeout_s: how long to wait.
             progress: told how many have arrived.
+            ask_every_s: longer where the asking would take time from what is measured.
 
         Raises:
             SinkUnavailable: a service does not answer.
@@ -77,7 +79,7 @@ class Accounts:
             if (len(answers) == len(wanted) and rows_so_far >= len(wanted)) or time.monotonic() > deadline:
                 break
             # As long as the question took, so that asking never takes more than half of a server's time.
-            time.sleep(max(_ASK_EVERY_S, time.monotonic() - asked_at))
+            time.sleep(max(ask_every_s, time.monotonic() - asked_at))
         time.sleep(_QUIET_S)
         rows = self._rows("matches", "enrolments", users, wanted)
         in_views = self._rows("results", "enrolment_results", users, wanted)

@@ -28,6 +28,7 @@ _USERS = 16
 _DISTINCT = 240
 _BARE_FRAMES = 400
 _TIMEOUT_S = 600.0
+_ASK_EVERY_S = 5.0
 
 
 def measure(folder: Path, frames: int, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -103,7 +104,7 @@ def _pipeline(settings: Settings, pictures: Sequence[bytes], frames: int, enroll
         ):
             events.append(producer.frame(user, jpeg, camera_id="bench").event_id)
     accounts = Accounts(settings)
-    account = accounts.settle(events, users, _TIMEOUT_S)
+    account = accounts.settle(events, users, _TIMEOUT_S, ask_every_s=_ASK_EVERY_S)
     accounts.close()
     seen = sorted(account.live_at[one] for one in events[_USERS:] if one in account.live_at)
     first, last = len(seen) // 10, len(seen) - len(seen) // 10 - 1
