@@ -80,6 +80,7 @@ def make_app(
     )
     app.flow_control = _Flow()
     app.on_partitions_assigned.connect(_fetch_promptly)
+    app.on_partitions_assigned.connect(_forget_positions)
     return app
 
 
@@ -103,6 +104,16 @@ async def _fetch_promptly(app: faust.App, /, *_: object, **__: object) -> None:
     """
     fetcher = cast(Consumer, app.consumer)._thread._ensure_consumer()._fetcher
     fetcher._fetch_max_wait_ms = _FETCH_WAIT_MS
+
+
+async def _forget_positions(app: faust.App, /, *_: object, **__: object) -> None:
+    """Let nothing that is fetched after a rebalance be taken for something that was read before it.
+
+    Faust drops what lies before the last message that it gave. It forgets that one at a rebalance, but a message that
+    is being given at that moment is noted after that; and when partitions come back, reading begins before Faust has
+    replaced the note by the committed offset.
+    """
+    cast(Consumer, app.consumer)._read_offset.clear()
 
 
 def table_options() -> dict[str, Any]:

@@ -100,6 +100,13 @@ class TimeOrder:
                 partitions.append(partition)
         return taken
 
+    def rewind(self, source: TopicPartition, offset: int) -> None:
+        """Forget what is buffered of a partition from ``offset`` on; that is what comes next."""
+        kept = deque(message for message in self._queues.get(source, ()) if message.offset < offset)
+        self._queues[source] = kept
+        self._bytes[source] = sum(message.size_bytes for message in kept)
+        self._next_offset[source] = offset
+
     def clear(self) -> None:
         """Forget everything; after a rebalance, since the consumer starts again at the committed offsets."""
         self._queues.clear()

@@ -48,12 +48,15 @@ _ATTEMPTS = 3
 _BUFFER_BYTES = 4 * 2**20
 """A partition that has more than this waiting is not read further until half is done. Faust notices that reading may go
 on only within a second, so half must be work for more than that."""
+_REWINDS = 20
+"""So often in a row a partition is read again from where messages are missing. Those that were already on their way
+come first, and each of them may call for one more."""
 _NONE = -1
 """No generation of the consumer group."""
 
 
 class SkippedMessages(Exception):
-    """Messages were not given to the stage, although they are in the log; a restart reads them."""
+    """Messages were not given to the stage, although they are in the log, however often they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class Stage:
         self._committed: dict[TopicPartition, int] = {}
         self._last_arrival: dict[TopicPartition, float] = {}
         self._gaps: list[_Gap] = []
+        self._rewinds: dict[TopicPartition, tuple[int, int]] = {}
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -178,6 +182,8 @@ class Stage:
                 log.warning("the ends of the logs are not known: %r; waiting", error)
                 await asyncio.sleep(_RETRY_S[0])
                 continue
+            if self._gaps:  # One more while the brokers were asked: nothing behind it may be taken.
+                continue
             if self._draining or generation != self._generation:
                 await asyncio.sleep(self._batch_wait_s)
                 continue
@@ -224,8 +230,10 @@ class Stage:
     async def _verify_gaps(self) -> None:
         """Make sure that where offsets are missing, messages are not: Faust drops some when a rebalance cuts in.
 
+        Where they are, the partition is read again from there on; nothing behind the gap has been processed.
+
         Raises:
-            SkippedMessages: they are; nothing behind the gap has been processed.
+            SkippedMessages: they do not come.
         """
         while self._gaps:
             gap = self._gaps[0]
@@ -233,10 +241,27 @@ class Stage:
             if start is None:
                 await self._learn_starts({gap.source})
                 start = self._starts.get(gap.source, gap.end)
-            if start < gap.end and await self._log_ends.holds_messages(gap.source, start, gap.end):
-                raise SkippedMessages(f"{gap.source} was not given from {start} to {gap.end - 1}: starting again")
-            if self._gaps and self._gaps[0] is gap:
+            missing = start < gap.end and await self._log_ends.holds_messages(gap.source, start, gap.end)
+            if not self._gaps or self._gaps[0] is not gap:
+                continue
+            if missing:
+                await self._rewind(gap, start)
+            else:
                 self._gaps.pop(0)
+
+    async def _rewind(self, gap: _Gap, start: int) -> None:
+        """Have the partition given anew from ``start`` on."""
+        source, generation = gap.source, self._generation
+        before, times = self._rewinds.get(source, (start, 0))
+        times = times + 1 if before == start else 1
+        if times > _REWINDS:
+            raise SkippedMessages(f"{source} was not given from {start} to {gap.end - 1}: starting again")
+        self._rewinds[source] = start, times
+        log.warning("%s was not given from %d to %d: reading it again", source, start, gap.end - 1)
+        await self._app.consumer.seek(TP(source.topic, source.partition), start)
+        if generation == self._generation:
+            self._order.rewind(source, start)
+            self._gaps = [one for one in self._gaps if one.source != source]
 
     async def _caught_up(self) -> set[TopicPartition]:
         """Partitions with nothing buffered of which it is certain that nothing older is still to come."""
@@ -304,7 +329,7 @@ class Stage:
         """Forget what was known of the partitions of the generation before."""
         self._generation = generation
         self._order.clear()
-        for known in (self._starts, self._processed, self._committed, self._last_arrival):
+        for known in (self._starts, self._processed, self._committed, self._last_arrival, self._rewinds):
             known.clear()
         self._full.clear()
         self._gaps.clear()

@@ -302,14 +302,15 @@ def test_what_a_worker_tells(settings: Settings, role: Role, wanted: set[str]) -
         produce(settings, topic, 10)
         done = f'facestream_events_total{{role="{role}"}} 10.0'
         deadline = time.monotonic() + 30
-        while done not in (metrics := ask(member, "/metrics")[1]):
-            assert time.monotonic() < deadline, metrics
+        while done not in ask(member, "/metrics")[1]:
+            assert time.monotonic() < deadline, ask(member, "/metrics")[1]
             time.sleep(0.1)
         report = until(member, "/healthz", 200)
         while any(one["lag"] != 0 for one in report["partitions"]):
             assert time.monotonic() < deadline, report
             time.sleep(0.1)
             report = until(member, "/healthz", 200)
+        metrics = ask(member, "/metrics")[1]
         assert ask(member, "/nothing")[0] == 404
     assert report["role"] == role
     assert {one["partition"] for one in report["partitions"]} == {0, 1}

@@ -61,6 +61,18 @@ def test_what_is_read_again_is_dropped_and_after_a_rebalance_it_is_not() -> None
     assert len(order) == 1
 
 
+def test_what_lies_behind_a_gap_is_forgotten_and_comes_again() -> None:
+    order, source = TimeOrder(TOPICS), TopicPartition("frames", 0)
+    for offset in (3, 4, 7, 8):
+        order.add(message("frames", 0, offset, at=offset))
+    order.rewind(source, 5)
+    assert order.next_offset(source) == 5
+    for offset in (5, 6, 7, 8):
+        order.add(message("frames", 0, offset, at=offset))
+    assert [m.offset for m in order.take(9, everything)] == [3, 4, 5, 6, 7, 8]
+    assert order.buffered_bytes(source) == 0
+
+
 def test_an_end_counts_as_reached_from_the_start_or_from_the_last_message() -> None:
     order = TimeOrder(TOPICS)
     order.add(message("frames", 1, 4, at=1))

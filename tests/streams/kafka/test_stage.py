@@ -14,6 +14,7 @@ from uuid import uuid4
 import confluent_kafka
 import faust
 import pytest
+from faust.types import TP
 
 from infra.services import LocalServices
 from streams.app import make_app
@@ -212,6 +213,24 @@ async def test_a_rebalance_loses_nothing_and_hands_over_what_is_done(settings: S
         )
     assert set(done) == set(values)
     assert sum(done.values()) - len(done) <= 16, "a rebalance hands over after the batch in hand"
+
+
+@in_a_loop
+async def test_messages_that_faust_drops_are_read_again(settings: Settings) -> None:
+    """A note of what was given, made while a rebalance takes the partitions away, makes Faust drop what follows."""
+    done: list[bytes] = []
+
+    async def process(batch: Sequence[Message]) -> None:
+        done.extend(message.value or b"" for message in batch)
+
+    async with running(settings, process) as worker:
+        for count in (0, 20, 40):
+            await until(lambda count=count: len(done) == count and worker.stage.pulse.turned_at is not None)  # type: ignore[misc]
+            worker.app.consumer._read_offset[TP(Topic.FRAMES.named(settings), 0)] = count + 5
+            await asyncio.to_thread(send, settings, Topic.FRAMES, numbers(60)[count : count + 20])
+        await until(lambda: committed(settings, Topic.FRAMES) == 60)
+        assert not worker.app.crashed
+    assert done == numbers(60)
 
 
 @in_a_loop
