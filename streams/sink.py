@@ -100,6 +100,7 @@ class SinkWorker:
                 "heartbeat.interval.ms": round(settings.session_timeout_s * 1000 / 15),
                 "partition.assignment.strategy": "range",
                 "fetch.wait.max.ms": 500,
+                "fetch.min.bytes": 64 * 1024 if linger_s else 1,
                 "fetch.message.max.bytes": settings.max_message_bytes,
                 "queued.max.messages.kbytes": 32 * 1024,
             }

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from infra import bigquery
 from infra.services import LocalServices
 from infra.supervisor import Backoff, ChildFailed
 from streams.groups import READS, describe_group, group_id
@@ -71,9 +72,10 @@ class Stack:
         number = self._numbers.get(role, 0)
         self._numbers[role] = number + 1
         name = f"{role}-{number}"
+        before = bigquery.LATER if role is Role.SINK_BIGQUERY else ()
         self.services.supervisor.start(
             name,
-            [sys.executable, "-m", "streams.cli", "worker", role, *arguments],
+            [*before, sys.executable, "-m", "streams.cli", "worker", role, *arguments],
             log=self.folder / "logs" / f"{name}.log",
             env=self.environment(),
             grace_s=20,

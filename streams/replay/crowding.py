@@ -19,8 +19,8 @@ from streams.topics import TopicsError, next_offsets
 log = logging.getLogger(__name__)
 
 _EVERY_S = 1.0
-_MOST = 1_000
-"""Messages that may wait for a group; live ones wait behind them."""
+_MOST_BESIDE_LIVE, _MOST = 1_000, 5_000
+"""Messages that may wait for a group while live ones wait behind them, and while there are none."""
 _ROLES = (Role.MATCH, Role.SINK_REDIS)
 """Those between an event and the one who waits for its answer; BigQuery may catch up later."""
 
@@ -29,8 +29,7 @@ class Crowding:
     """A thread that asks the brokers; a context manager."""
 
     def __init__(self, settings: Settings) -> None:
-        self.role: Role | None = None
-        """The role that is behind, if any."""
+        self._lags: dict[Role, int] = {}
         self._settings = settings
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="crowding", daemon=True)
@@ -43,11 +42,16 @@ class Crowding:
         self._stop.set()
         self._thread.join(_EVERY_S)
 
+    def role(self, *, beside_live: bool) -> Role | None:
+        """The role that is behind, if any."""
+        most = _MOST_BESIDE_LIVE if beside_live else _MOST
+        return next((role for role, lag in self._lags.items() if lag > most), None)
+
     def _run(self) -> None:
         admin = admin_client(self._settings)
         while not self._stop.wait(_EVERY_S):
             try:
-                self.role = next((role for role in _ROLES if self._lag(admin, role) > _MOST), None)
+                self._lags = {role: self._lag(admin, role) for role in _ROLES}
             except (KafkaUnavailable, KafkaException, TopicsError) as error:
                 log.warning("how far the workers are behind is not known: %s", error)
 

@@ -103,7 +103,7 @@ class Sender:
         """
         most = _BATCHES * self._settings.batch_size * workers(self._settings, self._topic)
         if self._topic is Topic.EMBEDDINGS:
-            most *= 8
+            most *= 32
         self._window = Window(most, gentle=self._rate is None)
         self._began = self._saved = time.monotonic()
         with ExitStack() as stack:
@@ -172,8 +172,9 @@ class Sender:
 
     def _room(self) -> int:
         """How many more may be sent now."""
-        if self._crowding.role is not None:
-            self.progress.note = f"waiting for {self._crowding.role}"
+        behind = self._crowding.role(beside_live=self._window.beside_live)
+        if behind is not None:
+            self.progress.note = f"waiting for {behind}"
             return 0
         room = self._window.room(time.monotonic(), len(self._under_way))
         if room < len(self._under_way) // 4:
