@@ -103,6 +103,7 @@ def evaluate(
 
 
 def pictures_of(folder: Path) -> list[Path]:
+    """The pictures in ``DIR/<identity>/``, in the order of their names; hidden files are left out."""
     return sorted(path for path in folder.glob("*/*") if path.is_file() and not path.name.startswith("."))
 
 

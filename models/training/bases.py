@@ -44,7 +44,7 @@ class Bases:
 
 
 def make(known: TrainingSet, count: int, seed: int) -> Bases:
-    """The chips of a training set, and others made of them until there are ``count`` (or as many as there are chips)."""
+    """The chips of a training set, and others made of them until there are ``count``; never fewer than the chips."""
     random = np.random.default_rng([seed, 1])
     made = max(0, count - len(known))
     size = known.chips.shape[1]

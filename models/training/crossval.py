@@ -28,7 +28,7 @@ _VIEWS = 2
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """TAR at FAR 1e-2 of one part of the people, [before, after]; few people, so take all folds together as a result."""
+    """TAR at FAR 1e-2 of one part of the people, before and after; they are few: the result is all folds together."""
 
     people: int
     degraded: tuple[float, float]
@@ -61,7 +61,12 @@ class _Vectors:
 
 
 def cross_validate(
-    known: TrainingSet, *, parts: int, plan: Plan, old_folder: Path | None = None, say: Callable[[str], None] = str
+    known: TrainingSet,
+    *,
+    parts: int,
+    plan: Plan,
+    old_folder: Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Outcome:
     """Train ``parts`` times, each time without one part of the people, and measure on that part.
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
-from models import runtime as _  # noqa: F401  (fixes OpenCV's threads)
 from models.geometry import Pixels
 
 Range = tuple[float, float]
+_Light = NDArray[np.float32]
 
 FACE_OF_CHIP = 1 / 1.5
 """Width of the mean face as a part of the chip's, at the padding of 0.25 that dlib uses."""
@@ -86,14 +87,15 @@ def degrade(chip: Pixels, conditions: Conditions, random: Generator) -> Pixels:
         if (side := round(face / FACE_OF_CHIP)) < size
         else chip
     )
-    light = np.asarray(small, np.float32) / 255
+    light: _Light = np.asarray(small, np.float32) / 255
     if (sigma := random.uniform(*conditions.blur)) > 0.05:
         light = np.asarray(cv2.GaussianBlur(light, (0, 0), sigma), np.float32)
     light = _moved(light, random.uniform(*conditions.motion), random.uniform(0, math.pi))
-    light = np.power(np.clip(light, 0, 1), random.uniform(*conditions.gamma)) * random.uniform(*conditions.light)
+    gamma, share = random.uniform(*conditions.gamma), random.uniform(*conditions.light)
+    light = np.asarray(np.power(np.clip(light, 0, 1), gamma) * share, np.float32)
     noise = random.uniform(*conditions.noise) / 255
     # Of the light's own noise and that of the electronics, half each at full light.
-    deviation = noise * np.sqrt(0.5 + 0.5 * light)
+    deviation = np.float32(noise) * np.sqrt(0.5 + 0.5 * light)
     light = light + deviation * random.standard_normal(light.shape, np.float32)
     light = _brightened(light, random.uniform(*conditions.gain))
     sensed = np.asarray(np.clip(light * 255 + 0.5, 0, 255), np.uint8)
@@ -125,12 +127,12 @@ def shifted(chip: Pixels, most: float, random: Generator) -> Pixels:
 def compressed(picture: Pixels, jpeg_quality: int) -> Pixels:
     """An RGB picture after JPEG compression."""
     _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
-    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1], np.uint8)
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return np.asarray(decoded[..., ::-1], np.uint8)
 
 
-def _moved(
-    light: np.ndarray[tuple[int, ...], np.dtype[np.float32]], length: float, angle: float
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _moved(light: _Light, length: float, angle: float) -> _Light:
     if length < 1:
         return light
     side = 2 * math.ceil(length / 2) + 1
@@ -141,9 +143,7 @@ def _moved(
     return np.asarray(cv2.filter2D(light, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
-def _brightened(
-    light: np.ndarray[tuple[int, ...], np.dtype[np.float32]], part: float
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _brightened(light: _Light, part: float) -> _Light:
     """Automatic gain: towards a mean of 0.45."""
     wanted = 0.45 / max(float(light.mean()), 0.01)
-    return light * max(1.0, wanted) ** part
+    return np.asarray(light * np.float32(max(1.0, wanted) ** part), np.float32)

@@ -6,6 +6,7 @@ a step depends on seed, step and worker alone: a run that goes on from a checkpo
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -250,8 +251,6 @@ class _Feeder:
 
 def digest(values: Sequence[NDArray[Any]]) -> str:
     """SHA-256 of arrays, to the last bit."""
-    import hashlib
-
     whole = hashlib.sha256()
     for value in values:
         whole.update(np.ascontiguousarray(value).tobytes())
@@ -275,4 +274,5 @@ def _centres(material: Material) -> NDArray[np.float32]:
     people = material.first[single]
     sums = np.zeros((int(people.max()) + 1, material.vectors.shape[1]), np.float32)
     np.add.at(sums, people, material.vectors[single])
-    return sums / np.maximum(np.bincount(people, minlength=len(sums)), 1)[:, None].astype(np.float32)
+    counts = np.maximum(np.bincount(people, minlength=len(sums)), 1).astype(np.float32)
+    return np.asarray(sums / counts[:, None], np.float32)

@@ -45,7 +45,7 @@ def pairwise(gaps: Any, genuine: Any, strangers: Any, threshold: float) -> Any:
 def arc_face(vectors: Any, centres: Any, labels: Any, margin: float = ARC_MARGIN) -> Any:
     """Additive angular margin loss [n] over people with centres [k, d]; 0 where the label is negative.
 
-    With a margin of 0 and the centres of the old version fixed it is the influence loss of backward-compatible training.
+    With no margin and the centres of the old version fixed it is the influence loss of backward-compatible training.
     """
     cosines = ops.clip(ops.matmul(_unit(vectors), ops.transpose(_unit(centres))), -1 + 1e-6, 1 - 1e-6)
     own = ops.one_hot(ops.maximum(labels, 0), ops.shape(centres)[0])

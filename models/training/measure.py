@@ -1,10 +1,11 @@
 """What learning has changed, measured on people that nothing was learned from.
 
-``clean``: every pair of different pictures of the held-out people. ``degraded``: every picture degraded as a poor camera
-would (a probe), against every *other* picture as it is (a template), so nothing is compared with itself. Both sides of a
-pair are embedded by the same model version. The face is cut out before it is degraded: the embedder is measured, not the
-detector. Intervals are of people, not of pairs, because the pairs of one person rise and fall together: people are drawn
-again with replacement, and all pairs follow (bootstrap, Efron 1979; for biometrics Bolle et al. 2004).
+``clean``: every pair of different pictures of the held-out people. ``degraded``: every picture degraded as a poor
+camera would (a probe), against every *other* picture as it is (a template), so nothing is compared with itself. Both
+sides of a pair are embedded by the same model version. The face is cut out before it is degraded: the embedder is
+measured, not the detector. Intervals are of people, not of pairs, because the pairs of one person rise and fall
+together: people are drawn again with replacement, and all pairs follow (bootstrap, Efron 1979; for biometrics Bolle
+et al. 2004).
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class Comparisons:
 
     def strangers(self) -> NDArray[np.float64]:
         """The distances between different people."""
-        return self.distances[self.first != self.second]
+        return np.asarray(self.distances[self.first != self.second])
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from models.training.plan import Material, Plan, Run
 from models.training.samples import TrainingSet, folds
 
 _HURT = (0.15, 0.35)
-"""How far a vector has moved (at 0.59 the reference takes one in a hundred strangers for a match): below, the old way is
-as good; above, the new one is needed."""
+"""How far a vector has moved (at 0.59 the reference takes one in a hundred strangers for a match): below the first, the
+old way is as good; above the second, the new one is needed."""
 
 _GATE_FACES = 1000
 _GATE_STEPS = 600
@@ -33,7 +33,12 @@ _VIEWS = 2
 
 
 def prepare(
-    folder: Path, plan: Plan, old: Model, old_network: Any, known: TrainingSet, say: Callable[[str], None] = str
+    folder: Path,
+    plan: Plan,
+    old: Model,
+    old_network: Any,
+    known: TrainingSet,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Run:
     """Write the folder of a run that goes on from an old version.
 
