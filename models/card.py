@@ -50,6 +50,31 @@ class Weights(_Part):
     sha256: str | None = Field(None, description="Of the .keras file; checked when given.")
 
 
+class Measured(_Part):
+    """TAR at FAR 1e-2 on people that nothing was learned from, of the parent and of this version; 95 % intervals."""
+
+    before: float
+    after: float
+    interval: tuple[float, float] = Field(description="Of ``after``.")
+    gain: float = Field(description="``after`` less ``before``.")
+    gain_interval: tuple[float, float]
+
+
+class Lineage(_Part):
+    """What a trained version was made of. The same parent, data and settings give the same version again."""
+
+    parent: str = Field(description="Version that it was trained from.")
+    mode: Literal["head", "full"]
+    people: int = Field(ge=0, description="Learned from, with those held out to stop by.")
+    chips: int = Field(ge=0, description="Faces of these people.")
+    people_tested: int = Field(ge=0, description="Measured on; nothing was learned from them.")
+    digest: str = Field(description="SHA-256 of the training set: event ids, people and faces.")
+    seed: int = 0
+    settings: dict[str, float | int | str] = Field({}, description="Of the training.")
+    measured: dict[str, Measured] = Field({}, description="By the kind of pictures.")
+    latency_ratio: float | None = Field(None, description="Time a face, the parent's being 1.")
+
+
 class Card(_Part):
     """One model version. ``fmr_curve`` lists distances with the false-match rates they stand for, both increasing."""
 
@@ -61,7 +86,9 @@ class Card(_Part):
     fmr_curve: tuple[tuple[float, float], ...] = Field(min_length=2)
     thresholds: dict[str, float] = Field(min_length=1, description="Threshold sets: name to largest distance.")
     default_threshold: str
+    extrapolated: tuple[str, ...] = Field((), description="Threshold sets beyond what the measured pairs could show.")
     evaluation: dict[str, float | int | str] = Field({}, description="What was measured, for people.")
+    lineage: Lineage | None = Field(None, description="Unset: this version was not trained here.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -71,7 +71,7 @@ def evaluate(
     Raises:
         UnusableEvaluation: there are no pictures, or a line of the file cannot be understood.
     """
-    pictures = _pictures(folder)
+    pictures = pictures_of(folder)
     if not pictures:
         raise UnusableEvaluation(f"{folder} has no pictures in sub-folders: expected {folder}/<identity>/<picture>")
     pairs = _listed(pairs_csv, folder, pictures) if pairs_csv else None
@@ -102,7 +102,8 @@ def evaluate(
     )
 
 
-def _pictures(folder: Path) -> list[Path]:
+def pictures_of(folder: Path) -> list[Path]:
+    """The pictures in ``DIR/<identity>/``, in the order of their names; hidden files are left out."""
     return sorted(path for path in folder.glob("*/*") if path.is_file() and not path.name.startswith("."))
 
 
@@ -114,7 +115,7 @@ def _vectors(
     for start in range(0, len(pictures), _BATCH):
         part = pictures[start : start + _BATCH]
         for path, analysis in zip(part, analyzer.analyze([path.read_bytes() for path in part]), strict=True):
-            face = _meant(analysis)
+            face = meant(analysis)
             if face is None or face.vector is None:
                 skipped[path] = _why(analysis, face)
                 vectors.append(None)
@@ -124,7 +125,7 @@ def _vectors(
     return vectors, skipped
 
 
-def _meant(analysis: Analysis) -> Face | None:
+def meant(analysis: Analysis) -> Face | None:
     """The largest face, its size halved towards the corners of the picture."""
 
     def weight(face: Face) -> float:

@@ -83,6 +83,20 @@ class Model:
         return vectors[:count]
 
 
+def keras_network(folder: Path | None = None) -> Any:
+    """The Keras network of a model version, to learn on from; None: of the reference.
+
+    Raises:
+        UnusableModel: it has none that can be trained (a SavedModel has not).
+        MissingWeights: the reference weights are not installed.
+    """
+    folder = folder or REFERENCE
+    card = Card.read(folder)
+    if card.weights and (folder / card.weights.file).is_dir():
+        raise UnusableModel(f"{folder}: a SavedModel cannot be trained further; give a .keras file")
+    return _network(runtime.tensorflow(), card, folder)
+
+
 def _network(tf: Any, card: Card, folder: Path) -> Any:
     """What maps prepared chips to vectors: a Keras model or the serving signature of a SavedModel."""
     import keras  # type: ignore[import-untyped]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.console import MAINTAIN, Json, Output, grid
+from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -16,6 +16,8 @@ def register(app: typer.Typer) -> None:
     bench.command("pipeline")(pipeline)
     bench.command("faults")(faults)
     bench.command("replay")(replay)
+    bench.command("retrain")(retrain)
+    bench.command("train")(train)
     app.add_typer(bench, name="bench", rich_help_panel=MAINTAIN)
 
 
@@ -91,4 +93,56 @@ def replay(
     output.table(table)
     output.finish(result)
     if result["lost"]:
+        raise typer.Exit(1)
+
+
+def retrain(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR…", help="Pictures as DIR/<person>/*.")],
+    folds: Annotated[int, typer.Option(min=2, help="Trainings; each is measured on people it has not met.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Deals the people, degrades the pictures, draws the steps.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of each training, at most.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Train on some people's degraded pictures, and measure what it gains on other people: TAR at FAR 1e-2."""
+    from models.evaluation import UnusableEvaluation
+    from models.training.plan import Plan
+    from models.training.samples import UnusableTrainingSet
+    from streams.cli.benchmarks.retrain import measure
+
+    output = Output(as_json)
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        raise typer.BadParameter(f"there is no folder {str(missing[0])!r}")
+    plan = Plan(seed=seed) if steps is None else Plan(seed=seed, steps=steps)
+    try:
+        result = measure(folders, plan, folds, load_settings(), output.warn)
+    except (UnusableTrainingSet, UnusableEvaluation) as error:
+        raise typer.BadParameter(str(error)) from error
+    table = grid("TAR at FAR 1e-2", "#before", "#after", "95 % interval", "#gain", "95 % interval")
+    for kind in ("degraded", "clean", "new_probes_old_templates"):
+        table.add_row(kind.replace("_", " "), *(str(value) for value in result[kind].values()))
+    output.table(table)
+    output.say(f"{result['latency_ratio']} times the time a face")
+    output.finish(result)
+
+
+def train(
+    steps: Annotated[int, typer.Option(min=5, help="Steps of each training.")] = 20,
+    batch: Annotated[int, typer.Option(min=1, help="Faces a worker and step.")] = 32,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that each number of workers is measured.")] = 2,
+    as_json: Json = False,
+) -> None:
+    """Samples a second of training with one and with two workers of one thread each."""
+    import tempfile
+
+    from streams.cli.benchmarks.train import measure
+
+    output = Output(as_json)
+    with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
+        result = measure(Path(folder), steps, batch, rounds, output.warn)
+    table = grid("", "#")
+    for name, value in result.items():
+        table.add_row(name, str(value))
+    output.table(table)
+    output.finish(result)
+    if not result["weights_identical"]:
         raise typer.Exit(1)

@@ -1,0 +1,1 @@
+"""Learning from aligned faces: data, losses, the distributed loop, and the gate before a new version."""

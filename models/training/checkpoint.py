@@ -1,0 +1,76 @@
+"""Where a run is: written by worker 0, read by all when they start, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = list[NDArray[Any]]
+
+_LISTS = ("values", "averaged", "best", "optimizer")
+
+
+@dataclass(slots=True)
+class State:
+    """Weights, their average, the best average so far, and what the optimizer keeps."""
+
+    values: Values
+    averaged: Values
+    best: Values
+    optimizer: Values = field(default_factory=list)
+    step: int = 0
+    best_step: int = 0
+    validation: float | None = None
+    best_validation: float | None = None
+    worse: int = 0
+    """Validations since the best one."""
+
+    @classmethod
+    def start(cls, values: Values) -> Self:
+        """Before the first step."""
+        return cls(values, [value.copy() for value in values], [value.copy() for value in values])
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Read a checkpoint; None where there is none."""
+        if not path.exists():
+            return None
+        with np.load(path) as stored:
+            lists = {name: [stored[f"{name}-{at}"] for at in range(int(stored[name]))] for name in _LISTS}
+            step, best_step, worse = (int(number) for number in stored["counts"])
+            validation, best = (None if np.isnan(score) else float(score) for score in stored["scores"])
+        return cls(**lists, step=step, best_step=best_step, validation=validation, best_validation=best, worse=worse)
+
+    def write(self, path: Path) -> None:
+        """Replace the checkpoint in one step: a process that is killed meanwhile leaves the old one."""
+        arrays: dict[str, Any] = {}
+        for name in _LISTS:
+            values = getattr(self, name)
+            arrays[name] = len(values)
+            arrays |= {f"{name}-{at}": value for at, value in enumerate(values)}
+        scores = [np.nan if score is None else score for score in (self.validation, self.best_validation)]
+        beside = path.with_suffix(".new.npz")
+        np.savez(beside, counts=[self.step, self.best_step, self.worse], scores=np.array(scores, np.float64), **arrays)
+        beside.replace(path)
+
+    def average(self, values: Sequence[NDArray[Any]], keep: float) -> None:
+        """Count a step, and take its weights into the average: a mean at first, then an exponential one."""
+        self.step += 1
+        keep = min(keep, self.step / (self.step + 9))
+        for mean, value in zip(self.averaged, values, strict=True):
+            mean *= keep
+            mean += (1 - keep) * value
+
+    def judged(self, validation: float | None) -> None:
+        """Keep the average if no other was better; without a validation the last is the best."""
+        self.validation = validation
+        if validation is None or self.best_validation is None or validation < self.best_validation:
+            self.best = [value.copy() for value in self.averaged]
+            self.best_validation, self.best_step, self.worse = validation, self.step, 0
+        else:
+            self.worse += 1

@@ -1,0 +1,156 @@
+"""Does learning help people it has not met? Train on some, measure on others, until everybody was measured on once."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras  # type: ignore[import-untyped]
+import numpy as np
+from numpy.typing import NDArray
+
+from models import runtime
+from models.geometry import Pixels
+from models.model import Model, Vectors, keras_network
+from models.training import loop, publish
+from models.training.measure import Change, Comparisons, degraded
+from models.training.plan import Plan
+from models.training.prepare import prepare
+from models.training.samples import TrainingSet, folds
+
+_VIEWS = 2
+"""Times that each picture is degraded, each time otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """TAR at FAR 1e-2 of one part of the people, before and after; they are few: the result is all folds together."""
+
+    people: int
+    degraded: tuple[float, float]
+    clean: tuple[float, float]
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All folds together: one threshold over everybody, each pair within the fold in which it was held out.
+
+    ``compatible`` compares degraded probes of the new version with templates of the old one: may they be compared
+    before a gallery is embedded again?
+    """
+
+    subjects_train: int
+    subjects_test: int
+    degraded: Change
+    clean: Change
+    compatible: Change
+    latency_ratio: float
+    folds: list[Fold]
+
+
+@dataclass(frozen=True, slots=True)
+class _Vectors:
+    clean: Vectors
+    poor: list[Vectors]
+
+
+def cross_validate(
+    known: TrainingSet,
+    *,
+    parts: int,
+    plan: Plan,
+    old_folder: Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Outcome:
+    """Train ``parts`` times, each time without one part of the people, and measure on that part.
+
+    Args:
+        known: everybody.
+        parts: how often; a person is measured on once.
+        plan: of each training; its seed also deals the people and degrades the pictures.
+        old_folder: the version to start from; None: the reference.
+        say: called with what is being done.
+
+    Raises:
+        UnusableTrainingSet: too few people for so many parts.
+    """
+    old = Model.load(old_folder)
+    gathered: dict[str, list[tuple[Comparisons, Comparisons]]] = {"degraded": [], "clean": [], "compatible": []}
+    seen, ratios = [], []
+    dealt = folds(known.people, parts, plan.seed)
+    for number, part in enumerate(dealt, 1):
+        began = time.monotonic()
+        learn, test = known.of_people(set(known.people) - set(part)), known.of_people(part)
+        say(f"fold {number} of {parts}: {len(learn.people)} people to learn from, {len(test.people)} others to test on")
+        with tempfile.TemporaryDirectory(prefix="facestream-fold-") as scratch:
+            new, steps = _trained(Path(scratch), plan, old, old_folder, learn, say)
+            views = [degraded(test.chips, plan.seed * 100 + view) for view in range(_VIEWS)]
+            before, after = _embedded(old, test.chips, views), _embedded(new, test.chips, views)
+            ratios.append(publish.latency_ratio(old, new, test.chips))
+        clean = _clean(before, test.labels), _clean(after, test.labels)
+        poor = _poor(before, before, test.labels), _poor(after, after, test.labels)
+        gathered["clean"].append(clean)
+        gathered["degraded"].append(poor)
+        gathered["compatible"].append((poor[0], _poor(after, before, test.labels)))
+        found = Fold(
+            len(test.people),
+            (poor[0].tar(), poor[1].tar()),
+            (clean[0].tar(), clean[1].tar()),
+            steps,
+            time.monotonic() - began,
+        )
+        seen.append(found)
+        say(
+            f"fold {number}: degraded {found.degraded[0]:.3f} to {found.degraded[1]:.3f}, clean {found.clean[0]:.3f} "
+            f"to {found.clean[1]:.3f} in {found.seconds:.0f} s"
+        )
+        keras.backend.clear_session()
+    changes = {
+        kind: Change.of(
+            Comparisons.joined([before for before, _ in pairs]),
+            Comparisons.joined([after for _, after in pairs]),
+            seed=plan.seed,
+        )
+        for kind, pairs in gathered.items()
+    }
+    return Outcome(
+        subjects_train=min(len(known.people) - len(part) for part in dealt),
+        subjects_test=len(known.people),
+        latency_ratio=float(np.median(ratios)),
+        folds=seen,
+        **changes,
+    )
+
+
+def _trained(
+    folder: Path, plan: Plan, old: Model, old_folder: Path | None, learn: TrainingSet, say: Callable[[str], None]
+) -> tuple[Model, int]:
+    run = prepare(folder / "run", plan, old, keras_network(old_folder), learn, say)
+
+    def tell(now: loop.Progress) -> None:
+        held_out = "" if now.validation is None else f", held out {now.validation:.4f}"
+        say(f"step {now.step} of {now.steps}: loss {now.loss:.4f}{held_out}, {now.samples_per_s:.0f} faces/s")
+
+    strategy: Any = runtime.tensorflow().distribute.get_strategy()
+    outcome = loop.train(run, old.card, strategy, say=tell)
+    card = publish.unmeasured(f"{old.card.version}-fold", old.card)
+    publish.write(folder / "version", publish.learned_network(run), card)
+    return Model.load(folder / "version"), outcome.steps
+
+
+def _embedded(model: Model, chips: Pixels, views: list[Pixels]) -> _Vectors:
+    return _Vectors(model.embed(chips), [model.embed(view) for view in views])
+
+
+def _clean(vectors: _Vectors, labels: NDArray[np.int32]) -> Comparisons:
+    return Comparisons.of(vectors.clean, vectors.clean, labels)
+
+
+def _poor(probes: _Vectors, templates: _Vectors, labels: NDArray[np.int32]) -> Comparisons:
+    return Comparisons.repeated([Comparisons.of(view, templates.clean, labels) for view in probes.poor])

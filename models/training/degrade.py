@@ -1,0 +1,149 @@
+"""What poor cameras do to a face: few pixels, blur, movement, little light, noise, hard compression.
+
+Everything random comes from the generator that is handed in: the same seed gives the same pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from models.geometry import Pixels
+
+Range = tuple[float, float]
+_Light = NDArray[np.float32]
+
+FACE_OF_CHIP = 1 / 1.5
+"""Width of the mean face as a part of the chip's, at the padding of 0.25 that dlib uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Ranges that are drawn from, evenly. Lengths are pixels of the small picture, before it is enlarged to a chip."""
+
+    face: Range
+    """Width of the mean face in pixels; drawn evenly in its logarithm."""
+    blur: Range
+    """Standard deviation of a Gaussian out-of-focus blur."""
+    motion: Range
+    """Length of a straight movement during the exposure."""
+    light: Range
+    """Share of the light that arrives, before the gain of the camera."""
+    gain: Range
+    """Share of the lost light that the camera makes up for; it enlarges the noise alike."""
+    gamma: Range
+    noise: Range
+    """Standard deviation of the sensor's noise, in grey levels of 255 at full light."""
+    jpeg: Range
+    """Quality of the compression, 1 to 100."""
+    occluded: float = 0.0
+    """How often a part of the face is covered."""
+    shift: float = 0.0
+    """Largest error of the alignment, as a part of the chip."""
+
+
+POOR = Conditions(
+    face=(24, 48),
+    blur=(0.3, 1.2),
+    motion=(0, 4),
+    light=(0.2, 0.9),
+    gain=(0.2, 0.8),
+    gamma=(0.8, 1.4),
+    noise=(2, 8),
+    jpeg=(30, 75),
+)
+"""What is measured on: small, blurred, dark, noisy and compressed, all at once."""
+
+TRAINING = Conditions(
+    face=(14, 64),
+    blur=(0, 1.8),
+    motion=(0, 6),
+    light=(0.1, 1.0),
+    gain=(0, 1),
+    gamma=(0.6, 1.7),
+    noise=(0, 12),
+    jpeg=(20, 95),
+    occluded=0.1,
+    shift=0.015,
+)
+"""What is learned from: wider on every side, so that nothing depends on the ranges that are measured on."""
+
+
+def degrade(chip: Pixels, conditions: Conditions, random: Generator) -> Pixels:
+    """A chip [size, size, 3] as a poor camera would have given it, enlarged again to its size."""
+    size = chip.shape[0]
+    if random.random() < conditions.occluded:
+        chip = occlude(chip, random)
+    if conditions.shift:
+        chip = shifted(chip, conditions.shift, random)
+    face = math.exp(random.uniform(*np.log(conditions.face)))
+    small = (
+        cv2.resize(chip, (side,) * 2, interpolation=cv2.INTER_AREA)
+        if (side := round(face / FACE_OF_CHIP)) < size
+        else chip
+    )
+    light: _Light = np.asarray(small, np.float32) / 255
+    if (sigma := random.uniform(*conditions.blur)) > 0.05:
+        light = np.asarray(cv2.GaussianBlur(light, (0, 0), sigma), np.float32)
+    light = _moved(light, random.uniform(*conditions.motion), random.uniform(0, math.pi))
+    gamma, share = random.uniform(*conditions.gamma), random.uniform(*conditions.light)
+    light = np.asarray(np.power(np.clip(light, 0, 1), gamma) * share, np.float32)
+    noise = random.uniform(*conditions.noise) / 255
+    # Of the light's own noise and that of the electronics, half each at full light.
+    deviation = np.float32(noise) * np.sqrt(0.5 + 0.5 * light)
+    light = light + deviation * random.standard_normal(light.shape, np.float32)
+    light = _brightened(light, random.uniform(*conditions.gain))
+    sensed = np.asarray(np.clip(light * 255 + 0.5, 0, 255), np.uint8)
+    stored = compressed(sensed, round(random.uniform(*conditions.jpeg)))
+    if stored.shape[0] == size:
+        return stored
+    return np.asarray(cv2.resize(stored, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def occlude(chip: Pixels, random: Generator) -> Pixels:
+    """Cover a rectangle of 10 to 40 % of either side with one colour, as a mask, a hand or a pole would."""
+    size = chip.shape[0]
+    height, width = (random.uniform(0.1, 0.4, 2) * size).astype(int).tolist()
+    top, left = int(random.integers(0, size - height)), int(random.integers(0, size - width))
+    covered = chip.copy()
+    covered[top : top + height, left : left + width] = random.integers(0, 256, 3)
+    return covered
+
+
+def shifted(chip: Pixels, most: float, random: Generator) -> Pixels:
+    """Turn, enlarge and shift a chip a little, as landmarks found in a poor picture are a little off."""
+    size = chip.shape[0]
+    degrees, scale = random.uniform(-most, most) * 180 / math.pi, 1 + random.uniform(-most, most) * 2
+    moved = cv2.getRotationMatrix2D((size / 2, size / 2), degrees, scale)
+    moved[:, 2] += random.uniform(-most, most, 2) * size
+    return np.asarray(cv2.warpAffine(chip, moved, (size, size), borderMode=cv2.BORDER_REPLICATE), np.uint8)
+
+
+def compressed(picture: Pixels, jpeg_quality: int) -> Pixels:
+    """An RGB picture after JPEG compression."""
+    _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
+    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return np.asarray(decoded[..., ::-1], np.uint8)
+
+
+def _moved(light: _Light, length: float, angle: float) -> _Light:
+    if length < 1:
+        return light
+    side = 2 * math.ceil(length / 2) + 1
+    kernel = np.zeros((side, side), np.float32)
+    middle = side // 2
+    for at in np.linspace(-length / 2, length / 2, 4 * side):
+        kernel[round(middle + at * math.sin(angle)), round(middle + at * math.cos(angle))] += 1
+    return np.asarray(cv2.filter2D(light, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def _brightened(light: _Light, part: float) -> _Light:
+    """Automatic gain: towards a mean of 0.45."""
+    wanted = 0.45 / max(float(light.mean()), 0.01)
+    return np.asarray(light * np.float32(max(1.0, wanted) ** part), np.float32)

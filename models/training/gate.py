@@ -1,0 +1,57 @@
+"""May a trained version take over? Every refusal says why in a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.card import Lineage
+
+CLEAN = "clean"
+"""The measure of good pictures: what the parent is good at already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a trained version has to hold."""
+
+    people: int = 10
+    """Least number of people learned from."""
+    chips: int = 50
+    """Least number of faces learned from."""
+    people_tested: int = 4
+    """Least number of people measured on."""
+    slowest: float = 1.2
+    """Largest time a face, the parent's being 1."""
+    clean_loss: float = 0.005
+    """Largest part of the TAR that good pictures may lose."""
+
+
+def refusals(lineage: Lineage, rules: Rules | None = None) -> list[str]:
+    """Why a version must not take over; none: it may."""
+    rules = rules or Rules()
+    found = [
+        f"it was trained on {had} {what}, fewer than {least}"
+        for what, had, least in (
+            ("people", lineage.people, rules.people),
+            ("faces", lineage.chips, rules.chips),
+        )
+        if had < least
+    ]
+    if lineage.people_tested < rules.people_tested:
+        found.append(f"it was measured on {lineage.people_tested} people, fewer than {rules.people_tested}")
+    if lineage.latency_ratio is None:
+        found.append("its time a face was not measured")
+    elif not lineage.latency_ratio <= rules.slowest:
+        found.append(f"it takes {lineage.latency_ratio:.2f} times as long a face, more than {rules.slowest:g}")
+    for kind, measured in lineage.measured.items():
+        low, high = measured.gain_interval
+        if not high >= 0:
+            found.append(
+                f"on {kind} pictures it is worse beyond its interval: TAR {measured.before:.3f} before and "
+                f"{measured.after:.3f} after, a change of {low:+.3f} to {high:+.3f}"
+            )
+        elif kind == CLEAN and not measured.gain >= -rules.clean_loss:
+            found.append(f"on clean pictures it loses {-measured.gain:.3f} of the TAR, more than {rules.clean_loss:g}")
+    if not any(measured.gain > 0 for measured in lineage.measured.values()):
+        found.append("it is better at nothing that was measured")
+    return found

@@ -1,0 +1,101 @@
+"""Learning without pictures: a small network over stored vectors, put behind the network that made them.
+
+A gallery need not be embedded again: its vectors pass through the head (:func:`project`). The head starts as the
+identity, and what it learns is what makes the people at hand easier to tell apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras  # type: ignore[import-untyped]
+import numpy as np
+from keras import layers
+from numpy.typing import NDArray
+
+from models import runtime
+from models.model import Vectors
+from models.training import losses
+
+_UNITS = 256
+_BATCH = 64
+_NOISE = 0.02
+"""Standard deviation, in each dimension, of what is added to vectors while learning: two pictures are never alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadPlan:
+    """The settings of one training of a head."""
+
+    seed: int = 0
+    steps: int = 400
+    learning_rate: float = 3e-4
+    stay: float = 1.0
+    """Weight of the squared distance to the vector as it was."""
+    arc_face: float = 0.02
+    pairwise: float = 0.05
+
+
+def build(dimensions: int) -> keras.Model:
+    """Vectors [n, dimensions] to vectors of the same length; the identity until it has learned."""
+    vectors = keras.Input((dimensions,), name="vectors")
+    hidden = layers.Dense(_UNITS, activation="relu", name="head_hidden")(vectors)
+    change = layers.Dense(dimensions, kernel_initializer="zeros", name="head_change")(hidden)
+    return keras.Model(vectors, layers.Add(name="head_vectors")([vectors, change]), name="facestream_head")
+
+
+def train(vectors: Vectors, labels: NDArray[np.int32], threshold: float, plan: HeadPlan | None = None) -> keras.Model:
+    """Learn a head from vectors [n, d] of people numbered from 0 [n], each person drawn equally often.
+
+    Args:
+        vectors: the old version's.
+        labels: who each is.
+        threshold: the distance that the pairwise loss learns at: the old version's at a false-match rate of 1e-2.
+        plan: how to learn.
+    """
+    plan = plan or HeadPlan()
+    tf = runtime.tensorflow()
+    keras.utils.set_random_seed(plan.seed)
+    head = build(vectors.shape[1])
+    counts = np.bincount(labels)
+    centres = keras.Variable(np.stack([vectors[labels == person].mean(0) for person in range(len(counts))]))
+    variables = [*head.trainable_variables, centres]
+    rate = keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.steps)
+    optimizer = keras.optimizers.Adam(rate, global_clipnorm=1.0)
+    optimizer.build(variables)
+    everyone, people = tf.constant(vectors), tf.constant(labels)
+
+    def step(rows: Any, noise: Any) -> None:
+        given, who = tf.gather(everyone, rows) + noise, tf.gather(people, rows)
+        with tf.GradientTape() as tape:
+            learned = head(given, training=True)
+            same = who[:, None] == people[None]
+            other = rows[:, None] != tf.range(tf.shape(people)[0])[None]
+            gaps = losses.distances(learned, head(everyone, training=True))
+            loss = plan.stay * losses.distillation(learned, given)
+            loss += plan.arc_face * losses.arc_face(learned, centres, who)
+            loss += plan.pairwise * losses.pairwise(
+                gaps, tf.cast(same & other, "float32"), tf.cast(~same, "float32"), threshold
+            )
+            mean = tf.reduce_mean(loss)
+        optimizer.apply(tape.gradient(mean, variables), variables)
+
+    compiled, random = tf.function(step), np.random.default_rng([plan.seed, 8])
+    chances = 1 / counts[labels] / len(counts)
+    for _ in range(plan.steps):
+        rows = random.choice(len(labels), _BATCH, p=chances).astype(np.int32)
+        noise = _NOISE * random.standard_normal((_BATCH, vectors.shape[1]), np.float32)
+        compiled(tf.constant(rows), tf.constant(noise))
+    return head
+
+
+def project(head: keras.Model, vectors: Vectors) -> Vectors:
+    """Old vectors [n, d] as the new version would have made them."""
+    return np.asarray(head(vectors, training=False), np.float32)
+
+
+def behind(network: keras.Model, head: keras.Model) -> keras.Model:
+    """The old network and the head as one: prepared chips to new vectors."""
+    chips = keras.Input(network.input_shape[1:], name="chips")
+    return keras.Model(chips, head(network(chips)), name="facestream_with_head")

@@ -1,0 +1,160 @@
+"""Run a plan in several processes of this machine, and go on from the last checkpoint when one of them is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.training.loop import Outcome, Progress
+from models.training.plan import Run
+
+_ROOT = Path(__file__).parents[2]
+_EVERY_S = 0.2
+_LAST_LINES = 15
+
+
+class TrainingFailed(RuntimeError):
+    """The workers ended too often before the run did; the message has the last lines of one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """How a run ended."""
+
+    outcomes: list[Outcome]
+    """One a worker."""
+    restarts: int
+
+    @property
+    def identical(self) -> bool:
+        """Whether all workers ended with the same weights, to the last bit."""
+        return len({outcome.digest for outcome in self.outcomes}) == 1
+
+    @property
+    def samples_per_s(self) -> float:
+        """Of all workers together."""
+        return min(outcome.samples_per_s for outcome in self.outcomes)
+
+
+def launch(
+    run: Run,
+    *,
+    workers: int,
+    old_folder: Path | None = None,
+    threads: int = 0,
+    restarts: int = 3,
+    say: Callable[[Progress], None] = lambda progress: None,
+    started: Callable[[list[int]], None] = lambda pids: None,
+) -> Launched:
+    """Start the workers, and again whenever one ends too early.
+
+    Args:
+        run: prepared.
+        workers: processes.
+        old_folder: the version that the run goes on from; None: the reference.
+        threads: of each worker; 0: all cores.
+        restarts: how often it is tried again.
+        say: called with the progress.
+        started: called with the process ids after each start.
+
+    Raises:
+        TrainingFailed: it ended too early more often than that.
+    """
+    for restart in range(restarts + 1):
+        if _once(run, workers, old_folder, threads, say, started):
+            outcomes = [Outcome(**json.loads(run.result(number).read_bytes())) for number in range(workers)]
+            return Launched(outcomes, restart)
+    raise TrainingFailed(f"training ended too early {restarts + 1} times; worker 0 said:\n{_last_lines(run.log(0))}")
+
+
+def _once(
+    run: Run,
+    workers: int,
+    old_folder: Path | None,
+    threads: int,
+    say: Callable[[Progress], None],
+    started: Callable[[list[int]], None],
+) -> bool:
+    """Run all workers until they have ended well, or one has not; then the others are killed."""
+    for number in range(workers):
+        run.result(number).unlink(missing_ok=True)
+    addresses = [f"127.0.0.1:{port}" for port in _free_ports(workers)]
+    told = _Told(run.progress, say)
+    with ExitStack() as stack:
+        processes = []
+        for number in range(workers):
+            log = stack.enter_context(run.log(number).open("wb"))
+            process = _start(run, number, addresses, old_folder, threads, log.fileno())
+            stack.callback(_end, process)
+            processes.append(process)
+        started([process.pid for process in processes])
+        while any(process.poll() is None for process in processes):
+            if any(process.poll() for process in processes):
+                return False
+            told.more()
+            time.sleep(_EVERY_S)
+    told.more()
+    return all(process.returncode == 0 for process in processes)
+
+
+def _start(
+    run: Run, number: int, addresses: list[str], old_folder: Path | None, threads: int, log: int
+) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])}
+    environment.pop("TF_CONFIG", None)
+    if len(addresses) > 1:
+        task = {"type": "worker", "index": number}
+        environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
+    arguments = [str(run.folder), str(old_folder or ""), str(number), str(len(addresses)), str(threads)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "models.training.worker", *arguments],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+    )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+
+
+class _Told:
+    """Passes on the lines that a run adds to its progress."""
+
+    def __init__(self, path: Path, say: Callable[[Progress], None]) -> None:
+        self._path, self._say = path, say
+        self._at = path.stat().st_size if path.exists() else 0
+
+    def more(self) -> None:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as lines:
+            lines.seek(self._at)
+            while (line := lines.readline()).endswith(b"\n"):
+                self._at += len(line)
+                self._say(Progress(**json.loads(line)))
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in held:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in held]
+
+
+def _last_lines(path: Path) -> str:
+    if not path.exists():
+        return "nothing"
+    return "\n".join(path.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:])

@@ -1,0 +1,65 @@
+"""What training makes small. Tensors are float32; ``vectors`` [n, d] are what the student makes of poor pictures.
+
+Sources: distillation, Hinton et al. 2015 (arXiv 1503.02531); pairwise logistic loss as in Zhai et al. 2023 (arXiv
+2303.15343), on distances; ArcFace, Deng et al. 2019 (arXiv 1801.07698); backward-compatible training, Shen et al. 2020
+(arXiv 2003.11942).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops  # type: ignore[import-untyped]
+
+STEEPNESS = 20.0
+"""Of the pairwise loss: how fast a pair passes from wrong to right, per unit of distance."""
+
+STRANGERS = 10.0
+"""Weight of strangers against genuine pairs there: a rate of one in a hundred is about few of very many."""
+
+ARC_SCALE, ARC_MARGIN = 16.0, 0.3
+"""Smaller than the paper's 64 and 0.5, which are for a hundred thousand people rather than tens."""
+
+
+def distillation(vectors: Any, wanted: Any) -> Any:
+    """Squared distance [n] to the reference's vector of the clean picture."""
+    return ops.sum(ops.square(vectors - wanted), axis=1)
+
+
+def distances(vectors: Any, templates: Any) -> Any:
+    """Euclidean distances [n, m]; smooth at nought."""
+    squares = ops.sum(ops.square(vectors), axis=1)[:, None] + ops.sum(ops.square(templates), axis=1)[None]
+    return ops.sqrt(ops.maximum(squares - 2 * ops.matmul(vectors, ops.transpose(templates)), 0) + 1e-6)
+
+
+def pairwise(gaps: Any, genuine: Any, strangers: Any, threshold: float) -> Any:
+    """How wrongly one threshold decides [n]: probes against templates, distances [n, m] and who is who as 0 and 1.
+
+    One threshold for all pictures, poor and poorer, is what a rate at a fixed false-accept rate rewards.
+    """
+    missed = _mean(ops.softplus(STEEPNESS * (gaps - threshold)), genuine)
+    accepted = _mean(ops.softplus(STEEPNESS * (threshold - gaps)), strangers)
+    return missed + STRANGERS * accepted
+
+
+def arc_face(vectors: Any, centres: Any, labels: Any, margin: float = ARC_MARGIN) -> Any:
+    """Additive angular margin loss [n] over people with centres [k, d]; 0 where the label is negative.
+
+    With no margin and the centres of the old version fixed it is the influence loss of backward-compatible training.
+    """
+    cosines = ops.clip(ops.matmul(_unit(vectors), ops.transpose(_unit(centres))), -1 + 1e-6, 1 - 1e-6)
+    own = ops.one_hot(ops.maximum(labels, 0), ops.shape(centres)[0])
+    angles = ops.arccos(cosines) + margin * own
+    # Beyond pi the cosine rises again: from there on it is straight.
+    wanted = ops.where(angles < 3.14159, ops.cos(angles), -2 - ops.cos(angles))
+    logits = ARC_SCALE * wanted
+    loss = ops.logsumexp(logits, axis=1) - ops.sum(logits * own, axis=1)
+    return ops.where(labels >= 0, loss, 0.0)
+
+
+def _mean(values: Any, chosen: Any) -> Any:
+    return ops.sum(values * chosen, axis=1) / ops.maximum(ops.sum(chosen, axis=1), 1.0)
+
+
+def _unit(vectors: Any) -> Any:
+    return vectors / ops.sqrt(ops.sum(ops.square(vectors), axis=1, keepdims=True) + 1e-12)

@@ -1,0 +1,103 @@
+"""How a run learns, and the folder in which it is kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.geometry import Pixels
+
+
+class Plan(BaseModel):
+    """The settings of one run; the same plan, data and number of workers give the same weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = 0
+    steps: int = Field(400, ge=1, description="At most; early stop may end it before.")
+    batch: int = Field(32, ge=1, description="Faces a worker and step.")
+    bases: int = Field(2000, ge=0, description="Clean faces to learn from, with the mixtures made of the chips.")
+    learning_rate: float = Field(3e-4, gt=0, description="Largest, after the warm-up; then a cosine down to nought.")
+    warm_up: int = Field(30, ge=0, description="Steps.")
+    clip_norm: float = Field(1.0, gt=0, description="Of the gradient of one step over all workers.")
+    distillation: float = Field(1.0, ge=0, description="Weight of the distance to the clean picture's vector.")
+    pairwise: float = Field(0.1, ge=0, description="Weight of the pairwise loss.")
+    arc_face: float = Field(0.0, ge=0, description="Weight of the angular-margin loss over people.")
+    compatibility: float = Field(0.0, ge=0, description="Weight of the loss against the old version's people.")
+    averaging: float = Field(0.99, ge=0, lt=1, description="Of the weights, from step to step.")
+    validate_every: int = Field(50, ge=1, description="Steps.")
+    patience: int = Field(4, ge=1, description="Validations without a better one before it stops.")
+    checkpoint_every: int = Field(50, ge=1, description="Steps.")
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a run learns from and what it stops by. Vectors are the old version's of the clean faces."""
+
+    chips: Pixels
+    vectors: NDArray[np.float32]
+    first: NDArray[np.int32]
+    second: NDArray[np.int32]
+    chances: NDArray[np.float64]
+    held_out: Pixels
+    """Degraded faces [v] of people who are not learned from; may be empty."""
+    held_out_vectors: NDArray[np.float32]
+    """Of the same faces before they were degraded."""
+    held_out_people: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A folder with all that the workers of a run share."""
+
+    folder: Path
+
+    @property
+    def network(self) -> Path:
+        """The network before the first step."""
+        return self.folder / "network.keras"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where a run goes on after a worker was lost."""
+        return self.folder / "checkpoint.npz"
+
+    @property
+    def progress(self) -> Path:
+        """One JSON object a line: step, losses, speed."""
+        return self.folder / "progress.jsonl"
+
+    @property
+    def learned(self) -> Path:
+        """The variables that were learned, in the order of ``network.adapters``."""
+        return self.folder / "learned.npz"
+
+    def result(self, worker: int) -> Path:
+        """What a worker says at its end."""
+        return self.folder / f"result-{worker}.json"
+
+    def log(self, worker: int) -> Path:
+        """What a worker writes on stderr."""
+        return self.folder / f"worker-{worker}.log"
+
+    @property
+    def plan(self) -> Plan:
+        """Read the plan."""
+        return Plan.model_validate_json((self.folder / "plan.json").read_bytes())
+
+    def write(self, plan: Plan, material: Material) -> Self:
+        """Store plan and material."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "plan.json").write_text(plan.model_dump_json(indent=1), "utf-8")
+        for name in Material.__slots__:
+            np.save(self.folder / f"{name}.npy", getattr(material, name))
+        return self
+
+    def material(self) -> Material:
+        """Map the material into memory: workers of one machine share it."""
+        return Material(**{name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in Material.__slots__})

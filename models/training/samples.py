@@ -1,0 +1,191 @@
+"""The training set: aligned faces with the person on each, split so that no person is on both sides.
+
+What a set was made of is told by its digest: the SHA-256 over every sample in the order of event ids, so the same
+samples give the same digest in whatever order they came.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.analysis import Analyzes
+from models.evaluation import UnusableEvaluation, meant, pictures_of
+from models.geometry import Pixels
+
+CHIP_QUALITY = 95
+"""JPEG quality of chips made here."""
+
+_BATCH = 32
+
+
+class UnusableTrainingSet(ValueError):
+    """There is too little to learn from, or a chip cannot be read; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One aligned face. Two users may have a subject of one name: they are two people."""
+
+    event_id: str
+    user_id: str
+    subject_id: str
+    chip: bytes
+    """JPEG, square, in the geometry of the model that is trained."""
+    quality: float = 1.0
+    """``Quality.overall`` of the face, 0 to 1."""
+
+    @property
+    def person(self) -> str:
+        """Who it is, over all users."""
+        return f"{self.user_id}/{self.subject_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Decoded chips [n, size, size, 3] and the number of the person on each [n], 0 to ``len(people) - 1``."""
+
+    chips: Pixels
+    labels: NDArray[np.int32]
+    people: tuple[str, ...]
+    digest: str
+
+    @classmethod
+    def of(cls, samples: Iterable[Sample], size: int) -> TrainingSet:
+        """Decode samples; of several with one event id the last counts, as in a compacted log.
+
+        Raises:
+            UnusableTrainingSet: a chip is no JPEG of this size.
+        """
+        kept = sorted({sample.event_id: sample for sample in samples}.values(), key=lambda sample: sample.event_id)
+        people = sorted({sample.person for sample in kept})
+        number = {person: index for index, person in enumerate(people)}
+        chips = np.empty((len(kept), size, size, 3), np.uint8)
+        for place, sample in zip(chips, kept, strict=True):
+            place[:] = _decoded(sample, size)
+        labels = np.array([number[sample.person] for sample in kept], np.int32)
+        return cls(chips, labels, tuple(people), digest(kept))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def of_people(self, chosen: Iterable[str]) -> TrainingSet:
+        """The part that shows these people; their numbers start at 0 again, the digest stays that of the whole."""
+        wanted = set(chosen)
+        people = tuple(person for person in self.people if person in wanted)
+        number = {self.people.index(person): index for index, person in enumerate(people)}
+        rows = np.flatnonzero(np.isin(self.labels, list(number)))
+        labels = np.array([number[label] for label in self.labels[rows].tolist()], np.int32)
+        return TrainingSet(self.chips[rows], labels, people, self.digest)
+
+
+def digest(samples: Iterable[Sample]) -> str:
+    """SHA-256 over event id, person and picture of each sample."""
+    whole = hashlib.sha256()
+    for sample in sorted(samples, key=lambda sample: sample.event_id):
+        picture = hashlib.sha256(sample.chip).hexdigest()
+        whole.update("\0".join((sample.event_id, sample.user_id, sample.subject_id, picture)).encode() + b"\n")
+    return whole.hexdigest()
+
+
+def folds(people: Sequence[str], count: int, seed: int) -> list[list[str]]:
+    """Deal people into parts of equal size, in an order that depends on each name and the seed alone.
+
+    Raises:
+        UnusableTrainingSet: fewer than two people a part.
+    """
+    if len(people) < 2 * count:
+        raise UnusableTrainingSet(f"{len(people)} people are too few for {count} parts of two or more")
+    ordered = sorted(people, key=lambda person: _drawn(person, seed))
+    return [ordered[part::count] for part in range(count)]
+
+
+def split(people: Iterable[str], held_out: float, seed: int) -> tuple[list[str], list[str]]:
+    """People to learn from and people to test on, each by the hash of the name and the seed.
+
+    A person stays on the same side when others join: nobody who was tested on is learned from later.
+    """
+    sides: tuple[list[str], list[str]] = ([], [])
+    for person in sorted(people):
+        sides[_drawn(person, seed) < held_out].append(person)
+    return sides
+
+
+def from_folders(
+    analyzer: Analyzes,
+    folders: Sequence[Path],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[list[Sample], dict[str, str]]:
+    """Cut the meant face (see :mod:`models.evaluation`) out of every picture in ``DIR/<person>/<picture>``.
+
+    Returns:
+        samples with the folder's name as the user and the person's as the subject, and the pictures that gave none,
+        each with the reason.
+
+    Raises:
+        UnusableEvaluation: a folder holds no pictures.
+    """
+    samples: list[Sample] = []
+    skipped: dict[str, str] = {}
+    pictures = [(folder, path) for folder in folders for path in _pictures(folder)]
+    for start in range(0, len(pictures), _BATCH):
+        part = pictures[start : start + _BATCH]
+        for (folder, path), analysis in zip(part, analyzer.analyze([p.read_bytes() for _, p in part]), strict=True):
+            name = path.relative_to(folder).as_posix()
+            face = meant(analysis)
+            chip = None if face is None else analysis.chips[analysis.faces.index(face)]
+            if face is None or chip is None:
+                skipped[f"{folder.name}/{name}"] = str((face and face.refusal) or "no_face")
+                continue
+            event_id = f"{folder.name}/{name}"
+            samples.append(Sample(event_id, folder.name, path.parent.name, encoded(chip), face.quality.overall))
+        progress(min(start + _BATCH, len(pictures)), len(pictures))
+    return samples, skipped
+
+
+def encoded(chip: Pixels) -> bytes:
+    """An RGB chip as a JPEG."""
+    _, data = cv2.imencode(".jpg", chip[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, CHIP_QUALITY])
+    return data.tobytes()
+
+
+def enough(counted: TrainingSet, people: int, chips: int) -> None:
+    """Check that there is something to learn from.
+
+    Raises:
+        UnusableTrainingSet: fewer people or chips than these, or nobody with two chips.
+    """
+    if len(counted.people) < people or len(counted) < chips:
+        raise UnusableTrainingSet(
+            f"{len(counted)} chips of {len(counted.people)} people are too few to learn from: "
+            f"{chips} of {people} are the least"
+        )
+    if max(Counter(counted.labels.tolist()).values()) < 2:
+        raise UnusableTrainingSet("nobody has two chips: nothing can be compared")
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    found = pictures_of(folder)
+    if not found:
+        raise UnusableEvaluation(f"{folder} has no pictures in sub-folders: expected {folder}/<person>/<picture>")
+    yield from found
+
+
+def _decoded(sample: Sample, size: int) -> Pixels:
+    decoded = cv2.imdecode(np.frombuffer(sample.chip, np.uint8), cv2.IMREAD_COLOR) if sample.chip else None
+    if decoded is None or decoded.shape != (size, size, 3):
+        raise UnusableTrainingSet(f"the chip of {sample.event_id} is no JPEG of {size}×{size} pixels")
+    return np.asarray(decoded[..., ::-1], np.uint8)
+
+
+def _drawn(person: str, seed: int) -> float:
+    """A number in [0, 1) for a person."""
+    drawn = hashlib.sha256(f"{seed}\0{person}".encode()).digest()
+    return int.from_bytes(drawn[:8], "big") / 2**64

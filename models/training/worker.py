@@ -1,0 +1,61 @@
+"""One process of a run: ``python -m models.training.worker RUN OLD_VERSION NUMBER WORKERS THREADS``.
+
+``TF_CONFIG`` says who the others are. With 0 threads it takes every core; else it also stays on as many cores, where
+the system can do that, so that what feeds TensorFlow takes no more either.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from models import runtime
+from models.card import Card
+from models.model import REFERENCE
+from models.training.plan import Run
+
+
+def main(argv: list[str]) -> None:
+    """Train, and leave a result file."""
+    folder, old, worker, workers, threads = Path(argv[0]), argv[1], *map(int, argv[2:5])
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    if threads:
+        _stay_on_cores(worker, threads)
+    tf = runtime.tensorflow(threads or None)
+    if workers > 1:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    elif len(tf.config.list_logical_devices("GPU")) > 1:
+        strategy = tf.distribute.MirroredStrategy()
+    else:
+        strategy = tf.distribute.get_strategy()
+    from models.training import loop
+
+    run, card = Run(folder), Card.read(Path(old) if old else REFERENCE)
+    outcome = loop.train(run, card, strategy, worker=worker, workers=workers)
+    run.result(worker).write_text(json.dumps(asdict(outcome)), "utf-8")
+    # The strategy's servers have no way to stop; the peers have taken the last step with this one.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _stay_on_cores(worker: int, threads: int) -> None:
+    if sys.platform != "linux":
+        return
+    mine = sorted(os.sched_getaffinity(0))
+    first = worker * threads % len(mine)
+    os.sched_setaffinity(0, set((mine * 2)[first : first + threads]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

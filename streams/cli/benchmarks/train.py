@@ -1,0 +1,69 @@
+"""Samples a second of distributed training, with one worker and with two."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from infra.photos import sample_photos
+from models.analyzer import Analyzer
+from models.model import Model, keras_network
+from models.training.degrade import shifted
+from models.training.launch import Launched, launch
+from models.training.plan import Plan, Run
+from models.training.prepare import prepare
+from models.training.samples import Sample, TrainingSet, encoded
+
+_FACES = 64
+_PEOPLE = 8
+
+
+def measure(folder: Path, steps: int, batch: int, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Train on the sample photographs with one worker of one thread, then with two, by turns.
+
+    Returns:
+        ``samples_per_s`` by the number of workers (the median of the rounds), ``scaling_efficiency`` (two workers by
+        twice one), ``weights_identical`` (whether two workers ended with the same weights, to the last bit).
+    """
+    model = Model.load()
+    plan = Plan(steps=steps, batch=batch, bases=_FACES, validate_every=steps, checkpoint_every=steps)
+    found: dict[int, list[Launched]] = {1: [], 2: []}
+    for turn in range(rounds):
+        for workers, ended in found.items():
+            run = prepare(folder / f"{turn}-{workers}", plan, model, keras_network(), _faces(model))
+            ended.append(_timed(run, workers))
+            say(f"{workers} workers of one thread: {ended[-1].samples_per_s:.1f} samples/s")
+    speeds = {workers: statistics.median(one.samples_per_s for one in ended) for workers, ended in found.items()}
+    return {
+        "samples_per_s": {str(workers): round(speed, 1) for workers, speed in speeds.items()},
+        "scaling_efficiency": round(speeds[2] / (2 * speeds[1]), 3),
+        "weights_identical": all(one.identical for one in found[2]),
+        "batch_per_worker": batch,
+        "steps": steps,
+        "rounds": {str(workers): [round(one.samples_per_s, 1) for one in ended] for workers, ended in found.items()},
+    }
+
+
+def _timed(run: Run, workers: int) -> Launched:
+    return launch(run, workers=workers, threads=1, restarts=0)
+
+
+def _faces(model: Model) -> TrainingSet:
+    """Variants of two portraits under several names: enough to work on, not to learn from."""
+    analyzer = Analyzer(model, threads=1)
+    photos = sample_photos()
+    analyses = analyzer.analyze([(photos / name).read_bytes() for name in ("obama.jpg", "biden.jpg")])
+    analyzer.close()
+    chips = [chip for analysis in analyses for chip in analysis.chips[:1] if chip is not None]
+    random = np.random.default_rng(0)
+    return TrainingSet.of(
+        [
+            Sample(f"{at:03d}", "bench", str(at % _PEOPLE), encoded(shifted(chips[at % len(chips)], 0.05, random)))
+            for at in range(_FACES)
+        ],
+        model.card.chip.size,
+    )
