@@ -283,6 +283,21 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
+class Chip:
+    """An aligned face that may be learned from, as JPEG, on the topic ``chips``."""
+
+    event_id: str
+    user_id: str
+    subject_id: str
+    jpeg: bytes
+    model_version: str
+    quality: Quality
+    consent: Consent
+    source: Source
+    uploaded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """One Kafka header."""
 
@@ -373,5 +388,5 @@ class Resolution:
     offset: int | None = None
 
 
-Event = Upload | Frame | Embedding | Match | Enrolment | Template | DeadLetter | Replay | Resolution
+Event = Upload | Frame | Embedding | Match | Enrolment | Template | Chip | DeadLetter | Replay | Resolution
 """Everything that travels as the value of a Kafka message."""

@@ -12,6 +12,7 @@ import fastavro.schema
 from fastavro.repository.base import AbstractSchemaRepository
 
 from schemas.events import (
+    Chip,
     DeadLetter,
     Embedding,
     Enrolment,
@@ -33,6 +34,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "match": Match,
     "enrolment": Enrolment,
     "template": Template,
+    "chip": Chip,
     "dead_letter": DeadLetter,
     "replay": Replay,
     "resolution": Resolution,

@@ -15,9 +15,12 @@ from streams.order import Message
 from streams.settings import Settings
 from streams.topics import Topic
 
+Outgoing = tuple[bytes | None, bytes | None, int | None]
+"""Key, value (None is a tombstone), and partition, None for the key's."""
 
-async def deliver(app: faust.App, topic: str, messages: Iterable[tuple[bytes | None, bytes, int | None]]) -> None:
-    """Send messages (key, value, partition or None for the key's) in order; return when the broker has all of them.
+
+async def deliver(app: faust.App, topic: str, messages: Iterable[Outgoing]) -> None:
+    """Send messages in order; return when the broker has all of them.
 
     Raises:
         aiokafka.errors.KafkaError: one could not be delivered; the others may have been.

@@ -12,8 +12,10 @@ import faust
 import tenacity
 
 from models.analysis import Analysis, Analyzes
+from models.training.samples import encoded
 from schemas import codec
 from schemas.events import (
+    Chip,
     DeadLetter,
     Embedding,
     Frame,
@@ -27,9 +29,10 @@ from schemas.events import (
     utc_now,
 )
 from schemas.reasons import Reason
+from streams import consent as consents
 from streams import metrics
 from streams.dead_letters import dead_letter
-from streams.delivery import deliver, rejecter, send_dead_letters
+from streams.delivery import Outgoing, deliver, rejecter, send_dead_letters
 from streams.inbox import BadMessage, read
 from streams.log_ends import LogEnds
 from streams.order import Message
@@ -64,6 +67,7 @@ class Embed:
         self._analyzer = analyzer
         self._uploads = Topic.UPLOADS.named(settings)
         self._out = Topic.EMBEDDINGS.named(settings)
+        self._chips = Topic.CHIPS.named(settings)
         # One thread: the analyzer spreads a batch over the cores by itself, and Kafka's heartbeats keep the loop.
         self._compute = ThreadPoolExecutor(1, "embed")
         self._fetchers = ThreadPoolExecutor(_FETCHES, "fetch")
@@ -83,15 +87,18 @@ class Embed:
         """Embed a batch and deliver its embeddings and dead letters."""
         received_at = utc_now()
         loop = asyncio.get_running_loop()
-        embeddings, letters = await loop.run_in_executor(self._compute, self._embed, batch, received_at)
+        embeddings, chips, letters = await loop.run_in_executor(self._compute, self._embed, batch, received_at)
         with metrics.timed(STAGE, "deliver"):
             await send_dead_letters(self._app, self._settings, letters)
+            await deliver(self._app, self._chips, chips)
             await deliver(self._app, self._out, [(e.user_id.encode(), codec.encode(e), None) for e in embeddings])
         for embedding in embeddings:
             if embedding.replay_id is None:
                 _observe(embedding.timings)
 
-    def _embed(self, batch: Sequence[Message], received_at: datetime) -> tuple[list[Embedding], list[DeadLetter]]:
+    def _embed(
+        self, batch: Sequence[Message], received_at: datetime
+    ) -> tuple[list[Embedding], list[Outgoing], list[DeadLetter]]:
         letters, work = [], []
         for message in batch:
             try:
@@ -103,7 +110,34 @@ class Embed:
         analyses = self._analyzer.analyze(
             [item.picture for item in work], enrolment=[isinstance(item.event, Upload) for item in work]
         )
-        return [self._embedding(item, a, received_at) for item, a in zip(work, analyses, strict=True)], letters
+        embeddings = [self._embedding(item, a, received_at) for item, a in zip(work, analyses, strict=True)]
+        looked_at = zip(work, analyses, embeddings, strict=True)
+        chips = [chip for item, a, e in looked_at if (chip := self._chip(item, a, e)) is not None]
+        return embeddings, chips, letters
+
+    def _chip(self, work: _Work, analysis: Analysis, embedding: Embedding) -> Outgoing | None:
+        """The face of an upload to learn from; None where nobody agreed to that, or none is there."""
+        event, origin = work.event, embedding.origin
+        if not isinstance(event, Upload) or not event.consent.training or not isinstance(origin, UploadOrigin):
+            return None
+        at = embedding.timings.produced_at
+        if analysis.refusal is not None or consents.refusal(event.consent, at, self._settings.max_clock_ahead_s):
+            return None
+        aligned = analysis.chips[0] if analysis.chips else None
+        if aligned is None or not consents.may_keep(event.consent, event.replay_id, event.corrects):
+            return None
+        chip = Chip(
+            event_id=event.event_id,
+            user_id=event.user_id,
+            subject_id=event.subject_id,
+            jpeg=encoded(aligned),
+            model_version=embedding.model_version,
+            quality=analysis.faces[0].quality,
+            consent=event.consent,
+            source=embedding.source,
+            uploaded_at=at,
+        )
+        return event.event_id.encode(), codec.encode(chip), work.message.source.partition
 
     def _picture(self, event: Upload | Frame, now: datetime) -> bytes | Refusal:
         """The picture, or why it is refused; ``now`` is when the event first came, so that a replay decides alike."""

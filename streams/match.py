@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import cast
 
 import faust
@@ -27,6 +26,7 @@ from schemas.events import (
     utc_now,
 )
 from schemas.reasons import Reason
+from streams import consent as consents
 from streams import metrics
 from streams.app import table_options
 from streams.changelog import TABLE
@@ -53,6 +53,7 @@ class Matcher:
         self._cards = {card.version: card for card in cards}
         self._matches = Topic.MATCHES.named(settings)
         self._enrolments = Topic.ENROLMENTS.named(settings)
+        self._chips = Topic.CHIPS.named(settings)
         table = app.Table(
             TABLE, key_type=bytes, value_type=bytes, options=table_options(), partitions=app.conf.topic_partitions
         )
@@ -106,6 +107,11 @@ class Matcher:
                     results[self._matches].append((key, codec.encode(match), None))
         with metrics.timed(STAGE, "deliver"):
             await self._write(writes)
+            # Whose consent has ended is not learned from either.
+            gone = [
+                (template.template_id.encode(), None, number) for number, template, value in writes if value is None
+            ]
+            await deliver(self._app, self._chips, gone)
             await send_dead_letters(self._app, self._settings, letters)
             for topic, messages in results.items():
                 await deliver(self._app, topic, messages)
@@ -150,7 +156,9 @@ class Matcher:
     ) -> tuple[Enrolment, Template | None]:
         """Decide about an upload; the template is None if none is to be kept."""
         gallery = shard.gallery(card.version, card.output.dimensions)
-        refusal = embedding.refusal or self._without_consent(origin, embedding.timings.produced_at)
+        refusal = embedding.refusal or consents.refusal(
+            origin.consent, embedding.timings.produced_at, self._settings.max_clock_ahead_s
+        )
         face = embedding.faces[0] if embedding.faces else None
         template = None
         if refusal is None and face is not None and face.vector is not None:
@@ -175,7 +183,8 @@ class Matcher:
         elif refusal is None:
             reason = Reason(face.refusal) if face is not None and face.refusal else Reason.NO_FACE
             refusal = Refusal(reason, reason.description)
-        kept = template if template is not None and _is_kept(embedding, origin) else None
+        keeps = consents.may_keep(origin.consent, embedding.replay_id, embedding.corrects)
+        kept = template if keeps else None
         if kept is not None:
             shard.add(kept)
         outcome = Enrolment(
@@ -229,22 +238,3 @@ class Matcher:
             replay_id=embedding.replay_id,
             corrects=embedding.corrects,
         )
-
-    def _without_consent(self, origin: UploadOrigin, at: datetime) -> Refusal | None:
-        """Refuse without a consent that was valid when the upload came; not now, so that a replay decides alike."""
-        consent = origin.consent
-        if not consent.purpose.strip():
-            return Refusal(Reason.NO_CONSENT, "the consent names no purpose: say what the person agreed to")
-        if consent.granted_at > at + timedelta(seconds=self._settings.max_clock_ahead_s):
-            return Refusal(Reason.NO_CONSENT, f"the consent begins only at {consent.granted_at:%Y-%m-%d %H:%M} UTC")
-        if consent.expires_at is not None and consent.expires_at <= at:
-            return Refusal(Reason.NO_CONSENT, f"the consent ended at {consent.expires_at:%Y-%m-%d %H:%M} UTC")
-        return None
-
-
-def _is_kept(embedding: Embedding, origin: UploadOrigin) -> bool:
-    """Whether a template goes into the gallery: not of a replay that stands beside, nor again after its consent."""
-    if embedding.replay_id is None:
-        return True
-    ends_at = origin.consent.expires_at
-    return embedding.corrects and (ends_at is None or ends_at > utc_now())

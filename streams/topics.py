@@ -44,7 +44,8 @@ class PartitionsDiffer(TopicsError):
 class Topic(StrEnum):
     """The topics of this version; the value is the name before the prefix.
 
-    All are keyed by ``user_id`` but the last two, which belong to ops.
+    All are keyed by ``user_id`` but the last two, which belong to ops, and ``chips``: it is compacted by ``event_id``,
+    and each chip lies in the partition of its upload.
     """
 
     UPLOADS = "uploads"
@@ -52,6 +53,7 @@ class Topic(StrEnum):
     EMBEDDINGS = "embeddings"
     MATCHES = "matches"
     ENROLMENTS = "enrolments"
+    CHIPS = "chips"
     DEAD_LETTERS = "dead-letters"
     RESOLUTIONS = "resolutions"
     REPLAYS = "replays"
@@ -126,8 +128,9 @@ def _wanted(topic: Topic, settings: Settings) -> Wanted:
     long_kept = topic in {Topic.DEAD_LETTERS, Topic.RESOLUTIONS, Topic.REPLAYS}
     hours = settings.dead_letter_retention_hours if long_kept else settings.retention_hours
     retention_ms = int(hours * _HOUR_MS)
+    cleanup = {Topic.REPLAYS: "compact,delete", Topic.CHIPS: "compact"}
     config = {
-        "cleanup.policy": "compact,delete" if topic is Topic.REPLAYS else "delete",
+        "cleanup.policy": cleanup.get(topic, "delete"),
         "retention.ms": str(retention_ms),
         # Only whole segments are deleted, so a segment must not be open much longer than its messages may live.
         "segment.ms": str(max(600_000, min(retention_ms // 8, 24 * _HOUR_MS))),

@@ -14,6 +14,7 @@ from rich.markup import escape
 from streams.cli.console import PRODUCE, Json, Output, User, grid, load_settings
 
 if TYPE_CHECKING:
+    from schemas.events import Consent
     from streams.settings import Settings
 
 _ASK_EVERY_S = 0.5
@@ -46,15 +47,20 @@ def enrol(
         str | None, typer.Option("--subject", "-s", help="The person on the photos; default: the user.")
     ] = None,
     purpose: Annotated[str, typer.Option(help="What the person has consented to.")] = "recognition",
+    training: Annotated[
+        bool, typer.Option("--training", help="They have also agreed that models learn from their faces.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outcomes.")] = True,
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait for the outcomes.")] = 120.0,
     as_json: Json = False,
 ) -> None:
     """Enrol people from photos, and show what came of each. Fails if one was refused."""
+    from schemas.events import Consent, utc_now
+
     output = Output(as_json)
     chosen = list(_chosen(photos or [], folder, user, subject))
     settings = load_settings()
-    outcomes = _send(chosen, user, purpose, settings, output)
+    outcomes = _send(chosen, user, Consent(purpose, utc_now(), training=training), settings, output)
     if wait:
         outcomes = _await(outcomes, timeout_s, settings, output)
     _show(outcomes, output)
@@ -94,7 +100,7 @@ def _chosen(photos: list[Path], folder: Path | None, user: str, subject: str | N
             yield Photo(str(photo), person.name)
 
 
-def _send(photos: list[Photo], user: str, purpose: str, settings: Settings, output: Output) -> list[Photo]:
+def _send(photos: list[Photo], user: str, consent: Consent, settings: Settings, output: Output) -> list[Photo]:
     from streams.producer import Producer
     from streams.sent import InvalidPicture
 
@@ -103,7 +109,7 @@ def _send(photos: list[Photo], user: str, purpose: str, settings: Settings, outp
         task = progress.add_task("sending", total=len(photos), note="")
         for photo in photos:
             try:
-                upload = producer.enrol(user, Path(photo.photo), consent=purpose, subject_id=photo.subject_id)
+                upload = producer.enrol(user, Path(photo.photo), consent=consent, subject_id=photo.subject_id)
             except InvalidPicture as error:
                 sent.append(replace(photo, outcome="refused", reason=error.reason.value, detail=str(error)))
             else:

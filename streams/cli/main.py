@@ -27,6 +27,7 @@ COMMANDS = (
     "doctor",
     "topics",
     "evaluate",
+    "retrain",
     "bench",
 )
 """Modules of this package with a function ``register(app)``; what is heavy they import late, so that help is quick."""

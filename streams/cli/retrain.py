@@ -1,0 +1,131 @@
+"""``facestream retrain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from models.training.modes import Mode
+from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
+
+if TYPE_CHECKING:
+    from models.training.loop import Progress
+    from models.training.retrain import Retrained
+    from models.training.samples import Sample
+    from streams.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("retrain", rich_help_panel=MAINTAIN)(retrain)
+
+
+def retrain(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Option("--from", help="Learn from the pictures in DIR/<person>/* instead; may be repeated."),
+    ] = None,
+    mode: Annotated[
+        Mode, typer.Option(help="full: the network's late layers. head: a small network behind its vectors; quick.")
+    ] = Mode.FULL,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that train together, with --mode full.")] = 1,
+    steps: Annotated[int, typer.Option(min=1, help="At most so many, with --mode full; early stop may end it.")] = 400,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed and faces make the same version.")] = 0,
+    parent: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the version to start from. Default: FACESTREAM_MODEL_DIR, or the reference."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a model version on the faces whose people agreed to it, and measure it on people it has not met.
+
+    The version is put beside the others in the folder `models` of FACESTREAM_HOME; nothing uses it yet.
+    """
+    from models.model import Model
+    from models.training.plan import Plan
+    from models.training.retrain import retrain
+    from models.training.samples import TrainingSet
+
+    output = Output(as_json)
+    settings = load_settings()
+    parent = parent or settings.model_dir
+    source: dict[str, Any]
+    samples, source = _from_folders(folders, parent, settings, output) if folders else _from_topic(settings, output)
+    known = TrainingSet.of(samples, Model.load(parent, threads=settings.cpu_threads).card.chip.size)
+    output.say(f"{len(known)} faces of {len(known.people)} people")
+    plan = Plan(seed=seed, steps=steps)
+    with output.progress() as progress:
+        task = progress.add_task("training", total=steps, note="")
+
+        def tell(now: Progress) -> None:
+            note = f"loss {now.loss:.4f}, {now.samples_per_s:.0f} faces/s"
+            progress.update(task, completed=now.step, note=note)
+
+        done = retrain(
+            known,
+            settings.home / "models",
+            plan,
+            mode=mode,
+            workers=workers,
+            parent=parent,
+            say=output.say,
+            step=tell,
+        )
+    _show(done, output)
+    lineage = done.card.lineage
+    output.finish(
+        {"version": done.card.version, "folder": str(done.folder), "accepted": not done.refusals}
+        | {"refusals": done.refusals, "restarts": done.restarts, "source": source}
+        | {"lineage": lineage.model_dump(mode="json") if lineage else None}
+    )
+
+
+def _from_topic(settings: Settings, output: Output) -> tuple[list[Sample], dict[str, Any]]:
+    from streams.topics import Topic
+    from streams.training_set import read_chips
+
+    read = read_chips(settings)
+    if read.ended:
+        output.warn(f"{read.ended} faces are left out, since the consent to them has ended")
+    if read.unreadable:
+        output.warn(f"{read.unreadable} messages are no faces to learn from, and were passed over")
+    return read.samples, {"topic": Topic.CHIPS.named(settings), "offsets": read.ends}
+
+
+def _from_folders(
+    folders: list[Path], parent: Path | None, settings: Settings, output: Output
+) -> tuple[list[Sample], dict[str, Any]]:
+    from models.analyzer import Analyzer
+    from models.model import Model
+    from models.training.samples import from_folders
+
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        raise typer.BadParameter(f"there is no folder {str(missing[0])!r}")
+    analyzer = Analyzer(Model.load(parent, threads=settings.cpu_threads), threads=settings.cpu_threads)
+    with output.progress() as progress:
+        task = progress.add_task("pictures", total=None, note="")
+        samples, skipped = from_folders(
+            analyzer, folders, lambda done, total: progress.update(task, completed=done, total=total)
+        )
+    analyzer.close()
+    for picture, reason in skipped.items():
+        output.warn(f"{picture}: {reason}")
+    return samples, {"folders": [str(folder) for folder in folders]}
+
+
+def _show(done: Retrained, output: Output) -> None:
+    lineage = done.card.lineage
+    assert lineage is not None
+    table = grid("TAR at FAR 1e-2 on other people", "#before", "#after", "#95 % interval")
+    for kind, one in lineage.measured.items():
+        table.add_row(kind, f"{one.before:.3f}", f"{one.after:.3f}", f"{one.interval[0]:.3f} to {one.interval[1]:.3f}")
+    output.table(table)
+    output.say(f"{done.card.version} is in {escape(str(done.folder))}")
+    if done.refusals:
+        for refusal in done.refusals:
+            output.warn(f"it must not take over: {refusal}")
+    else:
+        output.say("it may take over: point FACESTREAM_MODEL_DIR of embed and match there")
