@@ -15,8 +15,8 @@ from models.training.plan import Plan, Run
 from models.training.prepare import prepare
 from models.training.samples import TrainingSet
 
-STEPS = 8
-PLAN = Plan(steps=STEPS, batch=4, bases=70, warm_up=2, validate_every=2, checkpoint_every=2, patience=99)
+STEPS = 6
+PLAN = Plan(steps=STEPS, batch=2, bases=0, warm_up=2, validate_every=2, checkpoint_every=2, patience=99)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_killed_worker_costs_a_restart_and_all_end_with_the_same_weights(run: 
     assert run.learned.exists()
 
 
-def test_a_run_that_cannot_be_says_what_a_worker_said(run: Run) -> None:
-    run.network.write_bytes(b"no network")
-    with pytest.raises(TrainingFailed, match=r"(?s)2 times.*network\.keras"):
+def test_a_run_that_cannot_be_says_what_a_worker_said(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    with pytest.raises(TrainingFailed, match=r"(?s)2 times.*plan\.json"):
         launch(run, workers=1, threads=1, restarts=1)
