@@ -87,7 +87,7 @@ def degrade(chip: Pixels, conditions: Conditions, random: Generator) -> Pixels:
         if (side := round(face / FACE_OF_CHIP)) < size
         else chip
     )
-    light: _Light = np.asarray(small, np.float32) / 255
+    light: _Light = np.asarray(np.asarray(small, np.float32) / 255, np.float32)
     if (sigma := random.uniform(*conditions.blur)) > 0.05:
         light = np.asarray(cv2.GaussianBlur(light, (0, 0), sigma), np.float32)
     light = _moved(light, random.uniform(*conditions.motion), random.uniform(0, math.pi))

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+
+from models.scores import roc_auc
+from models.training import head
+
+PEOPLE, VIEWS, DIMENSIONS = 40, 6, 16
+LEARNED = 30
+
+
+def vectors() -> tuple[np.ndarray, np.ndarray]:
+    """People differ in half of the dimensions; the other half is noise that a head can learn to leave out."""
+    random = np.random.default_rng(0)
+    centres = np.zeros((PEOPLE, DIMENSIONS))
+    centres[:, : DIMENSIONS // 2] = random.standard_normal((PEOPLE, DIMENSIONS // 2)) * 0.15
+    labels = np.repeat(np.arange(PEOPLE, dtype=np.int32), VIEWS)
+    noise = random.standard_normal((len(labels), DIMENSIONS)) * 0.02
+    noise[:, DIMENSIONS // 2 :] *= 8
+    return (centres[labels] + noise).astype(np.float32), labels
+
+
+def auc(found: np.ndarray, labels: np.ndarray) -> float:
+    one, other = np.triu_indices(len(labels), 1)
+    gaps = np.linalg.norm(found[one] - found[other], axis=1).astype(np.float64)
+    same = labels[one] == labels[other]
+    return roc_auc(gaps[same], gaps[~same]) or 0
+
+
+def test_an_untrained_head_changes_nothing() -> None:
+    given, _ = vectors()
+    assert np.array_equal(head.project(head.build(DIMENSIONS), given), given)
+
+
+def test_what_is_learned_from_some_helps_others() -> None:
+    given, labels = vectors()
+    known, others = labels < LEARNED, labels >= LEARNED
+    plan = head.HeadPlan(steps=200, learning_rate=3e-3)
+    learned = head.train(given[known], labels[known], 0.5, plan)
+    before = auc(given[others], labels[others])
+    after = auc(head.project(learned, given[others]), labels[others])
+    assert before < 0.9
+    assert after > before + 0.03
+    again = head.train(given[known], labels[known], 0.5, plan)
+    assert np.allclose(head.project(again, given), head.project(learned, given), atol=1e-4)

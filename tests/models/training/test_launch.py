@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from models.model import Model, keras_network
+from models.training.launch import TrainingFailed, launch
+from models.training.loop import Progress
+from models.training.plan import Plan, Run
+from models.training.prepare import prepare
+from models.training.samples import TrainingSet
+
+STEPS = 6
+PLAN = Plan(steps=STEPS, batch=2, bases=0, warm_up=2, validate_every=2, checkpoint_every=2, patience=99)
+
+
+@pytest.fixture
+def run(tmp_path: Path, reference: Model, people: TrainingSet) -> Run:
+    return prepare(tmp_path / "run", PLAN, reference, keras_network(), people)
+
+
+def test_a_killed_worker_costs_a_restart_and_all_end_with_the_same_weights(run: Run) -> None:
+    pids: list[list[int]] = []
+
+    def kill() -> None:
+        while not run.checkpoint.exists():
+            time.sleep(0.01)
+        os.kill(pids[0][1], signal.SIGKILL)
+
+    seen: list[Progress] = []
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    ended = launch(run, workers=2, threads=1, say=seen.append, started=pids.append)
+    killer.join()
+    assert (ended.restarts, len(pids)) == (1, 2)
+    assert ended.identical
+    assert [outcome.steps for outcome in ended.outcomes] == [STEPS, STEPS]
+    assert seen[-1].step == STEPS
+    # What was done before the last checkpoint was not done again.
+    assert [now.step for now in seen].count(2) == 1
+    assert run.learned.exists()
+
+
+def test_a_run_that_cannot_be_says_what_a_worker_said(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    with pytest.raises(TrainingFailed, match=r"(?s)2 times.*plan\.json"):
+        launch(run, workers=1, threads=1, restarts=1)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.card import Card
+from models.model import Model
+from models.training.gate import refusals
+from models.training.measure import degraded
+from models.training.plan import Plan
+from models.training.retrain import HEAD_FILE, HELD_OUT, retrain
+from models.training.samples import TrainingSet, UnusableTrainingSet, split
+
+
+def test_a_full_training_brings_poor_pictures_of_others_nearer(
+    tmp_path: Path, reference: Model, people: TrainingSet
+) -> None:
+    card = retrain(tmp_path, "v2", people, mode="full", plan=Plan(steps=40, bases=120, batch=16, warm_up=5))
+    new = Model.load(tmp_path / "v2")
+    assert (new.card, card.version) == (card, "v2")
+    assert card.lineage is not None
+    assert (card.lineage.parent, card.lineage.digest) == (reference.card.version, people.digest)
+    others = people.of_people(split(people.people, HELD_OUT, 0)[1])
+    clean, poor = reference.embed(others.chips), degraded(others.chips, 7)
+
+    def away(model: Model) -> float:
+        return float(np.linalg.norm(model.embed(poor) - clean, axis=1).mean())
+
+    assert away(new) < 0.95 * away(reference)
+    # Few people were measured, so low rates are beyond what was seen, and no set is looser than the parent's.
+    assert "fmr-1e-5" in card.extrapolated
+    assert all(card.thresholds[name] <= reference.card.thresholds[name] for name in card.thresholds)
+
+
+def test_a_head_is_a_version_too_and_the_gate_refuses_little_data(tmp_path: Path, people: TrainingSet) -> None:
+    few = people.of_people(people.people[:12])
+    card = retrain(tmp_path, "head", few, mode="head")
+    new = Model.load(tmp_path / "head")
+    assert new.embed(people.chips[:2]).shape == (2, 128)
+    assert (tmp_path / "head" / HEAD_FILE).exists()
+    assert Card.read(tmp_path / "head") == card
+    assert card.lineage is not None
+    assert any("faces, fewer than 50" in reason for reason in refusals(card.lineage))
+
+
+def test_too_few_people_to_hold_out(tmp_path: Path, people: TrainingSet) -> None:
+    with pytest.raises(UnusableTrainingSet, match="2 of each are the least"):
+        retrain(tmp_path, "v2", people.of_people(people.people[:2]), mode="head")
