@@ -11,7 +11,7 @@ from pathlib import Path
 import requests
 
 from infra.ports import LOOPBACK, is_open
-from infra.supervisor import ChildFailed, Supervisor
+from infra.supervisor import Backoff, ChildFailed, Supervisor
 
 PROJECT = "facestream"
 LATER = ("nice", "-n", "5")
@@ -46,6 +46,8 @@ def start(supervisor: Supervisor, folder: Path, rest: int, grpc: int) -> tuple[s
         cwd=folder,
         ready=lambda: answers(address) and is_open(grpc),
         timeout_s=90,
+        # Its database has been seen to end with a segmentation fault; what it had taken it still has.
+        restart=Backoff(),
     )
     return address, f"{LOOPBACK}:{grpc}"
 

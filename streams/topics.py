@@ -306,7 +306,7 @@ def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
         raise TopicsError(f"the topics' configuration cannot be read: {error.args[0].str()}") from error
 
 
-def _not_yet(error: BaseException) -> bool:
+def not_yet(error: BaseException) -> bool:
     """Whether a topic is so new that its partitions have no leader, or not every broker knows of it."""
     return isinstance(error, KafkaException) and error.args[0].code() in {
         KafkaError.LEADER_NOT_AVAILABLE,
@@ -337,7 +337,7 @@ def _offsets(admin: AdminClient, partitions: list[TopicPartition], at: OffsetSpe
     if not partitions:
         return {}
     request = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_not_yet),
+        retry=tenacity.retry_if_exception(not_yet),
         stop=tenacity.stop_after_delay(_REQUEST_TIMEOUT_S),
         wait=tenacity.wait_fixed(0.1),
         reraise=True,

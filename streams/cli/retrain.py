@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from models.training.modes import Mode
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 
 if TYPE_CHECKING:
+    from models.card import Card
     from models.training.loop import Progress
-    from models.training.retrain import Retrained
+    from models.training.plan import Plan
     from models.training.samples import Sample
     from streams.settings import Settings
+
+
+class Mode(StrEnum):
+    """What is trained."""
+
+    HEAD = "head"
+    FULL = "full"
 
 
 def register(app: typer.Typer) -> None:
@@ -44,19 +53,26 @@ def retrain(
 
     The version is put beside the others in the folder `models` of FACESTREAM_HOME; nothing uses it yet.
     """
+    from models import runtime
+
+    output = Output(as_json)
+    settings = load_settings()
+    runtime.tensorflow(settings.cpu_threads)
+
     from models.model import Model
+    from models.training import gate
     from models.training.plan import Plan
     from models.training.retrain import retrain
     from models.training.samples import TrainingSet
 
-    output = Output(as_json)
-    settings = load_settings()
     parent = parent or settings.model_dir
     source: dict[str, Any]
     samples, source = _from_folders(folders, parent, settings, output) if folders else _from_topic(settings, output)
     known = TrainingSet.of(samples, Model.load(parent, threads=settings.cpu_threads).card.chip.size)
     output.say(f"{len(known)} faces of {len(known.people)} people")
     plan = Plan(seed=seed, steps=steps)
+    version = _name(parent, mode, known.digest, plan)
+    output.say(f"training {version}")
     with output.progress() as progress:
         task = progress.add_task("training", total=steps, note="")
 
@@ -64,23 +80,30 @@ def retrain(
             note = f"loss {now.loss:.4f}, {now.samples_per_s:.0f} faces/s"
             progress.update(task, completed=now.step, note=note)
 
-        done = retrain(
-            known,
+        card = retrain(
             settings.home / "models",
-            plan,
-            mode=mode,
+            version,
+            known,
+            mode="head" if mode is Mode.HEAD else "full",
+            old_folder=parent,
+            plan=plan,
             workers=workers,
-            parent=parent,
-            say=output.say,
-            step=tell,
+            say=tell,
         )
-    _show(done, output)
-    lineage = done.card.lineage
+    assert card.lineage is not None
+    refusals = gate.refusals(card.lineage)
+    folder = settings.home / "models" / version
+    _show(card, folder, refusals, output)
     output.finish(
-        {"version": done.card.version, "folder": str(done.folder), "accepted": not done.refusals}
-        | {"refusals": done.refusals, "restarts": done.restarts, "source": source}
-        | {"lineage": lineage.model_dump(mode="json") if lineage else None}
+        {"version": version, "folder": str(folder), "accepted": not refusals, "refusals": refusals}
+        | {"source": source, "lineage": card.lineage.model_dump(mode="json")}
     )
+
+
+def _name(parent: Path | None, mode: Mode, digest: str, plan: Plan) -> str:
+    """The same for the same parent, faces and settings."""
+    made_of = json.dumps([str(parent), mode, digest, plan.model_dump(mode="json")], sort_keys=True)
+    return f"{mode}-{hashlib.sha256(made_of.encode()).hexdigest()[:10]}"
 
 
 def _from_topic(settings: Settings, output: Output) -> tuple[list[Sample], dict[str, Any]]:
@@ -116,16 +139,14 @@ def _from_folders(
     return samples, {"folders": [str(folder) for folder in folders]}
 
 
-def _show(done: Retrained, output: Output) -> None:
-    lineage = done.card.lineage
-    assert lineage is not None
+def _show(card: Card, folder: Path, refusals: list[str], output: Output) -> None:
+    assert card.lineage is not None
     table = grid("TAR at FAR 1e-2 on other people", "#before", "#after", "#95 % interval")
-    for kind, one in lineage.measured.items():
+    for kind, one in card.lineage.measured.items():
         table.add_row(kind, f"{one.before:.3f}", f"{one.after:.3f}", f"{one.interval[0]:.3f} to {one.interval[1]:.3f}")
     output.table(table)
-    output.say(f"{done.card.version} is in {escape(str(done.folder))}")
-    if done.refusals:
-        for refusal in done.refusals:
-            output.warn(f"it must not take over: {refusal}")
-    else:
+    output.say(f"{card.version} is in {folder}")
+    for refusal in refusals:
+        output.warn(f"it must not take over: {refusal}")
+    if not refusals:
         output.say("it may take over: point FACESTREAM_MODEL_DIR of embed and match there")

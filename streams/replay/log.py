@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import confluent_kafka
+import tenacity
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas import codec
@@ -19,7 +20,7 @@ from streams.order import Message
 from streams.order import TopicPartition as Source
 from streams.replay.errors import ReplayError
 from streams.settings import Settings
-from streams.topics import Topic, TopicMissing
+from streams.topics import Topic, TopicMissing, not_yet
 
 _TIMEOUT_S = 15.0
 _AT_ONCE = 256
@@ -162,8 +163,14 @@ class Log:
 
     def _ends(self, numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
         """The first offset that is still there and the next one, of each partition."""
+        ask = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(not_yet),
+            stop=tenacity.stop_after_delay(_TIMEOUT_S),
+            wait=tenacity.wait_fixed(0.1),
+            reraise=True,
+        )
         try:
-            return {n: self._consumer.get_watermark_offsets(self._part(n), timeout=_TIMEOUT_S) for n in numbers}
+            return {n: ask(self._consumer.get_watermark_offsets, self._part(n), timeout=_TIMEOUT_S) for n in numbers}
         except KafkaException as error:
             raise self._away(error) from error
 

@@ -30,8 +30,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory, photo_store: Path) -> Iterat
     with Stack(tmp_path_factory.mktemp("stack"), print, **changes) as running:
         running.add_workers()
         yield running
-        death = running.services.supervisor.wait(0)
-    assert death is None, f"a worker died that nobody killed: {death}"
+        deaths = list(iter(lambda: running.services.supervisor.wait(0), None))
+    # The local BigQuery server may crash; it comes back, and nothing may be lost by that.
+    assert not [death for death in deaths if death.name != "bigquery"], "a worker died that nobody killed"
 
 
 @pytest.fixture(scope="session")

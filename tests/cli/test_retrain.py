@@ -1,0 +1,61 @@
+"""``facestream retrain``, on faces that nobody has: what matters here is what is read, written and said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import confluent_kafka
+import cv2
+import numpy as np
+
+from models.card import Card
+from models.training.samples import encoded
+from schemas import codec
+from schemas.events import Chip, Consent, Source, new_event_id, utc_now
+from tests.cli.conftest import Run
+from tests.sinks.examples import QUALITY
+
+PEOPLE = 12
+
+
+def fill(cluster: dict[str, str]) -> None:
+    random, now = np.random.default_rng(3), utc_now()
+    producer = confluent_kafka.Producer({"bootstrap.servers": cluster["FACESTREAM_KAFKA"]})
+    for person in range(PEOPLE):
+        look = cv2.resize(random.integers(0, 255, (5, 5, 3), np.uint8), (150, 150), interpolation=cv2.INTER_CUBIC)
+        for _ in range(3):
+            picture = np.clip(look + random.normal(0, 12, look.shape), 0, 255).astype(np.uint8)
+            consent = Consent("tests", now, training=True)
+            chip = Chip(
+                new_event_id(), "anna", f"{person}", encoded(picture), "m", QUALITY, consent, Source("u", 0, 1), now
+            )
+            producer.produce(f"{cluster['FACESTREAM_TOPIC_PREFIX']}chips", codec.encode(chip), chip.event_id.encode())
+    assert producer.flush(20) == 0
+
+
+def test_without_faces_it_says_so(facestream: Run) -> None:
+    assert facestream("topics", "create").code == 0
+    ended = facestream("retrain")
+    assert ended.code == 1
+    assert "of 0 people" in ended.err
+
+
+def test_a_version_is_made_of_what_is_on_the_topic_and_the_gate_says_why_not(
+    facestream: Run, cluster: dict[str, str]
+) -> None:
+    assert facestream("topics", "create").code == 0
+    fill(cluster)
+    ended = facestream("retrain", "--mode", "head", "--json")
+    assert ended.code == 0, ended.err
+    made = ended.json
+    lineage = made["lineage"]
+    assert (lineage["parent"], lineage["mode"]) == ("dlib-resnet-v1", "head")
+    assert lineage["people"] + lineage["people_tested"] == PEOPLE
+    assert sum(made["source"]["offsets"].values()) == 3 * PEOPLE
+    assert not made["accepted"]
+    assert "it was trained on" in made["refusals"][0]
+    assert f"it must not take over: {made['refusals'][0]}" in ended.err
+    card = Card.read(Path(cluster["FACESTREAM_HOME"]).parent / made["folder"])
+    assert card.version == made["version"]
+    assert card.lineage is not None
+    assert card.lineage.digest == lineage["digest"]
