@@ -28,6 +28,7 @@ COMMANDS = (
     "topics",
     "evaluate",
     "retrain",
+    "models",
     "bench",
 )
 """Modules of this package with a function ``register(app)``; what is heavy they import late, so that help is quick."""

@@ -59,3 +59,13 @@ def test_a_version_is_made_of_what_is_on_the_topic_and_the_gate_says_why_not(
     assert card.version == made["version"]
     assert card.lineage is not None
     assert card.lineage.digest == lineage["digest"]
+    listed = facestream("models", "list", "--json", FACESTREAM_HOME=str(Path(made["folder"]).parent.parent)).json
+    assert {one["version"]: bool(one["refusals"]) for one in listed["versions"]} == {
+        "dlib-resnet-v1": False,
+        made["version"]: True,
+    }
+    shown = facestream("models", "show", made["version"])
+    assert made["refusals"][0] in shown.out
+    missing = facestream("models", "show", "nobody")
+    assert missing.code == 1
+    assert made["version"] in missing.err

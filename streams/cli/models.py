@@ -1,0 +1,106 @@
+"""``facestream models``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
+
+if TYPE_CHECKING:
+    from models.card import Card
+    from streams.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    models = typer.Typer(no_args_is_help=True, help="Model versions: what they were made of and how good they are.")
+    models.command("list")(list_versions)
+    models.command("show")(show)
+    app.add_typer(models, name="models", rich_help_panel=MAINTAIN)
+
+
+def list_versions(as_json: Json = False) -> None:
+    """The versions at hand: the reference, FACESTREAM_MODEL_DIR, and what `facestream retrain` has made."""
+    from models.training import gate
+
+    output = Output(as_json)
+    table = grid("version", "parent", "#people", "#faces", "#degraded", "#clean", "gate")
+    rows = []
+    for folder, card in _versions(load_settings(), output).items():
+        lineage, refusals = card.lineage, gate.refusals(card.lineage) if card.lineage else []
+        made_of = lineage.model_dump(mode="json") if lineage else None
+        rows.append({"version": card.version, "folder": str(folder), "refusals": refusals, "lineage": made_of})
+        made = (lineage.parent, str(lineage.people), str(lineage.chips)) if lineage else ("", "", "")
+        gains = (_gain(card, "degraded"), _gain(card, gate.CLEAN))
+        table.add_row(escape(card.version), *made, *gains, "refused" if refusals else "passed" if lineage else "")
+    output.table(table)
+    output.finish({"versions": rows})
+
+
+def show(
+    version: Annotated[str, typer.Argument(help="Name of the version, or its folder.")], as_json: Json = False
+) -> None:
+    """The card of one version."""
+    from models.card import Card, UnusableModel
+    from models.training import gate
+
+    output = Output(as_json)
+    found = {card.version: (folder, card) for folder, card in _versions(load_settings(), output).items()}
+    if version not in found and Path(version).is_dir():
+        found[version] = Path(version), Card.read(Path(version))
+    if version not in found:
+        raise UnusableModel(f"there is no model version {version!r}, but {', '.join(found)}")
+    folder, card = found[version]
+    table = grid("", "")
+    table.show_header = False
+    table.add_row("version", escape(card.version))
+    table.add_row("made", escape(card.description))
+    table.add_row("folder", escape(str(folder)))
+    table.add_row("vector", f"{card.output.dimensions} numbers, {card.output.metric}")
+    for name, distance in card.thresholds.items():
+        marks = [mark for mark, is_so in _marks(card, name).items() if is_so]
+        table.add_row(name, f"distance {distance:g}" + (f" ({', '.join(marks)})" if marks else ""))
+    for name, value in card.evaluation.items():
+        table.add_row(escape(name), str(value))
+    if card.lineage is not None:
+        made = card.lineage
+        faces = f"{made.chips} faces of {made.people} people"
+        table.add_row("trained on", f"{faces}, from {escape(made.parent)} ({made.mode})")
+        for kind, one in made.measured.items():
+            low, high = one.interval
+            table.add_row(
+                f"TAR at FAR 1e-2, {kind}", f"{one.before:.3f} before, {one.after:.3f} after ({low:.3f} to {high:.3f})"
+            )
+        table.add_row("measured on", f"{made.people_tested} other people")
+        for refusal in gate.refusals(made):
+            table.add_row("must not take over", escape(refusal))
+    output.table(table)
+    output.finish({"folder": str(folder), "card": card.model_dump(mode="json", exclude={"fmr_curve"})})
+
+
+def _versions(settings: Settings, output: Output) -> dict[Path, Card]:
+    from models.card import Card, UnusableModel
+    from models.model import REFERENCE
+
+    made = sorted(path.parent for path in (settings.home / "models").glob("*/card.json"))
+    chosen = [settings.model_dir] if settings.model_dir else []
+    found: dict[Path, Card] = {}
+    for folder in dict.fromkeys([REFERENCE, *chosen, *made]):
+        try:
+            found[folder] = Card.read(folder)
+        except UnusableModel as error:
+            output.warn(str(error))
+    return found
+
+
+def _gain(card: Card, kind: str) -> str:
+    measured = card.lineage.measured.get(kind) if card.lineage else None
+    return "" if measured is None else f"{measured.gain:+.3f}"
+
+
+def _marks(card: Card, name: str) -> dict[str, bool]:
+    return {"default": name == card.default_threshold, "extrapolated": name in card.extrapolated}
