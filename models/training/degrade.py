@@ -60,18 +60,18 @@ POOR = Conditions(
 """What is measured on: small, blurred, dark, noisy and compressed, all at once."""
 
 TRAINING = Conditions(
-    face=(14, 64),
-    blur=(0, 1.8),
-    motion=(0, 6),
-    light=(0.1, 1.0),
-    gain=(0, 1),
-    gamma=(0.6, 1.7),
-    noise=(0, 12),
-    jpeg=(20, 95),
-    occluded=0.1,
-    shift=0.015,
+    face=(16, 60),
+    blur=(0, 1.5),
+    motion=(0, 5),
+    light=(0.15, 1.0),
+    gain=(0.1, 0.9),
+    gamma=(0.7, 1.5),
+    noise=(0, 10),
+    jpeg=(25, 90),
+    occluded=0.05,
+    shift=0.01,
 )
-"""What is learned from: wider on every side, so that nothing depends on the ranges that are measured on."""
+"""What is learned from: a little wider on every side than what is measured on."""
 
 
 def degrade(chip: Pixels, conditions: Conditions, random: Generator) -> Pixels:

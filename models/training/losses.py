@@ -22,7 +22,11 @@ ARC_SCALE, ARC_MARGIN = 16.0, 0.3
 
 
 def distillation(vectors: Any, wanted: Any) -> Any:
-    """Squared distance [n] to the reference's vector of the clean picture."""
+    """Squared distance [n] to the reference's vector of the clean picture.
+
+    Alone it draws poor pictures towards the mean face, which brings strangers nearer too: measured on people held out
+    of training, vectors came nearer (0.447 to 0.429) while TAR at FAR 1e-2 fell from 0.88 to 0.78.
+    """
     return ops.sum(ops.square(vectors - wanted), axis=1)
 
 

@@ -19,13 +19,13 @@ class Plan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = 0
-    steps: int = Field(200, ge=1, description="At most; early stop may end it before.")
+    steps: int = Field(150, ge=1, description="At most; early stop may end it before.")
     batch: int = Field(32, ge=1, description="Faces a worker and step.")
-    bases: int = Field(2000, ge=0, description="Clean faces to learn from, with the mixtures made of the chips.")
+    bases: int = Field(1200, ge=0, description="Clean faces to learn from, with the mixtures made of the chips.")
     learning_rate: float = Field(1e-4, gt=0, description="Largest, after the warm-up; then a cosine down to nought.")
     warm_up: int = Field(30, ge=0, description="Steps.")
     clip_norm: float = Field(1.0, gt=0, description="Of the gradient of one step over all workers.")
-    distillation: float = Field(1.0, ge=0, description="Weight of the distance to the clean picture's vector.")
+    distillation: float = Field(0.0, ge=0, description="Weight of the distance to the clean picture's vector.")
     pairwise: float = Field(0.1, ge=0, description="Weight of the pairwise loss.")
     arc_face: float = Field(0.0, ge=0, description="Weight of the angular-margin loss over people.")
     compatibility: float = Field(0.0, ge=0, description="Weight of the loss against the old version's people.")
