@@ -264,14 +264,13 @@ class Supervisor:
             _kill_group(child.process.pid)
             if self._record:
                 self._record.remove(child.process.pid)
-            if child.stopping.is_set():
-                break
+            never_served = not child.ready and (command.ready is not None or command.restart is None)
+            if child.stopping.is_set() or never_served:
+                break  # who stopped it knows; start() tells of one that never served
             if command.restart and time.monotonic() - began > command.restart.healthy_after_s:
                 deaths_in_a_row = 0
             deaths_in_a_row += 1
             wait_s = command.restart.wait_s(deaths_in_a_row) if command.restart else None
-            if wait_s is None and not child.ready:
-                break  # start() tells it
             death = Death(command.name, code, command.log, tail(command.log), wait_s)
             self._deaths.put(death)
             self._report(str(death))

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 import faust
 import tenacity
 
+from models import chips as faces
 from models.analysis import Analysis, Analyzes
-from models.training.samples import encoded
 from schemas import codec
 from schemas.events import (
     Chip,
@@ -130,7 +130,7 @@ class Embed:
             event_id=event.event_id,
             user_id=event.user_id,
             subject_id=event.subject_id,
-            jpeg=encoded(aligned),
+            jpeg=faces.encode(aligned),
             model_version=embedding.model_version,
             quality=analysis.faces[0].quality,
             consent=event.consent,

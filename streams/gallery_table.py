@@ -76,6 +76,7 @@ class Shard:
     def __init__(self) -> None:
         self._galleries: dict[str, Gallery] = {}
         self._expiries: list[tuple[datetime, bytes, Template]] = []
+        self._expired: list[Template] = []
         self._templates = 0
         self._of_user: dict[str, int] = {}
 
@@ -101,14 +102,17 @@ class Shard:
             heapq.heappush(self._expiries, (template.consent.expires_at, template_key(template), template))
 
     def expired(self, now: datetime) -> list[Template]:
-        """Remove and return the templates whose consent has ended."""
-        gone = []
+        """Remove the templates whose consent has ended; return them, again and again until they are forgotten."""
         while self._expiries and self._expiries[0][0] <= now:
             template = heapq.heappop(self._expiries)[2]
             if self._galleries[template.model_version].discard(template.user_id, template.template_id):
                 self._count(template.user_id, -1)
-            gone.append(template)
-        return gone
+            self._expired.append(template)
+        return list(self._expired)
+
+    def forget_expired(self) -> None:
+        """Their removal has been delivered."""
+        self._expired.clear()
 
     def _count(self, user_id: str, change: int) -> None:
         self._templates += change

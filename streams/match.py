@@ -32,7 +32,7 @@ from streams.app import table_options
 from streams.changelog import TABLE
 from streams.commits import Size
 from streams.dead_letters import dead_letter
-from streams.delivery import deliver, rejecter, send_dead_letters
+from streams.delivery import Outgoing, deliver, rejecter, send_dead_letters
 from streams.gallery_table import GalleryTable, Shard, load, template_key
 from streams.inbox import BadMessage, read
 from streams.log_ends import LogEnds
@@ -79,7 +79,7 @@ class Matcher:
     async def process(self, batch: Sequence[Message]) -> None:
         """Enrol and match a batch; deliver the gallery's changes, then the results."""
         writes: list[tuple[int, Template, bytes | None]] = []
-        results: dict[str, list[tuple[bytes | None, bytes, int | None]]] = {self._matches: [], self._enrolments: []}
+        results: dict[str, list[Outgoing]] = {self._matches: [], self._enrolments: []}
         letters: list[DeadLetter] = []
         for partition in {message.source.partition for message in batch}:
             shard = await self._shard(partition)
@@ -106,12 +106,12 @@ class Matcher:
                     match = self._match(embedding, embedding.origin, gallery, card)
                     results[self._matches].append((key, codec.encode(match), None))
         with metrics.timed(STAGE, "deliver"):
-            await self._write(writes)
-            # Whose consent has ended is not learned from either.
-            gone = [
-                (template.template_id.encode(), None, number) for number, template, value in writes if value is None
-            ]
+            # Whose consent has ended is not learned from either; said before the table forgets who that is.
+            gone = [(one.template_id.encode(), None, number) for number, one, value in writes if value is None]
             await deliver(self._app, self._chips, gone)
+            await self._write(writes)
+            for partition in {number for number, _, value in writes if value is None}:
+                self._shards[partition][1].forget_expired()
             await send_dead_letters(self._app, self._settings, letters)
             for topic, messages in results.items():
                 await deliver(self._app, topic, messages)

@@ -66,7 +66,5 @@ def read_chips(settings: Settings, ends: Mapping[int, int] | None = None) -> Chi
         if chip.consent.expires_at is not None and chip.consent.expires_at <= now:
             read.ended += 1
         else:
-            read.samples.append(
-                Sample(chip.event_id, chip.user_id, chip.subject_id, chip.jpeg, float(chip.quality.overall))
-            )
+            read.samples.append(Sample(chip.event_id, chip.user_id, chip.subject_id, chip.jpeg, chip.quality.overall))
     return read

@@ -11,19 +11,15 @@ from typing import Any
 
 import keras  # type: ignore[import-untyped]
 import numpy as np
-from numpy.typing import NDArray
 
 from models import runtime
-from models.geometry import Pixels
-from models.model import Model, Vectors, keras_network
+from models.model import Model, keras_network
 from models.training import loop, publish
-from models.training.measure import Change, Comparisons, degraded
+from models.training.compare import Compared
+from models.training.measure import Change, Comparisons
 from models.training.plan import Plan
 from models.training.prepare import prepare
 from models.training.samples import TrainingSet, folds
-
-_VIEWS = 2
-"""Times that each picture is degraded, each time otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +48,6 @@ class Outcome:
     compatible: Change
     latency_ratio: float
     folds: list[Fold]
-
-
-@dataclass(frozen=True, slots=True)
-class _Vectors:
-    clean: Vectors
-    poor: list[Vectors]
 
 
 def cross_validate(
@@ -90,14 +80,12 @@ def cross_validate(
         say(f"fold {number} of {parts}: {len(learn.people)} people to learn from, {len(test.people)} others to test on")
         with tempfile.TemporaryDirectory(prefix="facestream-fold-") as scratch:
             new, steps = _trained(Path(scratch), plan, old, old_folder, learn, say)
-            views = [degraded(test.chips, plan.seed * 100 + view) for view in range(_VIEWS)]
-            before, after = _embedded(old, test.chips, views), _embedded(new, test.chips, views)
+            compared = Compared.of(old, new, test, plan.seed)
             ratios.append(publish.latency_ratio(old, new, test.chips))
-        clean = _clean(before, test.labels), _clean(after, test.labels)
-        poor = _poor(before, before, test.labels), _poor(after, after, test.labels)
+        clean, poor = compared.clean, compared.degraded
         gathered["clean"].append(clean)
         gathered["degraded"].append(poor)
-        gathered["compatible"].append((poor[0], _poor(after, before, test.labels)))
+        gathered["compatible"].append(compared.compatible)
         found = Fold(
             len(test.people),
             (poor[0].tar(), poor[1].tar()),
@@ -142,15 +130,3 @@ def _trained(
     card = publish.unmeasured(f"{old.card.version}-fold", old.card)
     publish.write(folder / "version", publish.learned_network(run), card)
     return Model.load(folder / "version"), outcome.steps
-
-
-def _embedded(model: Model, chips: Pixels, views: list[Pixels]) -> _Vectors:
-    return _Vectors(model.embed(chips), [model.embed(view) for view in views])
-
-
-def _clean(vectors: _Vectors, labels: NDArray[np.int32]) -> Comparisons:
-    return Comparisons.of(vectors.clean, vectors.clean, labels)
-
-
-def _poor(probes: _Vectors, templates: _Vectors, labels: NDArray[np.int32]) -> Comparisons:
-    return Comparisons.repeated([Comparisons.of(view, templates.clean, labels) for view in probes.poor])

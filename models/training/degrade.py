@@ -13,6 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from models import chips
 from models.geometry import Pixels
 
 Range = tuple[float, float]
@@ -126,10 +127,9 @@ def shifted(chip: Pixels, most: float, random: Generator) -> Pixels:
 
 def compressed(picture: Pixels, jpeg_quality: int) -> Pixels:
     """An RGB picture after JPEG compression."""
-    _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality])
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    decoded = chips.decode(chips.encode(picture, jpeg_quality))
     assert decoded is not None
-    return np.asarray(decoded[..., ::-1], np.uint8)
+    return decoded
 
 
 def _moved(light: _Light, length: float, angle: float) -> _Light:

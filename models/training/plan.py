@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -90,9 +91,15 @@ class Run:
         """Read the plan."""
         return Plan.model_validate_json((self.folder / "plan.json").read_bytes())
 
+    @property
+    def is_prepared(self) -> bool:
+        """Whether all that the workers need is there; the network is written last."""
+        return self.network.exists()
+
     def write(self, plan: Plan, material: Material) -> Self:
-        """Store plan and material."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Store plan and material, in an empty folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
         (self.folder / "plan.json").write_text(plan.model_dump_json(indent=1), "utf-8")
         for name in Material.__slots__:
             np.save(self.folder / f"{name}.npy", getattr(material, name))

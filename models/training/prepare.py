@@ -53,6 +53,9 @@ def prepare(
     Raises:
         UnusableModel: the old version is of another kind.
     """
+    import keras  # type: ignore[import-untyped]
+
+    keras.utils.set_random_seed(plan.seed)
     grown = _grown(old_network, old.card.version)
     learn, held_out = _sides(known, plan.seed)
     say(f"{len(learn.people)} people to learn from, {len(held_out.people) if held_out else 0} to stop by")
@@ -69,7 +72,10 @@ def prepare(
     run = Run(folder).write(
         plan, Material(made.chips, vectors, made.first, made.second, made.chances, *_held_out(held_out, old, plan.seed))
     )
-    grown.save(run.network)
+    # Under its name only when it is whole: by it a run that was broken off is told from one that never began.
+    beside = run.network.with_suffix(".new.keras")
+    grown.save(beside)
+    beside.replace(run.network)
     return run
 
 
@@ -107,7 +113,7 @@ def _held_out(held_out: TrainingSet | None, old: Model, seed: int) -> tuple[Pixe
 
 def _teach_gate(grown: Any, old: Model, clean: Pixels, poor: Pixels, hurt: NDArray[np.float64], seed: int) -> None:
     """Logistic regression with one hidden layer from the first layers' evidence to how much a picture has suffered."""
-    import keras  # type: ignore[import-untyped]
+    import keras
 
     tf = runtime.tensorflow()
     to_evidence, to_logit, _ = network.parts(grown)

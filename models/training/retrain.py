@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from models.card import Card, Lineage
 from models.model import Model, keras_network
-from models.training import head, publish
+from models.training import gate, head, publish
+from models.training.compare import Compared
 from models.training.launch import launch
 from models.training.loop import Progress
-from models.training.measure import Comparisons, degraded
-from models.training.plan import Plan
+from models.training.plan import Plan, Run
 from models.training.prepare import prepare
 from models.training.samples import TrainingSet, UnusableTrainingSet, split
 
@@ -42,7 +44,8 @@ def retrain(
     """Train a version from an old one and write it to ``folder / version``; it is not promoted (see the gate).
 
     Args:
-        folder: where to; ``folder / "run"`` keeps the checkpoints of a full training.
+        folder: where to. Until the version is whole everything is in a hidden folder there; a full training that was
+            broken off goes on from its checkpoint if the same is asked for again.
         version: the new name.
         known: everybody; some are held out by the hash of the name.
         mode: ``full`` learns from chips, ``head`` from the old version's vectors of them.
@@ -66,9 +69,12 @@ def retrain(
         )
     learn, test = known.of_people(learn_from), known.of_people(measured_on)
     old, network = Model.load(old_folder), keras_network(old_folder)
-    place = folder / version
+    work = folder / f".{version}-{_made_of(old.card, known, plan)}"
+    place = work / "version"
     if mode == "full":
-        run = prepare(folder / "run", plan, old, network, learn)
+        run = Run(work / "run")
+        if not run.is_prepared:
+            prepare(run.folder, plan, old, network, learn)
         launch(run, workers=workers, old_folder=old_folder, threads=threads, say=say)
         made: Any = publish.learned_network(run)
         settings = plan.model_dump(exclude={"seed"}) | {"workers": workers}
@@ -81,7 +87,8 @@ def retrain(
         settings = {"steps": head_plan.steps, "learning_rate": head_plan.learning_rate}
     publish.write(place, made, publish.unmeasured(version, old.card))
     new = Model.load(place)
-    before, after = _comparisons(old, test, plan.seed), _comparisons(new, test, plan.seed)
+    compared = Compared.of(old, new, test, plan.seed)
+    by_kind = {"degraded": compared.degraded, gate.CLEAN: compared.clean}
     lineage = Lineage(
         parent=old.card.version,
         mode=mode,
@@ -91,18 +98,18 @@ def retrain(
         digest=known.digest,
         seed=plan.seed,
         settings=settings,
-        measured={kind: publish.measured(before[kind], after[kind], plan.seed) for kind in before},
+        measured={kind: publish.measured(*pair, plan.seed) for kind, pair in by_kind.items()},
         latency_ratio=publish.latency_ratio(old, new, test.chips),
     )
-    strangers = {kind: found.strangers() for kind, found in after.items()}
+    strangers = {kind: after.strangers() for kind, (_, after) in by_kind.items()}
     card = publish.described(version, old.card, lineage, strangers, keeps_clean=mode == "full")
-    return publish.write(place, made, card)
+    card = publish.write(place, made, card)
+    shutil.rmtree(folder / version, ignore_errors=True)
+    place.rename(folder / version)
+    shutil.rmtree(work)
+    return card
 
 
-def _comparisons(model: Model, test: TrainingSet, seed: int) -> dict[str, Comparisons]:
-    clean = model.embed(test.chips)
-    poor = model.embed(degraded(test.chips, seed))
-    return {
-        "degraded": Comparisons.of(poor, clean, test.labels),
-        "clean": Comparisons.of(clean, clean, test.labels),
-    }
+def _made_of(parent: Card, known: TrainingSet, plan: Plan) -> str:
+    """What a broken-off training must be of to be gone on with."""
+    return hashlib.sha256("\0".join((parent.version, known.digest, plan.model_dump_json())).encode()).hexdigest()[:16]

@@ -12,16 +12,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models import chips
 from models.analysis import Analyzes
 from models.evaluation import UnusableEvaluation, meant, pictures_of
 from models.geometry import Pixels
-
-CHIP_QUALITY = 95
-"""JPEG quality of chips made here."""
 
 _BATCH = 32
 
@@ -145,15 +142,9 @@ def from_folders(
                 skipped[f"{folder.name}/{name}"] = str((face and face.refusal) or "no_face")
                 continue
             event_id = f"{folder.name}/{name}"
-            samples.append(Sample(event_id, folder.name, path.parent.name, encoded(chip), face.quality.overall))
+            samples.append(Sample(event_id, folder.name, path.parent.name, chips.encode(chip), face.quality.overall))
         progress(min(start + _BATCH, len(pictures)), len(pictures))
     return samples, skipped
-
-
-def encoded(chip: Pixels) -> bytes:
-    """An RGB chip as a JPEG."""
-    _, data = cv2.imencode(".jpg", chip[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, CHIP_QUALITY])
-    return data.tobytes()
 
 
 def enough(counted: TrainingSet, people: int, chips: int) -> None:
@@ -179,10 +170,10 @@ def _pictures(folder: Path) -> Iterator[Path]:
 
 
 def _decoded(sample: Sample, size: int) -> Pixels:
-    decoded = cv2.imdecode(np.frombuffer(sample.chip, np.uint8), cv2.IMREAD_COLOR) if sample.chip else None
-    if decoded is None or decoded.shape != (size, size, 3):
+    chip = chips.decode(sample.chip)
+    if chip is None or chip.shape != (size, size, 3):
         raise UnusableTrainingSet(f"the chip of {sample.event_id} is no JPEG of {size}×{size} pixels")
-    return np.asarray(decoded[..., ::-1], np.uint8)
+    return chip
 
 
 def _drawn(person: str, seed: int) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,11 +35,7 @@ def pipeline(
     output = Output(as_json)
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
         result = measure(Path(folder), frames, rounds, output.say)
-    table = grid("", "#")
-    for name, value in result.items():
-        table.add_row(name, str(value))
-    output.table(table)
-    output.finish(result)
+    _finish(result, output)
     if result["lost"] or result["duplicates"]:
         raise typer.Exit(1)
 
@@ -87,11 +84,7 @@ def replay(
     output = Output(as_json)
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
         result = measure(Path(folder), events, live, seconds, output.say)
-    table = grid("", "#")
-    for name, value in result.items():
-        table.add_row(name, str(value))
-    output.table(table)
-    output.finish(result)
+    _finish(result, output)
     if result["lost"]:
         raise typer.Exit(1)
 
@@ -104,19 +97,14 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Train on some people's degraded pictures, and measure what it gains on other people: TAR at FAR 1e-2."""
-    from models.evaluation import UnusableEvaluation
     from models.training.plan import Plan
-    from models.training.samples import UnusableTrainingSet
     from streams.cli.benchmarks.retrain import measure
 
     output = Output(as_json)
     if missing := [folder for folder in folders if not folder.is_dir()]:
         raise typer.BadParameter(f"there is no folder {str(missing[0])!r}")
     plan = Plan(seed=seed) if steps is None else Plan(seed=seed, steps=steps)
-    try:
-        result = measure(folders, plan, folds, load_settings(), output.warn)
-    except (UnusableTrainingSet, UnusableEvaluation) as error:
-        raise typer.BadParameter(str(error)) from error
+    result = measure(folders, plan, folds, load_settings(), output.warn)
     table = grid("TAR at FAR 1e-2", "#before", "#after", "95 % interval", "#gain", "95 % interval")
     for kind in ("degraded", "clean", "new_probes_old_templates"):
         table.add_row(kind.replace("_", " "), *(str(value) for value in result[kind].values()))
@@ -139,10 +127,15 @@ def train(
     output = Output(as_json)
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
         result = measure(Path(folder), steps, batch, rounds, output.warn)
+    _finish(result, output)
+    if not result["weights_identical"]:
+        raise typer.Exit(1)
+
+
+def _finish(result: Mapping[str, Any], output: Output) -> None:
+    """Show a result of names and values, and print it for programs."""
     table = grid("", "#")
     for name, value in result.items():
         table.add_row(name, str(value))
     output.table(table)
     output.finish(result)
-    if not result["weights_identical"]:
-        raise typer.Exit(1)

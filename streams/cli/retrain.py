@@ -14,6 +14,7 @@ from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 
 if TYPE_CHECKING:
     from models.card import Card
+    from models.model import Model
     from models.training.loop import Progress
     from models.training.plan import Plan
     from models.training.samples import Sample
@@ -66,12 +67,12 @@ def retrain(
     from models.training.samples import TrainingSet
 
     parent = parent or settings.model_dir
-    source: dict[str, Any]
-    samples, source = _from_folders(folders, parent, settings, output) if folders else _from_topic(settings, output)
-    known = TrainingSet.of(samples, Model.load(parent, threads=settings.cpu_threads).card.chip.size)
+    model = Model.load(parent, threads=settings.cpu_threads)
+    samples, source = _from_folders(folders, model, settings, output) if folders else _from_topic(settings, output)
+    known = TrainingSet.of(samples, model.card.chip.size)
     output.say(f"{len(known)} faces of {len(known.people)} people")
     plan = Plan(seed=seed, steps=steps)
-    version = _name(parent, mode, known.digest, plan)
+    version = _name(model.card.version, mode, known.digest, plan)
     output.say(f"training {version}")
     with output.progress() as progress:
         task = progress.add_task("training", total=steps, note="")
@@ -100,9 +101,9 @@ def retrain(
     )
 
 
-def _name(parent: Path | None, mode: Mode, digest: str, plan: Plan) -> str:
+def _name(parent: str, mode: Mode, digest: str, plan: Plan) -> str:
     """The same for the same parent, faces and settings."""
-    made_of = json.dumps([str(parent), mode, digest, plan.model_dump(mode="json")], sort_keys=True)
+    made_of = json.dumps([parent, mode, digest, plan.model_dump(mode="json")], sort_keys=True)
     return f"{mode}-{hashlib.sha256(made_of.encode()).hexdigest()[:10]}"
 
 
@@ -119,15 +120,14 @@ def _from_topic(settings: Settings, output: Output) -> tuple[list[Sample], dict[
 
 
 def _from_folders(
-    folders: list[Path], parent: Path | None, settings: Settings, output: Output
+    folders: list[Path], model: Model, settings: Settings, output: Output
 ) -> tuple[list[Sample], dict[str, Any]]:
     from models.analyzer import Analyzer
-    from models.model import Model
     from models.training.samples import from_folders
 
     if missing := [folder for folder in folders if not folder.is_dir()]:
         raise typer.BadParameter(f"there is no folder {str(missing[0])!r}")
-    analyzer = Analyzer(Model.load(parent, threads=settings.cpu_threads), threads=settings.cpu_threads)
+    analyzer = Analyzer(model, threads=settings.cpu_threads)
     with output.progress() as progress:
         task = progress.add_task("pictures", total=None, note="")
         samples, skipped = from_folders(

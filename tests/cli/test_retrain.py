@@ -8,8 +8,8 @@ import confluent_kafka
 import cv2
 import numpy as np
 
+from models import chips
 from models.card import Card
-from models.training.samples import encoded
 from schemas import codec
 from schemas.events import Chip, Consent, Source, new_event_id, utc_now
 from tests.cli.conftest import Run
@@ -26,9 +26,8 @@ def fill(cluster: dict[str, str]) -> None:
         for _ in range(3):
             picture = np.clip(look + random.normal(0, 12, look.shape), 0, 255).astype(np.uint8)
             consent = Consent("tests", now, training=True)
-            chip = Chip(
-                new_event_id(), "anna", f"{person}", encoded(picture), "m", QUALITY, consent, Source("u", 0, 1), now
-            )
+            source, jpeg = Source("uploads", 0, 1), chips.encode(picture)
+            chip = Chip(new_event_id(), "anna", f"{person}", jpeg, "some", QUALITY, consent, source, now)
             producer.produce(f"{cluster['FACESTREAM_TOPIC_PREFIX']}chips", codec.encode(chip), chip.event_id.encode())
     assert producer.flush(20) == 0
 

@@ -67,10 +67,13 @@ def test_a_death_is_reported_with_the_end_of_the_log(
     assert not supervisor.running()
 
 
-def test_a_child_that_dies_while_it_starts_fails_the_start(supervisor: Supervisor, tmp_path: Path) -> None:
+@pytest.mark.parametrize("restart", [None, Backoff()], ids=["for good", "with back-off"])
+def test_a_child_that_dies_while_it_starts_fails_the_start(
+    supervisor: Supervisor, tmp_path: Path, restart: Backoff | None
+) -> None:
     argv = python("raise SystemExit('port taken')")
     with pytest.raises(ChildFailed, match=r"ended with 1 while it started(.|\n)*port taken"):
-        supervisor.start("server", argv, log=tmp_path / "log", ready=lambda: False)
+        supervisor.start("server", argv, log=tmp_path / "log", ready=lambda: False, restart=restart)
     assert supervisor.wait(0.2) is None
 
 

@@ -94,6 +94,13 @@ def empty_redis(stack: Stack, _: Load) -> None:
     stack.services.supervisor.restart("redis")
 
 
+def crash_bigquery(stack: Stack, _: Load) -> None:
+    """The server dies of itself, and is started again by nobody but its supervisor."""
+    child = stack.services.supervisor.running()["bigquery"]
+    _signal_group(child, signal.SIGSEGV)
+    time.sleep(10)
+
+
 def frozen_service(name: str, for_s: float) -> Callable[[Stack, Load], None]:
     """A service that keeps its connections and answers nothing."""
 
@@ -193,6 +200,7 @@ FAULTS: Sequence[Fault] = (
     Fault("redis away for 60 s", restart_service("redis", 60)),
     Fault("redis restarted empty", empty_redis),
     Fault("bigquery away for 60 s", restart_service("bigquery", 60)),
+    Fault("bigquery crashes", crash_bigquery),
     Fault("bigquery frozen for 30 s", frozen_service("bigquery", 30)),
     Fault("bigquery slow for 30 s", slow_service("bigquery", 30)),
     Fault("redis frozen for 15 s", frozen_service("redis", 15)),

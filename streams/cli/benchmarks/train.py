@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from infra.photos import sample_photos
+from models import chips
 from models.analyzer import Analyzer
 from models.model import Model, keras_network
 from models.training.degrade import shifted
 from models.training.launch import Launched, launch
 from models.training.plan import Plan, Run
 from models.training.prepare import prepare
-from models.training.samples import Sample, TrainingSet, encoded
+from models.training.samples import Sample, TrainingSet
 
 _FACES = 64
 _PEOPLE = 8
@@ -58,11 +59,11 @@ def _faces(model: Model) -> TrainingSet:
     photos = sample_photos()
     analyses = analyzer.analyze([(photos / name).read_bytes() for name in ("obama.jpg", "biden.jpg")])
     analyzer.close()
-    chips = [chip for analysis in analyses for chip in analysis.chips[:1] if chip is not None]
+    faces = [chip for analysis in analyses for chip in analysis.chips[:1] if chip is not None]
     random = np.random.default_rng(0)
     return TrainingSet.of(
         [
-            Sample(f"{at:03d}", "bench", str(at % _PEOPLE), encoded(shifted(chips[at % len(chips)], 0.05, random)))
+            Sample(f"{at:03d}", "bench", str(at % _PEOPLE), chips.encode(shifted(faces[at % len(faces)], 0.05, random)))
             for at in range(_FACES)
         ],
         model.card.chip.size,

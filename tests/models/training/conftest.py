@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
+from models import chips
 from models.analyzer import Analyzer
 from models.geometry import Pixels
-from models.training.samples import Sample, TrainingSet, encoded
+from models.training.samples import Sample, TrainingSet
 from tests.models.conftest import Photo
 
 SIZE = 150
@@ -37,9 +38,12 @@ def people(faces: list[Pixels]) -> TrainingSet:
     from models.training.degrade import shifted
 
     samples = [
-        Sample(f"{number:02d}-{view}", "user", f"{number:02d}", encoded(shifted(person(faces, number), 0.04, random)))
+        Sample(
+            f"{number:02d}-{view}", "user", f"{number:02d}", chips.encode(shifted(person(faces, number), 0.04, random))
+        )
         for number in range(20)
         for random in [np.random.default_rng(number)]
         for view in range(3)
+        for picture in [shifted(person(faces, number), 0.04, random)]
     ]
     return TrainingSet.of(samples, SIZE)

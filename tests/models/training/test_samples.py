@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models import chips
 from models.analyzer import Analyzer
 from models.evaluation import UnusableEvaluation
 from models.reference import made_up
@@ -16,7 +17,6 @@ from models.training.samples import (
     TrainingSet,
     UnusableTrainingSet,
     digest,
-    encoded,
     enough,
     folds,
     from_folders,
@@ -25,7 +25,7 @@ from models.training.samples import (
 from tests.models.conftest import Photo
 
 CHIPS = made_up.chips()
-SAMPLES = [Sample(f"e{at}", f"u{at % 2}", f"s{at % 3}", encoded(CHIPS[at])) for at in range(12)]
+SAMPLES = [Sample(f"e{at}", f"u{at % 2}", f"s{at % 3}", chips.encode(CHIPS[at])) for at in range(12)]
 
 
 def test_the_order_in_which_samples_came_does_not_matter() -> None:
@@ -56,7 +56,7 @@ def test_a_part_keeps_its_faces_and_its_digest() -> None:
         assert np.array_equal(part.chips[part.labels == person], whole.chips[rows])
 
 
-@pytest.mark.parametrize("chip", [b"", b"no picture", encoded(CHIPS[0][:100, :100])])
+@pytest.mark.parametrize("chip", [b"", b"no picture", chips.encode(CHIPS[0][:100, :100])])
 def test_a_chip_of_another_kind_is_named(chip: bytes) -> None:
     with pytest.raises(UnusableTrainingSet, match="e0"):
         TrainingSet.of([replace(SAMPLES[0], chip=chip)], 150)

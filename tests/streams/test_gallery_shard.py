@@ -1,0 +1,33 @@
+"""What a shard tells of templates whose consent has ended."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from schemas.events import Consent, Source, Template, new_event_id
+from streams.gallery_table import Shard
+from tests.sinks.examples import QUALITY
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def template(**consent: datetime) -> Template:
+    agreed = dataclasses.replace(Consent("tests", NOW), **consent)  # type: ignore[arg-type]
+    vector = np.zeros(4, "<f4").tobytes()
+    return Template(new_event_id(), "anna", "anna", "some", vector, QUALITY, agreed, Source("uploads", 0, 1), NOW)
+
+
+def test_who_has_withdrawn_matches_no_more_and_is_told_of_until_that_was_delivered() -> None:
+    shard, short, long = Shard(), template(expires_at=NOW), template(expires_at=NOW + timedelta(days=1))
+    for one in (short, long, template()):
+        shard.add(one)
+    assert shard.expired(NOW - timedelta(seconds=1)) == []
+    assert shard.expired(NOW) == [short]
+    assert shard.size.templates == len(shard) == 2
+    assert shard.expired(NOW) == [short], "its delivery failed, so it is tried again"
+    shard.forget_expired()
+    assert shard.expired(NOW) == []
+    assert shard.expired(NOW + timedelta(days=1)) == [long]
