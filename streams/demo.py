@@ -98,10 +98,13 @@ def stream(
     video: Path | None = None,
     progress: Callable[[int], None] = lambda number: None,
 ) -> None:
-    """Send frames of all cameras in turn at ``fps`` together, then those of the video if there is one."""
+    """Send frames of all cameras in turn at ``fps`` together, then those of the video if there is one.
+
+    They are drawn before the first is sent: a camera takes no time from the workers either.
+    """
+    pictures = itertools.chain(list(_scenes(photos, frames)), _video(video))
     sent.began = time.time()
     began = time.monotonic()
-    pictures = itertools.chain(_scenes(photos, frames), _video(video))
     for number, (user, camera_name, camera, jpeg) in enumerate(pictures):
         time.sleep(max(0.0, began + number / fps - time.monotonic()))
         frame = producer.frame(user, jpeg, camera_id=camera_name)
