@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 
+_FEW = 64
+"""Templates of a user up to which every distance is taken from the differences."""
+
 
 class Gallery:
     """Templates by user. Not thread-safe: one gallery belongs to one thread.
@@ -133,6 +136,8 @@ class _Shelf:
         k = min(k, len(groups.subjects))
         if k < 1:
             return [[] for _ in probes]
+        if len(self) <= _FEW:
+            return [self._nearest_of_few(probe, groups, k) for probe in probes]
         # |t|² - 2 p·t orders like the distance; the distances themselves are taken from the differences below, because
         # near zero this sum has lost its digits.
         order = groups.norms - 2.0 * (probes @ self._matrix[: len(self)].T)
@@ -141,8 +146,14 @@ class _Shelf:
         answers = []
         for probe, subjects in zip(probes, found, strict=True):
             answer = [(groups.subjects[s], self._exact(probe, groups.rows_of(s))) for s in subjects]
-            answers.append(sorted(answer, key=lambda candidate: (candidate[1], candidate[0])))
+            answers.append(sorted(answer, key=_nearest_first))
         return answers
+
+    def _nearest_of_few(self, probe: Vectors, groups: _Groups, k: int) -> list[tuple[str, float]]:
+        """All distances at once: where there are few, choosing first whose to take would take longer."""
+        distances = np.sqrt(np.minimum.reduceat(self._squares(probe, groups.rows), groups.starts)).tolist()
+        answer = sorted(zip(groups.subjects, distances, strict=True), key=_nearest_first)
+        return answer[:k]
 
     def to_subject(self, subject_id: str, probes: Vectors) -> Vectors:
         groups = self._grouped()
@@ -150,7 +161,11 @@ class _Shelf:
         return np.array([self._exact(probe, rows) for probe in probes], np.float32)
 
     def _exact(self, probe: Vectors, rows: NDArray[np.int64]) -> float:
-        return float(np.sqrt(np.square(self._matrix[rows] - probe).sum(axis=1).min()))
+        return float(np.sqrt(self._squares(probe, rows).min()))
+
+    def _squares(self, probe: Vectors, rows: NDArray[np.int64]) -> Vectors:
+        gaps = self._matrix[rows] - probe
+        return np.asarray(np.einsum("ij,ij->i", gaps, gaps), np.float32)
 
     def _grouped(self) -> _Groups:
         """The rows sorted by subject, kept until the next change."""
@@ -180,3 +195,8 @@ class _Groups:
     def rows_of(self, subject: int) -> NDArray[np.int64]:
         end = self.starts[subject + 1] if subject + 1 < len(self.starts) else None
         return self.rows[self.starts[subject] : end]
+
+
+def _nearest_first(candidate: tuple[str, float]) -> tuple[float, str]:
+    subject, distance = candidate
+    return distance, subject

@@ -34,6 +34,16 @@ _MARKER = b"\xc3\x01"
 _UUID_CHARACTERS = 36
 _UUID_LENGTH = bytes([2 * _UUID_CHARACTERS])
 """As Avro writes the length of a string."""
+_MARK = fastavro.parse_schema(
+    {
+        "type": "record",
+        "name": "Mark",
+        "fields": [{"name": "replay_id", "type": ["null", "string"]}, {"name": "corrects", "type": "boolean"}],
+    }
+)
+"""The last two fields of events that can be replayed."""
+_UNMARKED = b"\x00\x00"
+"""No replay, and no correction."""
 
 
 def _converter() -> cattrs.Converter:
@@ -127,6 +137,20 @@ def event_id(data: bytes | None) -> str | None:
     if data is None or data[:2] != _MARKER or data[_HEADER_BYTES : _HEADER_BYTES + 1] != _UUID_LENGTH:
         return None
     return data[_HEADER_BYTES + 1 : _HEADER_BYTES + 1 + _UUID_CHARACTERS].decode("ascii", "replace")
+
+
+def marked(data: bytes | None, event_type: type[Event], replay_id: str, corrects: bool) -> bytes | None:
+    """An encoded live event as that of a replay, without decoding it: its mark is the end of every event that has one.
+
+    None where the bytes are not of the newest schema of the kind, or have a mark already. It is not checked that the
+    rest is sound.
+    """
+    schema = registry.newest(event_type)
+    if data is None or not data.startswith(schema.header) or not data.endswith(_UNMARKED):
+        return None
+    mark = io.BytesIO()
+    fastavro.schemaless_writer(mark, _MARK, {"replay_id": replay_id, "corrects": corrects})
+    return data[: -len(_UNMARKED)] + mark.getvalue()
 
 
 def stable_id(*parts: object) -> str:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, cast
 
 import faust
 import numpy as np
 from faust.stores.rocksdb import Store
-from faust.types import TP, FutureMessage
+from faust.types import TP
 
 from models.gallery import Gallery
 from schemas import codec
 from schemas.events import Template
 from streams.commits import Size
+from streams.delivery import deliver
 
 
 class LocalTableFailed(OSError):
@@ -31,20 +32,27 @@ class GalleryTable(faust.Table[bytes, bytes]):
     before.
     """
 
-    def _on_changelog_sent(self, fut: FutureMessage) -> None:
-        sent = fut.result()
-        before = self.data.persisted_offset(sent.topic_partition)
-        if sent.offset == (0 if before is None else before + 1):
-            self.data.set_persisted_offset(sent.topic_partition, sent.offset)
+    async def write(self, changes: Sequence[tuple[int, bytes, bytes | None]]) -> None:
+        """Write (or with None delete) entries, given as partition, key and value; return when the changelog has them.
 
-    def put(self, partition: int, key: bytes, value: bytes | None) -> FutureMessage:
-        """Write (or with None delete) an entry of one partition; await the result for its delivery to the changelog.
-
-        Faust's own item assignment takes the partition from the last event that was read, which in a batch is another.
+        Faust's own item assignment takes the partition from the last event that was read, which in a batch is another,
+        and its sending to the changelog waits up to a tenth of a second.
 
         Raises:
             LocalTableFailed: nothing was sent.
+            aiokafka.errors.KafkaError: not all was delivered.
         """
+        for partition, key, value in changes:
+            self._put(partition, key, value)
+        topic = self.changelog_topic_name
+        outgoing = [(key, value, partition) for partition, key, value in changes]
+        for part in await deliver(cast(faust.App, self.app), topic, outgoing):
+            source = TP(topic, part.partition)
+            before = self.data.persisted_offset(source)
+            if part.first_offset == (0 if before is None else before + 1):
+                self.data.set_persisted_offset(source, part.first_offset + part.count - 1)
+
+    def _put(self, partition: int, key: bytes, value: bytes | None) -> None:
         try:
             store = self._store_of(partition)
             if value is None:
@@ -53,7 +61,6 @@ class GalleryTable(faust.Table[bytes, bytes]):
                 store.put(key, value)
         except Exception as error:  # rocksdict raises nothing more specific
             raise LocalTableFailed(f"the gallery's table of partition {partition}: {error}") from error
-        return self.send_changelog(partition, key, value)
 
     def entries(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """All entries of one partition from the local store."""

@@ -67,7 +67,7 @@ class Matcher:
             LogEnds(settings),
             role=STAGE,
             batch_size=8 * settings.batch_size,
-            batch_wait_ms=settings.batch_wait_ms / 2,
+            batch_wait_ms=0.0,
             commit_interval_s=settings.commit_interval_s,
             sizes=self.sizes,
         )
@@ -100,11 +100,11 @@ class Matcher:
                     outcome, template = self._enrol(embedding, embedding.origin, shard, card)
                     if template is not None:
                         writes.append((partition, template, codec.encode(template)))
-                    results[self._enrolments].append((key, codec.encode(outcome), None))
+                    results[self._enrolments].append((key, codec.encode(outcome), partition))
                 else:
                     gallery = shard.gallery(card.version, card.output.dimensions)
                     match = self._match(embedding, embedding.origin, gallery, card)
-                    results[self._matches].append((key, codec.encode(match), None))
+                    results[self._matches].append((key, codec.encode(match), partition))
         with metrics.timed(STAGE, "deliver"):
             # Whose consent has ended is not learned from either; said before the table forgets who that is.
             gone = [(one.template_id.encode(), None, number) for number, one, value in writes if value is None]
@@ -129,9 +129,7 @@ class Matcher:
         return known[1]
 
     async def _write(self, writes: Sequence[tuple[int, Template, bytes | None]]) -> None:
-        sent = [self._table.put(partition, template_key(template), value) for partition, template, value in writes]
-        for future in sent:
-            await future
+        await self._table.write([(partition, template_key(template), value) for partition, template, value in writes])
         for partition in {partition for partition, _, _ in writes}:
             self._shards[partition] = (self._table.written_to(partition), self._shards[partition][1])
 

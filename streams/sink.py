@@ -84,6 +84,9 @@ class SinkWorker:
         self._moved = False
         """Whether the client's position may differ from the committed offset, so that it must be set."""
         self._next: dict[Source, int] = {}
+        self._written: dict[Partition, int] = {}
+        """Next offsets that are to be committed."""
+        self._commit_at = 0.0
         self._stalled = Stalled()
         self._admin = admin_client(settings)
         self._epoch = 0
@@ -138,6 +141,7 @@ class SinkWorker:
                     log.warning("%s: %s; finding out what was written", self._role, error)
                     self._claim_again()
         finally:
+            self._commit_written()
             self._consumer.close()
             self._sink.close()
 
@@ -152,6 +156,8 @@ class SinkWorker:
             consumer.pause(partitions)
 
     def _on_revoke(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+        self._commit_written()
+        self._written.clear()
         self._epoch += 1
         self._unclaimed, self._next = [], {}
         self._facts = Facts(False, frozenset())
@@ -188,6 +194,7 @@ class SinkWorker:
     def _claim_again(self) -> None:
         """Go back to the committed offsets, as after a rebalance."""
         self._unclaimed, self._moved = self._consumer.assignment(), True
+        self._written.clear()
         self._stalled.forget()
 
     def _look_for_stalled(self) -> None:
@@ -307,11 +314,25 @@ class SinkWorker:
                 self.pulse.turned()
                 self._consumer.poll(0)
             self.pulse.processed(len(batch.messages))
-            try:
-                self._commit(batch.next_offsets)
-            except KafkaException as error:
-                # The partitions are not ours any more, or the broker is away. What is read again is known to the sink.
-                log.warning("%s: offsets not committed: %s", self._role, error)
+            self._written.update(batch.next_offsets)
+        self._commit_if_due()
+
+    def _commit_if_due(self) -> None:
+        if time.monotonic() >= self._commit_at:
+            self._commit_at = time.monotonic() + self._settings.commit_interval_s
+            self._commit_written()
+
+    def _commit_written(self) -> None:
+        """Commit what was written, or try again later; what is read again meanwhile is known to the sink."""
+        if not self._written:
+            return
+        try:
+            self._commit(self._written)
+        except KafkaException as error:
+            # The partitions are not ours any more, or the broker is away.
+            log.warning("%s: offsets not committed: %s", self._role, error)
+        else:
+            self._written.clear()
 
     def _patiently(self, act: Callable[[], None], stop: Flag, what: str) -> None:
         """Repeat until the sink answers, staying in the consumer group meanwhile.
@@ -337,6 +358,7 @@ class SinkWorker:
             resume_at = time.monotonic() + pause
             while time.monotonic() < resume_at:
                 self.pulse.turned()
+                self._commit_if_due()
                 self._consumer.poll(0.1)
                 if stop.is_set() or epoch != self._epoch:
                     raise _Revoked

@@ -47,7 +47,7 @@ _ATTEMPTS = 3
 """So many failures of its own doing split a batch, and turn a single message into a dead letter."""
 _BUFFER_BYTES = 4 * 2**20
 """A partition that has more than this waiting is not read further until half is done. Faust notices that reading may go
-on only within a second, so half must be work for more than that."""
+on only after a moment, so half must be work for more than that."""
 _REWINDS = 20
 """So often in a row a partition is read again from where messages are missing. Those that were already on their way
 come first, and each of them may call for one more."""

@@ -80,6 +80,16 @@ class Selection:
             self.missing.discard(f"event {event.event_id}")
         return event
 
+    def marked(self, message: Message, replay_id: str, corrects: bool) -> tuple[str, bytes] | None:
+        """The id of a message's event and the event as the replay sends it, or None if it is not to be replayed."""
+        if self.is_whole and self.topic is Topic.EMBEDDINGS:
+            value = codec.marked(message.value, Embedding, replay_id, corrects)
+            event_id = codec.event_id(value)
+            if value is not None and event_id is not None:
+                return event_id, value
+        event = self.choose(message)
+        return None if event is None else (event.event_id, stamped(event, message, replay_id, corrects))
+
     def _fits(self, event: Replayable) -> bool:
         if self.model_version and isinstance(event, Embedding) and event.model_version != self.model_version:
             return False

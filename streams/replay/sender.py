@@ -19,7 +19,7 @@ from streams.replay.crowding import Crowding
 from streams.replay.ledger import SAVE_EVERY_S, Ledger
 from streams.replay.log import Log
 from streams.replay.plan import workers
-from streams.replay.selection import Selection, stamped
+from streams.replay.selection import Selection
 from streams.replay.window import Window
 from streams.settings import Settings
 from streams.topics import Topic
@@ -143,14 +143,14 @@ class Sender:
 
     def _send(self, message: Message) -> int:
         """Send the event of a message if it is to be replayed; how many were sent."""
-        event = self._selection.choose(message)
-        if event is not None:
-            value = stamped(event, message, self.replay.replay_id, self.replay.corrects)
-            self._under_way[event.event_id] = time.monotonic()
+        marked = self._selection.marked(message, self.replay.replay_id, self.replay.corrects)
+        if marked is not None:
+            event_id, value = marked
+            self._under_way[event_id] = time.monotonic()
             self._produce(message, value)
             self.progress.sent += 1
         self._next[message.source.partition] = message.offset + 1
-        return event is not None
+        return marked is not None
 
     def _produce(self, message: Message, value: bytes) -> None:
         while True:

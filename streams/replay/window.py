@@ -2,7 +2,8 @@
 
 A live event that arrives behind replayed ones waits for them, and shares the machines with them. So for a moment
 nothing is sent, to hear how long live events take by themselves (the *base*); then the window grows as long as they do
-not take much longer, and is halved when they do. What the base is, is heard again and again, as live traffic changes.
+not take much longer, and is halved when they do. A window below one lets one event go, and then rests for a while. What
+the base is, is heard again and again, as live traffic changes.
 Where live events are too few to tell, the round trips of replayed ones stand for them: one that is alone takes as long
 as without a replay. Where nothing live passes, the workers may as well be kept busy.
 """
@@ -23,6 +24,9 @@ _JUDGED = 12
 _FIRST = 2
 _GROW, _SHRINK, _HIGH = 1.1, 1.2, 1.4
 """Grow while events take less than so many times the base; shrink when they take more, or the slowest of them do."""
+_STEP = 1.25
+"""So fast it grows."""
+_LEAST = 1 / 32
 
 
 class Window:
@@ -32,7 +36,8 @@ class Window:
         """``most`` keeps all workers busy; without ``gentle`` it is always allowed."""
         self._most = most
         self._gentle = gentle
-        self._size = _FIRST
+        self._size = float(_FIRST)
+        self._rests_until = 0.0
         self._live_at: float | None = None
         self._listens_since: float | None = None
         self._heard_at = 0.0
@@ -62,7 +67,9 @@ class Window:
             if len(self._samples) < _ENOUGH and now - self._listens_since < _LISTEN_S:
                 return 0
             self._know(now)
-        return max(0, self._size - under_way)
+        if now < self._rests_until:
+            return 0
+        return max(0, max(1, int(self._size)) - under_way)
 
     def live(self, now: float, took_s: float | None = None) -> None:
         """A live event has been answered; how long it took may not be known."""
@@ -77,6 +84,8 @@ class Window:
 
     def answered(self, round_trip_s: float, now: float) -> None:
         """A replayed event has been answered."""
+        if self._live_at is not None and self._size < 1:
+            self._rests_until = now + round_trip_s * (1 / self._size - 1)
         if self._live_at is not None and self._listens_since is None and self._by_trips:
             self._samples.append(round_trip_s)
             self._judge(now)
@@ -109,9 +118,9 @@ class Window:
             # The first round trips, one at a time.
             self._base = middle, high
         elif middle > _SHRINK * self._base[0] or high > _HIGH * self._base[1]:
-            self._size = max(1, self._size // 2)
+            self._size = max(_LEAST, self._size / 2)
         elif middle < _GROW * self._base[0]:
-            self._size = min(self._most, self._size + max(1, self._size // 4))
+            self._size = min(self._most, self._size * _STEP)
 
 
 def _middle_and_high(samples: Sequence[float]) -> tuple[float, float]:

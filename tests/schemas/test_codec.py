@@ -163,3 +163,20 @@ def test_the_event_id_can_be_read_alone(kind: type, data: st.DataObject) -> None
 @given(data=st.none() | st.binary(max_size=20))
 def test_what_is_no_event_has_no_event_id(data: bytes | None) -> None:
     assert codec.event_id(data) is None
+
+
+@pytest.mark.parametrize("kind", [Upload, Frame, Embedding], ids=lambda kind: kind.__name__)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_a_replay_marks_an_event_without_decoding_it(kind: type, data: st.DataObject) -> None:
+    live = dataclasses.replace(data.draw(events(kind)), replay_id=None, corrects=False)
+    corrects = data.draw(st.booleans())
+    event = dataclasses.replace(live, replay_id="r1", corrects=corrects)
+    assert codec.marked(encode(live), kind, "r1", corrects) == encode(event)
+    assert codec.marked(encode(event), kind, "r2", corrects) is None
+
+
+def test_what_is_of_another_kind_or_version_is_not_marked_unread() -> None:
+    assert codec.marked(encode(upload()), Frame, "r1", False) is None
+    assert codec.marked(b"rubbish\x00\x00", Upload, "r1", False) is None
+    assert codec.marked(None, Upload, "r1", False) is None

@@ -134,6 +134,18 @@ def test_a_replayed_event_knows_where_it_first_came_in() -> None:
     assert again == replace(vectors, replay_id="r1")
 
 
+def test_an_embedding_is_marked_as_it_would_be_decoded_and_stamped() -> None:
+    vectors = embedding(FrameOrigin("door", 1, NOW, Mode.IDENTIFY))
+    ready = vectors.event_id, stamped(vectors, message(vectors), "r1", corrects=True)
+    assert Selection(Topic.EMBEDDINGS).marked(message(vectors), "r1", True) == ready
+    assert Selection(Topic.EMBEDDINGS, camera_id="door").marked(message(vectors), "r1", True) == ready
+    assert Selection(Topic.EMBEDDINGS, camera_id="gate").marked(message(vectors), "r1", True) is None
+    for selection in (Selection(Topic.EMBEDDINGS), Selection(Topic.EMBEDDINGS, users=["anna"])):
+        assert selection.marked(message(replace(vectors, replay_id="r0")), "r1", True) is None
+        assert selection.marked(message(b"rubbish"), "r1", True) is None
+        assert selection.unreadable == 1
+
+
 class Workers:
     """Workers that take ``alone_s`` for one event, and ``more_s`` longer for each replayed one that is under way."""
 
@@ -187,6 +199,13 @@ def test_the_window_keeps_the_delay_of_live_events_small(live_per_s: float) -> N
     sizes = Workers(window, alone_s=0.02, more_s=0.001).run(60, live_per_s)
     assert 1 <= middle(sizes) <= 10  # at 10, twenty milliseconds have become thirty
     assert max(sizes) <= 16
+
+
+def test_where_one_event_is_too_much_the_next_one_rests() -> None:
+    window = Window(512)
+    window.live(0.0)
+    sizes = Workers(window, alone_s=0.01, more_s=0.01).run(60, live_per_s=30)
+    assert 0 < sum(sizes) < len(sizes) / 2
 
 
 def test_the_window_grows_where_workers_have_room() -> None:
