@@ -14,7 +14,7 @@ from infra.ports import LOOPBACK, is_open
 from infra.supervisor import Backoff, ChildFailed, Supervisor
 
 PROJECT = "facestream"
-LATER = ("nice", "-n", "5")
+LATER = ("nice", "-n", "19")
 """Put before what BigQuery needs on a machine that it shares: analysts can wait for a moment, a door cannot."""
 ENVIRONMENT = Path(os.environ.get("FACESTREAM_BIGQUERY_VENV") or Path(__file__).parents[1] / ".venv-bigquery")
 

@@ -21,11 +21,11 @@ _ENOUGH = 24
 """Live events by which the base is known; with fewer than a quarter of it in the time, they are too few to tell."""
 _JUDGED = 12
 """Events by which the window is judged, or half of them after a second."""
-_FIRST = 2
+_FIRST = 0.5
 _GROW, _SHRINK, _HIGH = 1.1, 1.2, 1.4
 """Grow while events take less than so many times the base; shrink when they take more, or the slowest of them do."""
-_STEP = 1.25
-"""So fast it grows."""
+_STEP, _FIRST_STEP = 1.25, 2.0
+"""So fast it grows, and so fast until it has shrunk once."""
 _LEAST = 1 / 32
 
 
@@ -36,7 +36,8 @@ class Window:
         """``most`` keeps all workers busy; without ``gentle`` it is always allowed."""
         self._most = most
         self._gentle = gentle
-        self._size = float(_FIRST)
+        self._size = _FIRST
+        self._step = _FIRST_STEP
         self._rests_until = 0.0
         self._live_at: float | None = None
         self._listens_since: float | None = None
@@ -118,9 +119,9 @@ class Window:
             # The first round trips, one at a time.
             self._base = middle, high
         elif middle > _SHRINK * self._base[0] or high > _HIGH * self._base[1]:
-            self._size = max(_LEAST, self._size / 2)
+            self._size, self._step = max(_LEAST, self._size / 2), _STEP
         elif middle < _GROW * self._base[0]:
-            self._size = min(self._most, self._size * _STEP)
+            self._size = min(self._most, self._size * self._step)
 
 
 def _middle_and_high(samples: Sequence[float]) -> tuple[float, float]:
