@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -38,18 +39,37 @@ class Analyzes(Protocol):
 
     @property
     def model_version(self) -> str:
-        """The model that makes the vectors."""
+        """The version that makes the vectors where none is named."""
+
+    @property
+    def versions(self) -> Collection[str]:
+        """The model versions at hand."""
+
+    def learn(self, folder: Path) -> None:
+        """Load one more version and warm it up, while others are in use.
+
+        Raises:
+            UnusableModel: it cannot be used.
+        """
+
+    def forget(self, version: str) -> None:
+        """Let go of a version; no picture may be in hand."""
 
     def warm_up(self) -> None:
         """Load and compile everything, so that the first picture takes no longer than the next."""
 
     def analyze(
-        self, pictures: Sequence[bytes | Refusal], *, enrolment: bool | Sequence[bool] = False
+        self,
+        pictures: Sequence[bytes | Refusal],
+        *,
+        enrolment: bool | Sequence[bool] = False,
+        versions: Sequence[Sequence[str]] | None = None,
     ) -> list[Analysis]:
         """Analyse a micro-batch; one answer a picture, in order. A bad picture never harms the others.
 
         A picture that is a Refusal already is passed through. ``enrolment`` (one for all, or one each) sets the
-        stricter limits of templates. Safe to call from several threads.
+        stricter limits of templates. ``versions`` (of each picture, at least one) are those that make vectors: the
+        first one ``Face.vector``, the rest ``Face.others``. Safe to call from several threads.
         """
 
     def close(self) -> None:

@@ -12,20 +12,42 @@ never given its second-best name: the evidence says that it looks more like some
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.card import Card
-from models.gallery import Gallery, Vectors
-from schemas.events import Candidate, Decision, Face, MatchedFace, Mode
+from models.gallery import Embedded, Gallery, MixedVersions
+from schemas.events import Candidate, Decision, Embedding, Face, MatchedFace, Mode
 from schemas.reasons import Reason
 
 _SECOND_CLAIM = 0.01
 
 
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """The faces of a picture, and of each that is not refused its vector by one model version."""
+
+    model_version: str
+    faces: Sequence[Face]
+    vectors: Sequence[bytes | None]
+
+    @classmethod
+    def of(cls, embedding: Embedding, model_version: str) -> Probes:
+        """The vectors that one of the versions has made that a picture was embedded by."""
+        return cls(
+            model_version, embedding.faces, [_vector(face, embedding, model_version) for face in embedding.faces]
+        )
+
+
+def _vector(face: Face, embedding: Embedding, model_version: str) -> bytes | None:
+    if model_version == embedding.model_version:
+        return face.vector
+    return next((one.vector for one in face.others if one.model_version == model_version), None)
+
+
 def decide(
-    faces: Sequence[Face],
+    probes: Probes,
     gallery: Gallery,
     card: Card,
     *,
@@ -38,8 +60,8 @@ def decide(
     """Answer the question of a frame for each of its faces, in order.
 
     Args:
-        faces: with the vectors of the card's model; refused ones carry none.
-        gallery: holds templates of the card's model only.
+        probes: of the card's model version; refused faces have no vector.
+        gallery: of the same.
         card: what distances mean.
         user_id: whose gallery is asked.
         mode: identify asks for the nearest subjects, verify compares with ``subject_id`` alone.
@@ -49,23 +71,30 @@ def decide(
 
     Raises:
         ValueError: verify without ``subject_id``.
+        MixedVersions: probes, gallery and card are not of one model version.
     """
+    if card.version != gallery.model_version:
+        raise MixedVersions(f"the card of {card.version} with a gallery of {gallery.model_version}")
     threshold = card.threshold() if threshold is None else threshold
-    asked = [index for index, face in enumerate(faces) if face.vector is not None]
-    probes = _probes([faces[index] for index in asked], gallery.dimensions)
+    faces = probes.faces
+    asked = [index for index, vector in enumerate(probes.vectors) if vector is not None]
+    vectors = np.frombuffer(b"".join(vector for vector in probes.vectors if vector), "<f4")
+    embedded = Embedded(probes.model_version, vectors.reshape(-1, gallery.dimensions))
     if mode is Mode.VERIFY:
         if subject_id is None:
             raise ValueError("verify needs the subject_id that is claimed")
-        answered = _verified([faces[index] for index in asked], probes, gallery, card, user_id, subject_id, threshold)
+        answered = _verified([faces[index] for index in asked], embedded, gallery, card, user_id, subject_id, threshold)
     else:
-        answered = _identified([faces[index] for index in asked], probes, gallery, card, user_id, threshold, candidates)
+        answered = _identified(
+            [faces[index] for index in asked], embedded, gallery, card, user_id, threshold, candidates
+        )
     answers = dict(zip(asked, answered, strict=True))
     return [answers.get(index) or _answer(face, Decision.REFUSED, face.refusal) for index, face in enumerate(faces)]
 
 
 def _verified(
     faces: Sequence[Face],
-    probes: Vectors,
+    probes: Embedded,
     gallery: Gallery,
     card: Card,
     user_id: str,
@@ -86,7 +115,7 @@ def _verified(
 
 def _identified(
     faces: Sequence[Face],
-    probes: Vectors,
+    probes: Embedded,
     gallery: Gallery,
     card: Card,
     user_id: str,
@@ -113,11 +142,6 @@ def _identified(
             )
         )
     return answers
-
-
-def _probes(faces: Sequence[Face], dimensions: int) -> Vectors:
-    """The vectors of the faces [n, dimensions]."""
-    return np.frombuffer(b"".join(face.vector or b"" for face in faces), "<f4").reshape(-1, dimensions)
 
 
 def _answer(face: Face, decision: Decision, reason: str | None = None) -> MatchedFace:

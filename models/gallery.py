@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,13 +14,27 @@ _FEW = 64
 """Templates of a user up to which every distance is taken from the differences."""
 
 
-class Gallery:
-    """Templates by user. Not thread-safe: one gallery belongs to one thread.
+class MixedVersions(TypeError):
+    """Vectors of two model versions were about to be compared."""
 
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors [..., dimensions] and the model version that made them: without it they mean nothing."""
+
+    model_version: str
+    vectors: Vectors
+
+
+class Gallery:
+    """Templates of one model version by user. Not thread-safe: one gallery belongs to one thread.
+
+    It takes and compares vectors of its own version only: whatever else it is given raises :class:`MixedVersions`.
     Memory a template: its vector, and about 200 bytes for its names.
     """
 
-    def __init__(self, dimensions: int) -> None:
+    def __init__(self, model_version: str, dimensions: int) -> None:
+        self.model_version = model_version
         self.dimensions = dimensions
         self._users: dict[str, _Shelf] = {}
 
@@ -25,12 +42,14 @@ class Gallery:
         """Templates of all users."""
         return sum(len(shelf) for shelf in self._users.values())
 
-    def put(self, user_id: str, subject_id: str, template_id: str, vector: Vectors) -> None:
+    def put(self, user_id: str, subject_id: str, template_id: str, template: Embedded) -> None:
         """Add a template [dimensions]; one of the same id is replaced.
 
         Raises:
+            MixedVersions: it is of another model version.
             ValueError: the vector has another length.
         """
+        vector = self._own(template)
         if vector.shape != (self.dimensions,):
             raise ValueError(f"template {template_id} has the shape {vector.shape}, not ({self.dimensions},)")
         shelf = self._users.get(user_id)
@@ -53,6 +72,11 @@ class Gallery:
         shelf = self._users.get(user_id)
         return shelf is not None and template_id in shelf
 
+    def names(self, user_id: str) -> Set[str]:
+        """The ids of a user's templates."""
+        shelf = self._users.get(user_id)
+        return shelf.names if shelf else frozenset()
+
     def users(self) -> list[str]:
         """The users with at least one template."""
         return list(self._users)
@@ -67,20 +91,34 @@ class Gallery:
         shelf = self._users.get(user_id)
         return shelf.counts.get(subject_id, 0) if shelf else 0
 
-    def nearest(self, user_id: str, probes: Vectors, k: int) -> list[list[tuple[str, float]]]:
+    def nearest(self, user_id: str, probes: Embedded, k: int) -> list[list[tuple[str, float]]]:
         """The k nearest subjects of each probe [n, dimensions], by their nearest template, nearest first.
 
         Distances are Euclidean. Fewer than k where the user has fewer subjects.
-        """
-        shelf = self._users.get(user_id)
-        return shelf.nearest(probes, k) if shelf else [[] for _ in probes]
 
-    def distances(self, user_id: str, subject_id: str, probes: Vectors) -> Vectors:
-        """Distance [n] of each probe [n, dimensions] to the nearest template of a subject; infinite without one."""
+        Raises:
+            MixedVersions: the probes are of another model version.
+        """
+        vectors = self._own(probes)
+        shelf = self._users.get(user_id)
+        return shelf.nearest(vectors, k) if shelf else [[] for _ in vectors]
+
+    def distances(self, user_id: str, subject_id: str, probes: Embedded) -> Vectors:
+        """Distance [n] of each probe [n, dimensions] to the nearest template of a subject; infinite without one.
+
+        Raises:
+            MixedVersions: the probes are of another model version.
+        """
+        vectors = self._own(probes)
         shelf = self._users.get(user_id)
         if shelf is None or subject_id not in shelf.counts:
-            return np.full(len(probes), np.inf, np.float32)
-        return shelf.to_subject(subject_id, probes)
+            return np.full(len(vectors), np.inf, np.float32)
+        return shelf.to_subject(subject_id, vectors)
+
+    def _own(self, embedded: Embedded) -> Vectors:
+        if embedded.model_version != self.model_version:
+            raise MixedVersions(f"vectors of {embedded.model_version} in a gallery of {self.model_version}")
+        return embedded.vectors
 
 
 class _Shelf:
@@ -101,6 +139,10 @@ class _Shelf:
 
     def __contains__(self, template_id: str) -> bool:
         return template_id in self._rows
+
+    @property
+    def names(self) -> Set[str]:
+        return self._rows.keys()
 
     def append(self, subject_id: str, template_id: str, vector: Vectors) -> None:
         row = len(self._names)

@@ -129,6 +129,12 @@ def decode(data: bytes | None, event_type: type[E]) -> E:
     return event
 
 
+def kind(data: bytes | None) -> type[Event] | None:
+    """What kind of event the bytes say that they are, or None; it is not checked that the rest is sound."""
+    writer = None if data is None or data[:2] != _MARKER else registry.known().get(data[2:_HEADER_BYTES])
+    return None if writer is None else writer.event_type
+
+
 def event_id(data: bytes | None) -> str | None:
     """The event id of an encoded event, read without the rest: the first field of every event that has one.
 

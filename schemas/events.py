@@ -11,6 +11,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from schemas.parts import Decision as Decision
+from schemas.parts import Quality as Quality
+from schemas.parts import Source as Source
+from schemas.rollout import ComparedFace as ComparedFace
+from schemas.rollout import Comparison as Comparison
+from schemas.rollout import ModelRecord as ModelRecord
+from schemas.rollout import ModelState as ModelState
+from schemas.rollout import Reembedding as Reembedding
+
 
 def utc_now() -> datetime:
     """The present as an aware UTC datetime."""
@@ -27,15 +36,6 @@ class Mode(StrEnum):
 
     IDENTIFY = "identify"
     VERIFY = "verify"
-
-
-class Decision(StrEnum):
-    """What was decided about one face."""
-
-    MATCH = "match"
-    UNKNOWN = "unknown"
-    NO_MATCH = "no_match"
-    REFUSED = "refused"
 
 
 class Outcome(StrEnum):
@@ -62,15 +62,6 @@ class Consent:
     granted_at: datetime
     expires_at: datetime | None = None
     training: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The message that an event comes from."""
-
-    topic: str
-    partition: int
-    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,18 +109,6 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
-    """How good a probe or template a face makes."""
-
-    score: float
-    size: float
-    sharpness: float
-    brightness: float
-    yaw: float
-    overall: float
-
-
-@dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a picture gave no answer: a stable word for programs and a sentence for people."""
 
@@ -151,6 +130,14 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherVector:
+    """A face by another model version; ``vector`` is little-endian float32."""
+
+    model_version: str
+    vector: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Face:
     """One detected face; ``vector`` is little-endian float32, or None if refused."""
 
@@ -159,6 +146,7 @@ class Face:
     quality: Quality
     refusal: str | None = None
     vector: bytes | None = None
+    others: list[OtherVector] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +183,7 @@ class Embedding:
     timings: Timings
     faces: list[Face] = field(default_factory=list)
     refusal: Refusal | None = None
+    shadows: list[str] = field(default_factory=list)
     replay_id: str | None = None
     corrects: bool = False
 
@@ -388,5 +377,19 @@ class Resolution:
     offset: int | None = None
 
 
-Event = Upload | Frame | Embedding | Match | Enrolment | Template | Chip | DeadLetter | Replay | Resolution
+Event = (
+    Upload
+    | Frame
+    | Embedding
+    | Reembedding
+    | Match
+    | Comparison
+    | Enrolment
+    | Template
+    | Chip
+    | DeadLetter
+    | Replay
+    | Resolution
+    | ModelRecord
+)
 """Everything that travels as the value of a Kafka message."""

@@ -13,12 +13,15 @@ from fastavro.repository.base import AbstractSchemaRepository
 
 from schemas.events import (
     Chip,
+    Comparison,
     DeadLetter,
     Embedding,
     Enrolment,
     Event,
     Frame,
     Match,
+    ModelRecord,
+    Reembedding,
     Replay,
     Resolution,
     Template,
@@ -31,13 +34,16 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "upload": Upload,
     "frame": Frame,
     "embedding": Embedding,
+    "reembedding": Reembedding,
     "match": Match,
+    "comparison": Comparison,
     "enrolment": Enrolment,
     "template": Template,
     "chip": Chip,
     "dead_letter": DeadLetter,
     "replay": Replay,
     "resolution": Resolution,
+    "model_record": ModelRecord,
 }
 """Name of the schema file, without its ending, to the class of the event."""
 

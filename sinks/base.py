@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from schemas.events import DeadLetter, Enrolment, Match, Resolution
+from schemas.events import Comparison, DeadLetter, Enrolment, Match, Resolution
 
-Result = Match | Enrolment | DeadLetter | Resolution
+Result = Match | Comparison | Enrolment | DeadLetter | Resolution
 """What can be written to a sink."""
 
 
@@ -43,7 +43,7 @@ class Position:
 class Delivery:
     """An event and the message it came in; offsets of a partition only grow.
 
-    Messages of the same event (same ``event_id``, ``letter_id`` or ``resolution_id``, same
+    Messages of the same event (same ``event_id``, ``comparison_id``, ``letter_id`` or ``resolution_id``, same
     ``replay_id``) come in the same partition.
     """
 

@@ -13,6 +13,7 @@ import tenacity
 
 from models import chips as faces
 from models.analysis import Analysis, Analyzes
+from models.lineup import Asked
 from schemas import codec
 from schemas.events import (
     Chip,
@@ -37,6 +38,7 @@ from streams.inbox import BadMessage, read
 from streams.log_ends import LogEnds
 from streams.order import Message
 from streams.payload import PayloadUnavailable, check_roots, fetch
+from streams.rollout.crew import Crew
 from streams.settings import Settings
 from streams.stage import Stage
 from streams.topics import Topic
@@ -58,13 +60,14 @@ class _Work:
 
 
 class Embed:
-    """Turns micro-batches of uploads and frames into embeddings with one analyzer."""
+    """Turns micro-batches of uploads and frames into embeddings by the model versions that a crew has loaded."""
 
-    def __init__(self, app: faust.App, settings: Settings, analyzer: Analyzes) -> None:
+    def __init__(self, app: faust.App, settings: Settings, analyzer: Analyzes, crew: Crew) -> None:
         check_roots(settings)
         self._app = app
         self._settings = settings
         self._analyzer = analyzer
+        self._crew = crew
         self._uploads = Topic.UPLOADS.named(settings)
         self._out = Topic.EMBEDDINGS.named(settings)
         self._chips = Topic.CHIPS.named(settings)
@@ -107,13 +110,22 @@ class Embed:
                 letters.append(dead_letter(message, STAGE, error))
             else:
                 work.append(_Work(message, event, self._picture(event, event.produced_at or received_at)))
+        asked = [self._asked(item.event) for item in work]
         analyses = self._analyzer.analyze(
-            [item.picture for item in work], enrolment=[isinstance(item.event, Upload) for item in work]
+            [item.picture for item in work],
+            enrolment=[isinstance(item.event, Upload) for item in work],
+            versions=[one.versions for one in asked],
         )
-        embeddings = [self._embedding(item, a, received_at) for item, a in zip(work, analyses, strict=True)]
+        parts = zip(work, analyses, asked, strict=True)
+        embeddings = [self._embedding(item, analysis, one, received_at) for item, analysis, one in parts]
         looked_at = zip(work, analyses, embeddings, strict=True)
         chips = [chip for item, a, e in looked_at if (chip := self._chip(item, a, e)) is not None]
         return embeddings, chips, letters
+
+    def _asked(self, event: Upload | Frame) -> Asked:
+        if isinstance(event, Upload):
+            return self._crew.of_upload(event.user_id)
+        return self._crew.of_frame(event.user_id)
 
     def _chip(self, work: _Work, analysis: Analysis, embedding: Embedding) -> Outgoing | None:
         """The face of an upload to learn from; None where nobody agreed to that, or none is there."""
@@ -153,7 +165,7 @@ class Embed:
         except PayloadUnavailable as error:
             return Refusal(Reason.URI_UNREADABLE, f"its store did not answer for {_FETCH_S:g} s: {error}")
 
-    def _embedding(self, work: _Work, analysis: Analysis, received_at: datetime) -> Embedding:
+    def _embedding(self, work: _Work, analysis: Analysis, asked: Asked, received_at: datetime) -> Embedding:
         message, event = work.message, work.event
         return Embedding(
             event_id=event.event_id,
@@ -162,7 +174,8 @@ class Embed:
             if isinstance(event, Upload)
             else FrameOrigin(event.camera_id, event.sequence, event.captured_at, event.mode, event.subject_id),
             source=event.source or Source(message.source.topic, message.source.partition, message.offset),
-            model_version=self._analyzer.model_version,
+            model_version=asked.answer,
+            shadows=list(asked.shadows),
             width=analysis.width,
             height=analysis.height,
             timings=Timings(

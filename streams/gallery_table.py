@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+import itertools
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -12,7 +14,7 @@ import numpy as np
 from faust.stores.rocksdb import Store
 from faust.types import TP
 
-from models.gallery import Gallery
+from models.gallery import Embedded, Gallery
 from schemas import codec
 from schemas.events import Template
 from streams.commits import Size
@@ -71,6 +73,11 @@ class GalleryTable(faust.Table[bytes, bytes]):
         """RocksDB of one partition; Faust opens it when it recovers the table."""
         return cast(Store, self.data)._db_for_partition(partition)
 
+    def template(self, partition: int, user_id: str, template_id: str, model_version: str) -> Template | None:
+        """One template as it was last written, from the local store."""
+        value = self._store_of(partition).get(key_of(user_id, template_id, model_version))
+        return None if value is None else codec.decode(value, Template)
+
     def written_to(self, partition: int) -> int | None:
         """The changelog offset up to which the local copy of a partition is complete."""
         offset: int | None = self.data.persisted_offset(TP(self.changelog_topic_name, partition))
@@ -84,36 +91,69 @@ class Shard:
         self._galleries: dict[str, Gallery] = {}
         self._expiries: list[tuple[datetime, bytes, Template]] = []
         self._expired: list[Template] = []
-        self._templates = 0
-        self._of_user: dict[str, int] = {}
+        self._templates: dict[str, int] = {}
+        self._of_user: dict[str, Counter[str]] = {}
 
     @property
     def size(self) -> Size:
-        """Users and templates, without counting them anew: every commit tells them."""
-        return Size(len(self._of_user), self._templates)
+        """Users and templates, without counting them anew: every commit tells them. Several versions count once."""
+        version, templates = max(self._templates.copy().items(), key=lambda item: item[1], default=("", 0))
+        return Size(len(self._of_user.get(version, ())), templates)
 
     def __len__(self) -> int:
         return sum(len(gallery) for gallery in self._galleries.values())
 
+    @property
+    def versions(self) -> Collection[str]:
+        """The model versions that there are templates of."""
+        return [version for version, gallery in self._galleries.items() if len(gallery)]
+
     def gallery(self, model_version: str, dimensions: int) -> Gallery:
         """The gallery of one model version; vectors of two versions never meet in one."""
-        return self._galleries.setdefault(model_version, Gallery(dimensions))
+        return self._galleries.setdefault(model_version, Gallery(model_version, dimensions))
+
+    def is_whole(self, user_id: str, model_version: str) -> bool:
+        """Whether each template of a user is there of this version too."""
+        own = self._galleries.get(model_version)
+        names = own.names(user_id) if own else frozenset()
+        return all(gallery is own or gallery.names(user_id) <= names for gallery in self._galleries.values())
+
+    def templates(self, user_id: str, subject_id: str) -> int:
+        """How many templates a subject has, in the version that has most."""
+        return max((gallery.templates(user_id, subject_id) for gallery in self._galleries.values()), default=0)
+
+    def version_of(self, user_id: str, template_id: str) -> str | None:
+        """A model version that a template is there of; None if it is not there."""
+        return next((v for v, gallery in self._galleries.items() if gallery.has(user_id, template_id)), None)
 
     def add(self, template: Template) -> None:
-        """Add a template, or replace the one with its id."""
+        """Add a template, or replace the one with its id and version."""
         vector = np.frombuffer(template.vector, "<f4")
-        gallery = self.gallery(template.model_version, len(vector))
-        self._count(template.user_id, 0 if gallery.has(template.user_id, template.template_id) else 1)
-        gallery.put(template.user_id, template.subject_id, template.template_id, vector)
+        version, gallery = template.model_version, self.gallery(template.model_version, len(vector))
+        self._count(version, template.user_id, 0 if gallery.has(template.user_id, template.template_id) else 1)
+        gallery.put(template.user_id, template.subject_id, template.template_id, Embedded(version, vector))
         if template.consent.expires_at is not None:
             heapq.heappush(self._expiries, (template.consent.expires_at, template_key(template), template))
+
+    def discard(self, user_id: str, template_id: str, model_version: str) -> None:
+        """Remove a template of one version, if it is there."""
+        gallery = self._galleries.get(model_version)
+        if gallery is not None and gallery.discard(user_id, template_id):
+            self._count(model_version, user_id, -1)
+
+    def some_of(self, model_version: str, limit: int) -> list[tuple[str, str]]:
+        """User and id of at most so many templates of a version."""
+        gallery = self._galleries.get(model_version)
+        if gallery is None:
+            return []
+        every = ((user, template) for user in gallery.users() for template in gallery.names(user))
+        return list(itertools.islice(every, limit))
 
     def expired(self, now: datetime) -> list[Template]:
         """Remove the templates whose consent has ended; return them, again and again until they are forgotten."""
         while self._expiries and self._expiries[0][0] <= now:
             template = heapq.heappop(self._expiries)[2]
-            if self._galleries[template.model_version].discard(template.user_id, template.template_id):
-                self._count(template.user_id, -1)
+            self.discard(template.user_id, template.template_id, template.model_version)
             self._expired.append(template)
         return list(self._expired)
 
@@ -121,18 +161,22 @@ class Shard:
         """Their removal has been delivered."""
         self._expired.clear()
 
-    def _count(self, user_id: str, change: int) -> None:
-        self._templates += change
-        left = self._of_user.get(user_id, 0) + change
-        if left:
-            self._of_user[user_id] = left
-        else:
-            self._of_user.pop(user_id, None)
+    def _count(self, model_version: str, user_id: str, change: int) -> None:
+        self._templates[model_version] = self._templates.get(model_version, 0) + change
+        users = self._of_user.setdefault(model_version, Counter())
+        users[user_id] += change
+        if not users[user_id]:
+            del users[user_id]
 
 
 def template_key(template: Template) -> bytes:
     """The key of a template in the table: user, template and model version."""
-    return "\x00".join((template.user_id, template.template_id, template.model_version)).encode()
+    return key_of(template.user_id, template.template_id, template.model_version)
+
+
+def key_of(user_id: str, template_id: str, model_version: str) -> bytes:
+    """The key of a template in the table."""
+    return "\x00".join((user_id, template_id, model_version)).encode()
 
 
 def load(table: GalleryTable, partition: int) -> Shard:

@@ -45,11 +45,15 @@ class HealthPortTaken(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """The worker whose health it is; ``sizes`` are those of its gallery shards by partition number."""
+    """The worker whose health it is; ``sizes`` are those of its gallery shards by partition number.
+
+    ``models`` is how its model versions stand, None with a role that has none.
+    """
 
     pulse: Pulse
     facts: Callable[[], Facts]
     sizes: Callable[[], Mapping[int, Size]] = dict
+    models: Callable[[], Mapping[str, Any]] | None = None
 
 
 class Health:
@@ -151,6 +155,7 @@ class Health:
                 for number, size in sorted(sizes.items())
                 if number in numbers
             ],
+            "models": None if patient.models is None else dict(patient.models()),
         }
 
     def _examine(self) -> Complaint | None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TypeVar, overload
 
 from schemas import codec
 from schemas.errors import CodecError
-from schemas.events import Embedding, Enrolment, Frame, Match, Upload
+from schemas.events import Comparison, Embedding, Enrolment, Frame, Match, Reembedding, Upload
 from schemas.reasons import Reason
 from streams.order import Message
 
-Keyed = Upload | Frame | Embedding | Match | Enrolment
+Keyed = Upload | Frame | Embedding | Reembedding | Match | Comparison | Enrolment
 K = TypeVar("K", bound=Keyed)
+L = TypeVar("L", bound=Keyed)
 
 
 class BadMessage(Exception):
@@ -23,8 +24,12 @@ class BadMessage(Exception):
         self.error_class = error_class
 
 
-def read(message: Message, event_type: type[K]) -> K:
-    """The event in a message whose key is its user.
+@overload
+def read(message: Message, event_type: type[K]) -> K: ...
+@overload
+def read(message: Message, event_type: type[K], other: type[L]) -> K | L: ...
+def read(message: Message, event_type: type[K], other: type[L] | None = None) -> K | L:
+    """The event, of the one kind or the other, in a message whose key is its user.
 
     Raises:
         BadMessage: it cannot be decoded, has no key or an empty one, or another user's.
@@ -32,7 +37,11 @@ def read(message: Message, event_type: type[K]) -> K:
     if not message.key:
         raise BadMessage(Reason.NO_KEY, "NoKey", "the message has no key: produce it with its user_id as the key")
     try:
-        event = codec.decode(message.value, event_type)
+        event: K | L
+        if other is not None and codec.kind(message.value) is other:
+            event = codec.decode(message.value, other)
+        else:
+            event = codec.decode(message.value, event_type)
     except CodecError as error:
         raise BadMessage(error.reason, type(error).__name__, str(error)) from error
     if event.user_id.encode() != message.key:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 import faust
 
 from models.card import Card
-from models.decision import decide
-from models.gallery import Gallery
+from models.decision import Probes, decide
 from schemas import codec
 from schemas.events import (
+    Comparison,
     DeadLetter,
     Embedding,
     Enrolment,
     FrameOrigin,
     Match,
+    MatchedFace,
     Outcome,
+    Reembedding,
     Refusal,
     Template,
     UploadOrigin,
@@ -33,24 +36,38 @@ from streams.changelog import TABLE
 from streams.commits import Size
 from streams.dead_letters import dead_letter
 from streams.delivery import Outgoing, deliver, rejecter, send_dead_letters
-from streams.gallery_table import GalleryTable, Shard, load, template_key
+from streams.gallery_table import GalleryTable, Shard, key_of, load, template_key
 from streams.inbox import BadMessage, read
 from streams.log_ends import LogEnds
 from streams.order import Message
+from streams.rollout.comparison import comparison
+from streams.rollout.follower import Follower
 from streams.settings import Settings
 from streams.stage import Stage
 from streams.topics import Topic
 
 STAGE = "match"
+_RETIRED_AT_ONCE = 1_000
+"""Templates of a retired version that are removed with one batch."""
+
+_Write = tuple[int, bytes, bytes | None]
+"""Partition, key and value of a change of the table; None removes."""
 
 
 class Matcher:
-    """Enrols and matches the embeddings of its partitions."""
+    """Enrols and matches the embeddings of its partitions.
 
-    def __init__(self, app: faust.App, settings: Settings, cards: Iterable[Card]) -> None:
+    A frame is answered by the model version that embed asked for, or, while the user's templates of it are not
+    complete, by the first of the other versions in the frame of which they are.
+    """
+
+    def __init__(self, app: faust.App, settings: Settings, cards: Iterable[Card], follower: Follower) -> None:
+        """``cards`` are of versions that need no record on the topic ``models``."""
         self._app = app
         self._settings = settings
         self._cards = {card.version: card for card in cards}
+        self._follower = follower
+        self._comparisons = Topic.COMPARISONS.named(settings)
         self._matches = Topic.MATCHES.named(settings)
         self._enrolments = Topic.ENROLMENTS.named(settings)
         self._chips = Topic.CHIPS.named(settings)
@@ -78,40 +95,44 @@ class Matcher:
 
     async def process(self, batch: Sequence[Message]) -> None:
         """Enrol and match a batch; deliver the gallery's changes, then the results."""
-        writes: list[tuple[int, Template, bytes | None]] = []
-        results: dict[str, list[Outgoing]] = {self._matches: [], self._enrolments: []}
+        writes: list[_Write] = []
+        ended: list[Outgoing] = []
+        results: dict[str, list[Outgoing]] = {self._matches: [], self._comparisons: [], self._enrolments: []}
         letters: list[DeadLetter] = []
         for partition in {message.source.partition for message in batch}:
             shard = await self._shard(partition)
-            writes += [(partition, template, None) for template in shard.expired(utc_now())]
+            expired = shard.expired(utc_now())
+            ended += [(template.template_id.encode(), None, partition) for template in expired]
+            writes += [(partition, template_key(template), None) for template in expired]
+            writes += self._retired(partition, shard)
         for message in batch:
             metrics.observe(STAGE, "wait", time.time() - message.timestamp_ms / 1000)
             partition = message.source.partition
             shard = self._shards[partition][1]
             try:
-                embedding = read(message, Embedding)
-                card = self._card(embedding)
+                event = read(message, Embedding, Reembedding)
+                cards = await self._known(event)
             except BadMessage as error:
                 letters.append(dead_letter(message, STAGE, error))
                 continue
-            key = message.key
             with metrics.timed(STAGE, "match"):
-                if isinstance(embedding.origin, UploadOrigin):
-                    outcome, template = self._enrol(embedding, embedding.origin, shard, card)
-                    if template is not None:
-                        writes.append((partition, template, codec.encode(template)))
-                    results[self._enrolments].append((key, codec.encode(outcome), partition))
+                if isinstance(event, Reembedding):
+                    again = self._again(event, partition, shard)
+                    templates = [] if again is None else [again]
+                elif isinstance(event.origin, UploadOrigin):
+                    outcome, templates = self._enrol(event, event.origin, shard, cards)
+                    results[self._enrolments].append((message.key, codec.encode(outcome), partition))
                 else:
-                    gallery = shard.gallery(card.version, card.output.dimensions)
-                    match = self._match(embedding, embedding.origin, gallery, card)
-                    results[self._matches].append((key, codec.encode(match), partition))
+                    templates = []
+                    for topic, result in self._answers(event, event.origin, shard, cards):
+                        results[topic].append((message.key, codec.encode(result), partition))
+                writes += [(partition, template_key(template), codec.encode(template)) for template in templates]
         with metrics.timed(STAGE, "deliver"):
             # Whose consent has ended is not learned from either; said before the table forgets who that is.
-            gone = [(one.template_id.encode(), None, number) for number, one, value in writes if value is None]
-            await deliver(self._app, self._chips, gone)
+            await deliver(self._app, self._chips, ended)
             await self._write(writes)
-            for partition in {number for number, _, value in writes if value is None}:
-                self._shards[partition][1].forget_expired()
+            for number in {number for _, _, number in ended if number is not None}:
+                self._shards[number][1].forget_expired()
             await send_dead_letters(self._app, self._settings, letters)
             for topic, messages in results.items():
                 await deliver(self._app, topic, messages)
@@ -128,46 +149,77 @@ class Matcher:
             return shard
         return known[1]
 
-    async def _write(self, writes: Sequence[tuple[int, Template, bytes | None]]) -> None:
-        await self._table.write([(partition, template_key(template), value) for partition, template, value in writes])
+    async def _write(self, writes: Sequence[_Write]) -> None:
+        await self._table.write(writes)
         for partition in {partition for partition, _, _ in writes}:
             self._shards[partition] = (self._table.written_to(partition), self._shards[partition][1])
 
-    def _card(self, embedding: Embedding) -> Card:
-        """What the distances of an embedding's vectors mean.
+    async def _known(self, event: Embedding | Reembedding) -> list[Card]:
+        """What the distances of an event's vectors mean, of the version that is to answer first.
 
         Raises:
-            BadMessage: nobody here knows.
+            BadMessage: of one version nobody here knows, nor does the topic ``models``.
+            KafkaUnavailable: the topic cannot be read now.
         """
-        card = self._cards.get(embedding.model_version)
-        if card is None:
+        versions = [event.model_version]
+        if isinstance(event, Embedding):
+            face = next((face for face in event.faces if face.others), None)
+            versions += [one.model_version for one in face.others] if face else []
+        if any(self._card(version) is None for version in versions):
+            # Embed has heard of it, so it is on the topic.
+            await asyncio.to_thread(self._follower.catch_up)
+        cards = [(version, self._card(version)) for version in versions]
+        if unknown := [version for version, card in cards if card is None]:
+            known = ", ".join(sorted({*self._cards, *self._follower.cards}))
             raise BadMessage(
                 Reason.UNKNOWN_MODEL,
                 "UnknownModel",
-                f"the vectors are of {embedding.model_version!r} and this worker knows {', '.join(self._cards)}: "
-                "give embed and match the same FACESTREAM_MODEL_DIR, then replay the dead letters",
+                f"the vectors are of {unknown[0]!r} and this worker knows {known}: give embed and match the same "
+                "FACESTREAM_MODEL_DIR, then replay the dead letters",
             )
-        return card
+        return [card for _, card in cards if card is not None]
+
+    def _card(self, version: str) -> Card | None:
+        return self._cards.get(version) or self._follower.cards.get(version)
+
+    def _retired(self, partition: int, shard: Shard) -> list[_Write]:
+        """Remove some templates of versions that will not answer again."""
+        writes: list[_Write] = []
+        for version in self._follower.lineup.retired & set(shard.versions):
+            for user_id, template_id in shard.some_of(version, _RETIRED_AT_ONCE):
+                shard.discard(user_id, template_id, version)
+                writes.append((partition, key_of(user_id, template_id, version), None))
+        return writes
+
+    def _again(self, event: Reembedding, partition: int, shard: Shard) -> Template | None:
+        """A template by another version, as long as there is one; None where it is gone or the version is."""
+        version = shard.version_of(event.user_id, event.template_id)
+        if version is None or event.model_version in self._follower.lineup.retired:
+            return None
+        known = self._table.template(partition, event.user_id, event.template_id, version)
+        if known is None:
+            return None
+        template = replace(known, model_version=event.model_version, vector=event.vector)
+        shard.add(template)
+        return template
 
     def _enrol(
-        self, embedding: Embedding, origin: UploadOrigin, shard: Shard, card: Card
-    ) -> tuple[Enrolment, Template | None]:
-        """Decide about an upload; the template is None if none is to be kept."""
-        gallery = shard.gallery(card.version, card.output.dimensions)
+        self, embedding: Embedding, origin: UploadOrigin, shard: Shard, cards: Sequence[Card]
+    ) -> tuple[Enrolment, list[Template]]:
+        """Decide about an upload; there are templates of every version, or none if none is to be kept."""
+        user_id, subject_id = embedding.user_id, origin.subject_id
         refusal = embedding.refusal or consents.refusal(
             origin.consent, embedding.timings.produced_at, self._settings.max_clock_ahead_s
         )
         face = embedding.faces[0] if embedding.faces else None
-        template = None
+        templates: list[Template] = []
         if refusal is None and face is not None and face.vector is not None:
-            has_room = (
-                gallery.templates(embedding.user_id, origin.subject_id) < self._settings.max_templates_per_subject
-            )
-            if has_room or gallery.has(embedding.user_id, embedding.event_id):
-                template = Template(
+            has_room = shard.templates(user_id, subject_id) < self._settings.max_templates_per_subject
+            if has_room or shard.version_of(user_id, embedding.event_id) is not None:
+                first = Template(
                     template_id=embedding.event_id,
-                    user_id=embedding.user_id,
-                    subject_id=origin.subject_id,
+                    user_id=user_id,
+                    subject_id=subject_id,
                     model_version=embedding.model_version,
                     vector=face.vector,
                     quality=face.quality,
@@ -175,6 +227,9 @@ class Matcher:
                     source=embedding.source,
                     enrolled_at=embedding.timings.produced_at,
                 )
+                others = {one.model_version: one.vector for one in face.others}
+                wanted = [card.version for card in cards[1:] if card.version not in self._follower.lineup.retired]
+                templates = [first] + [replace(first, model_version=v, vector=others[v]) for v in wanted]
             else:
                 limit = self._settings.max_templates_per_subject
                 refusal = Refusal(Reason.SUBJECT_FULL, f"{origin.subject_id!r} has {limit} templates already")
@@ -182,21 +237,21 @@ class Matcher:
             reason = Reason(face.refusal) if face is not None and face.refusal else Reason.NO_FACE
             refusal = Refusal(reason, reason.description)
         keeps = consents.may_keep(origin.consent, embedding.replay_id, embedding.corrects)
-        kept = template if keeps else None
-        if kept is not None:
-            shard.add(kept)
+        kept = templates if keeps else []
+        for template in kept:
+            shard.add(template)
         outcome = Enrolment(
             event_id=embedding.event_id,
             user_id=embedding.user_id,
             subject_id=origin.subject_id,
             created_at=origin.created_at,
-            outcome=Outcome.ENROLLED if template is not None else Outcome.REFUSED,
+            outcome=Outcome.ENROLLED if templates else Outcome.REFUSED,
             refusal=refusal,
             source=embedding.source,
             model_version=embedding.model_version,
             box=face.box if face is not None else None,
             quality=face.quality if face is not None else None,
-            templates=gallery.templates(embedding.user_id, origin.subject_id),
+            templates=shard.templates(user_id, subject_id),
             timings=embedding.timings,
             decided_at=utc_now(),
             replay_id=embedding.replay_id,
@@ -204,18 +259,46 @@ class Matcher:
         )
         return outcome, kept
 
-    def _match(self, embedding: Embedding, origin: FrameOrigin, gallery: Gallery, card: Card) -> Match:
-        threshold_set = self._settings.threshold_set or card.default_threshold
-        faces = decide(
-            embedding.faces,
-            gallery,
+    def _answers(
+        self, embedding: Embedding, origin: FrameOrigin, shard: Shard, cards: Sequence[Card]
+    ) -> Iterator[tuple[str, Match | Comparison]]:
+        """The answer to a frame, and how the other versions that know its user compare with it, by their topics."""
+        whole = [card for card in cards if len(cards) == 1 or shard.is_whole(embedding.user_id, card.version)]
+        answering = [card for card in whole if card.version not in embedding.shadows]
+        card = answering[0] if answering else cards[0]
+        match = self._match(embedding, origin, card, self._decided(embedding, origin, shard, card))
+        yield self._matches, match
+        if embedding.replay_id is not None:
+            return
+        for other in whole:
+            if other is not card:
+                beside = self._decided(embedding, origin, shard, other)
+                yield (
+                    self._comparisons,
+                    comparison(match, self._threshold(card), beside, other.version, self._threshold(other)),
+                )
+
+    def _threshold_set(self, card: Card) -> str:
+        """The set of the settings, or the card's default where it has none of that name: not all are measured alike."""
+        wanted = self._settings.threshold_set
+        return wanted if wanted in card.thresholds else card.default_threshold
+
+    def _threshold(self, card: Card) -> float:
+        return card.threshold(self._threshold_set(card))
+
+    def _decided(self, embedding: Embedding, origin: FrameOrigin, shard: Shard, card: Card) -> list[MatchedFace]:
+        return decide(
+            Probes.of(embedding, card.version),
+            shard.gallery(card.version, card.output.dimensions),
             card,
             user_id=embedding.user_id,
             mode=origin.mode,
             subject_id=origin.subject_id or embedding.user_id,
-            threshold=card.threshold(threshold_set),
+            threshold=self._threshold(card),
             candidates=self._settings.candidates,
         )
+
+    def _match(self, embedding: Embedding, origin: FrameOrigin, card: Card, faces: list[MatchedFace]) -> Match:
         return Match(
             event_id=embedding.event_id,
             user_id=embedding.user_id,
@@ -225,8 +308,8 @@ class Matcher:
             mode=origin.mode,
             subject_id=origin.subject_id,
             source=embedding.source,
-            model_version=embedding.model_version,
-            threshold_set=threshold_set,
+            model_version=card.version,
+            threshold_set=self._threshold_set(card),
             width=embedding.width,
             height=embedding.height,
             refusal=embedding.refusal,

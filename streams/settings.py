@@ -33,7 +33,9 @@ class Settings(BaseSettings):
     replication_factor: int = Field(1, ge=1, description="Replicas of every topic.")
     topic_prefix: str = Field("", description="Put before every topic name and consumer group.")
     retention_hours: float = Field(
-        168, gt=0, description="How long `uploads`, `frames`, `embeddings`, `matches` and `enrolments` are kept."
+        168,
+        gt=0,
+        description="How long `uploads`, `frames`, `embeddings`, `matches`, `comparisons` and `enrolments` are kept.",
     )
     dead_letter_retention_hours: float = Field(
         2160, gt=0, description="How long `dead-letters`, `resolutions` and `replays` are kept."
@@ -70,7 +72,14 @@ class Settings(BaseSettings):
     bigquery_grpc: str | None = Field(None, description="host:port of its Storage API without TLS; unset: Google's.")
 
     model_dir: Path | None = Field(
-        None, description="Folder of a model version (model card and weights); unset: the reference model."
+        None,
+        description="Folder of the model version (model card and weights) that answers while the topic `models` names "
+        "no other; unset: the reference model.",
+    )
+    models_dir: Path | None = Field(
+        None,
+        description="Folder with the trained and imported model versions, one in each folder; on several machines a "
+        "shared one. Default: `<home>/models`.",
     )
     threshold_set: str | None = Field(None, description="Threshold set that decides; unset: the model card's default.")
     cpu_threads: int | None = Field(
@@ -108,6 +117,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments before environment variables before what a running ``facestream up`` wrote."""
         return init_settings, env_settings, _Running(settings_cls, env_settings)
+
+    @property
+    def versions_dir(self) -> Path:
+        """The folder with the model versions."""
+        return self.models_dir or self.home / "models"
 
     def worker_dir(self, name: str) -> Path:
         """The folder for the tables of the worker of this name."""

@@ -19,7 +19,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from schemas import codec
 from schemas.errors import CodecError
-from schemas.events import DeadLetter, Enrolment, Match, Resolution
+from schemas.events import Comparison, DeadLetter, Enrolment, Match, Resolution
 from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Result, Sink, SinkFenced, SinkUnavailable
 from streams import inbox, metrics
 from streams.commits import Note
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 EVENT_TYPES: Mapping[Topic, type[Result]] = {
     Topic.MATCHES: Match,
+    Topic.COMPARISONS: Comparison,
     Topic.ENROLMENTS: Enrolment,
     Topic.DEAD_LETTERS: DeadLetter,
     Topic.RESOLUTIONS: Resolution,

@@ -18,14 +18,14 @@ _SILENCE_S = 15.0
 _POLL_S = 1.0
 
 
-def read_topic(settings: Settings, topic: Topic) -> Iterator[Message]:
-    """Every message that the topic holds now; in order within a partition.
+def read_topic(settings: Settings, topic: Topic | str) -> Iterator[Message]:
+    """Every message that the topic holds now; in order within a partition. A text is a whole name, of a changelog.
 
     Raises:
         KafkaUnavailable: no broker answers, or it stops answering.
         TopicMissing: there is no such topic.
     """
-    name = topic.named(settings)
+    name = topic.named(settings) if isinstance(topic, Topic) else topic
     config = {
         "group.id": f"facestream-reader-{uuid.uuid4()}",
         "enable.auto.commit": False,

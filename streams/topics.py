@@ -44,19 +44,21 @@ class PartitionsDiffer(TopicsError):
 class Topic(StrEnum):
     """The topics of this version; the value is the name before the prefix.
 
-    All are keyed by ``user_id`` but the last two, which belong to ops, and ``chips``: it is compacted by ``event_id``,
-    and each chip lies in the partition of its upload.
+    All are keyed by ``user_id`` but the last three, which belong to ops, and ``chips``: it is compacted by
+    ``event_id``, and each chip lies in the partition of its upload. All of ``models`` is in partition 0, in one order.
     """
 
     UPLOADS = "uploads"
     FRAMES = "frames"
     EMBEDDINGS = "embeddings"
     MATCHES = "matches"
+    COMPARISONS = "comparisons"
     ENROLMENTS = "enrolments"
     CHIPS = "chips"
     DEAD_LETTERS = "dead-letters"
     RESOLUTIONS = "resolutions"
     REPLAYS = "replays"
+    MODELS = "models"
 
     def named(self, settings: Settings) -> str:
         """The name on the cluster: prefix and name.
@@ -74,7 +76,7 @@ class Topic(StrEnum):
     @property
     def compression(self) -> str:
         """What producers compress with: nothing where the bulk is JPEG or vectors, which do not shrink."""
-        return "lz4" if self in {Topic.MATCHES, Topic.ENROLMENTS} else "none"
+        return "lz4" if self in {Topic.MATCHES, Topic.COMPARISONS, Topic.ENROLMENTS} else "none"
 
     def max_message_bytes(self, settings: Settings) -> int:
         """The largest message; a dead letter has room for what is wrapped around the largest of another topic."""
@@ -128,7 +130,7 @@ def _wanted(topic: Topic, settings: Settings) -> Wanted:
     long_kept = topic in {Topic.DEAD_LETTERS, Topic.RESOLUTIONS, Topic.REPLAYS}
     hours = settings.dead_letter_retention_hours if long_kept else settings.retention_hours
     retention_ms = int(hours * _HOUR_MS)
-    cleanup = {Topic.REPLAYS: "compact,delete", Topic.CHIPS: "compact"}
+    cleanup = {Topic.REPLAYS: "compact,delete", Topic.CHIPS: "compact", Topic.MODELS: "compact"}
     config = {
         "cleanup.policy": cleanup.get(topic, "delete"),
         "retention.ms": str(retention_ms),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import faust
 from aiokafka.errors import KafkaError
@@ -72,7 +72,12 @@ class StageVitals:
 
 
 async def run_watched(
-    app: faust.App, stage: Stage, health: Health, sizes: Callable[[], Mapping[int, Size]] = dict
+    app: faust.App,
+    stage: Stage,
+    health: Health,
+    *,
+    sizes: Callable[[], Mapping[int, Size]] = dict,
+    models: Callable[[], Mapping[str, Any]] | None = None,
 ) -> int:
     """Run the application until SIGTERM, SIGINT, its crash or its hanging; return the exit code.
 
@@ -81,9 +86,10 @@ async def run_watched(
         stage: of this application.
         health: entered; tells of it and ends it when it hangs.
         sizes: of its gallery shards by partition number.
+        models: how its model versions stand, for a role that has some.
     """
     vitals = StageVitals(app, stage.topics, stage.pulse)
-    health.follow(Patient(stage.pulse, vitals.facts, sizes))
+    health.follow(Patient(stage.pulse, vitals.facts, sizes, models))
     beat = asyncio.create_task(vitals.beat(health.unfetched))
     try:
         return await run_app(app, stage.drain)

@@ -61,26 +61,32 @@ async def _run_stage(
     role: Role, settings: Settings, partitions: int, folder: Path, embedder: Embedder, health: Health
 ) -> int:
     """Run embed or match; TensorFlow and Faust are imported only by the roles that need them."""
+    from models import cheap
     from streams.app import make_app
+    from streams.rollout.crew import Crew
+    from streams.rollout.follower import Follower
+    from streams.rollout.log import base_card
     from streams.vitals import run_watched
 
-    if role is Role.EMBED:
-        from streams.embed import Embed
+    base = cheap.CARD if embedder is Embedder.DIGEST else base_card(settings)
+    with Follower(settings, base) as follower:
+        if role is Role.EMBED:
+            from streams.embed import Embed
 
-        app = make_app(role, settings, partitions=partitions, folder=folder, client_id=health.client_id)
-        analyzer = await asyncio.to_thread(_analyzer, settings, embedder)
-        return await run_watched(app, Embed(app, settings, analyzer).stage, health)
-    from models import cheap
-    from models.card import Card
-    from models.model import REFERENCE
-    from streams.gallery_table import GalleryTable
-    from streams.match import Matcher
+            app = make_app(role, settings, partitions=partitions, folder=folder, client_id=health.client_id)
+            analyzer = await asyncio.to_thread(_analyzer, settings, embedder)
+            crew = await asyncio.to_thread(Crew, settings, follower, analyzer)
+            with crew:
+                stage = Embed(app, settings, analyzer, crew).stage
+                return await run_watched(app, stage, health, models=crew.report)
+        from streams.gallery_table import GalleryTable
+        from streams.match import Matcher
 
-    app = make_app(
-        role, settings, partitions=partitions, folder=folder, client_id=health.client_id, table_type=GalleryTable
-    )
-    matcher = Matcher(app, settings, [Card.read(settings.model_dir or REFERENCE), cheap.CARD])
-    return await run_watched(app, matcher.stage, health, matcher.sizes)
+        app = make_app(
+            role, settings, partitions=partitions, folder=folder, client_id=health.client_id, table_type=GalleryTable
+        )
+        matcher = Matcher(app, settings, [base, cheap.CARD], follower)
+        return await run_watched(app, matcher.stage, health, sizes=matcher.sizes)
 
 
 def _analyzer(settings: Settings, embedder: Embedder) -> Analyzes:

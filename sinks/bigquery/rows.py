@@ -11,9 +11,21 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from schemas.events import Box, DeadLetter, Enrolment, Match, MatchedFace, Quality, Refusal, Resolution, Source, Timings
+from schemas.events import (
+    Box,
+    Comparison,
+    DeadLetter,
+    Enrolment,
+    Match,
+    MatchedFace,
+    Quality,
+    Refusal,
+    Resolution,
+    Source,
+    Timings,
+)
 from sinks.base import Delivery, Result
-from sinks.bigquery.tables import DEAD_LETTERS, ENROLMENTS, MATCHES, RESOLUTIONS, Column, Mode, Table, Type
+from sinks.bigquery.tables import COMPARISONS, DEAD_LETTERS, ENROLMENTS, MATCHES, RESOLUTIONS, Column, Mode, Table, Type
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -89,17 +101,19 @@ def event_id(event: Result) -> str:
     """The id that makes the event's row unique, within its replay."""
     if isinstance(event, Resolution):
         return event.resolution_id
+    if isinstance(event, Comparison):
+        return event.comparison_id
     return event.letter_id if isinstance(event, DeadLetter) else event.event_id
 
 
 def replay_id(event: Result) -> str | None:
     """The replay that made the event, or None."""
-    return None if isinstance(event, DeadLetter | Resolution) else event.replay_id
+    return event.replay_id if isinstance(event, Match | Enrolment) else None
 
 
 def event_time(event: Result) -> datetime | None:
     """The time that is the same however often the event comes, or None if there is none."""
-    if isinstance(event, Match):
+    if isinstance(event, Match | Comparison):
         return event.captured_at
     return event.created_at if isinstance(event, Enrolment) else None
 
@@ -202,6 +216,31 @@ def _match(match: Match) -> dict[str, Any]:
     }
 
 
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "comparison_id": comparison.comparison_id,
+        "event_id": comparison.event_id,
+        "user_id": comparison.user_id,
+        "camera_id": comparison.camera_id,
+        "captured_at": micros(comparison.captured_at),
+        "compared_at": micros(comparison.compared_at),
+        "model_version": comparison.model_version,
+        "shadow_version": comparison.shadow_version,
+        "agrees": comparison.agrees,
+        "faces": [
+            {
+                "decision": one.decision.value,
+                "subject_id": one.subject_id,
+                "margin": one.margin,
+                "shadow_decision": one.shadow_decision.value,
+                "shadow_subject_id": one.shadow_subject_id,
+                "shadow_margin": one.shadow_margin,
+            }
+            for one in comparison.faces
+        ],
+    }
+
+
 def _enrolment(enrolment: Enrolment) -> dict[str, Any]:
     return {
         "event_id": enrolment.event_id,
@@ -255,6 +294,7 @@ def _resolution(resolution: Resolution) -> dict[str, Any]:
 
 _KINDS: dict[type[Result], tuple[Table, Callable[[Any], dict[str, Any]]]] = {
     Match: (MATCHES, _match),
+    Comparison: (COMPARISONS, _comparison),
     Enrolment: (ENROLMENTS, _enrolment),
     DeadLetter: (DEAD_LETTERS, _dead_letter),
     Resolution: (RESOLUTIONS, _resolution),

@@ -156,6 +156,34 @@ MATCHES = Table(
     decided_at="matched_at",
     event_time="captured_at",
 )
+_COMPARED = (
+    Column("decision", Type.STRING, "What was answered: match, unknown or no_match."),
+    Column("subject_id", Type.STRING, "Who was named, or NULL."),
+    Column("margin", Type.FLOAT64, "1 less distance by threshold: 1 the same picture, negative beyond the threshold."),
+    Column("shadow_decision", Type.STRING, "What the other version would have answered."),
+    Column("shadow_subject_id", Type.STRING, "Whom it would have named, or NULL."),
+    Column("shadow_margin", Type.FLOAT64, "Its margin."),
+)
+COMPARISONS = Table(
+    "comparisons",
+    "What a model version that decides beside says of a frame, during a rollout. It has no effect on any answer.",
+    (
+        _needed("comparison_id", Type.STRING, "Made from frame and version."),
+        _needed("event_id", Type.STRING, "The frame."),
+        _needed("user_id", Type.STRING, "Whose gallery was asked."),
+        Column("camera_id", Type.STRING, "The camera."),
+        Column("captured_at", Type.TIMESTAMP, "When the picture was taken, by the camera's clock."),
+        _needed("compared_at", Type.TIMESTAMP, "When it was decided; the partition of the table."),
+        Column("model_version", Type.STRING, "The version that answered."),
+        Column("shadow_version", Type.STRING, "The version that decided beside."),
+        Column("agrees", Type.BOOL, "Whether both say the same of every face."),
+        _struct("faces", "The faces that were asked about, largest first.", _COMPARED, Mode.REPEATED),
+        *_WRITTEN,
+    ),
+    decided_at="compared_at",
+    event_id="comparison_id",
+    event_time="captured_at",
+)
 ENROLMENTS = Table(
     "enrolments",
     "The outcome of each upload. Live outcomes and those of replays (replay_id).",
@@ -226,4 +254,4 @@ RESOLUTIONS = Table(
     event_id="resolution_id",
     cluster_by=("letter_id",),
 )
-TABLES = (MATCHES, ENROLMENTS, DEAD_LETTERS, RESOLUTIONS)
+TABLES = (MATCHES, COMPARISONS, ENROLMENTS, DEAD_LETTERS, RESOLUTIONS)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import ip_address
 from typing import Any
 
-import requests
 from confluent_kafka.admin import AdminClient
 
+from streams.ask_health import health_host, health_of
 from streams.checks.clock import clock
 from streams.checks.finding import Finding, fail, ok, warn
 from streams.groups import Member, describe_group, group_id
@@ -21,7 +19,6 @@ from streams.settings import Settings
 from streams.shards import PartitionState, RoleState, role_states
 from streams.topics import Topic
 
-_ASK_S = 2.0
 _STANDBY_RECORDS = 1000
 """So many changelog records may a warm copy be behind: less than a second of reading."""
 _LAG_S = 60.0
@@ -112,7 +109,7 @@ def _waiting(state: RoleState) -> str:
 
 def _members(members: Sequence[Member], settings: Settings) -> Iterator[Finding]:
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda member: _ask(member, settings), members))
+        answers = list(pool.map(lambda member: health_of(member, settings), members))
     silent = []
     for member, report in zip(members, answers, strict=True):
         if report is None:
@@ -128,7 +125,7 @@ def _members(members: Sequence[Member], settings: Settings) -> Iterator[Finding]
     for member in silent:
         yield warn(
             f"health of {member.name}",
-            f"does not answer at {_host(member, settings)}:{member.health_port}",
+            f"does not answer at {health_host(member, settings)}:{member.health_port}",
             f"look at its log on {member.machine}; if it runs on another machine, "
             "FACESTREAM_HEALTH_HOST=0.0.0.0 lets it answer there",
         )
@@ -141,35 +138,21 @@ def _well(member: Member, report: dict[str, Any], settings: Settings) -> Iterato
         yield warn(
             f"standby of {member.name}", f"behind its changelog ({listed})", f"look at its log, restart {member.name}"
         )
+    for version, why in ((report.get("models") or {}).get("failed") or {}).items():
+        yield fail(
+            f"model versions of {member.name}",
+            f"{version} is not used: {why}",
+            f"give {member.machine} the folder of that version in FACESTREAM_MODELS_DIR, or "
+            f"`facestream models rollback`; it is tried again every few seconds",
+        )
     judged = clock(member.name, report["ahead_s"], report["uncertain_s"])
     if judged.mend:
         yield judged
     standbys = len(report["standbys"])
     more = f", {standbys} standby partitions up to date" if standbys and not behind else ""
-    yield ok(f"health of {member.name}", f"alive and ready at {_host(member, settings)}:{member.health_port}{more}")
-
-
-def _host(member: Member, settings: Settings) -> str:
-    """Where a worker's health may be reached: on this machine, or at the address that the broker knows."""
-    if member.machine != socket.gethostname():
-        return member.host.lstrip("/")
-    return "127.0.0.1" if ip_address(settings.health_host).is_unspecified else settings.health_host
-
-
-def _ask(member: Member, settings: Settings) -> dict[str, Any] | None:
-    """What a worker says of its health, and how far its clock is from ours; None if it does not answer."""
-    if member.health_port is None:
-        return None
-    began = time.time()
-    try:
-        answer = requests.get(f"http://{_host(member, settings)}:{member.health_port}/healthz", timeout=_ASK_S)
-        report: dict[str, Any] = answer.json()
-    except (requests.RequestException, ValueError):
-        return None
-    took = time.time() - began
-    if (report.get("name"), report.get("host")) != (member.name, member.machine):
-        return None
-    return report | {"ahead_s": report["time"] - (began + took / 2), "uncertain_s": took / 2}
+    yield ok(
+        f"health of {member.name}", f"alive and ready at {health_host(member, settings)}:{member.health_port}{more}"
+    )
 
 
 def _text(seconds: float | None) -> str:

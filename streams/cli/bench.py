@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     bench.command("pipeline")(pipeline)
     bench.command("faults")(faults)
     bench.command("replay")(replay)
+    bench.command("rollout")(rollout)
     bench.command("retrain")(retrain)
     bench.command("train")(train)
     app.add_typer(bench, name="bench", rich_help_panel=MAINTAIN)
@@ -86,6 +87,24 @@ def replay(
         result = measure(Path(folder), events, live, seconds, output.say)
     _finish(result, output)
     if result["lost"]:
+        raise typer.Exit(1)
+
+
+def rollout(
+    rate: Annotated[float, typer.Option(min=1, help="Events a second meanwhile.")] = 150.0,
+    hold: Annotated[float, typer.Option(min=1, help="Seconds for which each step lasts.")] = 8.0,
+    as_json: Json = False,
+) -> None:
+    """Take a new model version from shadow to production and back under load, and count what goes wrong."""
+    import tempfile
+
+    from streams.cli.benchmarks.rollout import measure
+
+    output = Output(as_json)
+    with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
+        result = measure(Path(folder), rate, hold, 2, output.say)
+    _finish(result, output)
+    if result["lost"] or result["duplicates"] or result["wrong"] or result["flips"]:
         raise typer.Exit(1)
 
 

@@ -8,35 +8,46 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from streams.cli import rollout
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 
 if TYPE_CHECKING:
     from models.card import Card
+    from models.lineup import Lineup
     from streams.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    models = typer.Typer(no_args_is_help=True, help="Model versions: what they were made of and how good they are.")
+    models = typer.Typer(no_args_is_help=True, help="Model versions: how good they are, and which answers.")
     models.command("list")(list_versions)
     models.command("show")(show)
+    rollout.register(models)
     app.add_typer(models, name="models", rich_help_panel=MAINTAIN)
 
 
 def list_versions(as_json: Json = False) -> None:
-    """The versions at hand: the reference, FACESTREAM_MODEL_DIR, and what `facestream retrain` has made."""
+    """The versions at hand, trained here or imported, and where each stands."""
     from models.training import gate
 
-    output = Output(as_json)
-    table = grid("version", "parent", "#people", "#faces", "#degraded", "#clean", "gate")
+    output, settings = Output(as_json), load_settings()
+    table = grid("version", "state", "parent", "#people", "#faces", "#degraded", "#clean", "gate")
     rows = []
-    for folder, card in _versions(load_settings(), output).items():
+    lineup = _lineup(settings, output)
+    for folder, card in _versions(settings, output).items():
         lineage, refusals = card.lineage, gate.refusals(card.lineage) if card.lineage else []
         made_of = lineage.model_dump(mode="json") if lineage else None
-        rows.append({"version": card.version, "folder": str(folder), "refusals": refusals, "lineage": made_of})
+        state = _state(lineup, card.version)
+        rows.append(
+            {"version": card.version, "folder": str(folder), "refusals": refusals, "lineage": made_of}
+            | {"state": (lineup.state(card.version) or "candidate") if lineup else None}
+            | {"answers": lineup is not None and lineup.production == card.version}
+        )
         made = (lineage.parent, str(lineage.people), str(lineage.chips)) if lineage else ("", "", "")
         gains = (_gain(card, "degraded"), _gain(card, gate.CLEAN))
-        table.add_row(escape(card.version), *made, *gains, "refused" if refusals else "passed" if lineage else "")
+        table.add_row(
+            escape(card.version), state, *made, *gains, "refused" if refusals else "passed" if lineage else ""
+        )
     output.table(table)
     output.finish({"versions": rows})
 
@@ -48,8 +59,8 @@ def show(
     from models.card import Card, UnusableModel
     from models.training import gate
 
-    output = Output(as_json)
-    found = {card.version: (folder, card) for folder, card in _versions(load_settings(), output).items()}
+    output, settings = Output(as_json), load_settings()
+    found = {card.version: (folder, card) for folder, card in _versions(settings, output).items()}
     if version not in found and Path(version).is_dir():
         found[version] = Path(version), Card.read(Path(version))
     if version not in found:
@@ -60,6 +71,12 @@ def show(
     table.add_row("version", escape(card.version))
     table.add_row("made", escape(card.description))
     table.add_row("folder", escape(str(folder)))
+    lineup = _lineup(settings, output)
+    table.add_row("state", _state(lineup, card.version))
+    record = lineup.record(card.version) if lineup else None
+    if record is not None:
+        said = f"{record.changed_by}, {record.changed_at:%Y-%m-%d %H:%M} UTC: {record.reason}"
+        table.add_row("since", escape(said))
     table.add_row("vector", f"{card.output.dimensions} numbers, {card.output.metric}")
     for name, distance in card.thresholds.items():
         marks = [mark for mark, is_so in _marks(card, name).items() if is_so]
@@ -79,14 +96,17 @@ def show(
         for refusal in gate.refusals(made):
             table.add_row("must not take over", escape(refusal))
     output.table(table)
-    output.finish({"folder": str(folder), "card": card.model_dump(mode="json", exclude={"fmr_curve"})})
+    output.finish(
+        {"folder": str(folder), "state": (lineup.state(card.version) or "candidate") if lineup else None}
+        | {"card": card.model_dump(mode="json", exclude={"fmr_curve"})}
+    )
 
 
 def _versions(settings: Settings, output: Output) -> dict[Path, Card]:
     from models.card import Card, UnusableModel
     from models.model import REFERENCE
 
-    made = sorted(path.parent for path in (settings.home / "models").glob("*/card.json"))
+    made = sorted(path.parent for path in settings.versions_dir.glob("*/card.json"))
     chosen = [settings.model_dir] if settings.model_dir else []
     found: dict[Path, Card] = {}
     for folder in dict.fromkeys([REFERENCE, *chosen, *made]):
@@ -95,6 +115,30 @@ def _versions(settings: Settings, output: Output) -> dict[Path, Card]:
         except UnusableModel as error:
             output.warn(str(error))
     return found
+
+
+def _lineup(settings: Settings, output: Output) -> Lineup | None:
+    """How the versions stand; None where no Kafka can be asked."""
+    from streams.kafka import KafkaUnavailable
+    from streams.rollout.log import read_lineup
+    from streams.topics import TopicMissing
+
+    try:
+        return read_lineup(settings)
+    except (KafkaUnavailable, TopicMissing) as error:
+        output.warn(f"where the versions stand is not known: {error}")
+        return None
+
+
+def _state(lineup: Lineup | None, version: str) -> str:
+    """In words."""
+    if lineup is None:
+        return ""
+    state = lineup.state(version) or "candidate"
+    if state == "production":
+        return "production" if lineup.production == version else "before (kept)"
+    record = lineup.record(version)
+    return f"canary {record.percent:g} %" if record is not None and state == "canary" else str(state)
 
 
 def _gain(card: Card, kind: str) -> str:

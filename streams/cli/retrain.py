@@ -82,7 +82,7 @@ def retrain(
             progress.update(task, completed=now.step, note=note)
 
         card = retrain(
-            settings.home / "models",
+            settings.versions_dir,
             version,
             known,
             mode="head" if mode is Mode.HEAD else "full",
@@ -93,7 +93,7 @@ def retrain(
         )
     assert card.lineage is not None
     refusals = gate.refusals(card.lineage)
-    folder = settings.home / "models" / version
+    folder = settings.versions_dir / version
     _show(card, folder, refusals, output)
     output.finish(
         {"version": version, "folder": str(folder), "accepted": not refusals, "refusals": refusals}

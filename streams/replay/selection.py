@@ -8,7 +8,7 @@ from functools import cached_property
 
 from schemas import codec
 from schemas.errors import CodecError
-from schemas.events import Embedding, Frame, FrameOrigin, Replay, Source, Upload
+from schemas.events import Embedding, Frame, FrameOrigin, Reembedding, Replay, Source, Upload
 from streams.order import Message
 from streams.replay.errors import ReplayError
 from streams.topics import Topic
@@ -27,7 +27,7 @@ class Selection:
     """Chooses events of one topic; empty filters let all pass.
 
     ``missing`` are users and events that were asked for and have not been met. Replays are never chosen, or replaying a
-    range twice would replay the first replay as well.
+    range twice would replay the first replay as well; nor is a template's new vector, which answers nobody.
     """
 
     topic: Topic
@@ -67,6 +67,8 @@ class Selection:
         if self._keys and message.key not in self._keys:
             return None
         if self._ids and codec.event_id(message.value) not in self._ids:
+            return None
+        if codec.kind(message.value) is Reembedding:
             return None
         try:
             event = codec.decode(message.value, EVENT_TYPES[self.topic])

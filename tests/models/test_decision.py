@@ -1,12 +1,28 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from models.card import Card, ChipGeometry, Output
-from models.decision import decide
-from models.gallery import Gallery
-from schemas.events import Box, Decision, Face, MatchedFace, Mode, Quality
+from models.decision import Probes, decide
+from models.gallery import Embedded, Gallery, MixedVersions
+from schemas.events import (
+    Box,
+    Decision,
+    Embedding,
+    Face,
+    FrameOrigin,
+    MatchedFace,
+    Mode,
+    OtherVector,
+    Quality,
+    Source,
+    Timings,
+    new_event_id,
+    utc_now,
+)
 from schemas.reasons import Reason
 
 CARD = Card(
@@ -29,18 +45,24 @@ def refused_face() -> Face:
 
 
 def gallery(**templates: tuple[float, float]) -> Gallery:
-    made = Gallery(2)
+    made = Gallery("plane", 2)
     for name, place in templates.items():
-        made.put("u", name, f"template of {name}", np.array(place, np.float32))
+        made.put("u", name, f"template of {name}", Embedded("plane", np.array(place, np.float32)))
     return made
 
 
+def probes(*faces: Face, version: str = "plane") -> Probes:
+    return Probes(version, faces, [face.vector for face in faces])
+
+
 def identify(made: Gallery, *faces: Face, threshold: float | None = None, candidates: int = 5) -> list[MatchedFace]:
-    return decide(faces, made, CARD, user_id="u", mode=Mode.IDENTIFY, threshold=threshold, candidates=candidates)
+    return decide(
+        probes(*faces), made, CARD, user_id="u", mode=Mode.IDENTIFY, threshold=threshold, candidates=candidates
+    )
 
 
 def verify(made: Gallery, subject: str, *faces: Face) -> list[MatchedFace]:
-    return decide(faces, made, CARD, user_id="u", mode=Mode.VERIFY, subject_id=subject)
+    return decide(probes(*faces), made, CARD, user_id="u", mode=Mode.VERIFY, subject_id=subject)
 
 
 def test_the_nearest_subject_within_the_threshold_is_named() -> None:
@@ -83,7 +105,7 @@ def test_refused_faces_keep_their_place_and_reason() -> None:
 
 
 def test_an_empty_gallery() -> None:
-    [answer] = identify(Gallery(2), face(0, 0))
+    [answer] = identify(Gallery("plane", 2), face(0, 0))
     assert (answer.decision, answer.reason) == (Decision.UNKNOWN, Reason.EMPTY_GALLERY)
 
 
@@ -99,7 +121,7 @@ def test_verify_compares_with_the_claimed_subject_alone() -> None:
     assert [candidate.subject_id for candidate in far.candidates] == ["ann"]
 
 
-@pytest.mark.parametrize("made", [Gallery(2), gallery(bob=(0, 0))])
+@pytest.mark.parametrize("made", [Gallery("plane", 2), gallery(bob=(0, 0))])
 def test_verify_of_a_subject_that_is_not_enrolled(made: Gallery) -> None:
     [answer] = verify(made, "ann", face(0, 0))
     assert (answer.decision, answer.reason) == (Decision.NO_MATCH, Reason.SUBJECT_NOT_ENROLLED)
@@ -107,4 +129,32 @@ def test_verify_of_a_subject_that_is_not_enrolled(made: Gallery) -> None:
 
 def test_verify_needs_a_claim() -> None:
     with pytest.raises(ValueError, match="subject_id"):
-        decide([face(0, 0)], Gallery(2), CARD, user_id="u", mode=Mode.VERIFY)
+        decide(probes(face(0, 0)), Gallery("plane", 2), CARD, user_id="u", mode=Mode.VERIFY)
+
+
+@pytest.mark.parametrize(("probe", "stored"), [("plane", "sphere"), ("sphere", "plane"), ("sphere", "sphere")])
+def test_two_versions_are_never_compared(probe: str, stored: str) -> None:
+    made = Gallery(stored, 2)
+    made.put("u", "ann", "t", Embedded(stored, np.zeros(2, np.float32)))
+    for mode in Mode:
+        with pytest.raises(MixedVersions):
+            decide(probes(face(0, 0), version=probe), made, CARD, user_id="u", mode=mode, subject_id="ann")
+
+
+def test_of_a_picture_embedded_by_several_versions_each_is_asked_with_its_own_vectors() -> None:
+    both = dataclasses.replace(face(0, 0), others=[OtherVector("sphere", face(1, 1).vector or b"")])
+    now = utc_now()
+    picture = Embedding(
+        event_id=new_event_id(),
+        user_id="u",
+        origin=FrameOrigin("door", 0, now, Mode.IDENTIFY),
+        source=Source("frames", 0, 0),
+        model_version="plane",
+        width=640,
+        height=480,
+        timings=Timings(now, now, now),
+        faces=[both, refused_face()],
+    )
+    assert Probes.of(picture, "plane").vectors == [both.vector, None]
+    assert Probes.of(picture, "sphere").vectors == [both.others[0].vector, None]
+    assert Probes.of(picture, "unknown").vectors == [None, None]

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from models.gallery import Gallery
+from models.gallery import Embedded, Gallery
 
 DIMENSIONS = 4
 USERS = st.sampled_from(["ann", "bob"])
@@ -19,18 +19,22 @@ def vector(values: list[float]) -> np.ndarray:
     return np.array(values, np.float32)
 
 
+def made(values: list[float] | list[list[float]] | np.ndarray) -> Embedded:
+    return Embedded("v", np.array(values, np.float32))
+
+
 class AgainstADictionary(RuleBasedStateMachine):
     """A gallery answers as a dictionary of everything would."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.gallery = Gallery(DIMENSIONS)
+        self.gallery = Gallery("v", DIMENSIONS)
         self.model: dict[tuple[str, str], tuple[str, np.ndarray]] = {}
 
     @rule(user=USERS, subject=SUBJECTS, template=TEMPLATES, values=VECTORS)
     def put(self, user: str, subject: str, template: str, values: list[float]) -> None:
         for _ in range(2):
-            self.gallery.put(user, subject, template, vector(values))
+            self.gallery.put(user, subject, template, made(values))
         self.model[user, template] = subject, vector(values)
 
     @rule(user=USERS, template=TEMPLATES)
@@ -45,7 +49,7 @@ class AgainstADictionary(RuleBasedStateMachine):
 
     @rule(user=USERS, probes=st.lists(VECTORS, min_size=1, max_size=3), k=st.integers(1, 5))
     def nearest(self, user: str, probes: list[list[float]], k: int) -> None:
-        answers = self.gallery.nearest(user, vector(probes), k)
+        answers = self.gallery.nearest(user, made(probes), k)
         for probe, answer in zip(probes, answers, strict=True):
             expected = self.distances(user, probe)
             assert [away for _, away in answer] == pytest.approx(sorted(expected.values())[:k], abs=1e-6)
@@ -54,7 +58,7 @@ class AgainstADictionary(RuleBasedStateMachine):
 
     @rule(user=USERS, subject=SUBJECTS, probes=st.lists(VECTORS, min_size=1, max_size=3))
     def distances_to_one(self, user: str, subject: str, probes: list[list[float]]) -> None:
-        found = self.gallery.distances(user, subject, vector(probes))
+        found = self.gallery.distances(user, subject, made(probes))
         expected = [self.distances(user, probe).get(subject, np.inf) for probe in probes]
         assert found.tolist() == pytest.approx(expected, abs=1e-6)
 
@@ -86,27 +90,27 @@ TestAgainstADictionary.settings = settings(max_examples=40, stateful_step_count=
 
 
 def test_users_never_see_each_other() -> None:
-    gallery = Gallery(2)
-    gallery.put("ann", "s", "t", vector([1, 0]))
-    assert gallery.nearest("bob", vector([[1, 0]]), 1) == [[]]
+    gallery = Gallery("v", 2)
+    gallery.put("ann", "s", "t", made([1, 0]))
+    assert gallery.nearest("bob", made([[1, 0]]), 1) == [[]]
     assert not gallery.discard("bob", "t")
-    assert gallery.nearest("ann", vector([[1, 0]]), 1) == [[("s", 0.0)]]
+    assert gallery.nearest("ann", made([[1, 0]]), 1) == [[("s", 0.0)]]
 
 
 def test_the_same_picture_is_at_distance_nought_though_its_vector_is_long() -> None:
-    gallery = Gallery(128)
+    gallery = Gallery("v", 128)
     long = np.random.default_rng(0).normal(0, 100, 128).astype(np.float32)
-    gallery.put("u", "s", "t", long)
-    assert gallery.nearest("u", long[None], 1) == [[("s", 0.0)]]
+    gallery.put("u", "s", "t", made(long))
+    assert gallery.nearest("u", made(long[None]), 1) == [[("s", 0.0)]]
 
 
 def test_a_template_of_another_length_is_an_error() -> None:
     with pytest.raises(ValueError, match="t has the shape"):
-        Gallery(3).put("u", "s", "t", vector([1, 2]))
+        Gallery("v", 3).put("u", "s", "t", made([1, 2]))
 
 
 def test_no_probes_no_answers() -> None:
-    gallery = Gallery(2)
-    gallery.put("u", "s", "t", vector([1, 2]))
-    assert gallery.nearest("u", np.empty((0, 2), np.float32), 3) == []
-    assert gallery.distances("u", "s", np.empty((0, 2), np.float32)).size == 0
+    gallery = Gallery("v", 2)
+    gallery.put("u", "s", "t", made([1, 2]))
+    assert gallery.nearest("u", made(np.empty((0, 2))), 3) == []
+    assert gallery.distances("u", "s", made(np.empty((0, 2)))).size == 0

@@ -9,6 +9,8 @@ from typing import Any
 from schemas.events import (
     Box,
     Candidate,
+    ComparedFace,
+    Comparison,
     DeadLetter,
     Decision,
     Enrolment,
@@ -75,6 +77,22 @@ def match(**changes: Any) -> Match:
     return Match(**(values | changes))
 
 
+def comparison(**changes: Any) -> Comparison:
+    values: dict[str, Any] = {
+        "comparison_id": new_event_id(),
+        "event_id": new_event_id(),
+        "user_id": "ursula",
+        "camera_id": "door",
+        "captured_at": NOW,
+        "model_version": "dlib-1",
+        "shadow_version": "head-2",
+        "faces": [ComparedFace(Decision.MATCH, Decision.UNKNOWN, "anna", 0.25, None, -0.5)],
+        "agrees": False,
+        "compared_at": NOW + timedelta(milliseconds=30),
+    }
+    return Comparison(**(values | changes))
+
+
 def enrolment(**changes: Any) -> Enrolment:
     values: dict[str, Any] = {
         "event_id": new_event_id(),
@@ -118,7 +136,12 @@ def resolution(letter_id: str, state: ResolutionState) -> Resolution:
 
 
 def delivery(event: Result, offset: int = 0, number: int = 0) -> Delivery:
-    topic = {Match: "matches", Enrolment: "enrolments", DeadLetter: "dead-letters", Resolution: "resolutions"}[
-        type(event)
-    ]
+    topics = {
+        Match: "matches",
+        Comparison: "comparisons",
+        Enrolment: "enrolments",
+        DeadLetter: "dead-letters",
+        Resolution: "resolutions",
+    }
+    topic = topics[type(event)]
     return Delivery(Partition(topic, number), offset, event)

@@ -12,6 +12,8 @@ import pytest
 from google.cloud import bigquery as google
 
 from schemas.events import (
+    ComparedFace,
+    Comparison,
     DeadLetter,
     Decision,
     Enrolment,
@@ -28,7 +30,7 @@ from sinks.bigquery.apply import IncompatibleTable, views
 from sinks.bigquery.query import QueryFailed
 from sinks.bigquery.tables import TABLES, Column
 from tests.sinks.conftest import new_address
-from tests.sinks.examples import NOW, dead_letter, delivery, enrolment, face, match, resolution, timings
+from tests.sinks.examples import NOW, comparison, dead_letter, delivery, enrolment, face, match, resolution, timings
 from tests.sinks.servers import BigQuery
 
 
@@ -47,7 +49,7 @@ def test_every_column_and_view_is_described() -> None:
     for table in TABLES:
         assert table.description.endswith(".")
         assert all(text.endswith(".") for text in described(table.columns))
-    assert len(views()) == 11
+    assert len(views()) == 12
     for view in views():
         assert view.description.endswith(".")
         assert view.sql.startswith("SELECT")
@@ -114,7 +116,13 @@ def test_apply_refuses_what_it_cannot_make_right(address: Address) -> None:
 
 
 def write(address: Address, batch: list[Delivery]) -> None:
-    kinds = {"matches": Match, "enrolments": Enrolment, "dead-letters": DeadLetter, "resolutions": Resolution}
+    kinds = {
+        "matches": Match,
+        "comparisons": Comparison,
+        "enrolments": Enrolment,
+        "dead-letters": DeadLetter,
+        "resolutions": Resolution,
+    }
     sink = BigQuerySink(address, kinds)
     sink.assign([Position(partition, 0, "") for partition in {one.partition for one in batch}])
     sink.write(batch)
@@ -144,6 +152,8 @@ def known(bigquery: BigQuery) -> Address:
         enrolment(replay_id="r1"),
         dead_letter(),
         dead_letter(message="the last one", failed_at=NOW + timedelta(seconds=1)),
+        comparison(),
+        comparison(faces=[both := ComparedFace(Decision.MATCH, Decision.MATCH, "anna", 0.5, "anna", 0.75), both]),
     ]
     write(address, [delivery(event, n) for n, event in enumerate(events)])
     # A second row of an event, as only a defect could make it: the views do not show it.
@@ -200,6 +210,14 @@ def test_unknown_rate_by_camera(known: Address) -> None:
     assert (row["day"], row["camera_id"], row["faces"]) == (DAY, "door", 5)
     assert (row["matched"], row["unknown"], row["not_matched"], row["refused"]) == (2, 1, 1, 1)
     assert row["unknown_rate"] == 0.25
+
+
+def test_model_disagreement(known: Address) -> None:
+    (row,) = ask(known, "SELECT * FROM model_disagreement")
+    assert (row["day"], row["camera_id"], row["frames"], row["faces"]) == (DAY, "door", 2, 3)
+    assert (row["model_version"], row["shadow_version"]) == ("dlib-1", "head-2")
+    assert row["disagreement"] == row["shadow_unknown_rate"] == pytest.approx(1 / 3)
+    assert (row["unknown_rate"], row["shadow_margin"]) == (0.0, 0.75)
 
 
 def test_latency_by_hour(known: Address) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from infra.photos import sample_photos
 from models.analyzer import Analyzer
 from models.card import Card
-from models.decision import decide
-from models.gallery import Gallery
+from models.decision import Probes, decide
+from models.gallery import Embedded, Gallery
 from models.model import Model
 from schemas.events import Mode
 from streams.accounting import Account, Accounts
@@ -74,9 +74,9 @@ class _BareLoop:
         self._card: Card = model.card
         self._analyzer = Analyzer(model, threads=settings.cpu_threads)
         self._analyzer.warm_up()
-        self._gallery = Gallery(model.card.output.dimensions)
+        self._gallery = Gallery(self._card.version, self._card.output.dimensions)
         vector = self._analyzer.analyze([enrolled], enrolment=True)[0].faces[0].vector or b""
-        self._gallery.put("user", "subject", "template", np.frombuffer(vector, "<f4"))
+        self._gallery.put("user", "subject", "template", Embedded(self._card.version, np.frombuffer(vector, "<f4")))
 
     def frames_per_s(self, pictures: Sequence[bytes]) -> float:
         frames = list(itertools.islice(itertools.cycle(pictures), _BARE_FRAMES))
@@ -84,7 +84,7 @@ class _BareLoop:
         for start in range(0, len(frames), self._batch_size):
             for analysis in self._analyzer.analyze(frames[start : start + self._batch_size]):
                 decide(
-                    analysis.faces,
+                    Probes(self._card.version, analysis.faces, [face.vector for face in analysis.faces]),
                     self._gallery,
                     self._card,
                     user_id="user",

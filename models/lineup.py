@@ -1,0 +1,145 @@
+"""Which model version answers for whom: the states of all versions, read together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from schemas.events import ModelRecord, ModelState
+
+_BUCKETS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The versions that a picture is embedded by. Each that does not answer is compared with the one that does.
+
+    Attributes:
+        answer: answers if a user's templates of it are complete; else the first of ``fallbacks`` of which they are.
+        fallbacks: likewise.
+        shadows: never answer.
+    """
+
+    answer: str
+    fallbacks: tuple[str, ...] = ()
+    shadows: tuple[str, ...] = ()
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """All of them, the one that is to answer first."""
+        return tuple(dict.fromkeys((self.answer, *self.fallbacks, *self.shadows)))
+
+    def among(self, loaded: Collection[str]) -> Asked | None:
+        """The same by those versions alone that are at hand; None if nobody can answer."""
+        answering = [version for version in (self.answer, *self.fallbacks) if version in loaded]
+        shadows = tuple(version for version in self.shadows if version in loaded and version not in answering)
+        return Asked(answering[0], tuple(answering[1:]), shadows) if answering else None
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """The last record of each version, in the order in which they were written.
+
+    Of several versions in production the last one answers; those before it are kept for a rollback. ``base`` answers
+    while no other does; it needs no record.
+    """
+
+    base: str
+    records: tuple[ModelRecord, ...] = ()
+
+    @classmethod
+    def of(cls, base: str, log: Iterable[ModelRecord]) -> Lineup:
+        """From everything that was ever written, oldest first."""
+        last: dict[str, ModelRecord] = {}
+        for record in log:
+            last.pop(record.version, None)
+            last[record.version] = record
+        return cls(base, tuple(last.values()))
+
+    def record(self, version: str) -> ModelRecord | None:
+        """The last word on a version."""
+        return self._by_version.get(version)
+
+    def state(self, version: str) -> ModelState | None:
+        """Where a version stands; None if it is unknown."""
+        found = self.record(version)
+        if found is not None:
+            return found.state
+        return ModelState.PRODUCTION if version == self.base else None
+
+    @cached_property
+    def in_production(self) -> tuple[str, ...]:
+        """The version that answers, then those that can be rolled back to, last first."""
+        found = [version for version in reversed(self._by_version) if self.state(version) is ModelState.PRODUCTION]
+        if self.base not in self._by_version or not found:
+            found.append(self.base)
+        return tuple(found)
+
+    @property
+    def production(self) -> str:
+        """The version that answers whoever is not in a canary."""
+        return self.in_production[0]
+
+    @cached_property
+    def shadows(self) -> tuple[str, ...]:
+        """The versions that decide beside for everybody."""
+        found = (record.version for record in self.records if record.state is ModelState.SHADOW)
+        return tuple(version for version in found if version != self.production)
+
+    @cached_property
+    def canaries(self) -> tuple[str, ...]:
+        """The versions that answer for a share of the users; the last one first."""
+        found = (record.version for record in reversed(self.records) if record.state is ModelState.CANARY)
+        return tuple(version for version in found if version != self.production)
+
+    @cached_property
+    def retired(self) -> frozenset[str]:
+        """The versions whose templates are of no more use."""
+        gone = {record.version for record in self.records if record.state is ModelState.RETIRED}
+        return frozenset(gone - {self.production})
+
+    @cached_property
+    def active(self) -> tuple[str, ...]:
+        """Every version that some picture is embedded by, the one in production first."""
+        return tuple(dict.fromkeys((*self.in_production, *self.canaries, *self.shadows)))
+
+    def of_upload(self, user_id: str) -> Asked:
+        """By which versions an upload is embedded: all that may ever answer for its user."""
+        answer = self._answering(user_id)[0]
+        others = (version for version in (*self.canaries, *self.in_production) if version != answer)
+        return Asked(answer, tuple(others), self.shadows)
+
+    def of_frame(self, user_id: str) -> Asked:
+        """By which versions a frame is embedded: no more than may be needed, and what a canary is compared with."""
+        answering = self._answering(user_id)
+        whole = (number for number, version in enumerate(answering) if self._is_whole(version, user_id))
+        needed = next(whole, len(answering) - 1)
+        if answering[0] in self.canaries:
+            needed = max(needed, answering.index(self.production))
+        return Asked(answering[0], answering[1 : needed + 1], self.shadows)
+
+    def _answering(self, user_id: str) -> tuple[str, ...]:
+        """The versions that may answer for a user, the wanted one first."""
+        canaries = tuple(version for version in self.canaries if self.in_canary(version, user_id))
+        return canaries + self.in_production
+
+    def in_canary(self, version: str, user_id: str) -> bool:
+        """Whether a canary answers for a user; as the share grows users join it, and none leaves."""
+        record = self.record(version)
+        if record is None or version not in self.canaries:
+            return False
+        digest = hashlib.sha256(f"{version}\0{user_id}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") % _BUCKETS < record.percent / 100 * _BUCKETS
+
+    def _is_whole(self, version: str, user_id: str) -> bool:
+        """Whether it was said that a user's templates of a version are complete."""
+        record = self.record(version)
+        if record is None:
+            return version == self.base
+        return record.filled and user_id not in record.stragglers
+
+    @cached_property
+    def _by_version(self) -> dict[str, ModelRecord]:
+        return {record.version: record for record in self.records}

@@ -1,0 +1,36 @@
+"""Parts that many kinds of events have; :mod:`schemas.events` has them too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The message that an event comes from."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How good a probe or template a face makes."""
+
+    score: float
+    size: float
+    sharpness: float
+    brightness: float
+    yaw: float
+    overall: float
+
+
+class Decision(StrEnum):
+    """What was decided about one face."""
+
+    MATCH = "match"
+    UNKNOWN = "unknown"
+    NO_MATCH = "no_match"
+    REFUSED = "refused"

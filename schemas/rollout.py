@@ -1,0 +1,72 @@
+"""The events of a model rollout; :mod:`schemas.events` has all kinds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from schemas.parts import Decision
+
+
+class ModelState(StrEnum):
+    """Where a model version stands."""
+
+    CANDIDATE = "candidate"
+    SHADOW = "shadow"
+    CANARY = "canary"
+    PRODUCTION = "production"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """How a model version stands, on the topic ``models``; ``card`` is its model card as JSON."""
+
+    version: str
+    state: ModelState
+    card: str
+    changed_at: datetime
+    changed_by: str
+    percent: float = 0.0
+    filled: bool = False
+    stragglers: list[str] = field(default_factory=list)
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reembedding:
+    """A template's face by another model version, on the topic ``embeddings``; little-endian float32."""
+
+    template_id: str
+    user_id: str
+    model_version: str
+    vector: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedFace:
+    """One face, what was answered and what a version beside would have; a margin is 0 on the threshold, 1 at most."""
+
+    decision: Decision
+    shadow_decision: Decision
+    subject_id: str | None = None
+    margin: float | None = None
+    shadow_subject_id: str | None = None
+    shadow_margin: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a model version that decides beside says of a frame, on the topic ``comparisons``."""
+
+    comparison_id: str
+    event_id: str
+    user_id: str
+    camera_id: str
+    captured_at: datetime
+    model_version: str
+    shadow_version: str
+    faces: list[ComparedFace]
+    agrees: bool
+    compared_at: datetime

@@ -1,0 +1,364 @@
+"""``facestream models shadow|canary|promote|rollback|retire|fill|report|rollout|import``."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from streams.cli.console import Json, Output, grid, load_settings
+from streams.roles import Embedder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from models.card import Card
+    from models.lineup import Lineup
+    from schemas.events import ModelRecord
+    from streams.rollout.comparing import Report
+    from streams.rollout.pictures import Embeds
+    from streams.settings import Settings
+
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="Name of the version, see `facestream models list`.")]
+Reason = Annotated[str, typer.Option(help="Why, for those who read the topic later.")]
+Force = Annotated[bool, typer.Option("--force", help="Overrule the gate.")]
+Rate = Annotated[float | None, typer.Option(min=0.1, help="Templates a second at most. Default: as fast as it goes.")]
+NoFill = Annotated[bool, typer.Option("--no-fill", help="Do not make the templates now; see `facestream models fill`.")]
+Cheap = Annotated[Embedder, typer.Option("--embedder", hidden=True, help="As the embed workers were started with.")]
+
+
+def register(models: typer.Typer) -> None:
+    """Add the commands to the group ``models``."""
+    models.command("import")(import_)
+    for command in (shadow, canary, promote, rollback, retire, fill, report, rollout):
+        models.command(command.__name__)(command)
+
+
+def import_(
+    folder: Annotated[Path, typer.Argument(help="Folder with card.json and the weights that it names.")],
+    as_json: Json = False,
+) -> None:
+    """Put a model version of your own beside the others, after it was loaded and tried."""
+    from models.card import Card, UnusableModel
+    from models.model import Model
+
+    output, settings = Output(as_json), load_settings()
+    card = Card.read(folder)
+    to = settings.versions_dir / card.version
+    if Path(card.version).name != card.version:
+        raise UnusableModel(f"{card.version!r} cannot be the name of a folder: change `version` in {folder}/card.json")
+    if to.exists() and Card.read(to) != card:
+        raise UnusableModel(f"{to} holds another {card.version}: give this one another name on its card")
+    Model.load(folder, threads=settings.cpu_threads)
+    if not to.exists():
+        partial = to.with_name(f".{to.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(folder, partial)
+        partial.rename(to)
+    output.say(f"{card.version} is in {to}: try it with `facestream models shadow {card.version}`")
+    output.finish({"version": card.version, "folder": str(to)})
+
+
+def shadow(
+    version: Version,
+    force: Force = False,
+    reason: Reason = "",
+    no_fill: NoFill = False,
+    rate: Rate = None,
+    embedder: Cheap = Embedder.MODEL,
+    as_json: Json = False,
+) -> None:
+    """Let a version embed and decide beside the one that answers; its results are in `comparisons` alone."""
+    from streams.rollout import states
+
+    output, settings = Output(as_json), load_settings()
+    card = _card(settings, version)
+
+    def begin() -> ModelRecord:
+        return _write(settings, lambda lineup: states.shadow(lineup, card, force=force, reason=reason))
+
+    if no_fill:
+        _told(begin(), output, {"filled": None})
+        return
+    # Loaded here first: what cannot be loaded is not tried.
+    with _sources(settings, version, embedder) as sources:
+        record = begin()
+        made = _fill(settings, version, sources, rate, output)
+    _told(record, output, {"filled": made})
+
+
+def canary(
+    version: Version,
+    percent: Annotated[float, typer.Option(help="Share of the users, by the hash of their names.")],
+    force: Force = False,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
+    """Let a version answer for a share of the users; each of them meets one version only."""
+    from streams.rollout import states
+
+    output, settings = Output(as_json), load_settings()
+    card = _card(settings, version)
+    _told(_write(settings, lambda lineup: states.canary(lineup, card, percent, force=force, reason=reason)), output, {})
+
+
+def promote(version: Version, force: Force = False, reason: Reason = "", as_json: Json = False) -> None:
+    """Let a version answer for everybody; the one before is kept for a rollback."""
+    from streams.rollout import states
+
+    output, settings = Output(as_json), load_settings()
+    card = _card(settings, version)
+    _told(_write(settings, lambda lineup: states.promote(lineup, card, force=force, reason=reason)), output, {})
+
+
+def rollback(reason: Reason = "", as_json: Json = False) -> None:
+    """Take the last step back: end the canary or the shadow, or let the version before answer again."""
+    from streams.rollout import states
+
+    output, settings = Output(as_json), load_settings()
+    _told(_write(settings, lambda lineup: states.rollback(lineup, reason=reason)), output, {})
+
+
+def retire(
+    version: Version,
+    force: Annotated[bool, typer.Option("--force", help="Also if people would have to enrol again.")] = False,
+    reason: Reason = "",
+    as_json: Json = False,
+) -> None:
+    """Let a version go: its templates are removed, and it cannot be rolled back to."""
+    from streams.rollout import log, states
+    from streams.rollout.errors import RolloutError
+    from streams.rollout.templates import read_enrolled
+
+    output, settings = Output(as_json), load_settings()
+    card = _card(settings, version)
+    lineup = log.read_lineup(settings)
+    states.retire(lineup, card)
+    left = read_enrolled(settings).only_of(version, [one for one in lineup.active if one != version])
+    if left and not force:
+        users = sorted({one.user_id for one in left})
+        raise RolloutError(
+            f"{len(left)} templates of {len(users)} users ({', '.join(users[:3])}, …) are of {version} alone, and no "
+            "picture of them is kept: they would have to enrol again. `--force` retires it all the same"
+        )
+    _told(_write(settings, lambda now: states.retire(now, card, reason=reason)), output, {"templates_lost": len(left)})
+
+
+def fill(version: Version, rate: Rate = None, embedder: Cheap = Embedder.MODEL, as_json: Json = False) -> None:
+    """Make the templates that a version lacks, from old vectors, kept chips or uploads, while all goes on."""
+    output, settings = Output(as_json), load_settings()
+    with _sources(settings, version, embedder) as sources:
+        output.finish({"version": version} | _fill(settings, version, sources, rate, output))
+
+
+def report(
+    version: Version,
+    since: Annotated[str, typer.Option("--from", help="The earliest: ISO 8601, -10m, -2h, -3d.")] = "-1h",
+    as_json: Json = False,
+) -> None:
+    """What a version says beside the other one: disagreement, unknown rate, margin, latency."""
+    from schemas.events import utc_now
+    from streams.replay.times import parse_time
+    from streams.rollout import comparing
+
+    output, settings = Output(as_json), load_settings()
+    found = comparing.report(settings, version, parse_time(since, utc_now()))
+    _show(found, output)
+    output.finish(asdict(found))
+
+
+def rollout(
+    version: Version,
+    auto: Annotated[bool, typer.Option("--auto", help="Go on by itself; without, every step is asked about.")] = False,
+    hold: Annotated[float, typer.Option(min=1, help="Seconds for which each step is watched.")] = 600,
+    steps: Annotated[str, typer.Option(help="Shares of the users in percent, one after the other.")] = "1,5,25",
+    min_frames: Annotated[int, typer.Option(min=1, help="Frames to compare before anybody is answered.")] = 200,
+    max_disagreement: Annotated[float, typer.Option(min=0, max=1, help="Largest share of faces.")] = 0.05,
+    force: Force = False,
+    rate: Rate = None,
+    embedder: Cheap = Embedder.MODEL,
+    as_json: Json = False,
+) -> None:
+    """Bring a version into production in steps, each watched; back at the first sign of trouble.
+
+    Broken off, it leaves the version where it is, and goes on from there when it is called again.
+    """
+    from streams.rollout.auto import Now, Pace
+    from streams.rollout.auto import rollout as run
+    from streams.rollout.gates import Gates
+
+    output, settings = Output(as_json), load_settings()
+    try:
+        percents = [float(part) for part in steps.split(",") if part.strip()]
+    except ValueError:
+        raise typer.BadParameter(f"{steps!r} is no list of shares, such as 1,5,25") from None
+    pace = Pace(percents, hold, min_frames, Gates(disagreement=max_disagreement))
+    last: list[Any] = [None]
+    with _sources(settings, version, embedder) as sources, output.progress() as progress:
+        task = progress.add_task(version, total=int(hold), note="")
+
+        def tell(now: Now) -> None:
+            step = (now.record.state, now.record.percent)
+            if step != last[0]:
+                last[0] = step
+                output.say(_sentence(now.record))
+            seen = now.seen
+            note = f"{seen.frames} frames compared, {seen.disagreement:.1%} differ" if seen else ""
+            progress.update(task, completed=int(min(now.watched_s, hold)), note=note)
+
+        def ask(record: ModelRecord) -> bool:
+            return auto or typer.confirm(f"{_sentence(record)}. Do it?", err=True)
+
+        def make_templates() -> None:
+            _fill(settings, version, sources, rate, output)
+
+        ended = run(
+            settings,
+            _card(settings, version),
+            make_templates,
+            pace,
+            force=force,
+            say=tell,
+            ask=ask,
+        )
+    if ended.seen is not None:
+        _show(ended.seen, output)
+    output.say(_sentence(ended.record) + (f": {ended.record.reason}" if ended.violations else ""))
+    output.finish(
+        {"version": version, "state": ended.record.state, "violations": ended.violations}
+        | {"seen": asdict(ended.seen) if ended.seen else None}
+    )
+    if ended.violations:
+        raise typer.Exit(1)
+
+
+def _write(settings: Settings, step: Callable[[Lineup], ModelRecord]) -> ModelRecord:
+    from streams.rollout import log
+
+    record = step(log.read_lineup(settings))
+    log.write(settings, record)
+    return record
+
+
+def _card(settings: Settings, version: str) -> Card:
+    """From the folder if it is here, or else from the topic."""
+    from models.card import Card, UnusableModel
+    from streams.rollout import log
+
+    folder = log.folder_of(version, settings)
+    try:
+        card = Card.read(folder)
+    except UnusableModel as error:
+        record = log.read_lineup(settings).record(version)
+        if record is None:
+            raise UnusableModel(f"there is no model version {version!r}: {error}") from error
+        return log.card_of(record)
+    if card.version != version:
+        raise UnusableModel(f"the card in {folder} is of {card.version!r}")
+    return card
+
+
+def _fill(
+    settings: Settings, version: str, sources: Sequence[Embeds], rate: float | None, output: Output
+) -> dict[str, Any]:
+    from streams.rollout.fill import Progress
+    from streams.rollout.fill import fill as run
+
+    with output.progress() as progress:
+        task = progress.add_task("templates", total=None, note=version)
+
+        def tell(now: Progress) -> None:
+            progress.update(task, completed=now.made, total=now.lacking)
+
+        done = run(settings, version, sources, rate=rate, say=tell)
+    output.say(f"{done.made} templates of {version} were made")
+    if done.stragglers:
+        listed = ", ".join(done.stragglers[:5])
+        output.warn(
+            f"{len(done.stragglers)} users stay with the version before, since neither faces nor photos of theirs are "
+            f"kept: {listed}"
+        )
+    return {"made": done.made, "stragglers": done.stragglers}
+
+
+@contextmanager
+def _sources(settings: Settings, version: str, embedder: Embedder) -> Iterator[list[Embeds]]:
+    """What new vectors are made from, the cheapest first."""
+    from streams.rollout import log, pictures
+
+    folder = log.folder_of(version, settings)
+    if embedder is Embedder.DIGEST:
+        from models.cheap import DigestAnalyzer
+
+        digest = DigestAnalyzer()
+        digest.learn(folder)
+        yield [pictures.from_uploads(settings, digest, version)]
+        return
+    from models import runtime
+
+    runtime.tensorflow(settings.cpu_threads)
+    from models.analyzer import Analyzer
+    from models.model import Model
+
+    model = Model.load(folder, threads=settings.cpu_threads)
+    head = pictures.head_of(model.card, folder)
+    lineup = log.read_lineup(settings)
+    cards = {one.version: log.card_of(one) for one in lineup.records} | {lineup.base: log.base_card(settings)}
+    analyzer = Analyzer(
+        model,
+        threads=settings.cpu_threads,
+        max_picture_bytes=settings.max_picture_bytes,
+        max_picture_pixels=settings.max_picture_pixels,
+    )
+    try:
+        yield [
+            *([head] if head else []),
+            pictures.from_chips(settings, model, cards),
+            pictures.from_uploads(settings, analyzer, version),
+        ]
+    finally:
+        analyzer.close()
+
+
+def _told(record: ModelRecord, output: Output, more: dict[str, Any]) -> None:
+    output.say(_sentence(record))
+    output.finish({"version": record.version, "state": record.state, "percent": record.percent} | more)
+
+
+def _sentence(record: ModelRecord) -> str:
+    from schemas.events import ModelState
+
+    return (
+        record.version
+        + {
+            ModelState.CANDIDATE: " answers nobody (candidate)",
+            ModelState.SHADOW: " decides beside (shadow)",
+            ModelState.CANARY: f" answers for {record.percent:g} % of the users (canary)",
+            ModelState.PRODUCTION: " answers for everybody (production)",
+            ModelState.RETIRED: " is retired",
+        }[record.state]
+    )
+
+
+def _show(found: Report, output: Output) -> None:
+    table = grid("", f"#{found.version}", f"#{found.against or 'no other'}")
+    table.add_row("unknown", f"{found.new.unknown_rate:.2%}", f"{found.old.unknown_rate:.2%}")
+    table.add_row("margin of those named", *(_number(side.margin) for side in (found.new, found.old)))
+    output.say(
+        f"{found.frames} frames with {found.faces} faces compared; {escape(found.version)} says otherwise of "
+        f"{found.disagreement:.2%}"
+    )
+    output.table(table)
+    if found.p99_ms is not None:
+        output.say(
+            f"{found.answered} frames answered, 99 of 100 within {found.p99_ms:.0f} ms, {found.error_rate:.2%} failed"
+        )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

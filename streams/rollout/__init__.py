@@ -1,0 +1,1 @@
+"""How model versions take over: their states on the topic ``models``, and what follows them."""

@@ -1,0 +1,119 @@
+"""The topic ``models``: how every version stands."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import confluent_kafka
+
+from models.card import Card, UnusableModel
+from models.lineup import Lineup
+from models.model import REFERENCE
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import ModelRecord
+from streams.kafka import KafkaUnavailable, client_config
+from streams.settings import Settings
+from streams.topic_reader import read_topic
+from streams.topics import Topic
+
+log = logging.getLogger(__name__)
+
+PARTITION = 0
+"""All records are in one partition: which version was put in production last is a question of order."""
+_DELIVERY_S = 15.0
+
+
+def base_card(settings: Settings) -> Card:
+    """The card of the version that answers while no other does.
+
+    Raises:
+        UnusableModel: FACESTREAM_MODEL_DIR has none.
+    """
+    return Card.read(settings.model_dir or REFERENCE)
+
+
+def card_of(record: ModelRecord) -> Card:
+    """The card in a record.
+
+    Raises:
+        UnusableModel: it has none that this release can read.
+    """
+    try:
+        return Card.model_validate_json(record.card)
+    except ValueError as error:
+        raise UnusableModel(f"the record of {record.version} has no model card: {error}") from error
+
+
+def folder_of(version: str, settings: Settings) -> Path:
+    """Where the card and weights of a version are, whether or not they are there.
+
+    Raises:
+        UnusableModel: FACESTREAM_MODEL_DIR has no card, or the name is none of a folder.
+    """
+    if version == base_card(settings).version:
+        return settings.model_dir or REFERENCE
+    if Path(version).name != version:
+        raise UnusableModel(f"{version!r} is no name of a model version")
+    return settings.versions_dir / version
+
+
+def decode(value: bytes | None) -> ModelRecord | None:
+    """The record in a message; None where there is none."""
+    with suppress(CodecError):
+        return codec.decode(value, ModelRecord)
+    return None
+
+
+def read_lineup(settings: Settings, base: str | None = None) -> Lineup:
+    """How all versions stand now.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicMissing: the topic has not been created.
+        UnusableModel: FACESTREAM_MODEL_DIR has no card.
+    """
+    return Lineup.of(base or base_card(settings).version, _records(settings))
+
+
+def _records(settings: Settings) -> Iterator[ModelRecord]:
+    for message in read_topic(settings, Topic.MODELS):
+        record = decode(message.value())
+        if record is not None and message.partition() == PARTITION:
+            yield record
+
+
+def write(settings: Settings, record: ModelRecord) -> None:
+    """Put a record on the topic and wait until the broker has it.
+
+    Raises:
+        KafkaUnavailable: it was not taken.
+    """
+    failures: list[str] = []
+    producer = confluent_kafka.Producer(
+        client_config(settings) | {"enable.idempotence": True, "message.timeout.ms": int(1000 * _DELIVERY_S)}
+    )
+    producer.produce(
+        Topic.MODELS.named(settings),
+        codec.encode(record),
+        record.version,
+        PARTITION,
+        on_delivery=lambda error, _: failures.append(error.str()) if error else None,
+    )
+    left = producer.flush(_DELIVERY_S + 5)
+    if failures or left:
+        raise KafkaUnavailable(f"the state of {record.version} could not be written: {(failures or ['no answer'])[0]}")
+
+
+def whoami() -> str:
+    """Who changes a state, for ``changed_by``."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,140 @@
+"""A new model version from shadow to production and back, with a real network beside the real one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.card import Card, Weights
+from models.gallery import Vectors
+from models.model import REFERENCE, keras_network
+from models.training import publish
+from streams.ask_health import health_of
+from streams.cli.stack import Stack
+from streams.groups import describe_group, group_id
+from streams.kafka import admin_client
+from streams.roles import Role
+from streams.rollout import log, states
+from streams.rollout.errors import RolloutError
+from streams.rollout.fill import fill
+from streams.rollout.templates import read_enrolled
+from tests.integration.clients import Clients, eventually, facestream
+from tests.integration.conftest import Portraits
+
+OLD = Card.read(REFERENCE)
+
+
+def turned(folder: Path, version: str) -> Card:
+    """The reference network with its vectors turned round: as good, and every mixed comparison is of strangers."""
+    import keras
+
+    network = keras_network()
+    turn = keras.layers.Dense(OLD.output.dimensions, use_bias=False, name="turn")
+    chips = keras.Input(network.input_shape[1:])
+    model = keras.Model(chips, turn(network(chips)))
+    axes, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((OLD.output.dimensions, OLD.output.dimensions)))
+    turn.set_weights([axes])
+    return publish.write(folder, model, OLD.model_copy(update={"version": version, "description": "turned round"}))
+
+
+@pytest.fixture
+def card(stack: Stack) -> Iterator[Card]:
+    """A version that nobody uses yet, and that nobody uses afterwards."""
+    name = "turned"
+    yield turned(stack.settings.versions_dir / name, name)
+    while (lineup := log.read_lineup(stack.settings)).production != OLD.version or lineup.shadows or lineup.canaries:
+        log.write(stack.settings, states.rollback(lineup))
+
+
+def vectors(stack: Stack, user: str) -> dict[str, Vectors]:
+    """The one template of a user, by every version that there is one of."""
+    [versions] = [one for (owner, _), one in read_enrolled(stack.settings).templates.items() if owner == user]
+    return {version: np.frombuffer(template.vector, "<f4") for version, template in versions.items()}
+
+
+def test_from_shadow_to_production_and_back(
+    stack: Stack, clients: Clients, host: str, card: Card, portraits: Portraits, tmp_path: Path
+) -> None:
+    def models(*arguments: object, code: int = 0) -> dict[str, object]:
+        ended = facestream(stack.environment(), tmp_path, "models", *arguments, "--json", code=code)
+        last: dict[str, object] = json.loads(ended.stdout.splitlines()[-1])
+        return last
+
+    def seen() -> tuple[str, str, str]:
+        answer = clients.answer(clients.producer.frame(host, portraits.obama3, camera_id="door").event_id)
+        return answer["event_id"], answer["model_version"], answer["faces"][0]["subject_id"]
+
+    shadowed = models("shadow", card.version)
+    assert shadowed["state"] == "shadow"
+    assert host not in shadowed["filled"]["stragglers"]  # type: ignore[index]
+    both = vectors(stack, host)
+    assert both.keys() == {OLD.version, card.version}
+    assert np.linalg.norm(both[OLD.version]) == pytest.approx(np.linalg.norm(both[card.version]), rel=1e-4)
+    assert np.linalg.norm(both[OLD.version] - both[card.version]) > 2 * OLD.threshold()
+
+    event_id, *answered = seen()
+    assert answered == [OLD.version, "obama"]
+    row = clients.row("comparisons", event_id)
+    assert (row["model_version"], row["shadow_version"], row["agrees"]) == (OLD.version, card.version, True)
+    assert row["faces"][0]["shadow_margin"] == pytest.approx(row["faces"][0]["margin"], abs=1e-3)
+
+    assert models("canary", card.version, "--percent", 100)["percent"] == 100
+    eventually(lambda: seen()[1:] == (card.version, "obama"), "the canary answers")
+    log.write(stack.settings, states.promote(log.read_lineup(stack.settings), card))
+    assert seen()[1:] == (card.version, "obama")
+    # Who enrols now is known to both, so that there is a way back.
+    sent = clients.producer.enrol(host, portraits.biden, consent="tests", subject_id="biden")
+    assert clients.answer(sent.event_id)["outcome"] == "enrolled"
+    assert models("rollback")["state"] == "candidate"
+    eventually(lambda: seen()[1:] == (OLD.version, "obama"), "the version before answers")
+    frame = clients.producer.frame(host, portraits.biden, camera_id="door")
+    assert clients.answer(frame.event_id)["faces"][0]["subject_id"] == "biden"
+
+    assert models("retire", card.version)["state"] == "retired"
+
+    def removed() -> bool:
+        seen()
+        return all(card.version not in one for (owner, _), one in _templates(stack) if owner == host)
+
+    eventually(removed, "the templates of the retired version are removed", every_s=0.5)
+
+
+def _templates(stack: Stack) -> Iterator[tuple[tuple[str, str], dict[str, object]]]:
+    yield from read_enrolled(stack.settings).templates.items()  # type: ignore[misc]
+
+
+def test_a_version_that_cannot_be_loaded_is_not_even_tried(stack: Stack, tmp_path: Path) -> None:
+    ended = facestream(stack.environment(), tmp_path, "models", "shadow", "nobody", code=1)
+    assert "there is no model version 'nobody'" in ended.stderr
+    assert log.read_lineup(stack.settings).state("nobody") is None
+
+
+def test_a_version_that_cannot_be_loaded_is_left_out_and_told_of(
+    stack: Stack, clients: Clients, host: str, portraits: Portraits
+) -> None:
+    weights = Weights(file="model.keras")
+    broken = OLD.model_copy(update={"version": "broken", "weights": weights})
+    folder = stack.settings.versions_dir / "broken"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.keras").write_bytes(b"no network")
+    (folder / "card.json").write_text(broken.model_dump_json(exclude_none=True), "utf-8")
+    try:
+        log.write(stack.settings, states.shadow(log.read_lineup(stack.settings), broken))
+        answer = clients.answer(clients.producer.frame(host, portraits.obama3, camera_id="door").event_id)
+        assert (answer["model_version"], answer["faces"][0]["subject_id"]) == (OLD.version, "obama")
+        [worker] = describe_group(admin_client(stack.settings), group_id(Role.EMBED, stack.settings)).members
+
+        def failed() -> str | None:
+            report = health_of(worker, stack.settings) or {}
+            why: str | None = report["models"]["failed"].get("broken")
+            return why
+
+        assert "not a Keras model" in eventually(failed, "the worker says why")
+        with pytest.raises(RolloutError, match=r"embed-0 on .* does not use broken: .*not a Keras model"):
+            fill(stack.settings, "broken", [])
+    finally:
+        log.write(stack.settings, states.rollback(log.read_lineup(stack.settings)))
