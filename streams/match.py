@@ -158,7 +158,7 @@ class Matcher:
         """What the distances of an event's vectors mean, of the version that is to answer first.
 
         Raises:
-            BadMessage: of one version nobody here knows, nor does the topic ``models``.
+            BadMessage: of one version nobody here knows, nor does the topic ``models``; or all have been retired.
             KafkaUnavailable: the topic cannot be read now.
         """
         versions = [event.model_version]
@@ -176,6 +176,13 @@ class Matcher:
                 "UnknownModel",
                 f"the vectors are of {unknown[0]!r} and this worker knows {known}: give embed and match the same "
                 "FACESTREAM_MODEL_DIR, then replay the dead letters",
+            )
+        if self._follower.lineup.retired.issuperset(versions):
+            raise BadMessage(
+                Reason.UNKNOWN_MODEL,
+                "RetiredModel",
+                f"the vectors are of {versions[0]}, which has been retired: nobody has templates of it. Replay frame "
+                "or upload; if the event is new, `facestream doctor` tells which embed worker lags behind",
             )
         return [card for _, card in cards if card is not None]
 

@@ -13,6 +13,8 @@ from models.card import Card, Weights
 from models.gallery import Vectors
 from models.model import REFERENCE, keras_network
 from models.training import publish
+from schemas import codec
+from schemas.events import Embedding
 from streams.ask_health import health_of
 from streams.cli.stack import Stack
 from streams.groups import describe_group, group_id
@@ -22,6 +24,8 @@ from streams.rollout import log, states
 from streams.rollout.errors import RolloutError
 from streams.rollout.fill import fill
 from streams.rollout.templates import read_enrolled
+from streams.topic_reader import read_topic
+from streams.topics import Topic
 from tests.integration.clients import Clients, eventually, facestream
 from tests.integration.conftest import Portraits
 
@@ -85,7 +89,19 @@ def test_from_shadow_to_production_and_back(
     assert models("canary", card.version, "--percent", 100)["percent"] == 100
     eventually(lambda: seen()[1:] == (card.version, "obama"), "the canary answers")
     log.write(stack.settings, states.promote(log.read_lineup(stack.settings), card))
-    assert seen()[1:] == (card.version, "obama")
+
+    def alone() -> bytes | None:
+        """A frame that was embedded by the new version only."""
+        event_id, *answered = seen()
+        assert answered == [card.version, "obama"]
+        [value] = [
+            value
+            for one in read_topic(stack.settings, Topic.EMBEDDINGS)
+            if codec.event_id(value := one.value()) == event_id
+        ]
+        return None if codec.decode(value, Embedding).faces[0].others else value
+
+    embedded = eventually(alone, "the version before is not asked any more")
     # Who enrols now is known to both, so that there is a way back.
     sent = clients.producer.enrol(host, portraits.biden, consent="tests", subject_id="biden")
     assert clients.answer(sent.event_id)["outcome"] == "enrolled"
@@ -101,6 +117,8 @@ def test_from_shadow_to_production_and_back(
         return all(card.version not in one for (owner, _), one in _templates(stack) if owner == host)
 
     eventually(removed, "the templates of the retired version are removed", every_s=0.5)
+    place = clients.put(Topic.EMBEDDINGS, embedded, host)
+    assert clients.letters_of(place)[0].error_class == "RetiredModel"
 
 
 def _templates(stack: Stack) -> Iterator[tuple[tuple[str, str], dict[str, object]]]:
