@@ -31,20 +31,33 @@ class Strangers:
         return 0.5 * math.erfc((self.mean - distance) / (self.deviation * math.sqrt(2)))
 
 
-def curve(kinds: Sequence[Strangers]) -> Curve:
-    """Distances in steps of 0.025 with the false-match rate of each: the mean over kinds of conditions.
+def share(kinds: Sequence[Strangers], distance: float) -> float:
+    """The share of strangers at or below a distance: the mean over kinds of conditions.
 
     Every kind counts alike, however many pairs it has, and beyond what the pairs reach its normal tail is taken:
     with embeddings of faces that has been the pessimistic side.
     """
+    return fmean(kind.fmr(distance) for kind in kinds)
 
-    def rate(distance: float) -> float:
-        return fmean(kind.fmr(distance) for kind in kinds)
 
+def reached(kinds: Sequence[Strangers], rate: float) -> float:
+    """The largest distance at or below which no more than this share of strangers is, to six decimals."""
+    low, high = 0.0, max(kind.mean + 10 * kind.deviation for kind in kinds)
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        if share(kinds, middle) > rate:
+            high = middle
+        else:
+            low = middle
+    return low
+
+
+def curve(kinds: Sequence[Strangers]) -> Curve:
+    """Distances in steps of 0.025 with the false-match rate of each."""
     points: list[tuple[float, float]] = []
     for step in range(1, 10_000):
         distance = round(step * _STEP, 6)
-        fmr = float(f"{rate(distance):.4g}")
+        fmr = float(f"{share(kinds, distance):.4g}")
         if fmr >= _LOWEST:
             points.append((distance, fmr))
         if fmr >= 0.999:
@@ -54,14 +67,9 @@ def curve(kinds: Sequence[Strangers]) -> Curve:
 
 def thresholds(kinds: Sequence[Strangers]) -> dict[str, float]:
     """Threshold sets fmr-1e-2 to fmr-1e-6, as distances to three decimals, rounded to the strict side."""
-    sets = {}
-    for rate in _RATES:
-        low, high = 0.0, max(kind.mean for kind in kinds)
-        while high - low > 1e-6:
-            middle = (low + high) / 2
-            if fmean(kind.fmr(middle) for kind in kinds) > float(rate):
-                high = middle
-            else:
-                low = middle
-        sets[f"fmr-{rate}"] = math.floor(low * 1000) / 1000
-    return sets
+    return {f"fmr-{rate}": strict(reached(kinds, float(rate))) for rate in _RATES}
+
+
+def strict(distance: float) -> float:
+    """To three decimals, downwards."""
+    return math.floor(distance * 1000) / 1000

@@ -60,6 +60,15 @@ class Measured(_Part):
     gain_interval: tuple[float, float]
 
 
+class Validated(_Part):
+    """How far a training was, and how well it told people apart whom it did not learn from."""
+
+    step: int = Field(ge=1)
+    loss: float = Field(description="Of the faces learned from, the mean since the time before.")
+    validation: float | None = Field(None, description="Pairwise loss of people held out; unset: nobody was.")
+    tar: float | None = Field(None, description="Their TAR at FAR 1e-2, degraded faces against clean ones.")
+
+
 class Lineage(_Part):
     """What a trained version was made of. The same parent, data and settings give the same version again."""
 
@@ -71,6 +80,7 @@ class Lineage(_Part):
     digest: str = Field(description="SHA-256 of the training set: event ids, people and faces.")
     seed: int = 0
     settings: dict[str, float | int | str] = Field({}, description="Of the training.")
+    history: tuple[Validated, ...] = Field((), description="The course of a full training.")
     measured: dict[str, Measured] = Field({}, description="By the kind of pictures.")
     latency_ratio: float | None = Field(None, description="Time a face, the parent's being 1.")
 

@@ -25,7 +25,6 @@ class State:
     optimizer: Values = field(default_factory=list)
     step: int = 0
     best_step: int = 0
-    validation: float | None = None
     best_validation: float | None = None
     worse: int = 0
     """Validations since the best one."""
@@ -33,7 +32,7 @@ class State:
     @classmethod
     def start(cls, values: Values) -> Self:
         """Before the first step."""
-        return cls(values, [value.copy() for value in values], [value.copy() for value in values])
+        return cls(values, values, values)
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -43,8 +42,9 @@ class State:
         with np.load(path) as stored:
             lists = {name: [stored[f"{name}-{at}"] for at in range(int(stored[name]))] for name in _LISTS}
             step, best_step, worse = (int(number) for number in stored["counts"])
-            validation, best = (None if np.isnan(score) else float(score) for score in stored["scores"])
-        return cls(**lists, step=step, best_step=best_step, validation=validation, best_validation=best, worse=worse)
+            score = float(stored["best_validation"])
+        best = None if np.isnan(score) else score
+        return cls(**lists, step=step, best_step=best_step, best_validation=best, worse=worse)
 
     def write(self, path: Path) -> None:
         """Replace the checkpoint in one step: a process that is killed meanwhile leaves the old one."""
@@ -53,24 +53,15 @@ class State:
             values = getattr(self, name)
             arrays[name] = len(values)
             arrays |= {f"{name}-{at}": value for at, value in enumerate(values)}
-        scores = [np.nan if score is None else score for score in (self.validation, self.best_validation)]
+        score = np.nan if self.best_validation is None else self.best_validation
         beside = path.with_suffix(".new.npz")
-        np.savez(beside, counts=[self.step, self.best_step, self.worse], scores=np.array(scores, np.float64), **arrays)
+        np.savez(beside, counts=[self.step, self.best_step, self.worse], best_validation=score, **arrays)
         beside.replace(path)
 
-    def average(self, values: Sequence[NDArray[Any]], keep: float) -> None:
-        """Count a step, and take its weights into the average: a mean at first, then an exponential one."""
-        self.step += 1
-        keep = min(keep, self.step / (self.step + 9))
-        for mean, value in zip(self.averaged, values, strict=True):
-            mean *= keep
-            mean += (1 - keep) * value
-
-    def judged(self, validation: float | None) -> None:
+    def judged(self, averaged: Sequence[NDArray[Any]], validation: float | None) -> None:
         """Keep the average if no other was better; without a validation the last is the best."""
-        self.validation = validation
         if validation is None or self.best_validation is None or validation < self.best_validation:
-            self.best = [value.copy() for value in self.averaged]
+            self.best = list(averaged)
             self.best_validation, self.best_step, self.worse = validation, self.step, 0
         else:
             self.worse += 1

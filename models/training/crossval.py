@@ -16,6 +16,7 @@ from models import runtime
 from models.model import Model, keras_network
 from models.training import loop, publish
 from models.training.compare import Compared
+from models.training.history import Progress
 from models.training.measure import Change, Comparisons
 from models.training.plan import Plan
 from models.training.prepare import prepare
@@ -121,8 +122,8 @@ def _trained(
 ) -> tuple[Model, int]:
     run = prepare(folder / "run", plan, old, keras_network(old_folder), learn, say)
 
-    def tell(now: loop.Progress) -> None:
-        held_out = "" if now.validation is None else f", held out {now.validation:.4f}"
+    def tell(now: Progress) -> None:
+        held_out = "" if now.validation is None else f", held out {now.validation:.4f} and TAR {now.tar:.3f}"
         say(f"step {now.step} of {now.steps}: loss {now.loss:.4f}{held_out}, {now.samples_per_s:.0f} faces/s")
 
     strategy: Any = runtime.tensorflow().distribute.get_strategy()

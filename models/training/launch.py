@@ -13,7 +13,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.training.loop import Outcome, Progress
+from models.training.history import Progress
+from models.training.loop import Outcome
 from models.training.plan import Run
 
 _ROOT = Path(__file__).parents[2]

@@ -2,44 +2,35 @@
 
 ``model.fit`` fails under MultiWorkerMirroredStrategy in Keras 3.15, so the steps are taken here. What a worker draws at
 a step depends on seed, step and worker alone: a run that goes on from a checkpoint goes on as if it had not stopped.
+Workers meet once a step, to add up their gradients; the weights' average is kept by each for itself.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import keras  # type: ignore[import-untyped]
 import numpy as np
+from keras import ops
 from numpy.typing import NDArray
 
 from models import runtime
 from models.card import Card
 from models.training import losses
 from models.training.checkpoint import State
-from models.training.degrade import TRAINING, degrade
-from models.training.network import adapters
+from models.training.feeder import Feeder, Part
+from models.training.history import History, Progress
+from models.training.measure import FAR
+from models.training.network import compute_in, learnable
 from models.training.plan import Material, Plan, Run
+from models.training.validation import Judged
 
-_AHEAD = 4
 _UNTIMED_STEPS = 3
 """The first steps compile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is: means since the last time, ``validation`` is None where people are not held out."""
-
-    step: int
-    steps: int
-    loss: float
-    validation: float | None
-    samples_per_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,55 +71,60 @@ class _Trainer:
         self._workers: int = workers
         self._replicas: int = strategy.num_replicas_in_sync
         self._local = self._replicas // workers
-        self._threshold = card.distance(1e-2)
+        self._threshold = card.distance(FAR)
         with strategy.scope():
             self._network = keras.models.load_model(run.network, compile=False)
-            self._learned = adapters(self._network)
+            compute_in(self._network, self._plan.precision)
+            self._learned = learnable(self._network)
             self._centres = keras.Variable(_centres(self._material), name="centres")
             self._trained = [*self._learned, *([self._centres] if self._plan.arc_face else [])]
+            self._averaged = [self._tf.Variable(variable, trainable=False) for variable in self._trained]
             self._optimizer = _optimizer(self._plan, self._replicas)
             self._optimizer.build(self._trained)
         self._step = self._compiled_step()
-        self._validation = self._compiled_validation()
+        self._embed = self._tf.function(
+            lambda chips: self._network(self._prepared(chips), training=False),
+            input_signature=[self._tf.TensorSpec([None, *self._material.chips.shape[1:]], "uint8")],
+        )
 
     def run(self, say: Say) -> Outcome:
-        plan, progress = self._plan, self._run.progress
+        plan, history = self._plan, History(self._run) if self._worker == 0 else None
         state = State.read(self._run.checkpoint) or State.start(self._values(self._trained))
         self._set(self._trained, state.values)
+        self._set(self._averaged, state.averaged)
         if state.optimizer:
             self._set(self._optimizer.variables, state.optimizer)
-        sums, done, began, timed = 0.0, 0, time.perf_counter(), 0
-        with _Feeder(self._material, plan) as feeder:
-            for step in range(state.step, plan.steps):
-                if done == _UNTIMED_STEPS:
-                    began, timed = time.perf_counter(), 0
+        lost: list[Any] = []
+        timed, seconds, speed = 0, 0.0, 0.0
+        with Feeder(self._material, plan) as feeder:
+            for done, step in enumerate(range(state.step, plan.steps), 1):
+                if state.worse >= plan.patience:
+                    break
+                began = time.perf_counter()
                 parts = feeder.parts(step, self._worker * self._local, self._local)
-                loss = self._strategy.run(self._step, args=self._distributed(parts))
-                sums += float(self._strategy.reduce("MEAN", loss, axis=None)) if self._replicas > 1 else float(loss)
-                done, timed = done + 1, timed + plan.batch * self._replicas
-                state.average(self._values(self._trained), plan.averaging)
-                last = step + 1 == plan.steps
-                if last or (step + 1) % plan.validate_every == 0:
-                    state.judged(self._validate(state.averaged))
-                    speed = timed / (time.perf_counter() - began)
-                    now = Progress(step + 1, plan.steps, sums / done, state.validation, speed)
-                    if self._worker == 0:
-                        with progress.open("a", encoding="utf-8") as lines:
-                            lines.write(json.dumps(asdict(now)) + "\n")
+                lost.append(self._step(*self._distributed(parts)))
+                if done > _UNTIMED_STEPS:
+                    timed, seconds = timed + 1, seconds + time.perf_counter() - began
+                state.step, last = step + 1, step + 1 == plan.steps
+                speed = plan.batch * self._replicas * timed / max(seconds, 1e-9)
+                if last or state.step % plan.validate_every == 0:
+                    judged, loss = self._validate(state), self._mean(lost)
+                    lost = []
+                    if history:
+                        validation, tar = (judged.loss, judged.tar) if judged else (None, None)
+                        history.add(now := Progress(state.step, plan.steps, loss, validation, tar, speed))
                         say(now)
                 stop = last or state.worse >= plan.patience
-                if self._worker == 0 and (stop or (step + 1) % plan.checkpoint_every == 0):
+                if self._worker == 0 and (stop or state.step % plan.checkpoint_every == 0):
                     state.optimizer = self._values(self._optimizer.variables)
-                    state.values = self._values(self._trained)
+                    state.values, state.averaged = self._values(self._trained), self._values(self._averaged)
                     state.write(self._run.checkpoint)
-                if stop:
-                    break
-        speed = max(1, timed) / (time.perf_counter() - began)
         if self._worker == 0:
             np.savez(self._run.learned, *state.best[: len(self._learned)])
-        return Outcome(state.step, state.best_step, state.best_validation, speed, digest(self._values(self._trained)))
+        end = digest(self._values(self._trained))
+        return Outcome(state.step, state.best_step, state.best_validation, speed, end)
 
-    def _distributed(self, parts: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    def _distributed(self, parts: Sequence[Part]) -> tuple[Any, ...]:
         if self._local == 1:
             return tuple(self._tf.constant(part) for part in parts[0])
         values = self._strategy.experimental_distribute_values_from_function
@@ -150,16 +146,12 @@ class _Trainer:
 
         def lost(vectors: Any, rows: Any) -> Any:
             wanted = tf.gather(everyone, rows)
-            one, other = tf.gather(first, rows)[:, None], tf.gather(second, rows)[:, None]
-            alike = (first[None] == one) & (second[None] == other)
-            # Of one person in very different pictures the old version's vectors are far apart; they teach nothing.
-            genuine = alike & (losses.distances(wanted, everyone) < self._threshold)
-            related = (first[None] == one) | (first[None] == other) | (second[None] == one) | (second[None] == other)
-            gaps = losses.distances(vectors, everyone)
             loss = plan.distillation * losses.distillation(vectors, wanted)
             if plan.pairwise:
+                genuine = losses.distances(wanted, everyone) < self._threshold
+                gaps = losses.distances(vectors, everyone)
                 loss += plan.pairwise * losses.pairwise(
-                    gaps, tf.cast(genuine, "float32"), tf.cast(~related, "float32"), self._threshold
+                    gaps, tf.cast(genuine, "float32"), tf.cast(~genuine, "float32"), self._threshold
                 )
             if plan.arc_face:
                 loss += plan.arc_face * losses.arc_face(vectors, self._centres, tf.gather(labels, rows))
@@ -168,85 +160,62 @@ class _Trainer:
                 loss += plan.compatibility * old
             return tf.reduce_mean(loss)
 
-        def step(chips: Any, rows: Any) -> Any:
+        def learn(chips: Any, rows: Any) -> Any:
             with tf.GradientTape() as tape:
                 loss = lost(self._network(self._prepared(chips), training=True), rows)
                 part = loss / self._replicas
             self._optimizer.apply(tape.gradient(part, self._trained), self._trained)
             return loss
 
+        def step(chips: Any, rows: Any) -> Any:
+            loss = self._strategy.run(learn, args=(chips, rows))
+            # A mean at first, then an exponential one; every replica has the same weights, so none asks another.
+            taken = tf.cast(self._optimizer.iterations, "float32")
+            keep = tf.minimum(plan.averaging, taken / (taken + 9))
+            for mean, variable in zip(self._averaged, self._trained, strict=True):
+                self._strategy.extended.update(
+                    mean, lambda mean, new: mean.assign(keep * mean + (1 - keep) * new), args=(variable.value,)
+                )
+            return loss
+
         return tf.function(step)
 
-    def _compiled_validation(self) -> Any:
-        tf, material = self._tf, self._material
-        templates = tf.constant(material.held_out_vectors)
-        people = tf.constant(material.held_out_people)
+    def _validate(self, state: State) -> Judged | None:
+        """Judge the averaged weights by the held-out people; every worker embeds a part, and has the answer."""
+        faces, batch = self._material.held_out, self._plan.batch
+        kept, averaged = self._values(self._trained), self._values(self._averaged)
+        judged = None
+        if len(faces):
+            self._set(self._trained, averaged)
+            vectors = np.zeros((len(faces), self._card.output.dimensions), np.float32)
+            mine = np.arange(len(faces))[self._worker :: self._workers]
+            for rows in (mine[start : start + batch] for start in range(0, len(mine), batch)):
+                vectors[rows] = self._embed(self._tf.constant(faces[rows])).numpy()
+            self._set(self._trained, kept)
+            judged = Judged.of(self._over_workers(vectors), self._material.held_out_people, self._threshold)
+        state.judged(averaged, judged.loss if judged else None)
+        return judged
 
-        def judged(chips: Any, rows: Any) -> Any:
-            vectors = self._network(self._prepared(chips), training=False)
-            same = tf.gather(people, rows)[:, None] == people[None]
-            gaps = losses.distances(vectors, templates)
-            other = tf.cast(tf.range(tf.shape(people)[0])[None] != rows[:, None], "float32")
-            genuine, strangers = tf.cast(same, "float32") * other, tf.cast(~same, "float32")
-            return tf.reduce_sum(losses.pairwise(gaps, genuine, strangers, self._threshold))
+    def _mean(self, lost: Sequence[Any]) -> float:
+        """The mean loss of some steps over all replicas."""
+        mine = [float(part) for loss in lost for part in self._strategy.experimental_local_results(loss)]
+        return float(self._over_workers(np.array(sum(mine), np.float32))) / (len(lost) * self._replicas)
 
-        return tf.function(judged, reduce_retracing=True)
-
-    def _validate(self, values: Sequence[NDArray[np.float32]]) -> float | None:
-        """The pairwise loss of the held-out people with these weights; every worker takes a part and has the answer."""
-        material, count = self._material, len(self._material.held_out)
-        if not count:
-            return None
-        kept = self._values(self._trained)
-        self._set(self._trained, values)
-        mine = np.arange(count, dtype=np.int32)[self._worker :: self._workers]
-        total = 0.0
-        for start in range(0, len(mine), self._plan.batch):
-            rows = mine[start : start + self._plan.batch]
-            total += float(self._validation(self._tf.constant(material.held_out[rows]), self._tf.constant(rows)))
-        self._set(self._trained, kept)
-        if self._workers > 1:
-            part = self._strategy.run(lambda: self._tf.constant(total, "float32"))
-            total = float(self._strategy.reduce("SUM", part, axis=None)) / self._local
-        return total / count
+    def _over_workers(self, mine: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The sum over all workers, which must all ask for it."""
+        if self._workers == 1:
+            return mine
+        part = self._strategy.run(lambda: self._tf.constant(mine))
+        return np.asarray(self._strategy.reduce("SUM", part, axis=None), np.float32) / np.float32(self._local)
 
     @staticmethod
     def _values(variables: Sequence[Any]) -> list[NDArray[np.float32]]:
-        return [np.array(variable) for variable in variables]
+        return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
 
     @staticmethod
     def _set(variables: Sequence[Any], values: Sequence[NDArray[Any]]) -> None:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-
-
-class _Feeder:
-    """Degrades the faces of the next steps in a thread while this one is computed."""
-
-    def __init__(self, material: Material, plan: Plan) -> None:
-        self._material, self._plan = material, plan
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="degrade")
-        self._coming: dict[tuple[int, int], Future[tuple[Any, ...]]] = {}
-
-    def __enter__(self) -> _Feeder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def parts(self, step: int, first: int, count: int) -> list[tuple[Any, ...]]:
-        """Chips [batch, size, size, 3] and their rows [batch] for each of this process's replicas."""
-        for ahead in range(step, min(step + _AHEAD, self._plan.steps)):
-            for replica in range(first, first + count):
-                if (ahead, replica) not in self._coming:
-                    self._coming[ahead, replica] = self._pool.submit(self._made, ahead, replica)
-        return [self._coming.pop((step, replica)).result() for replica in range(first, first + count)]
-
-    def _made(self, step: int, replica: int) -> tuple[Any, ...]:
-        random = np.random.default_rng([self._plan.seed, 4, step, replica])
-        rows = random.choice(len(self._material.chances), self._plan.batch, p=self._material.chances)
-        chips = np.stack([degrade(self._material.chips[row], TRAINING, random) for row in rows.tolist()])
-        return chips, rows.astype(np.int32)
 
 
 def digest(values: Sequence[NDArray[Any]]) -> str:

@@ -1,11 +1,13 @@
-"""The network that full training grows out of the reference: the same trunk, with a second way for poor pictures.
+"""What full training changes of the reference network, and what it puts behind it.
 
-A gate in [0, 1], told from the first layers, says how much a picture has suffered. Beside the second convolution of
-each later block stands a small one, times the gate, and beside the last layer another. All of these start at nought:
-an untrained network gives the reference's vectors, and a trained one still does wherever the gate is shut, so that a
-clean picture keeps the vector that it had.
+Learned are the **first layers** alone: they see edges and texture, which poor cameras spoil on everybody alike, so what
+they learn from few people holds for others. The later layers, which tell people apart, stay as they are: learned too,
+they knew the people of the training set by heart within 200 steps and others no more. (Where inputs have changed, tune
+the first layers: surgical fine-tuning, Lee et al. 2023, arXiv 2210.11466.)
 
-Sources: residual adapters (Rebuffi et al. 2018, arXiv 1803.10082); the gate is this project's.
+Behind the network its vectors are **evened out**. Vectors near the mean face are near to everybody's (hubs, Radovanović
+et al. 2010, JMLR 11), so one threshold lets strangers pass unevenly. Their distance to the mean, the usual one being 1,
+is raised to the power ``EVENNESS``: 1 would change nothing, 0 put everybody on a sphere around the mean.
 """
 
 from __future__ import annotations
@@ -13,85 +15,63 @@ from __future__ import annotations
 from typing import Any
 
 import keras  # type: ignore[import-untyped]
+import numpy as np
 from keras import layers, ops
+from numpy.typing import NDArray
 
-from models.dlib_format import CHIP_SIZE, RESIDUAL_BLOCKS
+from models.card import UnusableModel
+from models.model import Vectors
 
-SHARED_BLOCKS = 3
-"""The first blocks stay as they are, for both ways."""
+EARLY_BLOCKS = 5
+"""Of 14: the first ones are learned."""
 
-_GATE_UNITS = 16
+EVENNESS = 0.5
+
+_LAST = "even_vectors"
 
 
-def grow(reference: keras.Model) -> keras.Model:
-    """A network with the layers of the reference (see :mod:`models.resnet`), its second way still at nought.
+def grow(network: Any, vectors: Vectors, real: NDArray[np.bool_]) -> tuple[keras.Model, Vectors]:
+    """The network with its vectors evened out; one that does so already stays as it is.
 
-    Takes prepared chips [n, 150, 150, 3]; gives vectors [n, 128].
+    Args:
+        network: the reference (see :mod:`models.resnet`), or what grew out of it.
+        vectors: what it makes of clean faces [n, d].
+        real: which of the faces somebody has [n]: the mean of these, and their usual distance to it, are kept in the
+            new network (mixtures of two are nearer to the mean).
+
+    Returns:
+        the new network, and the vectors as it makes them.
+
+    Raises:
+        UnusableModel: it is another network.
     """
-    chips = keras.Input((CHIP_SIZE, CHIP_SIZE, 3), name="chips")
-    x = reference.get_layer("stem")(chips)
-    evidence = [layers.GlobalAveragePooling2D(name="evidence_stem")(x)]
-    x = reference.get_layer("stem_pool")(x)
-    for index in range(SHARED_BLOCKS):
-        x = _block(reference, x, index, None)
-    evidence += [
-        layers.GlobalAveragePooling2D(name="evidence_mean")(x),
-        layers.GlobalMaxPooling2D(name="evidence_max")(x),
-    ]
-    gate = _gate(layers.Concatenate(name="evidence")(evidence))
-    spread = layers.Reshape((1, 1, 1), name="gate_spread")(gate)
-    for index in range(SHARED_BLOCKS, len(RESIDUAL_BLOCKS)):
-        x = _block(reference, x, index, spread)
-    x = reference.get_layer("pool")(x)
-    plain = reference.get_layer("vector")(x)
-    second = layers.Dense(plain.shape[-1], kernel_initializer="zeros", name="adapter_vector")(x)
-    vectors = layers.Add(name="both_vectors")([plain, layers.Multiply(name="gated_vector")([second, gate])])
-    return keras.Model(chips, vectors, name="facestream_gated")
+    names = {layer.name for layer in network.layers} if isinstance(network, keras.Model) else set()
+    if not names.issuperset(["stem", f"block{EARLY_BLOCKS - 1}_b", "vector"]):
+        raise UnusableModel(
+            "no network that full training knows: it takes the reference and what grew out of it; "
+            "for other networks there is the mode head"
+        )
+    if _LAST in names:
+        return network, vectors
+    mean = vectors[real].mean(0)
+    usual = np.full_like(mean, np.square(vectors[real] - mean).sum(1).mean())
+    scale = {"mean": mean.tolist(), "variance": usual.tolist()}
+    away = layers.Normalization(**scale, name="even_away")(network.output)
+    squares = ops.sum(ops.square(away), axis=1, keepdims=True) + 1e-6
+    even = layers.Multiply(name="even_distance")([away, ops.power(squares, (EVENNESS - 1) / 2)])
+    evened = layers.Normalization(**scale, invert=True, name=_LAST)(even)
+    as_evened = np.asarray(keras.Model(network.output, evened)(vectors), np.float32)
+    return keras.Model(network.input, evened, name="facestream_even"), as_evened
 
 
-def parts(network: keras.Model) -> tuple[keras.Model, keras.Model, keras.Model]:
-    """Views of a grown network: chips to evidence, evidence to the gate's logit, and chips to (vectors, gate)."""
-    evidence = network.get_layer("evidence").output
-    logit = network.get_layer("gate_logit").output
-    gate = network.get_layer("gate").output
-    return (
-        keras.Model(network.input, evidence),
-        keras.Model(evidence, logit),
-        keras.Model(network.input, [network.output, gate]),
-    )
+def learnable(network: keras.Model) -> list[Any]:
+    """The variables that full training changes, in a fixed order."""
+    early = ("stem", *(f"block{index}_" for index in range(EARLY_BLOCKS)))
+    return [variable for layer in network.layers if layer.name.startswith(early) for variable in layer.variables]
 
 
-def is_grown(network: Any) -> bool:
-    """Whether a Keras model is of this kind, so that full training can go on from it."""
-    return isinstance(network, keras.Model) and network.name == "facestream_gated"
-
-
-def adapters(network: keras.Model) -> list[Any]:
-    """The variables that full training changes, in a fixed order; all others are the reference's or the gate's."""
-    return [variable for layer in network.layers if layer.name.startswith("adapter_") for variable in layer.variables]
-
-
-def _gate(evidence: keras.KerasTensor) -> keras.KerasTensor:
-    """The logit's sigmoid, stretched so that what is surely clean gets exactly 0 and what is surely poor exactly 1."""
-    x = layers.Normalization(name="gate_scale")(evidence)
-    x = layers.Dense(_GATE_UNITS, activation="relu", name="gate_hidden")(x)
-    x = layers.Dense(1, name="gate_logit")(x)
-    x = layers.Activation("sigmoid", name="gate_sigmoid")(x)
-    x = layers.Rescaling(2.0, -0.5, name="gate_stretch")(x)
-    return layers.ReLU(max_value=1.0, name="gate")(x)
-
-
-def _block(reference: keras.Model, x: keras.KerasTensor, index: int, gate: Any) -> keras.KerasTensor:
-    name = f"block{index}"
-    hidden = reference.get_layer(f"{name}_a")(x)
-    y = reference.get_layer(f"{name}_b")(hidden)
-    if gate is not None:
-        second = layers.Conv2D(y.shape[-1], 1, kernel_initializer="zeros", name=f"adapter_{name}")(hidden)
-        y = layers.Add(name=f"{name}_both")([y, layers.Multiply(name=f"{name}_gated")([second, gate])])
-    if RESIDUAL_BLOCKS[index]:
-        x = reference.get_layer(f"{name}_pool")(x)
-        if channels := y.shape[3] - x.shape[3]:
-            x = ops.pad(x, [(0, 0), (0, 0), (0, 0), (0, channels)])
-        if x.shape[1] > y.shape[1]:
-            y = reference.get_layer(f"{name}_pad")(y)
-    return reference.get_layer(f"{name}_relu")(reference.get_layer(f"{name}_add")([y, x]))
+def compute_in(network: keras.Model, precision: str) -> None:
+    """Compute convolutions and what is between them in a Keras dtype policy; weights and vectors stay float32."""
+    for layer in network.layers:
+        if layer.name.startswith(("stem", "block", "pool")):
+            layer.dtype_policy = precision

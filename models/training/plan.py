@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,15 @@ class Plan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = 0
-    steps: int = Field(150, ge=1, description="At most; early stop may end it before.")
+    steps: int = Field(300, ge=1, description="At most; early stop may end it before.")
     batch: int = Field(32, ge=1, description="Faces a worker and step.")
-    bases: int = Field(1200, ge=0, description="Clean faces to learn from, with the mixtures made of the chips.")
-    learning_rate: float = Field(1e-4, gt=0, description="Largest, after the warm-up; then a cosine down to nought.")
+    bases: int = Field(3000, ge=0, description="Clean faces to learn from, with the mixtures made of the chips.")
+    clean: float = Field(0.25, ge=0, le=1, description="Share of the faces of a step that are not degraded.")
+    precision: Literal["float32", "mixed_bfloat16"] = Field("float32", description="Of the convolutions.")
+    learning_rate: float = Field(3e-4, gt=0, description="Largest, after the warm-up; then a cosine down to nought.")
     warm_up: int = Field(30, ge=0, description="Steps.")
     clip_norm: float = Field(1.0, gt=0, description="Of the gradient of one step over all workers.")
-    distillation: float = Field(0.0, ge=0, description="Weight of the distance to the clean picture's vector.")
+    distillation: float = Field(1.0, ge=0, description="Weight of the distance to the clean picture's vector.")
     pairwise: float = Field(0.1, ge=0, description="Weight of the pairwise loss.")
     arc_face: float = Field(0.0, ge=0, description="Weight of the angular-margin loss over people.")
     compatibility: float = Field(0.0, ge=0, description="Weight of the loss against the old version's people.")
@@ -46,10 +48,10 @@ class Material:
     second: NDArray[np.int32]
     chances: NDArray[np.float64]
     held_out: Pixels
-    """Degraded faces [v] of people who are not learned from; may be empty."""
-    held_out_vectors: NDArray[np.float32]
-    """Of the same faces before they were degraded."""
+    """Faces of people who are not learned from: clean ones, and degraded views of them all, one view after the other
+    [(1 + views) · v]; may be empty."""
     held_out_people: NDArray[np.int32]
+    """Who is on each clean one [v]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +72,17 @@ class Run:
 
     @property
     def progress(self) -> Path:
-        """One JSON object a line: step, losses, speed."""
+        """One JSON object a line, see :class:`models.training.history.Progress`."""
         return self.folder / "progress.jsonl"
 
     @property
+    def board(self) -> Path:
+        """The same for TensorBoard."""
+        return self.folder / "board"
+
+    @property
     def learned(self) -> Path:
-        """The variables that were learned, in the order of ``network.adapters``."""
+        """The variables that were learned, in the order of ``network.learnable``."""
         return self.folder / "learned.npz"
 
     def result(self, worker: int) -> Path:

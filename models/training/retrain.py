@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from models.card import Card, Lineage
+from models.card import Card, Lineage, Validated
 from models.model import Model, keras_network
-from models.training import gate, head, publish
+from models.training import gate, head, history, publish
 from models.training.compare import Compared
+from models.training.history import Progress
 from models.training.launch import launch
-from models.training.loop import Progress
 from models.training.plan import Plan, Run
 from models.training.prepare import prepare
 from models.training.samples import TrainingSet, UnusableTrainingSet, split
@@ -77,6 +77,10 @@ def retrain(
             prepare(run.folder, plan, old, network, learn)
         launch(run, workers=workers, old_folder=old_folder, threads=threads, say=say)
         made: Any = publish.learned_network(run)
+        validated = tuple(
+            Validated(step=now.step, loss=now.loss, validation=now.validation, tar=now.tar) for now in history.read(run)
+        )
+        shutil.copytree(run.board, place / run.board.name, dirs_exist_ok=True)
         settings = plan.model_dump(exclude={"seed"}) | {"workers": workers}
     else:
         head_plan = head.HeadPlan(seed=plan.seed)
@@ -85,6 +89,7 @@ def retrain(
         place.mkdir(parents=True, exist_ok=True)
         learned.save(place / HEAD_FILE)
         settings = {"steps": head_plan.steps, "learning_rate": head_plan.learning_rate}
+        validated = ()
     publish.write(place, made, publish.unmeasured(version, old.card))
     new = Model.load(place)
     compared = Compared.of(old, new, test, plan.seed)
@@ -98,11 +103,12 @@ def retrain(
         digest=known.digest,
         seed=plan.seed,
         settings=settings,
+        history=validated,
         measured={kind: publish.measured(*pair, plan.seed) for kind, pair in by_kind.items()},
         latency_ratio=publish.latency_ratio(old, new, test.chips),
     )
-    strangers = {kind: after.strangers() for kind, (_, after) in by_kind.items()}
-    card = publish.described(version, old.card, lineage, strangers, keeps_clean=mode == "full")
+    strangers = {kind: (before.strangers(), after.strangers()) for kind, (before, after) in by_kind.items()}
+    card = publish.described(version, old.card, lineage, strangers)
     card = publish.write(place, made, card)
     shutil.rmtree(folder / version, ignore_errors=True)
     place.rename(folder / version)

@@ -110,7 +110,7 @@ def rollout(
 
 def retrain(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR…", help="Pictures as DIR/<person>/*.")],
-    folds: Annotated[int, typer.Option(min=2, help="Trainings; each is measured on people it has not met.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, help="Trainings; each is measured on people it has not met.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Deals the people, degrades the pictures, draws the steps.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Of each training, at most.")] = None,
     as_json: Json = False,

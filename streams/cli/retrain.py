@@ -15,7 +15,7 @@ from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 if TYPE_CHECKING:
     from models.card import Card
     from models.model import Model
-    from models.training.loop import Progress
+    from models.training.history import Progress
     from models.training.plan import Plan
     from models.training.samples import Sample
     from streams.settings import Settings
@@ -39,7 +39,7 @@ def retrain(
         typer.Option("--from", help="Learn from the pictures in DIR/<person>/* instead; may be repeated."),
     ] = None,
     mode: Annotated[
-        Mode, typer.Option(help="full: the network's late layers. head: a small network behind its vectors; quick.")
+        Mode, typer.Option(help="full: the network's first layers. head: a small network behind its vectors; quick.")
     ] = Mode.FULL,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that train together, with --mode full.")] = 1,
     steps: Annotated[int, typer.Option(min=1, help="At most so many, with --mode full; early stop may end it.")] = 400,

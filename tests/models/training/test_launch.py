@@ -10,8 +10,8 @@ import pytest
 
 from models.model import Model, keras_network
 from models.training.checkpoint import State
+from models.training.history import Progress
 from models.training.launch import TrainingFailed, launch
-from models.training.loop import Progress
 from models.training.plan import Plan, Run
 from models.training.prepare import prepare
 from models.training.samples import TrainingSet

@@ -2,35 +2,51 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import keras  # type: ignore[import-untyped]
 import numpy as np
+import pytest
 
-from models.card import Card
+from models.card import UnusableModel
 from models.model import Model, keras_network
 from models.training import network, publish
-from models.training.plan import Plan
-from models.training.prepare import prepare
 from models.training.samples import TrainingSet
 
+ALL = np.ones(6, bool)
 
-def test_before_learning_it_is_the_reference_and_where_the_gate_is_shut_it_stays_so(
-    tmp_path: Path, reference: Model, people: TrainingSet
-) -> None:
-    run = prepare(tmp_path / "run", Plan(bases=0), reference, keras_network(), people)
-    import keras  # type: ignore[import-untyped]
 
-    grown = keras.models.load_model(run.network, compile=False)
-    card = publish.unmeasured("grown", reference.card)
-    publish.write(tmp_path / "same", grown, card)
-    clean = people.chips[::6]
-    assert np.abs(Model.load(tmp_path / "same").embed(clean) - reference.embed(clean)).max() < 1e-5
-    random = np.random.default_rng(0)
-    for variable in network.adapters(grown):
-        variable.assign(random.normal(0, 0.01, variable.shape))
-    publish.write(tmp_path / "other", grown, card)
-    other = Model.load(tmp_path / "other")
-    from models.training.measure import degraded
+def test_vectors_are_evened_out_and_stay_so_when_stored(tmp_path: Path, reference: Model, people: TrainingSet) -> None:
+    before = reference.embed(people.chips)
+    real = np.arange(len(before)) % 2 == 0
+    grown, wanted = network.grow(keras_network(), before, real)
+    mean = before[real].mean(0)
+    away = np.linalg.norm(before - mean, axis=1)
+    usual = np.sqrt(np.square(away[real]).mean())
+    assert np.linalg.norm(wanted - mean, axis=1) == pytest.approx(usual * (away / usual) ** network.EVENNESS, rel=1e-4)
+    publish.write(tmp_path / "even", grown, publish.unmeasured("even", reference.card))
+    assert np.abs(Model.load(tmp_path / "even").embed(people.chips) - wanted).max() < 1e-5
+    again, same = network.grow(keras_network(tmp_path / "even"), wanted, real)
+    assert len(again.layers) == len(grown.layers), "it was evened out already"
+    assert same is wanted
 
-    poor = degraded(clean, 0)
-    assert np.median(np.linalg.norm(other.embed(poor) - reference.embed(poor), axis=1)) > 0.05
-    assert np.median(np.linalg.norm(other.embed(clean) - reference.embed(clean), axis=1)) < 1e-5
-    assert Card.read(tmp_path / "other").version == "grown"
+
+def test_the_first_layers_are_learned_and_no_others(reference: Model, people: TrainingSet) -> None:
+    grown, _ = network.grow(keras_network(), reference.embed(people.chips[:6]), ALL)
+    learned = {variable.path.split("/")[0] for variable in network.learnable(grown)}
+    assert learned == {"stem", *(f"block{index}_{part}" for index in range(network.EARLY_BLOCKS) for part in "ab")}
+
+
+def test_another_network_is_refused() -> None:
+    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    with pytest.raises(UnusableModel, match="mode head"):
+        network.grow(other, np.zeros((1, 2), np.float32), ALL[:1])
+
+
+def test_less_precision_leaves_weights_and_vectors_as_they_are(reference: Model, people: TrainingSet) -> None:
+    grown, wanted = network.grow(keras_network(), reference.embed(people.chips[:6]), ALL)
+    network.compute_in(grown, "mixed_bfloat16")
+    assert {str(variable.dtype) for variable in grown.variables} == {"float32"}
+    card = reference.card.chip
+    vectors = grown((people.chips[:6] - np.array(card.mean, np.float32)) * card.scale)
+    assert vectors.dtype == "float32"
+    moved = np.linalg.norm(vectors - wanted, axis=1)
+    assert 0 < moved.max() < 0.05

@@ -1,0 +1,55 @@
+"""The course of a run: lines of JSON to read it from while it goes on, and a log for TensorBoard."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from models import runtime
+from models.training.plan import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is."""
+
+    step: int
+    steps: int
+    loss: float
+    """Mean since the last time."""
+    validation: float | None
+    """Pairwise loss of people held out of learning, with the averaged weights; None where nobody is held out."""
+    tar: float | None
+    """Theirs at FAR 1e-2, degraded faces against clean ones."""
+    samples_per_s: float
+
+
+class History:
+    """Written by worker 0 alone."""
+
+    def __init__(self, run: Run) -> None:
+        self._tf = runtime.tensorflow()
+        self._lines: Path = run.progress
+        self._board = self._tf.summary.create_file_writer(str(run.board))
+        # What ``tf.summary.scalar`` writes; that one needs TensorBoard itself to be installed.
+        self._scalar = self._tf.compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
+        self._scalar.plugin_data.plugin_name = "scalars"
+
+    def add(self, now: Progress) -> None:
+        """Write how far the run is."""
+        with self._lines.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(asdict(now)) + "\n")
+        with self._board.as_default(step=now.step):
+            for name in ("loss", "validation", "tar", "samples_per_s"):
+                if (value := getattr(now, name)) is not None:
+                    self._tf.summary.write(name, value, metadata=self._scalar)
+        self._board.flush()
+
+
+def read(run: Run) -> list[Progress]:
+    """The course of a run so far; steps that were taken again after a worker was lost are there once."""
+    if not run.progress.exists():
+        return []
+    lines = [Progress(**json.loads(line)) for line in run.progress.read_text("utf-8").splitlines()]
+    return list({now.step: now for now in lines}.values())

@@ -1,0 +1,38 @@
+"""How well people are told apart who are held out of learning, while it goes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.model import Vectors
+from models.training import losses
+from models.training.measure import Comparisons
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """How well held-out people are told apart."""
+
+    loss: float
+    """The pairwise loss: smooth, so training stops by it."""
+    tar: float
+    """TAR at FAR 1e-2: what training is for."""
+
+    @classmethod
+    def of(cls, vectors: Vectors, people: NDArray[np.int32], threshold: float) -> Judged:
+        """Compare every degraded face with every other picture as it is.
+
+        Args:
+            vectors: of the clean faces [v] and of their degraded views, one view after the other [(1 + views) · v].
+            people: who is on each clean face [v].
+            threshold: of the pairwise loss.
+        """
+        templates, *views = np.split(vectors, len(vectors) // len(people))
+        tar = Comparisons.repeated([Comparisons.of(view, templates, people) for view in views]).tar()
+        same, other = people[:, None] == people, ~np.eye(len(people), dtype=bool)
+        genuine, strangers = (same & other).astype(np.float32), (~same).astype(np.float32)
+        found = [losses.pairwise(losses.distances(view, templates), genuine, strangers, threshold) for view in views]
+        return cls(float(np.mean(found)), tar)

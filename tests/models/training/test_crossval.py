@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from models.model import Model
+from models.training import crossval
+from models.training.compare import Compared
+from models.training.measure import Comparisons
+from models.training.plan import Plan
+from models.training.samples import TrainingSet, folds
+
+
+def test_everybody_is_measured_on_once_by_a_version_that_has_not_met_them(
+    reference: Model, people: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met: list[set[str]] = []
+
+    def trained(folder: Any, plan: Any, old: Any, old_folder: Any, learn: TrainingSet, say: Any) -> tuple[Model, int]:
+        met.append(set(learn.people))
+        return reference, 7
+
+    monkeypatch.setattr(crossval, "_trained", trained)
+    few = people.of_people(people.people[:9])
+    outcome = crossval.cross_validate(few, parts=2, plan=Plan(seed=5))
+    dealt = folds(few.people, 2, 5)
+    assert met == [set(few.people) - set(part) for part in dealt]
+    assert (outcome.subjects_train, outcome.subjects_test) == (4, 9)
+    assert [(fold.people, fold.steps) for fold in outcome.folds] == [(5, 7), (4, 7)]
+    joined = Comparisons.joined(
+        [Compared.of(reference, reference, few.of_people(part), 5).degraded[0] for part in dealt]
+    )
+    for change in (outcome.degraded, outcome.compatible):
+        assert change.before == change.after == joined.tar()
+        assert change.gain_interval == (0, 0)
+    assert outcome.clean.before > outcome.degraded.before
+    assert outcome.latency_ratio == pytest.approx(1, abs=0.3)

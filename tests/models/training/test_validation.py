@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import numpy as np
+
+from models.training.validation import Judged
+
+PEOPLE = np.repeat(np.arange(4, dtype=np.int32), 3)
+
+
+def vectors(noise: float) -> np.ndarray:
+    """Templates, and two views of them that are the further off the more noise there is."""
+    random = np.random.default_rng(0)
+    templates = np.eye(4, dtype=np.float32)[PEOPLE] + 0.05 * random.standard_normal((12, 4))
+    views = [templates + noise * random.standard_normal((12, 4)) for _ in range(2)]
+    return np.concatenate([templates, *views]).astype(np.float32)
+
+
+def test_good_vectors_are_judged_better_than_poor_ones() -> None:
+    good, poor = Judged.of(vectors(0.01), PEOPLE, 0.6), Judged.of(vectors(0.8), PEOPLE, 0.6)
+    assert good.tar == 1
+    assert poor.tar < 0.9
+    assert 0 <= good.loss < 0.2 < poor.loss
+
+
+def test_a_picture_is_not_compared_with_itself() -> None:
+    found = vectors(0.0)
+    alone = np.arange(4, dtype=np.int32)
+    judged = Judged.of(found[[0, 3, 6, 9] * 3], alone, 0.6)
+    assert np.isnan(judged.tar), "nobody has another picture"
