@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 
@@ -52,12 +52,12 @@ def reached(kinds: Sequence[Strangers], rate: float) -> float:
     return low
 
 
-def curve(kinds: Sequence[Strangers]) -> Curve:
-    """Distances in steps of 0.025 with the false-match rate of each."""
+def curve(rate: Callable[[float], float]) -> Curve:
+    """Distances in steps of 0.025 with the false-match rate of each, from where it counts until nearly all match."""
     points: list[tuple[float, float]] = []
     for step in range(1, 10_000):
         distance = round(step * _STEP, 6)
-        fmr = float(f"{share(kinds, distance):.4g}")
+        fmr = float(f"{rate(distance):.4g}")
         if fmr >= _LOWEST:
             points.append((distance, fmr))
         if fmr >= 0.999:

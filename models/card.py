@@ -60,6 +60,26 @@ class Measured(_Part):
     gain_interval: tuple[float, float]
 
 
+class Rate(_Part):
+    """TAR at one FAR, with its 95 % interval over people."""
+
+    tar: float
+    interval: tuple[float, float]
+    extrapolated: bool = Field(False, description="Too few strangers were compared to see this FAR.")
+
+
+class Scores(_Part):
+    """How well a version tells people apart that nothing was learned from, on one kind of pictures."""
+
+    genuine_pairs: int = Field(ge=1)
+    impostor_pairs: int = Field(ge=1)
+    tar_at_far: dict[str, Rate]
+    roc: tuple[tuple[float, float], ...] = Field(description="FAR and TAR, both increasing.")
+    distances: tuple[tuple[float, float, float], ...] = Field(
+        description="Upper end of a bin of distances, share of the genuine pairs in it, share of the impostor pairs."
+    )
+
+
 class Validated(_Part):
     """How far a training was, and how well it told people apart whom it did not learn from."""
 
@@ -67,6 +87,13 @@ class Validated(_Part):
     loss: float = Field(description="Of the faces learned from, the mean since the time before.")
     validation: float | None = Field(None, description="Pairwise loss of people held out; unset: nobody was.")
     tar: float | None = Field(None, description="Their TAR at FAR 1e-2, degraded faces against clean ones.")
+
+
+class Source(_Part):
+    """Where the faces of a training were read: topics up to fixed offsets, or folders of pictures."""
+
+    offsets: dict[str, dict[int, int]] = Field({}, description="By topic and partition: all before was read.")
+    folders: tuple[str, ...] = ()
 
 
 class Lineage(_Part):
@@ -77,6 +104,8 @@ class Lineage(_Part):
     people: int = Field(ge=0, description="Learned from, with those held out to stop by.")
     chips: int = Field(ge=0, description="Faces of these people.")
     people_tested: int = Field(ge=0, description="Measured on; nothing was learned from them.")
+    chips_tested: int = Field(0, ge=0, description="Faces of these people.")
+    source: Source = Field(Source(), description="The same offsets give the same digest, as long as consents last.")
     digest: str = Field(description="SHA-256 of the training set: event ids, people and faces.")
     seed: int = 0
     settings: dict[str, float | int | str] = Field({}, description="Of the training.")
@@ -98,6 +127,7 @@ class Card(_Part):
     default_threshold: str
     extrapolated: tuple[str, ...] = Field((), description="Threshold sets beyond what the measured pairs could show.")
     evaluation: dict[str, float | int | str] = Field({}, description="What was measured, for people.")
+    scores: dict[str, Scores] = Field({}, description="By the kind of pictures.")
     lineage: Lineage | None = Field(None, description="Unset: this version was not trained here.")
 
     @model_validator(mode="after")

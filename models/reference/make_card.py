@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.calibration import Strangers, curve, thresholds
+from models.calibration import Strangers, curve, share, thresholds
 from models.card import CARD_FILE, Card, ChipGeometry, Output
 from models.model import REFERENCE
 
@@ -21,7 +21,7 @@ def reference_card() -> Card:
         description="dlib's face recognition network (Davis King, public domain) in Keras, its affine layers folded",
         chip=ChipGeometry(size=150, padding=0.25, mean=(122.782, 117.001, 104.298), scale=1 / 256),
         output=Output(dimensions=128, metric="euclidean"),
-        fmr_curve=curve(STRANGERS),
+        fmr_curve=curve(lambda distance: share(STRANGERS, distance)),
         thresholds=thresholds(STRANGERS),
         default_threshold="fmr-1e-3",
         evaluation={

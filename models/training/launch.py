@@ -47,9 +47,9 @@ class Launched:
 
 def launch(
     run: Run,
+    old_folder: Path,
     *,
     workers: int,
-    old_folder: Path | None = None,
     threads: int = 0,
     restarts: int = 3,
     say: Callable[[Progress], None] = lambda progress: None,
@@ -59,8 +59,8 @@ def launch(
 
     Args:
         run: prepared.
+        old_folder: the version that the run goes on from.
         workers: processes.
-        old_folder: the version that the run goes on from; None: the reference.
         threads: of each worker; 0: all cores.
         restarts: how often it is tried again.
         say: called with the progress.
@@ -70,7 +70,7 @@ def launch(
         TrainingFailed: it ended too early more often than that.
     """
     for restart in range(restarts + 1):
-        if _once(run, workers, old_folder, threads, say, started):
+        if _once(run, old_folder, workers, threads, say, started):
             outcomes = [Outcome(**json.loads(run.result(number).read_bytes())) for number in range(workers)]
             return Launched(outcomes, restart)
     raise TrainingFailed(f"training ended too early {restarts + 1} times; worker 0 said:\n{_last_lines(run.log(0))}")
@@ -78,8 +78,8 @@ def launch(
 
 def _once(
     run: Run,
+    old_folder: Path,
     workers: int,
-    old_folder: Path | None,
     threads: int,
     say: Callable[[Progress], None],
     started: Callable[[list[int]], None],
@@ -93,7 +93,7 @@ def _once(
         processes = []
         for number in range(workers):
             log = stack.enter_context(run.log(number).open("wb"))
-            process = _start(run, number, addresses, old_folder, threads, log.fileno())
+            process = _start(run, old_folder, number, addresses, threads, log.fileno())
             stack.callback(_end, process)
             processes.append(process)
         started([process.pid for process in processes])
@@ -107,14 +107,14 @@ def _once(
 
 
 def _start(
-    run: Run, number: int, addresses: list[str], old_folder: Path | None, threads: int, log: int
+    run: Run, old_folder: Path, number: int, addresses: list[str], threads: int, log: int
 ) -> subprocess.Popen[bytes]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])}
     environment.pop("TF_CONFIG", None)
     if len(addresses) > 1:
         task = {"type": "worker", "index": number}
         environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
-    arguments = [str(run.folder), str(old_folder or ""), str(number), str(len(addresses)), str(threads)]
+    arguments = [str(run.folder), str(old_folder), str(number), str(len(addresses)), str(threads)]
     return subprocess.Popen(
         [sys.executable, "-m", "models.training.worker", *arguments],
         env=environment,

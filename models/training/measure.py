@@ -21,6 +21,7 @@ from models.geometry import Pixels
 from models.training.degrade import POOR, Conditions, degrade
 
 Vectors = NDArray[np.float32]
+Distances = NDArray[np.float64]
 Interval = tuple[float, float]
 
 FAR = 1e-2
@@ -70,22 +71,35 @@ class Comparisons:
         return cls(distances[order], first[order], second[order])
 
     def tar(self, far: float = FAR, times: NDArray[np.float64] | None = None) -> float:
-        """TAR at FAR (see :func:`models.scores.tar_at_far`); each person counted so many ``times``, default once.
+        """TAR at one FAR, see :meth:`tars`."""
+        return self.tars([far], times)[0]
+
+    def tars(self, fars: Sequence[float], times: NDArray[np.float64] | None = None) -> list[float]:
+        """TAR at each FAR (see :func:`models.scores.tar_at_far`); each person counted so many ``times``, default once.
 
         A pair counts as often as both of its people together: the product of their times, for one person his times.
         """
         same = self.first == self.second
         weight = np.ones(len(same)) if times is None else np.where(same, 1, times[self.second]) * times[self.first]
         passed = np.cumsum(np.where(same, 0, weight))
-        genuine = np.where(same, weight, 0)
-        if not passed[-1] or not genuine.any():
-            return float("nan")
-        below = int(np.searchsorted(passed, passed[-1] * far * (1 + 1e-12), "right"))
+        accepted = np.concatenate([[0], np.cumsum(np.where(same, weight, 0))])
+        if not passed[-1] or not accepted[-1]:
+            return [float("nan")] * len(fars)
+        below = np.searchsorted(passed, passed[-1] * np.asarray(fars) * (1 + 1e-12), "right")
         # Genuine pairs as near as the first stranger who is refused do not pass.
-        below = int(np.searchsorted(self.distances, self.distances[min(below, len(same) - 1)], "left"))
-        return float(genuine[:below].sum() / genuine.sum())
+        below = np.searchsorted(self.distances, self.distances[np.minimum(below, len(same) - 1)], "left")
+        return [float(share) for share in accepted[below] / accepted[-1]]
 
-    def strangers(self) -> NDArray[np.float64]:
+    @property
+    def people(self) -> int:
+        """One more than the largest number of a person."""
+        return 1 + int(max(self.first.max(), self.second.max()))
+
+    def genuine(self) -> Distances:
+        """The distances between pictures of one person."""
+        return np.asarray(self.distances[self.first == self.second])
+
+    def strangers(self) -> Distances:
         """The distances between different people."""
         return np.asarray(self.distances[self.first != self.second])
 
@@ -103,15 +117,16 @@ class Change:
     @classmethod
     def of(cls, before: Comparisons, after: Comparisons, *, far: float = FAR, seed: int = 0) -> Self:
         """Compare two models on the same pairs; every draw of people is made for both alike."""
-        random = np.random.default_rng([seed, 2])
-        people = 1 + int(max(before.first.max(), before.second.max()))
-        drawn = [
-            (before.tar(far, times), after.tar(far, times))
-            for times in random.multinomial(people, np.full(people, 1 / people), _DRAWS).astype(np.float64)
-        ]
+        drawn = [(before.tar(far, times), after.tar(far, times)) for times in draws(before.people, seed)]
         pairs = np.array([pair for pair in drawn if not np.isnan(pair).any()]).reshape(-1, 2)
         plain = before.tar(far), after.tar(far)
-        return cls(*plain, _interval(pairs[:, 1]), plain[1] - plain[0], _interval(pairs[:, 1] - pairs[:, 0]))
+        return cls(*plain, interval(pairs[:, 1]), plain[1] - plain[0], interval(pairs[:, 1] - pairs[:, 0]))
+
+
+def draws(people: int, seed: int) -> NDArray[np.float64]:
+    """How often each person is there [draws, people] when as many are drawn again, with replacement."""
+    random = np.random.default_rng([seed, 2])
+    return random.multinomial(people, np.full(people, 1 / people), _DRAWS).astype(np.float64)
 
 
 def degraded(chips: Pixels, seed: int, conditions: Conditions = POOR) -> Pixels:
@@ -120,7 +135,8 @@ def degraded(chips: Pixels, seed: int, conditions: Conditions = POOR) -> Pixels:
     return np.stack(list(made))
 
 
-def _interval(values: NDArray[np.float64]) -> Interval:
+def interval(values: NDArray[np.float64]) -> Interval:
+    """What 95 % of the values are within; not a number where there are none."""
     if not values.size:
         return float("nan"), float("nan")
     low, high = np.quantile(values, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]).tolist()

@@ -10,21 +10,18 @@ from typing import Any
 
 import keras  # type: ignore[import-untyped]
 import numpy as np
-from numpy.typing import NDArray
 
 from models import calibration
 from models.calibration import Strangers
-from models.card import CARD_FILE, Card, Lineage, Measured, Weights
+from models.card import CARD_FILE, Card, Lineage, Measured, Scores, Weights
 from models.geometry import Pixels
 from models.model import Model
-from models.training.measure import Change, Comparisons
+from models.training.measure import Change, Comparisons, Distances
 from models.training.network import learnable
 from models.training.plan import Run
+from models.training.scoring import is_seen
 
 WEIGHTS_FILE = "model.keras"
-
-_SEEN = 10
-"""A rate is measured where so many of the pairs at hand would be false matches; below it is extrapolated."""
 
 _ROUNDS = 15
 
@@ -53,11 +50,12 @@ def write(folder: Path, network: Any, card: Card) -> Card:
     return written
 
 
-Distances = NDArray[np.float64]
-
-
 def described(
-    version: str, parent: Card, lineage: Lineage, strangers: Mapping[str, tuple[Distances, Distances]]
+    version: str,
+    parent: Card,
+    lineage: Lineage,
+    strangers: Mapping[str, tuple[Distances, Distances]],
+    scores: Mapping[str, Scores] | None = None,
 ) -> Card:
     """The card of a trained version: its distances are not the parent's, so their meaning is measured.
 
@@ -72,6 +70,7 @@ def described(
         lineage: what it was made of.
         strangers: distances [n] between different people of whom nothing was learned, with the parent and with the new
             version, by the kind of pictures; every kind counts alike.
+        scores: of the new version, by the kind of pictures.
     """
     before = [Strangers.of(old.tolist()) for old, _ in strangers.values()]
     after = [Strangers.of(new.tolist()) for _, new in strangers.values()]
@@ -80,25 +79,26 @@ def described(
         old = parent.thresholds.get(name, parent.distance(_rate(name)))
         return min(distance, calibration.strict(calibration.reached(after, calibration.share(before, old))))
 
-    def rate(distance: float, fmr: float) -> float:
-        old = calibration.reached(before, calibration.share(after, distance))
+    def rate(distance: float) -> float:
+        fmr = calibration.share(after, distance)
+        old = calibration.reached(before, fmr)
         # Beyond its ends the parent's curve is constant and says nothing.
         known = parent.fmr_curve[0][0] <= old <= parent.fmr_curve[-1][0]
-        return max(fmr, float(f"{parent.fmr(old):.4g}")) if known else fmr
+        return max(fmr, parent.fmr(old)) if known else fmr
 
     sets = {name: allowed(name, distance) for name, distance in calibration.thresholds(after).items()}
-    points = calibration.curve(after)
-    rates = np.maximum.accumulate([rate(*point) for point in points]).tolist()
+    distances, rates = zip(*calibration.curve(rate), strict=True)
     pairs = min(new.size for _, new in strangers.values())
     return Card(
         version=version,
         description=f"{parent.version}, trained on ({lineage.mode})",
         chip=parent.chip,
         output=parent.output,
-        fmr_curve=tuple((distance, fmr) for (distance, _), fmr in zip(points, rates, strict=True)),
+        fmr_curve=tuple(zip(distances, np.maximum.accumulate(rates).tolist(), strict=True)),
         thresholds=sets,
         default_threshold=parent.default_threshold if parent.default_threshold in sets else "fmr-1e-3",
-        extrapolated=tuple(name for name in sets if _rate(name) * pairs < _SEEN),
+        extrapolated=tuple(name for name in sets if not is_seen(_rate(name), pairs)),
+        scores=dict(scores or {}),
         lineage=lineage,
     )
 

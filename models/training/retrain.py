@@ -8,15 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from models.card import Card, Lineage, Validated
-from models.model import Model, keras_network
+from models.card import Card, Lineage, Source, Validated
+from models.model import REFERENCE, Model, keras_network
 from models.training import gate, head, history, publish
 from models.training.compare import Compared
 from models.training.history import Progress
 from models.training.launch import launch
 from models.training.plan import Plan, Run
 from models.training.prepare import prepare
-from models.training.samples import TrainingSet, UnusableTrainingSet, split
+from models.training.samples import TrainingSet, UnusableTrainingSet, enough, split
+from models.training.scoring import scored
 
 HELD_OUT = 0.2
 """Share of the people that a version is measured on, and not learned from."""
@@ -39,6 +40,7 @@ def retrain(
     plan: Plan | None = None,
     workers: int = 1,
     threads: int = 0,
+    source: Source | None = None,
     say: Callable[[Progress], None] = lambda progress: None,
 ) -> Card:
     """Train a version from an old one and write it to ``folder / version``; it is not promoted (see the gate).
@@ -53,6 +55,7 @@ def retrain(
         plan: of a full training; its seed counts for both.
         workers: processes of a full training.
         threads: of each; 0: all cores.
+        source: where the faces were read, for the card.
         say: called with the progress of a full training.
 
     Raises:
@@ -68,6 +71,8 @@ def retrain(
             f" {_LEAST} of each are the least"
         )
     learn, test = known.of_people(learn_from), known.of_people(measured_on)
+    for side in (learn, test):
+        enough(side, _LEAST, _LEAST)
     old, network = Model.load(old_folder), keras_network(old_folder)
     work = folder / f".{version}-{_made_of(old.card, known, plan)}"
     place = work / "version"
@@ -75,7 +80,7 @@ def retrain(
         run = Run(work / "run")
         if not run.is_prepared:
             prepare(run.folder, plan, old, network, learn)
-        launch(run, workers=workers, old_folder=old_folder, threads=threads, say=say)
+        launch(run, old_folder or REFERENCE, workers=workers, threads=threads, say=say)
         made: Any = publish.learned_network(run)
         validated = tuple(
             Validated(step=now.step, loss=now.loss, validation=now.validation, tar=now.tar) for now in history.read(run)
@@ -100,6 +105,8 @@ def retrain(
         people=len(learn.people),
         chips=len(learn),
         people_tested=len(test.people),
+        chips_tested=len(test),
+        source=source or Source(),
         digest=known.digest,
         seed=plan.seed,
         settings=settings,
@@ -108,8 +115,8 @@ def retrain(
         latency_ratio=publish.latency_ratio(old, new, test.chips),
     )
     strangers = {kind: (before.strangers(), after.strangers()) for kind, (before, after) in by_kind.items()}
-    card = publish.described(version, old.card, lineage, strangers)
-    card = publish.write(place, made, card)
+    scores = {kind: scored(after, plan.seed) for kind, (_, after) in by_kind.items()}
+    card = publish.write(place, made, publish.described(version, old.card, lineage, strangers, scores))
     shutil.rmtree(folder / version, ignore_errors=True)
     place.rename(folder / version)
     shutil.rmtree(work)

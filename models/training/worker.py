@@ -16,13 +16,13 @@ from pathlib import Path
 
 from models import runtime
 from models.card import Card
-from models.model import REFERENCE
 from models.training.plan import Run
 
 
 def main(argv: list[str]) -> None:
     """Train, and leave a result file."""
-    folder, old, worker, workers, threads = Path(argv[0]), argv[1], *map(int, argv[2:5])
+    run, old_folder, worker, workers, threads = Run(Path(argv[0])), Path(argv[1]), *map(int, argv[2:5])
+    card = Card.read(old_folder)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     if threads:
         _stay_on_cores(worker, threads)
@@ -35,7 +35,6 @@ def main(argv: list[str]) -> None:
         strategy = tf.distribute.get_strategy()
     from models.training import loop
 
-    run, card = Run(folder), Card.read(Path(old) if old else REFERENCE)
     outcome = loop.train(run, card, strategy, worker=worker, workers=workers)
     run.result(worker).write_text(json.dumps(asdict(outcome)), "utf-8")
     # The strategy's servers have no way to stop; the peers have taken the last step with this one.

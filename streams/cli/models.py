@@ -53,7 +53,10 @@ def list_versions(as_json: Json = False) -> None:
 
 
 def show(
-    version: Annotated[str, typer.Argument(help="Name of the version, or its folder.")], as_json: Json = False
+    version: Annotated[str, typer.Argument(help="Name of the version, or its folder.")],
+    html: Annotated[bool, typer.Option("--html", help="Write the card as a page with plots, too.")] = False,
+    to: Annotated[Path | None, typer.Option(metavar="FILE", help="The page. Default: VERSION.html, here.")] = None,
+    as_json: Json = False,
 ) -> None:
     """The card of one version."""
     from models.card import Card, UnusableModel
@@ -96,10 +99,19 @@ def show(
         for refusal in gate.refusals(made):
             table.add_row("must not take over", escape(refusal))
     output.table(table)
-    output.finish(
-        {"folder": str(folder), "state": (lineup.state(card.version) or "candidate") if lineup else None}
-        | {"card": card.model_dump(mode="json", exclude={"fmr_curve"})}
-    )
+    result = {
+        "folder": str(folder),
+        "state": (lineup.state(card.version) or "candidate") if lineup else None,
+        "card": card.model_dump(mode="json", exclude={"fmr_curve"}),
+    }
+    if html or to:
+        from models.page import page
+
+        written = to or Path(f"{card.version}.html")
+        written.write_text(page(card, folder), "utf-8")
+        output.say(f"the page is {written}")
+        result["page"] = str(written)
+    output.finish(result)
 
 
 def _versions(settings: Settings, output: Output) -> dict[Path, Card]:

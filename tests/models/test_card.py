@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.calibration import Strangers, curve, thresholds
+from models.calibration import Strangers, curve, share, thresholds
 from models.card import CARD_FILE, Card, UnknownThreshold, UnusableModel
 from models.model import REFERENCE
 from models.reference.make_card import STRANGERS, reference_card
@@ -78,7 +78,8 @@ def test_strangers_are_measured_and_every_kind_counts_alike() -> None:
     measured = Strangers.of([0.7, 0.8, 0.9])
     assert measured.mean == pytest.approx(0.8)
     assert measured.fmr(0.8) == pytest.approx(0.5)
-    two = curve([Strangers(0.7, 0.05), Strangers(0.9, 0.05)])
+    kinds = [Strangers(0.7, 0.05), Strangers(0.9, 0.05)]
+    two = curve(lambda distance: share(kinds, distance))
     assert dict(two)[0.8] == pytest.approx(0.5, abs=1e-3)
     assert all(a < b for (_, a), (_, b) in pairwise(two))
 

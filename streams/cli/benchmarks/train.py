@@ -12,7 +12,7 @@ import numpy as np
 from infra.photos import sample_photos
 from models import chips
 from models.analyzer import Analyzer
-from models.model import Model, keras_network
+from models.model import REFERENCE, Model, keras_network
 from models.training.degrade import shifted
 from models.training.launch import Launched, launch
 from models.training.plan import Plan, Run
@@ -50,7 +50,7 @@ def measure(folder: Path, steps: int, batch: int, rounds: int, say: Callable[[st
 
 
 def _timed(run: Run, workers: int) -> Launched:
-    return launch(run, workers=workers, threads=1, restarts=0)
+    return launch(run, REFERENCE, workers=workers, threads=1, restarts=0)
 
 
 def _faces(model: Model) -> TrainingSet:

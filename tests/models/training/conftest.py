@@ -1,16 +1,25 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import cv2
+import keras  # type: ignore[import-untyped]
 import numpy as np
 import pytest
+from keras import layers
 
 from models import chips
 from models.analyzer import Analyzer
+from models.card import Output
 from models.geometry import Pixels
+from models.model import Model
+from models.training import network, publish
 from models.training.samples import Sample, TrainingSet
 from tests.models.conftest import Photo
 
 SIZE = 150
+SMALL_SIZE, DIMENSIONS = 32, 8
 
 
 def person(faces: list[Pixels], number: int) -> Pixels:
@@ -47,3 +56,35 @@ def people(faces: list[Pixels]) -> TrainingSet:
         for picture in [shifted(person(faces, number), 0.04, random)]
     ]
     return TrainingSet.of(samples, SIZE)
+
+
+@pytest.fixture(scope="session")
+def small_people(people: TrainingSet) -> TrainingSet:
+    """The same people on chips of 32 pixels."""
+    small = [cv2.resize(chip, (SMALL_SIZE, SMALL_SIZE), interpolation=cv2.INTER_AREA) for chip in people.chips]
+    return replace(people, chips=np.stack(small).astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory, reference: Model, small_people: TrainingSet) -> Path:
+    """A version with all that full training looks for in the reference, and a thousandth of its weights."""
+    keras.utils.set_random_seed(0)
+    given = keras.Input((SMALL_SIZE, SMALL_SIZE, 3), name="chips")
+    x = layers.Conv2D(16, 7, strides=2, activation="relu", name="stem")(given)
+    for index in range(network.EARLY_BLOCKS + 1):
+        y = layers.Conv2D(16, 3, padding="same", activation="relu", name=f"block{index}_a")(x)
+        y = layers.Conv2D(16, 3, padding="same", name=f"block{index}_b")(y)
+        x = layers.ReLU(name=f"block{index}_relu")(layers.Add(name=f"block{index}_add")([y, x]))
+    pool = layers.GlobalAveragePooling2D(name="pool")(x)
+    vector = layers.Dense(DIMENSIONS, use_bias=False, name="vector")
+    made = keras.Model(given, vector(pool), name="small")
+    chip = reference.card.chip.model_copy(update={"size": SMALL_SIZE})
+    seen = np.asarray(keras.Model(given, pool)((small_people.chips - np.array(chip.mean, np.float32)) * chip.scale))
+    # What tells these people apart counts alike, and strangers are as far apart as the reference's.
+    _, spread, directions = np.linalg.svd(seen - seen.mean(0), full_matrices=False)
+    usual = np.sqrt(len(seen) / 2 / DIMENSIONS) * 0.77
+    vector.kernel.assign((directions[:DIMENSIONS] / spread[:DIMENSIONS, None] * usual).T)
+    output = Output(dimensions=DIMENSIONS, metric="euclidean")
+    card = reference.card.model_copy(update={"version": "small", "chip": chip, "output": output})
+    publish.write(folder := tmp_path_factory.mktemp("versions") / "small", made, card)
+    return folder

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models import runtime
+from models.card import Card
 from models.model import Model, keras_network
 from models.training import loop, publish
 from models.training.checkpoint import State
@@ -22,33 +23,34 @@ SHORT = Plan(steps=4, batch=2, bases=0, warm_up=1, validate_every=2, checkpoint_
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory, reference: Model, people: TrainingSet) -> Run:
-    return prepare(tmp_path_factory.mktemp("prepared") / "run", SHORT, reference, keras_network(), people)
+def prepared(tmp_path_factory: pytest.TempPathFactory, small: Path, small_people: TrainingSet) -> Run:
+    folder = tmp_path_factory.mktemp("prepared") / "run"
+    return prepare(folder, SHORT, Model.load(small), keras_network(small), small_people)
 
 
-def trained(prepared: Run, folder: Path, reference: Model, seen: list[Progress] | None = None, **plan: Any) -> Outcome:
+def trained(prepared: Run, folder: Path, small: Path, seen: list[Progress] | None = None, **plan: Any) -> Outcome:
     """Train in a copy of a prepared run, or go on in it."""
     if not folder.exists():
         shutil.copytree(prepared.folder, folder)
     (folder / "plan.json").write_text(SHORT.model_copy(update=plan).model_dump_json(), "utf-8")
     strategy = runtime.tensorflow().distribute.get_strategy()
-    return loop.train(Run(folder), reference.card, strategy, say=(seen if seen is not None else []).append)
+    return loop.train(Run(folder), Card.read(small), strategy, say=(seen if seen is not None else []).append)
 
 
 def test_what_goes_on_from_a_checkpoint_ends_as_what_never_stopped(
-    prepared: Run, tmp_path: Path, reference: Model, monkeypatch: pytest.MonkeyPatch
+    prepared: Run, tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Progress] = []
-    whole = trained(prepared, tmp_path / "whole", reference, seen)
+    whole = trained(prepared, tmp_path / "whole", small, seen)
     assert [(now.step, now.steps) for now in seen] == [(2, 4), (4, 4)]
     assert all(0 <= (now.tar or 0) <= 1 and now.validation for now in seen)
     with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
         broken.setattr("models.training.loop.Feeder._made", _broken_at(3, loop.Feeder._made))
-        trained(prepared, tmp_path / "broken", reference)
+        trained(prepared, tmp_path / "broken", small)
     state = State.read(Run(tmp_path / "broken").checkpoint)
     assert state is not None
     assert state.step == 2
-    again = trained(prepared, tmp_path / "broken", reference)
+    again = trained(prepared, tmp_path / "broken", small)
     assert (again.digest, again.validation) == (whole.digest, whole.validation)
     with np.load(Run(tmp_path / "whole").learned) as one, np.load(Run(tmp_path / "broken").learned) as other:
         assert all(np.array_equal(one[name], other[name]) for name in one.files)
@@ -63,15 +65,15 @@ def _broken_at(step: int, made: Any) -> Any:
     return broken
 
 
-def test_early_stop_keeps_the_best(prepared: Run, tmp_path: Path, reference: Model) -> None:
-    spoilt = trained(prepared, tmp_path / "run", reference, steps=40, learning_rate=0.3, patience=2, validate_every=1)
+def test_early_stop_keeps_the_best(prepared: Run, tmp_path: Path, small: Path) -> None:
+    spoilt = trained(prepared, tmp_path / "run", small, steps=40, learning_rate=0.3, patience=2, validate_every=1)
     assert spoilt.steps < 40
     assert spoilt.best_step == spoilt.steps - 2
 
 
 @pytest.fixture(scope="module")
-def plain(prepared: Run, tmp_path_factory: pytest.TempPathFactory, reference: Model) -> str:
-    return trained(prepared, tmp_path_factory.mktemp("plain") / "run", reference, steps=1, warm_up=0).digest
+def plain(prepared: Run, tmp_path_factory: pytest.TempPathFactory, small: Path) -> str:
+    return trained(prepared, tmp_path_factory.mktemp("plain") / "run", small, steps=1, warm_up=0).digest
 
 
 @pytest.mark.parametrize(
@@ -80,10 +82,10 @@ def plain(prepared: Run, tmp_path_factory: pytest.TempPathFactory, reference: Mo
     ids=lambda changed: next(iter(changed)),
 )
 def test_every_option_has_its_effect(
-    prepared: Run, tmp_path: Path, reference: Model, plain: str, changed: dict[str, Any]
+    prepared: Run, tmp_path: Path, small: Path, plain: str, changed: dict[str, Any]
 ) -> None:
     changed = {"steps": 1, "warm_up": 0} | changed
-    assert trained(prepared, tmp_path / "run", reference, **changed).digest != plain
+    assert trained(prepared, tmp_path / "run", small, **changed).digest != plain
 
 
 def test_poor_faces_of_people_it_has_not_met_are_told_apart_better(
@@ -96,5 +98,4 @@ def test_poor_faces_of_people_it_has_not_met_are_told_apart_better(
     publish.write(tmp_path / "new", publish.learned_network(run), publish.unmeasured("new", reference.card))
     compared = Compared.of(reference, Model.load(tmp_path / "new"), others, 0)
     before, after = (model.tar() for model in compared.degraded)
-    print(before, after, [m.tar() for m in compared.clean])
     assert after > before + 0.02

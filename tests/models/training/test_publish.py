@@ -34,8 +34,9 @@ def test_thresholds_are_of_the_new_distances() -> None:
 def test_people_less_alike_than_most_do_not_loosen_it() -> None:
     # The parent put them further apart than it puts others: so will the new version.
     apart = publish.described("new", PARENT, LINEAGE, {"clean": (usual() + 0.1, usual() + 0.1)})
-    for name in RATES:
+    for name, rate in RATES.items():
         assert apart.thresholds[name] == pytest.approx(PARENT.thresholds[name], abs=0.02)
+        assert apart.fmr(apart.thresholds[name]) == pytest.approx(rate, rel=0.5)
 
 
 def test_people_more_alike_than_most_make_it_strict() -> None:
