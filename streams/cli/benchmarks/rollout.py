@@ -75,7 +75,8 @@ def over_and_back(stack: Stack, events_per_s: float, hold_s: float, say: Callabl
     account = accounts.settle(list(load.sent), load.users, _TIMEOUT_S)
     accounts.close()
     frames = {one: answer for one, answer in account.answers.items() if "faces" in answer}
-    before = {one: at for one, at in account.live_at.items() if at < begins}
+    # The load's own beginning is left out: clients connect, and galleries are empty.
+    before = {one: at for one, at in account.live_at.items() if begins - hold_s / 2 < at < begins}
     after = {one: at for one, at in account.live_at.items() if at >= begins}
     return {
         "events": len(load.sent),
