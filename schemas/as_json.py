@@ -9,6 +9,7 @@ from typing import Any
 import cattrs
 from cattrs.gen import make_dict_unstructure_fn, override
 
+from schemas.drift import DriftFace
 from schemas.events import (
     DeadLetter,
     Decision,
@@ -22,7 +23,13 @@ from schemas.events import (
     Template,
 )
 
-_LEFT_OUT = {Picture: ("data",), Face: ("vector",), Template: ("vector",), DeadLetter: ("value",)}
+_LEFT_OUT = {
+    Picture: ("data",),
+    Face: ("vector",),
+    Template: ("vector",),
+    DriftFace: ("vector",),
+    DeadLetter: ("value",),
+}
 """Pictures and vectors are biometric data, and the value of a dead letter may hold either."""
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from schemas.drift import Drift as Drift
+from schemas.drift import DriftSample as DriftSample
 from schemas.parts import Decision as Decision
 from schemas.parts import Quality as Quality
 from schemas.parts import Source as Source
@@ -391,5 +393,7 @@ Event = (
     | Replay
     | Resolution
     | ModelRecord
+    | Drift
+    | DriftSample
 )
 """Everything that travels as the value of a Kafka message."""

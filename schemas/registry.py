@@ -15,6 +15,8 @@ from schemas.events import (
     Chip,
     Comparison,
     DeadLetter,
+    Drift,
+    DriftSample,
     Embedding,
     Enrolment,
     Event,
@@ -44,6 +46,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "replay": Replay,
     "resolution": Resolution,
     "model_record": ModelRecord,
+    "drift": Drift,
+    "drift_sample": DriftSample,
 }
 """Name of the schema file, without its ending, to the class of the event."""
 

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from schemas.events import Comparison, DeadLetter, Enrolment, Match, Resolution
+from schemas.events import Comparison, DeadLetter, Drift, Embedding, Enrolment, Match, Resolution
 
-Result = Match | Comparison | Enrolment | DeadLetter | Resolution
+Result = Match | Comparison | Enrolment | DeadLetter | Resolution | Drift | Embedding
 """What can be written to a sink."""
 
 
@@ -43,8 +43,8 @@ class Position:
 class Delivery:
     """An event and the message it came in; offsets of a partition only grow.
 
-    Messages of the same event (same ``event_id``, ``comparison_id``, ``letter_id`` or ``resolution_id``, same
-    ``replay_id``) come in the same partition.
+    Messages of the same event (same ``event_id``, ``comparison_id``, ``letter_id``, ``resolution_id`` or
+    ``report_id``, same ``replay_id``) come in the same partition.
     """
 
     partition: Partition

@@ -30,7 +30,15 @@ READS: Mapping[Role, Sequence[Topic]] = {
     Role.EMBED: (Topic.UPLOADS, Topic.FRAMES),
     Role.MATCH: (Topic.EMBEDDINGS,),
     Role.SINK_REDIS: (Topic.MATCHES, Topic.ENROLMENTS),
-    Role.SINK_BIGQUERY: (Topic.MATCHES, Topic.COMPARISONS, Topic.ENROLMENTS, Topic.DEAD_LETTERS, Topic.RESOLUTIONS),
+    Role.SINK_BIGQUERY: (
+        Topic.MATCHES,
+        Topic.COMPARISONS,
+        Topic.ENROLMENTS,
+        Topic.DEAD_LETTERS,
+        Topic.RESOLUTIONS,
+        Topic.DRIFT,
+    ),
+    Role.DRIFT: (Topic.EMBEDDINGS, Topic.MATCHES),
 }
 """What each role reads."""
 _TIMEOUT_S = 10.0

@@ -10,6 +10,7 @@ class Role(StrEnum):
     MATCH = "match"
     SINK_REDIS = "sink-redis"
     SINK_BIGQUERY = "sink-bigquery"
+    DRIFT = "drift"
 
 
 class Embedder(StrEnum):

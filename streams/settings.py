@@ -35,10 +35,11 @@ class Settings(BaseSettings):
     retention_hours: float = Field(
         168,
         gt=0,
-        description="How long `uploads`, `frames`, `embeddings`, `matches`, `comparisons` and `enrolments` are kept.",
+        description="How long `uploads`, `frames`, `embeddings`, `matches`, `comparisons`, `enrolments` and `drift` "
+        "are kept.",
     )
     dead_letter_retention_hours: float = Field(
-        2160, gt=0, description="How long `dead-letters`, `resolutions` and `replays` are kept."
+        2160, gt=0, description="How long `dead-letters`, `resolutions`, `replays` and `drift-references` are kept."
     )
     max_message_bytes: int = Field(
         12_000_000, gt=0, description="Largest Kafka message; must exceed max_picture_bytes."
@@ -87,6 +88,10 @@ class Settings(BaseSettings):
     )
     batch_size: int = Field(32, ge=1, description="Largest micro-batch of embed.")
     batch_wait_ms: float = Field(5, ge=0, description="How long a micro-batch waits to fill.")
+    drift_reference: int = Field(
+        300, ge=50, description="Faces of a camera and model version that later ones are compared with: its first."
+    )
+    drift_window: int = Field(300, ge=50, description="Faces that are compared with them: its last.")
     candidates: int = Field(5, ge=1, description="Candidates listed for each face.")
     max_templates_per_subject: int = Field(64, ge=1, description="More uploads of a subject are refused.")
     max_picture_bytes: int = Field(10_000_000, gt=0, description="A larger encoded picture is refused.")

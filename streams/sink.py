@@ -19,7 +19,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from schemas import codec
 from schemas.errors import CodecError
-from schemas.events import Comparison, DeadLetter, Enrolment, Match, Resolution
+from schemas.events import Comparison, DeadLetter, Drift, Embedding, Enrolment, Match, Resolution
 from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Result, Sink, SinkFenced, SinkUnavailable
 from streams import inbox, metrics
 from streams.commits import Note
@@ -42,6 +42,8 @@ EVENT_TYPES: Mapping[Topic, type[Result]] = {
     Topic.ENROLMENTS: Enrolment,
     Topic.DEAD_LETTERS: DeadLetter,
     Topic.RESOLUTIONS: Resolution,
+    Topic.DRIFT: Drift,
+    Topic.EMBEDDINGS: Embedding,
 }
 _RETRY_S = (0.2, 5.0)
 """First and longest pause before the sink is tried again."""
@@ -74,13 +76,16 @@ class SinkWorker:
         batch_size: int,
         linger_s: float,
         client_id: str = "facestream",
+        letters: bool = True,
     ) -> None:
+        """Without ``letters`` messages that cannot be read are passed over: another role makes dead letters of them."""
         self._role = role
         self._settings = settings
         self._sink = sink
         self._topics = {topic.named(settings): EVENT_TYPES[topic] for topic in topics}
         self._batch_size = batch_size
         self._linger_s = linger_s
+        self._makes_letters = letters
         self._unclaimed: list[TopicPartition] = []
         self._moved = False
         """Whether the client's position may differ from the committed offset, so that it must be set."""
@@ -279,16 +284,15 @@ class SinkWorker:
         try:
             event = self._decode(read)
         except inbox.BadMessage as error:
-            self._send_letter(read, error)
+            if self._makes_letters:
+                self._send_letter(read, error)
         else:
             batch.deliveries.append(Delivery(partition, read.offset, event))
 
     def _decode(self, message: Message) -> Result:
         event_type = self._topics[message.source.topic]
-        if event_type is Match:
-            return inbox.read(message, Match)
-        if event_type is Enrolment:
-            return inbox.read(message, Enrolment)
+        if event_type in (Match, Enrolment, Embedding):
+            return inbox.read(message, event_type)
         try:
             return codec.decode(message.value, event_type)
         except CodecError as error:

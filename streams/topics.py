@@ -45,7 +45,8 @@ class Topic(StrEnum):
     """The topics of this version; the value is the name before the prefix.
 
     All are keyed by ``user_id`` but the last three, which belong to ops, and ``chips``: it is compacted by
-    ``event_id``, and each chip lies in the partition of its upload. All of ``models`` is in partition 0, in one order.
+    ``event_id``, and each chip lies in the partition of its upload. So it is with ``drift-references``, compacted by
+    camera and model version. All of ``models`` is in partition 0, in one order.
     """
 
     UPLOADS = "uploads"
@@ -55,6 +56,8 @@ class Topic(StrEnum):
     COMPARISONS = "comparisons"
     ENROLMENTS = "enrolments"
     CHIPS = "chips"
+    DRIFT = "drift"
+    DRIFT_REFERENCES = "drift-references"
     DEAD_LETTERS = "dead-letters"
     RESOLUTIONS = "resolutions"
     REPLAYS = "replays"
@@ -127,10 +130,15 @@ def wanted(settings: Settings) -> list[Wanted]:
 
 def _wanted(topic: Topic, settings: Settings) -> Wanted:
     # Written after its letter, a resolution outlives it.
-    long_kept = topic in {Topic.DEAD_LETTERS, Topic.RESOLUTIONS, Topic.REPLAYS}
+    long_kept = topic in {Topic.DEAD_LETTERS, Topic.RESOLUTIONS, Topic.REPLAYS, Topic.DRIFT_REFERENCES}
     hours = settings.dead_letter_retention_hours if long_kept else settings.retention_hours
     retention_ms = int(hours * _HOUR_MS)
-    cleanup = {Topic.REPLAYS: "compact,delete", Topic.CHIPS: "compact", Topic.MODELS: "compact"}
+    cleanup = {
+        Topic.REPLAYS: "compact,delete",
+        Topic.CHIPS: "compact",
+        Topic.MODELS: "compact",
+        Topic.DRIFT_REFERENCES: "compact,delete",
+    }
     config = {
         "cleanup.policy": cleanup.get(topic, "delete"),
         "retention.ms": str(retention_ms),

@@ -46,7 +46,7 @@ def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.
     """
     admin = admin_client(settings)
     partitions = check_copartitioned(partition_counts(admin, settings), settings)
-    if role in (Role.SINK_REDIS, Role.SINK_BIGQUERY):
+    if role in (Role.SINK_REDIS, Role.SINK_BIGQUERY, Role.DRIFT):
         with Health(role, f"{role}-{os.getpid()}", settings) as health:
             return _run_sink(role, settings, health)
     with _own_folder(role, settings) as folder:
@@ -120,6 +120,13 @@ def _run_sink(role: Role, settings: Settings, health: Health) -> int:
 
         sink = RedisSink(settings.redis_url, settings.redis_prefix, settings.result_ttl_s, settings.live_stream_length)
         linger_s = 0.0
+    elif role is Role.DRIFT:
+        from models import cheap
+        from streams.drift import DriftSink
+        from streams.rollout.log import base_card
+
+        sink = DriftSink(settings, [base_card(settings), cheap.CARD])
+        linger_s = 1.0
     else:
         from sinks.bigquery import Address, BigQuerySink
 
@@ -128,7 +135,16 @@ def _run_sink(role: Role, settings: Settings, health: Health) -> int:
         )
         sink = BigQuerySink(dataset, {topic.named(settings): EVENT_TYPES[topic] for topic in topics})
         linger_s = 0.2
-    worker = SinkWorker(role, settings, sink, topics, batch_size=500, linger_s=linger_s, client_id=health.client_id)
+    worker = SinkWorker(
+        role,
+        settings,
+        sink,
+        topics,
+        batch_size=500,
+        linger_s=linger_s,
+        client_id=health.client_id,
+        letters=role is not Role.DRIFT,
+    )
     health.follow(Patient(worker.pulse, worker.facts))
     worker.run(stop)
     return 0

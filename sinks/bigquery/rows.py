@@ -15,6 +15,8 @@ from schemas.events import (
     Box,
     Comparison,
     DeadLetter,
+    Drift,
+    Embedding,
     Enrolment,
     Match,
     MatchedFace,
@@ -25,7 +27,18 @@ from schemas.events import (
     Timings,
 )
 from sinks.base import Delivery, Result
-from sinks.bigquery.tables import COMPARISONS, DEAD_LETTERS, ENROLMENTS, MATCHES, RESOLUTIONS, Column, Mode, Table, Type
+from sinks.bigquery.tables import (
+    COMPARISONS,
+    DEAD_LETTERS,
+    DRIFT,
+    ENROLMENTS,
+    MATCHES,
+    RESOLUTIONS,
+    Column,
+    Mode,
+    Table,
+    Type,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -103,12 +116,14 @@ def event_id(event: Result) -> str:
         return event.resolution_id
     if isinstance(event, Comparison):
         return event.comparison_id
+    if isinstance(event, Drift):
+        return event.report_id
     return event.letter_id if isinstance(event, DeadLetter) else event.event_id
 
 
 def replay_id(event: Result) -> str | None:
     """The replay that made the event, or None."""
-    return event.replay_id if isinstance(event, Match | Enrolment) else None
+    return event.replay_id if isinstance(event, Match | Enrolment | Embedding) else None
 
 
 def event_time(event: Result) -> datetime | None:
@@ -292,10 +307,36 @@ def _resolution(resolution: Resolution) -> dict[str, Any]:
     }
 
 
+def _drift(drift: Drift) -> dict[str, Any]:
+    return {
+        "report_id": drift.report_id,
+        "user_id": drift.user_id,
+        "camera_id": drift.camera_id,
+        "model_version": drift.model_version,
+        "captured_at": micros(drift.captured_at),
+        "reported_at": micros(drift.reported_at),
+        "frames": drift.frames,
+        "frames_in_all": drift.frames_in_all,
+        "alarm": drift.alarm,
+        "measures": [
+            {
+                "name": one.name,
+                "reference": one.reference,
+                "current": one.current,
+                "effect": one.effect,
+                "p_value": one.p_value,
+                "alarm": one.alarm,
+            }
+            for one in drift.measures
+        ],
+    }
+
+
 _KINDS: dict[type[Result], tuple[Table, Callable[[Any], dict[str, Any]]]] = {
     Match: (MATCHES, _match),
     Comparison: (COMPARISONS, _comparison),
     Enrolment: (ENROLMENTS, _enrolment),
     DeadLetter: (DEAD_LETTERS, _dead_letter),
     Resolution: (RESOLUTIONS, _resolution),
+    Drift: (DRIFT, _drift),
 }

@@ -254,4 +254,37 @@ RESOLUTIONS = Table(
     event_id="resolution_id",
     cluster_by=("letter_id",),
 )
-TABLES = (MATCHES, COMPARISONS, ENROLMENTS, DEAD_LETTERS, RESOLUTIONS)
+DRIFT = Table(
+    "drift",
+    "How what each camera shows, and what a model makes of it, compare with their reference.",
+    (
+        _needed(
+            "report_id", Type.STRING, "Made from camera, model version and frames: the same report has the same id."
+        ),
+        _needed("user_id", Type.STRING, "The owner of the camera."),
+        Column("camera_id", Type.STRING, "The camera."),
+        Column("model_version", Type.STRING, "The model that made the vectors."),
+        Column("captured_at", Type.TIMESTAMP, "When the last of these frames was taken, by the camera's clock."),
+        _needed("reported_at", Type.TIMESTAMP, "When it was compared; the partition of the table."),
+        Column("frames", Type.INT64, "Frames of the camera since the report before."),
+        Column("frames_in_all", Type.INT64, "Frames of the camera since its reference began."),
+        Column("alarm", Type.BOOL, "Whether a measure alarms."),
+        _struct(
+            "measures",
+            "The comparisons with the reference that were possible.",
+            (
+                Column("name", Type.STRING, "What is compared, e.g. sharpness, unknown_rate, margin, embedding."),
+                Column("reference", Type.FLOAT64, "Mean of the reference; NULL of the embedding."),
+                Column("current", Type.FLOAT64, "Mean of the last faces; NULL of the embedding."),
+                Column("effect", Type.FLOAT64, "How much they differ; docs/drift.md says in what."),
+                Column("p_value", Type.FLOAT64, "How often chance alone makes such a difference."),
+                Column("alarm", Type.BOOL, "Whether this measure alarms."),
+            ),
+            Mode.REPEATED,
+        ),
+        *_WRITTEN,
+    ),
+    decided_at="reported_at",
+    event_id="report_id",
+)
+TABLES = (MATCHES, COMPARISONS, ENROLMENTS, DEAD_LETTERS, RESOLUTIONS, DRIFT)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from streams.checks.bigquery import check as bigquery
 from streams.checks.cluster import check as kafka
+from streams.checks.drift import check as drift
 from streams.checks.finding import Check, Finding, fail
 from streams.checks.machine import check as machine
 from streams.checks.models import check as models
@@ -30,6 +31,7 @@ def examine(settings: Settings, *, load_model: bool = True) -> Iterator[Finding]
         "kafka": lambda: kafka(settings),
         "redis": lambda: redis(settings),
         "bigquery": lambda: bigquery(settings),
+        "drift": lambda: drift(settings),
         "models": lambda: models(settings, load=load_model),
     }
     return run(checks, LIMIT_S)

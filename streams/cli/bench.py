@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     bench.command("rollout")(rollout)
     bench.command("retrain")(retrain)
     bench.command("train")(train)
+    bench.command("drift")(drift)
     app.add_typer(bench, name="bench", rich_help_panel=MAINTAIN)
 
 
@@ -149,6 +150,28 @@ def train(
     _finish(result, output)
     if not result["weights_identical"]:
         raise typer.Exit(1)
+
+
+def drift(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR…", help="Pictures as DIR/<person>/*; each a camera.")],
+    frames: Annotated[int, typer.Option(min=500, help="Normal frames of each camera.")] = 10_000,
+    stay: Annotated[float, typer.Option(min=1, help="Frames in a row of one person, on average.")] = 5.0,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the people and degrades the pictures.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Frames until a degraded camera raises the alarm, and alarms that a normal one raises; without Kafka."""
+    from streams.cli.benchmarks.drift import measure
+
+    output = Output(as_json)
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        raise typer.BadParameter(f"there is no folder {str(missing[0])!r}")
+    result = measure(folders, load_settings(), frames=frames, stay=stay, seed=seed, say=output.warn)
+    table = grid("degraded by", "#frames to the alarm", "what alarmed")
+    for kind, found in result["degraded"].items():
+        table.add_row(kind, str(found["frames_to_alarm"] or "none"), ", ".join(found["measures"]))
+    output.table(table)
+    output.say(f"{result['false_alarms']} alarms in {frames} normal frames of each of {len(folders)} cameras")
+    output.finish(result)
 
 
 def _finish(result: Mapping[str, Any], output: Output) -> None:

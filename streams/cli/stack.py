@@ -72,7 +72,7 @@ class Stack:
         number = self._numbers.get(role, 0)
         self._numbers[role] = number + 1
         name = f"{role}-{number}"
-        before = bigquery.LATER if role is Role.SINK_BIGQUERY else ()
+        before = bigquery.LATER if role in (Role.SINK_BIGQUERY, Role.DRIFT) else ()
         self.services.supervisor.start(
             name,
             [*before, sys.executable, "-m", "streams.cli", "worker", role, *arguments],

@@ -49,7 +49,7 @@ def test_every_column_and_view_is_described() -> None:
     for table in TABLES:
         assert table.description.endswith(".")
         assert all(text.endswith(".") for text in described(table.columns))
-    assert len(views()) == 12
+    assert len(views()) == 13
     for view in views():
         assert view.description.endswith(".")
         assert view.sql.startswith("SELECT")

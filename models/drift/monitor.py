@@ -1,0 +1,215 @@
+"""Watches one camera and model version: the first faces are the reference, the last ones are compared with it.
+
+One face counts of each frame, the largest. Pure: it knows no clock and no Kafka, and what it holds can be saved and
+handed to another (``Sample``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+
+import numpy as np
+
+from models.drift import stays, two_samples, vectors
+from models.drift.measures import NUMBERS, Measure
+from schemas.drift import DriftDecision, DriftFace
+from schemas.events import Face
+
+_SILENCE = 20
+"""Frames without a face, or with one, in a row that count as one draw."""
+_STRIKES = 2
+"""So many comparisons in a row raise an alarm, and so many end it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many faces are compared, and how often."""
+
+    reference: int = 300
+    """Faces, and as many decisions, that the present is compared with."""
+    window: int = 300
+    """Faces, decisions and frames that are the present; with half of them it is judged already."""
+    every: int = 50
+    """Frames from one comparison to the next."""
+
+
+@dataclass(slots=True)
+class Sample:
+    """Faces and decisions, oldest first. ``faceless`` counts the frames without a face after the last of them."""
+
+    faces: list[DriftFace] = field(default_factory=list)
+    decisions: list[DriftDecision] = field(default_factory=list)
+    faceless: int = 0
+
+
+class Monitor:
+    """The reference and the present of one camera and model version."""
+
+    def __init__(self, plan: Plan, same_person: float | None = None) -> None:
+        """``same_person`` is the distance within which two vectors mostly show one person; None: it is not known, and
+        vectors are not judged."""
+        self._plan = plan
+        self._same_person = same_person
+        self.reference = Sample()
+        self.current = Sample()
+        self.frames = 0
+        self.alarms: dict[str, int] = {}
+        """The measures that alarm, with the frame at which each began to."""
+        self._strikes: dict[str, int] = {}
+        self._last: DriftFace | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the reference has all its faces."""
+        return len(self.reference.faces) >= self._plan.reference
+
+    @property
+    def due(self) -> bool:
+        """Whether the frame that was just seen is one after which to compare."""
+        return self.complete and self.frames % self._plan.every == 0
+
+    def see(self, faces: Sequence[Face]) -> int | None:
+        """Take in the faces of a frame, largest first; their vectors are float32.
+
+        Returns:
+            The number of the stay that the largest face is of, for what is decided about it; None without a face.
+        """
+        self.frames += 1
+        sample = self.current if self.complete else self.reference
+        if not faces:
+            sample.faceless += 1
+            return None
+        face = faces[0]
+        before = self._last or next((one.faces[-1] for one in (self.current, self.reference) if one.faces), None)
+        vector = None if face.vector is None else np.frombuffer(face.vector, "<f4").astype("<f2").tobytes()
+        stay = 0 if before is None else before.stay + (not self._stays(before.vector, vector))
+        self._last = DriftFace(stay, face.quality, vector, sample.faceless)
+        sample.faces.append(self._last)
+        sample.faceless = 0
+        if sample is self.current:
+            del sample.faces[: -self._plan.window]
+        return stay
+
+    def decided(self, stay: int, subject_id: str | None, margin: float | None) -> None:
+        """Take in what was decided about a frame's largest face, if it was compared with a gallery.
+
+        Args:
+            stay: what ``see`` gave.
+            subject_id: who was recognised, or None.
+            margin: how far within the threshold: 1 is the same picture, 0 just so; None if it is not known.
+        """
+        whole = len(self.reference.decisions) >= self._plan.reference
+        sample = self.current if whole else self.reference
+        sample.decisions.append(DriftDecision(stay, subject_id, margin))
+        if sample is self.current:
+            del sample.decisions[: -self._plan.window]
+
+    def compare(self) -> list[Measure]:
+        """Compare, and raise or end alarms by it."""
+        measures = [*self._of_faces(), *self._of_frames(), *self._of_decisions()]
+        for measure in measures:
+            self._judge(measure)
+        return measures
+
+    def _judge(self, measure: Measure) -> None:
+        raised = measure.name in self.alarms
+        strikes = self._strikes.get(measure.name, 0) + 1 if measure.alarming is not raised else 0
+        if strikes == _STRIKES:
+            strikes = 0
+            if raised:
+                del self.alarms[measure.name]
+            else:
+                self.alarms[measure.name] = self.frames
+        self._strikes[measure.name] = strikes
+
+    def _of_faces(self) -> list[Measure]:
+        before, now = self.reference.faces, self.current.faces
+        if not self._enough(len(now)):
+            return []
+        draws = _draws([face.stay for face in before], [face.stay for face in now])
+        measures = []
+        for name, number in NUMBERS.items():
+            pair = _pair([number(face.quality) for face in before], [number(face.quality) for face in now])
+            measures.append(_measure(name, pair, two_samples.distributions(pair, draws)))
+        pair = _pair([face.vector is None for face in before], [face.vector is None for face in now])
+        measures.append(_measure("refused_rate", pair, two_samples.rates(pair, draws)))
+        if self._same_person is not None and self._enough(sum(face.vector is not None for face in now)):
+            compared = vectors.embeddings(_vectors(before), _vectors(now), self._same_person)
+            if compared is not None:
+                measures.append(Measure("embedding", None, None, *compared))
+        return measures
+
+    def _of_frames(self) -> list[Measure]:
+        before, now = _faceless(self.reference), _faceless(self.current)[-self._plan.window :]
+        if not self._enough(len(now)):
+            return []
+        pair = _pair(before, now)
+        draws = stays.effective(_changes(before), _SILENCE), stays.effective(_changes(now), _SILENCE)
+        return [_measure("faceless_rate", pair, two_samples.rates(pair, draws))]
+
+    def _of_decisions(self) -> list[Measure]:
+        before, now = self.reference.decisions, self.current.decisions
+        if not self._enough(len(now)):
+            return []
+        pair = _pair([one.subject_id is None for one in before], [one.subject_id is None for one in now])
+        measures = [_measure("unknown_rate", pair, two_samples.rates(pair, _visits(before, now)))]
+        before, now = _sure(before), _sure(now)
+        if self._enough(len(before)) and self._enough(len(now)):
+            pair = _pair([one.margin or 0.0 for one in before], [one.margin or 0.0 for one in now])
+            compared = two_samples.distributions(pair, _visits(before, now), falls=True)
+            measures.append(_measure("margin", pair, compared))
+        return measures
+
+    def _enough(self, number: int) -> bool:
+        return number >= self._plan.window // 2
+
+    def _stays(self, before: bytes | None, now: bytes | None) -> bool:
+        """Whether two faces in a row may be one person's; so if nothing speaks against it."""
+        if before is None or now is None or self._same_person is None:
+            return (before is None) is (now is None)
+        gap = np.frombuffer(before, "<f2").astype(np.float32) - np.frombuffer(now, "<f2").astype(np.float32)
+        return bool(np.linalg.norm(gap) < self._same_person)
+
+
+def _pair(before: Sequence[float], now: Sequence[float]) -> two_samples.Pair:
+    return np.array(before, np.float64), np.array(now, np.float64)
+
+
+def _measure(name: str, pair: two_samples.Pair, compared: two_samples.Compared) -> Measure:
+    return Measure(name, float(pair[0].mean()), float(pair[1].mean()), *compared)
+
+
+def _draws(before: Sequence[int], now: Sequence[int]) -> tuple[float, float]:
+    return stays.effective(before), stays.effective(now)
+
+
+def _visits(before: Sequence[DriftDecision], now: Sequence[DriftDecision]) -> tuple[float, float]:
+    """As ``_draws``; but who somebody is does not change however long he stays."""
+    first, second = (stays.effective([one.stay for one in some], max(1, len(some))) for some in (before, now))
+    return first, second
+
+
+def _changes(values: Sequence[object]) -> list[int]:
+    """How often the values have changed until each of them."""
+    changed = [before != now for before, now in pairwise(values)]
+    return list(accumulate(changed, initial=0))[: len(values)]
+
+
+def _sure(decisions: Sequence[DriftDecision]) -> list[DriftDecision]:
+    """Those that recognised somebody by a known margin."""
+    return [one for one in decisions if one.subject_id is not None and one.margin is not None]
+
+
+def _faceless(sample: Sample) -> list[float]:
+    """1 for a frame without a face, 0 for one with it, oldest first."""
+    frames: list[float] = []
+    for face in sample.faces:
+        frames += [1.0] * face.faceless_before + [0.0]
+    return frames + [1.0] * sample.faceless
+
+
+def _vectors(faces: Sequence[DriftFace]) -> vectors.Vectors:
+    held = [np.frombuffer(face.vector, "<f2") for face in faces if face.vector is not None]
+    return np.array(held, np.float32)

@@ -1,0 +1,41 @@
+"""What Prometheus reads of drift, by camera and model version."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from prometheus_client import Gauge
+
+from models.drift.measures import LIMITS, Measure
+
+Labels = tuple[str, str, str]
+"""User, camera and model version."""
+
+_CAMERAS = 200
+"""So many cameras have metrics of their own in a worker; all have reports."""
+_NAMES = ("user", "camera", "model_version")
+_EFFECT = Gauge("facestream_drift_effect", "How far the measure is from its reference.", [*_NAMES, "measure"])
+_CURRENT = Gauge("facestream_drift_current", "Mean of the measure over the last faces.", [*_NAMES, "measure"])
+_ALARM = Gauge("facestream_drift_alarm", "1 while the measure alarms.", [*_NAMES, "measure"])
+_shown: set[Labels] = set()
+
+
+def show(camera: Labels, measures: Iterable[Measure], alarms: Collection[str]) -> None:
+    """Show the last comparison of a camera."""
+    if camera not in _shown and len(_shown) >= _CAMERAS:
+        return
+    _shown.add(camera)
+    for one in measures:
+        _EFFECT.labels(*camera, one.name).set(one.effect)
+        _ALARM.labels(*camera, one.name).set(one.name in alarms)
+        if one.current is not None:
+            _CURRENT.labels(*camera, one.name).set(one.current)
+
+
+def forget(camera: Labels) -> None:
+    """Show a camera no more: another worker has it."""
+    if camera in _shown:
+        _shown.remove(camera)
+        for gauge in (_EFFECT, _CURRENT, _ALARM):
+            for name in LIMITS:
+                gauge.remove(*camera, name)
