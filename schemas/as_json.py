@@ -20,6 +20,8 @@ from schemas.events import (
     Picture,
     ReplayState,
     ResolutionState,
+    RunState,
+    Statement,
     Template,
 )
 
@@ -65,7 +67,7 @@ def _converter() -> cattrs.Converter:
     converter.register_unstructure_hook(datetime, time_text)
     converter.register_unstructure_hook(float, _number)
     converter.register_unstructure_hook(bytes, _text)
-    for words in (Mode, Decision, Outcome, ReplayState, ResolutionState):
+    for words in (Mode, Decision, Outcome, ReplayState, ResolutionState, RunState, Statement):
         converter.register_unstructure_hook(words, lambda word: word.value)
     for cls, fields in _LEFT_OUT.items():
         converter.register_unstructure_hook(cls, _without(converter, cls, fields))

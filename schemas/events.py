@@ -13,6 +13,12 @@ from enum import StrEnum
 
 from schemas.drift import Drift as Drift
 from schemas.drift import DriftSample as DriftSample
+from schemas.learning import Feedback as Feedback
+from schemas.learning import RunCondition as RunCondition
+from schemas.learning import RunState as RunState
+from schemas.learning import Statement as Statement
+from schemas.learning import TrainingRun as TrainingRun
+from schemas.parts import Box as Box
 from schemas.parts import Decision as Decision
 from schemas.parts import Quality as Quality
 from schemas.parts import Source as Source
@@ -98,16 +104,6 @@ class Frame:
     produced_at: datetime | None = None
     replay_id: str | None = None
     corrects: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """Where a face is: left, top, width and height in pixels."""
-
-    x: float
-    y: float
-    width: float
-    height: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,5 +391,7 @@ Event = (
     | ModelRecord
     | Drift
     | DriftSample
+    | TrainingRun
+    | Feedback
 )
 """Everything that travels as the value of a Kafka message."""

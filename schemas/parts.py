@@ -16,6 +16,16 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """Where a face is: left, top, width and height in pixels."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
 class Quality:
     """How good a probe or template a face makes."""
 

@@ -20,6 +20,7 @@ from schemas.events import (
     Embedding,
     Enrolment,
     Event,
+    Feedback,
     Frame,
     Match,
     ModelRecord,
@@ -27,6 +28,7 @@ from schemas.events import (
     Replay,
     Resolution,
     Template,
+    TrainingRun,
     Upload,
 )
 
@@ -48,6 +50,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "model_record": ModelRecord,
     "drift": Drift,
     "drift_sample": DriftSample,
+    "training_run": TrainingRun,
+    "feedback": Feedback,
 }
 """Name of the schema file, without its ending, to the class of the event."""
 

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from schemas.events import Comparison, DeadLetter, Drift, Embedding, Enrolment, Match, Resolution
+from schemas.events import Comparison, DeadLetter, Drift, Embedding, Enrolment, Feedback, Match, Resolution
 
-Result = Match | Comparison | Enrolment | DeadLetter | Resolution | Drift | Embedding
+Result = Match | Comparison | Enrolment | DeadLetter | Resolution | Drift | Embedding | Feedback
 """What can be written to a sink."""
 
 
@@ -43,8 +43,8 @@ class Position:
 class Delivery:
     """An event and the message it came in; offsets of a partition only grow.
 
-    Messages of the same event (same ``event_id``, ``comparison_id``, ``letter_id``, ``resolution_id`` or
-    ``report_id``, same ``replay_id``) come in the same partition.
+    Messages of the same event (same ``event_id``, ``comparison_id``, ``letter_id``, ``resolution_id``,
+    ``report_id`` or ``feedback_id``, same ``replay_id``) come in the same partition.
     """
 
     partition: Partition

@@ -37,8 +37,10 @@ READS: Mapping[Role, Sequence[Topic]] = {
         Topic.DEAD_LETTERS,
         Topic.RESOLUTIONS,
         Topic.DRIFT,
+        Topic.FEEDBACK,
     ),
     Role.DRIFT: (Topic.EMBEDDINGS, Topic.MATCHES),
+    Role.RETRAIN: (Topic.RUNS,),
 }
 """What each role reads."""
 _TIMEOUT_S = 10.0

@@ -83,6 +83,11 @@ class Health:
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
     @property
+    def name(self) -> str:
+        """The worker's name, such as ``match-0``."""
+        return str(self._who["name"])
+
+    @property
     def address(self) -> tuple[str, int]:
         """Host and port where it is served."""
         host, port = self._server.server_address[:2]

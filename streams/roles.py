@@ -11,6 +11,7 @@ class Role(StrEnum):
     SINK_REDIS = "sink-redis"
     SINK_BIGQUERY = "sink-bigquery"
     DRIFT = "drift"
+    RETRAIN = "retrain"
 
 
 class Embedder(StrEnum):

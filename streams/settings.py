@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -39,7 +39,9 @@ class Settings(BaseSettings):
         "are kept.",
     )
     dead_letter_retention_hours: float = Field(
-        2160, gt=0, description="How long `dead-letters`, `resolutions`, `replays` and `drift-references` are kept."
+        2160,
+        gt=0,
+        description="How long `dead-letters`, `resolutions`, `replays`, `feedback` and `drift-references` are kept.",
     )
     max_message_bytes: int = Field(
         12_000_000, gt=0, description="Largest Kafka message; must exceed max_picture_bytes."
@@ -86,6 +88,20 @@ class Settings(BaseSettings):
     cpu_threads: int | None = Field(
         None, ge=1, description="Threads for decoding and inference; unset: the cores this process may use."
     )
+    retrain_schedule: str = Field(
+        "0 3 * * *", description="When `retrain` looks whether to train: a cron expression, in UTC. Empty: never."
+    )
+    retrain_min_people: int = Field(12, ge=4, description="It trains only on so many people or more.")
+    retrain_new_people: int = Field(5, ge=1, description="… and when so many came since the last version,")
+    retrain_new_faces: int = Field(100, ge=1, description="… or so many faces.")
+    retrain_min_interval_h: float = Field(20, ge=0, description="Least time from one training to the next, in hours.")
+    retrain_mode: Literal["full", "head"] = Field("full", description="What is trained: see `facestream retrain`.")
+    retrain_workers: int = Field(1, ge=1, le=64, description="Processes that train together, with the mode `full`.")
+    retrain_steps: int = Field(300, ge=1, description="Most steps of a training, with the mode `full`.")
+    retrain_lease_s: float = Field(
+        30, ge=1, description="A training whose worker is silent for this long is taken over by another."
+    )
+    retrain_timeout_h: float = Field(24, gt=0, description="A training that takes longer than this has failed.")
     batch_size: int = Field(32, ge=1, description="Largest micro-batch of embed.")
     batch_wait_ms: float = Field(5, ge=0, description="How long a micro-batch waits to fill.")
     drift_reference: int = Field(

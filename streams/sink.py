@@ -19,7 +19,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from schemas import codec
 from schemas.errors import CodecError
-from schemas.events import Comparison, DeadLetter, Drift, Embedding, Enrolment, Match, Resolution
+from schemas.events import Comparison, DeadLetter, Drift, Embedding, Enrolment, Feedback, Match, Resolution
 from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Result, Sink, SinkFenced, SinkUnavailable
 from streams import inbox, metrics
 from streams.commits import Note
@@ -44,6 +44,7 @@ EVENT_TYPES: Mapping[Topic, type[Result]] = {
     Topic.RESOLUTIONS: Resolution,
     Topic.DRIFT: Drift,
     Topic.EMBEDDINGS: Embedding,
+    Topic.FEEDBACK: Feedback,
 }
 _RETRY_S = (0.2, 5.0)
 """First and longest pause before the sink is tried again."""

@@ -44,9 +44,9 @@ class PartitionsDiffer(TopicsError):
 class Topic(StrEnum):
     """The topics of this version; the value is the name before the prefix.
 
-    All are keyed by ``user_id`` but the last three, which belong to ops, and ``chips``: it is compacted by
-    ``event_id``, and each chip lies in the partition of its upload. So it is with ``drift-references``, compacted by
-    camera and model version. All of ``models`` is in partition 0, in one order.
+    All are keyed by ``user_id`` but those of ops, the last ones, and ``chips``: it is compacted by ``event_id``, and
+    each chip lies in the partition of its upload. So it is with ``drift-references``, compacted by camera and model
+    version. All of ``models``, and of ``runs``, is in partition 0, in one order.
     """
 
     UPLOADS = "uploads"
@@ -58,10 +58,12 @@ class Topic(StrEnum):
     CHIPS = "chips"
     DRIFT = "drift"
     DRIFT_REFERENCES = "drift-references"
+    FEEDBACK = "feedback"
     DEAD_LETTERS = "dead-letters"
     RESOLUTIONS = "resolutions"
     REPLAYS = "replays"
     MODELS = "models"
+    RUNS = "runs"
 
     def named(self, settings: Settings) -> str:
         """The name on the cluster: prefix and name.
@@ -130,13 +132,20 @@ def wanted(settings: Settings) -> list[Wanted]:
 
 def _wanted(topic: Topic, settings: Settings) -> Wanted:
     # Written after its letter, a resolution outlives it.
-    long_kept = topic in {Topic.DEAD_LETTERS, Topic.RESOLUTIONS, Topic.REPLAYS, Topic.DRIFT_REFERENCES}
+    long_kept = topic in {
+        Topic.DEAD_LETTERS,
+        Topic.RESOLUTIONS,
+        Topic.REPLAYS,
+        Topic.FEEDBACK,
+        Topic.DRIFT_REFERENCES,
+    }
     hours = settings.dead_letter_retention_hours if long_kept else settings.retention_hours
     retention_ms = int(hours * _HOUR_MS)
     cleanup = {
         Topic.REPLAYS: "compact,delete",
         Topic.CHIPS: "compact",
         Topic.MODELS: "compact",
+        Topic.RUNS: "compact",
         Topic.DRIFT_REFERENCES: "compact,delete",
     }
     config = {

@@ -1,17 +1,23 @@
-"""What may be learned from: the faces on the topic ``chips`` whose people agreed to it, up to fixed offsets."""
+"""What may be learned from, up to fixed offsets: faces of people who agreed to it, on ``chips`` or confirmed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from models.card import ChipGeometry, Source
 from models.training.samples import Sample
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Chip, utc_now
+from streams.feedback.faces import Confirmed, confirmed
+from streams.feedback.given import read_feedback
 from streams.replay.log import Log
 from streams.settings import Settings
 from streams.topics import Topic
+
+Until = Mapping[Topic, Mapping[int, int]]
+"""Of each partition of each topic the first offset that is not read."""
 
 
 @dataclass(slots=True)
@@ -24,12 +30,14 @@ class ChipsRead:
             samples again, as long as no consent ends and no tombstone is compacted away.
         ended: chips left out since their consent has ended.
         unreadable: messages that are no chip.
+        offsets: partition and offset of each sample, by its event id.
     """
 
     samples: list[Sample] = field(default_factory=list)
     ends: dict[int, int] = field(default_factory=dict)
     ended: int = 0
     unreadable: int = 0
+    offsets: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def read_chips(settings: Settings, ends: Mapping[int, int] | None = None) -> ChipsRead:
@@ -59,6 +67,7 @@ def read_chips(settings: Settings, ends: Mapping[int, int] | None = None) -> Chi
                 continue
             if chip.event_id == event_id and chip.consent.training:
                 last[event_id] = chip
+                read.offsets[event_id] = message.source.partition, message.offset
             else:
                 read.unreadable += 1
     now = utc_now()
@@ -67,4 +76,60 @@ def read_chips(settings: Settings, ends: Mapping[int, int] | None = None) -> Chi
             read.ended += 1
         else:
             read.samples.append(Sample(chip.event_id, chip.user_id, chip.subject_id, chip.jpeg, chip.quality.overall))
+    read.offsets = {sample.event_id: read.offsets[sample.event_id] for sample in read.samples}
     return read
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSetRead:
+    """All that may be learned from.
+
+    Attributes:
+        samples: the faces of ``chips``, and those that somebody has confirmed.
+        until: where each topic was read to: the same offsets give the same samples again, see :class:`ChipsRead`, as
+            long as Kafka keeps the frames.
+        ended: faces left out since the consent to them has ended.
+        unreadable: messages that were passed over.
+        source: the offsets for a card, by the topics' names.
+        confirmed: what came of the feedback; its hard negatives are counted, and not learned from yet.
+    """
+
+    samples: list[Sample]
+    until: dict[Topic, dict[int, int]]
+    ended: int
+    unreadable: int
+    confirmed: Confirmed
+    source: Source
+
+
+def until_of(source: Source, settings: Settings) -> Until:
+    """The offsets on a card, to read the same again."""
+    names = {topic.named(settings): topic for topic in (Topic.CHIPS, Topic.FEEDBACK)}
+    return {names[name]: offsets for name, offsets in source.offsets.items() if name in names}
+
+
+def read_training_set(settings: Settings, geometry: ChipGeometry, until: Until | None = None) -> TrainingSetRead:
+    """Read up to these offsets; None: all that is there.
+
+    Args:
+        settings: where it is.
+        geometry: of the chips of the model that is trained.
+        until: of the topics ``chips`` and ``feedback``.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicMissing: a topic has not been created.
+    """
+    chips = read_chips(settings, None if until is None else until.get(Topic.CHIPS, {}))
+    given = read_feedback(settings, None if until is None else until.get(Topic.FEEDBACK, {}))
+    people = {one.person for one in chips.samples}
+    found = confirmed(settings, given.last.values(), people, geometry)
+    ends = {Topic.CHIPS: chips.ends, Topic.FEEDBACK: given.ends}
+    return TrainingSetRead(
+        chips.samples + found.samples,
+        ends,
+        chips.ended,
+        chips.unreadable + given.unreadable,
+        found,
+        Source(offsets={topic.named(settings): offsets for topic, offsets in ends.items()}),
+    )

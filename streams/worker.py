@@ -60,7 +60,9 @@ def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.
 async def _run_stage(
     role: Role, settings: Settings, partitions: int, folder: Path, embedder: Embedder, health: Health
 ) -> int:
-    """Run embed or match; TensorFlow and Faust are imported only by the roles that need them."""
+    """Run embed, match or retrain; TensorFlow and Faust are imported only by the roles that need them."""
+    if role is Role.RETRAIN:
+        return await _run_retrain(settings, partitions, folder, health)
     from models import cheap
     from streams.app import make_app
     from streams.rollout.crew import Crew
@@ -87,6 +89,21 @@ async def _run_stage(
         )
         matcher = Matcher(app, settings, [base, cheap.CARD], follower)
         return await run_watched(app, matcher.stage, health, sizes=matcher.sizes)
+
+
+async def _run_retrain(settings: Settings, partitions: int, folder: Path, health: Health) -> int:
+    """Run retrain, which trains in a process of its own."""
+    from streams.app import make_app
+    from streams.retrain import Retrain
+    from streams.retraining.retrainer import Retrainer
+    from streams.vitals import run_watched
+
+    app = make_app(Role.RETRAIN, settings, partitions=partitions, folder=folder, client_id=health.client_id)
+    retrain = Retrain(app, settings, Retrainer(settings, health.name))
+    try:
+        return await run_watched(app, retrain.stage, health)
+    finally:
+        await retrain.close()
 
 
 def _analyzer(settings: Settings, embedder: Embedder) -> Analyzes:

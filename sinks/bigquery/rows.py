@@ -18,6 +18,7 @@ from schemas.events import (
     Drift,
     Embedding,
     Enrolment,
+    Feedback,
     Match,
     MatchedFace,
     Quality,
@@ -32,6 +33,7 @@ from sinks.bigquery.tables import (
     DEAD_LETTERS,
     DRIFT,
     ENROLMENTS,
+    FEEDBACK,
     MATCHES,
     RESOLUTIONS,
     Column,
@@ -118,6 +120,8 @@ def event_id(event: Result) -> str:
         return event.comparison_id
     if isinstance(event, Drift):
         return event.report_id
+    if isinstance(event, Feedback):
+        return event.feedback_id
     return event.letter_id if isinstance(event, DeadLetter) else event.event_id
 
 
@@ -332,6 +336,25 @@ def _drift(drift: Drift) -> dict[str, Any]:
     }
 
 
+def _feedback(feedback: Feedback) -> dict[str, Any]:
+    return {
+        "feedback_id": feedback.feedback_id,
+        "event_id": feedback.event_id,
+        "user_id": feedback.user_id,
+        "face_number": feedback.face,
+        "statement": feedback.statement.value,
+        "subject_id": feedback.subject_id,
+        "training": feedback.training,
+        "decision": feedback.decision,
+        "matched_subject_id": feedback.matched_subject_id,
+        "model_version": feedback.model_version,
+        "quality": _quality(feedback.quality),
+        "replaces": feedback.replaces,
+        "given_at": micros(feedback.given_at),
+        **_source(feedback.source),
+    }
+
+
 _KINDS: dict[type[Result], tuple[Table, Callable[[Any], dict[str, Any]]]] = {
     Match: (MATCHES, _match),
     Comparison: (COMPARISONS, _comparison),
@@ -339,4 +362,5 @@ _KINDS: dict[type[Result], tuple[Table, Callable[[Any], dict[str, Any]]]] = {
     DeadLetter: (DEAD_LETTERS, _dead_letter),
     Resolution: (RESOLUTIONS, _resolution),
     Drift: (DRIFT, _drift),
+    Feedback: (FEEDBACK, _feedback),
 }

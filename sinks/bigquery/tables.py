@@ -287,4 +287,27 @@ DRIFT = Table(
     decided_at="reported_at",
     event_id="report_id",
 )
-TABLES = (MATCHES, COMPARISONS, ENROLMENTS, DEAD_LETTERS, RESOLUTIONS, DRIFT)
+FEEDBACK = Table(
+    "feedback",
+    "What people say of the faces of matches: who it is, or who it is not. Of several about one face the last counts.",
+    (
+        _needed("feedback_id", Type.STRING, "Made from face, statement and what it replaces."),
+        _needed("event_id", Type.STRING, "Id of the frame."),
+        _needed("user_id", Type.STRING, "Whose gallery was asked."),
+        Column("face_number", Type.INT64, "Which face of the match, from 0, the largest; as in the view faces."),
+        Column("statement", Type.STRING, "is or is_not."),
+        Column("subject_id", Type.STRING, "The person it is said of."),
+        Column("training", Type.BOOL, "Whether the face may be learned from, if the person agrees to that too."),
+        Column("decision", Type.STRING, "What had been decided about the face."),
+        Column("matched_subject_id", Type.STRING, "Whom it had been recognised as, or NULL."),
+        Column("model_version", Type.STRING, "The model that had."),
+        _struct("quality", "How good the face is.", _QUALITY),
+        Column("replaces", Type.STRING, "The feedback_id of what was said of this face before, or NULL."),
+        _needed("given_at", Type.TIMESTAMP, "When it was said; the partition of the table."),
+        *_SOURCE,
+        *_WRITTEN,
+    ),
+    decided_at="given_at",
+    event_id="feedback_id",
+)
+TABLES = (MATCHES, COMPARISONS, ENROLMENTS, DEAD_LETTERS, RESOLUTIONS, DRIFT, FEEDBACK)

@@ -19,6 +19,7 @@ COMMANDS = (
     "enrol",
     "play",
     "watch",
+    "feedback",
     "bigquery",
     "dead_letters",
     "replay",
@@ -28,6 +29,7 @@ COMMANDS = (
     "topics",
     "evaluate",
     "retrain",
+    "runs",
     "models",
     "bench",
 )

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
+from streams.retraining.mode import Mode
 
 if TYPE_CHECKING:
     from models.card import Card, Source
     from models.training.history import Progress
-    from models.training.plan import Plan
     from models.training.samples import Sample
     from streams.settings import Settings
-
-
-class Mode(StrEnum):
-    """What is trained."""
-
-    HEAD = "head"
-    FULL = "full"
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +35,7 @@ def retrain(
     seed: Annotated[int, typer.Option(min=0, help="The same seed and faces make the same version.")] = 0,
     parent: Annotated[
         Path | None,
-        typer.Option(help="Folder of the version to start from. Default: FACESTREAM_MODEL_DIR, or the reference."),
+        typer.Option(help="Folder of the version to start from. Default: the one in production."),
     ] = None,
     up_to: Annotated[
         Path | None,
@@ -65,71 +55,55 @@ def retrain(
 
     from models.card import Card
     from models.model import REFERENCE
-    from models.training import gate
     from models.training.plan import Plan
-    from models.training.retrain import retrain
-    from models.training.samples import TrainingSet
+    from streams.retraining.process import production
+    from streams.retraining.training import Told, Wish, train
 
     before = Card.read(up_to).lineage if up_to else None
     if up_to and (folders or before is None or not before.source.offsets):
-        raise typer.BadParameter("--up-to takes a version that was trained on the topic, and goes without --from")
-    parent = parent or settings.model_dir
-    old = Card.read(parent or REFERENCE)
+        raise typer.BadParameter("--up-to takes a version that was trained on the topics, and goes without --from")
+    parent = parent or (settings.model_dir if folders else production(settings))
     if folders:
         samples, source = _from_folders(folders, parent, settings, output)
     else:
-        samples, source = _from_topic(before.source if before else None, settings, output)
-    known = TrainingSet.of(samples, old.chip.size)
-    output.say(f"{len(known)} faces of {len(known.people)} people")
-    plan = Plan(seed=seed) if steps is None else Plan(seed=seed, steps=steps)
-    version = _name(old.version, mode, known.digest, plan)
-    output.say(f"training {version}")
+        samples, source = _from_topics(
+            Card.read(parent or REFERENCE), before.source if before else None, settings, output
+        )
+    steps = steps or Plan().steps
     with output.progress() as progress:
-        task = progress.add_task("training", total=plan.steps, note="")
+        task = progress.add_task("training", total=steps, note="")
+
+        def begin(told: Told) -> None:
+            output.say(f"{told.faces} faces of {told.people} people")
+            output.say(f"training {told.version}")
 
         def tell(now: Progress) -> None:
             note = f"loss {now.loss:.4f}, {now.samples_per_s:.0f} faces/s"
             progress.update(task, completed=now.step, note=note)
 
-        card = retrain(
-            settings.versions_dir,
-            version,
-            known,
-            mode="head" if mode is Mode.HEAD else "full",
-            old_folder=parent,
-            plan=plan,
-            workers=workers,
-            source=source,
-            say=tell,
-        )
-    assert card.lineage is not None
-    refusals = gate.refusals(card.lineage)
-    folder = settings.versions_dir / version
-    _show(card, folder, refusals, output)
+        wish = Wish(mode, workers, steps, seed, parent, settings.cpu_threads)
+        made = train(settings.versions_dir, samples, source, wish, begin=begin, say=tell)
+    assert made.card.lineage is not None
+    _show(made.card, made.folder, made.refusals, output)
     output.finish(
-        {"version": version, "folder": str(folder), "accepted": not refusals, "refusals": refusals}
-        | {"lineage": card.lineage.model_dump(mode="json")}
+        {"version": made.card.version, "folder": str(made.folder)}
+        | {"accepted": not made.refusals, "refusals": made.refusals}
+        | {"lineage": made.card.lineage.model_dump(mode="json")}
     )
 
 
-def _name(parent: str, mode: Mode, digest: str, plan: Plan) -> str:
-    """The same for the same parent, faces and settings."""
-    made_of = json.dumps([parent, mode, digest, plan.model_dump(mode="json")], sort_keys=True)
-    return f"{mode}-{hashlib.sha256(made_of.encode()).hexdigest()[:10]}"
+def _from_topics(card: Card, before: Source | None, settings: Settings, output: Output) -> tuple[list[Sample], Source]:
+    from streams.training_set import read_training_set, until_of
 
-
-def _from_topic(before: Source | None, settings: Settings, output: Output) -> tuple[list[Sample], Source]:
-    from models.card import Source
-    from streams.topics import Topic
-    from streams.training_set import read_chips
-
-    topic = Topic.CHIPS.named(settings)
-    read = read_chips(settings, before.offsets.get(topic, {}) if before else None)
+    read = read_training_set(settings, card.chip, until_of(before, settings) if before else None)
+    said = read.confirmed
     if read.ended:
         output.warn(f"{read.ended} faces are left out, since the consent to them has ended")
     if read.unreadable:
         output.warn(f"{read.unreadable} messages are no faces to learn from, and were passed over")
-    return read.samples, Source(offsets={topic: read.ends})
+    if said.gone:
+        output.warn(f"{said.gone} confirmed faces are left out, since their frames are gone")
+    return read.samples, read.source
 
 
 def _from_folders(
@@ -164,4 +138,4 @@ def _show(card: Card, folder: Path, refusals: list[str], output: Output) -> None
     for refusal in refusals:
         output.warn(f"it must not take over: {refusal}")
     if not refusals:
-        output.say("it may take over: point FACESTREAM_MODEL_DIR of embed and match there")
+        output.say("it may take over: facestream models rollout {card.version}")

@@ -11,7 +11,7 @@ from enum import Enum
 from hypothesis import strategies as st
 
 _LONG = {"sequence", "offset"}
-_UUID = {"event_id", "letter_id", "template_id", "resolution_id", "comparison_id", "report_id"}
+_UUID = {"event_id", "letter_id", "template_id", "resolution_id", "comparison_id", "report_id", "feedback_id"}
 _TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
 
 

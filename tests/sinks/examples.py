@@ -14,6 +14,7 @@ from schemas.events import (
     DeadLetter,
     Decision,
     Enrolment,
+    Feedback,
     Header,
     Match,
     MatchedFace,
@@ -23,6 +24,7 @@ from schemas.events import (
     Resolution,
     ResolutionState,
     Source,
+    Statement,
     Timings,
     new_event_id,
 )
@@ -135,6 +137,25 @@ def resolution(letter_id: str, state: ResolutionState) -> Resolution:
     return Resolution(new_event_id(), letter_id, "d1", state, "frames", NOW, **sent)
 
 
+def feedback(event_id: str, statement: Statement = Statement.IS, subject_id: str = "anna", face: int = 0) -> Feedback:
+    return Feedback(
+        feedback_id=new_event_id(),
+        event_id=event_id,
+        user_id="ursula",
+        face=face,
+        statement=statement,
+        subject_id=subject_id,
+        training=True,
+        decision="match",
+        matched_subject_id="anna",
+        model_version="dlib-1",
+        landmarks=[float(n) for n in range(10)],
+        quality=QUALITY,
+        source=Source("frames", 3, 17),
+        given_at=NOW,
+    )
+
+
 def delivery(event: Result, offset: int = 0, number: int = 0) -> Delivery:
     topics = {
         Match: "matches",
@@ -142,6 +163,7 @@ def delivery(event: Result, offset: int = 0, number: int = 0) -> Delivery:
         Enrolment: "enrolments",
         DeadLetter: "dead-letters",
         Resolution: "resolutions",
+        Feedback: "feedback",
     }
     topic = topics[type(event)]
     return Delivery(Partition(topic, number), offset, event)

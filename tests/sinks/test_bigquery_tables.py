@@ -17,11 +17,13 @@ from schemas.events import (
     DeadLetter,
     Decision,
     Enrolment,
+    Feedback,
     Match,
     Outcome,
     Refusal,
     Resolution,
     ResolutionState,
+    Statement,
     new_event_id,
 )
 from sinks.base import Delivery, Position, SinkUnavailable
@@ -30,7 +32,18 @@ from sinks.bigquery.apply import IncompatibleTable, views
 from sinks.bigquery.query import QueryFailed
 from sinks.bigquery.tables import TABLES, Column
 from tests.sinks.conftest import new_address
-from tests.sinks.examples import NOW, comparison, dead_letter, delivery, enrolment, face, match, resolution, timings
+from tests.sinks.examples import (
+    NOW,
+    comparison,
+    dead_letter,
+    delivery,
+    enrolment,
+    face,
+    feedback,
+    match,
+    resolution,
+    timings,
+)
 from tests.sinks.servers import BigQuery
 
 
@@ -122,6 +135,7 @@ def write(address: Address, batch: list[Delivery]) -> None:
         "enrolments": Enrolment,
         "dead-letters": DeadLetter,
         "resolutions": Resolution,
+        "feedback": Feedback,
     }
     sink = BigQuerySink(address, kinds)
     sink.assign([Position(partition, 0, "") for partition in {one.partition for one in batch}])
@@ -319,6 +333,31 @@ def test_what_became_of_dead_letters(replayed: tuple[Address, dict[str, str]]) -
     }
     (row,) = ask(address, "SELECT letters, sent_back FROM dead_letters_by_reason")
     assert row == {"letters": 3, "sent_back": 1}
+
+
+def test_the_last_that_was_said_of_a_face_corrects_its_match(address: Address) -> None:
+    apply(address.rest_client(), address.dataset_id)
+    ids = {name: new_event_id() for name in ("right", "wrong", "other", "nobody", "unsaid")}
+    stranger = face(Decision.UNKNOWN, None)
+    twice = feedback(ids["right"])
+    events: list[Any] = [
+        *(match(event_id=ids[name], faces=[face(), stranger]) for name in ids),
+        *(twice, twice),
+        *(feedback(ids["wrong"]), feedback(ids["wrong"], Statement.IS_NOT)),
+        feedback(ids["other"], subject_id="berta"),
+        feedback(ids["nobody"], Statement.IS_NOT, face=1),
+    ]
+    write(address, [delivery(event, n) for n, event in enumerate(events)])
+    rows = ask(address, "SELECT event_id, face_number, was_right, true_subject_id FROM corrected_matches")
+    found = {(row["event_id"], row["face_number"]): (row["was_right"], row["true_subject_id"]) for row in rows}
+    assert len(rows) == len(found)
+    assert found == {
+        (ids["right"], 0): (True, "anna"),
+        (ids["wrong"], 0): (False, None),
+        (ids["other"], 0): (False, "berta"),
+        (ids["nobody"], 1): (True, None),
+    }
+    assert ask(address, "SELECT COUNT(*) AS n FROM feedback") == [{"n": 5}]
 
 
 def test_a_wrong_query_says_what_is_wrong(known: Address) -> None:

@@ -1,0 +1,85 @@
+"""Events of models that learn; :mod:`schemas.events` has them too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from schemas.parts import Quality, Source
+
+
+class RunState(StrEnum):
+    """How a scheduled training stands."""
+
+    WAITING = "waiting"
+    SKIPPED = "skipped"
+    RUNNING = "running"
+    FINISHED = "finished"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RunCondition:
+    """One condition of a scheduled training, and what was found."""
+
+    name: str
+    wanted: float
+    found: float
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRun:
+    """A scheduled training and how it stands, on the topic ``runs``."""
+
+    run_id: str
+    state: RunState
+    reason: str
+    due_at: datetime
+    conditions: list[RunCondition]
+    until: list[Source]
+    people: int
+    faces: int
+    claim_id: str
+    attempt: int
+    worker: str
+    host: str
+    heartbeat_at: datetime
+    claimed_at: datetime
+    token: int | None = None
+    takes_over: int | None = None
+    ended_at: datetime | None = None
+    step: int = 0
+    steps: int = 0
+    version: str | None = None
+    refusals: list[str] = field(default_factory=list)
+
+
+class Statement(StrEnum):
+    """What a person says of a face."""
+
+    IS = "is"
+    IS_NOT = "is_not"
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What a person says of one face of a match, on the topic ``feedback``."""
+
+    feedback_id: str
+    event_id: str
+    user_id: str
+    face: int
+    statement: Statement
+    subject_id: str
+    training: bool
+    decision: str
+    model_version: str
+    landmarks: list[float]
+    quality: Quality
+    source: Source
+    given_at: datetime
+    matched_subject_id: str | None = None
+    replaces: str | None = None

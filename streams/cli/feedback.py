@@ -1,0 +1,54 @@
+"""``facestream feedback``."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated
+
+import typer
+
+from streams.cli.console import PRODUCE, Json, Output, load_settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("feedback", rich_help_panel=PRODUCE)(feedback)
+
+
+def feedback(
+    event: Annotated[str, typer.Argument(help="The event id of the frame.")],
+    subject: Annotated[str | None, typer.Option("--subject", "-s", help="It is this subject.")] = None,
+    not_subject: Annotated[str | None, typer.Option("--not", help="It is not this subject.")] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", "-u", help="Fail if the frame is of another user.", show_default=False)
+    ] = None,
+    face: Annotated[
+        int | None, typer.Option(min=0, help="Which face of the match, from 0; needed where it is not clear.")
+    ] = None,
+    training: Annotated[
+        bool, typer.Option("--training", help="Models may learn from the face, if the person has agreed to that.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Confirm or correct the match of a frame. Of several statements about one face the last counts."""
+    from schemas.as_json import to_json
+    from schemas.events import Statement
+    from streams.feedback.say import say
+
+    output = Output(as_json)
+    if (subject is None) == (not_subject is None):
+        raise typer.BadParameter("give either --subject or --not")
+    try:
+        event_id = str(uuid.UUID(event))
+    except ValueError as error:
+        raise typer.BadParameter(f"{event!r} is no event id") from error
+    statement, whom = (Statement.IS, subject) if subject is not None else (Statement.IS_NOT, not_subject)
+    assert whom is not None
+    said = say(load_settings(), event_id, statement, whom, user_id=user, face=face, training=training)
+    event_said = said.feedback
+    was = f"recognised as {event_said.matched_subject_id}" if event_said.matched_subject_id else event_said.decision
+    verb = "it is" if statement is Statement.IS else "it is not"
+    output.say(f"face {event_said.face}, {was}: {verb} {whom}")
+    if not said.is_new:
+        output.say("that had been said already")
+    output.finish(to_json(event_said) | {"is_new": said.is_new})

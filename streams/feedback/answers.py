@@ -1,0 +1,130 @@
+"""The present answer to a frame, wherever it still is: in Redis, in BigQuery, or on the topic ``matches``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from google.auth.exceptions import GoogleAuthError
+from google.cloud.bigquery import ScalarQueryParameter
+
+from schemas import codec
+from schemas.as_json import to_json
+from schemas.errors import CodecError
+from schemas.events import Match, Quality, Source
+from sinks.base import SinkUnavailable
+from sinks.bigquery import Address, run_query
+from sinks.bigquery.query import QueryFailed
+from sinks.redis import RedisResults
+from streams.feedback.errors import FeedbackRefused
+from streams.replay.log import Log
+from streams.settings import Settings
+from streams.topics import Topic
+
+log = logging.getLogger(__name__)
+
+_AWAY = (SinkUnavailable, QueryFailed, GoogleAuthError)
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredFace:
+    """One face and what was decided about it; landmarks are five points, x and y, in pixels."""
+
+    decision: str
+    subject_id: str | None
+    landmarks: list[float]
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to one frame; its faces are in the match's order, largest first."""
+
+    event_id: str
+    user_id: str
+    model_version: str
+    source: Source
+    faces: list[AnsweredFace]
+
+
+def find(settings: Settings, event_id: str) -> Answer:
+    """The answer to a frame. A place that does not answer is passed over.
+
+    Raises:
+        FeedbackRefused: there is none.
+        KafkaUnavailable: it is in no other place, and no broker answers.
+    """
+    places: list[Callable[[Settings, str], Mapping[str, Any] | None]] = [_in_redis, _in_bigquery, _on_the_topic]
+    for place in places:
+        try:
+            found = place(settings, event_id)
+        except _AWAY as error:
+            log.info("the match of %s cannot be looked for there: %s", event_id, error)
+            continue
+        if found is not None:
+            return _answer(found)
+    raise FeedbackRefused(
+        f"there is no match of the event {event_id}: not in Redis, not in BigQuery, and not on the topic "
+        f"{Topic.MATCHES.named(settings)}. Give the event_id of a frame that has been answered"
+    )
+
+
+def _in_redis(settings: Settings, event_id: str) -> Mapping[str, Any] | None:
+    results = RedisResults(settings.redis_url, settings.redis_prefix)
+    try:
+        return results.result(event_id)
+    finally:
+        results.close()
+
+
+def _in_bigquery(settings: Settings, event_id: str) -> Mapping[str, Any] | None:
+    dataset = Address(
+        settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest, settings.bigquery_grpc
+    )
+    rows = run_query(
+        dataset.rest_client(),
+        "SELECT event_id, user_id, model_version, faces, source_topic, source_partition, source_offset "
+        "FROM results WHERE event_id = @id",
+        [ScalarQueryParameter("id", "STRING", event_id)],
+        dataset=dataset.dataset_id,
+    ).rows
+    if not rows:
+        return None
+    (row,) = rows
+    return row | {"source": {name: row[f"source_{name}"] for name in ("topic", "partition", "offset")}}
+
+
+def _on_the_topic(settings: Settings, event_id: str) -> Mapping[str, Any] | None:
+    """The newest correction of it, or else the live answer, as the view ``results`` has it."""
+    live: Match | None = None
+    corrected: Match | None = None
+    with Log(settings, Topic.MATCHES) as topic:
+        for message in topic.messages(topic.since({})):
+            if codec.event_id(message.value) != event_id:
+                continue
+            try:
+                match = codec.decode(message.value, Match)
+            except CodecError:
+                continue
+            if match.replay_id is None:
+                live = live or match
+            elif match.corrects:
+                corrected = match
+    found = corrected or live
+    return None if found is None else to_json(found)
+
+
+def _answer(found: Mapping[str, Any]) -> Answer:
+    faces = cast(list[Mapping[str, Any]], found["faces"])
+    return Answer(
+        event_id=found["event_id"],
+        user_id=found["user_id"],
+        model_version=found["model_version"],
+        source=Source(**found["source"]),
+        faces=[
+            AnsweredFace(one["decision"], one["subject_id"], list(one["landmarks"]), Quality(**one["quality"]))
+            for one in faces
+        ],
+    )

@@ -1,0 +1,81 @@
+"""The topic ``feedback``: what was said of each face, and how it gets there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import confluent_kafka
+
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import Feedback
+from streams.kafka import KafkaUnavailable, client_config
+from streams.replay.log import Log
+from streams.settings import Settings
+from streams.topics import Topic
+
+_FLUSH_S = 20.0
+
+
+@dataclass(slots=True)
+class Given:
+    """What the topic held.
+
+    Attributes:
+        last: what was said last of each face, by event id and the face's number.
+        ends: the offset by partition number before which everything was read.
+        unreadable: messages that are no feedback.
+    """
+
+    last: dict[tuple[str, int], Feedback] = field(default_factory=dict)
+    ends: dict[int, int] = field(default_factory=dict)
+    unreadable: int = 0
+
+
+def read_feedback(settings: Settings, ends: Mapping[int, int] | None = None) -> Given:
+    """Read the topic up to these offsets, by partition number; None: up to its present end.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicMissing: the topic has not been created.
+    """
+    given = Given()
+    with Log(settings, Topic.FEEDBACK) as log:
+        ranges = log.since({})
+        if ends is not None:
+            ranges = [replace(one, end_offset=min(one.end_offset, ends.get(one.partition, 0))) for one in ranges]
+            ranges = [one for one in ranges if one.first_offset < one.end_offset]
+        given.ends = {one.partition: one.end_offset for one in ranges}
+        for message in log.messages(ranges):
+            try:
+                said = codec.decode(message.value, Feedback)
+            except CodecError:
+                given.unreadable += 1
+                continue
+            if said.user_id.encode() == message.key:
+                given.last[said.event_id, said.face] = said
+            else:
+                given.unreadable += 1
+    return given
+
+
+def send(settings: Settings, said: Feedback) -> None:
+    """Put it on the topic, keyed by its user.
+
+    Raises:
+        KafkaUnavailable: it was not taken in time; sent again it is the same.
+    """
+    topic = Topic.FEEDBACK.named(settings)
+    failed: list[str] = []
+
+    def report(error: confluent_kafka.KafkaError | None, _: confluent_kafka.Message) -> None:
+        if error is not None:
+            failed.append(error.str())
+
+    producer = confluent_kafka.Producer(
+        client_config(settings) | {"partitioner": "murmur2_random", "enable.idempotence": True, "acks": "all"}
+    )
+    producer.produce(topic, codec.encode(said), said.user_id.encode(), on_delivery=report)
+    if producer.flush(_FLUSH_S) or failed:
+        raise KafkaUnavailable(f"{topic} did not take the feedback {said.feedback_id}: {', '.join(failed)}")

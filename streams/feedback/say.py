@@ -1,0 +1,76 @@
+"""Say something of a match: find it, check what is said, and put that on the topic."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from schemas.events import Feedback, Statement
+from sinks.base import SinkUnavailable
+from sinks.redis import RedisResults
+from streams.feedback import answers, judge
+from streams.feedback.errors import FeedbackRefused
+from streams.feedback.given import read_feedback, send
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was said; ``is_new`` is false where it had been said already, so that nothing was sent."""
+
+    feedback: Feedback
+    is_new: bool
+
+
+def say(
+    settings: Settings,
+    event_id: str,
+    statement: Statement,
+    subject_id: str,
+    *,
+    user_id: str | None = None,
+    face: int | None = None,
+    training: bool = False,
+) -> Said:
+    """Confirm or correct the match of a frame.
+
+    Args:
+        settings: where matches are found, and where it goes.
+        event_id: of the frame.
+        statement: what is said of the face.
+        subject_id: of whom it is said.
+        user_id: whose frame it must be; None: anybody's.
+        face: which face of the match, from 0; None: the one that is meant, if that is clear.
+        training: whether models may learn from the face, if the person has agreed to that.
+
+    Raises:
+        FeedbackRefused: it does not fit the match, or there is none.
+        KafkaUnavailable: it is not known whether it was taken; said again it is the same.
+        TopicMissing: a topic has not been created.
+    """
+    answer = answers.find(settings, event_id)
+    if user_id is not None and answer.user_id != user_id:
+        raise FeedbackRefused(f"the event {event_id} is not of the user {user_id!r}")
+    number = judge.face_meant(answer, statement, subject_id, face)
+    before = read_feedback(settings).last.get((event_id, number))
+    subjects = _subjects(settings, answer.user_id)
+    said = judge.feedback(
+        answer, statement, subject_id, face=number, training=training, subjects=subjects, before=before
+    )
+    if said is not before:
+        send(settings, said)
+    return Said(said, said is not before)
+
+
+def _subjects(settings: Settings, user_id: str) -> list[str] | None:
+    """The user's subjects; None where they are not known: an empty Redis says nothing."""
+    results = RedisResults(settings.redis_url, settings.redis_prefix)
+    try:
+        return list(results.subjects(user_id)) or None
+    except SinkUnavailable as error:
+        log.warning("it is not checked whether the user has this subject: %s", error)
+        return None
+    finally:
+        results.close()

@@ -1,0 +1,88 @@
+"""Whether a training is worth it: pure rules over what was counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from schemas.events import RunCondition
+from streams.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The least numbers that a training starts with."""
+
+    people: int
+    new_people: int
+    new_faces: int
+    interval_h: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Wanted:
+        """Those of the settings."""
+        return cls(
+            settings.retrain_min_people,
+            settings.retrain_new_people,
+            settings.retrain_new_faces,
+            settings.retrain_min_interval_h,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What there is to learn from.
+
+    Attributes:
+        people: whose faces may be learned from.
+        faces: of them.
+        new_people: that the last version did not know.
+        new_faces: likewise.
+        hours: since the last training began; None: there was none.
+        alarms: reasons to train though little is new, such as a drift of the cameras' pictures; a sentence each.
+    """
+
+    people: int = 0
+    faces: int = 0
+    new_people: int = 0
+    new_faces: int = 0
+    hours: float | None = None
+    alarms: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether to train, why, and what each condition found."""
+
+    train: bool
+    reason: str
+    conditions: list[RunCondition]
+
+
+def decide(counted: Counted, wanted: Wanted) -> Decision:
+    """Train if there are people enough, the last training is long ago, and enough is new or an alarm rings."""
+    people = _at_least("people", wanted.people, counted.people)
+    conditions = [people]
+    if counted.hours is not None:
+        conditions.append(_at_least("hours since the last training", wanted.interval_h, counted.hours))
+    needed = list(conditions)
+    news = [
+        _at_least("new people", wanted.new_people, counted.new_people),
+        _at_least("new faces", wanted.new_faces, counted.new_faces),
+    ]
+    conditions += news
+    if unmet := [one for one in needed if not one.met]:
+        return Decision(False, "; ".join(map(_too_few, unmet)), conditions)
+    if met := [one for one in news if one.met]:
+        return Decision(True, "; ".join(f"{one.found:g} {one.name}" for one in met), conditions)
+    if counted.alarms:
+        return Decision(True, "; ".join(counted.alarms), conditions)
+    return Decision(False, "; ".join(map(_too_few, news)), conditions)
+
+
+def _at_least(name: str, wanted: float, found: float) -> RunCondition:
+    return RunCondition(name, wanted, round(found, 2), found >= wanted)
+
+
+def _too_few(one: RunCondition) -> str:
+    return f"{one.found:g} {one.name}, fewer than {one.wanted:g}"

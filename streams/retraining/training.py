@@ -1,0 +1,114 @@
+"""One training, whoever asks for it: faces in, a version and what the gate says of it out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models import runtime
+from streams.retraining.mode import Mode
+
+if TYPE_CHECKING:
+    from models.card import Card, Source
+    from models.training.history import Progress
+    from models.training.plan import Plan
+    from models.training.samples import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How to train.
+
+    Attributes:
+        mode: full: the network's first layers. head: a small network behind its vectors.
+        workers: processes that train together, with the mode full.
+        steps: at most, with the mode full.
+        seed: the same seed and faces make the same version.
+        parent: folder of the version to start from; None: the reference.
+        threads: of each process; None: all cores.
+    """
+
+    mode: Mode
+    workers: int = 1
+    steps: int = 300
+    seed: int = 0
+    parent: Path | None = None
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A version, and why it may not take over (nothing: it may)."""
+
+    card: Card
+    folder: Path
+    refusals: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is known before the first step."""
+
+    version: str
+    faces: int
+    people: int
+
+
+def train(
+    folder: Path,
+    samples: Sequence[Sample],
+    source: Source,
+    wish: Wish,
+    *,
+    begin: Callable[[Told], None] = lambda told: None,
+    say: Callable[[Progress], None] = lambda progress: None,
+) -> Trained:
+    """Train a version and write it to ``folder / version``; one that was broken off there goes on.
+
+    Args:
+        folder: where to.
+        samples: faces to learn from and to measure on.
+        source: where they were read, for the card.
+        wish: how.
+        begin: called once, before the training.
+        say: called with the progress of a full training.
+
+    Raises:
+        UnusableModel, UnusableTrainingSet, TrainingFailed: see :func:`models.training.retrain.retrain`.
+    """
+    runtime.tensorflow(wish.threads)
+
+    from models.model import Model
+    from models.training import gate
+    from models.training.plan import Plan
+    from models.training.retrain import retrain
+    from models.training.samples import TrainingSet
+
+    parent = Model.load(wish.parent, threads=wish.threads).card
+    known = TrainingSet.of(samples, parent.chip.size)
+    plan = Plan(seed=wish.seed, steps=wish.steps)
+    version = name(parent.version, wish.mode, known.digest, plan)
+    begin(Told(version, len(known), len(known.people)))
+    card = retrain(
+        folder,
+        version,
+        known,
+        mode="head" if wish.mode is Mode.HEAD else "full",
+        old_folder=wish.parent,
+        plan=plan,
+        workers=wish.workers,
+        source=source,
+        say=say,
+    )
+    assert card.lineage is not None
+    return Trained(card, folder / version, gate.refusals(card.lineage))
+
+
+def name(parent: str, mode: Mode, digest: str, plan: Plan) -> str:
+    """The name of a version; the same for the same parent, faces and settings."""
+    made_of = json.dumps([parent, mode, digest, plan.model_dump(mode="json")], sort_keys=True)
+    return f"{mode}-{hashlib.sha256(made_of.encode()).hexdigest()[:10]}"

@@ -1,0 +1,42 @@
+"""Trains nothing, but obeys as ``streams.retraining.process`` does: it counts, keeps a checkpoint, ends when told.
+
+It says in ``<home>/starts`` that it began, and makes its version when ``<home>/go`` is there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from streams.retraining.order import Order, Result, Status
+from streams.retraining.process import listen
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    order = Order.read(folder)
+    assert order is not None
+    listen(order.patience_s)
+    home, checkpoint = folder.parents[3], folder / "checkpoint"
+    first = int(checkpoint.read_text()) if checkpoint.exists() else 0
+    with (home / "starts").open("a") as starts:
+        starts.write(
+            json.dumps({"pid": os.getpid(), "first": first, "run": order.run_id, "folder": str(folder)}) + "\n"
+        )
+    step = first
+    while not (home / "go").exists():
+        step += 1
+        checkpoint.write_text(str(step))
+        Status(step=step, steps=order.steps).write(folder)
+        time.sleep(0.05)
+    version = folder / f"v-{order.run_id}"
+    version.mkdir()
+    (version / "made").write_text(json.dumps({"by": folder.name, "first": first}))
+    Result(version=version.name, refusals=["it is cheap"]).write(folder)
+
+
+if __name__ == "__main__":
+    main()

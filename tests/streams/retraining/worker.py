@@ -1,0 +1,37 @@
+"""A worker of the role retrain whose trainings are cheap; its argument is its name."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from streams.app import make_app
+from streams.health import Health
+from streams.retrain import Retrain
+from streams.retraining.retrainer import Retrainer
+from streams.roles import Role
+from streams.settings import Settings
+from streams.vitals import run_watched
+
+COMMAND = [sys.executable, str(Path(__file__).with_name("cheap_trainer.py"))]
+
+
+async def run(settings: Settings, name: str, health: Health) -> int:
+    folder = settings.home / name
+    app = make_app(Role.RETRAIN, settings, partitions=settings.partitions, folder=folder, client_id=health.client_id)
+    retrain = Retrain(app, settings, Retrainer(settings, name, command=COMMAND))
+    try:
+        return await run_watched(app, retrain.stage, health)
+    finally:
+        await retrain.close()
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for chatty in ("faust", "mode", "aiokafka"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    settings = Settings()
+    with Health(Role.RETRAIN, sys.argv[1], settings) as health:
+        sys.exit(asyncio.run(run(settings, sys.argv[1], health)))
