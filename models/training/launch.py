@@ -8,11 +8,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.training.cluster import Cluster
 from models.training.history import Progress
 from models.training.loop import Outcome
 from models.training.plan import Run
@@ -20,6 +21,7 @@ from models.training.plan import Run
 _ROOT = Path(__file__).parents[2]
 _EVERY_S = 0.2
 _LAST_LINES = 15
+_OTHERS_S = 60.0
 
 
 class TrainingFailed(RuntimeError):
@@ -31,7 +33,7 @@ class Launched:
     """How a run ended."""
 
     outcomes: list[Outcome]
-    """One a worker."""
+    """One a worker; of a worker of a cluster that is not the first, its own."""
     restarts: int
 
     @property
@@ -49,7 +51,8 @@ def launch(
     run: Run,
     old_folder: Path,
     *,
-    workers: int,
+    workers: int = 1,
+    cluster: Cluster | None = None,
     threads: int = 0,
     restarts: int = 3,
     say: Callable[[Progress], None] = lambda progress: None,
@@ -61,6 +64,7 @@ def launch(
         run: prepared.
         old_folder: the version that the run goes on from.
         workers: processes.
+        cluster: of which only this one's process is started; the others have their own to start, and end with it.
         threads: of each worker; 0: all cores.
         restarts: how often it is tried again.
         say: called with the progress.
@@ -69,29 +73,35 @@ def launch(
     Raises:
         TrainingFailed: it ended too early more often than that.
     """
+    numbers = [cluster.index] if cluster else list(range(workers))
+    # When the first has all results it goes on, and may remove the run: the others look at their own alone.
+    everyone = range(len(cluster.addresses)) if cluster and cluster.index == 0 else numbers
     for restart in range(restarts + 1):
-        if _once(run, old_folder, workers, threads, say, started):
-            outcomes = [Outcome(**json.loads(run.result(number).read_bytes())) for number in range(workers)]
+        addresses = cluster.addresses if cluster else [f"127.0.0.1:{port}" for port in _free_ports(workers)]
+        if _once(run, old_folder, numbers, addresses, threads, say, started) and _all_ended(run, everyone):
+            outcomes = [Outcome(**json.loads(run.result(number).read_bytes())) for number in everyone]
             return Launched(outcomes, restart)
-    raise TrainingFailed(f"training ended too early {restarts + 1} times; worker 0 said:\n{_last_lines(run.log(0))}")
+    raise TrainingFailed(
+        f"training ended too early {restarts + 1} times; worker {numbers[0]} said:\n{_last_lines(run.log(numbers[0]))}"
+    )
 
 
 def _once(
     run: Run,
     old_folder: Path,
-    workers: int,
+    numbers: Sequence[int],
+    addresses: Sequence[str],
     threads: int,
     say: Callable[[Progress], None],
     started: Callable[[list[int]], None],
 ) -> bool:
-    """Run all workers until they have ended well, or one has not; then the others are killed."""
-    for number in range(workers):
+    """Run these workers until they have ended well, or one has not; then the others are killed."""
+    for number in numbers:
         run.result(number).unlink(missing_ok=True)
-    addresses = [f"127.0.0.1:{port}" for port in _free_ports(workers)]
     told = _Told(run.progress, say)
     with ExitStack() as stack:
         processes = []
-        for number in range(workers):
+        for number in numbers:
             log = stack.enter_context(run.log(number).open("wb"))
             process = _start(run, old_folder, number, addresses, threads, log.fileno())
             stack.callback(_end, process)
@@ -106,14 +116,24 @@ def _once(
     return all(process.returncode == 0 for process in processes)
 
 
+def _all_ended(run: Run, numbers: Iterable[int]) -> bool:
+    """Whether all have left their results; those on other machines may take a moment longer."""
+    deadline = time.monotonic() + _OTHERS_S
+    while not all(run.result(number).exists() for number in numbers):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_EVERY_S)
+    return True
+
+
 def _start(
-    run: Run, old_folder: Path, number: int, addresses: list[str], threads: int, log: int
+    run: Run, old_folder: Path, number: int, addresses: Sequence[str], threads: int, log: int
 ) -> subprocess.Popen[bytes]:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])}
     environment.pop("TF_CONFIG", None)
     if len(addresses) > 1:
         task = {"type": "worker", "index": number}
-        environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": addresses}, "task": task})
+        environment["TF_CONFIG"] = json.dumps({"cluster": {"worker": list(addresses)}, "task": task})
     arguments = [str(run.folder), str(old_folder), str(number), str(len(addresses)), str(threads)]
     return subprocess.Popen(
         [sys.executable, "-m", "models.training.worker", *arguments],

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 from models.card import Card, Lineage, Source, Validated
 from models.model import REFERENCE, Model, keras_network
 from models.training import gate, head, history, publish
+from models.training.cluster import Cluster
 from models.training.compare import Compared
 from models.training.history import Progress
 from models.training.launch import launch
@@ -39,6 +41,7 @@ def retrain(
     old_folder: Path | None = None,
     plan: Plan | None = None,
     workers: int = 1,
+    cluster: Cluster | None = None,
     threads: int = 0,
     source: Source | None = None,
     say: Callable[[Progress], None] = lambda progress: None,
@@ -54,6 +57,7 @@ def retrain(
         old_folder: the version to start from; None: the reference.
         plan: of a full training; its seed counts for both.
         workers: processes of a full training.
+        cluster: of a full training, where this is the first process, and the others were started elsewhere.
         threads: of each; 0: all cores.
         source: where the faces were read, for the card.
         say: called with the progress of a full training.
@@ -80,13 +84,14 @@ def retrain(
         run = Run(work / "run")
         if not run.is_prepared:
             prepare(run.folder, plan, old, network, learn)
-        launch(run, old_folder or REFERENCE, workers=workers, threads=threads, say=say)
+        with cluster.announced(folder, run, old_folder or REFERENCE) if cluster else nullcontext():
+            launch(run, old_folder or REFERENCE, workers=workers, cluster=cluster, threads=threads, say=say)
         made: Any = publish.learned_network(run)
         validated = tuple(
             Validated(step=now.step, loss=now.loss, validation=now.validation, tar=now.tar) for now in history.read(run)
         )
         shutil.copytree(run.board, place / run.board.name, dirs_exist_ok=True)
-        settings = plan.model_dump(exclude={"seed"}) | {"workers": workers}
+        settings = plan.model_dump(exclude={"seed"}) | {"workers": len(cluster.addresses) if cluster else workers}
     else:
         head_plan = head.HeadPlan(seed=plan.seed)
         learned = head.train(old.embed(learn.chips), learn.labels, old.card.distance(1e-2), head_plan)

@@ -12,9 +12,13 @@ from streams.retraining.mode import Mode
 
 if TYPE_CHECKING:
     from models.card import Card, Source
+    from models.training.cluster import Cluster
     from models.training.history import Progress
     from models.training.samples import Sample
     from streams.settings import Settings
+
+_PREPARED_S = 3_600.0
+"""How long the first process may read and embed faces before the others give up."""
 
 
 def register(app: typer.Typer) -> None:
@@ -45,12 +49,18 @@ def retrain(
 ) -> None:
     """Train a model version on the faces whose people agreed to it, and measure it on people it has not met.
 
-    The version is put beside the others in the folder `models` of FACESTREAM_HOME; nothing uses it yet.
+    The version is put beside the others in FACESTREAM_MODELS_DIR; `facestream models rollout` brings it into use. Where
+    TF_CONFIG names several workers, as in the Job for Kubernetes, this is one of them: the first makes the version.
     """
     from models import runtime
+    from models.training.cluster import Cluster
 
     output = Output(as_json)
     settings = load_settings()
+    cluster = Cluster.from_environment()
+    if cluster is not None and cluster.index > 0:
+        _take_part(cluster, settings, output)
+        return
     runtime.tensorflow(settings.cpu_threads)
 
     from models.card import Card
@@ -81,7 +91,7 @@ def retrain(
             note = f"loss {now.loss:.4f}, {now.samples_per_s:.0f} faces/s"
             progress.update(task, completed=now.step, note=note)
 
-        wish = Wish(mode, workers, steps, seed, parent, settings.cpu_threads)
+        wish = Wish(mode, workers, steps, seed, parent, settings.cpu_threads, cluster)
         made = train(settings.versions_dir, samples, source, wish, begin=begin, say=tell)
     assert made.card.lineage is not None
     _show(made.card, made.folder, made.refusals, output)
@@ -90,6 +100,20 @@ def retrain(
         | {"accepted": not made.refusals, "refusals": made.refusals}
         | {"lineage": made.card.lineage.model_dump(mode="json")}
     )
+
+
+def _take_part(cluster: Cluster, settings: Settings, output: Output) -> None:
+    """Train with the others; the first of them says of what."""
+    from models.training.launch import launch
+
+    settings.versions_dir.mkdir(parents=True, exist_ok=True)
+    output.say(f"waiting for {cluster.addresses[0]} to prepare the training")
+    run, old_folder = cluster.await_run(settings.versions_dir, _PREPARED_S)
+    launch(run, old_folder, cluster=cluster, threads=settings.cpu_threads or 0)
+    output.say(
+        f"worker {cluster.index} of {len(cluster.addresses)} has ended; {cluster.addresses[0]} makes the version"
+    )
+    output.finish({"worker": cluster.index, "workers": len(cluster.addresses)})
 
 
 def _from_topics(card: Card, before: Source | None, settings: Settings, output: Output) -> tuple[list[Sample], Source]:

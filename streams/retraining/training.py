@@ -14,6 +14,7 @@ from streams.retraining.mode import Mode
 
 if TYPE_CHECKING:
     from models.card import Card, Source
+    from models.training.cluster import Cluster
     from models.training.history import Progress
     from models.training.plan import Plan
     from models.training.samples import Sample
@@ -30,6 +31,7 @@ class Wish:
         seed: the same seed and faces make the same version.
         parent: folder of the version to start from; None: the reference.
         threads: of each process; None: all cores.
+        cluster: instead of ``workers``: processes that were started elsewhere, this being the first.
     """
 
     mode: Mode
@@ -38,6 +40,7 @@ class Wish:
     seed: int = 0
     parent: Path | None = None
     threads: int | None = None
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ def train(
         old_folder=wish.parent,
         plan=plan,
         workers=wish.workers,
+        cluster=wish.cluster,
         source=source,
         say=say,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from models.training.cluster import JOB
 from streams.roles import Role
 from streams.settings import Settings
 from tests.command_lines import parse
@@ -68,6 +70,22 @@ def test_volumes_that_are_claimed_are_there() -> None:
     pods = [worker["spec"]["template"]["spec"] for worker in WORKERS]
     named = {v["persistentVolumeClaim"]["claimName"] for pod in pods for v in pod["volumes"] if "emptyDir" not in v}
     assert named == claims
+
+
+def test_a_training_has_as_many_pods_as_addresses_and_each_knows_its_own() -> None:
+    service, job = yaml.safe_load_all((FOLDER / "train.yaml").read_text("utf-8"))
+    spec = job["spec"]
+    [container] = spec["template"]["spec"]["containers"]
+    assert parse(container["args"]) == "facestream retrain"
+    env = {one["name"]: one for one in container["env"]}
+    said = json.loads(env["TF_CONFIG"]["value"].replace("$(INDEX)", "1"))
+    pods = [f"{job['metadata']['name']}-{n}.{service['metadata']['name']}" for n in range(spec["completions"])]
+    port = container["ports"][0]["containerPort"]
+    assert said == {"cluster": {"worker": [f"{pod}:{port}" for pod in pods]}, "task": {"type": "worker", "index": 1}}
+    assert (spec["completionMode"], spec["parallelism"]) == ("Indexed", spec["completions"])
+    assert spec["template"]["spec"]["subdomain"] == service["metadata"]["name"]
+    assert list(env).index("INDEX") < list(env).index("TF_CONFIG"), "what is named later is not filled in"
+    assert JOB in env
 
 
 def test_what_prepares_creates_topics_and_tables() -> None:

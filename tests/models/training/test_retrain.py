@@ -35,7 +35,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, small: Path, small_people: 
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train without a process of its own: TensorFlow takes seconds to start."""
 
-    def launched(run: Run, old_folder: Path, *, workers: int, threads: int, say: Callable[[Progress], None]) -> None:
+    def launched(run: Run, old_folder: Path, *, say: Callable[[Progress], None], **_: object) -> None:
         loop.train(run, Card.read(old_folder), runtime.tensorflow().distribute.get_strategy(), say=say)
 
     monkeypatch.setattr("models.training.retrain.launch", launched)

@@ -1,0 +1,90 @@
+"""A training whose processes somebody else starts on several machines, as an indexed Job of Kubernetes does.
+
+All of them see one folder. The first prepares the run, says in the folder where it is, and makes the version of it; the
+others wait for that word and take part.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from models.training.plan import Run
+
+JOB = "FACESTREAM_TRAINING_JOB"
+"""The variable with what tells this job from every other, before and after it."""
+_EVERY_S = 0.5
+
+
+class UnusableCluster(ValueError):
+    """``TF_CONFIG`` does not say who trains together; the message says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Who trains together: the addresses of all, and which of them is this process."""
+
+    job: str
+    addresses: tuple[str, ...]
+    index: int
+
+    @classmethod
+    def from_environment(cls) -> Self | None:
+        """What ``TF_CONFIG`` says; None where it is not set.
+
+        Raises:
+            UnusableCluster: it does not say that, or the job has no name.
+        """
+        text, job = os.environ.get("TF_CONFIG"), os.environ.get(JOB, "")
+        if not text:
+            return None
+        try:
+            said = json.loads(text)
+            addresses, index = tuple(map(str, said["cluster"]["worker"])), int(said["task"]["index"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnusableCluster(f"TF_CONFIG={text!r} names no workers and no task: {error!r}") from error
+        if not 0 <= index < len(addresses):
+            raise UnusableCluster(f"TF_CONFIG has {len(addresses)} workers, and this is to be number {index}")
+        if not job.replace("-", "").isalnum():
+            raise UnusableCluster(f"{JOB}={job!r}: give each job an id of its own, of letters, digits and hyphens")
+        return cls(job, addresses, index)
+
+    @contextmanager
+    def announced(self, folder: Path, run: Run, old_folder: Path) -> Iterator[None]:
+        """Tell the others of a run, as long as it lasts."""
+        word = self._word(folder)
+        partial = word.with_suffix(".partial")
+        partial.write_text(json.dumps([str(run.folder.absolute()), str(old_folder.absolute())]), "utf-8")
+        partial.replace(word)
+        try:
+            yield
+        finally:
+            word.unlink(missing_ok=True)
+
+    def await_run(self, folder: Path, timeout_s: float) -> tuple[Run, Path]:
+        """The run of the first process, and the version that it goes on from.
+
+        Raises:
+            TimeoutError: nothing was said for so long.
+        """
+        deadline, word = time.monotonic() + timeout_s, self._word(folder)
+        while True:
+            try:
+                run, old_folder = json.loads(word.read_bytes())
+            except FileNotFoundError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(
+                        f"{self.addresses[0]} has prepared no run in {folder} within {timeout_s:g} s: see its log"
+                    ) from None
+                time.sleep(_EVERY_S)
+            else:
+                return Run(Path(run)), Path(old_folder)
+
+    def _word(self, folder: Path) -> Path:
+        return folder / f".job-{self.job}.json"
