@@ -94,12 +94,14 @@ async def _run_stage(
 async def _run_retrain(settings: Settings, partitions: int, folder: Path, health: Health) -> int:
     """Run retrain, which trains in a process of its own."""
     from streams.app import make_app
-    from streams.retrain import Retrain
+    from streams.drift.alarms import reason_to_train
     from streams.retraining.retrainer import Retrainer
+    from streams.retraining.stage import Retrain
     from streams.vitals import run_watched
 
     app = make_app(Role.RETRAIN, settings, partitions=partitions, folder=folder, client_id=health.client_id)
-    retrain = Retrain(app, settings, Retrainer(settings, health.name))
+    alarms = [lambda: reason_to_train(settings)]
+    retrain = Retrain(app, settings, Retrainer(settings, health.name, alarms=alarms))
     try:
         return await run_watched(app, retrain.stage, health)
     finally:
@@ -139,7 +141,7 @@ def _run_sink(role: Role, settings: Settings, health: Health) -> int:
         linger_s = 0.0
     elif role is Role.DRIFT:
         from models import cheap
-        from streams.drift import DriftSink
+        from streams.drift.sink import DriftSink
         from streams.rollout.log import base_card
 
         sink = DriftSink(settings, [base_card(settings), cheap.CARD])

@@ -212,7 +212,12 @@ def rollout(
             progress.update(task, completed=int(min(now.watched_s, hold)), note=note)
 
         def ask(record: ModelRecord) -> bool:
-            return auto or typer.confirm(f"{_sentence(record)}. Do it?", err=True)
+            if auto:
+                return True
+            progress.stop()
+            yes = typer.confirm(f"{_sentence(record)}. Do it?", err=True)
+            progress.start()
+            return yes
 
         def make_templates() -> None:
             _fill(settings, version, sources, rate, output)

@@ -60,7 +60,10 @@ class Decision:
 
 
 def decide(counted: Counted, wanted: Wanted) -> Decision:
-    """Train if there are people enough, the last training is long ago, and enough is new or an alarm rings."""
+    """Train if there are people enough, the last training is long ago, and enough is new, or an alarm rings.
+
+    With an alarm one new face is enough; without any the same version would be made again.
+    """
     people = _at_least("people", wanted.people, counted.people)
     conditions = [people]
     if counted.hours is not None:
@@ -75,7 +78,7 @@ def decide(counted: Counted, wanted: Wanted) -> Decision:
         return Decision(False, "; ".join(map(_too_few, unmet)), conditions)
     if met := [one for one in news if one.met]:
         return Decision(True, "; ".join(f"{one.found:g} {one.name}" for one in met), conditions)
-    if counted.alarms:
+    if counted.alarms and counted.new_faces:
         return Decision(True, "; ".join(counted.alarms), conditions)
     return Decision(False, "; ".join(map(_too_few, news)), conditions)
 

@@ -56,6 +56,9 @@ def test_an_alarm_is_a_reason(settings: Settings, workers: tuple[Retrainer, Retr
     finish(settings, workers[0])
     with Retrainer(settings, "c", alarms=[lambda: None, lambda: "drift at the door"], command=COMMAND) as alarmed:
         alarmed.tick(now + timedelta(hours=30))
+        assert "0 new people" in runs(settings)[-1].reason, "the same version would be made again"
+        enrol(settings, 1)
+        alarmed.tick(now + timedelta(hours=60))
     assert trained(settings)[-1].reason == "drift at the door"
 
 

@@ -44,7 +44,8 @@ def test_what_is_no_cron_expression_is_refused(expression: str) -> None:
         (Counted(11, 400, 11, 400), False, "11 people, fewer than 12"),
         (Counted(50, 400, 4, 99, 24.0), False, "4 new people, fewer than 5; 99 new faces, fewer than 100"),
         (Counted(50, 400, 50, 400, 19.5), False, "19.5 hours since the last training, fewer than 20"),
-        (Counted(50, 400, 0, 0, 24.0, ["camera door: the faces look otherwise"]), True, "camera door"),
+        (Counted(50, 400, 0, 1, 24.0, ["camera door: the faces look otherwise"]), True, "camera door"),
+        (Counted(50, 400, 0, 0, 24.0, ["camera door: the faces look otherwise"]), False, "0 new people"),
         (Counted(2, 4, 0, 0, 24.0, ["camera door: the faces look otherwise"]), False, "2 people"),
     ],
 )

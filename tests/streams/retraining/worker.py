@@ -9,8 +9,8 @@ from pathlib import Path
 
 from streams.app import make_app
 from streams.health import Health
-from streams.retrain import Retrain
 from streams.retraining.retrainer import Retrainer
+from streams.retraining.stage import Retrain
 from streams.roles import Role
 from streams.settings import Settings
 from streams.vitals import run_watched

@@ -20,9 +20,9 @@ from models.drift.monitor import Plan
 from schemas import codec
 from schemas.events import Drift, Embedding, Face, FrameOrigin, Match
 from sinks.base import Again, Delivery, Partition, Position, SinkUnavailable
-from streams import drift_metrics
-from streams.drift_camera import Camera
-from streams.drift_samples import CameraKey, read_samples
+from streams.drift import metrics
+from streams.drift.camera import Camera
+from streams.drift.samples import CameraKey, read_samples
 from streams.kafka import KafkaUnavailable, client_config
 from streams.rollout.log import card_of, read_lineup
 from streams.settings import Settings
@@ -118,7 +118,7 @@ class DriftSink:
             camera = self._known(number, CameraKey(event.user_id, event.origin.camera_id, version))
             report = camera.embedded(event, faces, event.origin, delivery.offset)
             if camera.monitor.due:
-                drift_metrics.show(camera.labels, camera.measures, camera.monitor.alarms)
+                metrics.show(camera.labels, camera.measures, camera.monitor.alarms)
             if report is not None:
                 reports.append(report)
                 if report.alarm:
@@ -140,7 +140,7 @@ class DriftSink:
     def _forget(self, numbers: Iterable[int]) -> None:
         for number in numbers:
             for camera in self._cameras.pop(number, {}).values():
-                drift_metrics.forget(camera.labels)
+                metrics.forget(camera.labels)
 
     def _save(self) -> None:
         reaches = dict(self._written)

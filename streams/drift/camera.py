@@ -22,7 +22,7 @@ from schemas.events import (
     utc_now,
 )
 from schemas.reasons import Reason
-from streams.drift_samples import CameraKey, Part
+from streams.drift.samples import CameraKey, Part
 from streams.topics import Topic
 
 REPORT_EVERY = 500
