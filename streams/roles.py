@@ -14,6 +14,10 @@ class Role(StrEnum):
     RETRAIN = "retrain"
 
 
+ANSWERING = (Role.EMBED, Role.MATCH, Role.SINK_REDIS, Role.SINK_BIGQUERY)
+"""Those on the way from an event to its answer; without the others answers come all the same."""
+
+
 class Embedder(StrEnum):
     """What turns pictures into vectors."""
 

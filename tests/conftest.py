@@ -3,12 +3,17 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from infra.services import LocalServices
 
 # A shell that runs the tests in the background has them, and all that they start, ignore Ctrl-C; some tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A busy machine is no failure.
+hypothesis.settings.register_profile("facestream", deadline=None)
+hypothesis.settings.load_profile("facestream")
 
 
 @pytest.fixture(scope="session")

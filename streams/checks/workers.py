@@ -14,7 +14,7 @@ from streams.checks.clock import clock
 from streams.checks.finding import Finding, fail, ok, warn
 from streams.groups import Member, describe_group, group_id
 from streams.kafka import KafkaUnavailable
-from streams.roles import Role
+from streams.roles import ANSWERING, Role
 from streams.settings import Settings
 from streams.shards import PartitionState, RoleState, role_states
 from streams.topics import Topic
@@ -39,6 +39,9 @@ def check(admin: AdminClient, settings: Settings, counts: Mapping[Topic, int]) -
 def _role(state: RoleState, admin: AdminClient, settings: Settings) -> Iterator[Finding]:
     name, start = f"{state.role} workers", f"facestream worker {state.role}"
     members = state.group.members
+    if not members and state.role not in ANSWERING:
+        yield ok(name, f"none runs, and no answer needs one; to have it: {start}")
+        return
     if not members:
         waiting = sum(one.lag_events for one in state.partitions)
         yield fail(name, f"none runs; {waiting} events wait for one", start)

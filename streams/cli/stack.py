@@ -18,7 +18,7 @@ from infra.services import LocalServices
 from infra.supervisor import Backoff, ChildFailed
 from streams.groups import READS, describe_group, group_id
 from streams.kafka import KafkaUnavailable, admin_client
-from streams.roles import Embedder, Role
+from streams.roles import ANSWERING, Embedder, Role
 from streams.settings import RUNNING_FILE, Settings
 from streams.topics import create
 
@@ -84,14 +84,14 @@ class Stack:
         )
         return name
 
-    def add_workers(self, embedder: Embedder = Embedder.MODEL) -> None:
-        """Start one worker of each role and wait until all partitions have an owner."""
+    def add_workers(self, embedder: Embedder = Embedder.MODEL, roles: Sequence[Role] = ANSWERING) -> None:
+        """Start one worker of each of these roles and wait until all partitions have an owner."""
         self._report("starting workers")
-        for role in Role:
+        for role in roles:
             self.add_worker(role, *(["--embedder", embedder] if role is Role.EMBED else []))
-        self.await_owners()
+        self.await_owners(roles)
 
-    def await_owners(self, roles: Sequence[Role] = tuple(Role), timeout_s: float = _READY_S) -> None:
+    def await_owners(self, roles: Sequence[Role] = ANSWERING, timeout_s: float = _READY_S) -> None:
         """Wait until every partition that these roles read has an owner.
 
         Raises:

@@ -34,7 +34,7 @@ def up(
     home, default = folder or load_settings().home, folder is None
     with Stack(_free(home) if default else home, output.warn) as stack:
         if workers:
-            stack.add_workers(embedder)
+            stack.add_workers(embedder, tuple(Role))
         stack.announce()
         now = stack.settings
         table = grid("", "")

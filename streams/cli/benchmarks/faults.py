@@ -18,7 +18,7 @@ from streams.cli.benchmarks.load import Load, gap_s
 from streams.cli.benchmarks.memory import Memory
 from streams.cli.stack import Stack
 from streams.kafka import client_config
-from streams.roles import Role
+from streams.roles import ANSWERING, Role
 from streams.topics import Topic
 
 _BEFORE_S = 3.0
@@ -190,11 +190,11 @@ def backlog(events: int) -> Callable[[Stack, Load], None]:
 
 FAULTS: Sequence[Fault] = (
     Fault("none", lambda *_: None),
-    *(Fault(f"sigkill {role}", kill(role)) for role in Role),
+    *(Fault(f"sigkill {role}", kill(role)) for role in ANSWERING),
     Fault("sigkill embed and match", kill(Role.EMBED, Role.MATCH)),
     Fault("sigkill both sinks", kill(Role.SINK_REDIS, Role.SINK_BIGQUERY)),
-    *(Fault(f"sigstop and sigcont {role}", suspend(role)) for role in Role),
-    *(Fault(f"sigterm {role}", terminate(role)) for role in Role),
+    *(Fault(f"sigstop and sigcont {role}", suspend(role)) for role in ANSWERING),
+    *(Fault(f"sigterm {role}", terminate(role)) for role in ANSWERING),
     Fault("sigkill kafka", restart_service("kafka", 0)),
     Fault("kafka away for 60 s", restart_service("kafka", 60)),
     Fault("redis away for 60 s", restart_service("redis", 60)),
@@ -224,7 +224,7 @@ def measure(
     """
     rows = []
     with Stack(folder, say, live_stream_length=10**6) as stack:
-        for role in Role:
+        for role in ANSWERING:
             for _ in range(2):
                 stack.add_worker(role, *_arguments(role))
         stack.await_owners()

@@ -16,7 +16,7 @@ from schemas.events import ModelRecord
 from streams.accounting import Account, Accounts
 from streams.cli.benchmarks.load import Load, gap_s
 from streams.cli.stack import Stack
-from streams.roles import Embedder, Role
+from streams.roles import ANSWERING, Embedder, Role
 from streams.rollout import log, states
 from streams.rollout.fill import fill
 from streams.rollout.pictures import Embeds, from_uploads
@@ -32,7 +32,7 @@ def measure(
 ) -> dict[str, Any]:
     """See :func:`over_and_back`; with so many workers of each role."""
     with Stack(folder, say, live_stream_length=10**6) as stack:
-        for role in Role:
+        for role in ANSWERING:
             for _ in range(workers):
                 stack.add_worker(role, *(["--embedder", Embedder.DIGEST] if role is Role.EMBED else []))
         stack.await_owners()
