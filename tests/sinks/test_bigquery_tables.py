@@ -62,7 +62,7 @@ def test_every_column_and_view_is_described() -> None:
     for table in TABLES:
         assert table.description.endswith(".")
         assert all(text.endswith(".") for text in described(table.columns))
-    assert len(views()) == 13
+    assert len(views()) == 14
     for view in views():
         assert view.description.endswith(".")
         assert view.sql.startswith("SELECT")
