@@ -17,6 +17,7 @@ hypothesis.settings.register_profile("facestream", deadline=None)
 hypothesis.settings.load_profile("facestream")
 
 
+@pytest.hookimpl(tryfirst=True)  # before those marks are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep together what shares costly fixtures, when tests run side by side: a file, and all that use the stack."""
     for item in items:
