@@ -24,8 +24,8 @@ setup: ## Install everything into .venv and .venv-bigquery (GPU=1: with TensorFl
 demo: setup ## Recognise faces in a stream of real photographs, end to end (ARGS="--video FILE")
 	@$(BIN)/facestream demo $(ARGS)
 
-# Tests mostly wait for services: two at a time take little longer than one.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadgroup
+# Tests mostly wait for services, so two files at a time take little longer than one.
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
 
 test: setup lint ## Lint, check types, and run all tests (ARGS="tests/sinks -x")
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)

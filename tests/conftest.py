@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import hypothesis
 import pytest
@@ -15,14 +14,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A busy machine is no failure.
 hypothesis.settings.register_profile("facestream", deadline=None)
 hypothesis.settings.load_profile("facestream")
-
-
-@pytest.hookimpl(tryfirst=True)  # before those marks are read
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares costly fixtures, when tests run side by side: a file, and all that use the stack."""
-    for item in items:
-        room = item.path.relative_to(Path(__file__).parent).parts[0]
-        item.add_marker(pytest.mark.xdist_group(room if room == "integration" else str(item.path)))
 
 
 @pytest.fixture(scope="session")
