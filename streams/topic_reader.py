@@ -6,13 +6,19 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
+from typing import TypeVar
 
 import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
 
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import Event
 from streams.kafka import KafkaUnavailable, client_config, metadata
 from streams.settings import Settings
 from streams.topics import Topic, TopicMissing
+
+E = TypeVar("E", bound=Event)
 
 _SILENCE_S = 15.0
 _POLL_S = 1.0
@@ -51,3 +57,17 @@ def read_topic(settings: Settings, topic: Topic | str) -> Iterator[Message]:
             else:
                 continue
             heard = time.monotonic()
+
+
+def read_events(settings: Settings, topic: Topic, event_type: type[E]) -> Iterator[tuple[Message, E]]:
+    """Every event of a kind that the topic holds now, and the message it is in; what is none is passed over.
+
+    Raises:
+        KafkaUnavailable, TopicMissing: see :func:`read_topic`.
+    """
+    for message in read_topic(settings, topic):
+        try:
+            event = codec.decode(message.value(), event_type)
+        except CodecError:
+            continue
+        yield message, event

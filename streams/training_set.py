@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from models.card import ChipGeometry, Source
 from models.training.samples import Sample
@@ -50,10 +50,7 @@ def read_chips(settings: Settings, ends: Mapping[int, int] | None = None) -> Chi
     read = ChipsRead()
     last: dict[str, Chip] = {}
     with Log(settings, Topic.CHIPS) as log:
-        ranges = log.since({})
-        if ends is not None:
-            ranges = [replace(one, end_offset=min(one.end_offset, ends.get(one.partition, 0))) for one in ranges]
-            ranges = [one for one in ranges if one.first_offset < one.end_offset]
+        ranges = log.up_to(ends)
         read.ends = {one.partition: one.end_offset for one in ranges}
         for message in log.messages(ranges):
             event_id = (message.key or b"").decode(errors="replace")

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from schemas import codec
-from schemas.errors import CodecError
 from schemas.events import Drift, utc_now
 from streams.drift.samples import CameraKey
 from streams.kafka import KafkaUnavailable
 from streams.settings import Settings
-from streams.topic_reader import read_topic
+from streams.topic_reader import read_events
 from streams.topics import Topic, TopicMissing
 
 _FRESH = timedelta(days=1)
@@ -24,14 +22,8 @@ def last_reports(settings: Settings) -> list[Drift]:
         KafkaUnavailable: no broker answers.
         TopicMissing: the topic has not been created.
     """
-    last: dict[CameraKey, Drift] = {}
-    for message in read_topic(settings, Topic.DRIFT):
-        try:
-            report = codec.decode(message.value(), Drift)
-        except CodecError:
-            continue
-        last[CameraKey(report.user_id, report.camera_id, report.model_version)] = report
-    return list(last.values())
+    reports = (report for _, report in read_events(settings, Topic.DRIFT, Drift))
+    return list({CameraKey(one.user_id, one.camera_id, one.model_version): one for one in reports}.values())
 
 
 def told(report: Drift) -> Iterator[str]:

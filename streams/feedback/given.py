@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-
-import confluent_kafka
+from dataclasses import dataclass, field
 
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Feedback
-from streams.kafka import KafkaUnavailable, client_config
+from streams.record_writer import RecordWriter
 from streams.replay.log import Log
 from streams.settings import Settings
 from streams.topics import Topic
@@ -42,10 +40,7 @@ def read_feedback(settings: Settings, ends: Mapping[int, int] | None = None) -> 
     """
     given = Given()
     with Log(settings, Topic.FEEDBACK) as log:
-        ranges = log.since({})
-        if ends is not None:
-            ranges = [replace(one, end_offset=min(one.end_offset, ends.get(one.partition, 0))) for one in ranges]
-            ranges = [one for one in ranges if one.first_offset < one.end_offset]
+        ranges = log.up_to(ends)
         given.ends = {one.partition: one.end_offset for one in ranges}
         for message in log.messages(ranges):
             try:
@@ -66,16 +61,4 @@ def send(settings: Settings, said: Feedback) -> None:
     Raises:
         KafkaUnavailable: it was not taken in time; sent again it is the same.
     """
-    topic = Topic.FEEDBACK.named(settings)
-    failed: list[str] = []
-
-    def report(error: confluent_kafka.KafkaError | None, _: confluent_kafka.Message) -> None:
-        if error is not None:
-            failed.append(error.str())
-
-    producer = confluent_kafka.Producer(
-        client_config(settings) | {"partitioner": "murmur2_random", "enable.idempotence": True, "acks": "all"}
-    )
-    producer.produce(topic, codec.encode(said), said.user_id.encode(), on_delivery=report)
-    if producer.flush(_FLUSH_S) or failed:
-        raise KafkaUnavailable(f"{topic} did not take the feedback {said.feedback_id}: {', '.join(failed)}")
+    RecordWriter(settings, Topic.FEEDBACK).write(said.user_id, codec.encode(said))

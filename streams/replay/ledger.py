@@ -7,20 +7,16 @@ import secrets
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import confluent_kafka
-
 from schemas import codec
-from schemas.errors import CodecError
 from schemas.events import Replay, ReplayState, utc_now
-from streams.kafka import KafkaUnavailable, client_config
+from streams.record_writer import RecordWriter
 from streams.replay.errors import ReplayError
 from streams.settings import Settings
-from streams.topic_reader import read_topic
+from streams.topic_reader import read_events
 from streams.topics import Topic
 
 SAVE_EVERY_S = 2.0
 _FRESH = timedelta(seconds=6 * SAVE_EVERY_S)
-_FLUSH_S = 30.0
 
 
 def new_replay_id(now: datetime) -> str:
@@ -35,13 +31,7 @@ def replays(settings: Settings) -> list[Replay]:
         KafkaUnavailable: no broker answers.
         TopicMissing: the topic has not been created.
     """
-    found: dict[str, Replay] = {}
-    for message in read_topic(settings, Topic.REPLAYS):
-        try:
-            replay = codec.decode(message.value(), Replay)
-        except CodecError:
-            continue
-        found[replay.replay_id] = replay
+    found = {replay.replay_id: replay for _, replay in read_events(settings, Topic.REPLAYS, Replay)}
     return sorted(found.values(), key=lambda one: one.started_at)
 
 
@@ -71,10 +61,7 @@ class Ledger:
     """Writes how replays stand."""
 
     def __init__(self, settings: Settings) -> None:
-        self._topic = Topic.REPLAYS.named(settings)
-        self._producer = confluent_kafka.Producer(
-            client_config(settings) | {"partitioner": "murmur2_random", "enable.idempotence": True, "acks": "all"}
-        )
+        self._writer = RecordWriter(settings, Topic.REPLAYS)
 
     def save(self, replay: Replay) -> Replay:
         """Write the record; return it as it was written.
@@ -83,7 +70,5 @@ class Ledger:
             KafkaUnavailable: it was not taken in time.
         """
         written = replace(replay, updated_at=utc_now(), host=platform.node())
-        self._producer.produce(self._topic, codec.encode(written), replay.replay_id.encode())
-        if self._producer.flush(_FLUSH_S):
-            raise KafkaUnavailable(f"{self._topic} did not take the state of replay {replay.replay_id}")
+        self._writer.write(replay.replay_id, codec.encode(written))
         return written

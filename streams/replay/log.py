@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
@@ -99,6 +100,17 @@ class Log:
         """
         starts = {n: (max(low, positions.get(n, 0)), high) for n, (low, high) in self._ends(self._numbers()).items()}
         return [OffsetRange(n, start, start, high) for n, (start, high) in starts.items() if start < high]
+
+    def up_to(self, ends: Mapping[int, int] | None) -> list[OffsetRange]:
+        """What there is before these offsets, and none of partitions that are not named; None: all there is now.
+
+        Raises:
+            KafkaUnavailable, TopicMissing: see :meth:`between`.
+        """
+        ranges = self.since({})
+        if ends is not None:
+            ranges = [replace(one, end_offset=min(one.end_offset, ends.get(one.partition, 0))) for one in ranges]
+        return [one for one in ranges if one.first_offset < one.end_offset]
 
     def open(self, ranges: Sequence[OffsetRange]) -> None:
         """Begin to read these ranges, each from where it goes on.

@@ -18,12 +18,11 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
-import confluent_kafka
-
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import RunState, TrainingRun, utc_now
-from streams.kafka import KafkaUnavailable, client_config
+from streams.kafka import KafkaUnavailable
+from streams.record_writer import RecordWriter
 from streams.replay.log import Log
 from streams.settings import Settings
 from streams.topics import Topic
@@ -83,14 +82,7 @@ class Ledger:
         self._topic = Topic.RUNS.named(settings)
         self._next: dict[int, int] = {}
         self._runs: dict[str, Standing] = {}
-        self._producer = confluent_kafka.Producer(
-            client_config(settings)
-            | {
-                "enable.idempotence": True,
-                "acks": "all",
-                "message.timeout.ms": int(1000 * _FLUSH_S),
-            }
-        )
+        self._writer = RecordWriter(settings, Topic.RUNS)
 
     def __enter__(self) -> Self:
         return self
@@ -138,18 +130,7 @@ class Ledger:
         Raises:
             KafkaUnavailable: it is not known whether it was taken.
         """
-        failed: list[str] = []
-
-        def report(error: confluent_kafka.KafkaError | None, _: confluent_kafka.Message) -> None:
-            if error is not None:
-                failed.append(error.str())
-
-        written = replace(run, heartbeat_at=utc_now())
-        self._producer.produce(
-            self._topic, codec.encode(written), run.run_id.encode(), partition=_PARTITION, on_delivery=report
-        )
-        if self._producer.flush(2 * _FLUSH_S) or failed:
-            raise KafkaUnavailable(f"{self._topic} did not take the state of run {run.run_id}: {', '.join(failed)}")
+        self._writer.write(run.run_id, codec.encode(replace(run, heartbeat_at=utc_now())), _PARTITION)
         self.refresh()
         standing = self._runs.get(run.run_id)
         ours = standing is not None and standing.run.claim_id == run.claim_id

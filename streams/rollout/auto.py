@@ -11,7 +11,7 @@ from models.card import Card
 from models.lineup import Lineup
 from schemas.events import ModelRecord, ModelState, utc_now
 from streams.rollout import log, states
-from streams.rollout.comparing import Report, report
+from streams.rollout.comparing import Comparing, Report, report
 from streams.rollout.gates import Gates, violations
 from streams.settings import Settings
 
@@ -88,19 +88,20 @@ def rollout(
             return Ended(lineup.record(card.version) or record, [], seen)
         log.write(settings, record)
         fill()
-        began, since = time.monotonic(), utc_now()
-        while True:
-            time.sleep(_LOOK_S)
-            watched = time.monotonic() - began
-            seen = report(settings, card.version, since)
-            say(Now(record, seen, watched))
-            if wrong := violations(seen, before, pace.gates):
-                record = states.rollback(log.read_lineup(settings, base), reason="; ".join(wrong))
-                log.write(settings, record)
-                return Ended(record, wrong, seen)
-            # Of a canary with few users little is seen; it has been compared enough before.
-            if watched >= pace.hold_s and (percent or seen.frames >= pace.min_frames):
-                break
+        began = time.monotonic()
+        with Comparing(settings, card.version, utc_now()) as comparing:
+            while True:
+                time.sleep(_LOOK_S)
+                watched, seen = time.monotonic() - began, comparing.report()
+                say(Now(record, seen, watched))
+                if wrong := violations(seen, before, pace.gates):
+                    lineup = log.read_lineup(settings, base)
+                    record = states.rollback(lineup, version=card.version, reason="; ".join(wrong))
+                    log.write(settings, record)
+                    return Ended(record, wrong, seen)
+                # Of a canary with few users little is seen; it has been compared enough before.
+                if watched >= pace.hold_s and (percent or seen.frames >= pace.min_frames):
+                    break
     lineup = log.read_lineup(settings, base)
     record = states.promote(lineup, card)
     if not ask(record):

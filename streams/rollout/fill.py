@@ -27,6 +27,7 @@ _Id = tuple[str, str]
 _FOLLOW_S = 60.0
 _ARRIVE_S = 60.0
 _AGAIN_S = 0.5
+_LONGEST_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +117,14 @@ def _send(
 
 def _await_match(settings: Settings, version: str, sent: Set[_Id]) -> None:
     """Wait until the gallery has what was sent, or no longer has the template that it belongs to."""
-    deadline = time.monotonic() + _ARRIVE_S
+    deadline, pause = time.monotonic() + _ARRIVE_S, _AGAIN_S
     while sent & {_id(one.template) for one in read_enrolled(settings).lacking(version)}:
         if time.monotonic() > deadline:
             raise RolloutError(
                 f"match does not take the templates of {version}: see `facestream doctor`, and do this again"
             )
-        time.sleep(_AGAIN_S)
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_S)  # of a large gallery the whole changelog is read each time
 
 
 def _await_embed(settings: Settings, version: str) -> None:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import getpass
-import logging
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-
-import confluent_kafka
 
 from models.card import Card, UnusableModel
 from models.lineup import Lineup
@@ -17,16 +13,13 @@ from models.model import REFERENCE
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import ModelRecord
-from streams.kafka import KafkaUnavailable, client_config
+from streams.record_writer import RecordWriter
 from streams.settings import Settings
-from streams.topic_reader import read_topic
+from streams.topic_reader import read_events
 from streams.topics import Topic
-
-log = logging.getLogger(__name__)
 
 PARTITION = 0
 """All records are in one partition: which version was put in production last is a question of order."""
-_DELIVERY_S = 15.0
 
 
 def base_card(settings: Settings) -> Card:
@@ -78,36 +71,18 @@ def read_lineup(settings: Settings, base: str | None = None) -> Lineup:
         TopicMissing: the topic has not been created.
         UnusableModel: FACESTREAM_MODEL_DIR has no card.
     """
-    return Lineup.of(base or base_card(settings).version, _records(settings))
-
-
-def _records(settings: Settings) -> Iterator[ModelRecord]:
-    for message in read_topic(settings, Topic.MODELS):
-        record = decode(message.value())
-        if record is not None and message.partition() == PARTITION:
-            yield record
+    events = read_events(settings, Topic.MODELS, ModelRecord)
+    records = (record for message, record in events if message.partition() == PARTITION)
+    return Lineup.of(base or base_card(settings).version, records)
 
 
 def write(settings: Settings, record: ModelRecord) -> None:
-    """Put a record on the topic and wait until the broker has it.
+    """Put a record on the topic and wait until the brokers have it.
 
     Raises:
         KafkaUnavailable: it was not taken.
     """
-    failures: list[str] = []
-    producer = confluent_kafka.Producer(
-        client_config(settings) | {"enable.idempotence": True, "message.timeout.ms": int(1000 * _DELIVERY_S)}
-    )
-    producer.produce(
-        Topic.MODELS.named(settings),
-        codec.encode(record),
-        record.version,
-        PARTITION,
-        on_delivery=lambda error, _: failures.append(error.str()) if error else None,
-    )
-    left = producer.flush(_DELIVERY_S + 5)
-    if failures or left:
-        raise KafkaUnavailable(f"the state of {record.version} could not be written: {(failures or ['no answer'])[0]}")
+    RecordWriter(settings, Topic.MODELS).write(record.version, codec.encode(record), PARTITION)
 
 
 def whoami() -> str:

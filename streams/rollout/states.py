@@ -56,18 +56,21 @@ def promote(lineup: Lineup, card: Card, *, force: bool = False, reason: str = ""
     return _record(lineup, card, ModelState.PRODUCTION, reason or f"takes over from {lineup.production}")
 
 
-def rollback(lineup: Lineup, *, reason: str = "") -> ModelRecord:
+def rollback(lineup: Lineup, *, version: str | None = None, reason: str = "") -> ModelRecord:
     """Take the last step back: end the canary or else the shadow, or else let the version before answer again.
+
+    With ``version`` it is that one which is to answer nobody.
 
     Raises:
         RolloutError: there is nothing to go back to.
     """
     under_way = [*lineup.canaries, *reversed(lineup.shadows)]
-    if not under_way and len(lineup.in_production) < 2:
+    last = version or (under_way[0] if under_way else lineup.production)
+    if last == lineup.production and len(lineup.in_production) < 2:
         raise RolloutError(f"{lineup.production} answers, and no version before it is kept")
-    version = under_way[0] if under_way else lineup.production
-    record = lineup.record(version)
-    assert record is not None, "only the base has no record, and it comes last"
+    record = lineup.record(last)
+    if record is None:
+        raise RolloutError(f"{last} has not been rolled out")
     # Uploads from now on have no template of it, so what is complete today will not stay so.
     return replace(
         record,

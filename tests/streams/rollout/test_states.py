@@ -57,6 +57,7 @@ def test_a_rollback_ends_what_is_under_way_first(topic: Topic) -> None:
     topic.fill("v2")
     topic.write(states.promote(topic.lineup, V2))
     topic.write(states.shadow(topic.lineup, V3))
+    assert states.rollback(topic.lineup, version="v2").version == "v2", "if it is meant"
     assert topic.write(states.rollback(topic.lineup)).version == "v3"
     assert topic.write(states.rollback(topic.lineup)).version == "v2"
     with pytest.raises(RolloutError, match="v1 answers, and no version before it is kept"):
