@@ -105,6 +105,7 @@ class Lineage(_Part):
     chips: int = Field(ge=0, description="Faces of these people.")
     people_tested: int = Field(ge=0, description="Measured on; nothing was learned from them.")
     chips_tested: int = Field(0, ge=0, description="Faces of these people.")
+    corrections: int = Field(0, ge=0, description="Faces learned from that had been taken for somebody else.")
     source: Source = Field(Source(), description="The same offsets give the same digest, as long as consents last.")
     digest: str = Field(description="SHA-256 of the training set: event ids, people and faces.")
     seed: int = 0

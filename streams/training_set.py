@@ -1,4 +1,4 @@
-"""What may be learned from, up to fixed offsets: faces of people who agreed to it, on ``chips`` or confirmed."""
+"""What may be learned from, up to fixed offsets: faces of people who agreed to it, on ``chips`` or judged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from models.card import ChipGeometry, Source
-from models.training.samples import Sample
+from models.training.samples import Correction, Sample
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Chip, utc_now
@@ -83,15 +83,17 @@ class TrainingSetRead:
 
     Attributes:
         samples: the faces of ``chips``, and those that somebody has confirmed.
+        corrections: faces that somebody has said are not those of one of these people.
         until: where each topic was read to: the same offsets give the same samples again, see :class:`ChipsRead`, as
             long as Kafka keeps the frames.
         ended: faces left out since the consent to them has ended.
         unreadable: messages that were passed over.
         source: the offsets for a card, by the topics' names.
-        confirmed: what came of the feedback; its hard negatives are counted, and not learned from yet.
+        confirmed: what came of the feedback.
     """
 
     samples: list[Sample]
+    corrections: list[Correction]
     until: dict[Topic, dict[int, int]]
     ended: int
     unreadable: int
@@ -124,6 +126,7 @@ def read_training_set(settings: Settings, geometry: ChipGeometry, until: Until |
     ends = {Topic.CHIPS: chips.ends, Topic.FEEDBACK: given.ends}
     return TrainingSetRead(
         chips.samples + found.samples,
+        found.corrections,
         ends,
         chips.ended,
         chips.unreadable + given.unreadable,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.geometry import Pixels
 from models.training.degrade import shifted
-from models.training.samples import TrainingSet
+from models.training.samples import NOBODY, TrainingSet
 
 _MIXED = 0.6
 """Share of mixtures of two chips among what is made."""
@@ -26,27 +26,37 @@ _GREY = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Bases:
-    """Clean faces [n, size, size, 3] and the two people in each (one and the same in a face that is not mixed), [n]."""
+    """Clean faces [n, size, size, 3] and the two people in each (one and the same in a face that is not mixed), [n].
+
+    ``never`` is who a face is not [n], where somebody has said that; such a face may be nobody's that is known.
+    """
 
     chips: Pixels
     first: NDArray[np.int32]
     second: NDArray[np.int32]
+    never: NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.first)
 
     @property
     def chances(self) -> NDArray[np.float64]:
-        """How often each should be drawn [n], so that every person is met equally often."""
-        met = np.bincount(np.concatenate([self.first, self.second]))
-        chances = 1 / met[self.first] + 1 / met[self.second]
+        """How often each should be drawn [n]: every person equally often, and so all who were taken for him."""
+        hard = self.never != NOBODY
+        met = np.bincount(np.concatenate([self.first[~hard], self.second[~hard]]))
+        chances = np.empty(len(self))
+        chances[~hard] = 1 / met[self.first[~hard]] + 1 / met[self.second[~hard]]
+        chances[hard] = 1 / np.bincount(self.never[hard])[self.never[hard]]
         return np.asarray(chances / chances.sum(), np.float64)
 
 
 def make(known: TrainingSet, count: int, seed: int) -> Bases:
-    """The chips of a training set, and others made of them until there are ``count``; never fewer than the chips."""
+    """The chips of a training set, others made of them until there are ``count``, and the corrected faces.
+
+    Chips are never left out, nor corrected faces: there may be more than ``count``.
+    """
     random = np.random.default_rng([seed, 1])
-    made = max(0, count - len(known))
+    made, hard = max(0, count - len(known)), known.corrected
     size = known.chips.shape[1]
     chips = np.empty((len(known) + made, size, size, 3), np.uint8)
     chips[: len(known)] = known.chips
@@ -55,9 +65,10 @@ def make(known: TrainingSet, count: int, seed: int) -> Bases:
     for row, (a, b) in enumerate(zip(one.tolist(), other.tolist(), strict=True), len(known)):
         chips[row] = _varied(_mixed(known.chips[a], known.chips[b], random) if a != b else known.chips[a], random)
     return Bases(
-        chips,
-        np.concatenate([known.labels, known.labels[one]]).astype(np.int32),
-        np.concatenate([known.labels, known.labels[other]]).astype(np.int32),
+        np.concatenate([chips, hard.chips]),
+        np.concatenate([known.labels, known.labels[one], hard.labels]).astype(np.int32),
+        np.concatenate([known.labels, known.labels[other], hard.labels]).astype(np.int32),
+        np.concatenate([np.full(len(chips), NOBODY), hard.not_labels]).astype(np.int32),
     )
 
 

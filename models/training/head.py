@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from models import runtime
 from models.model import Vectors
 from models.training import losses
+from models.training.samples import NOBODY
 
 _UNITS = 256
 _BATCH = 64
@@ -35,6 +36,7 @@ class HeadPlan:
     """Weight of the squared distance to the vector as it was."""
     arc_face: float = 0.02
     pairwise: float = 0.05
+    corrections: float = 0.05
 
 
 def build(dimensions: int) -> keras.Model:
@@ -45,44 +47,58 @@ def build(dimensions: int) -> keras.Model:
     return keras.Model(vectors, layers.Add(name="head_vectors")([vectors, change]), name="facestream_head")
 
 
-def train(vectors: Vectors, labels: NDArray[np.int32], threshold: float, plan: HeadPlan | None = None) -> keras.Model:
+def train(
+    vectors: Vectors,
+    labels: NDArray[np.int32],
+    threshold: float,
+    plan: HeadPlan | None = None,
+    never: NDArray[np.int32] | None = None,
+) -> keras.Model:
     """Learn a head from vectors [n, d] of people numbered from 0 [n], each person drawn equally often.
 
     Args:
         vectors: the old version's.
-        labels: who each is.
+        labels: who each is; NOBODY where that is not known.
         threshold: the distance that the pairwise loss learns at: the old version's at a false-match rate of 1e-2.
         plan: how to learn.
+        never: who each is not [n]; NOBODY, as by default, where nobody has said so.
     """
     plan = plan or HeadPlan()
+    never = np.full_like(labels, NOBODY) if never is None else never
     tf = runtime.tensorflow()
     keras.utils.set_random_seed(plan.seed)
     head = build(vectors.shape[1])
-    counts = np.bincount(labels)
+    counts = np.bincount(labels[labels != NOBODY])
     centres = keras.Variable(np.stack([vectors[labels == person].mean(0) for person in range(len(counts))]))
     variables = [*head.trainable_variables, centres]
     rate = keras.optimizers.schedules.CosineDecay(plan.learning_rate, plan.steps)
     optimizer = keras.optimizers.Adam(rate, global_clipnorm=1.0)
     optimizer.build(variables)
-    everyone, people = tf.constant(vectors), tf.constant(labels)
+    everyone, people, not_people = tf.constant(vectors), tf.constant(labels), tf.constant(never)
 
     def step(rows: Any, noise: Any) -> None:
         given, who = tf.gather(everyone, rows) + noise, tf.gather(people, rows)
         with tf.GradientTape() as tape:
             learned = head(given, training=True)
-            same = who[:, None] == people[None]
+            known = (who[:, None] >= 0) & (people >= 0)
+            not_who = tf.gather(not_people, rows)[:, None]
+            wrong = ((not_who == people) & (not_who >= 0)) | ((who[:, None] == not_people) & (not_people >= 0))
+            same = (who[:, None] == people) & known
             other = rows[:, None] != tf.range(tf.shape(people)[0])[None]
+            strangers = (known & ~same) | wrong
             gaps = losses.distances(learned, head(everyone, training=True))
             loss = plan.stay * losses.distillation(learned, given)
             loss += plan.arc_face * losses.arc_face(learned, centres, who)
             loss += plan.pairwise * losses.pairwise(
-                gaps, tf.cast(same & other, "float32"), tf.cast(~same, "float32"), threshold
+                gaps, tf.cast(same & other, "float32"), tf.cast(strangers, "float32"), threshold
             )
+            loss += plan.corrections * losses.apart(gaps, tf.cast(wrong, "float32"), threshold)
             mean = tf.reduce_mean(loss)
         optimizer.apply(tape.gradient(mean, variables), variables)
 
     compiled, random = tf.function(step), np.random.default_rng([plan.seed, 8])
-    chances = 1 / counts[labels] / len(counts)
+    met = np.where(labels == NOBODY, np.bincount(never[never != NOBODY], minlength=len(counts))[never], counts[labels])
+    chances = 1 / met / (1 / met).sum()
     for _ in range(plan.steps):
         rows = random.choice(len(labels), _BATCH, p=chances).astype(np.int32)
         noise = _NOISE * random.standard_normal((_BATCH, vectors.shape[1]), np.float32)

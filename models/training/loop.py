@@ -27,6 +27,7 @@ from models.training.history import History, Progress
 from models.training.measure import FAR
 from models.training.network import compute_in, learnable
 from models.training.plan import Material, Plan, Run
+from models.training.samples import NOBODY
 from models.training.validation import Judged
 
 _UNTIMED_STEPS = 3
@@ -143,13 +144,26 @@ class _Trainer:
         first, second = tf.constant(material.first), tf.constant(material.second)
         labels = tf.where(tf.equal(first, second), first, -1)
         old_centres = tf.constant(_centres(material))
+        never = tf.constant(material.never)
+        corrects = bool(plan.corrections and (material.never != NOBODY).any())
+
+        def taken_wrongly(rows: Any) -> Any:
+            """Whether a face was taken for the person on another, or the other way round [batch, n]."""
+            who, not_who = tf.gather(labels, rows)[:, None], tf.gather(never, rows)[:, None]
+            return ((not_who == labels) & (not_who >= 0)) | ((who == never) & (who >= 0))
 
         def lost(vectors: Any, rows: Any) -> Any:
             wanted = tf.gather(everyone, rows)
             loss = plan.distillation * losses.distillation(vectors, wanted)
+            gaps = losses.distances(vectors, everyone)
+            genuine = losses.distances(wanted, everyone) < self._threshold
+            if corrects:
+                wrong = taken_wrongly(rows)
+                genuine &= ~wrong
+                # What the old version made of such a face is what was wrong.
+                loss = tf.where(tf.gather(never, rows) >= 0, 0.0, loss)
+                loss += plan.corrections * losses.apart(gaps, tf.cast(wrong, "float32"), self._threshold)
             if plan.pairwise:
-                genuine = losses.distances(wanted, everyone) < self._threshold
-                gaps = losses.distances(vectors, everyone)
                 loss += plan.pairwise * losses.pairwise(
                     gaps, tf.cast(genuine, "float32"), tf.cast(~genuine, "float32"), self._threshold
                 )
@@ -239,7 +253,7 @@ def _optimizer(plan: Plan, replicas: int) -> Any:
 
 def _centres(material: Material) -> NDArray[np.float32]:
     """The mean of the old version's vectors of each person [k, d]."""
-    single = material.first == material.second
+    single = (material.first == material.second) & (material.first != NOBODY)
     people = material.first[single]
     sums = np.zeros((int(people.max()) + 1, material.vectors.shape[1]), np.float32)
     np.add.at(sums, people, material.vectors[single])

@@ -42,8 +42,12 @@ def pairwise(gaps: Any, genuine: Any, strangers: Any, threshold: float) -> Any:
     One threshold for all pictures, poor and poorer, is what a rate at a fixed false-accept rate rewards.
     """
     missed = _mean(ops.softplus(STEEPNESS * (gaps - threshold)), genuine)
-    accepted = _mean(ops.softplus(STEEPNESS * (threshold - gaps)), strangers)
-    return missed + STRANGERS * accepted
+    return missed + STRANGERS * apart(gaps, strangers, threshold)
+
+
+def apart(gaps: Any, strangers: Any, threshold: float) -> Any:
+    """How near the chosen pairs [n, m], 0 and 1, are beyond the threshold [n]; 0 where none is chosen."""
+    return _mean(ops.softplus(STEEPNESS * (threshold - gaps)), strangers)
 
 
 def arc_face(vectors: Any, centres: Any, labels: Any, margin: float = ARC_MARGIN) -> Any:

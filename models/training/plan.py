@@ -30,6 +30,7 @@ class Plan(BaseModel):
     clip_norm: float = Field(1.0, gt=0, description="Of the gradient of one step over all workers.")
     distillation: float = Field(1.0, ge=0, description="Weight of the distance to the clean picture's vector.")
     pairwise: float = Field(0.1, ge=0, description="Weight of the pairwise loss.")
+    corrections: float = Field(0.1, ge=0, description="Weight of the pairs that somebody has corrected.")
     arc_face: float = Field(0.0, ge=0, description="Weight of the angular-margin loss over people.")
     compatibility: float = Field(0.0, ge=0, description="Weight of the loss against the old version's people.")
     averaging: float = Field(0.99, ge=0, lt=1, description="Of the weights, from step to step.")
@@ -40,12 +41,16 @@ class Plan(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a run learns from and what it stops by. Vectors are the old version's of the clean faces."""
+    """What a run learns from (see :class:`models.training.bases.Bases`) and what it stops by.
+
+    Vectors are the old version's of the clean faces.
+    """
 
     chips: Pixels
     vectors: NDArray[np.float32]
     first: NDArray[np.int32]
     second: NDArray[np.int32]
+    never: NDArray[np.int32]
     chances: NDArray[np.float64]
     held_out: Pixels
     """Faces of people who are not learned from: clean ones, and degraded views of them all, one view after the other

@@ -55,7 +55,8 @@ def prepare(
     except UnusableModel as error:
         raise UnusableModel(f"{old.card.version}: {error}") from error
     faces, people = _held_out(held_out, learn, plan.seed)
-    run = Run(folder).write(plan, Material(made.chips, vectors, made.first, made.second, made.chances, faces, people))
+    material = Material(made.chips, vectors, made.first, made.second, made.never, made.chances, faces, people)
+    run = Run(folder).write(plan, material)
     # Under its name only when it is whole: by it a run that was broken off is told from one that never began.
     beside = run.network.with_suffix(".new.keras")
     grown.save(beside)

@@ -6,8 +6,11 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from models.card import Card, Lineage, Source, Validated
 from models.model import REFERENCE, Model, keras_network
@@ -18,7 +21,7 @@ from models.training.history import Progress
 from models.training.launch import launch
 from models.training.plan import Plan, Run
 from models.training.prepare import prepare
-from models.training.samples import TrainingSet, UnusableTrainingSet, enough, split
+from models.training.samples import NOBODY, TrainingSet, UnusableTrainingSet, enough, split
 from models.training.scoring import scored
 
 HELD_OUT = 0.2
@@ -78,6 +81,7 @@ def retrain(
     for side in (learn, test):
         enough(side, _LEAST, _LEAST)
     old, network = Model.load(old_folder), keras_network(old_folder)
+    learn = _apart(learn, test, old)
     work = folder / f".{version}-{_made_of(old.card, known, plan)}"
     place = work / "version"
     if mode == "full":
@@ -94,7 +98,7 @@ def retrain(
         settings = plan.model_dump(exclude={"seed"}) | {"workers": len(cluster.addresses) if cluster else workers}
     else:
         head_plan = head.HeadPlan(seed=plan.seed)
-        learned = head.train(old.embed(learn.chips), learn.labels, old.card.distance(1e-2), head_plan)
+        learned = _learned_head(old, learn, head_plan)
         made = head.behind(network, learned)
         place.mkdir(parents=True, exist_ok=True)
         learned.save(place / HEAD_FILE)
@@ -111,6 +115,7 @@ def retrain(
         chips=len(learn),
         people_tested=len(test.people),
         chips_tested=len(test),
+        corrections=len(learn.corrected),
         source=source or Source(),
         digest=known.digest,
         seed=plan.seed,
@@ -126,6 +131,24 @@ def retrain(
     place.rename(folder / version)
     shutil.rmtree(work)
     return card
+
+
+def _apart(learn: TrainingSet, test: TrainingSet, old: Model) -> TrainingSet:
+    """Without faces of nobody known that may be those of people who are measured on."""
+    hard = learn.corrected
+    if not len(hard):
+        return learn
+    gaps = np.linalg.norm(old.embed(hard.chips)[:, None] - old.embed(test.chips)[None], axis=2)
+    may_be_theirs = (hard.labels == NOBODY) & (gaps.min(1) < old.card.threshold())
+    return replace(learn, corrected=hard.only(~may_be_theirs))
+
+
+def _learned_head(old: Model, learn: TrainingSet, plan: head.HeadPlan) -> Any:
+    hard = learn.corrected
+    vectors = old.embed(np.concatenate([learn.chips, hard.chips]))
+    labels = np.concatenate([learn.labels, hard.labels])
+    never = np.concatenate([np.full_like(learn.labels, NOBODY), hard.not_labels])
+    return head.train(vectors, labels, old.card.distance(1e-2), plan, never)
 
 
 def _made_of(parent: Card, known: TrainingSet, plan: Plan) -> str:

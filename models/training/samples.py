@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,29 +46,94 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """One aligned face of which somebody says that it is not this subject's: a hard negative.
+
+    ``subject_id`` is whose it is, if that is said too.
+    """
+
+    event_id: str
+    user_id: str
+    not_subject_id: str
+    chip: bytes
+    """As in :class:`Sample`."""
+    subject_id: str | None = None
+
+    @property
+    def person(self) -> str | None:
+        """Who it is, over all users."""
+        return None if self.subject_id is None else f"{self.user_id}/{self.subject_id}"
+
+    @property
+    def not_person(self) -> str:
+        """Who it is not, over all users."""
+        return f"{self.user_id}/{self.not_subject_id}"
+
+
+NOBODY = -1
+"""In place of the number of a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """Decoded faces [m, size, size, 3], with the numbers of who each is and is not [m]; either may be NOBODY."""
+
+    chips: Pixels
+    labels: NDArray[np.int32]
+    not_labels: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def only(self, rows: NDArray[np.bool_]) -> Corrected:
+        """Those that are chosen [m]."""
+        return Corrected(self.chips[rows], self.labels[rows], self.not_labels[rows])
+
+    def of_people(self, number: Mapping[int, int]) -> Corrected:
+        """The faces of these people, or of nobody known who was taken for one of them; with their new numbers.
+
+        A face of somebody else is left out, whoever he was taken for: he may be on the other side.
+        """
+        labels, not_labels = (
+            np.array([number.get(label, NOBODY) for label in column.tolist()], np.int32)
+            for column in (self.labels, self.not_labels)
+        )
+        theirs = (labels != NOBODY) | (self.labels == NOBODY) & (not_labels != NOBODY)
+        return Corrected(self.chips, labels, not_labels).only(theirs)
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """Decoded chips [n, size, size, 3] and the number of the person on each [n], 0 to ``len(people) - 1``."""
+    """Decoded chips [n, size, size, 3] and the number of the person on each [n], 0 to ``len(people) - 1``.
+
+    ``corrected`` are faces beside these that were taken for somebody else.
+    """
 
     chips: Pixels
     labels: NDArray[np.int32]
     people: tuple[str, ...]
     digest: str
+    corrected: Corrected
 
     @classmethod
-    def of(cls, samples: Iterable[Sample], size: int) -> TrainingSet:
+    def of(cls, samples: Iterable[Sample], size: int, corrections: Iterable[Correction] = ()) -> TrainingSet:
         """Decode samples; of several with one event id the last counts, as in a compacted log.
 
         Raises:
             UnusableTrainingSet: a chip is no JPEG of this size.
         """
         kept = sorted({sample.event_id: sample for sample in samples}.values(), key=lambda sample: sample.event_id)
+        hard = sorted(corrections, key=lambda one: one.event_id)
         people = sorted({sample.person for sample in kept})
         number = {person: index for index, person in enumerate(people)}
-        chips = np.empty((len(kept), size, size, 3), np.uint8)
-        for place, sample in zip(chips, kept, strict=True):
-            place[:] = _decoded(sample, size)
         labels = np.array([number[sample.person] for sample in kept], np.int32)
-        return cls(chips, labels, tuple(people), digest(kept))
+        corrected = Corrected(
+            _decoded(hard, size),
+            np.array([NOBODY if one.person is None else number.get(one.person, NOBODY) for one in hard], np.int32),
+            np.array([number.get(one.not_person, NOBODY) for one in hard], np.int32),
+        )
+        meant = corrected.only((corrected.labels != NOBODY) | (corrected.not_labels != NOBODY))
+        return cls(_decoded(kept, size), labels, tuple(people), digest(kept, hard), meant)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -80,15 +145,20 @@ class TrainingSet:
         number = {self.people.index(person): index for index, person in enumerate(people)}
         rows = np.flatnonzero(np.isin(self.labels, list(number)))
         labels = np.array([number[label] for label in self.labels[rows].tolist()], np.int32)
-        return TrainingSet(self.chips[rows], labels, people, self.digest)
+        return TrainingSet(self.chips[rows], labels, people, self.digest, self.corrected.of_people(number))
 
 
-def digest(samples: Iterable[Sample]) -> str:
-    """SHA-256 over event id, person and picture of each sample."""
+def digest(samples: Iterable[Sample], corrections: Iterable[Correction] = ()) -> str:
+    """SHA-256 over event id, person and picture of each sample, and who the corrected ones are not."""
     whole = hashlib.sha256()
+
+    def add(chip: bytes, *names: str) -> None:
+        whole.update("\0".join((*names, hashlib.sha256(chip).hexdigest())).encode() + b"\n")
+
     for sample in sorted(samples, key=lambda sample: sample.event_id):
-        picture = hashlib.sha256(sample.chip).hexdigest()
-        whole.update("\0".join((sample.event_id, sample.user_id, sample.subject_id, picture)).encode() + b"\n")
+        add(sample.chip, sample.event_id, sample.user_id, sample.subject_id)
+    for one in sorted(corrections, key=lambda one: one.event_id):
+        add(one.chip, one.event_id, one.user_id, one.subject_id or "", "not", one.not_subject_id)
     return whole.hexdigest()
 
 
@@ -169,11 +239,14 @@ def _pictures(folder: Path) -> Iterator[Path]:
     yield from found
 
 
-def _decoded(sample: Sample, size: int) -> Pixels:
-    chip = chips.decode(sample.chip)
-    if chip is None or chip.shape != (size, size, 3):
-        raise UnusableTrainingSet(f"the chip of {sample.event_id} is no JPEG of {size}×{size} pixels")
-    return chip
+def _decoded(faces: Sequence[Sample | Correction], size: int) -> Pixels:
+    made = np.empty((len(faces), size, size, 3), np.uint8)
+    for place, face in zip(made, faces, strict=True):
+        chip = chips.decode(face.chip)
+        if chip is None or chip.shape != (size, size, 3):
+            raise UnusableTrainingSet(f"the chip of {face.event_id} is no JPEG of {size}×{size} pixels")
+        place[:] = chip
+    return made
 
 
 def _drawn(person: str, seed: int) -> float:

@@ -11,11 +11,12 @@ from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 from streams.retraining.mode import Mode
 
 if TYPE_CHECKING:
-    from models.card import Card, Source
+    from models.card import Card, ChipGeometry, Source
     from models.training.cluster import Cluster
     from models.training.history import Progress
-    from models.training.samples import Sample
+    from models.training.samples import Correction, Sample
     from streams.settings import Settings
+    from streams.training_set import TrainingSetRead
 
 _PREPARED_S = 3_600.0
 """How long the first process may read and embed faces before the others give up."""
@@ -75,10 +76,11 @@ def retrain(
     parent = parent or (settings.model_dir if folders else production(settings))
     if folders:
         samples, source = _from_folders(folders, parent, settings, output)
+        corrections: list[Correction] = []
     else:
-        samples, source = _from_topics(
-            Card.read(parent or REFERENCE), before.source if before else None, settings, output
-        )
+        geometry = Card.read(parent or REFERENCE).chip
+        read = _from_topics(geometry, before.source if before else None, settings, output)
+        samples, corrections, source = read.samples, read.corrections, read.source
     steps = steps or Plan().steps
     with output.progress() as progress:
         task = progress.add_task("training", total=steps, note="")
@@ -92,7 +94,7 @@ def retrain(
             progress.update(task, completed=now.step, note=note)
 
         wish = Wish(mode, workers, steps, seed, parent, settings.cpu_threads, cluster)
-        made = train(settings.versions_dir, samples, source, wish, begin=begin, say=tell)
+        made = train(settings.versions_dir, samples, source, wish, corrections=corrections, begin=begin, say=tell)
     assert made.card.lineage is not None
     _show(made.card, made.folder, made.refusals, output)
     output.finish(
@@ -116,10 +118,10 @@ def _take_part(cluster: Cluster, settings: Settings, output: Output) -> None:
     output.finish({"worker": cluster.index, "workers": len(cluster.addresses)})
 
 
-def _from_topics(card: Card, before: Source | None, settings: Settings, output: Output) -> tuple[list[Sample], Source]:
+def _from_topics(geometry: ChipGeometry, before: Source | None, settings: Settings, output: Output) -> TrainingSetRead:
     from streams.training_set import read_training_set, until_of
 
-    read = read_training_set(settings, card.chip, until_of(before, settings) if before else None)
+    read = read_training_set(settings, geometry, until_of(before, settings) if before else None)
     said = read.confirmed
     if read.ended:
         output.warn(f"{read.ended} faces are left out, since the consent to them has ended")
@@ -127,7 +129,7 @@ def _from_topics(card: Card, before: Source | None, settings: Settings, output: 
         output.warn(f"{read.unreadable} messages are no faces to learn from, and were passed over")
     if said.gone:
         output.warn(f"{said.gone} confirmed faces are left out, since their frames are gone")
-    return read.samples, read.source
+    return read
 
 
 def _from_folders(
@@ -162,4 +164,4 @@ def _show(card: Card, folder: Path, refusals: list[str], output: Output) -> None
     for refusal in refusals:
         output.warn(f"it must not take over: {refusal}")
     if not refusals:
-        output.say("it may take over: facestream models rollout {card.version}")
+        output.say(f"it may take over: facestream models rollout {card.version} --auto")

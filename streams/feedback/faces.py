@@ -12,7 +12,7 @@ from models import chips
 from models.aligner import Aligner
 from models.card import ChipGeometry
 from models.decoder import decode
-from models.training.samples import Sample
+from models.training.samples import Correction, Sample
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Feedback, Frame, OffsetRange, Refusal, Statement
@@ -29,13 +29,14 @@ class Confirmed:
 
     Attributes:
         samples: confirmed faces.
-        negatives: faces of which it is said that they are not those of somebody who is learned from.
+        corrections: faces that were taken, or might be, for somebody who is learned from, and are not his. Of people
+            who are not known: who says that models may learn from such a face answers for their agreement.
         without_consent: faces of people who have not agreed that models learn from them, or do not any more.
         gone: frames that Kafka has no longer, or whose picture cannot be had.
     """
 
     samples: list[Sample] = field(default_factory=list)
-    negatives: int = 0
+    corrections: list[Correction] = field(default_factory=list)
     without_consent: int = 0
     gone: int = 0
 
@@ -62,8 +63,6 @@ def confirmed(
             continue
         if f"{one.user_id}/{one.subject_id}" not in people:
             found.without_consent += 1
-        elif one.statement is Statement.IS_NOT:
-            found.negatives += 1
         else:
             wanted[one.source.partition, one.source.offset].append(one)
     aligner = Aligner(geometry)
@@ -74,9 +73,21 @@ def confirmed(
                 found.gone += 1
                 continue
             event_id = f"{one.event_id}/{one.face}"
-            found.samples.append(Sample(event_id, one.user_id, one.subject_id, jpeg, one.quality.overall))
+            if (never := _taken_for(one, people)) is None:
+                found.samples.append(Sample(event_id, one.user_id, one.subject_id, jpeg, one.quality.overall))
+            else:
+                whose = one.subject_id if one.statement is Statement.IS else None
+                found.corrections.append(Correction(event_id, one.user_id, never, jpeg, whose))
     found.gone += sum(map(len, wanted.values()))
     return found
+
+
+def _taken_for(said: Feedback, people: Collection[str]) -> str | None:
+    """The subject that a face is not, should he be one that is learned from."""
+    if said.statement is Statement.IS_NOT:
+        return said.subject_id
+    other = said.matched_subject_id
+    return other if other not in (None, said.subject_id) and f"{said.user_id}/{other}" in people else None
 
 
 def _frames(settings: Settings, places: Iterable[tuple[int, int]]) -> Iterator[Message]:

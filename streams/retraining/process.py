@@ -56,6 +56,7 @@ def obey(folder: Path, order: Order, now: Settings) -> Result:
         read.samples,
         read.source,
         wish,
+        corrections=read.corrections,
         begin=begin,
         say=lambda now: told.model_copy(update={"step": now.step}).write(folder),
     )

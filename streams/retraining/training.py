@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from models.training.cluster import Cluster
     from models.training.history import Progress
     from models.training.plan import Plan
-    from models.training.samples import Sample
+    from models.training.samples import Correction, Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ def train(
     source: Source,
     wish: Wish,
     *,
+    corrections: Sequence[Correction] = (),
     begin: Callable[[Told], None] = lambda told: None,
     say: Callable[[Progress], None] = lambda progress: None,
 ) -> Trained:
@@ -77,6 +78,7 @@ def train(
         samples: faces to learn from and to measure on.
         source: where they were read, for the card.
         wish: how.
+        corrections: faces that are not those of whom they were taken for.
         begin: called once, before the training.
         say: called with the progress of a full training.
 
@@ -92,7 +94,7 @@ def train(
     from models.training.samples import TrainingSet
 
     parent = Model.load(wish.parent, threads=wish.threads).card
-    known = TrainingSet.of(samples, parent.chip.size)
+    known = TrainingSet.of(samples, parent.chip.size, corrections)
     plan = Plan(seed=wish.seed, steps=wish.steps)
     version = name(parent.version, wish.mode, known.digest, plan)
     begin(Told(version, len(known), len(known.people)))

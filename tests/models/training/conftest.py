@@ -62,7 +62,8 @@ def people(faces: list[Pixels]) -> TrainingSet:
 def small_people(people: TrainingSet) -> TrainingSet:
     """The same people on chips of 32 pixels."""
     small = [cv2.resize(chip, (SMALL_SIZE, SMALL_SIZE), interpolation=cv2.INTER_AREA) for chip in people.chips]
-    return replace(people, chips=np.stack(small).astype(np.uint8))
+    chips = np.stack(small).astype(np.uint8)
+    return replace(people, chips=chips, corrected=replace(people.corrected, chips=chips[:0]))
 
 
 @pytest.fixture(scope="session")

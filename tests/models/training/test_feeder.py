@@ -13,7 +13,7 @@ def material(people: TrainingSet) -> Material:
     count = len(people)
     none = people.labels[:0]
     vectors, chances = np.zeros((count, 128), np.float32), np.full(count, 1 / count)
-    return Material(people.chips, vectors, people.labels, people.labels, chances, people.chips[:0], none)
+    return Material(people.chips, vectors, people.labels, people.labels, none - 1, chances, people.chips[:0], none)
 
 
 def test_a_step_is_the_same_however_it_is_come_to(material: Material) -> None:

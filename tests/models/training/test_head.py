@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import keras  # type: ignore[import-untyped]
 import numpy as np
 
 from models.scores import roc_auc
 from models.training import head
+from models.training.samples import NOBODY
 
 PEOPLE, VIEWS, DIMENSIONS = 40, 6, 16
 LEARNED = 30
@@ -43,3 +45,22 @@ def test_what_is_learned_from_some_helps_others() -> None:
     assert after > before + 0.03
     again = head.train(given[known], labels[known], 0.5, plan)
     assert np.allclose(head.project(again, given), head.project(learned, given), atol=1e-4)
+
+
+def test_a_corrected_face_moves_away_from_whom_it_was_taken_for_alone() -> None:
+    given, labels = vectors()
+    taken_for, other = given[labels == 3], given[labels == 4]
+    face = taken_for[:1] + 0.01
+    everyone = np.concatenate([given, face]), np.append(labels, np.int32(NOBODY))
+    never = np.append(np.full_like(labels, NOBODY), np.int32(3))
+    plan = head.HeadPlan(steps=200, learning_rate=3e-3)
+
+    def gaps(learned: keras.Model) -> list[float]:
+        mine = head.project(learned, face)
+        return [float(np.linalg.norm(head.project(learned, one) - mine, axis=1).mean()) for one in (taken_for, other)]
+
+    before = gaps(head.train(given, labels, 0.5, plan))
+    after = gaps(head.train(*everyone, 0.5, plan, never))
+    assert before[0] < 0.45
+    assert after[0] > 0.55
+    assert abs(after[1] - before[1]) < 0.2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from models.training.history import Progress
 from models.training.loop import Outcome
 from models.training.plan import Plan, Run
 from models.training.prepare import prepare
-from models.training.samples import TrainingSet
+from models.training.samples import NOBODY, Corrected, TrainingSet
 
 SHORT = Plan(steps=4, batch=2, bases=0, warm_up=1, validate_every=2, checkpoint_every=2)
 
@@ -99,3 +100,23 @@ def test_poor_faces_of_people_it_has_not_met_are_told_apart_better(
     compared = Compared.of(reference, Model.load(tmp_path / "new"), others, 0)
     before, after = (model.tar() for model in compared.degraded)
     assert after > before + 0.02
+
+
+def test_a_corrected_face_moves_away_from_whom_it_was_taken_for(
+    tmp_path: Path, small: Path, small_people: TrainingSet
+) -> None:
+    old, plan = Model.load(small), {"steps": 60, "batch": 16, "warm_up": 0, "validate_every": 60}
+    theirs = small_people.labels == 3
+    face = small_people.chips[theirs][:1] // 2 + small_people.chips[small_people.labels == 4][:1] // 2
+    hard = Corrected(face, np.array([NOBODY], np.int32), np.array([3], np.int32))
+    known = replace(small_people, corrected=hard)
+    run = prepare(tmp_path / "run", SHORT, old, keras_network(small), known)
+
+    def gap(corrections: float) -> float:
+        folder = tmp_path / f"run-{corrections}"
+        trained(run, folder, small, **plan, corrections=corrections, averaging=0.5, patience=99)
+        publish.write(folder / "new", publish.learned_network(Run(folder)), publish.unmeasured("new", old.card))
+        new = Model.load(folder / "new")
+        return float(np.linalg.norm(new.embed(face) - new.embed(small_people.chips[theirs]), axis=1).mean())
+
+    assert gap(3.0) > gap(0.0) + 0.05

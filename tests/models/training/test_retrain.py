@@ -17,7 +17,7 @@ from models.training.loop import digest
 from models.training.network import learnable
 from models.training.plan import Plan, Run
 from models.training.retrain import HEAD_FILE, HELD_OUT, retrain
-from models.training.samples import TrainingSet, UnusableTrainingSet, split
+from models.training.samples import NOBODY, Corrected, TrainingSet, UnusableTrainingSet, split
 
 PLAN = Plan(steps=2, bases=0, batch=4, warm_up=1, validate_every=1, checkpoint_every=1)
 SOURCE = Source(offsets={"chips": {0: 40, 1: 20}})
@@ -89,6 +89,18 @@ def test_a_head_is_a_version_too_and_the_gate_refuses_little_data(
     assert new.card == card
     assert card.lineage is not None
     assert any("faces, fewer than 50" in reason for reason in refusals(card.lineage))
+
+
+def test_a_corrected_face_of_whom_is_measured_on_is_not_learned_from(
+    tmp_path: Path, small: Path, small_people: TrainingSet
+) -> None:
+    learn, test = (small_people.of_people(side) for side in split(small_people.people, HELD_OUT, 0))
+    taken_for = small_people.people.index(learn.people[0])
+    faces = np.concatenate([learn.chips[-1:], test.chips[:1]])
+    hard = Corrected(faces, np.full(2, NOBODY, np.int32), np.full(2, taken_for, np.int32))
+    card = retrain(tmp_path, "v2", dataclasses.replace(small_people, corrected=hard), mode="head", old_folder=small)
+    assert card.lineage is not None
+    assert card.lineage.corrections == 1
 
 
 @pytest.mark.usefixtures("in_process")

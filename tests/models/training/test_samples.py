@@ -13,6 +13,7 @@ from models.analyzer import Analyzer
 from models.evaluation import UnusableEvaluation
 from models.reference import made_up
 from models.training.samples import (
+    Correction,
     Sample,
     TrainingSet,
     UnusableTrainingSet,
@@ -103,3 +104,38 @@ def test_faces_are_cut_out_of_folders(analyzer: Analyzer, photo: Photo, tmp_path
     TrainingSet.of(samples, 150)
     with pytest.raises(UnusableEvaluation, match="no pictures"):
         from_folders(analyzer, [tmp_path])
+
+
+def correction(name: str, subject: str | None, not_subject: str) -> Correction:
+    return Correction(name, "u0", not_subject, SAMPLES[0].chip, subject)
+
+
+CORRECTIONS = [correction("a", None, "s0"), correction("b", "s1", "s0"), correction("c", "s1", "s2")]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "wanted"),
+    [
+        (["u0/s0", "u0/s1"], [(None, "u0/s0"), ("u0/s1", "u0/s0"), ("u0/s1", None)]),
+        (["u0/s0", "u1/s1"], [(None, "u0/s0")]),
+        (["u0/s1"], [("u0/s1", None), ("u0/s1", None)]),
+        (["u1/s0"], []),
+    ],
+)
+def test_a_corrected_face_is_on_the_side_of_its_person(
+    chosen: list[str], wanted: list[tuple[str | None, str | None]]
+) -> None:
+    part = TrainingSet.of(SAMPLES, 150, CORRECTIONS[::-1]).of_people(chosen)
+    names = dict(enumerate(part.people))
+    hard = part.corrected
+    found = zip(hard.labels.tolist(), hard.not_labels.tolist(), strict=True)
+    assert [(names.get(label), names.get(other)) for label, other in found] == wanted
+    assert len(hard.chips) == len(hard) == len(wanted)
+
+
+def test_corrections_are_in_the_digest_and_of_people_who_are_not_there_in_nothing_else() -> None:
+    plain = TrainingSet.of(SAMPLES, 150)
+    corrected = TrainingSet.of(SAMPLES, 150, CORRECTIONS)
+    assert len({plain.digest, corrected.digest, TrainingSet.of(SAMPLES, 150, CORRECTIONS[1:]).digest}) == 3
+    assert len(corrected) == len(plain)
+    assert len(TrainingSet.of(SAMPLES, 150, [correction("a", None, "gone")]).corrected) == 0

@@ -18,6 +18,7 @@ from models import chips
 from models.aligner import Aligner
 from models.card import Card
 from models.model import REFERENCE
+from models.training.samples import Correction
 from schemas import codec
 from schemas.events import Chip, Consent, Decision, Match, Source, Statement, new_event_id, utc_now
 from sinks.base import Delivery, Partition, Position
@@ -158,8 +159,12 @@ def test_a_confirmed_face_is_learned_from_if_its_person_agrees(scene: Scene) -> 
     wanted = Aligner(GEOMETRY).align(picture, np.array(LANDMARKS).reshape(5, 2))
     assert sample.chip == chips.encode(wanted), "the face, at its place in the frame"
     say(scene.settings, seen.event_id, Statement.IS_NOT, "anna", training=True)
-    corrected = read_training_set(scene.settings, GEOMETRY).confirmed
-    assert (corrected.samples, corrected.negatives) == ([], 1)
+    (wrong,) = (corrected := read_training_set(scene.settings, GEOMETRY)).corrections
+    assert corrected.confirmed.samples == []
+    assert wrong == Correction(sample.event_id, "ursula", "anna", sample.chip)
+    scene.on_chips("berta")
+    say(scene.settings, seen.event_id, Statement.IS, "berta", training=True)
+    assert read_training_set(scene.settings, GEOMETRY).corrections == [dataclasses.replace(wrong, subject_id="berta")]
     assert read_training_set(scene.settings, GEOMETRY, read.until).samples == read.samples, "up to the same offsets"
 
 
@@ -173,4 +178,4 @@ def test_what_is_not_agreed_to_or_not_there_is_counted(scene: Scene) -> None:
     for one, subject in ((hers, "berta"), (gone, "anna"), (other, "anna")):
         say(scene.settings, one.event_id, Statement.IS, subject, training=True)
     found = read_training_set(scene.settings, GEOMETRY).confirmed
-    assert (found.samples, found.without_consent, found.gone, found.negatives) == ([], 1, 2, 0)
+    assert (found.samples, found.without_consent, found.gone, found.corrections) == ([], 1, 2, [])
