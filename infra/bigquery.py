@@ -14,8 +14,6 @@ from infra.ports import LOOPBACK, is_open
 from infra.supervisor import Backoff, ChildFailed, Supervisor
 
 PROJECT = "facestream"
-LATER = ("nice", "-n", "19")
-"""Put before what BigQuery needs on a machine that it shares: analysts can wait for a moment, a door cannot."""
 ENVIRONMENT = Path(os.environ.get("FACESTREAM_BIGQUERY_VENV") or Path(__file__).parents[1] / ".venv-bigquery")
 
 
@@ -32,7 +30,7 @@ def start(supervisor: Supervisor, folder: Path, rest: int, grpc: int) -> tuple[s
     address = f"http://{LOOPBACK}:{rest}"
     supervisor.start(
         "bigquery",
-        [*LATER, str(python), "-P", str(Path(__file__).with_name("bigquery_server.py"))],
+        [str(python), "-P", str(Path(__file__).with_name("bigquery_server.py"))],
         log=folder / "bigquery.log",
         # DuckDB looks for its extensions under HOME: set-up has put them there.
         env={
@@ -48,6 +46,8 @@ def start(supervisor: Supervisor, folder: Path, rest: int, grpc: int) -> tuple[s
         timeout_s=90,
         # Its database has been seen to end with a segmentation fault; what it had taken it still has.
         restart=Backoff(),
+        # Analysts can wait for a moment, a door cannot.
+        background=True,
     )
     return address, f"{LOOPBACK}:{grpc}"
 

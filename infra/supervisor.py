@@ -18,6 +18,7 @@ from typing import Self
 
 from infra import child as launcher
 from infra.leftovers import Record
+from infra.priority import give_way
 
 Ready = Callable[[], bool]
 """Answers whether a child serves; an exception counts as "not yet" and is told when the time is over."""
@@ -76,6 +77,7 @@ class Command:
     grace_s: float
     stage: int
     restart: Backoff | None
+    background: bool
 
 
 @dataclass
@@ -124,6 +126,7 @@ class Supervisor:
         grace_s: float = 10,
         stage: int = 0,
         restart: Backoff | None = None,
+        background: bool = False,
     ) -> int:
         """Start a child, wait until it is ready, and return its process id.
 
@@ -138,13 +141,14 @@ class Supervisor:
             grace_s: how long it may take to stop after SIGTERM, before SIGKILL.
             stage: children of a higher stage are stopped first; those of one stage stop together.
             restart: start it again when it dies; without it a death is only reported.
+            background: once it is ready, it gives way to others where the machine is busy.
 
         Raises:
             ChildFailed: it died or was not ready in time; the message has the end of its log.
             Stopped: it, or the supervisor, was stopped meanwhile.
             ValueError: a child of this name runs.
         """
-        command = Command(name, argv, log, env or {}, cwd, ready, timeout_s, grace_s, stage, restart)
+        command = Command(name, argv, log, env or {}, cwd, ready, timeout_s, grace_s, stage, restart, background)
         return self._start(command)
 
     def restart(self, name: str) -> int:
@@ -238,6 +242,8 @@ class Supervisor:
             try:
                 if command.ready is None or command.ready():
                     child.ready = True
+                    if command.background:
+                        give_way(child.process.pid)
                     return
             except Exception as error:
                 trouble = error

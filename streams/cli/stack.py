@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from infra import bigquery
 from infra.services import LocalServices
 from infra.supervisor import Backoff, ChildFailed
 from streams.groups import READS, describe_group, group_id
@@ -24,6 +23,8 @@ from streams.topics import create
 
 _READY_S = 180.0
 _DEATHS = 3
+_BACKGROUND = {Role.SINK_BIGQUERY, Role.DRIFT, Role.RETRAIN}
+"""Analysts can wait for a moment, and a camera that drifts or a model that learns for longer; a door cannot."""
 
 
 class Stack:
@@ -72,15 +73,15 @@ class Stack:
         number = self._numbers.get(role, 0)
         self._numbers[role] = number + 1
         name = f"{role}-{number}"
-        before = bigquery.LATER if role in (Role.SINK_BIGQUERY, Role.DRIFT) else ()
         self.services.supervisor.start(
             name,
-            [*before, sys.executable, "-m", "streams.cli", "worker", role, *arguments],
+            [sys.executable, "-m", "streams.cli", "worker", role, *arguments],
             log=self.folder / "logs" / f"{name}.log",
             env=self.environment(),
             grace_s=20,
             stage=1,
             restart=Backoff(),
+            background=role in _BACKGROUND,
         )
         return name
 

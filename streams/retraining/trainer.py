@@ -47,7 +47,7 @@ class Trainer:
                 stdout=output,
                 stderr=output,
                 env=os.environ | {"PYTHONPATH": path},
-                start_new_session=True,
+                process_group=0,
             )
         return cls(folder, process)
 

@@ -91,6 +91,19 @@ def test_a_child_that_is_not_ready_in_time_is_killed(supervisor: Supervisor, tmp
     assert not supervisor.running()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="processes cannot be held to one processor")
+def test_a_background_child_gives_way_to_the_others(supervisor: Supervisor, tmp_path: Path) -> None:
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\nwhile True: pass"
+    used_s = {}
+    for name in ("first", "later"):
+        supervisor.start(name, python(code), log=tmp_path / f"{name}.log", background=name == "later")
+    pids = supervisor.running()
+    until(lambda: psutil.Process(pids["first"]).cpu_times().user > 1)
+    for name, pid in pids.items():
+        used_s[name] = psutil.Process(pid).cpu_times().user
+    assert used_s["later"] < used_s["first"] / 3
+
+
 def test_environment_and_folder_reach_the_child(supervisor: Supervisor, tmp_path: Path) -> None:
     log = tmp_path / "log"
     argv = python("import os, time; print(os.environ['COLOUR'], os.getcwd(), flush=True); time.sleep(600)")
