@@ -60,6 +60,33 @@ class Measured(_Part):
     gain_interval: tuple[float, float]
 
 
+class Shift(_Part):
+    """An error rate of the parent and of this version, at the distance below which each has 1 % of all strangers."""
+
+    before: float
+    after: float
+    interval: tuple[float, float] = Field(description="Of ``after``, 95 %.")
+    change_interval: tuple[float, float] = Field(description="Of ``after`` less ``before``, 95 %: above 0 is worse.")
+
+    @property
+    def change(self) -> float:
+        """``after`` less ``before``."""
+        return self.after - self.before
+
+
+class GroupMeasured(_Part):
+    """How well one group of the people, or one camera, is told apart; nothing was learned from them."""
+
+    by: str = Field(description="Dimension, such as camera.")
+    group: str = Field(description="Name of the group.")
+    pictures: str = Field(description="Their kind.")
+    people: int = Field(ge=1)
+    genuine_pairs: int = Field(ge=1)
+    impostor_pairs: int = Field(ge=0, description="Strangers within the group.")
+    fnmr: Shift
+    fmr: Shift | None = Field(None, description="Unset: no two strangers were compared.")
+
+
 class Rate(_Part):
     """TAR at one FAR, with its 95 % interval over people."""
 
@@ -112,6 +139,7 @@ class Lineage(_Part):
     settings: dict[str, float | int | str] = Field({}, description="Of the training.")
     history: tuple[Validated, ...] = Field((), description="The course of a full training.")
     measured: dict[str, Measured] = Field({}, description="By the kind of pictures.")
+    groups: tuple[GroupMeasured, ...] = Field((), description="Of those people of whom a label is known.")
     latency_ratio: float | None = Field(None, description="Time a face, the parent's being 1.")
 
 

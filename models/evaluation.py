@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.analysis import Analysis, Analyzes
+from models.comparisons import Comparisons
+from models.groups import Errors, Labelling, Labels, errors, groups_of, labelled, within
 from models.scores import Distances, accuracy, roc_auc, tar_at_far
 from schemas.events import Face
 
@@ -29,6 +31,15 @@ _NO = {"no", "n", "false", "0"}
 
 class UnusableEvaluation(ValueError):
     """The folder or the list of pairs cannot be scored; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupErrors:
+    """The errors of one group at the threshold."""
+
+    by: str
+    group: str
+    errors: Errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +58,7 @@ class Evaluation:
     tar_at_far: dict[str, float | None]
     accuracy: float | None
     threshold: float
+    groups: list[GroupErrors] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
 
 
@@ -56,6 +68,7 @@ def evaluate(
     *,
     threshold: float,
     pairs_csv: Path | None = None,
+    labelling: Labelling | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Score all pairs of the pictures in a folder, or those that a file lists.
@@ -66,6 +79,8 @@ def evaluate(
         threshold: below this distance two pictures are taken for one person.
         pairs_csv: two file names and yes or no a line; names are paths within the folder, or plain if unique there. A
             first line that ends neither in yes nor no is a heading.
+        labelling: of the groups to measure apart; here the folder's name is the user, the identity the subject, and
+            ``DIR/<identity>/<picture>`` the event.
         progress: called with pictures done and pictures in all.
 
     Raises:
@@ -77,8 +92,8 @@ def evaluate(
     pairs = _listed(pairs_csv, folder, pictures) if pairs_csv else None
     used = pictures if pairs is None else [pictures[index] for index in sorted(set(pairs.first) | set(pairs.second))]
     vectors, skipped = _vectors(analyzer, used, progress)
+    people = np.unique([path.parent.name for path in used], return_inverse=True)[1].astype(np.int32)
     if pairs is None:
-        people = np.unique([path.parent.name for path in used], return_inverse=True)[1]
         first, second = np.triu_indices(len(used), 1)
         same = people[first] == people[second]
     else:
@@ -98,6 +113,7 @@ def evaluate(
         tar_at_far={far: tar_at_far(genuine, impostor, float(far)) for far in FAR_TARGETS},
         accuracy=accuracy(genuine, impostor, threshold),
         threshold=threshold,
+        groups=_by_group(_labels(labelling, folder, used), distances, people, first, second, threshold),
         skipped={str(path.relative_to(folder)): reason for path, reason in skipped.items()},
     )
 
@@ -153,6 +169,32 @@ def _distances(
         part = slice(start, start + 65_536)
         distances[part] = np.linalg.norm(matrix[first[part]] - matrix[second[part]], axis=1)
     return np.where(found[first] & found[second], distances, np.inf)
+
+
+def _labels(labelling: Labelling | None, folder: Path, pictures: Sequence[Path]) -> dict[str, Labels]:
+    if labelling is None:
+        return {}
+    name = folder.resolve().name
+    known = [labelling.of(f"{name}/{path.relative_to(folder).as_posix()}", name, path.parent.name) for path in pictures]
+    return labelled(known)
+
+
+def _by_group(
+    labels: dict[str, Labels],
+    distances: Distances,
+    people: NDArray[np.int32],
+    first: NDArray[np.intp],
+    second: NDArray[np.intp],
+    threshold: float,
+) -> list[GroupErrors]:
+    measured = []
+    for group in groups_of(labels):
+        rows = within(labels[group.by], group.name, first, second)
+        compared = Comparisons.among(distances[rows], people[first[rows]], people[second[rows]])
+        found = errors(compared, threshold)
+        if found is not None:
+            measured.append(GroupErrors(group.by, group.name, found))
+    return measured
 
 
 @dataclass(slots=True)

@@ -31,6 +31,7 @@ def page(card: Card, folder: Path) -> str:
         card=card,
         lineage=lineage,
         refusals=gate.refusals(lineage) if lineage else [],
+        least=gate.Rules().people_tested,
         weights_bytes=_size(folder / card.weights.file) if card.weights else None,
         roc=Markup(plots.roc(card.scores)) if card.scores else None,
         distances={kind: Markup(plots.distances(one, card.threshold())) for kind, one in card.scores.items()},

@@ -102,6 +102,11 @@ class Settings(BaseSettings):
         30, ge=1, description="A training whose worker is silent for this long is taken over by another."
     )
     retrain_timeout_h: float = Field(24, gt=0, description="A training that takes longer than this has failed.")
+    retrain_groups: Path | None = Field(
+        None,
+        description="CSV file of which groups people or pictures belong to: a version must not be worse for one of "
+        "them. See `docs/models.md`.",
+    )
     batch_size: int = Field(32, ge=1, description="Largest micro-batch of embed.")
     batch_wait_ms: float = Field(5, ge=0, description="How long a micro-batch waits to fill.")
     drift_reference: int = Field(

@@ -13,11 +13,12 @@ import keras  # type: ignore[import-untyped]
 import numpy as np
 
 from models import runtime
+from models.comparisons import Comparisons
 from models.model import Model, keras_network
 from models.training import loop, publish
 from models.training.compare import Compared
 from models.training.history import Progress
-from models.training.measure import Change, Comparisons
+from models.training.measure import Change
 from models.training.plan import Plan
 from models.training.prepare import prepare
 from models.training.samples import TrainingSet, folds

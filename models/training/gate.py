@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
-from models.card import Lineage
+from models.card import Lineage, Shift
+
+_NORMAL = NormalDist()
+_LEVEL = 0.05
 
 CLEAN = "clean"
 """The measure of good pictures: what the parent is good at already."""
@@ -52,6 +56,24 @@ def refusals(lineage: Lineage, rules: Rules | None = None) -> list[str]:
             )
         elif kind == CLEAN and not measured.gain >= -rules.clean_loss:
             found.append(f"on clean pictures it loses {-measured.gain:.3f} of the TAR, more than {rules.clean_loss:g}")
+    judged = [one for one in lineage.groups if one.people >= rules.people_tested]
+    looks = 2 * len(judged)
+    for one in judged:
+        for what, shift in (("FNMR", one.fnmr), ("FMR", one.fmr)):
+            if shift is not None and _surely_worse(shift, looks):
+                found.append(
+                    f"for {one.by} {one.group} it is worse beyond its interval on {one.pictures} pictures: {what} "
+                    f"{shift.before:.3f} before and {shift.after:.3f} after"
+                )
     if not any(measured.gain > 0 for measured in lineage.measured.values()):
         found.append("it is better at nothing that was measured")
     return found
+
+
+def _surely_worse(shift: Shift, looks: int) -> bool:
+    """Whether an error has grown beyond its interval, made wider for so many looks: one of them is worse by chance.
+
+    Source: Bonferroni's correction, with the width of a normal distribution.
+    """
+    widened = _NORMAL.inv_cdf(1 - _LEVEL / looks / 2) / _NORMAL.inv_cdf(1 - _LEVEL / 2)
+    return shift.change - widened * (shift.change - shift.change_interval[0]) > 0

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from models import runtime
 from models.card import Card
+from models.comparisons import FAR
 from models.training import losses
 from models.training.checkpoint import State
 from models.training.feeder import Feeder, Part
 from models.training.history import History, Progress
-from models.training.measure import FAR
 from models.training.network import compute_in, learnable
 from models.training.plan import Material, Plan, Run
 from models.training.samples import NOBODY

@@ -3,105 +3,19 @@
 ``clean``: every pair of different pictures of the held-out people. ``degraded``: every picture degraded as a poor
 camera would (a probe), against every *other* picture as it is (a template), so nothing is compared with itself. Both
 sides of a pair are embedded by the same model version. The face is cut out before it is degraded: the embedder is
-measured, not the detector. Intervals are of people, not of pairs, because the pairs of one person rise and fall
-together: people are drawn again with replacement, and all pairs follow (bootstrap, Efron 1979; for biometrics Bolle
-et al. 2004).
+measured, not the detector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from models.comparisons import FAR, Comparisons, Interval, draws, interval
 from models.geometry import Pixels
 from models.training.degrade import POOR, Conditions, degrade
-
-Vectors = NDArray[np.float32]
-Distances = NDArray[np.float64]
-Interval = tuple[float, float]
-
-FAR = 1e-2
-"""The false-accept rate that training is judged at."""
-
-_LEVEL = 0.95
-_DRAWS = 400
-
-
-@dataclass(frozen=True, slots=True)
-class Comparisons:
-    """Distances [n] of pairs with the numbers of the two people in each [n]; sorted by distance."""
-
-    distances: NDArray[np.float64]
-    first: NDArray[np.int32]
-    second: NDArray[np.int32]
-
-    @classmethod
-    def of(cls, probes: Vectors, templates: Vectors, labels: NDArray[np.int32]) -> Self:
-        """Compare each probe [n, d] with each template [n, d] of another picture; row i of both is one picture."""
-        gaps = np.linalg.norm(probes[:, None].astype(np.float64) - templates[None], axis=2)
-        one, other = np.nonzero(~np.eye(len(labels), dtype=bool))
-        return cls._sorted(gaps[one, other], labels[one], labels[other])
-
-    @classmethod
-    def joined(cls, several: Sequence[Comparisons]) -> Self:
-        """All together; the people of one and of the other are different people."""
-        starts = np.cumsum([0, *(1 + max(part.first.max(), part.second.max()) for part in several)])
-        return cls._sorted(
-            np.concatenate([part.distances for part in several]),
-            np.concatenate([part.first + start for part, start in zip(several, starts, strict=False)]),
-            np.concatenate([part.second + start for part, start in zip(several, starts, strict=False)]),
-        )
-
-    @classmethod
-    def repeated(cls, several: Sequence[Comparisons]) -> Self:
-        """All together; they are of the same people."""
-        return cls._sorted(
-            np.concatenate([part.distances for part in several]),
-            np.concatenate([part.first for part in several]),
-            np.concatenate([part.second for part in several]),
-        )
-
-    @classmethod
-    def _sorted(cls, distances: NDArray[np.float64], first: NDArray[np.int32], second: NDArray[np.int32]) -> Self:
-        order = np.argsort(distances, kind="stable")
-        return cls(distances[order], first[order], second[order])
-
-    def tar(self, far: float = FAR, times: NDArray[np.float64] | None = None) -> float:
-        """TAR at one FAR, see :meth:`tars`."""
-        return self.tars([far], times)[0]
-
-    def tars(self, fars: Sequence[float], times: NDArray[np.float64] | None = None) -> list[float]:
-        """TAR at each FAR (see :func:`models.scores.tar_at_far`); each person counted so many ``times``, default once.
-
-        A pair counts as often as both of its people together: the product of their times, for one person his times.
-        """
-        same = self.first == self.second
-        weight = np.ones(len(same)) if times is None else np.where(same, 1, times[self.second]) * times[self.first]
-        passed = np.cumsum(np.where(same, 0, weight))
-        accepted = np.concatenate([[0], np.cumsum(np.where(same, weight, 0))])
-        if not passed[-1] or not accepted[-1]:
-            return [float("nan")] * len(fars)
-        below = np.searchsorted(passed, passed[-1] * np.asarray(fars) * (1 + 1e-12), "right")
-        # Genuine pairs as near as the first stranger who is refused do not pass.
-        below = np.searchsorted(self.distances, self.distances[np.minimum(below, len(same) - 1)], "left")
-        return [float(share) for share in accepted[below] / accepted[-1]]
-
-    @property
-    def people(self) -> int:
-        """One more than the largest number of a person."""
-        return 1 + int(max(self.first.max(), self.second.max()))
-
-    def genuine(self) -> Distances:
-        """The distances between pictures of one person."""
-        return np.asarray(self.distances[self.first == self.second])
-
-    def strangers(self) -> Distances:
-        """The distances between different people."""
-        return np.asarray(self.distances[self.first != self.second])
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,21 +37,7 @@ class Change:
         return cls(*plain, interval(pairs[:, 1]), plain[1] - plain[0], interval(pairs[:, 1] - pairs[:, 0]))
 
 
-def draws(people: int, seed: int) -> NDArray[np.float64]:
-    """How often each person is there [draws, people] when as many are drawn again, with replacement."""
-    random = np.random.default_rng([seed, 2])
-    return random.multinomial(people, np.full(people, 1 / people), _DRAWS).astype(np.float64)
-
-
 def degraded(chips: Pixels, seed: int, conditions: Conditions = POOR) -> Pixels:
     """Every chip degraded, each by its own place and the seed: the same for every model that is measured."""
     made = (degrade(chip, conditions, np.random.default_rng([seed, 3, place])) for place, chip in enumerate(chips))
     return np.stack(list(made))
-
-
-def interval(values: NDArray[np.float64]) -> Interval:
-    """What 95 % of the values are within; not a number where there are none."""
-    if not values.size:
-        return float("nan"), float("nan")
-    low, high = np.quantile(values, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]).tolist()
-    return low, high

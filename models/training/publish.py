@@ -14,9 +14,10 @@ import numpy as np
 from models import calibration
 from models.calibration import Strangers
 from models.card import CARD_FILE, Card, Lineage, Measured, Scores, Weights
+from models.comparisons import Comparisons, Distances
 from models.geometry import Pixels
 from models.model import Model
-from models.training.measure import Change, Comparisons, Distances
+from models.training.measure import Change
 from models.training.network import learnable
 from models.training.plan import Run
 from models.training.scoring import is_seen

@@ -17,6 +17,7 @@ from models.model import REFERENCE, Model, keras_network
 from models.training import gate, head, history, publish
 from models.training.cluster import Cluster
 from models.training.compare import Compared
+from models.training.gaps import gaps
 from models.training.history import Progress
 from models.training.launch import launch
 from models.training.plan import Plan, Run
@@ -26,6 +27,9 @@ from models.training.scoring import scored
 
 HELD_OUT = 0.2
 """Share of the people that a version is measured on, and not learned from."""
+
+_MOST_MEASURED = 1_000
+"""Faces that a version is measured on: a million pairs, each scored hundreds of times for the intervals."""
 
 _LEAST = 2
 _SIDES_SEED = 0
@@ -77,7 +81,7 @@ def retrain(
             f"of {len(known.people)} people {len(learn_from)} would be learned from and {len(measured_on)} measured on:"
             f" {_LEAST} of each are the least"
         )
-    learn, test = known.of_people(learn_from), known.of_people(measured_on)
+    learn, test = known.of_people(learn_from), known.of_people(measured_on).at_most(_MOST_MEASURED)
     for side in (learn, test):
         enough(side, _LEAST, _LEAST)
     old, network = Model.load(old_folder), keras_network(old_folder)
@@ -122,6 +126,7 @@ def retrain(
         settings=settings,
         history=validated,
         measured={kind: publish.measured(*pair, plan.seed) for kind, pair in by_kind.items()},
+        groups=gaps(compared, plan.seed),
         latency_ratio=publish.latency_ratio(old, new, test.chips),
     )
     strangers = {kind: (before.strangers(), after.strangers()) for kind, (before, after) in by_kind.items()}

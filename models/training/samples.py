@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from models import chips
 from models.analysis import Analyzes
 from models.evaluation import UnusableEvaluation, meant, pictures_of
 from models.geometry import Pixels
+from models.groups import Labelling, Labels, labelled
 
 _BATCH = 32
 
@@ -38,11 +39,17 @@ class Sample:
     """JPEG, square, in the geometry of the model that is trained."""
     quality: float = 1.0
     """``Quality.overall`` of the face, 0 to 1."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """What is known of person and picture, see :mod:`models.groups`; nothing is learned from it."""
 
     @property
     def person(self) -> str:
         """Who it is, over all users."""
         return f"{self.user_id}/{self.subject_id}"
+
+    def labelled(self, labelling: Labelling) -> Sample:
+        """With what a file says, beside what is known."""
+        return replace(self, groups={**self.groups, **labelling.of(self.event_id, self.user_id, self.subject_id)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ class Corrected:
 class TrainingSet:
     """Decoded chips [n, size, size, 3] and the number of the person on each [n], 0 to ``len(people) - 1``.
 
-    ``corrected`` are faces beside these that were taken for somebody else.
+    ``corrected`` are faces beside these that were taken for somebody else. ``groups`` are labels [n] by dimension.
     """
 
     chips: Pixels
@@ -114,6 +121,7 @@ class TrainingSet:
     people: tuple[str, ...]
     digest: str
     corrected: Corrected
+    groups: Mapping[str, Labels] = field(default_factory=dict)
 
     @classmethod
     def of(cls, samples: Iterable[Sample], size: int, corrections: Iterable[Correction] = ()) -> TrainingSet:
@@ -133,7 +141,8 @@ class TrainingSet:
             np.array([number.get(one.not_person, NOBODY) for one in hard], np.int32),
         )
         meant = corrected.only((corrected.labels != NOBODY) | (corrected.not_labels != NOBODY))
-        return cls(_decoded(kept, size), labels, tuple(people), digest(kept, hard), meant)
+        groups = labelled([sample.groups for sample in kept])
+        return cls(_decoded(kept, size), labels, tuple(people), digest(kept, hard), meant, groups)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -141,11 +150,29 @@ class TrainingSet:
     def of_people(self, chosen: Iterable[str]) -> TrainingSet:
         """The part that shows these people; their numbers start at 0 again, the digest stays that of the whole."""
         wanted = set(chosen)
-        people = tuple(person for person in self.people if person in wanted)
-        number = {self.people.index(person): index for index, person in enumerate(people)}
-        rows = np.flatnonzero(np.isin(self.labels, list(number)))
-        labels = np.array([number[label] for label in self.labels[rows].tolist()], np.int32)
-        return TrainingSet(self.chips[rows], labels, people, self.digest, self.corrected.of_people(number))
+        numbers = [number for number, person in enumerate(self.people) if person in wanted]
+        return self._taken(np.flatnonzero(np.isin(self.labels, numbers)))
+
+    def at_most(self, count: int) -> TrainingSet:
+        """So many faces or fewer: two of each person before the third of anybody."""
+        seen: Counter[int] = Counter()
+        turns = []
+        for label in self.labels.tolist():
+            turns.append(max(seen[label], 1))
+            seen[label] += 1
+        return self._taken(np.sort(np.lexsort((self.labels, np.array(turns)))[:count]))
+
+    def _taken(self, rows: NDArray[np.intp]) -> TrainingSet:
+        kept = np.unique(self.labels[rows]).tolist()
+        number = {old: new for new, old in enumerate(kept)}
+        return TrainingSet(
+            self.chips[rows],
+            np.array([number[label] for label in self.labels[rows].tolist()], np.int32),
+            tuple(self.people[old] for old in kept),
+            self.digest,
+            self.corrected.of_people(number),
+            {by: names[rows] for by, names in self.groups.items()},
+        )
 
 
 def digest(samples: Iterable[Sample], corrections: Iterable[Correction] = ()) -> str:

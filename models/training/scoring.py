@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.card import Rate, Scores
+from models.comparisons import Comparisons, draws, interval
 from models.evaluation import FAR_TARGETS
-from models.training.measure import Comparisons, draws, interval
 
 _SEEN = 10
 _ROC_POINTS = 41

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.comparisons import Comparisons
 from models.model import Vectors
 from models.training import losses
-from models.training.measure import Comparisons
 
 
 @dataclass(frozen=True, slots=True)

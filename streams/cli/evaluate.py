@@ -12,6 +12,7 @@ from rich.markup import escape
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 
 if TYPE_CHECKING:
+    from models.comparisons import Interval
     from models.evaluation import Evaluation
 
 
@@ -32,11 +33,16 @@ def evaluate(
     model: Annotated[
         Path | None, typer.Option(help="Folder of a model version. Default: FACESTREAM_MODEL_DIR, or the reference.")
     ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV of which groups people or pictures belong to: each is measured apart."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure on pictures of your own how well people are told apart."""
     from models.analyzer import Analyzer
     from models.evaluation import evaluate
+    from models.groups import Labelling
     from models.model import Model
 
     output = Output(as_json)
@@ -57,10 +63,12 @@ def evaluate(
             folder,
             threshold=loaded.card.threshold(settings.threshold_set) if threshold is None else threshold,
             pairs_csv=pairs,
+            labelling=Labelling.read(groups) if groups else None,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     _show(result, loaded.card.version, output)
-    output.finish(asdict(result) | {"model_version": loaded.card.version})
+    by_group = [{"by": one.by, "group": one.group} | asdict(one.errors) for one in result.groups]
+    output.finish(asdict(result) | {"groups": by_group, "model_version": loaded.card.version})
 
 
 def _show(result: Evaluation, version: str, output: Output) -> None:
@@ -75,8 +83,23 @@ def _show(result: Evaluation, version: str, output: Output) -> None:
         table.add_row(f"TAR at FAR {far}", _rate(tar))
     table.add_row(f"accuracy at distance {result.threshold:g}", _rate(result.accuracy))
     output.table(table)
+    if result.groups:
+        of_groups = grid(
+            f"groups at distance {result.threshold:g}", "#people", "#FNMR", "#95 %", "#FMR within", "#95 %"
+        )
+        for one in result.groups:
+            found = one.errors
+            rates = (*_sure(found.fnmr, found.fnmr_interval), *_sure(found.fmr, found.fmr_interval))
+            of_groups.add_row(escape(f"{one.by} {one.group}"), str(found.people), *rates)
+        output.table(of_groups)
     for picture, reason in result.skipped.items():
         output.warn(f"{picture}: {reason}")
+
+
+def _sure(rate: float | None, interval: Interval | None) -> tuple[str, str]:
+    if rate is None or interval is None:
+        return "no strangers", ""
+    return f"{rate:.4f}", f"{interval[0]:.4f} to {interval[1]:.4f}"
 
 
 def _rate(value: float | None) -> str:

@@ -12,7 +12,7 @@ from streams.cli import rollout
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 
 if TYPE_CHECKING:
-    from models.card import Card
+    from models.card import Card, Shift
     from models.lineup import Lineup
     from streams.settings import Settings
 
@@ -96,6 +96,9 @@ def show(
                 f"TAR at FAR 1e-2, {kind}", f"{one.before:.3f} before, {one.after:.3f} after ({low:.3f} to {high:.3f})"
             )
         table.add_row("measured on", f"{made.people_tested} other people")
+        for group in made.groups:
+            name = f"{escape(group.by)} {escape(group.group)}, {group.pictures}"
+            table.add_row(name, f"{_shift('FNMR', group.fnmr)}, {_shift('FMR', group.fmr)}, {group.people} people")
         for refusal in gate.refusals(made):
             table.add_row("must not take over", escape(refusal))
     output.table(table)
@@ -156,6 +159,10 @@ def _state(lineup: Lineup | None, version: str) -> str:
 def _gain(card: Card, kind: str) -> str:
     measured = card.lineage.measured.get(kind) if card.lineage else None
     return "" if measured is None else f"{measured.gain:+.3f}"
+
+
+def _shift(name: str, shift: Shift | None) -> str:
+    return f"{name} unknown" if shift is None else f"{name} {shift.before:.3f} before, {shift.after:.3f} after"
 
 
 def _marks(card: Card, name: str) -> dict[str, bool]:

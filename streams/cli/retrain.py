@@ -46,6 +46,14 @@ def retrain(
         Path | None,
         typer.Option(help="Folder of a version: learn from the faces before the offsets on its card."),
     ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="CSV of which groups people or pictures belong to: each is measured. Default: "
+            "FACESTREAM_RETRAIN_GROUPS.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a model version on the faces whose people agreed to it, and measure it on people it has not met.
@@ -93,7 +101,8 @@ def retrain(
             note = f"loss {now.loss:.4f}, {now.samples_per_s:.0f} faces/s"
             progress.update(task, completed=now.step, note=note)
 
-        wish = Wish(mode, workers, steps, seed, parent, settings.cpu_threads, cluster)
+        groups = groups or settings.retrain_groups
+        wish = Wish(mode, workers, steps, seed, parent, settings.cpu_threads, groups, cluster)
         made = train(settings.versions_dir, samples, source, wish, corrections=corrections, begin=begin, say=tell)
     assert made.card.lineage is not None
     _show(made.card, made.folder, made.refusals, output)

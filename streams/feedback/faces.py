@@ -12,6 +12,7 @@ from models import chips
 from models.aligner import Aligner
 from models.card import ChipGeometry
 from models.decoder import decode
+from models.groups import CAMERA
 from models.training.samples import Correction, Sample
 from schemas import codec
 from schemas.errors import CodecError
@@ -68,13 +69,15 @@ def confirmed(
     aligner = Aligner(geometry)
     for message in _frames(settings, wanted):
         for one in wanted.pop((message.source.partition, message.offset)):
-            jpeg = _face(message, one, settings, aligner)
-            if jpeg is None:
+            face = _face(message, one, settings, aligner)
+            if face is None:
                 found.gone += 1
                 continue
+            jpeg, camera = face
             event_id = f"{one.event_id}/{one.face}"
             if (never := _taken_for(one, people)) is None:
-                found.samples.append(Sample(event_id, one.user_id, one.subject_id, jpeg, one.quality.overall))
+                known = {CAMERA: camera}
+                found.samples.append(Sample(event_id, one.user_id, one.subject_id, jpeg, one.quality.overall, known))
             else:
                 whose = one.subject_id if one.statement is Statement.IS else None
                 found.corrections.append(Correction(event_id, one.user_id, never, jpeg, whose))
@@ -105,8 +108,8 @@ def _frames(settings: Settings, places: Iterable[tuple[int, int]]) -> Iterator[M
             left = defaultdict(deque, {partition: waiting for partition, waiting in left.items() if waiting})
 
 
-def _face(message: Message, said: Feedback, settings: Settings, aligner: Aligner) -> bytes | None:
-    """The chip as JPEG; None where the message is not the frame, or its picture cannot be had."""
+def _face(message: Message, said: Feedback, settings: Settings, aligner: Aligner) -> tuple[bytes, str] | None:
+    """The chip as JPEG, and the camera; None where the message is not the frame, or its picture cannot be had."""
     try:
         frame = codec.decode(message.value, Frame)
         picture = fetch(frame.picture, settings)
@@ -118,4 +121,4 @@ def _face(message: Message, said: Feedback, settings: Settings, aligner: Aligner
     if isinstance(raster, Refusal):
         return None
     points = np.array(said.landmarks, np.float64).reshape(-1, 2) * (raster.pixels.shape[1] / raster.width)
-    return chips.encode(aligner.align(raster.pixels, points))
+    return chips.encode(aligner.align(raster.pixels, points)), frame.camera_id

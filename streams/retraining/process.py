@@ -41,7 +41,14 @@ def obey(folder: Path, order: Order, now: Settings) -> Result:
     Raises:
         UnusableModel, UnusableTrainingSet, TrainingFailed, KafkaUnavailable: there is no version.
     """
-    wish = Wish(order.mode, order.workers, order.steps, parent=production(now), threads=now.cpu_threads)
+    wish = Wish(
+        order.mode,
+        order.workers,
+        order.steps,
+        parent=production(now),
+        threads=now.cpu_threads,
+        groups=now.retrain_groups,
+    )
     geometry = Card.read(wish.parent or REFERENCE).chip
     read = read_training_set(now, geometry, order.until)
     told = Status()

@@ -31,6 +31,7 @@ class Wish:
         seed: the same seed and faces make the same version.
         parent: folder of the version to start from; None: the reference.
         threads: of each process; None: all cores.
+        groups: file of what is known of people and pictures, see :mod:`models.groups`.
         cluster: instead of ``workers``: processes that were started elsewhere, this being the first.
     """
 
@@ -40,6 +41,7 @@ class Wish:
     seed: int = 0
     parent: Path | None = None
     threads: int | None = None
+    groups: Path | None = None
     cluster: Cluster | None = None
 
 
@@ -83,16 +85,21 @@ def train(
         say: called with the progress of a full training.
 
     Raises:
+        UnusableLabels: the file of groups cannot be understood.
         UnusableModel, UnusableTrainingSet, TrainingFailed: see :func:`models.training.retrain.retrain`.
     """
     runtime.tensorflow(wish.threads)
 
+    from models.groups import Labelling
     from models.model import Model
     from models.training import gate
     from models.training.plan import Plan
     from models.training.retrain import retrain
     from models.training.samples import TrainingSet
 
+    if wish.groups is not None:
+        labelling = Labelling.read(wish.groups)
+        samples = [sample.labelled(labelling) for sample in samples]
     parent = Model.load(wish.parent, threads=wish.threads).card
     known = TrainingSet.of(samples, parent.chip.size, corrections)
     plan = Plan(seed=wish.seed, steps=wish.steps)

@@ -186,6 +186,15 @@ def test_evaluate(facestream: Run, pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("anna/1.jpg,otto/1.png,no\n")
     listed = facestream("evaluate", pictures, "--pairs", tmp_path / "pairs.csv", "--json")
     assert (listed.json["genuine_pairs"], listed.json["impostor_pairs"]) == (0, 1)
+    (tmp_path / "groups.csv").write_text("subject_id,age\nanna,20\notto,20\n")
+    grouped = facestream("evaluate", pictures, "--threshold", "0.6", "--groups", tmp_path / "groups.csv", "--json")
+    [group] = grouped.json["groups"]
+    assert (group["by"], group["group"], group["people"]) == ("age", "20", 2)
+    assert (group["genuine_pairs"], group["impostor_pairs"], group["fnmr"], group["fmr"]) == (1, 2, 1, 0)
+    (tmp_path / "groups.csv").write_text("name,age\nanna,20\n")
+    wrong = facestream("evaluate", pictures, "--groups", tmp_path / "groups.csv")
+    assert wrong.code == 1
+    assert "needs a heading with" in wrong.err
 
 
 @pytest.mark.parametrize("arguments", [("play", "PICTURES", "--loop", "--fps", "50", "--json"), ("watch",)])

@@ -38,7 +38,9 @@ def test_a_version_is_made_of_what_is_on_the_topic_and_the_gate_says_why_not(
 ) -> None:
     assert facestream("topics", "create").code == 0
     fill(cluster)
-    ended = facestream("retrain", "--mode", "head", "--json")
+    groups = "".join(f"{person},{('young', 'old')[person % 2]}\n" for person in range(PEOPLE))
+    (tmp_path / "groups.csv").write_text(f"subject_id,age\n{groups}", "utf-8")
+    ended = facestream("retrain", "--mode", "head", "--groups", tmp_path / "groups.csv", "--json")
     assert ended.code == 0, ended.err
     made = ended.json
     lineage = made["lineage"]
@@ -46,6 +48,7 @@ def test_a_version_is_made_of_what_is_on_the_topic_and_the_gate_says_why_not(
     assert lineage["people"] + lineage["people_tested"] == PEOPLE
     topic = f"{cluster['FACESTREAM_TOPIC_PREFIX']}chips"
     assert sum(lineage["source"]["offsets"][topic].values()) == 3 * PEOPLE
+    assert {one["by"] for one in lineage["groups"]} == {"age"}
     assert not made["accepted"]
     assert "it was trained on" in made["refusals"][0]
     assert f"it must not take over: {made['refusals'][0]}" in ended.err
@@ -67,6 +70,7 @@ def test_a_version_is_made_of_what_is_on_the_topic_and_the_gate_says_why_not(
     shown = facestream("models", "show", made["version"], "--html")
     assert made["refusals"][0] in shown.out
     assert f"{made['version']}.html" in shown.out
+    assert "FNMR" in shown.out
     assert lineage["digest"] in (tmp_path / f"{made['version']}.html").read_text("utf-8")
     missing = facestream("models", "show", "nobody")
     assert missing.code == 1

@@ -34,6 +34,6 @@ def test_a_confirmed_match_is_a_face_to_learn_from_and_a_row_each(
     assert [corrected[one]["was_right"] for one in (right, wrong)] == [True, True]
     assert corrected[right]["true_subject_id"] == "obama"
     read = read_training_set(stack.settings, Card.read(REFERENCE).chip)
-    mine = {sample.event_id for sample in read.samples if sample.user_id == user}
-    assert mine == {upload.event_id, f"{right}/0"}
+    mine = {sample.event_id: sample.groups for sample in read.samples if sample.user_id == user}
+    assert mine == {upload.event_id: {}, f"{right}/0": {"camera": "door"}}
     assert [one.event_id for one in read.corrections if one.user_id == user] == [f"{wrong}/0"]

@@ -10,6 +10,7 @@ from models.analyzer import Analyzer
 from models.card import Card
 from models.cheap import DigestAnalyzer
 from models.evaluation import UnusableEvaluation, evaluate
+from models.groups import Labelling
 from models.model import Model
 from tests.models.conftest import Photo
 from tests.models.pictures import jpeg
@@ -107,3 +108,16 @@ def test_one_identity_alone(analyzer: Analyzer, folder: Path, reference: Model) 
     found = evaluate(analyzer, folder, threshold=card.threshold())
     assert (found.impostor_pairs, found.roc_auc, found.tar_at_far["1e-2"]) == (0, None, None)
     assert found.accuracy == 1.0
+
+
+def test_each_group_is_measured_apart(analyzer: Analyzer, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "Josef Bïden", folder / "Josef Bïden's twin")
+    (folder / "Barack Obama" / "wall.jpg").write_bytes(jpeg(np.full((300, 300, 3), 90, np.uint8)))
+    file = tmp_path / "groups.csv"
+    file.write_text("subject_id,hair\nBarack Obama,black\nJosef Bïden,white\nJosef Bïden's twin,white\n", "utf-8")
+    [black] = evaluate(analyzer, folder, threshold=0.6, labelling=Labelling.read(file)).groups
+    assert (black.by, black.group, black.errors.people) == ("hair", "black", 1)
+    assert (black.errors.genuine_pairs, black.errors.fnmr) == (6, 0.5), "a wall is nobody's match"
+    (folder / "Josef Bïden" / "again.jpg").write_bytes((folder / "Josef Bïden" / "biden.jpg").read_bytes())
+    _, white = evaluate(analyzer, folder, threshold=0.6, labelling=Labelling.read(file)).groups
+    assert (white.errors.fnmr, white.errors.fmr, white.errors.impostor_pairs) == (0, 1, 2), "twins pass for each other"

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.card import Card, Lineage, Source, Validated, Weights
+from models.card import Card, GroupMeasured, Lineage, Shift, Source, Validated, Weights
+from models.comparisons import Comparisons
 from models.model import REFERENCE
 from models.page import page
 from models.training import publish
-from models.training.measure import Comparisons
 from models.training.scoring import scored
 
 PARENT = Card.read(REFERENCE)
@@ -107,6 +107,17 @@ def test_a_training_without_a_course_or_a_source_says_so() -> None:
     read = Read(page(trained(history=(), source=Source()), REFERENCE))
     assert "no course of the training" in read.text
     assert "read from not on the card" in read.text
+
+
+def test_groups_are_on_the_page() -> None:
+    assert "no camera or group" in Read(page(trained(), REFERENCE)).text.lower()
+    worse = Shift(before=0.1, after=0.4, interval=(0.3, 0.5), change_interval=(0.2, 0.4))
+    group = GroupMeasured(
+        by="camera", group="<door>", pictures="clean", people=5, genuine_pairs=31, impostor_pairs=0, fnmr=worse
+    )
+    read = Read(page(trained(groups=(group,)), REFERENCE))
+    assert "camera <door> clean 5 31 0.100 0.400 0.300 to 0.500 0 no strangers" in read.text
+    assert "for camera <door> it is worse beyond its interval on clean pictures" in read.text
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from models.comparisons import Comparisons
 from models.model import Model
 from models.training import crossval
 from models.training.compare import Compared
-from models.training.measure import Comparisons
 from models.training.plan import Plan
 from models.training.samples import TrainingSet, folds
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from models.card import Lineage, Measured
+from models.card import GroupMeasured, Lineage, Measured, Shift
 from models.training.gate import refusals
 
 
@@ -61,3 +61,44 @@ def test_worse_within_its_interval_is_let_pass() -> None:
 
 def test_all_reasons_are_given() -> None:
     assert len(refusals(lineage(people=1, chips=1, latency_ratio=2.0))) == 3
+
+
+def group(name: str, worse: float, width: float = 0.05, people: int = 4, fmr_worse: float = 0) -> GroupMeasured:
+    def shift(change: float) -> Shift:
+        around = (change - width, change + width)
+        return Shift(before=0.1, after=0.1 + change, interval=(0, 1), change_interval=around)
+
+    return GroupMeasured(
+        by="age",
+        group=name,
+        pictures="clean",
+        people=people,
+        genuine_pairs=20,
+        impostor_pairs=40,
+        fnmr=shift(worse),
+        fmr=shift(fmr_worse),
+    )
+
+
+def test_a_group_must_not_pay_for_what_others_gain() -> None:
+    [said] = refusals(lineage(groups=[group("young", -0.1), group("old", 0.2)]))
+    assert said == "for age old it is worse beyond its interval on clean pictures: FNMR 0.100 before and 0.300 after"
+    [said] = refusals(lineage(groups=[group("young", 0, fmr_worse=0.1)]))
+    assert "FMR 0.100 before and 0.200 after" in said
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [group("old", 0.04)],
+        [group("old", 0.2, people=3)],
+        [group("old", 0.06), *[group(f"{at}", 0) for at in range(20)]],
+    ],
+    ids=["within its interval", "too few people", "one of many is worse by chance"],
+)
+def test_what_is_no_proof_against_a_version(groups: list[GroupMeasured]) -> None:
+    assert refusals(lineage(groups=groups)) == []
+
+
+def test_alone_the_same_loss_is_one() -> None:
+    assert len(refusals(lineage(groups=[group("old", 0.06)]))) == 1

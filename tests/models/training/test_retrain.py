@@ -27,7 +27,9 @@ SOURCE = Source(offsets={"chips": {0: 40, 1: 20}})
 def models(tmp_path_factory: pytest.TempPathFactory, small: Path, small_people: TrainingSet) -> Path:
     """A folder in which the version v2 has been trained."""
     folder = tmp_path_factory.mktemp("models")
-    retrain(folder, "v2", small_people, mode="full", old_folder=small, plan=PLAN, source=SOURCE)
+    ages = np.array([("young", "old")[label % 2] for label in small_people.labels])
+    known = dataclasses.replace(small_people, groups={"age": ages})
+    retrain(folder, "v2", known, mode="full", old_folder=small, plan=PLAN, source=SOURCE)
     return folder
 
 
@@ -64,6 +66,8 @@ def test_a_full_training_says_what_it_was_made_of_and_how_it_went(
     # Few people were measured, so low rates are beyond what was seen.
     assert "fmr-1e-5" in card.extrapolated
     assert set(card.scores) == set(lineage.measured) == {"clean", "degraded"}
+    measured = {(one.group, one.pictures) for one in lineage.groups if one.by == "age"}
+    assert measured == {(group, kind) for group in ("old", "young") for kind in ("clean", "degraded")}
     for kind, scores in card.scores.items():
         assert scores.tar_at_far["1e-2"].tar == lineage.measured[kind].after
         assert scores.tar_at_far["1e-4"].extrapolated

@@ -139,3 +139,12 @@ def test_corrections_are_in_the_digest_and_of_people_who_are_not_there_in_nothin
     assert len({plain.digest, corrected.digest, TrainingSet.of(SAMPLES, 150, CORRECTIONS[1:]).digest}) == 3
     assert len(corrected) == len(plain)
     assert len(TrainingSet.of(SAMPLES, 150, [correction("a", None, "gone")]).corrected) == 0
+
+
+def test_of_many_faces_two_of_each_person_come_first() -> None:
+    known = TrainingSet.of(SAMPLES, 150)
+    assert known.at_most(12).labels.tolist() == known.labels.tolist()
+    few = known.at_most(5)
+    assert few.people == known.people[:3]
+    assert np.bincount(few.labels).tolist() == [2, 2, 1]
+    assert few.digest == known.digest
