@@ -30,7 +30,7 @@ _GIVE_UP_S = 60.0
 """How long an answer is waited for."""
 _FLUSH_S = 120.0
 _BATCHES = 2
-"""Of the worker that takes them, so many may be under way where nothing live passes."""
+"""Of each worker that takes them, so many may be under way at least where nothing live passes."""
 
 
 @dataclass(slots=True)
@@ -101,10 +101,8 @@ class Sender:
             KafkaUnavailable: no broker answers; what has not been sent is left for a resumption.
             KeyboardInterrupt: as pressed; likewise.
         """
-        most = _BATCHES * self._settings.batch_size * workers(self._settings, self._topic)
-        if self._topic is Topic.EMBEDDINGS:
-            most *= 32
-        self._window = Window(most, gentle=self._rate is None)
+        least = _BATCHES * self._settings.batch_size * workers(self._settings, self._topic)
+        self._window = Window(least, gentle=self._rate is None)
         self._began = self._saved = time.monotonic()
         with ExitStack() as stack:
             self._log = stack.enter_context(Log(self._settings, self._topic))

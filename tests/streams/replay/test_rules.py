@@ -179,9 +179,12 @@ def middle(sizes: list[int]) -> int:
 
 
 def test_workers_are_kept_busy_where_nothing_live_passes() -> None:
-    window = Window(512)
-    assert set(Workers(window, 0.01, 0.001).run(5)) == {512}
-    assert not window.beside_live
+    slow, fast = Window(512), Window(64)
+    assert set(Workers(slow, 0.01, 0.01).run(20)) == {512}
+    answered = Workers(fast, 0.01, 0.0005).run(20)
+    assert answered[0] == 64
+    assert answered[-1] == pytest.approx(1990, rel=0.1), "what they answer in a second"
+    assert not fast.beside_live
 
 
 def test_at_first_live_events_are_listened_to() -> None:
@@ -236,13 +239,13 @@ def test_when_live_events_end_the_window_opens() -> None:
     window = Window(512)
     window.live(0.0)
     workers = Workers(window, 0.02, 0.001)
-    assert 512 not in workers.run(10, live_per_s=30)
-    assert workers.run(31)[-1] == 512
+    assert max(workers.run(10, live_per_s=30)) < 512
+    assert workers.run(31)[-1] >= 512
 
 
 def test_a_rate_that_was_asked_for_does_not_mind_live_events() -> None:
     window = Window(512, gentle=False)
-    assert set(Workers(window, 0.02, 0.001).run(5, live_per_s=30)) == {512}
+    assert min(Workers(window, 0.02, 0.001).run(5, live_per_s=30)) == 512
 
 
 def resolution(replay_id: str, state: ResolutionState, retries: str | None = None) -> Resolution:
