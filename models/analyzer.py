@@ -171,7 +171,9 @@ class Analyzer:
         chip = self._aligners[own].align(raster.pixels, landmarks.points)
         scale = raster.width / raster.pixels.shape[1]
         points = landmarks.points * scale
-        measured = quality.measure(chip, points, score=detection.score, yaw=landmarks.yaw)
+        # Pixels that were scaled have no blocks of the encoder any more.
+        blocks = quality.blockiness(raster.pixels, *detection.center) if scale == 1 else None
+        measured = quality.measure(chip, points, score=detection.score, yaw=landmarks.yaw, blockiness=blocks)
         reason = quality.refusal(measured, limits)
         width, height = detection.size
         x, y = detection.center[0] - width / 2, detection.center[1] - height / 2

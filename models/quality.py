@@ -42,7 +42,15 @@ _GOOD = Limits(score=0.8, size=40, sharpness=60, darkest=0.25, brightest=0.75, y
 """From here on a face could not be better."""
 
 
-def measure(chip: Pixels, points: Points, *, score: float, yaw: float) -> Quality:
+_BLOCK = 8
+_AROUND = 96
+_FEW_BLOCKS = 32
+"""Pixels: how far around the middle of a face blocks are looked at, and the least."""
+_FLAT = 0.25
+"""Grey levels, added to both sides: in a flat picture hardly anything changes, and its ratio says nothing."""
+
+
+def measure(chip: Pixels, points: Points, *, score: float, yaw: float, blockiness: float | None = None) -> Quality:
     """Measure a face.
 
     Args:
@@ -50,6 +58,7 @@ def measure(chip: Pixels, points: Points, *, score: float, yaw: float) -> Qualit
         points: its five landmarks [5, 2] (see Face.landmarks) in pixels of the picture.
         score: of the detector.
         yaw: in degrees.
+        blockiness: see :func:`blockiness`; of no account in ``overall``.
     """
     grey = cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY)
     _, deviation = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
@@ -66,7 +75,42 @@ def measure(chip: Pixels, points: Points, *, score: float, yaw: float) -> Qualit
             _rising(-abs(yaw), -90, -_GOOD.yaw),
         )
     )
-    return Quality(score, size, sharpness, brightness, yaw, overall)
+    return Quality(score, size, sharpness, brightness, yaw, overall, blockiness)
+
+
+def blockiness(pixels: Pixels, x: float, y: float) -> float | None:
+    """How much more grey levels change at the borders of JPEG's blocks than within them, as a logarithm.
+
+    Where a picture was compressed hard, every block of 8 × 8 pixels has a level of its own. Only blocks that lie as the
+    picture's own encoder laid them are seen: not those of a picture that was cut or scaled after that.
+
+    Args:
+        pixels: the picture as it was stored [height, width, 3], not scaled.
+        x: middle of the face.
+        y: likewise.
+
+    Returns:
+        of the pixels around the face; None where there are too few.
+
+    Source: Wang, Sheikh and Bovik 2002, "No-reference perceptual quality assessment of JPEG compressed images", for the
+    mean difference across borders as a measure.
+    """
+    top, bottom = _whole_blocks(y, pixels.shape[0])
+    left, right = _whole_blocks(x, pixels.shape[1])
+    if min(bottom - top, right - left) < _FEW_BLOCKS:
+        return None
+    grey = cv2.cvtColor(pixels[top:bottom, left:right], cv2.COLOR_RGB2GRAY).astype(np.int16)
+    # The change from each row to the next, and from each column, by the place within a block [8].
+    steps = [np.abs(np.diff(one, axis=0)).mean(1) for one in (grey, grey.T)]
+    by_place = sum(step[: len(step) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).mean(0) for step in steps)
+    border, within = by_place[-1], by_place[:-1].mean()
+    return float(np.log((border + _FLAT) / (within + _FLAT)))
+
+
+def _whole_blocks(middle: float, length: int) -> tuple[int, int]:
+    """Where the blocks around a place begin, and the pixel after the first one of the block after them."""
+    start = int(max(0.0, middle - _AROUND)) // _BLOCK * _BLOCK
+    return start, min(length, start + 2 * _AROUND + 1)
 
 
 def refusal(quality: Quality, limits: Limits) -> Reason | None:

@@ -35,6 +35,7 @@ class Quality:
     brightness: float
     yaw: float
     overall: float
+    blockiness: float | None = None
 
 
 class Decision(StrEnum):

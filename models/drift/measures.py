@@ -16,14 +16,18 @@ SIGNIFICANT = 3e-4
 """Largest p-value of an alarm. 10,000 frames are 33 windows that do not overlap, each with ten measures: by Bonferroni
 that is one false alarm in 100,000 frames, before any effect is asked for."""
 
-NUMBERS: Mapping[str, Callable[[Quality], float]] = {
+_HARMLESS = 0.5
+"""Blockiness at a quality of about 30; above that quality compression costs little, however it changes."""
+
+NUMBERS: Mapping[str, Callable[[Quality], float | None]] = {
     "quality": lambda quality: quality.overall,
     "score": lambda quality: quality.score,
     "size": lambda quality: math.log(max(quality.size, 1e-3)),
     "sharpness": lambda quality: math.log1p(max(quality.sharpness, 0.0)),
     "brightness": lambda quality: quality.brightness,
+    "blockiness": lambda quality: None if quality.blockiness is None else max(quality.blockiness, _HARMLESS),
 }
-"""Of one face, by the name of the measure; lengths and variances as logarithms."""
+"""Of one face, by the name of the measure; lengths and variances as logarithms. None: it was not measured."""
 
 LIMITS: Mapping[str, float] = {
     "quality": 0.4,
@@ -31,6 +35,7 @@ LIMITS: Mapping[str, float] = {
     "size": 0.5,
     "sharpness": 0.4,
     "brightness": 0.5,
+    "blockiness": 0.4,
     "refused_rate": 0.3,
     "faceless_rate": 0.8,
     "unknown_rate": 0.3,

@@ -131,8 +131,11 @@ class Monitor:
         draws = _draws([face.stay for face in before], [face.stay for face in now])
         measures = []
         for name, number in NUMBERS.items():
-            pair = _pair([number(face.quality) for face in before], [number(face.quality) for face in now])
-            measures.append(_measure(name, pair, two_samples.distributions(pair, draws)))
+            numbers = [number(face.quality) for face in before], [number(face.quality) for face in now]
+            known = [[one for one in side if one is not None] for side in numbers]
+            if [len(side) for side in known] == [len(side) for side in numbers]:
+                pair = _pair(*known)
+                measures.append(_measure(name, pair, two_samples.distributions(pair, draws)))
         pair = _pair([face.vector is None for face in before], [face.vector is None for face in now])
         measures.append(_measure("refused_rate", pair, two_samples.rates(pair, draws)))
         if self._same_person is not None and self._enough(sum(face.vector is not None for face in now)):

@@ -162,7 +162,7 @@ def _box(box: Box) -> dict[str, float]:
     return {"x": box.x, "y": box.y, "width": box.width, "height": box.height}
 
 
-def _quality(quality: Quality) -> dict[str, float]:
+def _quality(quality: Quality) -> dict[str, float | None]:
     return {
         "score": quality.score,
         "size": quality.size,
@@ -170,6 +170,7 @@ def _quality(quality: Quality) -> dict[str, float]:
         "brightness": quality.brightness,
         "yaw": quality.yaw,
         "overall": quality.overall,
+        "blockiness": quality.blockiness,
     }
 
 

@@ -80,6 +80,7 @@ _QUALITY = (
     Column("brightness", Type.FLOAT64, "Mean grey level of the aligned face, 0 to 1."),
     Column("yaw", Type.FLOAT64, "Turn of the head in degrees, 0 is frontal."),
     Column("overall", Type.FLOAT64, "0 (useless) to 1 (passport photo)."),
+    Column("blockiness", Type.FLOAT64, "How much JPEG's blocks show, about 0 to 2; NULL: not measured."),
 )
 _CANDIDATES = (
     Column("subject_id", Type.STRING, "The subject."),

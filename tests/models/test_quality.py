@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.geometry import MEAN_FACE
-from models.quality import PROBE, TEMPLATE, Limits, measure, refusal
+from models.decoder import decode
+from models.geometry import MEAN_FACE, Pixels
+from models.quality import PROBE, TEMPLATE, Limits, blockiness, measure, refusal
 from models.reference import made_up
-from schemas.events import Quality
+from schemas.events import Quality, Refusal
 from schemas.reasons import Reason
+from tests.models.pictures import jpeg
 
 GOOD = Quality(score=0.9, size=60, sharpness=200, brightness=0.5, yaw=5, overall=1)
 SHARP = made_up.chips()[12]
@@ -62,6 +64,33 @@ def test_blur_and_dark_lower_the_overall_quality() -> None:
     small, dark = measured(SHARP, 30), measured(SHARP // 8)
     assert small.overall < measured(SHARP).overall
     assert dark.overall < measured(SHARP).overall
+
+
+def compressed(quality: int, pixels: Pixels = SHARP) -> Pixels:
+    raster = decode(jpeg(pixels, quality=quality), max_bytes=10**6, max_pixels=10**6)
+    assert not isinstance(raster, Refusal)
+    return raster.pixels
+
+
+def test_the_harder_a_picture_is_compressed_the_more_its_blocks_show() -> None:
+    shown = [blockiness(pixels, 75, 75) or 0 for pixels in (SHARP, *(compressed(quality) for quality in (50, 20, 5)))]
+    assert abs(shown[0]) < 0.1
+    assert shown == sorted(shown)
+    assert shown[2] > 0.5
+    again = blockiness(compressed(97, compressed(5)), 75, 75)
+    assert again == pytest.approx(shown[3], rel=0.2), "it was compressed before, and the blocks are still there"
+
+
+def test_blocks_that_lie_otherwise_are_not_seen() -> None:
+    assert (blockiness(compressed(5)[3:, 3:], 75, 75) or 0) < 0.2
+
+
+def test_where_there_is_no_room_for_blocks_they_are_not_looked_for() -> None:
+    assert blockiness(SHARP[:31], 75, 15) is None
+    assert blockiness(SHARP[:33, :33], 16, 16) is not None
+    assert blockiness(SHARP, -500.0, 75) is not None, "a face may lie outside"
+    assert blockiness(SHARP, 900.0, 75) is None
+    assert blockiness(np.full((150, 150, 3), 128, np.uint8), 75, 75) == 0
 
 
 @given(

@@ -12,6 +12,7 @@ SELECT
   AVG(IF(measure.name = 'quality', measure.current, NULL)) AS quality,
   AVG(IF(measure.name = 'sharpness', measure.current, NULL)) AS sharpness,
   AVG(IF(measure.name = 'brightness', measure.current, NULL)) AS brightness,
+  AVG(IF(measure.name = 'blockiness', measure.current, NULL)) AS blockiness,
   AVG(IF(measure.name = 'unknown_rate', measure.current, NULL)) AS unknown_rate,
   AVG(IF(measure.name = 'refused_rate', measure.current, NULL)) AS refused_rate,
   AVG(IF(measure.name = 'margin', measure.current, NULL)) AS margin,

@@ -16,8 +16,8 @@ SAME_PERSON = 0.5
 Camera = Callable[[Generator, np.ndarray], Face]
 
 
-def face(vector: np.ndarray | None, sharpness: float, brightness: float = 0.5) -> Face:
-    quality = Quality(0.9, 60.0, sharpness, brightness, 0.0, min(1.0, sharpness / 200))
+def face(vector: np.ndarray | None, sharpness: float, brightness: float = 0.5, blockiness: float | None = 0.1) -> Face:
+    quality = Quality(0.9, 60.0, sharpness, brightness, 0.0, min(1.0, sharpness / 200), blockiness)
     return Face(Box(0, 0, 9, 9), [], quality, None, None if vector is None else vector.astype("<f4").tobytes())
 
 
@@ -43,6 +43,11 @@ def blurred(random: Generator, person: np.ndarray) -> Face:
 
 def dark(random: Generator, person: np.ndarray) -> Face:
     return face(seen(random, person), random.lognormal(5 + person[0], 0.4), random.normal(0.1, 0.03))
+
+
+def compressed(random: Generator, person: np.ndarray) -> Face:
+    level = 0.9 + random.normal(0, 0.1)
+    return face(seen(random, person), random.lognormal(5 + person[0], 0.4), 0.5 + person[1], level)
 
 
 def otherwise_embedded(random: Generator, person: np.ndarray) -> Face:
@@ -91,6 +96,7 @@ def test_people_who_come_and_go_raise_no_alarm(stay: float) -> None:
     [
         (blurred, "sharpness"),
         (dark, "brightness"),
+        (compressed, "blockiness"),
         (otherwise_embedded, "embedding"),
         (refused, "refused_rate"),
     ],
@@ -103,6 +109,21 @@ def test_a_degraded_camera_alarms_within_500_frames(camera: Camera, measure: str
     frames, measures = after(monitor, stream(random, who, camera, stay, 500))
     assert frames is not None
     assert measure in measures
+
+
+@pytest.mark.parametrize(("before", "now"), [(0.05, 0.45), (None, 0.9), (0.1, None)])
+def test_compression_that_costs_nothing_or_was_not_measured_raises_no_alarm(
+    before: float | None, now: float | None
+) -> None:
+    random = np.random.default_rng(5)
+    who = people(random, 20)
+
+    def camera(level: float | None) -> Camera:
+        return lambda random, person: face(seen(random, person), random.lognormal(5 + person[0], 0.4), 0.5, level)
+
+    monitor = Monitor(Plan(), SAME_PERSON)
+    after(monitor, stream(random, who, camera(before), 5, 700))
+    assert after(monitor, stream(random, who, camera(now), 5, 500)) == (None, set())
 
 
 def test_an_alarm_ends_when_the_camera_is_mended() -> None:
