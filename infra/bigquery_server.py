@@ -2,10 +2,12 @@
 
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 import uvicorn  # type: ignore[import-not-found,unused-ignore]
-from local_bigquery.engine import database  # type: ignore[import-not-found]
+from local_bigquery.catalog import tables  # type: ignore[import-not-found]
+from local_bigquery.engine import database, types  # type: ignore[import-not-found]
 from local_bigquery.grpc import server, write  # type: ignore[import-not-found]
 from local_bigquery.settings import settings  # type: ignore[import-not-found]
 
@@ -25,9 +27,36 @@ def append_one_at_a_time() -> None:
     write._append = append_alone
 
 
+def add_columns_within_records() -> None:
+    """Let an update of a table's schema add fields to its records, and to arrays of them, as in BigQuery.
+
+    Otherwise it is answered as done, and only new columns of the table itself are there.
+    """
+    alter = tables._alter
+
+    def missing(there: Any, wanted: Any) -> Iterator[tuple[str, Any]]:
+        known = {field.name.casefold(): field for field in there or []}
+        for field in wanted or []:
+            existing = known.get(field.name.casefold())
+            if existing is None:
+                yield "", field
+            elif existing.type in ("RECORD", "STRUCT"):
+                within = database.quote(existing.name) + (".element." if existing.mode == "REPEATED" else ".")
+                yield from ((within + path, new) for path, new in missing(existing.fields, field.fields))
+
+    def alter_records_too(project: str, dataset: str, table: str, fields: Any) -> None:
+        alter(project, dataset, table, fields)
+        for path, field in missing(tables.columns(project, dataset, table), fields):
+            column = f"{path}{types.column(field, nested=True)}"
+            database.execute(f"ALTER TABLE {tables.name(project, dataset, table)} ADD COLUMN {column}")
+
+    tables._alter = alter_records_too
+
+
 def main() -> None:
     """Serve until SIGTERM, with less memory than DuckDB's default of 80 % of the machine, and no log line a request."""
     append_one_at_a_time()
+    add_columns_within_records()
     database.connection().execute("SET memory_limit = '1GB'")
     storage, _ = server.start(settings.bigquery_host, settings.grpc_port)
     uvicorn.run("local_bigquery:app", host=settings.bigquery_host, port=settings.bigquery_port, access_log=False)

@@ -31,7 +31,7 @@ from schemas.events import (
 from sinks.base import Delivery, Partition, Result
 
 NOW = datetime.now(UTC).replace(microsecond=123456)
-QUALITY = Quality(score=0.9, size=60.5, sharpness=120.25, brightness=0.5, yaw=-4.0, overall=0.75)
+QUALITY = Quality(score=0.9, size=60.5, sharpness=120.25, brightness=0.5, yaw=-4.0, overall=0.75, blockiness=0.25)
 BOX = Box(x=-1.5, y=2.0, width=100.0, height=120.0)
 
 

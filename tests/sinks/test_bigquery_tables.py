@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,37 @@ def test_apply_adds_what_is_missing_and_keeps_what_is_there(address: Address) ->
     assert fields["width"].description
     write(address, [delivery(match(width=1234))])
     assert ask(address, "SELECT width, kafka_topic FROM results") == [{"width": 1234, "kafka_topic": "matches"}]
+
+
+def without(fields: Sequence[google.SchemaField], *path: str) -> list[google.SchemaField]:
+    """Fields without the one at a path."""
+    first, *rest = path
+    kept = []
+    for field in fields:
+        if field.name != first:
+            kept.append(field)
+        elif rest:
+            resource = field.to_api_repr() | {"fields": [one.to_api_repr() for one in without(field.fields, *rest)]}
+            kept.append(google.SchemaField.from_api_repr(resource))
+    return kept
+
+
+def test_apply_adds_what_is_missing_within_records(address: Address) -> None:
+    client = address.rest_client()
+    apply(client, address.dataset_id)
+    name = f"{address.dataset_id}.matches"
+    older = client.get_table(name)
+    client.query_and_wait(f"DROP TABLE {name}")
+    older.schema = without(without(older.schema, "faces", "quality", "blockiness"), "faces", "candidates", "fmr")
+    client.create_table(older)
+    changes = apply(client, address.dataset_id)
+    assert {"column matches.faces.quality.blockiness: added", "column matches.faces.candidates.fmr: added"} < set(
+        changes
+    )
+    assert apply(client, address.dataset_id) == []
+    write(address, [delivery(match())])
+    asked = "SELECT f.quality.blockiness, f.candidates[OFFSET(0)].fmr > 0 AS rated FROM results, UNNEST(faces) AS f"
+    assert {"blockiness": 0.25, "rated": True} in ask(address, asked)
 
 
 def test_apply_saves_a_view_anew_that_someone_changed(address: Address) -> None:

@@ -246,7 +246,7 @@ def test_errors_are_waited_out(
 def test_a_slow_append_is_waited_for_and_not_sent_again(
     workers: Callable[..., Worker], dataset: Address, proxy: Proxy
 ) -> None:
-    worker = workers(behind(proxy, dataset), timeout_s=0.3).take_over()
+    worker = workers(behind(proxy, dataset), timeout_s=1.0).take_over()
     batch, other = matches(600), matches(5, first=600)
     worker.write(matches(1, first=1000))
     appends = proxy.appends
