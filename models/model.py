@@ -127,7 +127,9 @@ def _frozen(tf: Any, card: Card, network: Any) -> Any:
 
     mean, scale, size = tf.constant(card.chip.mean), card.chip.scale, card.chip.size
 
-    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8)])  # type: ignore[untyped-decorator]
+    signature = [tf.TensorSpec([None, size, size, 3], tf.uint8)]
+
+    @tf.function(autograph=False, input_signature=signature)  # type: ignore[untyped-decorator]
     def embed(chips: Any) -> Any:
         return network((tf.cast(chips, tf.float32) - mean) * scale)
 

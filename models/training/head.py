@@ -96,7 +96,7 @@ def train(
             mean = tf.reduce_mean(loss)
         optimizer.apply(tape.gradient(mean, variables), variables)
 
-    compiled, random = tf.function(step), np.random.default_rng([plan.seed, 8])
+    compiled, random = tf.function(step, autograph=False), np.random.default_rng([plan.seed, 8])
     met = np.where(labels == NOBODY, np.bincount(never[never != NOBODY], minlength=len(counts))[never], counts[labels])
     chances = 1 / met / (1 / met).sum()
     for _ in range(plan.steps):

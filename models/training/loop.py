@@ -85,6 +85,7 @@ class _Trainer:
         self._step = self._compiled_step()
         self._embed = self._tf.function(
             lambda chips: self._network(self._prepared(chips), training=False),
+            autograph=False,
             input_signature=[self._tf.TensorSpec([None, *self._material.chips.shape[1:]], "uint8")],
         )
 
@@ -192,7 +193,8 @@ class _Trainer:
                 )
             return loss
 
-        return tf.function(step)
+        # Nothing here branches on a tensor, and autograph leaves files in the temporary folder if a worker is killed.
+        return tf.function(step, autograph=False)
 
     def _validate(self, state: State) -> Judged | None:
         """Judge the averaged weights by the held-out people; every worker embeds a part, and has the answer."""
