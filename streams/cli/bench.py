@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
+from streams.cli.retrain import ArcFace, Compatibility, Precision
 
 
 def register(app: typer.Typer) -> None:
@@ -114,6 +115,9 @@ def retrain(
     folds: Annotated[int, typer.Option(min=2, help="Trainings; each is measured on people it has not met.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Deals the people, degrades the pictures, draws the steps.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Of each training, at most.")] = None,
+    arc_face: ArcFace = 0.0,
+    compatibility: Compatibility = 0.0,
+    precision: Precision = "float32",
     as_json: Json = False,
 ) -> None:
     """Train on some people's degraded pictures, and measure what it gains on other people: TAR at FAR 1e-2."""
@@ -123,7 +127,13 @@ def retrain(
     output = Output(as_json)
     if missing := [folder for folder in folders if not folder.is_dir()]:
         raise typer.BadParameter(f"there is no folder {str(missing[0])!r}")
-    plan = Plan(seed=seed) if steps is None else Plan(seed=seed, steps=steps)
+    plan = Plan(
+        seed=seed,
+        steps=steps or Plan().steps,
+        arc_face=arc_face,
+        compatibility=compatibility,
+        precision=precision,
+    )
     result = measure(folders, plan, folds, load_settings(), output.warn)
     table = grid("TAR at FAR 1e-2", "#before", "#after", "95 % interval", "#gain", "95 % interval")
     for kind in ("degraded", "clean", "new_probes_old_templates"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from models.training.samples import Correction, Sample
     from streams.settings import Settings
     from streams.training_set import TrainingSetRead
+
+ArcFace = Annotated[
+    float, typer.Option(min=0, help="Weight of the angular-margin loss over people, see docs/models.md.")
+]
+Compatibility = Annotated[
+    float, typer.Option(min=0, help="Weight of the loss against the old version's people: new probes, old templates.")
+]
+Precision = Annotated[Literal["float32", "mixed_bfloat16"], typer.Option(help="Of the convolutions while training.")]
 
 _PREPARED_S = 3_600.0
 """How long the first process may read and embed faces before the others give up."""
@@ -38,6 +46,9 @@ def retrain(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that train together, with --mode full.")] = 1,
     steps: Annotated[int | None, typer.Option(min=1, help="At most so many, with --mode full.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and faces make the same version.")] = 0,
+    arc_face: ArcFace = 0.0,
+    compatibility: Compatibility = 0.0,
+    precision: Precision = "float32",
     parent: Annotated[
         Path | None,
         typer.Option(help="Folder of the version to start from. Default: the one in production."),
@@ -89,9 +100,15 @@ def retrain(
         geometry = Card.read(parent or REFERENCE).chip
         read = _from_topics(geometry, before.source if before else None, settings, output)
         samples, corrections, source = read.samples, read.corrections, read.source
-    steps = steps or Plan().steps
+    plan = Plan(
+        seed=seed,
+        steps=steps or Plan().steps,
+        arc_face=arc_face,
+        compatibility=compatibility,
+        precision=precision,
+    )
     with output.progress() as progress:
-        task = progress.add_task("training", total=steps, note="")
+        task = progress.add_task("training", total=plan.steps, note="")
 
         def begin(told: Told) -> None:
             output.say(f"{told.faces} faces of {told.people} people")
@@ -102,7 +119,7 @@ def retrain(
             progress.update(task, completed=now.step, note=note)
 
         groups = groups or settings.retrain_groups
-        wish = Wish(mode, workers, steps, seed, parent, settings.cpu_threads, groups, cluster)
+        wish = Wish(mode, workers, plan, parent, settings.cpu_threads, groups, cluster)
         made = train(settings.versions_dir, samples, source, wish, corrections=corrections, begin=begin, say=tell)
     assert made.card.lineage is not None
     _show(made.card, made.folder, made.refusals, output)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from models.card import Card
 from models.model import REFERENCE
+from models.training.plan import Plan
 from streams.retraining.order import Order, Result, Status
 from streams.retraining.training import Told, Wish, train
 from streams.rollout.log import folder_of, read_lineup
@@ -44,7 +45,7 @@ def obey(folder: Path, order: Order, now: Settings) -> Result:
     wish = Wish(
         order.mode,
         order.workers,
-        order.steps,
+        Plan(steps=order.steps),
         parent=production(now),
         threads=now.cpu_threads,
         groups=now.retrain_groups,

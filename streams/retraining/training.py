@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models import runtime
+from models.training.plan import Plan
 from streams.retraining.mode import Mode
 
 if TYPE_CHECKING:
     from models.card import Card, Source
     from models.training.cluster import Cluster
     from models.training.history import Progress
-    from models.training.plan import Plan
     from models.training.samples import Correction, Sample
 
 
@@ -27,8 +27,7 @@ class Wish:
     Attributes:
         mode: full: the network's first layers. head: a small network behind its vectors.
         workers: processes that train together, with the mode full.
-        steps: at most, with the mode full.
-        seed: the same seed and faces make the same version.
+        plan: with the mode full; of it the seed counts for both.
         parent: folder of the version to start from; None: the reference.
         threads: of each process; None: all cores.
         groups: file of what is known of people and pictures, see :mod:`models.groups`.
@@ -37,8 +36,7 @@ class Wish:
 
     mode: Mode
     workers: int = 1
-    steps: int = 300
-    seed: int = 0
+    plan: Plan = field(default_factory=Plan)
     parent: Path | None = None
     threads: int | None = None
     groups: Path | None = None
@@ -93,7 +91,6 @@ def train(
     from models.groups import Labelling
     from models.model import Model
     from models.training import gate
-    from models.training.plan import Plan
     from models.training.retrain import retrain
     from models.training.samples import TrainingSet
 
@@ -102,8 +99,7 @@ def train(
         samples = [sample.labelled(labelling) for sample in samples]
     parent = Model.load(wish.parent, threads=wish.threads).card
     known = TrainingSet.of(samples, parent.chip.size, corrections)
-    plan = Plan(seed=wish.seed, steps=wish.steps)
-    version = name(parent.version, wish.mode, known.digest, plan)
+    version = name(parent.version, wish.mode, known.digest, wish.plan)
     begin(Told(version, len(known), len(known.people)))
     card = retrain(
         folder,
@@ -111,7 +107,7 @@ def train(
         known,
         mode="head" if wish.mode is Mode.HEAD else "full",
         old_folder=wish.parent,
-        plan=plan,
+        plan=wish.plan,
         workers=wish.workers,
         cluster=wish.cluster,
         source=source,
