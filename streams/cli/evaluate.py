@@ -84,9 +84,7 @@ def _show(result: Evaluation, version: str, output: Output) -> None:
     table.add_row(f"accuracy at distance {result.threshold:g}", _rate(result.accuracy))
     output.table(table)
     if result.groups:
-        of_groups = grid(
-            f"groups at distance {result.threshold:g}", "#people", "#FNMR", "#95 %", "#FMR within", "#95 %"
-        )
+        of_groups = grid("group", "#people", "#FNMR", "#95 %", "#FMR within", "#95 %")
         for one in result.groups:
             found = one.errors
             rates = (*_sure(found.fnmr, found.fnmr_interval), *_sure(found.fmr, found.fmr_interval))
@@ -99,7 +97,7 @@ def _show(result: Evaluation, version: str, output: Output) -> None:
 def _sure(rate: float | None, interval: Interval | None) -> tuple[str, str]:
     if rate is None or interval is None:
         return "no strangers", ""
-    return f"{rate:.4f}", f"{interval[0]:.4f} to {interval[1]:.4f}"
+    return f"{rate:.4f}", "–".join(f"{end:.3f}" for end in interval)
 
 
 def _rate(value: float | None) -> str:

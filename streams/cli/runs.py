@@ -49,6 +49,7 @@ def list_(
 def show(run_id: Annotated[str, typer.Argument(help="Its id.")], as_json: Json = False) -> None:
     """Show one of them: its conditions, where its training set ends, who has it, and what the gate said."""
     from schemas.as_json import to_json
+    from schemas.events import RunState
     from streams.retraining.ledger import runs
 
     output = Output(as_json)
@@ -71,4 +72,6 @@ def show(run_id: Annotated[str, typer.Argument(help="Its id.")], as_json: Json =
     for refusal in run.refusals:
         table.add_row("must not take over", escape(refusal))
     output.table(table)
+    if run.state is RunState.FINISHED:
+        output.say(f"it may take over: facestream models rollout {run.version} --auto")
     output.finish(plain)
