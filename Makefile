@@ -24,11 +24,18 @@ setup: ## Install everything into .venv and .venv-bigquery (GPU=1: with TensorFl
 demo: setup ## Recognise faces in a stream of real photographs, end to end (ARGS="--video FILE")
 	@$(BIN)/facestream demo $(ARGS)
 
-# Tests mostly wait for services, so two files at a time take little longer than one.
+# Tests mostly wait for services, so two files at a time take little longer than one. Whole stacks come after the parts:
+# services stay up until a run of pytest ends, and together they would keep two cores busy by themselves.
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
+WHOLE := tests/faults tests/integration
 
 test: setup lint ## Lint, check types, and run all tests (ARGS="tests/sinks -x")
+ifdef ARGS
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+else
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(WHOLE:%=--ignore=%)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --no-loadscope-reorder $(WHOLE)
+endif
 
 lint: setup ## Lint and check types
 	@$(BIN)/ruff check

@@ -18,7 +18,7 @@ from streams.cli.stack import Stack
 from streams.scenes import HEIGHT, WIDTH, Scene
 from streams.topics import Topic
 from tests.integration import pictures
-from tests.integration.clients import Clients, facestream, named
+from tests.integration.clients import Clients, eventually, facestream, named
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -87,14 +87,11 @@ def test_enrol_play_and_watch(run: Run, people: Path, video: Path, tmp_path: Pat
     assert f"{user}/album #1" in for_people
     assert "biden similarity" in for_people
 
-    rows = result(
-        run(
-            *("bigquery", "query", "--json"),
-            f"SELECT subject_id, sightings FROM sightings_by_day WHERE user_id = '{user}' AND camera_id = 'film' "
-            "ORDER BY subject_id",
-        )
-    )["rows"]
-    assert rows == [{"subject_id": "biden", "sightings": 10}, {"subject_id": "obama", "sightings": 20}]
+    asked = (
+        f"SELECT subject_id, sightings FROM sightings_by_day WHERE user_id = '{user}' AND camera_id = 'film' ORDER BY 1"
+    )
+    seen = [{"subject_id": "biden", "sightings": 10}, {"subject_id": "obama", "sightings": 20}]
+    eventually(lambda: result(run("bigquery", "query", "--json", asked))["rows"] == seen, "BigQuery has what Redis has")
 
 
 def test_verify(run: Run, photos: Path, user: str) -> None:

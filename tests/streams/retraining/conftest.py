@@ -19,7 +19,7 @@ from streams.settings import Settings
 from streams.topics import Topic, create
 from tests.sinks.examples import QUALITY
 
-LEASE_S = 3.0
+LEASE_S = 6.0
 
 
 @pytest.fixture
