@@ -22,3 +22,8 @@ def bigquery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BigQuery]:
 def new_address(server: BigQuery) -> Address:
     """A dataset that does not exist yet."""
     return Address(PROJECT, f"d{uuid4().hex[:8]}", server.rest, server.grpc)
+
+
+@pytest.fixture
+def address(bigquery: BigQuery) -> Address:
+    return new_address(bigquery)
