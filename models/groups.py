@@ -121,6 +121,8 @@ def drawn_errors(compared: Comparisons, distance: float, seed: int) -> NDArray[n
     """
     numbers, places = np.unique(np.concatenate([compared.first, compared.second]), return_inverse=True)
     people, (first, second) = len(numbers), np.split(places, 2)
+    if not people:
+        return np.full((1, 2), np.nan)
     same, passed = first == second, compared.distances < distance
     times = np.concatenate([np.ones((1, people)), draws(people, seed)])
 
@@ -140,14 +142,19 @@ def drawn_errors(compared: Comparisons, distance: float, seed: int) -> NDArray[n
     return np.stack([fnmr, fmr], axis=1)
 
 
-def errors(compared: Comparisons, distance: float, seed: int = 0) -> Errors | None:
+def errors(compared: Comparisons, distance: float) -> Errors | None:
     """The errors of a group at a distance, from its pairs; None without a pair of one person."""
+    return summed_up(compared, drawn_errors(compared, distance, seed=0))
+
+
+def summed_up(compared: Comparisons, drawn_rates: NDArray[np.float64]) -> Errors | None:
+    """The errors of a group from its pairs and what :func:`drawn_errors` made of them; None as in :func:`errors`."""
     genuine = int((compared.first == compared.second).sum())
     if not genuine:
         return None
     impostor = len(compared.distances) - genuine
-    (fnmr, fmr), *drawn = drawn_errors(compared, distance, seed).tolist()
-    fnmrs, fmrs = (column[~np.isnan(column)] for column in np.array(drawn).T)
+    fnmr, fmr = drawn_rates[0].tolist()
+    fnmrs, fmrs = (column[~np.isnan(column)] for column in drawn_rates[1:].T)
     return Errors(
         people=len(set(compared.first.tolist()) | set(compared.second.tolist())),
         genuine_pairs=genuine,

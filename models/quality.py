@@ -41,7 +41,6 @@ TEMPLATE = Limits(score=0.5, size=16, sharpness=6, darkest=0.08, brightest=0.88,
 _GOOD = Limits(score=0.8, size=40, sharpness=60, darkest=0.25, brightest=0.75, yaw=15)
 """From here on a face could not be better."""
 
-
 _BLOCK = 8
 _AROUND = 96
 _FEW_BLOCKS = 32

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.card import GroupMeasured, Shift
-from models.comparisons import FAR, interval
-from models.groups import drawn_errors, errors
+from models.comparisons import FAR, Interval, interval
+from models.groups import drawn_errors, summed_up
 from models.training.compare import Compared, Pair
 
 
@@ -28,26 +28,26 @@ def gaps(compared: Compared, seed: int) -> tuple[GroupMeasured, ...]:
 
 
 def _measured(whole: Pair, within: Pair, seed: int) -> dict[str, Any] | None:
-    distances = [every.distance_at(FAR) for every in whole]
-    now = errors(within[1], distances[1], seed)
+    before, after = (
+        drawn_errors(pairs, every.distance_at(FAR), seed) for pairs, every in zip(within, whole, strict=True)
+    )
+    now = summed_up(within[1], after)
     if now is None:
         return None
-    before, after = (drawn_errors(pairs, distance, seed) for pairs, distance in zip(within, distances, strict=True))
     return {
         "people": now.people,
         "genuine_pairs": now.genuine_pairs,
         "impostor_pairs": now.impostor_pairs,
-        "fnmr": _shift(before[:, 0], after[:, 0]),
-        "fmr": _shift(before[:, 1], after[:, 1]) if now.impostor_pairs else None,
+        "fnmr": _shift(before[:, 0], after[:, 0], now.fnmr_interval),
+        "fmr": None if now.fmr_interval is None else _shift(before[:, 1], after[:, 1], now.fmr_interval),
     }
 
 
-def _shift(before: NDArray[np.float64], after: NDArray[np.float64]) -> Shift:
-    drawn = after[1:][~np.isnan(after[1:])]
+def _shift(before: NDArray[np.float64], after: NDArray[np.float64], of_after: Interval) -> Shift:
     changed = (after - before)[1:]
     return Shift(
         before=before[0],
         after=after[0],
-        interval=interval(drawn),
+        interval=of_after,
         change_interval=interval(changed[~np.isnan(changed)]),
     )

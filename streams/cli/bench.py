@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
-from streams.cli.retrain import ArcFace, Compatibility, Precision
+from streams.cli.retrain import ArcFace, Compatibility, Precision, make_plan
 
 
 def register(app: typer.Typer) -> None:
@@ -121,19 +121,12 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Train on some people's degraded pictures, and measure what it gains on other people: TAR at FAR 1e-2."""
-    from models.training.plan import Plan
     from streams.cli.benchmarks.retrain import measure
 
     output = Output(as_json)
     if missing := [folder for folder in folders if not folder.is_dir()]:
         raise typer.BadParameter(f"there is no folder {str(missing[0])!r}")
-    plan = Plan(
-        seed=seed,
-        steps=steps or Plan().steps,
-        arc_face=arc_face,
-        compatibility=compatibility,
-        precision=precision,
-    )
+    plan = make_plan(seed, steps, arc_face, compatibility, precision)
     result = measure(folders, plan, folds, load_settings(), output.warn)
     table = grid("TAR at FAR 1e-2", "#before", "#after", "95 % interval", "#gain", "95 % interval")
     for kind in ("degraded", "clean", "new_probes_old_templates"):

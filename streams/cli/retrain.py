@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from models.card import Card, ChipGeometry, Source
     from models.training.cluster import Cluster
     from models.training.history import Progress
+    from models.training.plan import Plan
     from models.training.samples import Correction, Sample
     from streams.settings import Settings
     from streams.training_set import TrainingSetRead
@@ -85,7 +86,6 @@ def retrain(
 
     from models.card import Card
     from models.model import REFERENCE
-    from models.training.plan import Plan
     from streams.retraining.process import production
     from streams.retraining.training import Told, Wish, train
 
@@ -100,13 +100,7 @@ def retrain(
         geometry = Card.read(parent or REFERENCE).chip
         read = _from_topics(geometry, before.source if before else None, settings, output)
         samples, corrections, source = read.samples, read.corrections, read.source
-    plan = Plan(
-        seed=seed,
-        steps=steps or Plan().steps,
-        arc_face=arc_face,
-        compatibility=compatibility,
-        precision=precision,
-    )
+    plan = make_plan(seed, steps, arc_face, compatibility, precision)
     with output.progress() as progress:
         task = progress.add_task("training", total=plan.steps, note="")
 
@@ -128,6 +122,16 @@ def retrain(
         | {"accepted": not made.refusals, "refusals": made.refusals}
         | {"lineage": made.card.lineage.model_dump(mode="json")}
     )
+
+
+def make_plan(
+    seed: int, steps: int | None, arc_face: float, compatibility: float, precision: Literal["float32", "mixed_bfloat16"]
+) -> Plan:
+    """The plan that the options ask for."""
+    from models.training.plan import Plan
+
+    at_most = Plan().steps if steps is None else steps
+    return Plan(seed=seed, steps=at_most, arc_face=arc_face, compatibility=compatibility, precision=precision)
 
 
 def _take_part(cluster: Cluster, settings: Settings, output: Output) -> None:

@@ -39,6 +39,8 @@ _CALM = 70
 _GROW = _SHRINK ** (-1 / (1.5 * _CALM))
 """By one event that is not late; after so many in a row by twice as much, then by three times: the 70th makes good for
 one late event."""
+_CALMEST = 20 * _CALM
+"""From there on it grows no faster."""
 _LEAST = 1 / 32
 
 
@@ -143,7 +145,7 @@ class Window:
     def _judge(self, took_s: float, now: float) -> None:
         if took_s <= _LATE * statistics.median_low(self._bases):
             self._size = min(self._most, self._size * _GROW ** (1 + self._calm / _CALM))
-            self._calm += 1
+            self._calm = min(self._calm + 1, _CALMEST)
         elif now - self._shrunk_at > took_s:
             # Those that were late together were late of one cause.
             self._size, self._calm, self._shrunk_at = max(_LEAST, self._size * _SHRINK), 0, now

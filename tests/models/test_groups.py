@@ -84,6 +84,11 @@ def test_a_group_without_strangers_and_one_without_a_pair_of_one_person() -> Non
     assert errors(compared((0.3, 1, 2)), 0.6) is None
 
 
+def test_a_group_of_one_picture() -> None:
+    nothing = np.empty(0, np.int32)
+    assert errors(Comparisons.among(np.empty(0), nothing, nothing), 0.6) is None
+
+
 def test_more_people_make_surer() -> None:
     def width(people: int) -> float:
         pairs = [(0.5 + 0.2 * (view % 2 == person % 3), person, person) for person in range(people) for view in (0, 1)]

@@ -28,11 +28,12 @@ class Harmed:
 
 @pytest.fixture(scope="module")
 def labelled_people(people: TrainingSet) -> TrainingSet:
-    """12 people, half of them young and half old; nothing is known of one picture's camera."""
+    """12 people, half of them young and half old; one picture is the only one of its group."""
     few = people.of_people(people.people[:12])
     age = np.array([("young", "old")[label % 2] for label in few.labels])
     camera = np.array(["door" if row % 3 == 0 else "" for row in range(len(few))])
-    return replace(few, groups={"age": age, "camera": camera})
+    seldom = np.array(["once" if row == 0 else "else" for row in range(len(few))])
+    return replace(few, groups={"age": age, "camera": camera, "seldom": seldom})
 
 
 def test_who_pays_for_a_change_is_seen(reference: Model, labelled_people: TrainingSet) -> None:
@@ -40,7 +41,7 @@ def test_who_pays_for_a_change_is_seen(reference: Model, labelled_people: Traini
     new = Harmed(reference, old_people)
     compared = Compared.of(reference, new, labelled_people, 0)  # type: ignore[arg-type]
     found = {(one.by, one.group, one.pictures): one for one in gaps(compared, 0)}
-    assert {key[:2] for key in found} == {("age", "old"), ("age", "young"), ("camera", "door")}
+    assert {key[:2] for key in found} == {("age", "old"), ("age", "young"), ("camera", "door"), ("seldom", "else")}
     harmed, spared = found["age", "old", "clean"], found["age", "young", "clean"]
     assert (harmed.people, harmed.genuine_pairs, harmed.impostor_pairs) == (6, 6 * 6, 6 * 5 * 9)
     assert harmed.fnmr.change_interval[0] > 0.2
