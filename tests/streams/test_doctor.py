@@ -29,8 +29,9 @@ from streams.checks.clock import clock
 from streams.checks.finding import Check, Finding, Status, ok
 from streams.checks.run import examine
 from streams.checks.run import run as run_checks
+from streams.checks.workers import _well
 from streams.commits import Note
-from streams.groups import group_id
+from streams.groups import Member, group_id
 from streams.roles import ANSWERING, Role
 from streams.settings import Settings
 from tests.cli.conftest import Ended, command, environment, run
@@ -211,6 +212,23 @@ def test_workers_that_are_well_and_then_dead(cluster: Cluster) -> None:
         running[Role.MATCH].kill()
         found = until(cluster, lambda found: found["match workers"].status is Status.FAIL)
         assert found["match workers"].mend == "facestream worker match"
+
+
+def test_a_warm_copy_is_up_to_date_or_said_to_be_behind(cluster: Cluster) -> None:
+    assert cluster.run("topics", "create").code == 0
+    with cluster.workers(Role.MATCH), cluster.workers(Role.MATCH):
+        said = until(
+            cluster,
+            lambda found: any("standby partitions up to date" in one.seen for one in found.values()),
+        )
+        assert not [name for name in said if name.startswith("standby of")]
+    member = Member("m", "match-0@127.0.0.1:1", "h", frozenset())
+    report = {"ahead_s": 0.0, "uncertain_s": 0.0, "standbys": [{"topic": "t", "partition": 3, "lag": 1001}]}
+    behind, alive = _well(member, report, cluster.settings)
+    assert (behind.status, behind.name) == (Status.WARN, f"standby of {member.name}")
+    assert "partition 3: 1001 records" in behind.seen
+    assert "restart" in behind.mend
+    assert "up to date" not in alive.seen
 
 
 def test_commits_that_stopped_while_events_wait(services: LocalServices, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import time
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
 import trustme
 
 from schemas.events import Picture
@@ -36,6 +37,19 @@ def test_redis_and_bigquery_away(stack: Stack, clients: Clients) -> None:
     assert set(clients.answers(events)) == set(events)
     assert set(clients.rows("matches", events)) == set(events)
     assert {one.letter.letter_id for one in read_letters(clients.settings)} == before
+
+
+@pytest.mark.parametrize("service", ["redis", "bigquery"])
+def test_what_is_away_holds_back_its_own_sink_alone(service: str, stack: Stack, clients: Clients) -> None:
+    user = f"user-{uuid.uuid4().hex[:8]}"
+    stack.services.supervisor.kill(service)
+    try:
+        events = [clients.producer.frame(user, picture(user), camera_id="door").event_id for _ in range(20)]
+        reached = clients.rows("matches", events) if service == "redis" else clients.answers(events)
+        assert set(reached) == set(events)
+    finally:
+        stack.services.supervisor.restart(service)
+    assert set(clients.answers(events)) == set(clients.rows("matches", events)) == set(events)
 
 
 class _Store(BaseHTTPRequestHandler):
