@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import confluent_kafka
 from confluent_kafka import KafkaException
 
@@ -12,6 +14,10 @@ from streams.topics import Topic
 _DELIVERY_S = 30.0
 _BY_KEY = -1
 """librdkafka's word for "the partition that the key belongs to"."""
+_AT_ONCE = 10_000
+
+Record = tuple[str, bytes | None, int | None]
+"""Key, value and partition; no value removes what a compacted topic holds, no partition is that of the key."""
 
 
 class RecordWriter:
@@ -30,8 +36,12 @@ class RecordWriter:
             }
         )
 
-    def write(self, key: str, value: bytes, partition: int | None = None) -> None:
-        """Write a record, to the partition of its key if none is given, and wait until the brokers have it.
+    def write(self, key: str, value: bytes | None, partition: int | None = None) -> None:
+        """Write a record; see :meth:`write_all`."""
+        self.write_all([(key, value, partition)])
+
+    def write_all(self, records: Iterable[Record]) -> None:
+        """Write records, and wait until the brokers have them.
 
         Raises:
             KafkaUnavailable: it is not known whether they have; records are such that writing one again does no harm.
@@ -42,10 +52,14 @@ class RecordWriter:
             if error is not None:
                 failed.append(error.str())
 
-        to = _BY_KEY if partition is None else partition
+        key = "anything"
         try:
-            self._producer.produce(self._topic, value, key.encode(), to, on_delivery=report)
+            for number, (key, value, partition) in enumerate(records, 1):
+                to = _BY_KEY if partition is None else partition
+                self._producer.produce(self._topic, value, key.encode(), to, on_delivery=report)
+                if number % _AT_ONCE == 0:
+                    self._producer.flush(2 * _DELIVERY_S)
         except (KafkaException, BufferError) as error:
             raise KafkaUnavailable(f"{self._topic} did not take {key}: {error}") from error
         if self._producer.flush(2 * _DELIVERY_S) or failed:
-            raise KafkaUnavailable(f"{self._topic} did not take {key}: {', '.join(failed) or 'no answer'}")
+            raise KafkaUnavailable(f"{self._topic} did not take {key}: {', '.join(failed[:1]) or 'no answer'}")

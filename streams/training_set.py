@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 
 from models.card import ChipGeometry, Source
 from models.training.samples import Correction, Sample
-from schemas import codec
-from schemas.errors import CodecError
-from schemas.events import Chip, utc_now
+from schemas.events import utc_now
 from streams.feedback.faces import Confirmed, confirmed
 from streams.feedback.given import read_feedback
-from streams.replay.log import Log
+from streams.kept_chips import read_kept_chips
 from streams.settings import Settings
 from streams.topics import Topic
 
@@ -47,33 +45,15 @@ def read_chips(settings: Settings, ends: Mapping[int, int] | None = None) -> Chi
         KafkaUnavailable: no broker answers.
         TopicMissing: the topic has not been created.
     """
-    read = ChipsRead()
-    last: dict[str, Chip] = {}
-    with Log(settings, Topic.CHIPS) as log:
-        ranges = log.up_to(ends)
-        read.ends = {one.partition: one.end_offset for one in ranges}
-        for message in log.messages(ranges):
-            event_id = (message.key or b"").decode(errors="replace")
-            if message.value is None:
-                last.pop(event_id, None)
-                continue
-            try:
-                chip = codec.decode(message.value, Chip)
-            except CodecError:
-                read.unreadable += 1
-                continue
-            if chip.event_id == event_id and chip.consent.training:
-                last[event_id] = chip
-                read.offsets[event_id] = message.source.partition, message.offset
-            else:
-                read.unreadable += 1
-    now = utc_now()
-    for chip in last.values():
+    kept, now = read_kept_chips(settings, ends), utc_now()
+    read = ChipsRead(ends=kept.ends, unreadable=kept.unreadable)
+    for event_id, one in kept.chips.items():
+        chip = one.chip
         if chip.consent.expires_at is not None and chip.consent.expires_at <= now:
             read.ended += 1
-        else:
-            read.samples.append(Sample(chip.event_id, chip.user_id, chip.subject_id, chip.jpeg, chip.quality.overall))
-    read.offsets = {sample.event_id: read.offsets[sample.event_id] for sample in read.samples}
+            continue
+        read.samples.append(Sample(event_id, chip.user_id, chip.subject_id, chip.jpeg, chip.quality.overall))
+        read.offsets[event_id] = one.partition, one.offset
     return read
 
 

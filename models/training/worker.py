@@ -13,6 +13,7 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from models import runtime
 from models.card import Card
@@ -27,19 +28,23 @@ def main(argv: list[str]) -> None:
     if threads:
         _stay_on_cores(worker, threads)
     tf = runtime.tensorflow(threads or None)
-    if workers > 1:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
-    elif len(tf.config.list_logical_devices("GPU")) > 1:
-        strategy = tf.distribute.MirroredStrategy()
-    else:
-        strategy = tf.distribute.get_strategy()
     from models.training import loop
 
-    outcome = loop.train(run, card, strategy, worker=worker, workers=workers)
+    outcome = loop.train(run, card, _strategy(tf, workers), worker=worker, workers=workers)
     run.result(worker).write_text(json.dumps(asdict(outcome)), "utf-8")
     # The strategy's servers have no way to stop; the peers have taken the last step with this one.
     sys.stdout.flush()
     os._exit(0)
+
+
+def _strategy(tf: Any, workers: int) -> Any:
+    """A replica on every GPU; without one on every CPU device, of which there is one unless somebody splits it."""
+    if workers > 1:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(devices) > 1:
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return tf.distribute.get_strategy()
 
 
 def _end_with_parent(parent: int) -> None:

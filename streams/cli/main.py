@@ -28,6 +28,7 @@ COMMANDS = (
     "doctor",
     "topics",
     "evaluate",
+    "chips",
     "retrain",
     "runs",
     "models",

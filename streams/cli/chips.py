@@ -1,0 +1,76 @@
+"""``facestream chips list|remove``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
+
+Subject = Annotated[str | None, typer.Option("--subject", "-s", help="One subject of the user.", show_default=False)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="Faces that are kept so that models learn from them.")
+    group.command("list")(list_)
+    group.command("remove")(remove)
+    app.add_typer(group, name="chips", rich_help_panel=MAINTAIN)
+
+
+def list_(
+    user: Annotated[str | None, typer.Option("--user", "-u", help="Of one user.", show_default=False)] = None,
+    subject: Subject = None,
+    as_json: Json = False,
+) -> None:
+    """Show of whom faces are kept, how many, and how long the consent to it lasts."""
+    from streams.kept_chips import KeptChip, read_kept_chips
+
+    output = Output(as_json)
+    people: dict[tuple[str, str], list[KeptChip]] = defaultdict(list)
+    for one in read_kept_chips(load_settings()).of(user, subject):
+        people[one.chip.user_id, one.chip.subject_id].append(one)
+    table = grid("user", "subject", "#faces", "first consent", "last ends")
+    listed = []
+    for (user_id, subject_id), chips in sorted(people.items()):
+        consents = [one.chip.consent for one in chips]
+        since = min(one.granted_at for one in consents)
+        ends = [one.expires_at for one in consents if one.expires_at is not None]
+        until = max(ends) if len(ends) == len(consents) else None
+        last = "never" if until is None else f"{until:%Y-%m-%d %H:%M}"
+        table.add_row(escape(user_id), escape(subject_id), str(len(chips)), f"{since:%Y-%m-%d %H:%M}", last)
+        listed.append(
+            {
+                "user_id": user_id,
+                "subject_id": subject_id,
+                "chips": len(chips),
+                "granted_at": since.isoformat(),
+                "expires_at": until and until.isoformat(),
+            }
+        )
+    if listed:
+        output.table(table)
+    output.say(f"{sum(map(len, people.values()))} faces of {len(people)} people are kept to learn from")
+    output.finish({"people": listed})
+
+
+def remove(
+    user: Annotated[str, typer.Option("--user", "-u", help="Whose.")],
+    subject: Subject = None,
+    as_json: Json = False,
+) -> None:
+    """Remove a user's faces, or one subject's, and learn nothing more from frames that were confirmed as theirs.
+
+    Templates, results and pictures stay: this takes back the consent to training alone. Versions that have learned
+    from a face stay as they are.
+    """
+    from streams import kept_chips
+
+    output = Output(as_json)
+    removed = kept_chips.remove(load_settings(), user, subject)
+    whose = user if subject is None else f"{user}/{subject}"
+    output.say(f"{removed.chips} faces and {removed.frames} statements on frames of {escape(whose)} were removed")
+    output.finish({"user_id": user, "subject_id": subject, "chips": removed.chips, "frames": removed.frames})
