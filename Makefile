@@ -26,7 +26,7 @@ demo: setup ## Recognise faces in a stream of real photographs, end to end (ARGS
 
 # Tests mostly wait for services, so two files at a time take little longer than one. Whole stacks come after the parts:
 # services stay up until a run of pytest ends, and together they would keep two cores busy by themselves.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile
+SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 WHOLE := tests/faults tests/integration
 
 test: setup lint ## Lint, check types, and run all tests (ARGS="tests/sinks -x")
@@ -34,7 +34,7 @@ ifdef ARGS
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 else
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(WHOLE:%=--ignore=%)
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --no-loadscope-reorder $(WHOLE)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(WHOLE)
 endif
 
 lint: setup ## Lint and check types

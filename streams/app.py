@@ -24,6 +24,7 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 _FETCH_WAIT_MS = 20
+_IDLE_FETCH_WAIT_MS = 200
 _POLL_S = 0.1
 _STREAM_BUFFER = 4096
 """Messages between Faust and a stage, which takes them at once and bounds what waits by itself."""
@@ -129,13 +130,24 @@ class _Consumer(Consumer):
 
 
 async def _fetch_promptly(app: faust.App, /, *_: object, **__: object) -> None:
-    """Let no fetch wait long for partitions without messages.
+    """Let no fetch that leaves partitions out wait long.
 
     aiokafka has one fetch under way. While that waits, nothing new is fetched of the partitions that were left out
-    because their last messages had not been taken yet. Faust lets it wait for 1.5 s, and has no setting for it.
+    because their last messages had not been taken yet, or because they were paused. Faust lets it wait for 1.5 s, and
+    has no setting for it. A fetch of all partitions may wait: it ends as soon as there is a message.
     """
     fetcher = cast(Consumer, app.consumer)._thread._ensure_consumer()._fetcher
-    fetcher._fetch_max_wait_ms = _FETCH_WAIT_MS
+    if "_get_actions_per_node" in vars(fetcher):
+        return
+    get_actions = fetcher._get_actions_per_node
+
+    def get_timed_actions(assignment: Any) -> Any:
+        states = map(assignment.state_value, assignment.tps)
+        idle = not fetcher._records and all(state.has_valid_position and not state.paused for state in states)
+        fetcher._fetch_max_wait_ms = _IDLE_FETCH_WAIT_MS if idle else _FETCH_WAIT_MS
+        return get_actions(assignment)
+
+    fetcher._get_actions_per_node = get_timed_actions
 
 
 async def _forget_positions(app: faust.App, /, *_: object, **__: object) -> None:
