@@ -81,7 +81,7 @@ def cross_validate(
         learn, test = known.of_people(set(known.people) - set(part)), known.of_people(part)
         say(f"fold {number} of {parts}: {len(learn.people)} people to learn from, {len(test.people)} others to test on")
         with tempfile.TemporaryDirectory(prefix="facestream-fold-") as scratch:
-            new, steps = _trained(Path(scratch), plan, old, old_folder, learn, say)
+            new, steps = trained(Path(scratch), plan, old, old_folder, learn, say)
             compared = Compared.of(old, new, test, plan.seed)
             ratios.append(publish.latency_ratio(old, new, test.chips))
         clean, poor = compared.clean, compared.degraded
@@ -118,9 +118,10 @@ def cross_validate(
     )
 
 
-def _trained(
+def trained(
     folder: Path, plan: Plan, old: Model, old_folder: Path | None, learn: TrainingSet, say: Callable[[str], None]
 ) -> tuple[Model, int]:
+    """Train in this process and in a folder that is empty; the new version, and the steps that it took."""
     run = prepare(folder / "run", plan, old, keras_network(old_folder), learn, say)
 
     def tell(now: Progress) -> None:

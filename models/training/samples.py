@@ -151,7 +151,7 @@ class TrainingSet:
         """The part that shows these people; their numbers start at 0 again, the digest stays that of the whole."""
         wanted = set(chosen)
         numbers = [number for number, person in enumerate(self.people) if person in wanted]
-        return self._taken(np.flatnonzero(np.isin(self.labels, numbers)))
+        return self.taken(np.flatnonzero(np.isin(self.labels, numbers)))
 
     def at_most(self, count: int) -> TrainingSet:
         """So many faces or fewer: two of each person before the third of anybody."""
@@ -160,9 +160,10 @@ class TrainingSet:
         for label in self.labels.tolist():
             turns.append(max(seen[label], 1))
             seen[label] += 1
-        return self._taken(np.sort(np.lexsort((self.labels, np.array(turns)))[:count]))
+        return self.taken(np.sort(np.lexsort((self.labels, np.array(turns)))[:count]))
 
-    def _taken(self, rows: NDArray[np.intp]) -> TrainingSet:
+    def taken(self, rows: NDArray[np.intp]) -> TrainingSet:
+        """The faces of these rows, and who is on them."""
         kept = np.unique(self.labels[rows]).tolist()
         number = {old: new for new, old in enumerate(kept)}
         return TrainingSet(

@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     bench.command("replay")(replay)
     bench.command("rollout")(rollout)
     bench.command("retrain")(retrain)
+    bench.command("corrections")(corrections)
     bench.command("train")(train)
     bench.command("drift")(drift)
     app.add_typer(bench, name="bench", rich_help_panel=MAINTAIN)
@@ -121,18 +122,50 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Train on some people's degraded pictures, and measure what it gains on other people: TAR at FAR 1e-2."""
+    from models import runtime
+
+    output, settings = Output(as_json), load_settings()
+    # Before Keras imports it, with its start-up notes.
+    runtime.tensorflow(settings.cpu_threads)
     from streams.cli.benchmarks.retrain import measure
 
-    output = Output(as_json)
     if missing := [folder for folder in folders if not folder.is_dir()]:
         raise typer.BadParameter(f"there is no folder {str(missing[0])!r}")
     plan = make_plan(seed, steps, arc_face, compatibility, precision)
-    result = measure(folders, plan, folds, load_settings(), output.warn)
+    result = measure(folders, plan, folds, settings, output.warn)
     table = grid("TAR at FAR 1e-2", "#before", "#after", "95 % interval", "#gain", "95 % interval")
     for kind in ("degraded", "clean", "new_probes_old_templates"):
         table.add_row(kind.replace("_", " "), *(str(value) for value in result[kind].values()))
     output.table(table)
     output.say(f"{result['latency_ratio']} times the time a face")
+    output.finish(result)
+
+
+def corrections(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR…", help="Pictures as DIR/<person>/*.")],
+    seed: Annotated[int, typer.Option(min=0, help="Deals and degrades the pictures, draws the steps.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of each training, at most.")] = None,
+    weight: Annotated[float | None, typer.Option(min=0, help="Of the corrected faces. Default: the plan's.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Correct each face that was taken for somebody else, and measure what learning from that gains later."""
+    from models import runtime
+
+    output, settings = Output(as_json), load_settings()
+    # Before Keras imports it, with its start-up notes.
+    runtime.tensorflow(settings.cpu_threads)
+    from streams.cli.benchmarks.corrections import measure
+
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        raise typer.BadParameter(f"there is no folder {str(missing[0])!r}")
+    plan = make_plan(seed, steps, 0.0, 0.0, "float32")
+    if weight is not None:
+        plan = plan.model_copy(update={"corrections": weight})
+    result = measure(folders, plan, settings, output.warn)
+    table = grid("", "#before", "#without", "#with corrections", "95 % interval of the difference")
+    for title, kind in (("taken for the same again", "confused"), ("TAR at FAR 1e-2", "degraded")):
+        table.add_row(title, *(str(value) for value in result[kind].values()))
+    output.table(table)
     output.finish(result)
 
 

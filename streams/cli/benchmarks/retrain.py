@@ -9,6 +9,7 @@ from typing import Any
 
 from models.analyzer import Analyzer
 from models.model import Model
+from models.training.correcting import Confused
 from models.training.crossval import Outcome, cross_validate
 from models.training.measure import Change
 from models.training.plan import Plan
@@ -30,6 +31,18 @@ def measure(
         UnusableTrainingSet: too few people or faces.
         UnusableEvaluation: a folder holds no pictures.
     """
+    known, skipped = read(folders, settings, say)
+    outcome = cross_validate(known, parts=parts, plan=plan, old_folder=settings.model_dir, say=say)
+    return _result(outcome, known, skipped, plan)
+
+
+def read(folders: Sequence[Path], settings: Settings, say: Callable[[str], None]) -> tuple[TrainingSet, int]:
+    """Cut faces out of ``DIR/<person>/<picture>``; says of how many pictures none came.
+
+    Raises:
+        UnusableTrainingSet: too few people or faces.
+        UnusableEvaluation: a folder holds no pictures.
+    """
     model = Model.load(settings.model_dir, threads=settings.cpu_threads)
     analyzer = Analyzer(model, threads=settings.cpu_threads)
     samples, skipped = from_folders(analyzer, folders)
@@ -39,17 +52,16 @@ def measure(
     known = TrainingSet.of(samples, model.card.chip.size)
     enough(known, LEAST_PEOPLE, LEAST_CHIPS)
     say(f"{len(known)} faces of {len(known.people)} people")
-    outcome = cross_validate(known, parts=parts, plan=plan, old_folder=settings.model_dir, say=say)
-    return _result(outcome, known, len(skipped), plan)
+    return known, len(skipped)
 
 
 def _result(outcome: Outcome, known: TrainingSet, skipped: int, plan: Plan) -> dict[str, Any]:
     return {
         "subjects_train": outcome.subjects_train,
         "subjects_test": outcome.subjects_test,
-        "degraded": _change(outcome.degraded),
-        "clean": _change(outcome.clean),
-        "new_probes_old_templates": _change(outcome.compatible),
+        "degraded": rounded(outcome.degraded),
+        "clean": rounded(outcome.clean),
+        "new_probes_old_templates": rounded(outcome.compatible),
         "latency_ratio": round(outcome.latency_ratio, 3),
         "faces": len(known),
         "faces_not_found": skipped,
@@ -59,8 +71,9 @@ def _result(outcome: Outcome, known: TrainingSet, skipped: int, plan: Plan) -> d
     }
 
 
-def _change(change: Change) -> dict[str, Any]:
+def rounded(measured: Change | Confused) -> dict[str, Any]:
+    """As JSON."""
     return {
         name: [round(part, 4) for part in value] if isinstance(value, tuple) else round(value, 4)
-        for name, value in asdict(change).items()
+        for name, value in asdict(measured).items()
     }

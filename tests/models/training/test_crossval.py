@@ -21,7 +21,7 @@ def test_everybody_is_measured_on_once_by_a_version_that_has_not_met_them(
         met.append(set(learn.people))
         return reference, 7
 
-    monkeypatch.setattr(crossval, "_trained", trained)
+    monkeypatch.setattr(crossval, "trained", trained)
     few = people.of_people(people.people[:9])
     outcome = crossval.cross_validate(few, parts=2, plan=Plan(seed=5))
     dealt = folds(few.people, 2, 5)

@@ -1,0 +1,147 @@
+"""What corrections gain: one training with them and one without, measured on other pictures of the same people.
+
+Everybody's pictures are dealt to three parts: the enrolled ones; those that a poor camera sees, where every face is
+corrected that the old version takes for somebody else; later ones, poor too, on which the versions are measured.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.comparisons import FAR, Comparisons, Interval, draws, interval
+from models.model import Model
+from models.training.crossval import trained
+from models.training.measure import Change, degraded
+from models.training.plan import Plan
+from models.training.samples import Corrected, TrainingSet, UnusableTrainingSet
+
+_PARTS = 3
+_VIEWS = 2
+"""Times that each picture is degraded, each time otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confused:
+    """Share of later pictures of corrected people that are taken for the same strangers again at FAR 1e-2 over all.
+
+    ``interval`` is of the last less the one before, over people.
+    """
+
+    before: float
+    without: float
+    corrected: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Gained:
+    """``pairs`` are of people who were taken for each other; ``degraded`` is TAR over all, without and with.
+
+    ``before`` is the same of the old version.
+    """
+
+    corrections: int
+    pairs: int
+    before: float
+    confused: Confused
+    degraded: Change
+
+
+def measure(
+    known: TrainingSet,
+    *,
+    plan: Plan,
+    old_folder: Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Gained:
+    """Train twice, and compare.
+
+    Args:
+        known: everybody, three pictures or more of most.
+        plan: of both trainings; its seed also deals and degrades the pictures.
+        old_folder: the version to start from; None: the reference.
+        say: called with what is being done.
+
+    Raises:
+        UnusableTrainingSet: the old version takes nobody for anybody else.
+    """
+    old = Model.load(old_folder)
+    enrolled, seen, later = (known.taken(rows) for rows in _dealt(known, plan.seed))
+    views = [degraded(seen.chips, plan.seed * 100 + view) for view in range(_VIEWS)]
+    frames, labels = np.concatenate(views), np.tile(seen.labels, _VIEWS)
+    hard = _taken_wrongly(old, frames, labels, enrolled)
+    if not len(hard):
+        raise UnusableTrainingSet(f"{old.card.version} takes nobody here for anybody else: there is nothing to correct")
+    say(f"{len(enrolled)} faces enrolled, {len(frames)} seen, {len(hard)} times one was taken for somebody else")
+    pairs = set(zip(hard.labels.tolist(), hard.not_labels.tolist(), strict=True))
+    probes = np.concatenate([degraded(later.chips, plan.seed * 100 + _VIEWS + view) for view in range(_VIEWS)])
+    whose = np.tile(later.labels, _VIEWS)
+
+    def compared(model: Model) -> Comparisons:
+        return _compared(model, probes, whose, enrolled)
+
+    versions = [compared(old)]
+    for told, learn in (("without", enrolled), ("with", replace(enrolled, corrected=hard))):
+        say(f"a training {told} corrections")
+        with tempfile.TemporaryDirectory(prefix="facestream-corrections-") as scratch:
+            versions.append(compared(trained(Path(scratch), plan, old, old_folder, learn, say)[0]))
+    confused, change = _confused(versions, pairs, plan.seed), Change.of(*versions[1:], seed=plan.seed)
+    return Gained(len(hard), len(pairs), versions[0].tar(), confused, change)
+
+
+def _dealt(known: TrainingSet, seed: int) -> list[NDArray[np.intp]]:
+    """The rows of each part; each person's are dealt by themselves."""
+    random = np.random.default_rng([seed, 7])
+    parts: list[list[int]] = [[] for _ in range(_PARTS)]
+    for person in range(len(known.people)):
+        for turn, row in enumerate(random.permutation(np.flatnonzero(known.labels == person)).tolist()):
+            parts[turn % _PARTS].append(row)
+    return [np.sort(np.array(part, np.intp)) for part in parts]
+
+
+def _compared(model: Model, probes: NDArray[np.uint8], whose: NDArray[np.int32], enrolled: TrainingSet) -> Comparisons:
+    gaps = np.linalg.norm(model.embed(probes)[:, None] - model.embed(enrolled.chips)[None], axis=2)
+    first, second = np.broadcast_arrays(whose[:, None], enrolled.labels[None])
+    return Comparisons.among(gaps.ravel().astype(np.float64), first.ravel(), second.ravel())
+
+
+def _taken_wrongly(
+    old: Model, frames: NDArray[np.uint8], labels: NDArray[np.int32], enrolled: TrainingSet
+) -> Corrected:
+    """The frames, once for everybody whom the old version takes them for and who is not on them."""
+    gaps = np.linalg.norm(old.embed(frames)[:, None] - old.embed(enrolled.chips)[None], axis=2)
+    limit = _compared(old, frames, labels, enrolled).distance_at(FAR)
+    wrong = {
+        (frame, int(enrolled.labels[template]))
+        for frame, template in np.argwhere(gaps < limit).tolist()
+        if labels[frame] != enrolled.labels[template]
+    }
+    rows = np.array(sorted(wrong), np.int32).reshape(-1, 2)
+    return Corrected(frames[rows[:, 0]], labels[rows[:, 0]], rows[:, 1].copy())
+
+
+def _confused(versions: list[Comparisons], pairs: set[tuple[int, int]], seed: int) -> Confused:
+    def taken(compared: Comparisons) -> tuple[NDArray[np.bool_], NDArray[np.int32], NDArray[np.int32]]:
+        chosen = np.array(
+            [pair in pairs for pair in zip(compared.first.tolist(), compared.second.tolist(), strict=True)]
+        )
+        near = compared.distances[chosen] < compared.distance_at(FAR)
+        return near, compared.first[chosen], compared.second[chosen]
+
+    def share(
+        near: NDArray[np.bool_], first: NDArray[np.int32], second: NDArray[np.int32], times: NDArray[np.float64]
+    ) -> float:
+        weight = times[first] * times[second]
+        return float((near * weight).sum() / weight.sum()) if weight.sum() else float("nan")
+
+    found = [taken(compared) for compared in versions]
+    everybody = np.ones(versions[0].people)
+    drawn = np.array([share(*found[2], times) - share(*found[1], times) for times in draws(versions[0].people, seed)])
+    before, without, corrected = (share(*one, everybody) for one in found)
+    return Confused(before, without, corrected, interval(drawn[~np.isnan(drawn)]))
