@@ -113,6 +113,11 @@ class Comparisons:
         """One more than the largest number of a person."""
         return 1 + int(max(self.first.max(), self.second.max()))
 
+    @property
+    def people_twice(self) -> int:
+        """The number of people of whom two pictures were compared."""
+        return len(set(self.first[self.first == self.second].tolist()))
+
     def genuine(self) -> Distances:
         """The distances between pictures of one person."""
         return np.asarray(self.distances[self.first == self.second])
@@ -134,3 +139,15 @@ def interval(values: NDArray[np.float64]) -> Interval:
         return float("nan"), float("nan")
     low, high = np.quantile(values, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]).tolist()
     return low, high
+
+
+def sure(found: Interval, rate: float, people: int) -> Interval:
+    """An interval of a rate, made as wide as so many people allow where all of them failed, or none did.
+
+    Every draw says the same then, and the interval would have no width. The bound is that of independent trials, one
+    a person (Clopper and Pearson 1934): of ten people of whom none failed it is 0 to 0.31.
+    """
+    if rate not in (0.0, 1.0) or not people:
+        return found
+    furthest = float(((1 - _LEVEL) / 2) ** (1 / people))
+    return (0.0, 1 - furthest) if rate == 0 else (furthest, 1.0)

@@ -18,7 +18,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.comparisons import Comparisons, Interval, draws, interval
+from models.comparisons import Comparisons, Interval, draws, interval, sure
 
 Labels = NDArray[np.str_]
 """The group of each picture [n] along one dimension; UNLABELLED where nobody knows."""
@@ -155,14 +155,15 @@ def summed_up(compared: Comparisons, drawn_rates: NDArray[np.float64]) -> Errors
     impostor = len(compared.distances) - genuine
     fnmr, fmr = drawn_rates[0].tolist()
     fnmrs, fmrs = (column[~np.isnan(column)] for column in drawn_rates[1:].T)
+    people = len(set(compared.first.tolist()) | set(compared.second.tolist()))
     return Errors(
-        people=len(set(compared.first.tolist()) | set(compared.second.tolist())),
+        people=people,
         genuine_pairs=genuine,
         impostor_pairs=impostor,
         fnmr=fnmr,
-        fnmr_interval=interval(fnmrs),
+        fnmr_interval=sure(interval(fnmrs), fnmr, compared.people_twice),
         fmr=fmr if impostor else None,
-        fmr_interval=interval(fmrs) if impostor else None,
+        fmr_interval=sure(interval(fmrs), fmr, people) if impostor else None,
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.card import Rate, Scores
-from models.comparisons import Comparisons, draws, interval
+from models.comparisons import Comparisons, draws, interval, sure
 from models.evaluation import FAR_TARGETS
 
 _SEEN = 10
@@ -25,11 +25,16 @@ def scored(compared: Comparisons, seed: int) -> Scores:
     With fewer impostor pairs than 1 / FAR none of them may pass, so that rate is what the nearest one allows.
     """
     genuine, impostor = compared.genuine(), compared.strangers()
+    people = compared.people_twice
     fars = [float(far) for far in FAR_TARGETS]
     drawn = np.array([compared.tars(fars, times) for times in draws(compared.people, seed)])
     drawn = drawn[~np.isnan(drawn).any(axis=1)]
     rates = {
-        name: Rate(tar=tar, interval=interval(drawn[:, at]), extrapolated=not is_seen(far, impostor.size))
+        name: Rate(
+            tar=tar,
+            interval=sure(interval(drawn[:, at]), tar, people),
+            extrapolated=not is_seen(far, impostor.size),
+        )
         for at, (name, far, tar) in enumerate(zip(FAR_TARGETS, fars, compared.tars(fars), strict=True))
     }
     axis = np.geomspace(max(fars[-1], 1 / impostor.size), 1, _ROC_POINTS)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.comparisons import Comparisons
+from models.comparisons import Comparisons, sure
 from models.scores import tar_at_far
 
 
@@ -40,3 +40,22 @@ def test_joined_people_stay_apart_and_repeated_ones_do_not() -> None:
     assert set(Comparisons.joined([made, made]).first) == set(range(12))
     assert set(Comparisons.repeated([made, made]).first) == set(range(6))
     assert Comparisons.repeated([made, made]).tar() == made.tar()
+
+
+@pytest.mark.parametrize(
+    ("rate", "people", "wanted"),
+    [
+        (0.0, 10, (0, 0.3085)),  # the table of Clopper and Pearson
+        (1.0, 10, (0.6915, 1)),
+        (0.0, 1, (0, 0.975)),
+        (0.2, 10, (0.1, 0.3)),
+    ],
+)
+def test_what_never_failed_may_yet_fail(rate: float, people: int, wanted: tuple[float, float]) -> None:
+    found = sure((rate, rate) if rate in (0, 1) else (0.1, 0.3), rate, people)
+    assert found == pytest.approx(wanted, abs=1e-4)
+
+
+def test_people_of_whom_two_pictures_were_compared() -> None:
+    pairs = [np.array(one, np.int32) for one in ([3, 3, 3, 5, 1], [3, 3, 4, 5, 2])]
+    assert Comparisons.among(np.arange(5.0), *pairs).people_twice == 2
