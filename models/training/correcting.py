@@ -63,15 +63,16 @@ def measure(
     """Train twice, and compare.
 
     Args:
-        known: everybody, three pictures or more of most.
+        known: everybody; who has fewer than three pictures is left out.
         plan: of both trainings; its seed also deals and degrades the pictures.
         old_folder: the version to start from; None: the reference.
         say: called with what is being done.
 
     Raises:
-        UnusableTrainingSet: the old version takes nobody for anybody else.
+        UnusableTrainingSet: nobody is left, or the old version takes nobody for anybody else.
     """
     old = Model.load(old_folder)
+    known = known.of_people(_seen_often(known))
     enrolled, seen, later = (known.taken(rows) for rows in _dealt(known, plan.seed))
     views = [degraded(seen.chips, plan.seed * 100 + view) for view in range(_VIEWS)]
     frames, labels = np.concatenate(views), np.tile(seen.labels, _VIEWS)
@@ -93,6 +94,15 @@ def measure(
             versions.append(compared(trained(Path(scratch), plan, old, old_folder, learn, say)[0]))
     confused, change = _confused(versions, pairs, plan.seed), Change.of(*versions[1:], seed=plan.seed)
     return Gained(len(hard), len(pairs), versions[0].tar(), confused, change)
+
+
+def _seen_often(known: TrainingSet) -> list[str]:
+    """Who has a picture for each part, so that everybody has the same number in all of them."""
+    counts = np.bincount(known.labels, minlength=len(known.people)).tolist()
+    found = [person for person, count in zip(known.people, counts, strict=True) if count >= _PARTS]
+    if len(found) < _PARTS:
+        raise UnusableTrainingSet(f"{len(found)} people have {_PARTS} pictures or more: too few to learn from")
+    return found
 
 
 def _dealt(known: TrainingSet, seed: int) -> list[NDArray[np.intp]]:

@@ -18,6 +18,13 @@ def test_everybody_has_a_picture_in_every_part_and_none_is_in_two(small_people: 
     assert all(set(small_people.labels[part].tolist()) == set(range(20)) for part in parts)
 
 
+def test_who_has_too_few_pictures_is_left_out(small_people: TrainingSet) -> None:
+    few = small_people.taken(np.arange(1, len(small_people)))
+    assert correcting._seen_often(few) == list(few.people[1:])
+    with pytest.raises(UnusableTrainingSet, match="0 people have 3 pictures or more"):
+        correcting._seen_often(small_people.taken(np.flatnonzero(np.arange(len(small_people)) % 3)))
+
+
 def test_who_was_corrected_is_measured_on_other_pictures(small: Path, small_people: TrainingSet) -> None:
     plan = Plan(steps=2, batch=2, bases=0, warm_up=1, validate_every=2)
     gained = correcting.measure(small_people, plan=plan, old_folder=small)
