@@ -109,9 +109,10 @@ def _once(
         started([process.pid for process in processes])
         while any(process.poll() is None for process in processes):
             if any(process.poll() for process in processes):
-                return False
+                break
             told.more()
             time.sleep(_EVERY_S)
+    # All of it only when all have ended: the next attempt tells what is new then.
     told.more()
     return all(process.returncode == 0 for process in processes)
 
