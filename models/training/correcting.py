@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from models.comparisons import FAR, Comparisons, Interval, draws, interval
+from models.geometry import Pixels
 from models.model import Model
 from models.training.crossval import trained
 from models.training.measure import Change, degraded
@@ -85,7 +87,7 @@ def measure(
     whose = np.tile(later.labels, _VIEWS)
 
     def compared(model: Model) -> Comparisons:
-        return _compared(model, probes, whose, enrolled)
+        return _compared(_gaps(model, probes, enrolled), whose, enrolled)
 
     versions = [compared(old)]
     for told, learn in (("without", enrolled), ("with", replace(enrolled, corrected=hard))):
@@ -115,25 +117,22 @@ def _dealt(known: TrainingSet, seed: int) -> list[NDArray[np.intp]]:
     return [np.sort(np.array(part, np.intp)) for part in parts]
 
 
-def _compared(model: Model, probes: NDArray[np.uint8], whose: NDArray[np.int32], enrolled: TrainingSet) -> Comparisons:
-    gaps = np.linalg.norm(model.embed(probes)[:, None] - model.embed(enrolled.chips)[None], axis=2)
+def _gaps(model: Model, probes: Pixels, enrolled: TrainingSet) -> NDArray[np.float64]:
+    return np.asarray(cdist(model.embed(probes), model.embed(enrolled.chips)), np.float64)
+
+
+def _compared(gaps: NDArray[np.float64], whose: NDArray[np.int32], enrolled: TrainingSet) -> Comparisons:
     first, second = np.broadcast_arrays(whose[:, None], enrolled.labels[None])
-    return Comparisons.among(gaps.ravel().astype(np.float64), first.ravel(), second.ravel())
+    return Comparisons.among(gaps.ravel(), first.ravel(), second.ravel())
 
 
-def _taken_wrongly(
-    old: Model, frames: NDArray[np.uint8], labels: NDArray[np.int32], enrolled: TrainingSet
-) -> Corrected:
+def _taken_wrongly(old: Model, frames: Pixels, labels: NDArray[np.int32], enrolled: TrainingSet) -> Corrected:
     """The frames, once for everybody whom the old version takes them for and who is not on them."""
-    gaps = np.linalg.norm(old.embed(frames)[:, None] - old.embed(enrolled.chips)[None], axis=2)
-    limit = _compared(old, frames, labels, enrolled).distance_at(FAR)
-    wrong = {
-        (frame, int(enrolled.labels[template]))
-        for frame, template in np.argwhere(gaps < limit).tolist()
-        if labels[frame] != enrolled.labels[template]
-    }
-    rows = np.array(sorted(wrong), np.int32).reshape(-1, 2)
-    return Corrected(frames[rows[:, 0]], labels[rows[:, 0]], rows[:, 1].copy())
+    gaps = _gaps(old, frames, enrolled)
+    wrong = (gaps < _compared(gaps, labels, enrolled).distance_at(FAR)) & (labels[:, None] != enrolled.labels)
+    rows, templates = np.nonzero(wrong)
+    frame, not_label = np.unique(np.stack([rows, enrolled.labels[templates]]), axis=1).astype(np.int32)
+    return Corrected(frames[frame], labels[frame], not_label)
 
 
 def _confused(versions: list[Comparisons], pairs: set[tuple[int, int]], seed: int) -> Confused:

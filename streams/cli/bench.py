@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 from streams.cli.retrain import ArcFace, Compatibility, Precision, make_plan
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -122,15 +125,9 @@ def retrain(
     as_json: Json = False,
 ) -> None:
     """Train on some people's degraded pictures, and measure what it gains on other people: TAR at FAR 1e-2."""
-    from models import runtime
-
-    output, settings = Output(as_json), load_settings()
-    # Before Keras imports it, with its start-up notes.
-    runtime.tensorflow(settings.cpu_threads)
+    output, settings = Output(as_json), _ready_to_train(folders)
     from streams.cli.benchmarks.retrain import measure
 
-    if missing := [folder for folder in folders if not folder.is_dir()]:
-        raise typer.BadParameter(f"there is no folder {str(missing[0])!r}")
     plan = make_plan(seed, steps, arc_face, compatibility, precision)
     result = measure(folders, plan, folds, settings, output.warn)
     table = grid("TAR at FAR 1e-2", "#before", "#after", "95 % interval", "#gain", "95 % interval")
@@ -149,15 +146,9 @@ def corrections(
     as_json: Json = False,
 ) -> None:
     """Correct each face that was taken for somebody else, and measure what learning from that gains later."""
-    from models import runtime
-
-    output, settings = Output(as_json), load_settings()
-    # Before Keras imports it, with its start-up notes.
-    runtime.tensorflow(settings.cpu_threads)
+    output, settings = Output(as_json), _ready_to_train(folders)
     from streams.cli.benchmarks.corrections import measure
 
-    if missing := [folder for folder in folders if not folder.is_dir()]:
-        raise typer.BadParameter(f"there is no folder {str(missing[0])!r}")
     plan = make_plan(seed, steps, 0.0, 0.0, "float32")
     if weight is not None:
         plan = plan.model_copy(update={"corrections": weight})
@@ -199,8 +190,7 @@ def drift(
     from streams.cli.benchmarks.drift import measure
 
     output = Output(as_json)
-    if missing := [folder for folder in folders if not folder.is_dir()]:
-        raise typer.BadParameter(f"there is no folder {str(missing[0])!r}")
+    _check(folders)
     result = measure(folders, load_settings(), frames=frames, stay=stay, seed=seed, say=output.warn)
     table = grid("degraded by", "#frames to the alarm", "what alarmed")
     for kind, found in result["degraded"].items():
@@ -208,6 +198,21 @@ def drift(
     output.table(table)
     output.say(f"{result['false_alarms']} alarms in {frames} normal frames of each of {len(folders)} cameras")
     output.finish(result)
+
+
+def _check(folders: Sequence[Path]) -> None:
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        raise typer.BadParameter(f"there is no folder {str(missing[0])!r}")
+
+
+def _ready_to_train(folders: Sequence[Path]) -> Settings:
+    """Check the folders, and load TensorFlow before Keras does, with its start-up notes."""
+    from models import runtime
+
+    _check(folders)
+    settings = load_settings()
+    runtime.tensorflow(settings.cpu_threads)
+    return settings
 
 
 def _finish(result: Mapping[str, Any], output: Output) -> None:

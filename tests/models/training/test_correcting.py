@@ -61,7 +61,7 @@ def test_only_strangers_within_the_limit_are_corrected(small: Path, small_people
     hard = correcting._taken_wrongly(old, seen.chips, seen.labels, enrolled)
     vectors, templates = old.embed(hard.chips), old.embed(enrolled.chips)
     gaps = np.linalg.norm(vectors[:, None] - templates[None], axis=2)
-    limit = correcting._compared(old, seen.chips, seen.labels, enrolled).distance_at(0.01)
+    limit = correcting._compared(correcting._gaps(old, seen.chips, enrolled), seen.labels, enrolled).distance_at(0.01)
     assert len(hard) > 0
     assert (hard.labels != hard.not_labels).all()
     for row, taken_for in zip(gaps, hard.not_labels, strict=True):
