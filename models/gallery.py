@@ -77,6 +77,11 @@ class Gallery:
         shelf = self._users.get(user_id)
         return shelf.names if shelf else frozenset()
 
+    def of(self, user_id: str, subject_id: str | None) -> list[str]:
+        """The ids of the templates of one of a user's subjects; None: of all."""
+        shelf = self._users.get(user_id)
+        return shelf.of(subject_id) if shelf else []
+
     def users(self) -> list[str]:
         """The users with at least one template."""
         return list(self._users)
@@ -143,6 +148,10 @@ class _Shelf:
     @property
     def names(self) -> Set[str]:
         return self._rows.keys()
+
+    def of(self, subject_id: str | None) -> list[str]:
+        pairs = zip(self._names, self._subjects, strict=True)
+        return [name for name, subject in pairs if subject_id in (None, subject)]
 
     def append(self, subject_id: str, template_id: str, vector: Vectors) -> None:
         row = len(self._names)

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from schemas.drift import Drift as Drift
 from schemas.drift import DriftSample as DriftSample
+from schemas.erasure import Erasure as Erasure
 from schemas.learning import Feedback as Feedback
 from schemas.learning import RunCondition as RunCondition
 from schemas.learning import RunState as RunState
@@ -393,5 +394,6 @@ Event = (
     | DriftSample
     | TrainingRun
     | Feedback
+    | Erasure
 )
 """Everything that travels as the value of a Kafka message."""

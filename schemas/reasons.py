@@ -28,6 +28,7 @@ class Reason(StrEnum):
         "its time is too far in the past or the future: set the clock",
     )
     NO_FACE = "no_face", "no face was found"
+    ERASED = "erased", "it came before the user, or the subject it is about, was erased"
     # Enrolment only.
     SEVERAL_FACES = "several_faces", "an enrolment photo must show one person"
     NO_CONSENT = "no_consent", "the consent names no purpose, is not yet valid or has expired"

@@ -19,6 +19,7 @@ from schemas.events import (
     DriftSample,
     Embedding,
     Enrolment,
+    Erasure,
     Event,
     Feedback,
     Frame,
@@ -52,6 +53,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "drift_sample": DriftSample,
     "training_run": TrainingRun,
     "feedback": Feedback,
+    "erasure": Erasure,
 }
 """Name of the schema file, without its ending, to the class of the event."""
 

@@ -122,6 +122,18 @@ class Sink(Protocol):
             RejectedRow: likewise, but without the rejected events; see there.
         """
 
+    def erase(self, user_id: str, subject_id: str | None) -> dict[str, int]:
+        """Remove what is kept of a user, or what names one of his subjects; safe to repeat.
+
+        An answer about several people stays, without the one; its face is then ``refused``, its reason ``erased``.
+
+        Returns:
+            How much of what was removed.
+
+        Raises:
+            SinkUnavailable: not all of it; the call is repeated.
+        """
+
     def note(self, partition: Partition) -> str:
         """A short text for an assigned partition, committed with its offset, given back in :class:`Position`."""
 

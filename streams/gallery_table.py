@@ -141,6 +141,18 @@ class Shard:
         if gallery is not None and gallery.discard(user_id, template_id):
             self._count(model_version, user_id, -1)
 
+    def of(self, user_id: str, subject_id: str | None) -> list[tuple[str, str]]:
+        """Id and model version of each template of one of a user's subjects; None: of all."""
+        return [(name, v) for v, gallery in self._galleries.items() for name in gallery.of(user_id, subject_id)]
+
+    def forget(self, user_id: str, templates: Collection[tuple[str, str]]) -> None:
+        """Remove templates, given by id and version, and all that is remembered of them."""
+        for template_id, version in templates:
+            self.discard(user_id, template_id, version)
+        gone = {key_of(user_id, *one) for one in templates}
+        self._expiries = [one for one in self._expiries if one[1] not in gone]
+        heapq.heapify(self._expiries)
+
     def some_of(self, model_version: str, limit: int) -> list[tuple[str, str]]:
         """User and id of at most so many templates of a version."""
         gallery = self._galleries.get(model_version)

@@ -28,8 +28,8 @@ from streams.topics import Topic
 
 READS: Mapping[Role, Sequence[Topic]] = {
     Role.EMBED: (Topic.UPLOADS, Topic.FRAMES),
-    Role.MATCH: (Topic.EMBEDDINGS,),
-    Role.SINK_REDIS: (Topic.MATCHES, Topic.ENROLMENTS),
+    Role.MATCH: (Topic.EMBEDDINGS, Topic.ERASURES),
+    Role.SINK_REDIS: (Topic.MATCHES, Topic.ENROLMENTS, Topic.ERASURES),
     Role.SINK_BIGQUERY: (
         Topic.MATCHES,
         Topic.COMPARISONS,
@@ -38,8 +38,9 @@ READS: Mapping[Role, Sequence[Topic]] = {
         Topic.RESOLUTIONS,
         Topic.DRIFT,
         Topic.FEEDBACK,
+        Topic.ERASURES,
     ),
-    Role.DRIFT: (Topic.EMBEDDINGS, Topic.MATCHES),
+    Role.DRIFT: (Topic.EMBEDDINGS, Topic.MATCHES, Topic.ERASURES),
     Role.RETRAIN: (Topic.RUNS,),
 }
 """What each role reads."""

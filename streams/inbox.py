@@ -6,11 +6,11 @@ from typing import TypeVar, overload
 
 from schemas import codec
 from schemas.errors import CodecError
-from schemas.events import Comparison, Embedding, Enrolment, Frame, Match, Reembedding, Upload
+from schemas.events import Comparison, Embedding, Enrolment, Erasure, Frame, Match, Reembedding, Upload
 from schemas.reasons import Reason
 from streams.order import Message
 
-Keyed = Upload | Frame | Embedding | Reembedding | Match | Comparison | Enrolment
+Keyed = Upload | Frame | Embedding | Reembedding | Match | Comparison | Enrolment | Erasure
 K = TypeVar("K", bound=Keyed)
 L = TypeVar("L", bound=Keyed)
 

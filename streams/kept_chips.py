@@ -93,8 +93,7 @@ def remove(settings: Settings, user_id: str, subject_id: str | None = None) -> R
         KafkaUnavailable: no broker answers, or not all was removed.
         TopicMissing: a topic has not been created.
     """
-    found = read_kept_chips(settings).of(user_id, subject_id)
-    RecordWriter(settings, Topic.CHIPS).write_all((one.chip.event_id, None, one.partition) for one in found)
+    found = remove_chips(settings, user_id, subject_id)
     taken_back = [
         _taken_back(said)
         for said in read_feedback(settings).last.values()
@@ -102,6 +101,18 @@ def remove(settings: Settings, user_id: str, subject_id: str | None = None) -> R
     ]
     RecordWriter(settings, Topic.FEEDBACK).write_all((one.user_id, codec.encode(one), None) for one in taken_back)
     return Removed(len(found), len(taken_back))
+
+
+def remove_chips(settings: Settings, user_id: str, subject_id: str | None = None) -> list[KeptChip]:
+    """Put a tombstone over each chip of a user, or of one subject; which they were.
+
+    Raises:
+        KafkaUnavailable: no broker answers, or not all was removed.
+        TopicMissing: the topic has not been created.
+    """
+    found = read_kept_chips(settings).of(user_id, subject_id)
+    RecordWriter(settings, Topic.CHIPS).write_all((one.chip.event_id, None, one.partition) for one in found)
+    return found
 
 
 def _taken_back(said: Feedback) -> Feedback:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from schemas.events import (
     DeadLetter,
     Embedding,
     Enrolment,
+    Erasure,
     FrameOrigin,
     Match,
     MatchedFace,
@@ -36,6 +38,7 @@ from streams.changelog import TABLE
 from streams.commits import Size
 from streams.dead_letters import dead_letter
 from streams.delivery import Outgoing, deliver, rejecter, send_dead_letters
+from streams.erasure.log import Erasures, read_erasures
 from streams.gallery_table import GalleryTable, Shard, key_of, load, template_key
 from streams.inbox import BadMessage, read
 from streams.log_ends import LogEnds
@@ -71,6 +74,8 @@ class Matcher:
         self._matches = Topic.MATCHES.named(settings)
         self._enrolments = Topic.ENROLMENTS.named(settings)
         self._chips = Topic.CHIPS.named(settings)
+        self._erasures = Topic.ERASURES.named(settings)
+        self._erased = Erasures()
         table = app.Table(
             TABLE, key_type=bytes, value_type=bytes, options=table_options(), partitions=app.conf.topic_partitions
         )
@@ -87,6 +92,7 @@ class Matcher:
             batch_wait_ms=0.0,
             commit_interval_s=settings.commit_interval_s,
             sizes=self.sizes,
+            aside=[self._erasures],
         )
 
     def sizes(self) -> Mapping[int, Size]:
@@ -94,7 +100,15 @@ class Matcher:
         return {partition: shard.size for partition, (_, shard) in dict(self._shards).items()}
 
     async def process(self, batch: Sequence[Message]) -> None:
-        """Enrol and match a batch; deliver the gallery's changes, then the results."""
+        """Enrol, match and erase; deliver the gallery's changes, then the results."""
+        for erases, part in itertools.groupby(batch, lambda message: message.source.topic == self._erasures):
+            if erases:
+                for message in part:
+                    await self._erase(message)
+            else:
+                await self._answer(list(part))
+
+    async def _answer(self, batch: Sequence[Message]) -> None:
         writes: list[_Write] = []
         ended: list[Outgoing] = []
         results: dict[str, list[Outgoing]] = {self._matches: [], self._comparisons: [], self._enrolments: []}
@@ -121,6 +135,8 @@ class Matcher:
                     templates = [] if again is None else [again]
                 elif isinstance(event.origin, UploadOrigin):
                     outcome, templates = self._enrol(event, event.origin, shard, cards)
+                    if outcome.refusal is not None and outcome.refusal.reason == Reason.ERASED:
+                        ended.append((event.event_id.encode(), None, partition))
                     results[self._enrolments].append((message.key, codec.encode(outcome), partition))
                 else:
                     templates = []
@@ -137,6 +153,32 @@ class Matcher:
             for topic, messages in results.items():
                 await deliver(self._app, topic, messages)
 
+    async def _erase(self, message: Message) -> None:
+        """Remove the templates that a request is about, with their chips; then say so, to the sinks too."""
+        try:
+            erasure = read(message, Erasure)
+        except BadMessage as error:
+            await send_dead_letters(self._app, self._settings, [dead_letter(message, STAGE, error)])
+            return
+        if erasure.stage is not None:
+            return
+        partition, at = message.source.partition, codec.from_micros(message.timestamp_ms * 1000)
+        shard = await self._shard(partition)
+        self._erased.add(erasure, message.timestamp_ms)
+        gone = [
+            (template_id, version)
+            for template_id, version in shard.of(erasure.user_id, erasure.subject_id)
+            if (known := self._table.template(partition, erasure.user_id, template_id, version)) is None
+            or known.enrolled_at <= at
+        ]
+        template_ids = {template_id for template_id, _ in gone}
+        await deliver(self._app, self._chips, [(one.encode(), None, partition) for one in template_ids])
+        await self._write([(partition, key_of(erasure.user_id, *one), None) for one in gone])
+        # Not before: what fails on the way is found again.
+        shard.forget(erasure.user_id, gone)
+        done = replace(erasure, stage=STAGE, removed={"templates": len(template_ids)})
+        await deliver(self._app, self._erasures, [(message.key, codec.encode(done), partition)])
+
     async def _shard(self, partition: int) -> Shard:
         """The shard in memory; read again from the local store when another worker has changed it meanwhile."""
         assigned = {tp.partition for tp in self._app.consumer.assignment()}
@@ -144,6 +186,7 @@ class Matcher:
         written_to = self._table.written_to(partition)
         known = self._shards.get(partition)
         if known is None or known[0] != written_to:
+            self._erased.update(await asyncio.to_thread(read_erasures, self._settings, None, [partition]))
             shard = await asyncio.to_thread(load, self._table, partition)
             self._shards[partition] = (written_to, shard)
             return shard
@@ -215,8 +258,10 @@ class Matcher:
     ) -> tuple[Enrolment, list[Template]]:
         """Decide about an upload; there are templates of every version, or none if none is to be kept."""
         user_id, subject_id = embedding.user_id, origin.subject_id
-        refusal = embedding.refusal or consents.refusal(
-            origin.consent, embedding.timings.produced_at, self._settings.max_clock_ahead_s
+        refusal = (
+            self._erasure_of(embedding, subject_id)
+            or embedding.refusal
+            or consents.refusal(origin.consent, embedding.timings.produced_at, self._settings.max_clock_ahead_s)
         )
         face = embedding.faces[0] if embedding.faces else None
         templates: list[Template] = []
@@ -270,6 +315,9 @@ class Matcher:
         self, embedding: Embedding, origin: FrameOrigin, shard: Shard, cards: Sequence[Card]
     ) -> Iterator[tuple[str, Match | Comparison]]:
         """The answer to a frame, and how the other versions that know its user compare with it, by their topics."""
+        if (refusal := self._erasure_of(embedding, origin.subject_id)) is not None:
+            yield self._matches, self._match(replace(embedding, refusal=refusal), origin, cards[0], [])
+            return
         whole = [card for card in cards if len(cards) == 1 or shard.is_whole(embedding.user_id, card.version)]
         answering = [card for card in whole if card.version not in embedding.shadows]
         card = answering[0] if answering else cards[0]
@@ -284,6 +332,13 @@ class Matcher:
                     self._comparisons,
                     comparison(match, self._threshold(card), beside, other.version, self._threshold(other)),
                 )
+
+    def _erasure_of(self, embedding: Embedding, subject_id: str | None) -> Refusal | None:
+        """That this was of somebody who has been erased since: it was under way then, or comes in a replay."""
+        at_ms = round(embedding.timings.produced_at.timestamp() * 1000)
+        subjects = () if subject_id is None else (subject_id,)
+        covered = self._erased.covers(at_ms, embedding.user_id, subjects)
+        return Refusal(Reason.ERASED, Reason.ERASED.description) if covered else None
 
     def _threshold_set(self, card: Card) -> str:
         """The set of the settings, or the card's default where it has none of that name: not all are measured alike."""

@@ -8,7 +8,7 @@ each partition's topics are merged by the time at which the broker appended a me
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -41,10 +41,12 @@ class TimeOrder:
     """Buffers messages and gives them back per partition in the order of their time stamps.
 
     Equal time stamps keep the order in which ``topics`` were given; messages of one topic partition keep theirs.
+    Those of the topics ``aside`` are given as soon as they are there: nothing waits for them, nor they for anything.
     """
 
-    def __init__(self, topics: Iterable[str]) -> None:
+    def __init__(self, topics: Iterable[str], aside: Iterable[str] = ()) -> None:
         self.topics = tuple(topics)
+        self.aside = tuple(aside)
         self._queues: dict[TopicPartition, deque[Message]] = {}
         self._bytes: dict[TopicPartition, int] = {}
         self._next_offset: dict[TopicPartition, int] = {}
@@ -76,7 +78,7 @@ class TimeOrder:
         """Partitions that hold messages back as long as it is not known whether something older is on its way."""
         return {
             TopicPartition(topic, partition)
-            for partition in self._waiting()
+            for partition in self._waiting(self.topics)
             for topic in self.topics
             if not self.buffered(TopicPartition(topic, partition))
         }
@@ -89,7 +91,7 @@ class TimeOrder:
             caught_up: whether everything was added that the partition held when its neighbours' last message came.
         """
         taken: list[Message] = []
-        partitions = deque(sorted(self._waiting()))
+        partitions = deque(sorted(self._waiting(self.topics + self.aside)))
         while partitions and len(taken) < limit:
             partition = partitions.popleft()
             source = self._next(partition, caught_up)
@@ -113,11 +115,14 @@ class TimeOrder:
         self._bytes.clear()
         self._next_offset.clear()
 
-    def _waiting(self) -> set[int]:
-        return {source.partition for source, queue in self._queues.items() if queue}
+    def _waiting(self, topics: Collection[str]) -> set[int]:
+        return {source.partition for source, queue in self._queues.items() if queue and source.topic in topics}
 
     def _next(self, partition: int, caught_up: Callable[[TopicPartition], bool]) -> TopicPartition | None:
         """The topic partition whose first message is the oldest, or None while an older one may still come."""
+        for topic in self.aside:
+            if self.buffered(TopicPartition(topic, partition)):
+                return TopicPartition(topic, partition)
         oldest: TopicPartition | None = None
         for topic in self.topics:
             source = TopicPartition(topic, partition)

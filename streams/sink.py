@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 from typing import Any, cast
 
@@ -19,11 +19,13 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from schemas import codec
 from schemas.errors import CodecError
-from schemas.events import Comparison, DeadLetter, Drift, Embedding, Enrolment, Feedback, Match, Resolution
+from schemas.events import Comparison, DeadLetter, Drift, Embedding, Enrolment, Erasure, Feedback, Match, Resolution
+from schemas.reasons import Reason
 from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Result, Sink, SinkFenced, SinkUnavailable
 from streams import inbox, metrics
 from streams.commits import Note
 from streams.dead_letters import dead_letter
+from streams.erasure.log import Erasures, read_erasures
 from streams.groups import commits, group_id
 from streams.kafka import KafkaUnavailable, admin_client, client_config
 from streams.order import Message
@@ -32,7 +34,7 @@ from streams.pulse import Facts, Pulse
 from streams.roles import Role
 from streams.settings import Settings
 from streams.stalled import Stalled
-from streams.topics import Topic, next_offsets
+from streams.topics import Topic, TopicMissing, next_offsets
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +55,12 @@ _COMMIT_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """Deliveries, and what to commit once they are written."""
+    """Deliveries, what is to be erased behind them, and what to commit once that is done."""
 
-    deliveries: list[Delivery]
-    messages: dict[tuple[Partition, int], Message]
-    next_offsets: dict[Partition, int]
+    deliveries: list[Delivery] = field(default_factory=list)
+    erasures: list[tuple[Message, Erasure]] = field(default_factory=list)
+    messages: dict[tuple[Partition, int], Message] = field(default_factory=dict)
+    next_offsets: dict[Partition, int] = field(default_factory=dict)
 
 
 class _Revoked(Exception):
@@ -79,11 +82,16 @@ class SinkWorker:
         client_id: str = "facestream",
         letters: bool = True,
     ) -> None:
-        """Without ``letters`` messages that cannot be read are passed over: another role makes dead letters of them."""
+        """``topics`` are those of results; ``erasures`` is read besides.
+
+        Without ``letters`` messages that cannot be read are passed over: another role makes dead letters of them.
+        """
         self._role = role
         self._settings = settings
         self._sink = sink
         self._topics = {topic.named(settings): EVENT_TYPES[topic] for topic in topics}
+        self._erasures = Topic.ERASURES.named(settings)
+        self._erased = Erasures()
         self._batch_size = batch_size
         self._linger_s = linger_s
         self._makes_letters = letters
@@ -131,7 +139,10 @@ class SinkWorker:
             KafkaException: the client cannot go on; a restarted worker begins at the committed offsets.
         """
         self._consumer.subscribe(
-            list(self._topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+            [*self._topics, self._erasures],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_revoke,
         )
         try:
             while not stop.is_set():
@@ -169,7 +180,7 @@ class SinkWorker:
         self._unclaimed, self._next = [], {}
         self._facts = Facts(False, frozenset())
         self.pulse.reassigned()
-        self._sink.revoke([Partition(one.topic, one.partition) for one in partitions])
+        self._sink.revoke(self._of_sink(Partition(one.topic, one.partition) for one in partitions))
         consumer.unassign()
 
     def _claim(self, stop: Flag) -> None:
@@ -179,7 +190,12 @@ class SinkWorker:
 
         def claim() -> None:
             positions[:] = self._positions(partitions)
-            again = self._sink.assign(positions)
+            try:
+                # What is read again, of whatever age, brings nobody back.
+                self._erased = read_erasures(self._settings, Role.MATCH)
+            except (KafkaUnavailable, TopicMissing) as error:
+                raise SinkUnavailable(str(error)) from error
+            again = self._sink.assign([position for position in positions if position.partition.topic in self._topics])
             self._moved = self._moved or bool(again)
             positions[:] = [self._moved_back(position, again.get(position.partition)) for position in positions]
             # A successor learns from this note what to shut out, so it must be with Kafka before the first write.
@@ -197,6 +213,10 @@ class SinkWorker:
         self._next = {Source(p.partition.topic, p.partition.number): p.offset for p in positions}
         self._facts = replace(self._facts, ready=True)
         log.info("%s: owns %d partitions", self._role, len(partitions))
+
+    def _of_sink(self, partitions: Iterable[Partition]) -> list[Partition]:
+        """Without those of ``erasures``, of which the sink knows nothing."""
+        return [partition for partition in partitions if partition.topic in self._topics]
 
     def _claim_again(self) -> None:
         """Go back to the committed offsets, as after a rebalance."""
@@ -254,14 +274,14 @@ class SinkWorker:
 
     def _read(self) -> _Batch:
         """A batch: at least what is there, at most what arrives within the linger time."""
-        batch = _Batch([], {}, {})
+        batch = _Batch()
         deadline = None
         while len(batch.messages) < self._batch_size:
             wait = 0.25 if deadline is None else max(0.0, deadline - time.monotonic())
             epoch = self._epoch
             message = self._consumer.poll(wait)
             if epoch != self._epoch:
-                return _Batch([], {}, {})  # the rebalance took what was read so far
+                return _Batch()  # the rebalance took what was read so far
             if message is None:
                 break
             if deadline is None:
@@ -282,6 +302,9 @@ class SinkWorker:
         batch.next_offsets[partition] = read.offset + 1
         self._next[source] = read.offset + 1
         batch.messages[partition, read.offset] = read
+        if source.topic == self._erasures:
+            self._add_erasure(batch, read)
+            return
         try:
             event = self._decode(read)
         except inbox.BadMessage as error:
@@ -289,6 +312,16 @@ class SinkWorker:
                 self._send_letter(read, error)
         else:
             batch.deliveries.append(Delivery(partition, read.offset, event))
+
+    def _add_erasure(self, batch: _Batch, message: Message) -> None:
+        """Erase when match has: of what it said before nothing is written any more, of what comes then, all is."""
+        try:
+            erasure = inbox.read(message, Erasure)
+        except inbox.BadMessage:
+            return  # match makes a dead letter of it
+        if erasure.stage == Role.MATCH:
+            self._erased.add(erasure, message.timestamp_ms)
+            batch.erasures.append((message, erasure))
 
     def _decode(self, message: Message) -> Result:
         event_type = self._topics[message.source.topic]
@@ -300,7 +333,7 @@ class SinkWorker:
             raise inbox.BadMessage(error.reason, type(error).__name__, str(error)) from error
 
     def _write(self, batch: _Batch, stop: Flag) -> None:
-        deliveries = batch.deliveries
+        deliveries = self._without_erased(batch)
 
         def write() -> None:
             with metrics.timed(self._role, "deliver"):
@@ -315,6 +348,8 @@ class SinkWorker:
                     one = rejection.delivery
                     self._send_letter(batch.messages[one.partition, one.offset], RejectedRow([rejection]))
                     deliveries.remove(one)
+        for message, erasure in batch.erasures:
+            self._erase(message, erasure, stop)
         if batch.next_offsets:
             while self._letters.flush(1.0):
                 self.pulse.turned()
@@ -322,6 +357,29 @@ class SinkWorker:
             self.pulse.processed(len(batch.messages))
             self._written.update(batch.next_offsets)
         self._commit_if_due()
+
+    def _without_erased(self, batch: _Batch) -> list[Delivery]:
+        """What of a batch may be written."""
+        left = []
+        for one in batch.deliveries:
+            event = one.event
+            if isinstance(event, Match | Enrolment) and event.refusal and event.refusal.reason == Reason.ERASED:
+                continue
+            event_left = self._erased.left_of(event, batch.messages[one.partition, one.offset].timestamp_ms)
+            if event_left is not None:
+                left.append(one if event_left is event else replace(one, event=event_left))
+        return left
+
+    def _erase(self, message: Message, erasure: Erasure, stop: Flag) -> None:
+        """Have the sink erase, and say so."""
+        removed: dict[str, int] = {}
+
+        def erase() -> None:
+            removed.update(self._sink.erase(erasure.user_id, erasure.subject_id))
+
+        self._patiently(erase, stop, f"erasing of {erasure.erasure_id}")
+        done = codec.encode(replace(erasure, stage=self._role, removed=removed))
+        self._letters.produce(self._erasures, done, message.key, partition=message.source.partition)
 
     def _commit_if_due(self) -> None:
         if time.monotonic() >= self._commit_at:
@@ -374,8 +432,10 @@ class SinkWorker:
 
     def _commit(self, next_offsets: Mapping[Partition, int]) -> None:
         """Commit offsets with the sink's notes, and wait for it."""
+        own = set(self._of_sink(next_offsets))
+        notes = {partition: self._sink.note(partition) if partition in own else "" for partition in next_offsets}
         offsets = [
-            TopicPartition(partition.topic, partition.number, offset, Note(text=self._sink.note(partition)).now())
+            TopicPartition(partition.topic, partition.number, offset, Note(text=notes[partition]).now())
             for partition, offset in next_offsets.items()
         ]
         self._consumer.commit(offsets=offsets, asynchronous=False)

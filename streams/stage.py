@@ -23,6 +23,7 @@ from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
 
 from streams.commits import Note, Size
+from streams.kafka import KafkaUnavailable
 from streams.log_ends import LogEnds
 from streams.order import Message, TimeOrder, TopicPartition, ends_reached
 from streams.pulse import Pulse
@@ -41,7 +42,7 @@ _SILENCE_S = 1.0
 """After this long without a message, the log's end may be a transaction marker, which no consumer ever sees."""
 _RETRY_S = (0.2, 5.0)
 """First and longest pause before a batch is tried again."""
-_TRANSIENT = (KafkaError, OSError, TimeoutError)
+_TRANSIENT = (KafkaError, KafkaUnavailable, OSError, TimeoutError)
 """A service is away: tried again for as long as it takes. Anything else is the message's own doing."""
 _ATTEMPTS = 3
 """So many failures of its own doing split a batch, and turn a single message into a dead letter."""
@@ -84,8 +85,12 @@ class Stage:
         batch_wait_ms: float,
         commit_interval_s: float,
         sizes: Callable[[], Mapping[int, Size]] = dict,
+        aside: Sequence[str] = (),
     ) -> None:
-        """``sizes`` are those of the gallery shards by partition, which each commit tells to ops."""
+        """``sizes`` are those of the gallery shards by partition, which each commit tells to ops.
+
+        ``aside`` are topics that are read too, in no order with the others; see ``TimeOrder``.
+        """
         self._app = app
         self._process = process
         self._reject = reject
@@ -94,7 +99,7 @@ class Stage:
         self._batch_wait_s = batch_wait_ms / 1000
         self._commit_interval_s = commit_interval_s
         self._sizes = sizes
-        self._order = TimeOrder(topics)
+        self._order = TimeOrder(topics, aside)
         self._full: set[TopicPartition] = set()
         self._starts: dict[TopicPartition, int] = {}
         self._processed: dict[TopicPartition, int] = {}
@@ -108,12 +113,12 @@ class Stage:
         self._draining = False
         self._generation = _NONE
         self._revoked = _NONE
-        self.topics = tuple(topics)
+        self.topics = (*topics, *aside)
         self.pulse = Pulse(role)
         self.pulse.held = self._full
         app.on_partitions_revoked.connect(self._on_revoked)
-        channel = app.topic(*topics, key_serializer="raw", value_serializer="raw", allow_empty=True, acks=False)
-        app.agent(channel, name="-".join(topics))(self._read)
+        channel = app.topic(*self.topics, key_serializer="raw", value_serializer="raw", allow_empty=True, acks=False)
+        app.agent(channel, name="-".join(self.topics))(self._read)
         app.task(self._run)
         app.task(self._commit_regularly)
 

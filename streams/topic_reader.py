@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from typing import TypeVar
 
@@ -24,8 +24,10 @@ _SILENCE_S = 15.0
 _POLL_S = 1.0
 
 
-def read_topic(settings: Settings, topic: Topic | str) -> Iterator[Message]:
-    """Every message that the topic holds now; in order within a partition. A text is a whole name, of a changelog.
+def read_topic(settings: Settings, topic: Topic | str, partitions: Collection[int] | None = None) -> Iterator[Message]:
+    """Every message that the topic, or these of its partitions, hold now; in order within a partition.
+
+    A text is a whole name, of a changelog.
 
     Raises:
         KafkaUnavailable: no broker answers, or it stops answering.
@@ -42,6 +44,8 @@ def read_topic(settings: Settings, topic: Topic | str) -> Iterator[Message]:
         if name not in there:
             raise TopicMissing(f"no topic {name} at {settings.kafka}: create it with `facestream topics create`")
         open_partitions = set(there[name].partitions)
+        if partitions is not None:
+            open_partitions &= set(partitions)
         consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in open_partitions])
         heard = time.monotonic()
         while open_partitions:
@@ -59,13 +63,17 @@ def read_topic(settings: Settings, topic: Topic | str) -> Iterator[Message]:
             heard = time.monotonic()
 
 
-def read_events(settings: Settings, topic: Topic, event_type: type[E]) -> Iterator[tuple[Message, E]]:
-    """Every event of a kind that the topic holds now, and the message it is in; what is none is passed over.
+def read_events(
+    settings: Settings, topic: Topic, event_type: type[E], partitions: Collection[int] | None = None
+) -> Iterator[tuple[Message, E]]:
+    """Every event of a kind that the topic, or these of its partitions, hold now, and the message it is in.
+
+    What is none is passed over.
 
     Raises:
         KafkaUnavailable, TopicMissing: see :func:`read_topic`.
     """
-    for message in read_topic(settings, topic):
+    for message in read_topic(settings, topic, partitions):
         try:
             event = codec.decode(message.value(), event_type)
         except CodecError:

@@ -27,6 +27,7 @@ _REQUEST_TIMEOUT_S = 15.0
 _VISIBLE_TIMEOUT_S = 15.0
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _HOUR_MS = 3_600_000
+_DAY_H = 24
 
 
 class TopicsError(Exception):
@@ -59,6 +60,7 @@ class Topic(StrEnum):
     DRIFT = "drift"
     DRIFT_REFERENCES = "drift-references"
     FEEDBACK = "feedback"
+    ERASURES = "erasures"
     DEAD_LETTERS = "dead-letters"
     RESOLUTIONS = "resolutions"
     REPLAYS = "replays"
@@ -97,6 +99,13 @@ class Wanted:
     partitions: int
     replicas: int
     config: Mapping[str, str]
+
+    @property
+    def kept_ms(self) -> int:
+        """How long a message is on the disks at most once it is old, or a tombstone lies over it."""
+        if self.config["cleanup.policy"] == "delete":
+            return int(self.config["retention.ms"]) + int(self.config["segment.ms"])
+        return int(self.config["max.compaction.lag.ms"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +149,9 @@ def _wanted(topic: Topic, settings: Settings) -> Wanted:
         Topic.DRIFT_REFERENCES,
     }
     hours = settings.dead_letter_retention_hours if long_kept else settings.retention_hours
+    if topic is Topic.ERASURES:
+        # It must outlive whatever a replay could bring back.
+        hours = max(settings.dead_letter_retention_hours, settings.retention_hours) + 2 * _DAY_H
     retention_ms = int(hours * _HOUR_MS)
     cleanup = {
         Topic.REPLAYS: "compact,delete",
@@ -152,13 +164,16 @@ def _wanted(topic: Topic, settings: Settings) -> Wanted:
         "cleanup.policy": cleanup.get(topic, "delete"),
         "retention.ms": str(retention_ms),
         # Only whole segments are deleted, so a segment must not be open much longer than its messages may live.
-        "segment.ms": str(max(600_000, min(retention_ms // 8, 24 * _HOUR_MS))),
+        "segment.ms": str(max(600_000, min(retention_ms // 8, _DAY_H * _HOUR_MS))),
         "max.message.bytes": str(topic.max_message_bytes(settings)),
         "compression.type": "producer",
         # The broker's clock: it orders uploads against frames, and a wrong clock of a camera deletes nothing early.
         "message.timestamp.type": "LogAppendTime",
         "min.insync.replicas": str(max(1, settings.replication_factor - 1)),
     }
+    if "compact" in config["cleanup.policy"]:
+        # What a tombstone removes is to be gone after a day, however little else comes.
+        config["max.compaction.lag.ms"] = str(_DAY_H * _HOUR_MS)
     return Wanted(topic, topic.named(settings), settings.partitions, settings.replication_factor, config)
 
 

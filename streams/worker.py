@@ -20,7 +20,7 @@ from streams.health import Health, Patient
 from streams.kafka import admin_client
 from streams.roles import Embedder, Role
 from streams.settings import Settings
-from streams.topics import check_copartitioned, partition_counts
+from streams.topics import Topic, check_copartitioned, partition_counts
 
 if TYPE_CHECKING:
     from models.analysis import Analyzes
@@ -133,7 +133,7 @@ def _run_sink(role: Role, settings: Settings, health: Health) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     sink: Sink
-    topics = READS[role]
+    topics = [topic for topic in READS[role] if topic is not Topic.ERASURES]
     if role is Role.SINK_REDIS:
         from sinks.redis import RedisSink
 

@@ -47,8 +47,10 @@ from sinks.base import (
 )
 from sinks.bigquery.appender import Append, Appender, Refused, StreamLost
 from sinks.bigquery.client import Address
+from sinks.bigquery.erase import erase
 from sinks.bigquery.history import History
 from sinks.bigquery.once import Once
+from sinks.bigquery.query import QueryFailed
 from sinks.bigquery.rows import RowWriter, micros, row_writer
 from sinks.bigquery.tables import Column
 
@@ -133,6 +135,13 @@ class BigQuerySink:
             lane.drop_stream()
         self._rest.close()  # type: ignore[no-untyped-call]
         self._client.transport.close()  # type: ignore[no-untyped-call]
+
+    def erase(self, user_id: str, subject_id: str | None) -> dict[str, int]:
+        """Delete the rows of a user, or those that name a subject; see :class:`sinks.base.Sink`."""
+        try:
+            return erase(self._rest, self._address.dataset_id, user_id, subject_id)
+        except QueryFailed as error:
+            raise SinkUnavailable(f"BigQuery does not delete: {error}") from error
 
     def write(self, batch: Sequence[Delivery]) -> None:
         """Append what is not in the tables yet; see :class:`sinks.base.Sink` for what is raised."""

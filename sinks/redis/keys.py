@@ -36,6 +36,10 @@ class Keys:
         """JSON of the outcome of an upload."""
         return f"{self.prefix}{f'replay:{replay_id}:' if replay_id else ''}enrolment:{event_id}"
 
+    def answers(self, user_id: str) -> str:
+        """Sorted set of the keys of a user's answers that are still there, by the time of writing."""
+        return f"{self.prefix}answers:{_tag(user_id)}"
+
     def latest(self, user_id: str, camera_id: str) -> str:
         """JSON of the newest match of a camera."""
         return f"{self.prefix}latest:{_tag(user_id)}:{camera_id}"

@@ -9,7 +9,9 @@ they correct, they take the place of the event's answer, and of the camera's lat
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +22,7 @@ from redis.retry import Retry
 from schemas.as_json import time_text, to_json
 from schemas.events import Decision, Enrolment, Match, Outcome
 from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Rejection, SinkFenced, SinkUnavailable
+from sinks.redis.erase import Eraser
 from sinks.redis.keys import Keys
 
 _ANNOUNCE = (Path(__file__).parent / "announce.lua").read_text("utf-8")
@@ -91,6 +94,14 @@ class RedisSink:
         """Close the connections."""
         self._redis.close()
 
+    def erase(self, user_id: str, subject_id: str | None) -> dict[str, int]:
+        """Remove a user, or every answer that names a subject; see :class:`sinks.base.Sink`."""
+        eraser = Eraser(self._redis, self._keys)
+        try:
+            return eraser.user(user_id) if subject_id is None else eraser.subject(user_id, subject_id)
+        except redis.RedisError as error:
+            raise SinkUnavailable(f"Redis: {type(error).__name__}: {error}") from error
+
     def write(self, batch: Sequence[Delivery]) -> None:
         """Write a batch of matches and enrolments with one pipeline.
 
@@ -124,13 +135,31 @@ class RedisSink:
             if event.replay_id is None:
                 self._announce(pipeline, event, text)
                 senders.append(delivery)
+        self._index(pipeline, batch)
         for partition, offset in next_offsets.items():
             mark = self._keys.written(partition)
             pipeline.eval(_ADVANCE, 1, mark, self._written.get(partition, 0), offset)
         answers = pipeline.execute(raise_on_error=False)
+        marks = len(answers) - len(next_offsets)
+        if failed := next((one for one in answers[len(senders) : marks] if isinstance(one, Exception)), None):
+            raise failed
         self._judge(senders, answers[: len(senders)])
-        self._check_memory(list(next_offsets), answers[len(senders) :])
+        self._check_memory(list(next_offsets), answers[marks:])
         self._written.update(next_offsets)
+
+    def _index(self, pipeline: Any, batch: Sequence[Delivery]) -> None:
+        """Note which answers are whose, by which they are found when the user is to be erased."""
+        now = time.time()
+        by_user: dict[str, dict[str, float]] = {}
+        for delivery in batch:
+            event = cast(Match | Enrolment, delivery.event)
+            kept_at = self._keys.answer(replace(event, replay_id=None) if event.corrects else event)
+            by_user.setdefault(event.user_id, {})[kept_at] = now
+        for user_id, names in by_user.items():
+            index = self._keys.answers(user_id)
+            pipeline.zadd(index, names)
+            pipeline.zremrangebyscore(index, "-inf", now - self._ttl_s)
+            pipeline.expire(index, self._ttl_s)
 
     def _check_memory(self, partitions: Sequence[Partition], advanced: Sequence[object]) -> None:
         """Notice a Redis that is empty, or older than it was: restarted without its data, or failed over."""

@@ -29,6 +29,7 @@ COMMANDS = (
     "topics",
     "evaluate",
     "chips",
+    "erase",
     "retrain",
     "runs",
     "models",

@@ -22,7 +22,7 @@ from schemas.events import Drift, Embedding, Face, FrameOrigin, Match
 from sinks.base import Again, Delivery, Partition, Position, SinkUnavailable
 from streams.drift import metrics
 from streams.drift.camera import Camera
-from streams.drift.samples import CameraKey, read_samples
+from streams.drift.samples import CameraKey, Part, read_samples
 from streams.kafka import KafkaUnavailable, client_config
 from streams.rollout.log import card_of, read_lineup
 from streams.settings import Settings
@@ -103,6 +103,25 @@ class DriftSink:
         if saves:
             self._save()
 
+    def erase(self, user_id: str, subject_id: str | None) -> dict[str, int]:
+        """Forget what is known of the user's cameras: whose the faces were that it was made of, nobody wrote down.
+
+        Raises:
+            SinkUnavailable: Kafka does not take the tombstones.
+        """
+        gone = [
+            (number, camera)
+            for number, cameras in self._cameras.items()
+            for key, camera in cameras.items()
+            if key.user_id == user_id
+        ]
+        topic = Topic.DRIFT_REFERENCES.named(self._settings)
+        self._deliver([(topic, camera.key.message_key(part), None, n) for n, camera in gone for part in Part])
+        for number, camera in gone:
+            del self._cameras[number][camera.key]
+            metrics.forget(camera.labels)
+        return {"drift_references": len(gone)}
+
     def close(self) -> None:
         """Nothing to do: what was not written is read again."""
 
@@ -152,7 +171,7 @@ class DriftSink:
         self._saved = reaches
         self._save_at = time.monotonic() + _SAVE_S
 
-    def _deliver(self, messages: Sequence[tuple[str, bytes, bytes, int]]) -> None:
+    def _deliver(self, messages: Sequence[tuple[str, bytes, bytes | None, int]]) -> None:
         """Send messages (topic, key, value, partition number) and wait until Kafka has them."""
         failed: list[str] = []
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Feedback
+from streams.erasure.log import concerned, read_erasures
 from streams.record_writer import RecordWriter
 from streams.replay.log import Log
 from streams.settings import Settings
@@ -34,11 +35,14 @@ class Given:
 def read_feedback(settings: Settings, ends: Mapping[int, int] | None = None) -> Given:
     """Read the topic up to these offsets, by partition number; None: up to its present end.
 
+    What was said of somebody before he was erased is not there any more.
+
     Raises:
         KafkaUnavailable: no broker answers.
-        TopicMissing: the topic has not been created.
+        TopicMissing: a topic has not been created.
     """
     given = Given()
+    erased = read_erasures(settings)
     with Log(settings, Topic.FEEDBACK) as log:
         ranges = log.up_to(ends)
         given.ends = {one.partition: one.end_offset for one in ranges}
@@ -47,6 +51,8 @@ def read_feedback(settings: Settings, ends: Mapping[int, int] | None = None) -> 
                 said = codec.decode(message.value, Feedback)
             except CodecError:
                 given.unreadable += 1
+                continue
+            if erased.covers(message.timestamp_ms, *concerned(said)):
                 continue
             if said.user_id.encode() == message.key:
                 given.last[said.event_id, said.face] = said

@@ -5,13 +5,23 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
 
 from hypothesis import strategies as st
 
 _LONG = {"sequence", "offset"}
-_UUID = {"event_id", "letter_id", "template_id", "resolution_id", "comparison_id", "report_id", "feedback_id"}
+_UUID = {
+    "event_id",
+    "letter_id",
+    "template_id",
+    "resolution_id",
+    "comparison_id",
+    "report_id",
+    "feedback_id",
+    "erasure_id",
+}
 _TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
 
 
@@ -28,6 +38,8 @@ def _values(hint: typing.Any, name: str) -> st.SearchStrategy[typing.Any]:
         return st.one_of(*(st.none() if one is type(None) else _values(one, name) for one in arguments))
     if origin is list:
         return st.lists(_values(arguments[0], name), max_size=3)
+    if origin is Mapping:
+        return st.dictionaries(*(_values(one, name) for one in arguments), max_size=3)
     if dataclasses.is_dataclass(hint):
         return events(typing.cast(type, hint))
     if issubclass(hint, Enum):

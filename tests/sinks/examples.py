@@ -79,6 +79,14 @@ def match(**changes: Any) -> Match:
     return Match(**(values | changes))
 
 
+def with_otto(**changes: Any) -> Match:
+    """Two faces: anna, of whom otto is the second candidate, and otto."""
+    near, far = Candidate("anna", 0.75, 0.25, 1e-5), Candidate("otto", 0.125, 0.75, 0.5)
+    anna = dataclasses.replace(face(), candidates=[near, far])
+    otto = dataclasses.replace(face(subject_id="otto"), candidates=[dataclasses.replace(near, subject_id="otto")])
+    return match(faces=[anna, otto], **changes)
+
+
 def comparison(**changes: Any) -> Comparison:
     values: dict[str, Any] = {
         "comparison_id": new_event_id(),

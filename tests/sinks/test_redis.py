@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from threading import Thread
@@ -15,10 +16,10 @@ from hypothesis import strategies as st
 
 from infra.supervisor import Supervisor
 from schemas.as_json import to_json
-from schemas.events import Decision, Match, Outcome, Refusal, new_event_id
+from schemas.events import Decision, Match, Mode, Outcome, Refusal, new_event_id
 from sinks.base import Again, Position, RejectedRow, SinkFenced, SinkUnavailable
 from sinks.redis import RedisResults, RedisSink
-from tests.sinks.examples import NOW, dead_letter, delivery, enrolment, face, match, timings
+from tests.sinks.examples import NOW, dead_letter, delivery, enrolment, face, match, timings, with_otto
 from tests.sinks.servers import Redis, start_redis, wait_until
 
 
@@ -292,3 +293,55 @@ def test_following_begins_with_what_comes_next(sink: RedisSink, results: RedisRe
     for reader in readers:
         reader.join(5)
     assert got == [later.event_id] * 2
+
+
+def test_a_subject_is_erased_and_answers_about_others_stay(sink: RedisSink, results: RedisResults, url: str) -> None:
+    both, anna = with_otto(camera_id="both"), match()
+    asked, enrolled = match(mode=Mode.VERIFY, subject_id="otto", camera_id="asked"), enrolment(subject_id="otto")
+    others = with_otto(user_id="bert")
+    replayed = with_otto(camera_id="both", replay_id="r1")
+    sink.write([delivery(one) for one in (both, anna, asked, enrolled, enrolment(), others, replayed)])
+    removed = sink.erase("ursula", "otto")
+    assert removed == {"answers": 4, "latest": 2, "live": 3, "subjects": 1}
+    left = results.result(both.event_id)
+    assert left is not None
+    first, second = left["faces"]
+    assert (first["subject_id"], [one["subject_id"] for one in first["candidates"]]) == ("anna", ["anna"])
+    assert (second["decision"], second["subject_id"], second["reason"]) == ("refused", None, "erased")
+    assert results.latest("ursula", "both") == left
+    assert results.result(anna.event_id) == to_json(anna)
+    assert [results.result(asked.event_id), results.enrolment(enrolled.event_id)] == [None, None]
+    assert results.latest("ursula", "asked") is None
+    assert results.subjects("ursula") == {"anna": 1}
+    client = redis.Redis.from_url(url, decode_responses=True)
+    kept = {name: client.dump(name) for name in client.scan_iter() if "{bert}" not in name}
+    assert not [name for name, value in kept.items() if b"otto" in (value or b"") and others.event_id not in name]
+    assert results.result(others.event_id) == to_json(others), "another user's otto is another person"
+    assert 0 < client.ttl(f"facestream:result:{both.event_id}") <= 86_400, "it goes when it would have gone"
+    assert sink.erase("ursula", "otto") == {"answers": 0, "latest": 0, "live": 0, "subjects": 0}
+
+
+def test_a_user_is_erased_whole(sink: RedisSink, results: RedisResults, url: str) -> None:
+    name = "u*[s]?{x}"
+    corrected = match(user_id=name, replay_id="r2", corrects=True)
+    mine = [match(user_id=name), enrolment(user_id=name), match(user_id=name, replay_id="r1"), corrected]
+    others = match(user_id="uXs")
+    sink.write([delivery(one) for one in (*mine, others)])
+    removed = sink.erase(name, None)
+    assert removed == {"answers": 4, "latest": 1, "live": 2, "subjects": 1}
+    client = redis.Redis.from_url(url, decode_responses=True)
+    left = {key.replace(others.event_id, "id") for key in client.scan_iter()}
+    kinds = ("result:id", "seen:{uXs}:id", "live:{uXs}", "latest:{uXs}:door", "answers:{uXs}")
+    assert {key for key in left if "written:" not in key} == {f"facestream:{kind}" for kind in kinds}
+    assert results.result(others.event_id) == to_json(others)
+
+
+def test_answers_that_have_gone_are_forgotten(url: str) -> None:
+    sink = RedisSink(url, result_ttl_s=1)
+    old, new = match(), match()
+    sink.write([delivery(old)])
+    time.sleep(1.1)
+    sink.write([delivery(new, 1)])
+    client = redis.Redis.from_url(url, decode_responses=True)
+    assert client.zrange("facestream:answers:{ursula}", 0, -1) == [f"facestream:result:{new.event_id}"]
+    sink.close()

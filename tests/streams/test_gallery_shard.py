@@ -31,3 +31,16 @@ def test_who_has_withdrawn_matches_no_more_and_is_told_of_until_that_was_deliver
     shard.forget_expired()
     assert shard.expired(NOW) == []
     assert shard.expired(NOW + timedelta(days=1)) == [long]
+
+
+def test_who_is_erased_leaves_nothing_behind() -> None:
+    shard = Shard()
+    otto, anna = template(expires_at=NOW), template(expires_at=NOW)
+    otto = dataclasses.replace(otto, subject_id="otto")
+    for one in (otto, dataclasses.replace(otto, model_version="other"), anna):
+        shard.add(one)
+    assert shard.of("anna", "otto") == [(otto.template_id, "some"), (otto.template_id, "other")]
+    assert len(shard.of("anna", None)) == 3
+    shard.forget("anna", shard.of("anna", "otto"))
+    assert shard.of("anna", None) == [(anna.template_id, "some")]
+    assert shard.expired(NOW) == [anna], "nor is the end of the consent remembered"

@@ -44,6 +44,22 @@ def test_a_frame_waits_while_a_photo_may_still_come() -> None:
     assert len(order.take(9, everything)) == 1
 
 
+def test_what_is_aside_waits_for_nothing_and_holds_nothing_back() -> None:
+    order = TimeOrder(["embeddings"], aside=["erasures"])
+    order.add(message("embeddings", 0, 7, at=20))
+    assert order.silent() == set()
+    order.add(message("erasures", 0, 3, at=30))
+    order.add(message("erasures", 1, 4, at=30))
+    assert order.silent() == set()
+    taken = order.take(9, nothing)
+    assert [(m.source.topic, m.source.partition) for m in taken] == [
+        ("erasures", 0),
+        ("erasures", 1),
+        ("embeddings", 0),
+    ]
+    assert len(order) == 0
+
+
 def test_one_partition_does_not_wait_for_another() -> None:
     order = TimeOrder(TOPICS)
     order.add(message("frames", 0, 7, at=20))

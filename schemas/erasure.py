@@ -1,0 +1,19 @@
+"""Erasing, and which person an event names; :mod:`schemas.events` has the event too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """A user or a subject is to be erased (``stage`` is None), or a role has done so; on the topic ``erasures``."""
+
+    erasure_id: str
+    user_id: str
+    requested_at: datetime
+    subject_id: str | None = None
+    stage: str | None = None
+    removed: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,126 @@
+"""Erase a user, or one of his subjects, from Redis."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import redis
+
+from schemas.events import Decision
+from schemas.reasons import Reason
+from sinks.redis.keys import Keys
+
+Json = dict[str, Any]
+
+_AT_ONCE = 500
+_SCANNED_AT_ONCE = 5_000
+
+
+class Eraser:
+    """Erases what :class:`sinks.redis.sink.RedisSink` writes; safe to repeat."""
+
+    def __init__(self, client: redis.Redis, keys: Keys) -> None:
+        """Of one server and prefix."""
+        self._redis = client
+        self._keys = keys
+
+    def user(self, user_id: str) -> dict[str, int]:
+        """Remove all of a user.
+
+        Raises:
+            redis.RedisError: not all is removed.
+        """
+        keys = self._keys
+        names = self._answers(user_id)
+        removed = {
+            "answers": self._unlink(names),
+            "latest": self._unlink(list(self._latest(user_id))),
+            "live": self._redis.xlen(keys.live(user_id)),
+            "subjects": self._redis.hlen(keys.subjects(user_id)),
+        }
+        self._unlink([self._seen(user_id, name) for name in names])
+        self._unlink([keys.live(user_id), keys.subjects(user_id), keys.answers(user_id)])
+        return removed
+
+    def subject(self, user_id: str, subject_id: str) -> dict[str, int]:
+        """Remove a subject, and the answers about it; take it out of those about others.
+
+        Raises:
+            redis.RedisError: not all is removed.
+        """
+        return {
+            "answers": self._take_out(user_id, self._answers(user_id), subject_id),
+            "latest": self._take_out(user_id, list(self._latest(user_id)), subject_id),
+            "live": self._rewrite_live(user_id, subject_id),
+            "subjects": self._redis.hdel(self._keys.subjects(user_id), subject_id),
+        }
+
+    def _rewrite_live(self, user_id: str, subject_id: str) -> int:
+        """Write the live stream anew, without entries that name a subject: XDEL leaves the bytes of an entry there."""
+        live = self._keys.live(user_id)
+        entries = cast(list[tuple[str, dict[Any, Any]]], self._redis.xrange(live))
+        left = [(number, of) for number, of in entries if not _names(json.loads(of["json"]), subject_id)]
+        if len(left) < len(entries):
+            with self._redis.pipeline() as pipeline:
+                pipeline.unlink(live)
+                for number, fields in left:
+                    pipeline.xadd(live, fields, id=number)
+                pipeline.execute()
+        return len(entries) - len(left)
+
+    def _take_out(self, user_id: str, names: Sequence[str], subject_id: str) -> int:
+        """Have no answer name a subject; how many did."""
+        changed = 0
+        for some in _chunks(names):
+            for name, text in zip(some, cast(list[str | None], self._redis.mget(some)), strict=True):
+                answer = json.loads(text or "{}")
+                if not _names(answer, subject_id):
+                    continue
+                changed += 1
+                if answer["subject_id"] == subject_id:
+                    self._unlink([name, self._seen(user_id, name)])
+                    self._redis.zrem(self._keys.answers(user_id), name)
+                else:
+                    faces = [_without(face, subject_id) for face in answer["faces"]]
+                    now = json.dumps(answer | {"faces": faces}, ensure_ascii=False)
+                    self._redis.set(name, now, xx=True, keepttl=True)
+        return changed
+
+    def _answers(self, user_id: str) -> list[str]:
+        return cast(list[str], self._redis.zrange(self._keys.answers(user_id), 0, -1))
+
+    def _latest(self, user_id: str) -> Iterator[str]:
+        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self._keys.latest(user_id, "")) + "*"
+        return self._redis.scan_iter(match=pattern, count=_SCANNED_AT_ONCE)
+
+    def _seen(self, user_id: str, answer: str) -> str:
+        return self._keys.seen(user_id, answer.rpartition(":")[2])
+
+    def _unlink(self, names: Sequence[str]) -> int:
+        removed = 0
+        for some in _chunks(names):
+            removed += self._redis.unlink(*some)
+        return removed
+
+
+def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(names), _AT_ONCE):
+        yield names[start : start + _AT_ONCE]
+
+
+def _names(answer: Json, subject_id: str) -> bool:
+    """Whether an answer names a subject: asked about, recognised, or among the candidates."""
+    faces = answer.get("faces", [])
+    candidates = [candidate for face in faces for candidate in face["candidates"]]
+    return any(one.get("subject_id") == subject_id for one in (answer, *faces, *candidates))
+
+
+def _without(face: Json, subject_id: str) -> Json:
+    """A face of an answer that does not name a subject any more."""
+    candidates = [candidate for candidate in face["candidates"] if candidate["subject_id"] != subject_id]
+    if face["subject_id"] == subject_id:
+        face = face | {"decision": Decision.REFUSED.value, "subject_id": None, "reason": Reason.ERASED.value}
+    return face | {"candidates": candidates}

@@ -1,0 +1,139 @@
+"""Who has been erased, and when: what the topic ``erasures`` says, for whoever must not bring a person back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import replace
+
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import (
+    Comparison,
+    DeadLetter,
+    Decision,
+    Embedding,
+    Enrolment,
+    Erasure,
+    Feedback,
+    Match,
+    MatchedFace,
+    Resolution,
+)
+from schemas.reasons import Reason
+from sinks.base import Result
+from streams.replay.log import Log
+from streams.settings import Settings
+from streams.topic_reader import read_events
+from streams.topics import Topic
+
+
+class Erasures:
+    """Of each user and subject that was erased, the broker's time of the last record of it, in milliseconds."""
+
+    def __init__(self) -> None:
+        self._at: dict[tuple[str, str | None], int] = {}
+
+    def add(self, erasure: Erasure, at_ms: int) -> None:
+        """Take a record in."""
+        key = erasure.user_id, erasure.subject_id
+        self._at[key] = max(at_ms, self._at.get(key, 0))
+
+    def update(self, other: Erasures) -> None:
+        """Take in all that another one has."""
+        self._at = {key: max(at, other._at.get(key, 0)) for key, at in (other._at | self._at).items()}
+
+    def left_of(self, event: Result, at_ms: int) -> Result | None:
+        """An event of that time without those who were erased then or later; None if it is about them."""
+        user_id, names = concerned(event)
+        gone = {name for name in names if self.covers(at_ms, user_id, [name])}
+        if self.covers(at_ms, user_id):
+            return None
+        if isinstance(event, Match) and event.subject_id not in gone:
+            return replace(event, faces=[_without(face, gone) for face in event.faces]) if gone else event
+        return None if gone else event
+
+    def covers(self, at_ms: int, user_id: str | None, subjects: Collection[str] = ()) -> bool:
+        """Whether something of that time is of a user, or names a subject of his, that was erased then or later."""
+        if user_id is None:
+            return False
+        return any(at_ms <= self._at.get((user_id, name), -1) for name in (None, *subjects))
+
+
+def read_erasures(settings: Settings, stage: str | None = None, partitions: Collection[int] | None = None) -> Erasures:
+    """What the topic holds: requests, or the answers of one role; of these partitions, None: of all.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicMissing: the topic has not been created.
+    """
+    erasures = Erasures()
+    for message, erasure in read_events(settings, Topic.ERASURES, Erasure, partitions):
+        if erasure.stage == stage:
+            erasures.add(erasure, message.timestamp()[1])
+    return erasures
+
+
+def concerned(event: Result) -> tuple[str | None, set[str]]:
+    """Whose an event is, and which of his subjects it names."""
+    names: set[str | None] = set()
+    match event:
+        case Resolution():
+            return None, set()
+        case DeadLetter():
+            return (None if event.key is None else event.key.decode(errors="replace")), set()
+        case Match():
+            names = {event.subject_id, *(face.subject_id for face in event.faces)}
+            names |= {candidate.subject_id for face in event.faces for candidate in face.candidates}
+        case Comparison():
+            names = {name for face in event.faces for name in (face.subject_id, face.shadow_subject_id)}
+        case Enrolment():
+            names = {event.subject_id}
+        case Feedback():
+            names = {event.subject_id, event.matched_subject_id}
+        case Embedding():
+            names = {event.origin.subject_id}
+    return event.user_id, {name for name in names if name is not None}
+
+
+def _without(face: MatchedFace, gone: set[str]) -> MatchedFace:
+    if face.subject_id in gone:
+        face = replace(face, decision=Decision.REFUSED, subject_id=None, reason=Reason.ERASED)
+    return replace(face, candidates=[one for one in face.candidates if one.subject_id not in gone])
+
+
+class Answers:
+    """What the roles say of one erasure, from now on."""
+
+    def __init__(self, settings: Settings, erasure_id: str) -> None:
+        """Made before it is asked for.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+            TopicMissing: the topic has not been created.
+        """
+        self._erasure_id = erasure_id
+        self._log = Log(settings, Topic.ERASURES)
+        self._next = {one.partition: one.end_offset for one in self._log.since({})}
+
+    def new(self, timeout_s: float) -> list[Erasure]:
+        """The answers since the last call; waits so long between two looks.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+        """
+        time.sleep(timeout_s)
+        found = []
+        ranges = self._log.since(self._next)
+        for message in self._log.messages(ranges):
+            with suppress(CodecError):
+                said = codec.decode(message.value, Erasure)
+                if said.erasure_id == self._erasure_id and said.stage is not None:
+                    found.append(said)
+        self._next |= {one.partition: one.end_offset for one in ranges}
+        return found
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._log.close()

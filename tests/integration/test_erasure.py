@@ -1,0 +1,146 @@
+"""A person who is erased is gone from everywhere, and no replay brings him back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from schemas import codec
+from schemas.events import Consent, Erasure, new_event_id, utc_now
+from streams.cli.stack import Stack
+from streams.erasure.erase import Receipt, erase
+from streams.kept_chips import read_kept_chips
+from streams.topic_reader import read_topic
+from streams.topics import Topic
+from tests.integration.clients import Clients, eventually, facestream, named, new_user
+from tests.integration.conftest import Portraits
+
+
+def agreed() -> Consent:
+    return Consent("tests", utc_now(), training=True)
+
+
+def enrolled(clients: Clients, user: str, subject: str, photo: bytes) -> str:
+    sent = clients.producer.enrol(user, photo, subject_id=subject, consent=agreed())
+    assert clients.answer(sent.event_id)["outcome"] == "enrolled"
+    return sent.event_id
+
+
+def seen(clients: Clients, user: str, photo: bytes) -> dict[str, Any]:
+    sent = clients.producer.frame(user, photo, camera_id="door")
+    clients.row("matches", sent.event_id)
+    return clients.answer(sent.event_id)
+
+
+def names_in_bigquery(clients: Clients, user: str) -> str:
+    """All that the tables hold of a user, as text."""
+    tables = ("matches", "enrolments", "comparisons", "feedback", "drift")
+    return str([clients.query(f"SELECT * FROM {table} WHERE user_id = @user", user=user) for table in tables])
+
+
+def done(receipt: Receipt) -> Receipt:
+    assert receipt.completed_at is not None
+    assert receipt.waiting_for == ()
+    return receipt
+
+
+def test_a_subject_is_erased_and_a_replay_brings_nobody_back(
+    stack: Stack, clients: Clients, user: str, portraits: Portraits, tmp_path: Path
+) -> None:
+    began = utc_now()
+    of_obama = enrolled(clients, user, "obama", portraits.obama)
+    enrolled(clients, user, "biden", portraits.biden)
+    obama, biden = seen(clients, user, portraits.obama2), seen(clients, user, portraits.biden)
+    assert (named(obama), named(biden)) == (["obama"], ["biden"])
+    assert [one["subject_id"] for one in biden["faces"][0]["candidates"]] == ["biden", "obama"]
+
+    environment = stack.environment()
+    said = facestream(environment, tmp_path, "erase", "--user", user, "--subject", "obama", "--json").stdout
+    receipt = json.loads(said.splitlines()[-1])
+    assert receipt["completed_at"] is not None
+    assert receipt["removed"]["match"] == {"templates": 1}
+    assert receipt["removed"]["chips"] == {"faces": 1}
+    assert receipt["removed"]["sink-redis"] == {"answers": 3, "latest": 1, "live": 3, "subjects": 1}
+    assert receipt["removed"]["sink-bigquery"]["enrolments"] == 1
+    assert receipt["removed"]["sink-bigquery"]["matches"] == 2
+
+    left = clients.answer(biden["event_id"])
+    assert [one["subject_id"] for one in left["faces"][0]["candidates"]] == ["biden"]
+    assert clients.answer(obama["event_id"])["faces"][0]["reason"] == "erased"
+    assert clients.results.enrolment(of_obama) is None
+    clients.await_subjects(user, {"biden": 1})
+    assert "obama" not in names_in_bigquery(clients, user)
+    assert [one.chip.subject_id for one in read_kept_chips(stack.settings).of(user, None)] == ["biden"]
+    assert named(seen(clients, user, portraits.obama3)) == [None]
+
+    since = ("--from", began.isoformat(), "--user", user)
+    for topic in ("uploads", "embeddings", "frames"):
+        facestream(environment, tmp_path, "replay", topic, *since, "--correct")
+    again = seen(clients, user, portraits.obama3)
+    assert [one["subject_id"] for one in again["faces"][0]["candidates"]] == ["biden"]
+    assert "obama" not in names_in_bigquery(clients, user)
+    assert clients.results.subjects(user) == {"biden": 1}
+    assert [one.chip.subject_id for one in read_kept_chips(stack.settings).of(user, None)] == ["biden"]
+
+    enrolled(clients, user, "obama", portraits.obama)
+    assert named(seen(clients, user, portraits.obama2)) == ["obama"], "whoever comes again is welcome"
+
+
+def test_a_user_is_erased_with_what_is_still_under_way(clients: Clients, stack: Stack, portraits: Portraits) -> None:
+    user, other = new_user("gone"), new_user("stays")
+    enrolled(clients, other, "obama", portraits.obama)
+    photos = [portraits.obama, portraits.obama2, portraits.biden]
+    under_way = [
+        clients.producer.enrol(user, one, subject_id=f"s{n}", consent=agreed()) for n, one in enumerate(photos)
+    ]
+    under_way += [clients.producer.frame(user, portraits.obama, camera_id="door") for _ in range(20)]
+    clients.producer.flush()
+    done(erase(stack.settings, user))
+    # What comes later on the same partition is seen later.
+    last = seen(clients, user, portraits.obama)
+    assert last["faces"][0]["reason"] == "empty_gallery"
+    assert clients.results.wait_for([one.event_id for one in under_way], timeout_s=1) == {}
+    assert clients.results.subjects(user) == {}
+    rows = clients.query("SELECT event_id FROM matches WHERE user_id = @user", user=user)
+    assert [row["event_id"] for row in rows] == [last["event_id"]]
+    assert clients.query("SELECT event_id FROM enrolments WHERE user_id = @user", user=user) == []
+    assert read_kept_chips(stack.settings).of(user, None) == []
+    assert named(seen(clients, other, portraits.obama2)) == ["obama"]
+    again = done(erase(stack.settings, user))
+    assert again.removed["match"] == {"templates": 0}
+
+
+def test_workers_that_are_killed_erase_when_they_are_back(
+    clients: Clients, stack: Stack, user: str, portraits: Portraits
+) -> None:
+    enrolled(clients, user, "obama", portraits.obama)
+    seen(clients, user, portraits.obama2)
+    workers = ["match-0", "sink-redis-0", "sink-bigquery-0"]
+    for name in workers:
+        stack.services.supervisor.kill(name)
+    receipt = erase(stack.settings, user, "obama", timeout_s=1)
+    assert receipt.completed_at is None
+    assert {"match", "sink-redis", "sink-bigquery"} <= set(receipt.waiting_for)
+    for name in workers:
+        stack.services.supervisor.restart(name)
+
+    def answered() -> bool:
+        found = (codec.decode(one.value(), Erasure) for one in read_topic(stack.settings, Topic.ERASURES))
+        return {one.stage for one in found if one.erasure_id == receipt.erasure_id} >= set(receipt.waiting_for)
+
+    eventually(answered, "all have erased", 120)
+    assert "obama" not in names_in_bigquery(clients, user)
+    clients.await_subjects(user, {})
+    assert named(seen(clients, user, portraits.obama2)) == [None]
+
+
+def test_rubbish_on_the_topic_stops_nobody(clients: Clients, stack: Stack, user: str, portraits: Portraits) -> None:
+    places = [clients.put(Topic.ERASURES, value, user) for value in (b"rubbish", None, codec.encode(_foreign()))]
+    assert {letter.stage for letter in clients.letters(places).values()} == {"match"}
+    assert done(erase(stack.settings, user)).removed["match"] == {"templates": 0}
+    assert enrolled(clients, user, "obama", portraits.obama)
+
+
+def _foreign() -> Erasure:
+    return Erasure(new_event_id(), "somebody-else", utc_now())

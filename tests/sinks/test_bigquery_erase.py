@@ -1,0 +1,85 @@
+"""A person is erased from BigQuery's tables, and nobody else."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from schemas.events import Comparison, DeadLetter, Drift, Enrolment, Feedback, Match, Mode, utc_now
+from sinks.base import Delivery, Partition, Position, Result
+from sinks.bigquery import Address, BigQuerySink, apply, run_query
+from tests.sinks.examples import comparison, dead_letter, enrolment, face, feedback, match, with_otto
+
+TOPICS: dict[str, type[Result]] = {
+    "matches": Match,
+    "comparisons": Comparison,
+    "enrolments": Enrolment,
+    "dead_letters": DeadLetter,
+    "drift": Drift,
+    "feedback": Feedback,
+}
+"""By the name of their table."""
+
+
+@pytest.fixture
+def sink(address: Address) -> Iterator[BigQuerySink]:
+    apply(address.rest_client(), address.dataset_id)
+    sink = BigQuerySink(address, TOPICS)
+    sink.assign([Position(Partition(topic, 0), 0, "") for topic in TOPICS])
+    yield sink
+    sink.close()
+
+
+def write(sink: BigQuerySink, *events: Result) -> None:
+    names = {event_type: topic for topic, event_type in TOPICS.items()}
+    sink.write([Delivery(Partition(names[type(event)], 0), n, event) for n, event in enumerate(events)])
+
+
+def rows(address: Address, table: str, column: str = "event_id") -> dict[str, dict[str, Any]]:
+    found = run_query(address.rest_client(), f"SELECT * FROM {table}", dataset=address.dataset_id).rows
+    return {row[column]: row for row in found}
+
+
+def test_a_subject_goes_from_what_is_about_others_and_what_is_about_it_goes(
+    address: Address, sink: BigQuerySink
+) -> None:
+    both, anna, of_other = with_otto(), match(), with_otto(user_id="bert")
+    asked = match(mode=Mode.VERIFY, subject_id="otto")
+    enrolled = [enrolment(subject_id=name) for name in ("otto", "anna")]
+    said = [feedback(both.event_id, subject_id=name) for name in ("anna", "otto")]
+    compared = [comparison(), comparison()]
+    compared[1] = dataclasses.replace(
+        compared[1], faces=[dataclasses.replace(compared[1].faces[0], shadow_subject_id="otto")]
+    )
+    write(sink, both, anna, of_other, asked, *enrolled, *said, *compared)
+    assert sink.erase("ursula", "otto") == {"matches": 2, "comparisons": 1, "enrolments": 1, "feedback": 1}
+    found = rows(address, "matches")
+    assert set(found) == {both.event_id, anna.event_id, of_other.event_id}
+    first, second = found[both.event_id]["faces"]
+    assert (first["decision"], first["subject_id"]) == ("match", "anna")
+    assert [one["subject_id"] for one in first["candidates"]] == ["anna"]
+    assert (second["decision"], second["subject_id"], second["reason"]) == ("refused", None, "erased")
+    assert second["candidates"] == []
+    assert first["box"] == rows(address, "matches")[anna.event_id]["faces"][0]["box"], "all else is as it was"
+    assert "otto" in str(found[of_other.event_id]), "another user's otto is another person"
+    assert {row["subject_id"] for row in rows(address, "enrolments").values()} == {"anna"}
+    assert set(rows(address, "feedback", "feedback_id")) == {said[0].feedback_id}
+    assert set(rows(address, "comparisons", "comparison_id")) == {compared[0].comparison_id}
+    assert sink.erase("ursula", "otto") == {"matches": 0, "comparisons": 0, "enrolments": 0, "feedback": 0}
+
+
+def test_a_user_goes_from_every_table(address: Address, sink: BigQuerySink) -> None:
+    report = Drift("r1", "ursula", "door", "some", 1, 1, False, [], utc_now(), utc_now())
+    of_ursula: list[Result] = [match(), comparison(), enrolment(), dead_letter(), report]
+    of_bert = [match(user_id="bert", faces=[face()]), dead_letter(key=b"bert")]
+    write(sink, *of_ursula, feedback(of_ursula[0].event_id), *of_bert)  # type: ignore[union-attr]
+    assert sink.erase("ursula", None) == dict.fromkeys(TOPICS, 1)
+    left = {
+        table: run_query(address.rest_client(), f"SELECT user_id FROM {table}", dataset=address.dataset_id).rows
+        for table in TOPICS
+    }
+    bert = [{"user_id": "bert"}]
+    assert left == {table: bert if table in ("matches", "dead_letters") else [] for table in TOPICS}
