@@ -122,6 +122,14 @@ class Sink(Protocol):
             RejectedRow: likewise, but without the rejected events; see there.
         """
 
+    def check(self) -> None:
+        """Look whether the service still has what was written, while nothing is; called every few seconds.
+
+        Raises:
+            SinkFenced: it has lost it; see there.
+            SinkUnavailable: it does not answer; it is asked again.
+        """
+
     def erase(self, user_id: str, subject_id: str | None) -> dict[str, int]:
         """Remove what is kept of a user, or what names one of his subjects; safe to repeat.
 

@@ -187,8 +187,13 @@ async def run_app(app: faust.App, drain: Callable[[], Awaitable[None]]) -> int:
     start = asyncio.create_task(app.start())
     stopping = asyncio.create_task(stop.wait())
     crashed = asyncio.create_task(app.wait_until_stopped())
-    await asyncio.wait({stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
-    failed = crashed.done()
+    await asyncio.wait({start, stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
+    error = start.exception() if start.done() and not start.cancelled() else None
+    if error is not None:
+        log.error("the worker cannot start: %r", error)
+    elif start.done():
+        await asyncio.wait({stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
+    failed = crashed.done() or error is not None
     if not failed and start.done():
         await drain()
     start.cancel()

@@ -42,6 +42,7 @@ def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) ->
     config = {
         "cleanup.policy": "compact",
         "max.compaction.lag.ms": str(24 * 3_600_000),
+        "max.message.bytes": str(settings.max_message_bytes),
         "min.insync.replicas": str(max(1, settings.replication_factor - 1)),
     }
     new = NewTopic(name, partitions, settings.replication_factor, config=config)

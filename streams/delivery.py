@@ -9,12 +9,13 @@ from typing import cast
 
 import aiokafka
 import faust
+from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from faust.transport.drivers.aiokafka import Producer
 
 from schemas import codec
 from schemas.events import DeadLetter
 from streams import metrics
-from streams.dead_letters import dead_letter
+from streams.dead_letters import dead_letter, without_value
 from streams.order import Message
 from streams.settings import Settings
 from streams.topics import Topic
@@ -47,12 +48,22 @@ async def deliver(app: faust.App, topic: str, messages: Iterable[Outgoing]) -> l
             await producer.client._wait_on_metadata(topic)
             partition = producer._partition(topic, None, key, value, key, value)
         by_partition.setdefault(partition, []).append((key, value))
-    batches = [(partition, batch) for partition, pairs in by_partition.items() for batch in _batches(producer, pairs)]
-    sent = [await producer.send_batch(batch, topic, partition=partition) for partition, batch in batches]
-    return [
-        Delivered(partition, written.offset, batch.record_count())
-        for (partition, batch), written in zip(batches, await asyncio.gather(*sent), strict=True)
-    ]
+    parts = [_deliver_part(producer, topic, partition, pairs) for partition, pairs in by_partition.items()]
+    delivered = await asyncio.gather(*parts, return_exceptions=True)
+    if failed := next((one for one in delivered if isinstance(one, BaseException)), None):
+        raise failed
+    return [one for part in delivered if not isinstance(part, BaseException) for one in part]
+
+
+async def _deliver_part(
+    producer: aiokafka.AIOKafkaProducer, topic: str, partition: int, pairs: Iterable[tuple[bytes | None, bytes | None]]
+) -> list[Delivered]:
+    """One batch after another: behind one that failed nothing may be on its way when it is tried again."""
+    delivered = []
+    for batch in _batches(producer, pairs):
+        written = await (await producer.send_batch(batch, topic, partition=partition))
+        delivered.append(Delivered(partition, written.offset, batch.record_count()))
+    return delivered
 
 
 def _batches(
@@ -70,10 +81,12 @@ def _batches(
 
 async def send_dead_letters(app: faust.App, settings: Settings, letters: Iterable[DeadLetter]) -> None:
     """Deliver letters, each to the partition number that its message came from, so that a repeated one is found."""
-    letters = list(letters)
-    await deliver(
-        app, Topic.DEAD_LETTERS.named(settings), [(one.key, codec.encode(one), one.partition) for one in letters]
-    )
+    letters, topic = list(letters), Topic.DEAD_LETTERS.named(settings)
+    try:
+        await deliver(app, topic, [(one.key, codec.encode(one), one.partition) for one in letters])
+    except (MessageSizeTooLargeError, RecordListTooLargeError):
+        letters = [without_value(one) for one in letters]
+        await deliver(app, topic, [(one.key, codec.encode(one), one.partition) for one in letters])
     for letter in letters:
         metrics.DEAD_LETTERS.labels(letter.stage, letter.reason).inc()
 

@@ -102,14 +102,18 @@ class Embed:
     def _embed(
         self, batch: Sequence[Message], received_at: datetime
     ) -> tuple[list[Embedding], list[Outgoing], list[DeadLetter]]:
-        letters, work = [], []
+        letters: list[DeadLetter] = []
+        read_events: list[tuple[Message, Upload | Frame]] = []
         for message in batch:
             try:
                 event = read(message, Upload) if message.source.topic == self._uploads else read(message, Frame)
             except BadMessage as error:
                 letters.append(dead_letter(message, STAGE, error))
             else:
-                work.append(_Work(message, event, self._picture(event, event.produced_at or received_at)))
+                read_events.append((message, event))
+        # Side by side, or a store that is away would hold up a batch for as many times its patience as it has pictures.
+        pictures = self._fetchers.map(lambda one: self._picture(one[1], one[1].produced_at or received_at), read_events)
+        work = [_Work(*one, picture) for one, picture in zip(read_events, pictures, strict=True)]
         asked = [self._asked(item.event) for item in work]
         analyses = self._analyzer.analyze(
             [item.picture for item in work],

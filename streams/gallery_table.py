@@ -89,7 +89,10 @@ class Shard:
 
     def __init__(self) -> None:
         self._galleries: dict[str, Gallery] = {}
-        self._expiries: list[tuple[datetime, bytes, Template]] = []
+        self._expiries: list[tuple[datetime, int, Template]] = []
+        self._ends: dict[bytes, datetime] = {}
+        """Of each template whose consent ends: when. Others in the heap are out of date."""
+        self._count_ends = itertools.count()
         self._expired: list[Template] = []
         self._templates: dict[str, int] = {}
         self._of_user: dict[str, Counter[str]] = {}
@@ -132,12 +135,15 @@ class Shard:
         version, gallery = template.model_version, self.gallery(template.model_version, len(vector))
         self._count(version, template.user_id, 0 if gallery.has(template.user_id, template.template_id) else 1)
         gallery.put(template.user_id, template.subject_id, template.template_id, Embedded(version, vector))
+        self._ends.pop(template_key(template), None)
         if template.consent.expires_at is not None:
-            heapq.heappush(self._expiries, (template.consent.expires_at, template_key(template), template))
+            self._ends[template_key(template)] = template.consent.expires_at
+            heapq.heappush(self._expiries, (template.consent.expires_at, next(self._count_ends), template))
 
     def discard(self, user_id: str, template_id: str, model_version: str) -> None:
         """Remove a template of one version, if it is there."""
         gallery = self._galleries.get(model_version)
+        self._ends.pop(key_of(user_id, template_id, model_version), None)
         if gallery is not None and gallery.discard(user_id, template_id):
             self._count(model_version, user_id, -1)
 
@@ -150,7 +156,7 @@ class Shard:
         for template_id, version in templates:
             self.discard(user_id, template_id, version)
         gone = {key_of(user_id, *one) for one in templates}
-        self._expiries = [one for one in self._expiries if one[1] not in gone]
+        self._expiries = [one for one in self._expiries if template_key(one[2]) not in gone]
         heapq.heapify(self._expiries)
 
     def some_of(self, model_version: str, limit: int) -> list[tuple[str, str]]:
@@ -164,9 +170,10 @@ class Shard:
     def expired(self, now: datetime) -> list[Template]:
         """Remove the templates whose consent has ended; return them, again and again until they are forgotten."""
         while self._expiries and self._expiries[0][0] <= now:
-            template = heapq.heappop(self._expiries)[2]
-            self.discard(template.user_id, template.template_id, template.model_version)
-            self._expired.append(template)
+            ended, _, template = heapq.heappop(self._expiries)
+            if self._ends.get(template_key(template)) == ended:
+                self.discard(template.user_id, template.template_id, template.model_version)
+                self._expired.append(template)
         return list(self._expired)
 
     def forget_expired(self) -> None:

@@ -47,6 +47,6 @@ def read(message: Message, event_type: type[K], other: type[L] | None = None) ->
     if event.user_id.encode() != message.key:
         key = message.key[:80].decode(errors="replace")
         raise BadMessage(
-            Reason.KEY_MISMATCH, "KeyMismatch", f"the key {key!r} is not the event's user_id {event.user_id!r}"
+            Reason.KEY_MISMATCH, "KeyMismatch", f"the key {key!r} is not the event's user_id {event.user_id[:80]!r}"
         )
     return event

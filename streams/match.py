@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import cast
 
 import faust
@@ -26,6 +27,7 @@ from schemas.events import (
     Outcome,
     Reembedding,
     Refusal,
+    Source,
     Template,
     UploadOrigin,
     utc_now,
@@ -76,6 +78,8 @@ class Matcher:
         self._chips = Topic.CHIPS.named(settings)
         self._erasures = Topic.ERASURES.named(settings)
         self._erased = Erasures()
+        self._made: dict[tuple[str, str], Source] = {}
+        """Of templates that the batch in hand makes: user, id, and the upload's message."""
         table = app.Table(
             TABLE, key_type=bytes, value_type=bytes, options=table_options(), partitions=app.conf.topic_partitions
         )
@@ -113,9 +117,13 @@ class Matcher:
         ended: list[Outgoing] = []
         results: dict[str, list[Outgoing]] = {self._matches: [], self._comparisons: [], self._enrolments: []}
         letters: list[DeadLetter] = []
+        self._made.clear()
+        # The brokers' clocks too must say that a consent has ended: what is removed by a wrong one does not come back.
+        newest = codec.from_micros(1000 * max(message.timestamp_ms for message in batch))
+        now = min(utc_now(), newest + timedelta(seconds=self._settings.max_clock_ahead_s))
         for partition in {message.source.partition for message in batch}:
             shard = await self._shard(partition)
-            expired = shard.expired(utc_now())
+            expired = shard.expired(now)
             ended += [(template.template_id.encode(), None, partition) for template in expired]
             writes += [(partition, template_key(template), None) for template in expired]
             writes += self._retired(partition, shard)
@@ -134,7 +142,7 @@ class Matcher:
                     again = self._again(event, partition, shard)
                     templates = [] if again is None else [again]
                 elif isinstance(event.origin, UploadOrigin):
-                    outcome, templates = self._enrol(event, event.origin, shard, cards)
+                    outcome, templates = self._enrol(event, event.origin, partition, shard, cards)
                     if outcome.refusal is not None and outcome.refusal.reason == Reason.ERASED:
                         ended.append((event.event_id.encode(), None, partition))
                     results[self._enrolments].append((message.key, codec.encode(outcome), partition))
@@ -253,8 +261,22 @@ class Matcher:
         shard.add(template)
         return template
 
+    def _is_repeated(self, embedding: Embedding, shard: Shard, partition: int) -> bool:
+        """Whether another message with this event id has made a template already: the first one counts.
+
+        The message itself may come again, as its work may have been lost half done; so does a replay that corrects.
+        """
+        version = shard.version_of(embedding.user_id, embedding.event_id)
+        if version is None:
+            return False
+        source = self._made.get((embedding.user_id, embedding.event_id))
+        if source is None:
+            known = self._table.template(partition, embedding.user_id, embedding.event_id, version)
+            source = None if known is None else known.source
+        return source not in (None, embedding.source)
+
     def _enrol(
-        self, embedding: Embedding, origin: UploadOrigin, shard: Shard, cards: Sequence[Card]
+        self, embedding: Embedding, origin: UploadOrigin, partition: int, shard: Shard, cards: Sequence[Card]
     ) -> tuple[Enrolment, list[Template]]:
         """Decide about an upload; there are templates of every version, or none if none is to be kept."""
         user_id, subject_id = embedding.user_id, origin.subject_id
@@ -289,9 +311,10 @@ class Matcher:
             reason = Reason(face.refusal) if face is not None and face.refusal else Reason.NO_FACE
             refusal = Refusal(reason, reason.description)
         keeps = consents.may_keep(origin.consent, embedding.replay_id, embedding.corrects)
-        kept = templates if keeps else []
+        kept = templates if keeps and not self._is_repeated(embedding, shard, partition) else []
         for template in kept:
             shard.add(template)
+            self._made[user_id, template.template_id] = template.source
         outcome = Enrolment(
             event_id=embedding.event_id,
             user_id=embedding.user_id,

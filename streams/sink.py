@@ -24,7 +24,7 @@ from schemas.reasons import Reason
 from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Result, Sink, SinkFenced, SinkUnavailable
 from streams import inbox, metrics
 from streams.commits import Note
-from streams.dead_letters import dead_letter
+from streams.dead_letters import dead_letter, without_value
 from streams.erasure.log import Erasures, read_erasures
 from streams.groups import commits, group_id
 from streams.kafka import KafkaUnavailable, admin_client, client_config
@@ -51,6 +51,10 @@ EVENT_TYPES: Mapping[Topic, type[Result]] = {
 _RETRY_S = (0.2, 5.0)
 """First and longest pause before the sink is tried again."""
 _COMMIT_TIMEOUT_S = 10.0
+_DELIVERY_S = 10.0
+_OVERHEAD_BYTES = 1_024
+"""Of a message, besides key and value."""
+_CHECK_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,7 @@ class _Batch:
 
     deliveries: list[Delivery] = field(default_factory=list)
     erasures: list[tuple[Message, Erasure]] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
     messages: dict[tuple[Partition, int], Message] = field(default_factory=dict)
     next_offsets: dict[Partition, int] = field(default_factory=dict)
 
@@ -102,6 +107,7 @@ class SinkWorker:
         self._written: dict[Partition, int] = {}
         """Next offsets that are to be committed."""
         self._commit_at = 0.0
+        self._check_at = 0.0
         self._stalled = Stalled()
         self._admin = admin_client(settings)
         self._epoch = 0
@@ -153,6 +159,7 @@ class SinkWorker:
                     else:
                         self._write(self._read(), stop)
                         self._look_for_stalled()
+                        self._check_sink()
                 except _Revoked:
                     log.info("%s: the partitions in hand went elsewhere; their owner writes the batch", self._role)
                 except SinkFenced as error:
@@ -233,11 +240,23 @@ class SinkWorker:
             ends = {Source(*key): end for key, end in next_offsets(self._admin, parts).items()}
         except KafkaUnavailable as error:
             log.warning("%s: the ends of the logs are not known: %s", self._role, error)
+            # After a broker's restart a client goes on for minutes to ask for the leaders of before.
+            self._admin = admin_client(self._settings)
             self._stalled.forget()
             return
         if stalled := self._stalled.look(self._next, ends):
             log.warning("%s: nothing is fetched of %s; assigning anew", self._role, ", ".join(map(str, stalled)))
             self._claim_again()
+
+    def _check_sink(self) -> None:
+        """Look now and then whether the service still has what was written."""
+        if time.monotonic() < self._check_at:
+            return
+        self._check_at = time.monotonic() + _CHECK_S
+        try:
+            self._sink.check()
+        except SinkUnavailable as error:
+            log.warning("%s: %s", self._role, error)
 
     def _positions(self, partitions: Sequence[TopicPartition]) -> list[Position]:
         """Where reading goes on: the committed offset, or the first message that is still there."""
@@ -309,7 +328,7 @@ class SinkWorker:
             event = self._decode(read)
         except inbox.BadMessage as error:
             if self._makes_letters:
-                self._send_letter(read, error)
+                batch.letters.append(dead_letter(read, self._role, error))
         else:
             batch.deliveries.append(Delivery(partition, read.offset, event))
 
@@ -346,14 +365,13 @@ class SinkWorker:
             except RejectedRow as error:
                 for rejection in error.rejections:
                     one = rejection.delivery
-                    self._send_letter(batch.messages[one.partition, one.offset], RejectedRow([rejection]))
+                    message = batch.messages[one.partition, one.offset]
+                    batch.letters.append(dead_letter(message, self._role, RejectedRow([rejection])))
                     deliveries.remove(one)
         for message, erasure in batch.erasures:
             self._erase(message, erasure, stop)
+        self._send_letters(batch.letters, stop)
         if batch.next_offsets:
-            while self._letters.flush(1.0):
-                self.pulse.turned()
-                self._consumer.poll(0)
             self.pulse.processed(len(batch.messages))
             self._written.update(batch.next_offsets)
         self._commit_if_due()
@@ -379,7 +397,7 @@ class SinkWorker:
 
         self._patiently(erase, stop, f"erasing of {erasure.erasure_id}")
         done = codec.encode(replace(erasure, stage=self._role, removed=removed))
-        self._letters.produce(self._erasures, done, message.key, partition=message.source.partition)
+        self._send([(self._erasures, message.key, done, message.source.partition)], stop)
 
     def _commit_if_due(self) -> None:
         if time.monotonic() >= self._commit_at:
@@ -441,12 +459,45 @@ class SinkWorker:
         self._consumer.commit(offsets=offsets, asynchronous=False)
         self.pulse.committed([Source(one.topic, one.partition) for one in offsets], all_of_it=True)
 
-    def _send_letter(self, message: Message, error: Exception) -> None:
-        letter = dead_letter(message, self._role, error)
-        self._letters.produce(
-            Topic.DEAD_LETTERS.named(self._settings), codec.encode(letter), letter.key, partition=letter.partition
-        )
-        metrics.DEAD_LETTERS.labels(self._role, letter.reason).inc()
+    def _send_letters(self, letters: Sequence[DeadLetter], stop: Flag) -> None:
+        """Deliver dead letters, those without their values that are too large with them."""
+        topic, limit = Topic.DEAD_LETTERS.named(self._settings), Topic.DEAD_LETTERS.max_message_bytes(self._settings)
+        messages = []
+        for letter in letters:
+            value = codec.encode(letter)
+            if len(value) + len(letter.key or b"") + _OVERHEAD_BYTES > limit:
+                value = codec.encode(without_value(letter))
+            messages.append((topic, without_value(letter).key, value, letter.partition))
+        self._send(messages, stop)
+        for letter in letters:
+            metrics.DEAD_LETTERS.labels(self._role, letter.reason).inc()
+
+    def _send(self, messages: Sequence[tuple[str, bytes | None, bytes, int]], stop: Flag) -> None:
+        """Deliver messages (topic, key, value, partition) before anything is committed; read nothing meanwhile.
+
+        Raises:
+            _Revoked: see ``_patiently``.
+        """
+
+        def send() -> None:
+            failed: list[str] = []
+
+            def told(error: confluent_kafka.KafkaError | None, _: confluent_kafka.Message) -> None:
+                if error is not None:
+                    failed.append(error.str())
+
+            try:
+                for topic, key, value, number in messages:
+                    self._letters.produce(topic, value, key, number, on_delivery=told)
+            except (KafkaException, BufferError) as error:
+                failed.append(str(error))
+            if self._letters.flush(_DELIVERY_S) or failed:
+                self._letters.purge()
+                self._letters.flush(1.0)
+                raise SinkUnavailable(f"Kafka does not take a message: {failed[0] if failed else 'it does not answer'}")
+
+        if messages:
+            self._patiently(send, stop, f"sending {len(messages)} messages")
 
 
 def _as_read(message: confluent_kafka.Message) -> Message:

@@ -17,7 +17,13 @@ from typing import Any, cast
 
 import aiokafka
 import faust
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
@@ -44,6 +50,8 @@ _RETRY_S = (0.2, 5.0)
 """First and longest pause before a batch is tried again."""
 _TRANSIENT = (KafkaError, KafkaUnavailable, OSError, TimeoutError)
 """A service is away: tried again for as long as it takes. Anything else is the message's own doing."""
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+"""So is what the brokers will never take."""
 _ATTEMPTS = 3
 """So many failures of its own doing split a batch, and turn a single message into a dead letter."""
 _BUFFER_BYTES = 4 * 2**20
@@ -225,7 +233,7 @@ class Stage:
                 if generation != self._generation:
                     log.warning("a batch failed after its partitions were revoked; their owner repeats it: %r", raised)
                     return
-                if not isinstance(raised, _TRANSIENT):
+                if not isinstance(raised, _TRANSIENT) or isinstance(raised, _TOO_LARGE):
                     cause, failures = raised, failures + 1
                 log.exception("a batch of %d failed; trying again in %.1f s", len(batch), pause)
                 self.pulse.failed()

@@ -61,6 +61,7 @@ class Window:
         """Nothing is known yet."""
         self.low = self.high = 0
         self._limit = limit
+        self._margin = MARGIN
         self._minutes: dict[bytes, int] = {}
 
     def __len__(self) -> int:
@@ -87,9 +88,9 @@ class Window:
         if not plausible:
             return None
         if self.low == self.high:
-            return Load(plausible[len(plausible) // 10] - MARGIN, FOREVER, extends=False)
+            return Load(plausible[len(plausible) // 10] - self._margin, FOREVER, extends=False)
         if ahead := [time for time in plausible if time >= self.high]:
-            return Load(ahead[0] - MARGIN, FOREVER, extends=False)
+            return Load(ahead[0] - self._margin, FOREVER, extends=False)
         late = [time for time in plausible if time >= self.low - DAY]
         if late and len(self) < 0.9 * self._limit:
             return Load(late[0] - MARGIN, self.low, extends=True)
@@ -104,6 +105,8 @@ class Window:
         if load.extends:
             self.low = low
         else:
+            # Where the margin alone is more than can be read, what called for it would never be covered.
+            self._margin = 0 if high - low <= MARGIN else MARGIN
             self._minutes.clear()
             self.low, self.high = low, high
         self._keep(items)

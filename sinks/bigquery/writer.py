@@ -136,6 +136,9 @@ class BigQuerySink:
         self._rest.close()  # type: ignore[no-untyped-call]
         self._client.transport.close()  # type: ignore[no-untyped-call]
 
+    def check(self) -> None:
+        """Nothing to do: BigQuery keeps what it has taken."""
+
     def erase(self, user_id: str, subject_id: str | None) -> dict[str, int]:
         """Delete the rows of a user, or those that name a subject; see :class:`sinks.base.Sink`."""
         try:

@@ -94,6 +94,19 @@ class RedisSink:
         """Close the connections."""
         self._redis.close()
 
+    def check(self) -> None:
+        """Notice a Redis that has lost what was written, though nobody writes now."""
+        partitions = list(self._written)
+        if not partitions:
+            return
+        try:
+            found = self._redis.mget([self._keys.written(partition) for partition in partitions])
+        except redis.RedisError as error:
+            raise SinkUnavailable(f"Redis: {type(error).__name__}: {error}") from error
+        for partition, text in zip(partitions, cast(list[str | None], found), strict=True):
+            if int(text or 0) < self._written[partition]:
+                raise SinkFenced(f"Redis has lost results of {partition.topic} {partition.number}")
+
     def erase(self, user_id: str, subject_id: str | None) -> dict[str, int]:
         """Remove a user, or every answer that names a subject; see :class:`sinks.base.Sink`."""
         eraser = Eraser(self._redis, self._keys)

@@ -103,6 +103,9 @@ class DriftSink:
         if saves:
             self._save()
 
+    def check(self) -> None:
+        """Nothing to do: Kafka keeps what it has taken."""
+
     def erase(self, user_id: str, subject_id: str | None) -> dict[str, int]:
         """Forget what is known of the user's cameras: whose the faces were that it was made of, nobody wrote down.
 

@@ -33,6 +33,7 @@ class Follower:
     def __init__(self, settings: Settings, base: Card) -> None:
         self._topic = Topic.MODELS.named(settings)
         self._servers = settings.kafka
+        self._settings = settings
         self._admin = admin_client(settings)
         self._base = base
         self._lineup = Lineup(base.version)
@@ -94,7 +95,12 @@ class Follower:
         """
         deadline = time.monotonic() + timeout_s
         # Not of the consumer: it answers nobody else while it is polled.
-        end = next_offsets(self._admin, [TopicPartition(self._topic, PARTITION)])[self._topic, PARTITION]
+        try:
+            end = next_offsets(self._admin, [TopicPartition(self._topic, PARTITION)])[self._topic, PARTITION]
+        except KafkaUnavailable:
+            # After a broker's restart a client goes on for minutes to ask for the leaders of before.
+            self._admin = admin_client(self._settings)
+            raise
         with self._moved:
             done = self._moved.wait_for(
                 lambda: self._next_offset >= end or self._stopped, max(0.0, deadline - time.monotonic())

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from datetime import timedelta
 
 import pytest
 
-from schemas.events import new_event_id, utc_now
+from schemas.events import Consent, new_event_id, utc_now
 from tests.integration.clients import Clients, named
 from tests.integration.conftest import Portraits
 
@@ -50,3 +51,27 @@ def test_another_picture_with_the_same_id(clients: Clients, user: str, portraits
     assert clients.row("matches", last.event_id)
     assert named(clients.answer(frame)) == ["obama"]
     assert clients.row("matches", frame)["faces"][0]["subject_id"] == "obama"
+
+
+def test_another_photo_with_the_same_id(clients: Clients, user: str, portraits: Portraits) -> None:
+    """The gallery says what the answer said: the first one counts there too."""
+    upload = new_event_id()
+    clients.producer.enrol(user, portraits.obama, consent="tests", subject_id="obama", event_id=upload)
+    clients.producer.enrol(user, portraits.biden, consent="tests", subject_id="biden", event_id=upload)
+    frames = [clients.producer.frame(user, photo, camera_id="door") for photo in (portraits.obama2, portraits.biden)]
+    answers = clients.answers([frame.event_id for frame in frames])
+    assert [named(answers[frame.event_id]) for frame in frames] == [["obama"], [None]]
+    assert clients.answer(upload)["subject_id"] == "obama"
+
+
+def test_the_same_photo_twice_whose_consent_ends(clients: Clients, user: str, portraits: Portraits) -> None:
+    upload, until = new_event_id(), utc_now() + timedelta(seconds=4)
+    agreed = Consent("tests", utc_now(), expires_at=until)
+    for photo in (portraits.obama, portraits.obama3):
+        clients.producer.enrol(user, photo, consent=agreed, subject_id="obama", event_id=upload)
+    frame = clients.producer.frame(user, portraits.obama2, camera_id="door")
+    assert named(clients.answer(frame.event_id)) == ["obama"]
+    while utc_now() < until:
+        time.sleep(0.1)
+    later = clients.producer.frame(user, portraits.obama2, camera_id="door")
+    assert named(clients.answer(later.event_id)) == [None]

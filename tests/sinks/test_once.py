@@ -115,6 +115,21 @@ def test_a_window_is_bounded_and_never_wrong_where_it_answers(times: list[int], 
             assert (item in window) == (item in there)
 
 
+def test_a_stream_of_which_the_margin_holds_too_much_is_covered_all_the_same() -> None:
+    table = Table(limit=200)
+    table.rows = [delivery(event(n, 10 - n / 100), n) for n in range(1_000)]
+    once = Once(table)
+    once.begin(0)
+    for number in range(50):
+        batch = [delivery(event(1_000 + 2 * number + n, 0), 1_000) for n in range(2)]
+        fresh = once.fresh(batch, NOW)
+        table.rows += fresh
+        once.landed(fresh)
+    assert table.questions <= 4
+    assert len(table.rows) == 1_100
+    assert not once.fresh([table.rows[-1], table.rows[0]], NOW), "what is older is looked up"
+
+
 def test_a_steady_stream_asks_the_table_once() -> None:
     table = Table(limit=10_000)
     once = Once(table)

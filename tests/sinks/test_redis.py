@@ -219,6 +219,15 @@ def test_a_server_restarted_empty_gets_all_again(server: Redis, sink: RedisSink,
     assert sink.assign([Position(first.partition, 2, sink.note(first.partition))]) == {}
 
 
+def test_a_loss_is_noticed_while_nothing_is_written(sink: RedisSink, url: str) -> None:
+    sink.check()
+    sink.write([delivery(match())])
+    sink.check()
+    redis.Redis.from_url(url).flushall()
+    with pytest.raises(SinkFenced):
+        sink.check()
+
+
 def test_a_frozen_server_is_unavailable_and_loses_nothing(server: Redis, url: str, results: RedisResults) -> None:
     sink, event = RedisSink(url, answer_timeout_s=0.2), match()
     sink.write([delivery(match())])

@@ -44,3 +44,22 @@ def test_who_is_erased_leaves_nothing_behind() -> None:
     shard.forget("anna", shard.of("anna", "otto"))
     assert shard.of("anna", None) == [(anna.template_id, "some")]
     assert shard.expired(NOW) == [anna], "nor is the end of the consent remembered"
+
+
+def test_the_same_template_twice_ends_once() -> None:
+    shard, one = Shard(), template(expires_at=NOW)
+    again = dataclasses.replace(one, vector=np.ones(4, "<f4").tobytes())
+    for each in (one, template(expires_at=NOW), again):
+        shard.add(each)
+    assert len(shard) == 2
+    ended = shard.expired(NOW)
+    assert len({one.template_id for one in ended}) == len(ended) == 2
+    assert len(shard) == 0
+
+
+def test_a_template_whose_consent_was_given_anew_stays() -> None:
+    shard, short = Shard(), template(expires_at=NOW)
+    shard.add(short)
+    shard.add(dataclasses.replace(short, consent=dataclasses.replace(short.consent, expires_at=None)))
+    assert shard.expired(NOW) == []
+    assert len(shard) == 1

@@ -14,10 +14,11 @@ from uuid import uuid4
 import confluent_kafka
 import faust
 import pytest
+from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 from faust.types import TP
 
 from infra.services import LocalServices
-from streams.app import make_app
+from streams.app import make_app, run_app
 from streams.groups import committed_offsets, group_id
 from streams.kafka import admin_client, client_config
 from streams.log_ends import LogEnds
@@ -146,6 +147,30 @@ async def test_a_message_that_always_fails_is_given_up_alone_and_the_others_pass
     assert [(message.value, str(error)) for message, error, _ in worker.rejected] == [(b"7", "no good")]
     assert worker.rejected[0][2] >= 3
     assert set(done) == set(numbers(20)) - {b"7"}
+
+
+@in_a_loop
+async def test_what_no_topic_takes_is_given_up_like_any_other_fault(settings: Settings) -> None:
+    async def process(batch: Sequence[Message]) -> None:
+        if any(message.value == b"7" for message in batch):
+            raise MessageSizeTooLargeError
+
+    send(settings, Topic.FRAMES, numbers(9))
+    async with running(settings, process) as worker:
+        await until(lambda: committed(settings, Topic.FRAMES) == 9)
+    assert [message.value for message, _, _ in worker.rejected] == [b"7"]
+
+
+@in_a_loop
+async def test_a_worker_whose_start_fails_ends(settings: Settings) -> None:
+    worker = Worker(settings, settings.home / "a", lambda batch: asyncio.sleep(0))
+
+    async def fails() -> None:
+        raise KafkaConnectionError("no broker")
+
+    worker.app.on_start = fails  # type: ignore[method-assign]
+    async with asyncio.timeout(20):
+        assert await run_app(worker.app, worker.stage.drain) == 1
 
 
 @in_a_loop
