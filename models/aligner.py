@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.card import ChipGeometry
-from models.geometry import MEAN_FACE, Pixels, Points, Transform, apply, cut, scale_of, similarity
+from models.geometry import MEAN_FACE, Inside, Pixels, Points, Transform, apply, cut, inside, scale_of, similarity
 
 
 class Aligner:
@@ -21,6 +21,10 @@ class Aligner:
     def align(self, picture: Pixels, points: Points) -> Pixels:
         """Cut a chip [size, size, 3] so that five points [5, 2] (see Face.landmarks) come to their place."""
         return cut(picture, self._to_picture(points), self.size)
+
+    def inside(self, picture: Pixels, points: Points) -> Inside | None:
+        """Which pixels of the chip lie in the picture; None: all. The others are black."""
+        return inside(picture, self._to_picture(points), self.size)
 
     def _to_picture(self, points: Points) -> Transform:
         face = similarity(self._template, points)

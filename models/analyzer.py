@@ -26,6 +26,9 @@ from schemas.reasons import Reason
 _log = logging.getLogger(__name__)
 
 _MIN_PRESENCE = 0.5
+_SURE = 0.75
+"""An enrolment photo whose best face has a lower score is looked at from all sides."""
+_SURELY_BETTER = 0.1
 _BYSTANDER = 1 / 2
 """In an enrolment photo a face smaller than this part of the largest, eye to eye, is a bystander."""
 
@@ -144,6 +147,8 @@ class Analyzer:
         if isinstance(raster, Refusal):
             return _Seen(replace(analysis, refusal=raster))
         detections = self._detector.detect(raster.pixels)
+        if enrolment and _best(detections) < _SURE:
+            raster, detections = self._turned(raster, detections)
         detected = time.perf_counter()
         limits = quality.TEMPLATE if enrolment else quality.PROBE
         judged = [self._judge(raster, detection, limits, frames) for detection in detections]
@@ -160,6 +165,16 @@ class Analyzer:
         )
         return _Seen(analysis, [chips for _, chips in pairs])
 
+    def _turned(self, raster: Raster, detections: list[Detection]) -> tuple[Raster, list[Detection]]:
+        """The picture as its face is upright: a photo that lies on its side or its head makes a template of nobody."""
+        turned = [(raster, detections)]
+        for quarters in (1, 2, 3):
+            pixels = np.ascontiguousarray(np.rot90(raster.pixels, quarters))
+            size = (raster.width, raster.height) if quarters == 2 else (raster.height, raster.width)
+            turned.append((Raster(pixels, *size), self._detector.detect(pixels)))
+        best = max(turned, key=lambda one: _best(one[1]))
+        return best if _best(best[1]) > _best(detections) + _SURELY_BETTER else turned[0]
+
     def _judge(
         self, raster: Raster, detection: Detection, limits: quality.Limits, frames: Collection[_Frame]
     ) -> tuple[Face, dict[_Frame, Chip]] | None:
@@ -173,8 +188,11 @@ class Analyzer:
         points = landmarks.points * scale
         # Pixels that were scaled have no blocks of the encoder any more.
         blocks = quality.blockiness(raster.pixels, *detection.center) if scale == 1 else None
-        measured = quality.measure(chip, points, score=detection.score, yaw=landmarks.yaw, blockiness=blocks)
-        reason = quality.refusal(measured, limits)
+        inside = self._aligners[own].inside(raster.pixels, landmarks.points)
+        measured = quality.measure(
+            chip, points, score=detection.score, yaw=landmarks.yaw, inside=inside, blockiness=blocks
+        )
+        reason = quality.refusal(measured, limits, 1.0 if inside is None else float(inside.mean()))
         width, height = detection.size
         x, y = detection.center[0] - width / 2, detection.center[1] - height / 2
         box = Box(x * scale, y * scale, width * scale, height * scale)
@@ -224,6 +242,10 @@ def _with_vectors(face: Face, vectors: Mapping[str, bytes] | None, versions: Seq
     return replace(face, vector=vectors[first], others=[OtherVector(name, vectors[name]) for name in rest])
 
 
+def _best(detections: Sequence[Detection]) -> float:
+    return max((one.score for one in detections), default=0.0)
+
+
 def _frame(chip: ChipGeometry) -> _Frame:
     return chip.size, chip.padding
 
@@ -233,8 +255,9 @@ def _refusal(faces: Sequence[Face], enrolment: bool) -> Refusal | None:
     if not faces:
         return Refusal(Reason.NO_FACE, "no face was found")
     if enrolment:
-        main, *others = sorted((face.quality.size for face in faces), reverse=True)
-        people = 1 + sum(size >= main * _BYSTANDER for size in others)
+        main = max(face.quality.size for face in faces)
+        clear = [face for face in faces if face.refusal is None]
+        people = sum(face.quality.size >= main * _BYSTANDER for face in clear)
         if people > 1:
             return Refusal(Reason.SEVERAL_FACES, f"{people} faces of comparable size")
         if faces[0].refusal:

@@ -3,37 +3,50 @@
 from __future__ import annotations
 
 import io
+import threading
 import warnings
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from models.geometry import Pixels
+from models.jpeg import cleaned
 from schemas.events import Refusal
 from schemas.reasons import Reason
 
 Image.init()
 # Formats outside this list are not tried: some of Pillow's readers start other programs.
 _FORMATS: tuple[str, ...] = tuple(
-    name for name in ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF", "PPM") if name in Image.OPEN
+    name for name in ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF") if name in Image.OPEN
 )
 _BACKGROUND = (128, 128, 128, 255)
 _ORIENTATION = 0x0112
+_JPEG, _PNG = b"\xff\xd8", b"\x89PNG"
 _REDUCED_SIDE = 2000
-# libjpeg's words for a file that has stray bytes between its parts, as some cameras write; the picture is whole.
-_HARMLESS = "extraneous bytes"
+# What libjpeg warns of though the picture is whole.
+_HARMLESS = ("extraneous bytes", "unknown JFIF revision", "Invalid SOS parameters")
+_MOST_PARTS = 50_000
+"""Strips of a TIFF, chunks of a PNG."""
+_RUN_LENGTH = (1, 2)
+"""Compressions of BMP: a few bytes of it are any number of pixels."""
+_LARGE_PIXELS = 10_000_000
+_WHITE_IS_ZERO = (262, 0)
+"""TIFF's tag and value for grey pictures that are stored as negatives."""
 
-# Our own limit is the lower one.
+# Our own limit is the lower one; and what Pillow warns of in hostile files is of no use to anybody.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+_one_large_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Raster:
     """A decoded picture: ``pixels`` RGB [rows, columns, 3], and the size of the upright picture that they show.
 
-    The pixels are fewer than the size says where a JPEG of 4,000 or more a side was decoded at a fraction of it.
+    The pixels are fewer than the size says where a picture of 4,000 or more a side was decoded at a fraction of it.
     """
 
     pixels: Pixels
@@ -47,7 +60,7 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Raster | Refusal:
     Transparent parts become mid grey, 16-bit pictures lose their lower byte, CMYK is converted without its profile.
 
     Args:
-        data: JPEG, PNG, GIF, WebP, AVIF, BMP, TIFF or PNM.
+        data: JPEG, PNG, GIF, WebP, AVIF, BMP or TIFF.
         max_bytes: longer data is refused.
         max_pixels: a picture whose header announces more is refused; above 178,956,970 in any case (Pillow's limit).
     """
@@ -56,16 +69,21 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Raster | Refusal:
     if len(data) > max_bytes:
         return Refusal(Reason.PICTURE_TOO_LARGE, f"{len(data)} bytes, {max_bytes} are allowed")
     try:
+        if data.startswith(_JPEG):
+            data = cleaned(data)
+        elif data.startswith(_PNG) and data.count(b"IDAT") + data.count(b"tEXt") > _MOST_PARTS:
+            return Refusal(Reason.UNDECODABLE, f"a PNG of more than {_MOST_PARTS} chunks")
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if (pixels := image.width * image.height) > max_pixels:
                 return _too_many(f"{image.width} × {image.height} = {pixels} pixels, {max_pixels} are allowed")
             if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
                 return _jpeg(data, image)
-            return _other(image)
+            with _one_large_at_a_time if pixels > _LARGE_PIXELS else nullcontext():
+                return _other(image)
     except Image.DecompressionBombError:
         return _too_many(f"more pixels than could ever be decoded; {max_pixels} are allowed")
     except UnidentifiedImageError:
-        return Refusal(Reason.UNDECODABLE, f"the {len(data)} bytes are none of {', '.join(_FORMATS)}")
+        return Refusal(Reason.UNDECODABLE, f"the {len(data)} bytes are none of {', '.join(_FORMATS)} that can be read")
     # Decoders of hostile bytes raise whatever they stumble over; each of them means the same.
     except Exception as error:
         return Refusal(Reason.UNDECODABLE, f"{type(error).__name__}: {error}")
@@ -82,7 +100,7 @@ def _jpeg(data: bytes, image: Image.Image) -> Raster:
     try:
         pixels = simplejpeg.decode_jpeg(data, min_width=least[0], min_height=least[1], min_factor=2)
     except ValueError as error:
-        if _HARMLESS not in str(error):
+        if not any(words in str(error) for words in _HARMLESS):
             raise
         return _other(image)
     pixels, turned = _upright(pixels, image.getexif().get(_ORIENTATION, 1))
@@ -101,14 +119,48 @@ def _upright(pixels: Pixels, orientation: int) -> tuple[Pixels, bool]:
 
 
 def _other(image: Image.Image) -> Raster:
+    """By Pillow, and smaller as soon as it can be: between its formats a picture is there several times."""
+    size = image.size
+    if image.format == "BMP" and image.info.get("compression") in _RUN_LENGTH:
+        raise ValueError("a BMP with run-length encoding")
+    if len(getattr(image, "tile", ())) > _MOST_PARTS:
+        raise ValueError(f"a picture in more than {_MOST_PARTS} parts")
+    longer = max(size)
+    if longer >= 2 * _REDUCED_SIDE:
+        image.draft(None, (size[0] * _REDUCED_SIDE // longer, size[1] * _REDUCED_SIDE // longer))
     image.load()
-    image = ImageOps.exif_transpose(image)
+    negative = getattr(image, "tag_v2", {}).get(_WHITE_IS_ZERO[0]) == _WHITE_IS_ZERO[1]
+    orientation = _orientation(image)
+    image = _reduced(_in_bytes(image, negative=negative))
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), image)
+    pixels, turned = _upright(np.array(image.convert("RGB")), orientation)
+    width, height = reversed(size) if turned else size
+    return Raster(pixels, width, height)
+
+
+def _orientation(image: Image.Image) -> int:
+    """As EXIF or XMP says; 1 where they are damaged."""
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    # Whatever the parser stumbles over.
+    except Exception:
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _in_bytes(image: Image.Image, *, negative: bool) -> Image.Image:
+    """With one byte for each channel, RGBA if parts are transparent."""
+    if image.mode in ("F", "I"):
+        raise ValueError("pixels are numbers of unknown range")
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image, np.uint16) >> 8).astype(np.uint8)
+        return Image.fromarray(255 - grey if negative else grey)
     if image.has_transparency_data:
-        background = Image.new("RGBA", image.size, _BACKGROUND)
-        image = Image.alpha_composite(background, image.convert("RGBA"))
-    elif image.mode.startswith("I"):
-        grey = np.clip(np.asarray(image, np.int64) >> 8, 0, 255).astype(np.uint8)
-        image = Image.fromarray(grey)
-    elif image.mode == "F":
-        raise ValueError("pixels are floating-point numbers of unknown range")
-    return Raster(np.array(image.convert("RGB")), image.width, image.height)
+        return image.convert("RGBA")
+    return image.convert("RGB") if image.mode in ("P", "PA", "1") else image
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    longer = max(image.size)
+    return image.reduce(longer // _REDUCED_SIDE) if longer >= 2 * _REDUCED_SIDE else image

@@ -25,6 +25,8 @@ _SAME_FACE = 0.3
 _INSIDE = 0.7
 _TILE = 4 / 7
 _MIN_TILE = 240
+_MOST_TILES = 1_000
+"""A square picture of 4,000 pixels a side needs fewer; a strip of a million by one would need thousands."""
 _LARGE = 800
 _EMPTY = 640
 _SMALL_FACE = 15
@@ -80,9 +82,13 @@ class Detector:
         found = self._look(picture, _around(width, height, longer))
         if not len(found):
             found = self._look(picture, _around(width, height, longer * _STEP_BACK))
+        looks = 0
         while side * _TILE > _MIN_TILE and _expects_more(found, side, longer):
             side *= _TILE
-            parts = [self._look_at_tile(picture, window) for window in _tiles(width, height, side)]
+            tiles = _tiles(width, height, side)
+            if (looks := looks + len(tiles)) > _MOST_TILES:
+                break
+            parts = [self._look_at_tile(picture, window) for window in tiles]
             found = _merged(np.concatenate([found, *parts]))
         order = np.argsort(-found[:, 3] * found[:, 4], kind="stable")
         return [_detection(row) for row in found[order]]

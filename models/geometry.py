@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 """RGB [height, width, 3]."""
 
+Inside = NDArray[np.bool_]
+"""Which pixels of a square lie in a picture [rows, columns]."""
+
 Points = NDArray[np.float64]
 """Positions [n, 2] as x, y in pixels; a pixel's centre has whole numbers."""
 
@@ -80,3 +83,22 @@ def cut(picture: Pixels, to_picture: Transform, size: int) -> Pixels:
         move[:, :2] /= shrink
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(part, move, (size, size), flags=flags), np.uint8)
+
+
+def inside(picture: Pixels, to_picture: Transform, size: int) -> Inside | None:
+    """Which pixels of a square [size, size] lie in the picture, with a neighbour to each side; None: all of them.
+
+    Args:
+        picture: where it is cut from.
+        to_picture: see :func:`cut`.
+        size: rows and columns.
+    """
+    height, width = picture.shape[:2]
+    margin = scale_of(to_picture)
+    low, high = np.full(2, margin), np.array([width - 1 - margin, height - 1 - margin])
+    corners = apply(to_picture, np.array([[0, 0], [size - 1, 0], [0, size - 1], [size - 1, size - 1]], np.float64))
+    if ((corners >= low) & (corners <= high)).all():
+        return None
+    rows, columns = np.mgrid[:size, :size]
+    places = apply(to_picture, np.column_stack([columns.ravel(), rows.ravel()]).astype(np.float64))
+    return ((places >= low) & (places <= high)).all(1).reshape(size, size)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from models.geometry import Pixels, Points
+from models.geometry import Inside, Pixels, Points
 from schemas.events import Quality
 from schemas.reasons import Reason
 
@@ -21,7 +21,7 @@ class Limits:
     """Below or beyond these a face is refused. Units as in :class:`schemas.events.Quality`.
 
     ``sharpness`` holds for a face of brightness 0.5: the same blur leaves less variance in a darker face, in proportion
-    to the square of its brightness.
+    to the square of its brightness. ``inside`` is the part of the chip that lies in the picture.
     """
 
     score: float
@@ -30,17 +30,19 @@ class Limits:
     darkest: float
     brightest: float
     yaw: float
+    inside: float
 
 
-PROBE = Limits(score=0.4, size=10, sharpness=3.5, darkest=0.03, brightest=0.93, yaw=75)
+PROBE = Limits(score=0.4, size=10, sharpness=3.5, darkest=0.03, brightest=0.93, yaw=75, inside=0.55)
 """Poorer faces of a frame are not asked about: among them strangers pass for each other several times as often."""
 
-TEMPLATE = Limits(score=0.5, size=16, sharpness=6, darkest=0.08, brightest=0.88, yaw=60)
+TEMPLATE = Limits(score=0.4, size=16, sharpness=6, darkest=0.08, brightest=0.88, yaw=60, inside=0.65)
 """An enrolment photo is compared with for years: it has to be better."""
 
-_GOOD = Limits(score=0.8, size=40, sharpness=60, darkest=0.25, brightest=0.75, yaw=15)
+_GOOD = Limits(score=0.8, size=40, sharpness=60, darkest=0.25, brightest=0.75, yaw=15, inside=1.0)
 """From here on a face could not be better."""
 
+_WASHED_OUT = 0.85
 _BLOCK = 8
 _AROUND = 96
 _FEW_BLOCKS = 32
@@ -49,21 +51,31 @@ _FLAT = 0.25
 """Grey levels, added to both sides: in a flat picture hardly anything changes, and its ratio says nothing."""
 
 
-def measure(chip: Pixels, points: Points, *, score: float, yaw: float, blockiness: float | None = None) -> Quality:
+def measure(
+    chip: Pixels,
+    points: Points,
+    *,
+    score: float,
+    yaw: float,
+    inside: Inside | None = None,
+    blockiness: float | None = None,
+) -> Quality:
     """Measure a face.
 
     Args:
         chip: the aligned face.
+        inside: which pixels of it lie in the picture; None: all. The border of what does not would look sharp.
         points: its five landmarks [5, 2] (see Face.landmarks) in pixels of the picture.
         score: of the detector.
         yaw: in degrees.
         blockiness: see :func:`blockiness`; of no account in ``overall``.
     """
     grey = cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY)
-    _, deviation = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S))
+    mask = None if inside is None else inside.astype(np.uint8)
+    _, deviation = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S), mask=mask)
     size = float(np.linalg.norm(points[0:2].mean(0) - points[2:4].mean(0)))
     sharpness = float(deviation[0, 0]) ** 2
-    brightness = float(cv2.mean(grey)[0]) / 255
+    brightness = float(cv2.mean(grey, mask=mask)[0]) / 255
     overall = math.prod(
         (
             _rising(score, 0, _GOOD.score),
@@ -112,14 +124,19 @@ def _whole_blocks(middle: float, length: int) -> tuple[int, int]:
     return start, min(length, start + 2 * _AROUND + 1)
 
 
-def refusal(quality: Quality, limits: Limits) -> Reason | None:
-    """The first limit that a face does not keep, or None."""
+def refusal(quality: Quality, limits: Limits, inside: float = 1.0) -> Reason | None:
+    """The first limit that a face does not keep, or None; ``inside`` is the part of it that lies in the picture."""
     checks = (
+        (inside < limits.inside, Reason.CUT_OFF),
         (quality.score < limits.score, Reason.LOW_SCORE),
         (quality.size < limits.size, Reason.TOO_SMALL),
         (quality.brightness < limits.darkest, Reason.TOO_DARK),
         (quality.brightness > limits.brightest, Reason.TOO_BRIGHT),
-        (_sharpness(quality.sharpness, quality.brightness) < limits.sharpness, Reason.TOO_BLURRED),
+        (
+            _sharpness(quality.sharpness, quality.brightness) < limits.sharpness,
+            # Light that has washed everything out leaves no edges either.
+            Reason.TOO_BRIGHT if quality.brightness > _WASHED_OUT else Reason.TOO_BLURRED,
+        ),
         (abs(quality.yaw) > limits.yaw, Reason.TURNED_AWAY),
     )
     return next((reason for broken, reason in checks if broken), None)

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     TOO_BLURRED = "too_blurred", "out of focus or moving"
     TOO_DARK = "too_dark", "too little light on the face"
     TOO_BRIGHT = "too_bright", "over-exposed"
+    CUT_OFF = "cut_off", "too much of it lies outside the picture"
     TURNED_AWAY = "turned_away", "too far from frontal"
     # One face: a good probe, and yet nothing to compare with.
     EMPTY_GALLERY = "empty_gallery", "the user has no enrolled subject (of this model version)"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, overload
+from typing import Any, TypeVar, cast, overload
+
+import confluent_kafka
 
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Comparison, Embedding, Enrolment, Erasure, Frame, Match, Reembedding, Upload
 from schemas.reasons import Reason
-from streams.order import Message
+from streams.order import Message, TopicPartition
 
 Keyed = Upload | Frame | Embedding | Reembedding | Match | Comparison | Enrolment | Erasure
 K = TypeVar("K", bound=Keyed)
@@ -50,3 +52,15 @@ def read(message: Message, event_type: type[K], other: type[L] | None = None) ->
             Reason.KEY_MISMATCH, "KeyMismatch", f"the key {key!r} is not the event's user_id {event.user_id[:80]!r}"
         )
     return event
+
+
+def as_read(message: confluent_kafka.Message) -> Message:
+    """The client library's message, of which it declares every part optional, as ours."""
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    if topic is None or partition is None or offset is None:
+        raise ValueError("a consumed message without topic, partition or offset")
+    headers = cast(list[tuple[str, bytes | None]], message.headers() or [])
+    key: Any = message.key()
+    return Message(
+        TopicPartition(topic, partition), offset, message.timestamp()[1], key, message.value(), tuple(headers)
+    )

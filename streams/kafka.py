@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Any, Protocol
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from streams.settings import Settings
@@ -81,3 +81,12 @@ def metadata(client: Client, settings: Settings, timeout_s: float = METADATA_TIM
             "start one with `facestream up`, or set FACESTREAM_KAFKA"
         ) from error
     return cluster
+
+
+def not_yet(error: BaseException) -> bool:
+    """Whether a topic is so new that its partitions have no leader, or not every broker knows of it."""
+    return isinstance(error, KafkaException) and error.args[0].code() in {
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }

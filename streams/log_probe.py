@@ -14,11 +14,12 @@ from confluent_kafka.admin import AdminClient
 from streams.commits import Size
 from streams.groups import commits, group_id
 from streams.kafka import KafkaUnavailable, admin_client
+from streams.log_offsets import first_offsets, next_offsets
 from streams.order import TopicPartition
 from streams.pulse import Facts, LogState
 from streams.roles import Role
 from streams.settings import Settings
-from streams.topics import TopicsError, first_offsets, next_offsets
+from streams.topics import TopicsError
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import cast
@@ -13,17 +13,12 @@ from typing import cast
 import faust
 
 from models.card import Card
-from models.decision import Probes, decide
 from schemas import codec
 from schemas.events import (
-    Comparison,
     DeadLetter,
     Embedding,
     Enrolment,
     Erasure,
-    FrameOrigin,
-    Match,
-    MatchedFace,
     Outcome,
     Reembedding,
     Refusal,
@@ -41,11 +36,11 @@ from streams.commits import Size
 from streams.dead_letters import dead_letter
 from streams.delivery import Outgoing, deliver, rejecter, send_dead_letters
 from streams.erasure.log import Erasures, read_erasures
+from streams.frame_answers import FrameAnswers
 from streams.gallery_table import GalleryTable, Shard, key_of, load, template_key
 from streams.inbox import BadMessage, read
 from streams.log_ends import LogEnds
 from streams.order import Message
-from streams.rollout.comparison import comparison
 from streams.rollout.follower import Follower
 from streams.settings import Settings
 from streams.stage import Stage
@@ -77,6 +72,7 @@ class Matcher:
         self._enrolments = Topic.ENROLMENTS.named(settings)
         self._chips = Topic.CHIPS.named(settings)
         self._erasures = Topic.ERASURES.named(settings)
+        self._answers = FrameAnswers(settings)
         self._erased = Erasures()
         self._made: dict[tuple[str, str], Source] = {}
         """Of templates that the batch in hand makes: user, id, and the upload's message."""
@@ -148,7 +144,8 @@ class Matcher:
                     results[self._enrolments].append((message.key, codec.encode(outcome), partition))
                 else:
                     templates = []
-                    for topic, result in self._answers(event, event.origin, shard, cards):
+                    erased = self._erasure_of(event, event.origin.subject_id)
+                    for topic, result in self._answers.of(event, event.origin, shard, cards, erased):
                         results[topic].append((message.key, codec.encode(result), partition))
                 writes += [(partition, template_key(template), codec.encode(template)) for template in templates]
         with metrics.timed(STAGE, "deliver"):
@@ -334,73 +331,9 @@ class Matcher:
         )
         return outcome, kept
 
-    def _answers(
-        self, embedding: Embedding, origin: FrameOrigin, shard: Shard, cards: Sequence[Card]
-    ) -> Iterator[tuple[str, Match | Comparison]]:
-        """The answer to a frame, and how the other versions that know its user compare with it, by their topics."""
-        if (refusal := self._erasure_of(embedding, origin.subject_id)) is not None:
-            yield self._matches, self._match(replace(embedding, refusal=refusal), origin, cards[0], [])
-            return
-        whole = [card for card in cards if len(cards) == 1 or shard.is_whole(embedding.user_id, card.version)]
-        answering = [card for card in whole if card.version not in embedding.shadows]
-        card = answering[0] if answering else cards[0]
-        match = self._match(embedding, origin, card, self._decided(embedding, origin, shard, card))
-        yield self._matches, match
-        if embedding.replay_id is not None:
-            return
-        for other in whole:
-            if other is not card:
-                beside = self._decided(embedding, origin, shard, other)
-                yield (
-                    self._comparisons,
-                    comparison(match, self._threshold(card), beside, other.version, self._threshold(other)),
-                )
-
     def _erasure_of(self, embedding: Embedding, subject_id: str | None) -> Refusal | None:
         """That this was of somebody who has been erased since: it was under way then, or comes in a replay."""
         at_ms = round(embedding.timings.produced_at.timestamp() * 1000)
         subjects = () if subject_id is None else (subject_id,)
         covered = self._erased.covers(at_ms, embedding.user_id, subjects)
         return Refusal(Reason.ERASED, Reason.ERASED.description) if covered else None
-
-    def _threshold_set(self, card: Card) -> str:
-        """The set of the settings, or the card's default where it has none of that name: not all are measured alike."""
-        wanted = self._settings.threshold_set
-        return wanted if wanted in card.thresholds else card.default_threshold
-
-    def _threshold(self, card: Card) -> float:
-        return card.threshold(self._threshold_set(card))
-
-    def _decided(self, embedding: Embedding, origin: FrameOrigin, shard: Shard, card: Card) -> list[MatchedFace]:
-        return decide(
-            Probes.of(embedding, card.version),
-            shard.gallery(card.version, card.output.dimensions),
-            card,
-            user_id=embedding.user_id,
-            mode=origin.mode,
-            subject_id=origin.subject_id or embedding.user_id,
-            threshold=self._threshold(card),
-            candidates=self._settings.candidates,
-        )
-
-    def _match(self, embedding: Embedding, origin: FrameOrigin, card: Card, faces: list[MatchedFace]) -> Match:
-        return Match(
-            event_id=embedding.event_id,
-            user_id=embedding.user_id,
-            camera_id=origin.camera_id,
-            sequence=origin.sequence,
-            captured_at=origin.captured_at,
-            mode=origin.mode,
-            subject_id=origin.subject_id,
-            source=embedding.source,
-            model_version=card.version,
-            threshold_set=self._threshold_set(card),
-            width=embedding.width,
-            height=embedding.height,
-            refusal=embedding.refusal,
-            faces=faces,
-            timings=embedding.timings,
-            matched_at=utc_now(),
-            replay_id=embedding.replay_id,
-            corrects=embedding.corrects,
-        )

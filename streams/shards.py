@@ -19,9 +19,10 @@ from confluent_kafka.admin import AdminClient
 from streams.commits import Size
 from streams.groups import READS, Commit, Group, Member, commits, describe_group, group_id
 from streams.kafka import client_config
+from streams.log_offsets import first_offsets, next_offsets
 from streams.roles import Role
 from streams.settings import Settings
-from streams.topics import Topic, first_offsets, next_offsets
+from streams.topics import Topic
 
 _ANSWER_S = 5.0
 _FETCH_BYTES = 64 * 1024

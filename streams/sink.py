@@ -12,48 +12,36 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event as Flag
-from typing import Any, cast
 
 import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
 
 from schemas import codec
-from schemas.errors import CodecError
-from schemas.events import Comparison, DeadLetter, Drift, Embedding, Enrolment, Erasure, Feedback, Match, Resolution
-from schemas.reasons import Reason
-from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Result, Sink, SinkFenced, SinkUnavailable
+from schemas.events import DeadLetter, Erasure
+from sinks.base import Delivery, Partition, Position, RejectedRow, Sink, SinkFenced, SinkUnavailable
 from streams import inbox, metrics
 from streams.commits import Note
-from streams.dead_letters import dead_letter, without_value
+from streams.dead_letters import dead_letter
 from streams.erasure.log import Erasures, read_erasures
-from streams.groups import commits, group_id
+from streams.groups import group_id
 from streams.kafka import KafkaUnavailable, admin_client, client_config
+from streams.log_offsets import next_offsets
 from streams.order import Message
 from streams.order import TopicPartition as Source
+from streams.outbox import Outbox, Outgoing
+from streams.positions import moved_back, positions_of
 from streams.pulse import Facts, Pulse
+from streams.results import EVENT_TYPES, decode
 from streams.roles import Role
 from streams.settings import Settings
 from streams.stalled import Stalled
-from streams.topics import Topic, TopicMissing, next_offsets
+from streams.topics import Topic, TopicMissing
 
 log = logging.getLogger(__name__)
 
-EVENT_TYPES: Mapping[Topic, type[Result]] = {
-    Topic.MATCHES: Match,
-    Topic.COMPARISONS: Comparison,
-    Topic.ENROLMENTS: Enrolment,
-    Topic.DEAD_LETTERS: DeadLetter,
-    Topic.RESOLUTIONS: Resolution,
-    Topic.DRIFT: Drift,
-    Topic.EMBEDDINGS: Embedding,
-    Topic.FEEDBACK: Feedback,
-}
 _RETRY_S = (0.2, 5.0)
 """First and longest pause before the sink is tried again."""
 _COMMIT_TIMEOUT_S = 10.0
-_DELIVERY_S = 10.0
-_OVERHEAD_BYTES = 1_024
-"""Of a message, besides key and value."""
 _CHECK_S = 5.0
 
 
@@ -96,6 +84,7 @@ class SinkWorker:
         self._sink = sink
         self._topics = {topic.named(settings): EVENT_TYPES[topic] for topic in topics}
         self._erasures = Topic.ERASURES.named(settings)
+        self._group = group_id(role, settings)
         self._erased = Erasures()
         self._batch_size = batch_size
         self._linger_s = linger_s
@@ -116,7 +105,7 @@ class SinkWorker:
         self._consumer = confluent_kafka.Consumer(
             client_config(settings)
             | {
-                "group.id": group_id(role, settings),
+                "group.id": self._group,
                 "client.id": client_id,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
@@ -129,10 +118,7 @@ class SinkWorker:
                 "queued.max.messages.kbytes": 32 * 1024,
             }
         )
-        self._letters = confluent_kafka.Producer(
-            client_config(settings)
-            | {"enable.idempotence": True, "acks": "all", "message.max.bytes": settings.max_message_bytes + 2**20}
-        )
+        self._outbox = Outbox(role, settings)
 
     def facts(self) -> Facts:
         """How the worker stands in its group; from any thread."""
@@ -196,7 +182,9 @@ class SinkWorker:
         positions: list[Position] = []
 
         def claim() -> None:
-            positions[:] = self._positions(partitions)
+            positions[:] = positions_of(
+                self._consumer, partitions, self._settings, group_id(self._role, self._settings)
+            )
             try:
                 # What is read again, of whatever age, brings nobody back.
                 self._erased = read_erasures(self._settings, Role.MATCH)
@@ -204,7 +192,9 @@ class SinkWorker:
                 raise SinkUnavailable(str(error)) from error
             again = self._sink.assign([position for position in positions if position.partition.topic in self._topics])
             self._moved = self._moved or bool(again)
-            positions[:] = [self._moved_back(position, again.get(position.partition)) for position in positions]
+            positions[:] = [
+                moved_back(self._consumer, position, again.get(position.partition)) for position in positions
+            ]
             # A successor learns from this note what to shut out, so it must be with Kafka before the first write.
             try:
                 self._commit({position.partition: position.offset for position in positions})
@@ -258,39 +248,6 @@ class SinkWorker:
         except SinkUnavailable as error:
             log.warning("%s: %s", self._role, error)
 
-    def _positions(self, partitions: Sequence[TopicPartition]) -> list[Position]:
-        """Where reading goes on: the committed offset, or the first message that is still there."""
-        try:
-            committed = commits(self._settings, group_id(self._role, self._settings))
-            positions = []
-            for one in partitions:
-                known = committed.get((one.topic, one.partition))
-                if known is None:
-                    first, _ = self._consumer.get_watermark_offsets(one, timeout=_COMMIT_TIMEOUT_S)
-                    positions.append(Position(Partition(one.topic, one.partition), first, ""))
-                else:
-                    positions.append(Position(Partition(one.topic, one.partition), known.offset, known.note.text))
-        except (KafkaException, KafkaUnavailable) as error:
-            raise SinkUnavailable(f"Kafka does not tell the committed offsets: {error}") from error
-        return positions
-
-    def _moved_back(self, position: Position, again: Again | None) -> Position:
-        """The position from which to read again what the service has lost."""
-        if again is None:
-            return position
-        partition = position.partition
-        since_ms = round((time.time() - again.age_s) * 1000)
-        try:
-            found = self._consumer.offsets_for_times(
-                [TopicPartition(partition.topic, partition.number, since_ms)], timeout=_COMMIT_TIMEOUT_S
-            )
-        except KafkaException as error:
-            raise SinkUnavailable(f"Kafka does not tell offsets by time: {error}") from error
-        oldest = found[0].offset if found[0].offset >= 0 else position.offset
-        offset = min(position.offset, max(again.offset, oldest))
-        log.warning("%s: %s %d is read again from %d", self._role, partition.topic, partition.number, offset)
-        return replace(position, offset=offset)
-
     def _read(self) -> _Batch:
         """A batch: at least what is there, at most what arrives within the linger time."""
         batch = _Batch()
@@ -314,7 +271,7 @@ class SinkWorker:
         return batch
 
     def _add(self, batch: _Batch, message: confluent_kafka.Message) -> None:
-        read = _as_read(message)
+        read = inbox.as_read(message)
         source = read.source
         metrics.observe(self._role, "wait", time.time() - read.timestamp_ms / 1000)
         partition = Partition(source.topic, source.partition)
@@ -325,7 +282,7 @@ class SinkWorker:
             self._add_erasure(batch, read)
             return
         try:
-            event = self._decode(read)
+            event = decode(read, self._topics[source.topic])
         except inbox.BadMessage as error:
             if self._makes_letters:
                 batch.letters.append(dead_letter(read, self._role, error))
@@ -342,17 +299,8 @@ class SinkWorker:
             self._erased.add(erasure, message.timestamp_ms)
             batch.erasures.append((message, erasure))
 
-    def _decode(self, message: Message) -> Result:
-        event_type = self._topics[message.source.topic]
-        if event_type in (Match, Enrolment, Embedding):
-            return inbox.read(message, event_type)
-        try:
-            return codec.decode(message.value, event_type)
-        except CodecError as error:
-            raise inbox.BadMessage(error.reason, type(error).__name__, str(error)) from error
-
     def _write(self, batch: _Batch, stop: Flag) -> None:
-        deliveries = self._without_erased(batch)
+        deliveries = self._erased.left(batch.deliveries, batch.messages)
 
         def write() -> None:
             with metrics.timed(self._role, "deliver"):
@@ -370,23 +318,12 @@ class SinkWorker:
                     deliveries.remove(one)
         for message, erasure in batch.erasures:
             self._erase(message, erasure, stop)
-        self._send_letters(batch.letters, stop)
+        if batch.letters:
+            self._patiently(lambda: self._outbox.letters(batch.letters), stop, "sending dead letters")
         if batch.next_offsets:
             self.pulse.processed(len(batch.messages))
             self._written.update(batch.next_offsets)
         self._commit_if_due()
-
-    def _without_erased(self, batch: _Batch) -> list[Delivery]:
-        """What of a batch may be written."""
-        left = []
-        for one in batch.deliveries:
-            event = one.event
-            if isinstance(event, Match | Enrolment) and event.refusal and event.refusal.reason == Reason.ERASED:
-                continue
-            event_left = self._erased.left_of(event, batch.messages[one.partition, one.offset].timestamp_ms)
-            if event_left is not None:
-                left.append(one if event_left is event else replace(one, event=event_left))
-        return left
 
     def _erase(self, message: Message, erasure: Erasure, stop: Flag) -> None:
         """Have the sink erase, and say so."""
@@ -397,7 +334,8 @@ class SinkWorker:
 
         self._patiently(erase, stop, f"erasing of {erasure.erasure_id}")
         done = codec.encode(replace(erasure, stage=self._role, removed=removed))
-        self._send([(self._erasures, message.key, done, message.source.partition)], stop)
+        answer = Outgoing(self._erasures, message.key, done, message.source.partition)
+        self._patiently(lambda: self._outbox.send([answer]), stop, "saying what was erased")
 
     def _commit_if_due(self) -> None:
         if time.monotonic() >= self._commit_at:
@@ -458,53 +396,3 @@ class SinkWorker:
         ]
         self._consumer.commit(offsets=offsets, asynchronous=False)
         self.pulse.committed([Source(one.topic, one.partition) for one in offsets], all_of_it=True)
-
-    def _send_letters(self, letters: Sequence[DeadLetter], stop: Flag) -> None:
-        """Deliver dead letters, those without their values that are too large with them."""
-        topic, limit = Topic.DEAD_LETTERS.named(self._settings), Topic.DEAD_LETTERS.max_message_bytes(self._settings)
-        messages = []
-        for letter in letters:
-            value = codec.encode(letter)
-            if len(value) + len(letter.key or b"") + _OVERHEAD_BYTES > limit:
-                value = codec.encode(without_value(letter))
-            messages.append((topic, without_value(letter).key, value, letter.partition))
-        self._send(messages, stop)
-        for letter in letters:
-            metrics.DEAD_LETTERS.labels(self._role, letter.reason).inc()
-
-    def _send(self, messages: Sequence[tuple[str, bytes | None, bytes, int]], stop: Flag) -> None:
-        """Deliver messages (topic, key, value, partition) before anything is committed; read nothing meanwhile.
-
-        Raises:
-            _Revoked: see ``_patiently``.
-        """
-
-        def send() -> None:
-            failed: list[str] = []
-
-            def told(error: confluent_kafka.KafkaError | None, _: confluent_kafka.Message) -> None:
-                if error is not None:
-                    failed.append(error.str())
-
-            try:
-                for topic, key, value, number in messages:
-                    self._letters.produce(topic, value, key, number, on_delivery=told)
-            except (KafkaException, BufferError) as error:
-                failed.append(str(error))
-            if self._letters.flush(_DELIVERY_S) or failed:
-                self._letters.purge()
-                self._letters.flush(1.0)
-                raise SinkUnavailable(f"Kafka does not take a message: {failed[0] if failed else 'it does not answer'}")
-
-        if messages:
-            self._patiently(send, stop, f"sending {len(messages)} messages")
-
-
-def _as_read(message: confluent_kafka.Message) -> Message:
-    """The client library's message, of which it declares every part optional, as ours."""
-    topic, partition, offset = message.topic(), message.partition(), message.offset()
-    if topic is None or partition is None or offset is None:
-        raise ValueError("a consumed message without topic, partition or offset")
-    headers = cast(list[tuple[str, bytes | None]], message.headers() or [])
-    key: Any = message.key()
-    return Message(Source(topic, partition), offset, message.timestamp()[1], key, message.value(), tuple(headers))

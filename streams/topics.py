@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-import tenacity
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
@@ -16,11 +15,11 @@ from confluent_kafka.admin import (
     ConfigEntry,
     ConfigResource,
     NewTopic,
-    OffsetSpec,
     ResourceType,
 )
 
-from streams.kafka import Client, KafkaUnavailable, metadata
+from streams.kafka import Client, metadata
+from streams.log_offsets import first_offsets, next_offsets
 from streams.settings import Settings
 
 _REQUEST_TIMEOUT_S = 15.0
@@ -338,55 +337,6 @@ def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
         }
     except KafkaException as error:
         raise TopicsError(f"the topics' configuration cannot be read: {error.args[0].str()}") from error
-
-
-def not_yet(error: BaseException) -> bool:
-    """Whether a topic is so new that its partitions have no leader, or not every broker knows of it."""
-    return isinstance(error, KafkaException) and error.args[0].code() in {
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.NOT_LEADER_FOR_PARTITION,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-    }
-
-
-def first_offsets(admin: AdminClient, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
-    """The offset of the first message that is still there, by topic and number.
-
-    Raises:
-        KafkaUnavailable: a partition has no leader.
-    """
-    return _offsets(admin, partitions, OffsetSpec.earliest())
-
-
-def next_offsets(admin: AdminClient, partitions: list[TopicPartition]) -> dict[tuple[str, int], int]:
-    """The offset that the next message will get, by topic and number.
-
-    Raises:
-        KafkaUnavailable: a partition has no leader.
-    """
-    return _offsets(admin, partitions, OffsetSpec.latest())
-
-
-def _offsets(admin: AdminClient, partitions: list[TopicPartition], at: OffsetSpec) -> dict[tuple[str, int], int]:
-    if not partitions:
-        return {}
-    request = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(not_yet),
-        stop=tenacity.stop_after_delay(_REQUEST_TIMEOUT_S),
-        wait=tenacity.wait_fixed(0.1),
-        reraise=True,
-    )
-    try:
-        return request(_request_offsets, admin, partitions, at)
-    except KafkaException as error:
-        raise KafkaUnavailable(f"the topics' offsets cannot be read: {error.args[0].str()}") from error
-
-
-def _request_offsets(
-    admin: AdminClient, partitions: list[TopicPartition], at: OffsetSpec
-) -> dict[tuple[str, int], int]:
-    futures = admin.list_offsets(dict.fromkeys(partitions, at), request_timeout=_REQUEST_TIMEOUT_S)
-    return {(tp.topic, tp.partition): future.result(_REQUEST_TIMEOUT_S).offset for tp, future in futures.items()}
 
 
 def _await_changes(admin: AdminClient, settings: Settings) -> None:

@@ -127,7 +127,8 @@ def _analyzer(settings: Settings, embedder: Embedder) -> Analyzes:
 
 
 def _run_sink(role: Role, settings: Settings, health: Health) -> int:
-    from streams.sink import EVENT_TYPES, SinkWorker
+    from streams.results import EVENT_TYPES
+    from streams.sink import SinkWorker
 
     stop = Flag()
     for number in (signal.SIGTERM, signal.SIGINT):

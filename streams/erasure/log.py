@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -22,7 +22,8 @@ from schemas.events import (
     Resolution,
 )
 from schemas.reasons import Reason
-from sinks.base import Result
+from sinks.base import Delivery, Partition, Result
+from streams.order import Message
 from streams.replay.log import Log
 from streams.settings import Settings
 from streams.topic_reader import read_events
@@ -44,11 +45,18 @@ class Erasures:
         """Take in all that another one has."""
         self._at = {key: max(at, other._at.get(key, 0)) for key, at in (other._at | self._at).items()}
 
+    def left(self, deliveries: Iterable[Delivery], messages: Mapping[tuple[Partition, int], Message]) -> list[Delivery]:
+        """What may be written of deliveries, whose messages are given by partition and offset."""
+        events = (
+            (one, self.left_of(one.event, messages[one.partition, one.offset].timestamp_ms)) for one in deliveries
+        )
+        return [replace(one, event=event) for one, event in events if event is not None]
+
     def left_of(self, event: Result, at_ms: int) -> Result | None:
-        """An event of that time without those who were erased then or later; None if it is about them."""
+        """An event of that time without those who were erased then or later; None if it is about them alone."""
         user_id, names = concerned(event)
         gone = {name for name in names if self.covers(at_ms, user_id, [name])}
-        if self.covers(at_ms, user_id):
+        if self.covers(at_ms, user_id) or _is_refused(event):
             return None
         if isinstance(event, Match) and event.subject_id not in gone:
             return replace(event, faces=[_without(face, gone) for face in event.faces]) if gone else event
@@ -95,6 +103,11 @@ def concerned(event: Result) -> tuple[str | None, set[str]]:
         case Embedding():
             names = {event.origin.subject_id}
     return event.user_id, {name for name in names if name is not None}
+
+
+def _is_refused(event: Result) -> bool:
+    """Whether match has refused it, at whatever time, since it is about somebody who had been erased."""
+    return isinstance(event, Match | Enrolment) and event.refusal is not None and event.refusal.reason == Reason.ERASED
 
 
 def _without(face: MatchedFace, gone: set[str]) -> MatchedFace:

@@ -12,9 +12,10 @@ from confluent_kafka.admin import AdminClient
 
 from streams.groups import READS, committed_offsets, group_id
 from streams.kafka import KafkaUnavailable, admin_client
+from streams.log_offsets import next_offsets
 from streams.roles import Role
 from streams.settings import Settings
-from streams.topics import TopicsError, next_offsets
+from streams.topics import TopicsError
 
 log = logging.getLogger(__name__)
 

@@ -16,12 +16,12 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas import codec
 from schemas.events import OffsetRange
-from streams.kafka import KafkaUnavailable, client_config, metadata
+from streams.kafka import KafkaUnavailable, client_config, metadata, not_yet
 from streams.order import Message
 from streams.order import TopicPartition as Source
 from streams.replay.errors import ReplayError
 from streams.settings import Settings
-from streams.topics import Topic, TopicMissing, not_yet
+from streams.topics import Topic, TopicMissing
 
 _TIMEOUT_S = 15.0
 _AT_ONCE = 256

@@ -17,9 +17,10 @@ from models.card import Card, UnusableModel
 from models.lineup import Lineup
 from schemas.events import ModelRecord
 from streams.kafka import KafkaUnavailable, admin_client, client_config
+from streams.log_offsets import next_offsets
 from streams.rollout.log import PARTITION, card_of, decode
 from streams.settings import Settings
-from streams.topics import Topic, next_offsets
+from streams.topics import Topic
 
 log = logging.getLogger(__name__)
 

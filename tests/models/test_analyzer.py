@@ -122,6 +122,22 @@ def test_faces_come_largest_first(analyzer: Analyzer, obama: Image.Image, photo:
     assert first.box.x > second.box.x
 
 
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_an_enrolment_photo_that_lies_on_its_side_or_head(analyzer: Analyzer, obama: Image.Image, degrees: int) -> None:
+    upright = one(analyzer, obama, enrolment=True)
+    turned = one(analyzer, obama.rotate(degrees, expand=True), enrolment=True)
+    assert (turned.width, turned.height, turned.refusal) == (upright.width, upright.height, None)
+    assert apart(turned.faces[0], upright.faces[0]) < 0.1
+    assert turned.faces[0].box.x == pytest.approx(upright.faces[0].box.x, abs=10)
+
+
+def test_a_face_of_which_half_is_outside_the_picture(analyzer: Analyzer, obama: Image.Image) -> None:
+    (face,) = one(analyzer, obama).faces
+    middle = round(face.landmarks[8])
+    cut = one(analyzer, obama.crop((middle, 0, obama.width, obama.height)))
+    assert [half.refusal for half in cut.faces] in ([], [Reason.CUT_OFF])
+
+
 def test_two_people_on_an_enrolment_photo(analyzer: Analyzer, obama: Image.Image, photo: Photo) -> None:
     picture = Image.new("RGB", (900, 560), "grey")
     picture.paste(obama.resize((440, 550)), (0, 0))

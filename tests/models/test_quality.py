@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.aligner import Aligner
+from models.card import ChipGeometry
 from models.decoder import decode
 from models.geometry import MEAN_FACE, Pixels
 from models.quality import PROBE, TEMPLATE, Limits, blockiness, measure, refusal
@@ -39,6 +41,28 @@ def test_each_limit_has_its_reason(limits: Limits, changed: dict[str, float], re
     assert refusal(replace(GOOD, **changed), limits) == reason
 
 
+def test_light_that_has_washed_out_all_edges_is_not_called_blur() -> None:
+    assert refusal(replace(GOOD, brightness=0.9, sharpness=3.0), PROBE) == Reason.TOO_BRIGHT
+
+
+@pytest.mark.parametrize("limits", [PROBE, TEMPLATE])
+def test_half_a_face_is_none(limits: Limits) -> None:
+    assert refusal(GOOD, limits, inside=0.5) == Reason.CUT_OFF
+    assert refusal(GOOD, limits, inside=0.7) is None
+
+
+def test_what_lies_outside_the_picture_is_neither_dark_nor_sharp() -> None:
+    picture = np.full((100, 100, 3), 230, np.uint8)
+    aligner, points = Aligner(ChipGeometry(size=150, padding=0.25)), MEAN_FACE * 100 - 20
+    within = aligner.inside(picture, points)
+    assert within is not None
+    assert 0.4 < within.mean() < 0.9
+    quality = measure(aligner.align(picture, points), points, score=0.9, yaw=0, inside=within)
+    assert quality.sharpness == 0
+    assert quality.brightness == pytest.approx(230 / 255, abs=0.01)
+    assert aligner.inside(np.zeros((900, 900, 3), np.uint8), MEAN_FACE * 100 + 400) is None
+
+
 def test_what_is_too_poor_for_a_probe_is_too_poor_for_a_template() -> None:
     assert TEMPLATE.score >= PROBE.score
     assert TEMPLATE.size >= PROBE.size
@@ -46,6 +70,7 @@ def test_what_is_too_poor_for_a_probe_is_too_poor_for_a_template() -> None:
     assert TEMPLATE.darkest >= PROBE.darkest
     assert TEMPLATE.brightest <= PROBE.brightest
     assert TEMPLATE.yaw <= PROBE.yaw
+    assert TEMPLATE.inside >= PROBE.inside
 
 
 def measured(chip: np.ndarray, width: float = 150) -> Quality:

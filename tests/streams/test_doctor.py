@@ -31,7 +31,7 @@ from streams.checks.run import examine
 from streams.checks.run import run as run_checks
 from streams.checks.workers import _well
 from streams.commits import Note
-from streams.groups import Member, group_id
+from streams.groups import READS, Member, group_id
 from streams.roles import ANSWERING, Role
 from streams.settings import Settings
 from tests.cli.conftest import Ended, command, environment, run
@@ -241,7 +241,7 @@ def test_commits_that_stopped_while_events_wait(services: LocalServices, tmp_pat
     assert producer.flush(20) == 0
     consumer = cluster.consumer(Role.MATCH, "match-7@elsewhere:1")
     try:
-        consumer.subscribe([cluster.name("embeddings")])
+        consumer.subscribe([cluster.name(topic.value) for topic in READS[Role.MATCH]])
         while not (message := consumer.poll(1)) or message.error():
             pass
         position = TopicPartition(cluster.name("embeddings"), 1, 1, metadata=Note().now())

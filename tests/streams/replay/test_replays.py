@@ -23,12 +23,13 @@ from schemas.events import OffsetRange, ReplayState, Template, utc_now
 from streams.changelog import changelog_name
 from streams.cli.stack import Stack
 from streams.kafka import admin_client, client_config
+from streams.log_offsets import next_offsets
 from streams.replay import ledger
 from streams.replay.plan import Plan, Request, make_plan
 from streams.replay.sender import Sender
 from streams.replay.times import OLDEST
 from streams.roles import Role
-from streams.topics import Topic, next_offsets
+from streams.topics import Topic
 from tests.integration.clients import TIMEOUT_S, Clients, Json, eventually
 from tests.streams.replay.conftest import Run
 
