@@ -81,7 +81,9 @@ def _finish(tally: Tally, result: dict[str, Any], output: Output) -> None:
     for problem in tally.problems[:10]:
         output.warn(problem)
     if tally.left:
-        output.warn(f"{tally.left} were left: another replay has them, or their topic is gone")
+        output.warn(
+            f"{tally.left} were left: another replay has them, their topic is gone, or their person has been erased"
+        )
     output.say(f"{tally.sent} messages sent back")
     output.finish(result | {"sent": tally.sent, "left": tally.left, "failed": tally.failed})
     if tally.failed or tally.problems:

@@ -62,6 +62,10 @@ class Erasures:
             return replace(event, faces=[_without(face, gone) for face in event.faces]) if gone else event
         return None if gone else event
 
+    def touches(self, at_ms: int, user_id: str) -> bool:
+        """Whether a user, or any subject of his, was erased then or later."""
+        return any(at_ms <= at for (user, _), at in self._at.items() if user == user_id)
+
     def covers(self, at_ms: int, user_id: str | None, subjects: Collection[str] = ()) -> bool:
         """Whether something of that time is of a user, or names a subject of his, that was erased then or later."""
         if user_id is None:

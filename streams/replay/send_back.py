@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import confluent_kafka
 from confluent_kafka import KafkaError
 
 from schemas import codec
-from schemas.events import Resolution, ResolutionState, utc_now
+from schemas.errors import CodecError
+from schemas.events import DeadLetter, Resolution, ResolutionState, Upload, utc_now
+from streams.erasure.log import Erasures, read_erasures
 from streams.kafka import KafkaUnavailable, client_config, metadata
 from streams.replay.letters import Letter, Resolutions, Standing, read_letters
 from streams.settings import Settings
@@ -53,7 +56,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of letters: ``left`` ones were taken by another replay, or their topic is gone."""
+    """What became of letters: ``left`` ones were taken by another replay, or must not go back."""
 
     sent: int = 0
     left: int = 0
@@ -98,13 +101,17 @@ class SendBack:
         """
         began = time.monotonic()
         topics = metadata(self._producer, self._settings).topics
+        erased = read_erasures(self._settings)
         with Resolutions(self._settings) as resolutions:
             for some in _chunks(one for one in read_letters(self._settings) if wanted.has(one)):
-                here = [one for one in some if one.letter.topic in topics]
+                here = []
                 for one in some:
-                    if one not in here:
+                    problem = _why_not(one.letter, topics, erased)
+                    if problem is None:
+                        here.append(one)
+                    else:
                         self.tally.left += 1
-                        self.tally.problems.append(f"{one.letter.letter_id}: topic {one.letter.topic} is not there")
+                        self.tally.problems.append(f"{one.letter.letter_id}: {problem}")
                 self._send(here, resolutions)
                 self._report(self.tally)
                 yield self.tally
@@ -190,6 +197,19 @@ class SendBack:
     def _flush(self) -> None:
         if self._producer.flush(_FLUSH_S):
             raise KafkaUnavailable("Kafka takes no more: see `facestream dead-letters list` for those left sending")
+
+
+def _why_not(letter: DeadLetter, topics: Collection[str], erased: Erasures) -> str | None:
+    """Why the message of a letter must not go back, if so: it comes as a new one, and would bring back whom it names."""
+    if letter.topic not in topics:
+        return f"topic {letter.topic} is not there"
+    if letter.key is None:
+        return None
+    user_id, at_ms = letter.key.decode(errors="replace"), round(letter.failed_at.timestamp() * 1000)
+    with suppress(CodecError):
+        upload = codec.decode(letter.value, Upload)
+        return "it is of a subject who has been erased" if erased.covers(at_ms, user_id, [upload.subject_id]) else None
+    return "it is of a user who has been erased, or has a subject who has" if erased.touches(at_ms, user_id) else None
 
 
 def _chunks(letters: Iterable[Letter]) -> Iterator[list[Letter]]:

@@ -11,7 +11,7 @@ import confluent_kafka
 import pytest
 
 from schemas import codec
-from schemas.events import DeadLetter, Header, new_event_id, utc_now
+from schemas.events import DeadLetter, Erasure, Header, new_event_id, utc_now
 from streams.kafka import client_config
 from streams.replay.letters import Letter, Standing, read_letters
 from streams.replay.send_back import SendBack, Wanted
@@ -192,6 +192,18 @@ def test_two_replays_at_the_same_time(clients: Clients, target: str) -> None:
     assert sum(run.tally.sent for run in runs) == 200
     assert set(sent_to(clients.settings, letters).values()) == {1}
     assert standings(clients.settings, letters) == {Standing.SENT: 200}
+
+
+def test_a_letter_of_somebody_who_has_been_erased_is_left(clients: Clients, target: str) -> None:
+    gone, stays = put_letters(clients.settings, 2, target, b"whose?")
+    assert gone.key is not None
+    erasure = Erasure(new_event_id(), gone.key.decode(), utc_now())
+    clients.put(Topic.ERASURES, codec.encode(erasure), gone.key)
+    wanted = Wanted(letter_ids=ids_of([gone, stays]))
+    *_, tally = SendBack(clients.settings, "r1").run(wanted)
+    assert (tally.sent, tally.left) == (1, 1)
+    assert "has been erased" in tally.problems[0]
+    assert sent_to(clients.settings, [gone, stays]) == {stays.value: 1}
 
 
 def test_a_letter_whose_topic_is_gone_is_left(facestream: Run, clients: Clients) -> None:
