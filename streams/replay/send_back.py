@@ -200,7 +200,7 @@ class SendBack:
 
 
 def _why_not(letter: DeadLetter, topics: Collection[str], erased: Erasures) -> str | None:
-    """Why the message of a letter must not go back, if so: it comes as a new one, and would bring back whom it names."""
+    """Why a message must not go back, if so: it comes as a new one, and would bring back whom it names."""
     if letter.topic not in topics:
         return f"topic {letter.topic} is not there"
     if letter.key is None:
