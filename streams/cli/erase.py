@@ -54,6 +54,8 @@ def erase(
             table.add_row(role, what.replace("_", " "), str(count))
     output.table(table)
     state = "has been erased" if receipt.completed_at else "is being erased"
+    if receipt.completed_at and not any(count for removed in receipt.removed.values() for count in removed.values()):
+        state = "was not there"
     output.say(f"{whose} {state}; erasure {receipt.erasure_id}")
     last = max(receipt.logs_until.values())
     output.say(f"Kafka's own files may hold old messages until {last:%Y-%m-%d %H:%M} UTC; no replay brings them back")

@@ -34,29 +34,36 @@ class Erasures:
     """Of each user and subject that was erased, the broker's time of the last record of it, in milliseconds."""
 
     def __init__(self) -> None:
-        self._at: dict[tuple[str, str | None], int] = {}
+        self._of_user: dict[str, dict[str | None, int]] = {}
 
     def add(self, erasure: Erasure, at_ms: int) -> None:
         """Take a record in."""
-        key = erasure.user_id, erasure.subject_id
-        self._at[key] = max(at_ms, self._at.get(key, 0))
+        times = self._of_user.setdefault(erasure.user_id, {})
+        times[erasure.subject_id] = max(at_ms, times.get(erasure.subject_id, 0))
 
     def update(self, other: Erasures) -> None:
         """Take in all that another one has."""
-        self._at = {key: max(at, other._at.get(key, 0)) for key, at in (other._at | self._at).items()}
+        for user_id, theirs in other._of_user.items():
+            times = self._of_user.setdefault(user_id, {})
+            times.update({name: max(at_ms, times.get(name, 0)) for name, at_ms in theirs.items()})
 
     def left(self, deliveries: Iterable[Delivery], messages: Mapping[tuple[Partition, int], Message]) -> list[Delivery]:
         """What may be written of deliveries, whose messages are given by partition and offset."""
-        events = (
-            (one, self.left_of(one.event, messages[one.partition, one.offset].timestamp_ms)) for one in deliveries
-        )
-        return [replace(one, event=event) for one, event in events if event is not None]
+        left = []
+        for one in deliveries:
+            event = self._left_of(one.event, messages[one.partition, one.offset].timestamp_ms)
+            if event is not None:
+                left.append(one if event is one.event else replace(one, event=event))
+        return left
 
-    def left_of(self, event: Result, at_ms: int) -> Result | None:
+    def _left_of(self, event: Result, at_ms: int) -> Result | None:
         """An event of that time without those who were erased then or later; None if it is about them alone."""
-        user_id, names = concerned(event)
-        gone = {name for name in names if self.covers(at_ms, user_id, [name])}
-        if self.covers(at_ms, user_id) or _is_refused(event):
+        if _is_refused(event):
+            return None
+        if (user_id := owner(event)) not in self._of_user:
+            return event
+        gone = {name for name in named(event) if self.covers(at_ms, user_id, [name])}
+        if self.covers(at_ms, user_id):
             return None
         if isinstance(event, Match) and event.subject_id not in gone:
             return replace(event, faces=[_without(face, gone) for face in event.faces]) if gone else event
@@ -64,13 +71,12 @@ class Erasures:
 
     def touches(self, at_ms: int, user_id: str) -> bool:
         """Whether a user, or any subject of his, was erased then or later."""
-        return any(at_ms <= at for (user, _), at in self._at.items() if user == user_id)
+        return any(at_ms <= at for at in self._of_user.get(user_id, {}).values())
 
     def covers(self, at_ms: int, user_id: str | None, subjects: Collection[str] = ()) -> bool:
         """Whether something of that time is of a user, or names a subject of his, that was erased then or later."""
-        if user_id is None:
-            return False
-        return any(at_ms <= self._at.get((user_id, name), -1) for name in (None, *subjects))
+        times = self._of_user.get(user_id or "", {})
+        return any(at_ms <= times.get(name, -1) for name in (None, *subjects))
 
 
 def read_erasures(settings: Settings, stage: str | None = None, partitions: Collection[int] | None = None) -> Erasures:
@@ -87,14 +93,17 @@ def read_erasures(settings: Settings, stage: str | None = None, partitions: Coll
     return erasures
 
 
-def concerned(event: Result) -> tuple[str | None, set[str]]:
-    """Whose an event is, and which of his subjects it names."""
+def owner(event: Result) -> str | None:
+    """Whose an event is; None: nobody's."""
+    if isinstance(event, DeadLetter):
+        return None if event.key is None else event.key.decode(errors="replace")
+    return None if isinstance(event, Resolution) else event.user_id
+
+
+def named(event: Result) -> set[str]:
+    """Which of its owner's subjects an event names."""
     names: set[str | None] = set()
     match event:
-        case Resolution():
-            return None, set()
-        case DeadLetter():
-            return (None if event.key is None else event.key.decode(errors="replace")), set()
         case Match():
             names = {event.subject_id, *(face.subject_id for face in event.faces)}
             names |= {candidate.subject_id for face in event.faces for candidate in face.candidates}
@@ -106,7 +115,7 @@ def concerned(event: Result) -> tuple[str | None, set[str]]:
             names = {event.subject_id, event.matched_subject_id}
         case Embedding():
             names = {event.origin.subject_id}
-    return event.user_id, {name for name in names if name is not None}
+    return {name for name in names if name is not None}
 
 
 def _is_refused(event: Result) -> bool:

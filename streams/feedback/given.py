@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Feedback
-from streams.erasure.log import concerned, read_erasures
+from streams.erasure.log import named, read_erasures
 from streams.record_writer import RecordWriter
 from streams.replay.log import Log
 from streams.settings import Settings
@@ -52,7 +52,7 @@ def read_feedback(settings: Settings, ends: Mapping[int, int] | None = None) -> 
             except CodecError:
                 given.unreadable += 1
                 continue
-            if erased.covers(message.timestamp_ms, *concerned(said)):
+            if erased.covers(message.timestamp_ms, said.user_id, named(said)):
                 continue
             if said.user_id.encode() == message.key:
                 given.last[said.event_id, said.face] = said
