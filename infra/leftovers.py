@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import threading
@@ -11,12 +12,17 @@ from pathlib import Path
 
 import psutil
 
+log = logging.getLogger(__name__)
+
 SAME_START_S = 1.0
 """A process id is used again some day: the same id and the same start time is the same process."""
 
 
 class Record:
-    """A file with the process ids and start times of the children that run; safe for use by several threads."""
+    """A file with the process ids and start times of the children that run; safe for use by several threads.
+
+    It only helps the next run: where it cannot be written, as on a full disk, that is logged.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -37,8 +43,11 @@ class Record:
 
     def _write(self) -> None:
         new = self._path.with_suffix(".new")
-        new.write_text(json.dumps(self._started), "utf-8")
-        new.replace(self._path)
+        try:
+            new.write_text(json.dumps(self._started), "utf-8")
+            new.replace(self._path)
+        except OSError as error:
+            log.warning("the record of what runs was not written: %s", error)
 
 
 def end_leftovers(path: Path, timeout_s: float = 10) -> list[int]:

@@ -56,10 +56,13 @@ class Death:
     log: Path
     log_tail: str
     restart_in_s: float | None
+    trouble: str | None = None
+    """Why it could not be started again."""
 
     def __str__(self) -> str:
         how = f"signal {-self.exit_code}" if self.exit_code < 0 else f"exit code {self.exit_code}"
         then = "" if self.restart_in_s is None else f"; it starts again in {self.restart_in_s:g} s"
+        then += f"; it cannot be started again: {self.trouble}" if self.trouble else ""
         return f"{self.name} died ({how}){then}; the end of {self.log}:\n{self.log_tail}"
 
 
@@ -263,6 +266,12 @@ class Supervisor:
         )
 
     def _watch(self, child: _Child) -> None:
+        try:
+            self._care_for(child)
+        finally:
+            child.gone.set()  # stop() and kill() wait for it, whatever has happened here
+
+    def _care_for(self, child: _Child) -> None:
         command, deaths_in_a_row = child.command, 0
         while True:
             began = time.monotonic()
@@ -277,16 +286,22 @@ class Supervisor:
                 deaths_in_a_row = 0
             deaths_in_a_row += 1
             wait_s = command.restart.wait_s(deaths_in_a_row) if command.restart else None
-            death = Death(command.name, code, command.log, tail(command.log), wait_s)
-            self._deaths.put(death)
-            self._report(str(death))
+            self._tell(Death(command.name, code, command.log, tail(command.log), wait_s))
             if wait_s is None or child.stopping.wait(wait_s):
                 break
             with self._lock:
                 if child.stopping.is_set():
                     break
-                child.process = self._spawn(command)
-        child.gone.set()
+                try:
+                    child.process = self._spawn(command)
+                except OSError as error:
+                    self._tell(Death(command.name, code, command.log, tail(command.log), None, str(error)))
+                    break
+
+    def _tell(self, death: Death) -> None:
+        self._deaths.put(death)
+        with suppress(OSError):  # nobody reads it any more
+            self._report(str(death))
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:

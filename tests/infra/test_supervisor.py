@@ -167,6 +167,32 @@ def test_back_off_doubles_up_to_its_most() -> None:
     assert [backoff.wait_s(deaths) for deaths in (1, 2, 3, 4, 1_000)] == [0.5, 1, 2, 3, 3]
 
 
+def test_a_full_disk_hides_no_death_and_holds_up_no_stop(supervisor: Supervisor, tmp_path: Path) -> None:
+    pids = {name: supervisor.start(name, SLEEP, log=tmp_path / f"{name}.log") for name in ("dies", "stops")}
+    (tmp_path / "children.new").unlink(missing_ok=True)
+    (tmp_path / "children.new").symlink_to("/dev/full")
+    os.kill(pids["dies"], signal.SIGKILL)
+    death = supervisor.wait(20)
+    assert death is not None and death.name == "dies"
+    stopping = threading.Thread(target=supervisor.stop, args=("stops",), daemon=True)
+    stopping.start()
+    stopping.join(20)
+    assert not stopping.is_alive() and not supervisor.running()
+
+
+def test_a_child_that_cannot_be_started_again_is_reported(supervisor: Supervisor, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    pid = supervisor.start("worker", SLEEP, log=logs / "log", restart=Backoff(first_s=0.5))
+    os.kill(pid, signal.SIGKILL)
+    first = supervisor.wait(20)
+    logs.rename(tmp_path / "away")
+    last = supervisor.wait(20)
+    assert first is not None and first.restart_in_s == 0.5
+    assert last is not None and last.restart_in_s is None
+    assert "cannot be started again: [Errno 2] No such file" in str(last)
+    supervisor.stop("worker")
+
+
 def test_stop_ends_the_wait_for_a_restart(supervisor: Supervisor, tmp_path: Path) -> None:
     pid = supervisor.start("worker", SLEEP, log=tmp_path / "log", restart=Backoff(first_s=60, most_s=60))
     os.kill(pid, signal.SIGKILL)
