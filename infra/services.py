@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -63,8 +63,10 @@ class LocalServices:
     ``bigquery`` may be killed, stopped and started again by the supervisor: their ports stay.
     """
 
-    def __init__(self, folder: Path, report: Callable[[str], None] | None = None) -> None:
+    def __init__(self, folder: Path, report: Callable[[str], None] | None = None, *, stale: Sequence[str] = ()) -> None:
+        """``stale`` names files in the folder that tell of an earlier run: they go when the folder is taken."""
         self.folder = folder.absolute()
+        self._stale = stale
         self._report = report or (lambda line: None)
         self._lock = FileLock(self.folder / "lock", blocking=False)
         self._supervisor: Supervisor | None = None
@@ -124,6 +126,8 @@ class LocalServices:
         except Timeout:
             pid = owner.read_text("utf-8").strip() if owner.exists() else "unknown"
             raise FolderInUse(f"{self.folder} is in use by the process {pid}") from None
+        for name in self._stale:
+            (self.folder / name).unlink(missing_ok=True)
         owner.write_text(f"{os.getpid()}\n", "utf-8")
 
     def _start_all(self, supervisor: Supervisor) -> Addresses:

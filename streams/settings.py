@@ -154,6 +154,24 @@ class Settings(BaseSettings):
         return (self.data_dir or self.home / "workers") / name
 
 
+class OwnSettings(Settings):
+    """The settings of a new stack: the environment's, not those of one that runs or ran in some folder."""
+
+    model_config = SettingsConfigDict(title=Settings.__name__)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments before environment variables."""
+        return init_settings, env_settings
+
+
 class _Running(PydanticBaseSettingsSource):
     """Addresses of the services that ``facestream up`` runs in the home folder."""
 

@@ -18,7 +18,7 @@ from infra.supervisor import Backoff, ChildFailed
 from streams.groups import READS, describe_group, group_id
 from streams.kafka import KafkaUnavailable, admin_client
 from streams.roles import ANSWERING, Embedder, Role
-from streams.settings import RUNNING_FILE, Settings
+from streams.settings import RUNNING_FILE, OwnSettings, Settings
 from streams.topics import create
 
 _READY_S = 180.0
@@ -33,7 +33,7 @@ class Stack:
     def __init__(self, folder: Path, report: Callable[[str], None] = lambda line: None, **changes: Any) -> None:
         """``changes`` are settings that differ from the environment's."""
         self.folder = folder
-        self.services = LocalServices(folder, report)
+        self.services = LocalServices(folder, report, stale=[RUNNING_FILE])
         self._changes = changes
         self._report = report
         self._numbers: dict[Role, int] = {}
@@ -50,7 +50,7 @@ class Stack:
         from sinks.bigquery import Address, apply
 
         found: dict[str, Any] = dict(self.services.start().settings())
-        self.settings = Settings(**found | {"home": self.folder} | self._changes)
+        self.settings: Settings = OwnSettings(**found | {"home": self.folder} | self._changes)
         now = self.settings
         with ThreadPoolExecutor(2) as pool:
             tables = Address(now.bigquery_project, now.bigquery_dataset, now.bigquery_rest, now.bigquery_grpc)

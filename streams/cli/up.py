@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.console import RUN, Json, Output, grid, line, load_settings
+from streams.cli.console import RUN, Json, Output, grid, line
 from streams.roles import Embedder, Role
 
 
@@ -29,9 +29,10 @@ def up(
 ) -> None:
     """Run Kafka, Redis, BigQuery and all roles on this machine until Ctrl-C; data stay in the folder."""
     from streams.cli.stack import Stack
+    from streams.settings import OwnSettings
 
     output = Output(as_json)
-    home, default = folder or load_settings().home, folder is None
+    home, default = folder or OwnSettings().home, folder is None
     with Stack(_free(home) if default else home, output.warn) as stack:
         if workers:
             stack.add_workers(embedder, tuple(Role))
