@@ -38,7 +38,8 @@ def start(supervisor: Supervisor, folder: Path, rest: int, grpc: int) -> tuple[s
             "BIGQUERY_HOST": LOOPBACK,
             "BIGQUERY_PORT": str(rest),
             "GRPC_PORT": str(grpc),
-            "DATA_DIR": str(folder / "data"),
+            # As seen from the working directory: the catalogue keeps it, and the folder may be moved.
+            "DATA_DIR": "data",
             "DEFAULT_PROJECT_ID": PROJECT,
         },
         cwd=folder,

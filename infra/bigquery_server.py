@@ -5,11 +5,23 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+import duckdb  # type: ignore[import-not-found,unused-ignore]
 import uvicorn  # type: ignore[import-not-found,unused-ignore]
 from local_bigquery.catalog import tables  # type: ignore[import-not-found]
 from local_bigquery.engine import database, types  # type: ignore[import-not-found]
 from local_bigquery.grpc import server, write  # type: ignore[import-not-found]
 from local_bigquery.settings import settings  # type: ignore[import-not-found]
+
+
+def find_data_where_they_are() -> None:
+    """Let a catalogue name its data as the settings do: earlier ones name the place where the folder was then."""
+    for catalogue in settings.data_dir.glob("*.ducklake"):
+        data = f"{catalogue.with_suffix('')}/"
+        with duckdb.connect(str(catalogue)) as opened:
+            opened.execute(
+                "UPDATE ducklake_metadata SET value = ? WHERE key = 'data_path' AND scope IS NULL AND value != ?",
+                [data, data],
+            )
 
 
 def append_one_at_a_time() -> None:
@@ -55,6 +67,7 @@ def add_columns_within_records() -> None:
 
 def main() -> None:
     """Serve until SIGTERM, with less memory than DuckDB's default of 80 % of the machine, and no log line a request."""
+    find_data_where_they_are()
     append_one_at_a_time()
     add_columns_within_records()
     database.connection().execute("SET memory_limit = '1GB'")

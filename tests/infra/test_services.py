@@ -20,6 +20,7 @@ from confluent_kafka.cimpl import NewTopic
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
+from infra import bigquery as bigquery_server
 from infra import services as services_module
 from infra.kafka import MESSAGE_BYTES
 from infra.ports import free_ports, is_free
@@ -111,14 +112,14 @@ def test_environment_is_what_the_settings_read(services: LocalServices, monkeypa
 
 def test_life_in_one_folder(services: LocalServices, tmp_path: Path) -> None:
     """Beside the shared set: killed and started again, stopped and started again, killed with its parent."""
-    folder = tmp_path / "up"
+    folder = tmp_path / "it's"
     reports: list[str] = []
     with LocalServices(folder, reports.append) as beside:
         at = beside.addresses
         assert set(at.settings().values()) & set(services.addresses.settings().values()) == {at.bigquery_project}
         write(at, "life", b"one")
 
-        with pytest.raises(FolderInUse, match=rf"up is in use by the process {os.getpid()}\b"):
+        with pytest.raises(FolderInUse, match=rf"it's is in use by the process {os.getpid()}\b"):
             LocalServices(folder).start()
 
         for name in ("kafka", "redis", "bigquery"):
@@ -143,8 +144,23 @@ def test_life_in_one_folder(services: LocalServices, tmp_path: Path) -> None:
     gone, left = psutil.wait_procs(children, timeout=20)
     assert len(gone) == 3 and not left
 
+    name_data_as_earlier_versions_did(folder / "bigquery" / "data")
+    folder = folder.rename(tmp_path / "moved")
     with LocalServices(folder) as again:
         assert read(again.addresses, "life") == ([b"one", b"three"], [b"one", b"three"], [3, 5])
+
+
+def name_data_as_earlier_versions_did(data: Path) -> None:
+    """Have the catalogue name the absolute path of the data."""
+    code = """
+import sys, duckdb
+with duckdb.connect(sys.argv[1] + ".ducklake") as catalogue:
+    change = "UPDATE ducklake_metadata SET value = ? WHERE key = 'data_path'"
+    [changed] = catalogue.execute(change, [sys.argv[1] + "/"]).fetchone()
+    assert changed == 1
+"""
+    python = bigquery_server.ENVIRONMENT / "bin" / "python"
+    subprocess.run([str(python), "-c", code, str(data / bigquery_server.PROJECT)], check=True)
 
 
 def test_a_port_that_is_taken_meanwhile_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
