@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 import subprocess
 import uuid
@@ -35,6 +36,9 @@ JVM = (
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
 )
+
+# Java takes the names of files to be in the locale's encoding: with a plain "C" there would be ASCII only.
+ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
 
 SETTINGS = {
     "process.roles": "broker,controller",
@@ -98,8 +102,9 @@ def start(supervisor: Supervisor, folder: Path, broker: int, controller: int, re
     address = f"{LOOPBACK}:{broker}"
     supervisor.start(
         "kafka",
-        [*java, "kafka.Kafka", str(properties)],
+        [*java, "kafka.Kafka", properties.name],
         log=log,
+        env=ENVIRONMENT,
         cwd=folder,
         ready=lambda: STARTED in log.read_bytes() and answers(address),
         timeout_s=90,
@@ -121,9 +126,15 @@ def _format(java: list[str], folder: Path, log: Path, broker: int, controller: i
     shutil.rmtree(new, ignore_errors=True)
     _write_properties(properties, new, broker, controller)
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
-    format_data = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(properties)]
+    format_data = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", properties.name]
     ended = subprocess.run(
-        child.command([*java, *format_data]), capture_output=True, text=True, timeout=90, check=False, cwd=folder
+        child.command([*java, *format_data]),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+        cwd=folder,
+        env={**os.environ, **ENVIRONMENT},
     )
     if ended.returncode != 0:
         raise ChildFailed(f"cannot format Kafka's data folder:\n{ended.stdout}{ended.stderr}")
@@ -132,10 +143,14 @@ def _format(java: list[str], folder: Path, log: Path, broker: int, controller: i
 
 
 def _write_properties(path: Path, data: Path, broker: int, controller: int) -> None:
+    """Write Kafka's settings; the data folder by its name within the working directory.
+
+    Java reads the file as Latin-1 with backslash escapes, and ``log.dirs`` is a list with commas.
+    """
     here = {
         "listeners": f"BROKER://{LOOPBACK}:{broker},CONTROLLER://{LOOPBACK}:{controller}",
         "advertised.listeners": f"BROKER://{LOOPBACK}:{broker}",
         "controller.quorum.voters": f"1@{LOOPBACK}:{controller}",
-        "log.dirs": data,
+        "log.dirs": data.name,
     }
     path.write_text("".join(f"{key}={value}\n" for key, value in {**SETTINGS, **here}.items()), "utf-8")

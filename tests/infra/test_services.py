@@ -112,14 +112,14 @@ def test_environment_is_what_the_settings_read(services: LocalServices, monkeypa
 
 def test_life_in_one_folder(services: LocalServices, tmp_path: Path) -> None:
     """Beside the shared set: killed and started again, stopped and started again, killed with its parent."""
-    folder = tmp_path / "it's"
+    folder = tmp_path / "Müller, a's\\b #1"
     reports: list[str] = []
     with LocalServices(folder, reports.append) as beside:
         at = beside.addresses
         assert set(at.settings().values()) & set(services.addresses.settings().values()) == {at.bigquery_project}
         write(at, "life", b"one")
 
-        with pytest.raises(FolderInUse, match=rf"it's is in use by the process {os.getpid()}\b"):
+        with pytest.raises(FolderInUse, match=rf"#1 is in use by the process {os.getpid()}\b"):
             LocalServices(folder).start()
 
         for name in ("kafka", "redis", "bigquery"):
