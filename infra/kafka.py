@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient
 from infra import child
 from infra.jars import kafka_classpath
 from infra.ports import LOOPBACK
-from infra.supervisor import ChildFailed, Supervisor
+from infra.supervisor import Backoff, ChildFailed, Supervisor
 
 MESSAGE_BYTES = 12_000_000
 
@@ -109,6 +109,7 @@ def start(supervisor: Supervisor, folder: Path, broker: int, controller: int, re
         ready=lambda: STARTED in log.read_bytes() and answers(address),
         timeout_s=90,
         grace_s=20,
+        restart=Backoff(tries=5),
     )
     return address
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import redis
 
 from infra.ports import LOOPBACK
-from infra.supervisor import ChildFailed, Supervisor
+from infra.supervisor import Backoff, ChildFailed, Supervisor
 
 
 def server() -> Path:
@@ -64,6 +64,7 @@ def start(supervisor: Supervisor, folder: Path, port: int) -> str:
         cwd=folder,
         ready=lambda: answers(url),
         timeout_s=60,
+        restart=Backoff(tries=5),
     )
     return url
 

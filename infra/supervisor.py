@@ -41,6 +41,8 @@ class Backoff:
     first_s: float = 0.5
     most_s: float = 20
     healthy_after_s: float = 60
+    tries: int | None = None
+    """How often in a row it is started again; None: without end."""
 
     def wait_s(self, deaths_in_a_row: int) -> float:
         """Seconds to wait after so many deaths in a row, the first being 1."""
@@ -57,12 +59,14 @@ class Death:
     log_tail: str
     restart_in_s: float | None
     trouble: str | None = None
-    """Why it could not be started again."""
+    """Why it is not started again, though it should be."""
 
     def __str__(self) -> str:
         how = f"signal {-self.exit_code}" if self.exit_code < 0 else f"exit code {self.exit_code}"
         then = "" if self.restart_in_s is None else f"; it starts again in {self.restart_in_s:g} s"
-        then += f"; it cannot be started again: {self.trouble}" if self.trouble else ""
+        then += f"; it is not started again: {self.trouble}" if self.trouble else ""
+        if self.restart_in_s is not None and self.exit_code == -signal.SIGKILL:
+            return f"{self.name} died ({how}){then}"  # its log knows nothing of that
         return f"{self.name} died ({how}){then}; the end of {self.log}:\n{self.log_tail}"
 
 
@@ -282,11 +286,14 @@ class Supervisor:
             never_served = not child.ready and (command.ready is not None or command.restart is None)
             if child.stopping.is_set() or never_served:
                 break  # who stopped it knows; start() tells of one that never served
-            if command.restart and time.monotonic() - began > command.restart.healthy_after_s:
-                deaths_in_a_row = 0
-            deaths_in_a_row += 1
-            wait_s = command.restart.wait_s(deaths_in_a_row) if command.restart else None
-            self._tell(Death(command.name, code, command.log, tail(command.log), wait_s))
+            restart, wait_s, trouble = command.restart, None, None
+            if restart:
+                deaths_in_a_row = 1 if time.monotonic() - began > restart.healthy_after_s else deaths_in_a_row + 1
+                if restart.tries is None or deaths_in_a_row <= restart.tries:
+                    wait_s = restart.wait_s(deaths_in_a_row)
+                else:
+                    trouble = f"{deaths_in_a_row} deaths in a row"
+            self._tell(Death(command.name, code, command.log, tail(command.log), wait_s, trouble))
             if wait_s is None or child.stopping.wait(wait_s):
                 break
             with self._lock:

@@ -96,7 +96,7 @@ class Stack:
         """Wait until every partition that these roles read has an owner.
 
         Raises:
-            ChildFailed: a worker dies again and again, or the time is over.
+            ChildFailed: a worker or a service dies again and again, or the time is over.
         """
         admin, deadline = admin_client(self.settings), time.monotonic() + timeout_s
         deaths: Counter[str] = Counter()
@@ -111,7 +111,7 @@ class Stack:
                         break
                 if (death := self.services.supervisor.wait(0.1)) is not None:
                     deaths[death.name] += 1
-                    if deaths[death.name] >= _DEATHS:
+                    if deaths[death.name] >= _DEATHS or death.restart_in_s is None:
                         raise ChildFailed(f"{death.name} dies again and again: see {death.log}")
                 if time.monotonic() > deadline:
                     raise ChildFailed(f"{role} has not taken its partitions within {timeout_s:g} s")

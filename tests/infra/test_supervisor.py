@@ -189,8 +189,17 @@ def test_a_child_that_cannot_be_started_again_is_reported(supervisor: Supervisor
     last = supervisor.wait(20)
     assert first is not None and first.restart_in_s == 0.5
     assert last is not None and last.restart_in_s is None
-    assert "cannot be started again: [Errno 2] No such file" in str(last)
+    assert "is not started again: [Errno 2] No such file" in str(last)
     supervisor.stop("worker")
+
+
+def test_a_child_that_dies_again_and_again_is_given_up(supervisor: Supervisor, tmp_path: Path) -> None:
+    argv = python("import time; time.sleep(0.2); raise SystemExit('out of luck')")
+    supervisor.start("service", argv, log=tmp_path / "log", restart=Backoff(first_s=0.01, tries=2))
+    deaths = [supervisor.wait(20) for _ in range(3)]
+    assert [death and death.restart_in_s for death in deaths] == [0.01, 0.02, None]
+    assert str(deaths[-1]).startswith("service died (exit code 1); it is not started again: 3 deaths in a row; the end")
+    assert not supervisor.running()
 
 
 def test_stop_ends_the_wait_for_a_restart(supervisor: Supervisor, tmp_path: Path) -> None:
