@@ -46,10 +46,20 @@ class Stack:
         self.stop()
 
     def start(self) -> Settings:
-        """Start the services, create topics, tables and views; return the settings that reach them."""
+        """Start the services, create topics, tables and views; return the settings that reach them.
+
+        What has been started is stopped again where the rest fails.
+        """
+        found: dict[str, Any] = dict(self.services.start().settings())
+        try:
+            return self._prepare(found)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _prepare(self, found: dict[str, Any]) -> Settings:
         from sinks.bigquery import Address, apply
 
-        found: dict[str, Any] = dict(self.services.start().settings())
         self.settings: Settings = OwnSettings(**found | {"home": self.folder} | self._changes)
         now = self.settings
         with ThreadPoolExecutor(2) as pool:

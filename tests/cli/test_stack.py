@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from streams.cli.stack import Stack
 from streams.settings import RUNNING_FILE, Settings
+from streams.topics import TopicsError
 
 
 def _announced(folder: Path, **settings: object) -> Path:
@@ -33,3 +35,13 @@ def test_a_new_stack_takes_no_settings_of_another_or_an_earlier_one(
         monkeypatch.setenv("FACESTREAM_HOME", str(own))
         assert Settings() == Settings(**now.model_dump())
     assert not (own / RUNNING_FILE).exists()
+
+
+def test_a_stack_that_cannot_be_prepared_is_stopped(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, print, replication_factor=3)
+    with pytest.raises(TopicsError, match="uploads"):
+        stack.start()
+    assert not stack.services.supervisor.running()
+    assert json.loads((tmp_path / "children.json").read_text()) == {}
+    with FileLock(tmp_path / "lock", blocking=False):
+        pass
