@@ -40,6 +40,7 @@ DEBUG = "FACESTREAM_DEBUG"
 INTERRUPTED = 130
 _TERMINATED = 143
 _BROKEN_PIPE = 141
+_THIS_MACHINE = ("127.0.0.1", "localhost")
 
 
 def make_app() -> typer.Typer:
@@ -59,6 +60,7 @@ def make_app() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit: 0 well, 1 failed, 2 wrongly called, 130 after Ctrl-C."""
     signal.signal(signal.SIGTERM, _terminate)
+    pass_by_proxies()
     debug = bool(os.environ.get(DEBUG))
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     if not debug:
@@ -86,6 +88,19 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _root() -> None:
     """Recognise faces in event streams."""
+
+
+def pass_by_proxies() -> None:
+    """Have this process and its children reach this machine without the proxy that variables may name."""
+    names = ("no_proxy", "NO_PROXY")
+    # Most programs read only one of the two: a new one must not hide what the other says.
+    said = {
+        name: os.environ.get(name) or os.environ.get(other, "") for name, other in zip(names, names[::-1], strict=True)
+    }
+    for name, hosts in said.items():
+        if hosts.strip() != "*":
+            listed = [host.strip() for host in hosts.split(",") if host.strip()]
+            os.environ[name] = ",".join(dict.fromkeys([*listed, *_THIS_MACHINE]))
 
 
 def _terminate(*_: object) -> NoReturn:

@@ -176,6 +176,19 @@ def test_bigquery(facestream: Run) -> None:
     assert wrong.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "exceptions", [{}, {"NO_PROXY": "example.org"}, {"no_proxy": "a.example.org, b.example.org", "NO_PROXY": "c"}]
+)
+def test_a_proxy_is_not_asked_for_this_machine(facestream: Run, exceptions: dict[str, str]) -> None:
+    names = ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy")
+    proxies = {spelt: "http://127.0.0.1:1" for name in names for spelt in (name, name.upper())}
+    asked = facestream("bigquery", "query", "select 1 as one", "--json", **proxies, **exceptions)
+    assert asked.code == 0, asked.err
+    looked = facestream("doctor", "--no-model", "--json", **proxies, **exceptions)
+    found = {one["name"]: one["status"] for one in looked.json["checks"]}
+    assert (found["bigquery"], found["bigquery storage write"]) == ("ok", "ok")
+
+
 def test_evaluate(facestream: Run, pictures: Path, tmp_path: Path) -> None:
     ended = facestream("evaluate", pictures, "--threshold", "0.6", "--json")
     assert ended.code == 0, ended.err

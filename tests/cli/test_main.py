@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from streams.cli.main import make_app
+from streams.cli.main import make_app, pass_by_proxies
 from tests.cli.conftest import Run
 
 HEAVY = {"tensorflow", "faust", "cv2", "numpy", "confluent_kafka", "google", "redis", "pydantic_settings", "fastavro"}
@@ -55,7 +56,7 @@ def test_every_command_has_help(name: tuple[str, ...], offline: Run) -> None:
 
 
 def test_help_needs_nothing_heavy() -> None:
-    script = "import sys; from streams.cli.main import make_app; make_app(); print(*sys.modules)"
+    script = "import sys; from streams.cli.main import make_app, pass_by_proxies; make_app(); print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not HEAVY & {name.split(".")[0] for name in ended.stdout.split()}
 
@@ -124,3 +125,21 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
         check=True,
     )
     assert not ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "then"),
+    [
+        (None, None, ("127.0.0.1,localhost",) * 2),
+        (None, "example.org", ("example.org,127.0.0.1,localhost",) * 2),
+        ("a, localhost", "b", ("a,localhost,127.0.0.1", "b,127.0.0.1,localhost")),
+        ("*", None, ("*", None)),
+    ],
+)
+def test_what_is_reached_without_a_proxy_still_is(
+    lower: str | None, upper: str | None, then: tuple[str | None, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {"no_proxy": lower, "NO_PROXY": upper}
+    monkeypatch.setattr(os, "environ", {name: value for name, value in before.items() if value is not None})
+    pass_by_proxies()
+    assert (os.environ.get("no_proxy"), os.environ.get("NO_PROXY")) == then
