@@ -6,6 +6,7 @@ import importlib
 import logging
 import os
 import signal
+import stat
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -60,6 +61,8 @@ def make_app() -> typer.Typer:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit: 0 well, 1 failed, 2 wrongly called, 130 after Ctrl-C."""
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup wants it
+        signal.signal(signal.SIGHUP, _hang_up)
     pass_by_proxies()
     debug = bool(os.environ.get(DEBUG))
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -105,6 +108,16 @@ def pass_by_proxies() -> None:
 
 def _terminate(*_: object) -> NoReturn:
     sys.exit(_TERMINATED)
+
+
+def _hang_up(*_: object) -> None:
+    """The terminal is gone: end as at SIGTERM, and write to it no more, which would fail."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it comes from the shell and from the kernel
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for output in (1, 2):
+        if stat.S_ISCHR(os.fstat(output).st_mode):
+            os.dup2(nowhere, output)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _say(text: str) -> None:

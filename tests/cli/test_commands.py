@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import signal
 import subprocess
 import time
@@ -227,3 +228,35 @@ def test_ctrl_c_ends_it_cleanly(
     if arguments[0] == "play":
         result = json.loads(out)
         assert result["sent"] == result["delivered"] > 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [("watch",), ("worker", "embed", "--embedder", "digest")], ids=["watch", "worker"]
+)
+def test_a_closed_terminal_ends_it_cleanly(arguments: tuple[str, ...], cluster: dict[str, str], tmp_path: Path) -> None:
+    terminal, inside = os.openpty()
+    process = subprocess.Popen(
+        command(*arguments),
+        env=cluster,
+        cwd=tmp_path,
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        preexec_fn=lambda: os.login_tty(inside),
+    )
+    os.close(inside)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(8)
+    os.close(terminal)
+    assert process.wait(TIMEOUT_S) == (143 if arguments[0] == "watch" else 0)
+
+
+def test_nohup_outlives_the_terminal(cluster: dict[str, str], tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        ["nohup", *command("watch")], env=cluster, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(4)
+        process.send_signal(number)
+    assert process.wait(TIMEOUT_S) == 143
