@@ -138,7 +138,13 @@ def _run_sink(role: Role, settings: Settings, health: Health) -> int:
     if role is Role.SINK_REDIS:
         from sinks.redis import RedisSink
 
-        sink = RedisSink(settings.redis_url, settings.redis_prefix, settings.result_ttl_s, settings.live_stream_length)
+        sink = RedisSink(
+            settings.redis_url,
+            settings.redis_prefix,
+            settings.result_ttl_s,
+            settings.live_stream_length,
+            lasting=[Topic.ENROLMENTS.named(settings)],
+        )
         linger_s = 0.0
     elif role is Role.DRIFT:
         from models import cheap

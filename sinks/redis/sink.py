@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +28,7 @@ from sinks.redis.keys import Keys
 _ANNOUNCE = (Path(__file__).parent / "announce.lua").read_text("utf-8")
 _CORRECT = (Path(__file__).parent / "correct.lua").read_text("utf-8")
 _ADVANCE = (Path(__file__).parent / "advance.lua").read_text("utf-8")
+_FOR_EVER_S = 10 * 365 * 86_400.0
 _STRENGTH = [Decision.MATCH, Decision.NO_MATCH, Decision.UNKNOWN, Decision.REFUSED]
 
 
@@ -48,7 +49,8 @@ class RedisSink:
     """A :class:`sinks.base.Sink` of matches and enrolments for a Redis-protocol server, Redis ≥ 6.2 or Valkey.
 
     ``result_ttl_s`` is how long an answer is kept by event id, and how long a second writing of it is recognised;
-    ``stream_length`` how many answers a user's live stream keeps, roughly.
+    ``stream_length`` how many answers a user's live stream keeps, roughly; ``lasting`` names topics whose events leave
+    more than answers, the subjects of a user, so that a Redis that has lost them is given all again that Kafka has.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class RedisSink:
         result_ttl_s: int = 86_400,
         stream_length: int = 1_000,
         answer_timeout_s: float = 5.0,
+        lasting: Collection[str] = (),
     ) -> None:
         """Connects with the first batch."""
         self._redis = connect(url, answer_timeout_s)
         self._keys = Keys(prefix)
         self._ttl_s = result_ttl_s
         self._stream_length = stream_length
+        self._lasting = frozenset(lasting)
         self._sha = ""
         self._written: dict[Partition, int] = {}
 
@@ -78,7 +82,8 @@ class RedisSink:
             written = int(text or 0)
             self._written[position.partition] = written
             if written < int(position.note or 0):
-                again[position.partition] = Again(written, self._ttl_s)
+                lasts = position.partition.topic in self._lasting
+                again[position.partition] = Again(written, _FOR_EVER_S if lasts else self._ttl_s)
         return again
 
     def revoke(self, partitions: Sequence[Partition]) -> None:

@@ -219,6 +219,15 @@ def test_a_server_restarted_empty_gets_all_again(server: Redis, sink: RedisSink,
     assert sink.assign([Position(first.partition, 2, sink.note(first.partition))]) == {}
 
 
+def test_of_what_lasts_all_is_asked_for_again(url: str) -> None:
+    sink, (of_match, of_enrolment) = RedisSink(url, lasting=["enrolments"]), [delivery(match()), delivery(enrolment())]
+    notes = [Position(one.partition, 9, "9") for one in (of_match, of_enrolment)]
+    again = sink.assign(notes)
+    assert again[of_match.partition].age_s == 86_400
+    assert again[of_enrolment.partition].age_s > 365 * 86_400, "a subject is there as long as its templates"
+    sink.close()
+
+
 def test_a_loss_is_noticed_while_nothing_is_written(sink: RedisSink, url: str) -> None:
     sink.check()
     sink.write([delivery(match())])
