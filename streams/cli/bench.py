@@ -192,7 +192,7 @@ def drift(
     output = Output(as_json)
     _check(folders)
     result = measure(folders, load_settings(), frames=frames, stay=stay, seed=seed, say=output.warn)
-    table = grid("degraded by", "#frames to the alarm", "what alarmed")
+    table = grid("degraded by", "#frames to the alarm", "~what alarmed")
     for kind, found in result["degraded"].items():
         table.add_row(kind, str(found["frames_to_alarm"] or "none"), ", ".join(found["measures"]))
     output.table(table)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from streams.cli.console import LOOK, Json, Output, grid, load_settings
+from streams.cli.console import LOOK, Json, Output, grid, json_text, load_settings
+from streams.words import counted
 
 if TYPE_CHECKING:
     from sinks.bigquery import Address
@@ -62,11 +64,9 @@ def query(
     if dry_run:
         output.say(f"{answer.bytes_processed} bytes would be read")
     else:
-        table = grid(*map(escape, answer.rows[0] if answer.rows else ()))
-        for row in answer.rows:
-            table.add_row(*(escape(_shown(value)) for value in row.values()))
-        output.table(table)
-        output.say(f"{len(answer.rows)} rows")
+        if answer.rows:
+            _show(answer.rows, output)
+        output.say(counted(len(answer.rows), "row"))
     output.finish({"rows": answer.rows, "bytes_processed": answer.bytes_processed})
 
 
@@ -77,5 +77,26 @@ def _address() -> Address:
     return Address(now.bigquery_project, now.bigquery_dataset, now.bigquery_rest, now.bigquery_grpc)
 
 
+def _show(rows: Sequence[Mapping[str, Any]], output: Output) -> None:
+    """A line a row; on a terminal that is too narrow for that, a line a value."""
+    table = grid()
+    for name in rows[0]:
+        table.add_column(escape(name), no_wrap=True)
+    for row in rows:
+        table.add_row(*(escape(_shown(value)) for value in row.values()))
+    if output.fits(table):
+        output.table(table)
+        return
+    for row in rows:
+        for name, value in row.items():
+            output.say(f"{name}: {_shown(value)}".rstrip())
+        output.say("")
+
+
 def _shown(value: Any) -> str:
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        # No exponent where a person would write none.
+        return f"{value:.0f}" if 1_000 <= abs(value) < 1e15 else f"{value:.4g}"
+    return json_text(value) if isinstance(value, dict | list) else str(value)

@@ -30,7 +30,7 @@ _COLUMNS = (
     "#sent",
     "last",
     "id of the last",
-    "what was wrong with it",
+    "~what was wrong with it",
 )
 
 
@@ -95,7 +95,7 @@ def show(
     value = found[0].letter.value or b""
     plain["value_bytes"] = len(value)
     plain["value_begins"] = value[:_SHOWN_BYTES].hex(" ")
-    table = grid("", "")
+    table = grid("", "~")
     table.show_header = False
     for name, content in plain.items():
         table.add_row(name, escape(content if isinstance(content, str) else json.dumps(content)))

@@ -135,7 +135,7 @@ def _show(sent: Sent, account: Account, result: dict[str, Any], output: Output) 
         refusal = answer["refusal"] or {}
         table.add_row(photo.name, photo.user, photo.subject, answer["outcome"], refusal.get("reason", ""))
     output.table(table)
-    table = grid("camera", "user", "shows", "#frames", "recognised as")
+    table = grid("camera", "user", "shows", "#frames", "~recognised as")
     for camera in dict.fromkeys(sent.frames.values()):
         of_camera = [one for one, shown in sent.frames.items() if shown == camera]
         named = Counter(name for one in of_camera if one in account.answers for name in _named(account.answers[one]))

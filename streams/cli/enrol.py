@@ -142,7 +142,7 @@ def _judged(photo: Photo, enrolment: dict[str, Any] | None) -> Photo:
 
 
 def _show(outcomes: list[Photo], output: Output) -> None:
-    table = grid("photo", "subject", "outcome", "reason", "")
+    table = grid("photo", "subject", "outcome", "reason", "~")
     for one in outcomes:
         colour = {"enrolled": "green", "sent": "cyan"}.get(one.outcome, "red")
         outcome = f"[{colour}]{one.outcome.replace('_', ' ')}[/]"

@@ -69,7 +69,7 @@ def show(
     if version not in found:
         raise UnusableModel(f"there is no model version {version!r}, but {', '.join(found)}")
     folder, card = found[version]
-    table = grid("", "")
+    table = grid("", "~")
     table.show_header = False
     table.add_row("version", escape(card.version))
     table.add_row("made", escape(card.description))

@@ -30,7 +30,7 @@ def list_(
     output = Output(as_json)
     found = runs(load_settings())
     shown = [one for one in found if skipped or one.state is not RunState.SKIPPED]
-    table = grid("run", "state", "worker", "#step", "#people", "#faces", "version", "why")
+    table = grid("run", "state", "worker", "#step", "#people", "#faces", "version", "~why")
     for one in shown:
         step = f"{one.step}/{one.steps}" if one.steps else ""
         table.add_row(
@@ -56,7 +56,7 @@ def show(run_id: Annotated[str, typer.Argument(help="Its id.")], as_json: Json =
     run = next((one for one in runs(load_settings()) if one.run_id == run_id), None)
     if run is None:
         raise typer.BadParameter(f"there is no run {run_id!r}: see `facestream runs list --skipped`")
-    table = grid("", "")
+    table = grid("", "~")
     table.show_header = False
     plain = to_json(run)
     for name in ("run_id", "state", "reason", "due_at", "claimed_at", "heartbeat_at", "ended_at"):

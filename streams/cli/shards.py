@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from streams.shards import PartitionState, RoleState
 
 _NOBODY = "[red]nobody[/]"
+_LONG_S = 120.0
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +28,11 @@ def shards(
     role: Annotated[Role | None, typer.Option(help="Only this role, with more of it.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
-    """Show each partition: who owns it, users and templates of its gallery shard, and where how much waits."""
+    """Show each partition: who owns it, users and templates of its gallery shard, and where how much waits.
+
+    Under each role, `12/3s`: 12 events wait for it, the oldest for 3 seconds; `nobody`: no worker of it has the
+    partition. `commit`: how long ago match has committed an offset.
+    """
     from streams.kafka import admin_client
     from streams.shards import role_states
     from streams.topics import check_copartitioned, partition_counts
@@ -51,14 +56,15 @@ def shards(
 
 
 def _of_all(states: dict[Role, RoleState]) -> Table:
-    table = grid("#partition", "owner", "#users", "#templates", *(f"#{role} waits" for role in states), "#last commit")
+    roles = [f"#{role.removeprefix('sink-')}" for role in states]
+    table = grid("##", "owner", "#users", "#templates", *roles, "#commit")
     for shard in states[Role.MATCH].partitions:
         of_roles = [state.partitions[shard.partition] for state in states.values()]
         table.add_row(
             str(shard.partition),
             _owner(shard),
             *_size(shard),
-            *(_waiting(one) if one.owner else f"{_waiting(one)} {_NOBODY}" for one in of_roles),
+            *(_waiting(one) if one.owner else f"{one.lag_events} {_NOBODY}" for one in of_roles),
             _seconds(shard.committed_s),
         )
     return table
@@ -89,11 +95,15 @@ def _size(one: PartitionState) -> tuple[str, str]:
 
 
 def _waiting(one: PartitionState) -> str:
-    return f"{one.lag_events} ({_seconds(one.lag_s)})" if one.lag_events else "0"
+    return f"{one.lag_events}/{_seconds(one.lag_s).replace(' ', '')}" if one.lag_events else "0"
 
 
 def _seconds(value: float | None) -> str:
-    return "?" if value is None else f"{value:.1f} s"
+    if value is None:
+        return "?"
+    if value >= _LONG_S:
+        return f"{value / 60:.0f} min" if value < 60 * _LONG_S else f"{value / 3_600:.0f} h"
+    return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
 
 
 def _plain(one: PartitionState, sized: bool) -> dict[str, Any]:

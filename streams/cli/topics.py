@@ -24,7 +24,7 @@ def create(as_json: Json = False) -> None:
     output = Output(as_json)
     now = load_settings()
     changes = topics.create(admin_client(now), now)
-    table = grid("topic", "", "")
+    table = grid("topic", "", "~")
     for change in changes:
         table.add_row(escape(change.name), change.did, escape(change.detail))
     output.table(table)
@@ -41,7 +41,7 @@ def list_(as_json: Json = False) -> None:
     admin = admin_client(now)
     states = topics.describe(admin, now)
     messages = topics.messages(admin, states)
-    table = grid("topic", "#partitions", "#replicas", "#messages", "kept for", "")
+    table = grid("topic", "#partitions", "#replicas", "#messages", "kept for", "~")
     for state in states:
         hours = int(state.config.get("retention.ms", 0)) / 3_600_000
         differs = f"to be updated: {', '.join(state.differs)}" if state.differs else ""

@@ -48,7 +48,8 @@ def watch(
         if as_json:
             line({"kind": entry.kind} | entry.event)
         else:
-            output.people.print(_match(entry.event) if entry.kind == "match" else _enrolment(entry.event))
+            text = _match(entry.event) if entry.kind == "match" else _enrolment(entry.event)
+            output.people.print(text, soft_wrap=True)
         shown += 1
         if shown == count:
             return

@@ -101,7 +101,8 @@ def test_play_and_watch(facestream: Run, pictures: Path) -> None:
     entries = [json.loads(line) for line in watched.out.splitlines()]
     assert [entry["kind"] for entry in entries] == ["enrolment"] * 3 + ["match"] * 6
     assert [entry["faces"][0]["subject_id"] for entry in entries[3:]] == ["anna", "anna", "otto"] * 2
-    shown = facestream("watch", "-u", user, "--kept", "-n", "9", "--timeout", "30")
+    shown = facestream("watch", "-u", user, "--kept", "-n", "9", "--timeout", "30", COLUMNS="40")
+    assert shown.out.count("\n") == 9, "an answer is a line"
     assert "player/door #5" in shown.out
     assert "otto" in shown.out
 
