@@ -25,6 +25,7 @@ from streams.sent import BackPressure, Delivered, DeliveryFailed, Sent
 from streams.settings import Settings
 from streams.settings import settings as process_settings
 from streams.topics import Topic, check_copartitioned, partition_counts
+from streams.words import counted
 
 LOG = logging.getLogger(__name__)
 
@@ -237,12 +238,13 @@ class Producer:
             self._failed.clear()
         if failed:
             raise DeliveryFailed(
-                f"{len(failed)} events were not delivered: {failed[0].future.exception()}",
+                f"{counted(len(failed), 'event was', 'events were')} not delivered: {failed[0].future.exception()}",
                 [sent.event_id for sent in failed],
             )
         if late:
             raise DeliveryFailed(
-                f"{len(late)} events have not been delivered after {timeout_s} s", [sent.event_id for sent in late]
+                f"{counted(len(late), 'event has', 'events have')} not been delivered after {timeout_s} s",
+                [sent.event_id for sent in late],
             )
 
     def close(self, timeout_s: float = 30.0) -> None:

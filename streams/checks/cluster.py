@@ -11,6 +11,7 @@ from streams.checks.workers import check as workers
 from streams.kafka import KafkaUnavailable, admin_client, metadata
 from streams.settings import Settings
 from streams.topics import Found
+from streams.words import counted
 
 _ANSWER_S = 3.0
 _CREATE = "facestream topics create"
@@ -26,7 +27,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         seen, _, mend = str(error).partition("): ")
         yield fail("kafka", f"{seen})", mend)
         return
-    yield ok("kafka", f"{len(cluster.brokers)} brokers answer at {settings.kafka}")
+    yield ok("kafka", f"{counted(len(cluster.brokers), 'broker answers', 'brokers answer')} at {settings.kafka}")
     states = topics.describe(admin, settings)
     yield from _topics(states, settings)
     changelog = cluster.topics.get(changelog_name(settings))
@@ -51,11 +52,13 @@ def _topics(states: Sequence[Found], settings: Settings) -> Iterator[Finding]:
         if state.replicas < settings.replication_factor:
             yield warn(
                 f"topic {state.name}",
-                f"{state.replicas} replicas, not {settings.replication_factor}",
+                f"{counted(state.replicas, 'replica')}, not {settings.replication_factor}",
                 "reassign its partitions with Kafka's own tools (kafka-reassign-partitions)",
             )
     if there and not missing and not any(state.differs for state in there):
-        yield ok("topics", f"{len(there)} topics with {there[0].partitions} partitions, configured as wanted")
+        yield ok(
+            "topics", f"{len(there)} topics with {counted(there[0].partitions, 'partition')}, configured as wanted"
+        )
 
 
 def _partitions(there: Sequence[Found], settings: Settings) -> Iterator[Finding]:
@@ -82,7 +85,7 @@ def _changelog(partitions: int, states: Sequence[Found], settings: Settings) -> 
     if wanted - {partitions}:
         return fail(
             "changelog",
-            f"{name} has {partitions} partitions, the topics have {', '.join(map(str, sorted(wanted)))}",
+            f"{name} has {counted(partitions, 'partition')}, the topics have {', '.join(map(str, sorted(wanted)))}",
             "begin anew with another FACESTREAM_TOPIC_PREFIX",
         )
-    return ok("changelog", f"{name} has {partitions} partitions")
+    return ok("changelog", f"{name} has {counted(partitions, 'partition')}")

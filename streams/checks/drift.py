@@ -9,6 +9,7 @@ from streams.drift.alarms import last_reports, told
 from streams.kafka import KafkaUnavailable
 from streams.settings import Settings
 from streams.topics import TopicMissing
+from streams.words import counted
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -25,4 +26,4 @@ def check(settings: Settings) -> Iterator[Finding]:
             "look through the camera: its lens, its light, where it points, how it compresses",
         )
     if reports and not alarms:
-        yield ok("drift", f"{len(reports)} cameras are as they were")
+        yield ok("drift", counted(len(reports), "camera is as it was", "cameras are as they were"))

@@ -18,6 +18,7 @@ from streams.roles import ANSWERING, Role
 from streams.settings import Settings
 from streams.shards import PartitionState, RoleState, role_states
 from streams.topics import Topic
+from streams.words import counted
 
 _STANDBY_RECORDS = 1000
 """So many changelog records may a warm copy be behind: less than a second of reading."""
@@ -44,12 +45,13 @@ def _role(state: RoleState, admin: AdminClient, settings: Settings) -> Iterator[
         return
     if not members:
         waiting = sum(one.lag_events for one in state.partitions)
-        yield fail(name, f"none runs; {waiting} events wait for one", start)
+        yield fail(name, f"none runs; {_wait(waiting)} for one", start)
         return
     if not state.group.settled and not _settles(admin, state.role, settings):
         yield warn(
             name,
-            f"{len(members)} workers have been sharing out their partitions for {_patience(settings):.0f} s",
+            f"{counted(len(members), 'worker has', 'workers have')} been sharing out their partitions for "
+            f"{_patience(settings):.0f} s",
             "look at their logs; restart one that starts again and again",
         )
         return
@@ -61,14 +63,14 @@ def _role(state: RoleState, admin: AdminClient, settings: Settings) -> Iterator[
     if len(members) > len(state.partitions) > 0:
         yield warn(
             name,
-            f"{len(members)} run and there are {len(state.partitions)} partitions: the others have nothing to do",
+            f"{len(members)} run for {counted(len(state.partitions), 'partition')}: the others have nothing to do",
             "run at most one for each partition",
         )
     stopped = [one for one in state.partitions if _stopped(one, settings)]
     for one in stopped:
         yield fail(
             f"commits of {state.role}",
-            f"partition {one.partition}: {one.lag_events} events wait, the oldest for {_text(one.lag_s)}, "
+            f"partition {one.partition}: {_wait(one.lag_events)}, the oldest for {_text(one.lag_s)}, "
             f"and the last commit was {_text(one.committed_s)} ago",
             f"restart {one.owner.name} on {one.owner.machine}" if one.owner else start,
         )
@@ -77,12 +79,12 @@ def _role(state: RoleState, admin: AdminClient, settings: Settings) -> Iterator[
         most = max(late, key=lambda one: one.lag_s or 0)
         yield warn(
             f"lag of {state.role}",
-            f"{sum(one.lag_events for one in late)} events wait in {len(late)} partitions, the oldest for "
-            f"{_text(most.lag_s)}",
+            f"{_wait(sum(one.lag_events for one in late))} in "
+            f"{counted(len(late), 'partition')}, the oldest for {_text(most.lag_s)}",
             f"add workers: {start}",
         )
     if not ownerless and not stopped:
-        yield ok(name, f"{len(members)} have all {len(state.partitions)} partitions; {_waiting(state)}")
+        yield ok(name, f"{_have_all(len(members), len(state.partitions))}; {_waiting(state)}")
 
 
 def _stopped(one: PartitionState, settings: Settings) -> bool:
@@ -107,7 +109,16 @@ def _patience(settings: Settings) -> float:
 
 def _waiting(state: RoleState) -> str:
     events = sum(one.lag_events for one in state.partitions)
-    return f"{events} events wait" if events else "nothing waits"
+    return _wait(events) if events else "nothing waits"
+
+
+def _wait(events: int) -> str:
+    return counted(events, "event waits", "events wait")
+
+
+def _have_all(workers: int, partitions: int) -> str:
+    what = "the only partition" if partitions == 1 else f"all {partitions} partitions"
+    return f"{counted(workers, 'has', 'have')} {what}"
 
 
 def _members(members: Sequence[Member], settings: Settings) -> Iterator[Finding]:
@@ -137,7 +148,7 @@ def _members(members: Sequence[Member], settings: Settings) -> Iterator[Finding]
 def _well(member: Member, report: dict[str, Any], settings: Settings) -> Iterator[Finding]:
     behind = {one["partition"]: one["lag"] for one in report["standbys"] if one["lag"] > _STANDBY_RECORDS}
     if behind:
-        listed = ", ".join(f"partition {number}: {lag} records" for number, lag in behind.items())
+        listed = ", ".join(f"partition {number}: {counted(lag, 'record')}" for number, lag in behind.items())
         yield warn(
             f"standby of {member.name}", f"behind its changelog ({listed})", f"look at its log, restart {member.name}"
         )
@@ -152,7 +163,7 @@ def _well(member: Member, report: dict[str, Any], settings: Settings) -> Iterato
     if judged.mend:
         yield judged
     standbys = len(report["standbys"])
-    more = f", {standbys} standby partitions up to date" if standbys and not behind else ""
+    more = f", {counted(standbys, 'standby partition')} up to date" if standbys and not behind else ""
     yield ok(
         f"health of {member.name}", f"alive and ready at {health_host(member, settings)}:{member.health_port}{more}"
     )

@@ -9,6 +9,7 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
+from streams.words import counted
 
 Subject = Annotated[str | None, typer.Option("--subject", "-s", help="One subject of the user.", show_default=False)]
 
@@ -53,7 +54,9 @@ def list_(
         )
     if listed:
         output.table(table)
-    output.say(f"{sum(map(len, people.values()))} faces of {len(people)} people are kept to learn from")
+    faces = sum(map(len, people.values()))
+    of_people = counted(len(people), "person", "people")
+    output.say(f"{counted(faces, 'face')} of {of_people} {'is' if faces == 1 else 'are'} kept to learn from")
     output.finish({"people": listed})
 
 
@@ -72,5 +75,9 @@ def remove(
     output = Output(as_json)
     removed = kept_chips.remove(load_settings(), user, subject)
     whose = user if subject is None else f"{user}/{subject}"
-    output.say(f"{removed.chips} faces and {removed.frames} statements on frames of {escape(whose)} were removed")
+    if removed.chips or removed.frames:
+        faces, statements = counted(removed.chips, "face"), counted(removed.frames, "statement")
+        output.say(f"{faces} of {whose}, and {statements} on frames, removed")
+    else:
+        output.say(f"nothing is kept of {whose} to learn from")
     output.finish({"user_id": user, "subject_id": subject, "chips": removed.chips, "frames": removed.frames})

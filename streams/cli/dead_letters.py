@@ -14,6 +14,7 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import LOOK, Json, Output, grid, load_settings
+from streams.words import counted
 
 if TYPE_CHECKING:
     from schemas.events import DeadLetter
@@ -121,7 +122,7 @@ def export(
             }
             lines.write(json.dumps(whole, ensure_ascii=False) + "\n")
             count += 1
-    output.say(f"{count} dead letters written to {file}")
+    output.say(f"{counted(count, 'dead letter')} written to {file}")
     output.finish({"written": count, "file": str(file)})
 
 

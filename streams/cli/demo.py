@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.console import RUN, Json, Output, grid
+from streams.words import counted
 
 if TYPE_CHECKING:
     from streams.accounting import Account
@@ -63,7 +64,9 @@ def _run(folder: Path, frames: int, fps: float, video: Path | None, output: Outp
     sent = show.Sent()
     with Stack(folder, output.say, live_stream_length=100_000) as stack:
         stack.add_workers()
-        output.say(f"enrolling {len(show.PHOTOS)} photos, then {frames} frames of {len(show.CAMERAS)} cameras")
+        output.say(
+            f"enrolling {len(show.PHOTOS)} photos, then {counted(frames, 'frame')} of {len(show.CAMERAS)} cameras"
+        )
         with output.progress() as progress, Producer(stack.settings) as producer:
             show.enrol(producer, photos, sent)
             task = progress.add_task("streaming", total=frames if video is None else None, note=f"{fps:g} frames/s")
@@ -148,8 +151,9 @@ def _show(sent: Sent, account: Account, result: dict[str, Any], output: Output) 
     output.say("from Kafka to Redis, milliseconds:\n" + histogram(_latencies_ms(sent, account), "ms"))
     output.table(_where_the_time_went(sent, account))
     output.say(
-        f"{result['frames']} frames: {result['results_redis']} results in Redis, {result['rows_bigquery']} rows in "
-        f"BigQuery, {result['lost']} events lost, {result['duplicates']} doubled; {result['correct']} right, "
+        f"{counted(result['frames'], 'frame')}: {counted(result['results_redis'], 'result')} in Redis, "
+        f"{counted(result['rows_bigquery'], 'row')} in BigQuery, {counted(result['lost'], 'event')} lost, "
+        f"{result['duplicates']} doubled; {result['correct']} right, "
         f"{result['wrong']} wrong, {result['missed']} missed; p50 {result['latency_ms']['p50']} ms, "
         f"p99 {result['latency_ms']['p99']} ms, {result['frames_per_s']} frames/s"
     )

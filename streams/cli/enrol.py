@@ -12,6 +12,7 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import PRODUCE, Json, Output, User, grid, load_settings
+from streams.words import counted
 
 if TYPE_CHECKING:
     from schemas.events import Consent
@@ -68,11 +69,11 @@ def enrol(
     output.finish(counts | {"user_id": user, "outcomes": [asdict(one) for one in outcomes]})
     if counts["timed_out"]:
         output.warn(
-            f"{counts['timed_out']} photos have no outcome after {timeout_s:g} s: see whether workers run "
-            "(`facestream doctor`), and `facestream dead-letters list`"
+            f"{counted(counts['timed_out'], 'photo has', 'photos have')} no outcome after {timeout_s:g} s: "
+            "see whether workers run (`facestream doctor`), and `facestream dead-letters list`"
         )
     if counts["refused"]:
-        output.warn(f"{counts['refused']} of {len(outcomes)} photos were refused")
+        output.warn(f"{counts['refused']} of {counted(len(outcomes), 'photo')} refused")
     if counts["refused"] or counts["timed_out"]:
         raise typer.Exit(1)
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from streams.cli import rollout
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
+from streams.words import counted
 
 if TYPE_CHECKING:
     from models.card import Card, Shift
@@ -88,17 +89,18 @@ def show(
         table.add_row(escape(name), str(value))
     if card.lineage is not None:
         made = card.lineage
-        faces = f"{made.chips} faces of {made.people} people"
+        faces = f"{counted(made.chips, 'face')} of {counted(made.people, 'person', 'people')}"
         table.add_row("trained on", f"{faces}, from {escape(made.parent)} ({made.mode})")
         for kind, one in made.measured.items():
             low, high = one.interval
             table.add_row(
                 f"TAR at FAR 1e-2, {kind}", f"{one.before:.3f} before, {one.after:.3f} after ({low:.3f} to {high:.3f})"
             )
-        table.add_row("measured on", f"{made.people_tested} other people")
+        table.add_row("measured on", counted(made.people_tested, "other person", "other people"))
         for group in made.groups:
             name = f"{escape(group.by)} {escape(group.group)}, {group.pictures}"
-            table.add_row(name, f"{_shift('FNMR', group.fnmr)}, {_shift('FMR', group.fmr)}, {group.people} people")
+            people = counted(group.people, "person", "people")
+            table.add_row(name, f"{_shift('FNMR', group.fnmr)}, {_shift('FMR', group.fmr)}, {people}")
         for refusal in gate.refusals(made):
             table.add_row("must not take over", escape(refusal))
     output.table(table)

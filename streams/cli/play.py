@@ -12,6 +12,7 @@ import typer
 
 from schemas.events import Mode
 from streams.cli.console import PRODUCE, Json, Output, User, load_settings
+from streams.words import counted
 
 if TYPE_CHECKING:
     from streams.sent import Sent
@@ -102,7 +103,7 @@ def play(
     finally:
         seconds = time.monotonic() - began
         rate = tally.counts["delivered"] / seconds
-        text = f"{tally.counts['delivered']} frames delivered in {seconds:.1f} s, {rate:.1f} a second"
+        text = f"{counted(tally.counts['delivered'], 'frame')} delivered in {seconds:.1f} s, {rate:.1f} a second"
         if any(tally.counts.values()):
             output.say(", ".join(filter(None, [text, tally.troubles])))
             output.finish(tally.counts | {"seconds": round(seconds, 3), "frames_per_s": round(rate, 2)})

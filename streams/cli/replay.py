@@ -10,6 +10,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
+from streams.words import counted
 
 if TYPE_CHECKING:
     from schemas.events import Replay
@@ -291,7 +292,8 @@ def _send(replay: Replay, rate: float | None, output: Output, planned: dict[str,
     )
     output.finish(result)
     if sender.progress.unanswered:
-        output.warn(f"{sender.progress.unanswered} events have not been answered: see `facestream doctor`")
+        unanswered = counted(sender.progress.unanswered, "event has", "events have")
+        output.warn(f"{unanswered} not been answered: see `facestream doctor`")
         raise typer.Exit(1)
 
 

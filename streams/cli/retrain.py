@@ -9,6 +9,7 @@ import typer
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 from streams.retraining.mode import Mode
+from streams.words import counted
 
 if TYPE_CHECKING:
     from models.card import Card, ChipGeometry, Source
@@ -105,7 +106,7 @@ def retrain(
         task = progress.add_task("training", total=plan.steps, note="")
 
         def begin(told: Told) -> None:
-            output.say(f"{told.faces} faces of {told.people} people")
+            output.say(f"{counted(told.faces, 'face')} of {counted(told.people, 'person', 'people')}")
             output.say(f"training {told.version}")
 
         def tell(now: Progress) -> None:
@@ -154,11 +155,11 @@ def _from_topics(geometry: ChipGeometry, before: Source | None, settings: Settin
     read = read_training_set(settings, geometry, until_of(before, settings) if before else None)
     said = read.confirmed
     if read.ended:
-        output.warn(f"{read.ended} faces are left out, since the consent to them has ended")
+        output.warn(f"{counted(read.ended, 'face is', 'faces are')} left out, since the consent to them has ended")
     if read.unreadable:
-        output.warn(f"{read.unreadable} messages are no faces to learn from, and were passed over")
+        output.warn(f"{counted(read.unreadable, 'message')} passed over: no face to learn from")
     if said.gone:
-        output.warn(f"{said.gone} confirmed faces are left out, since their frames are gone")
+        output.warn(f"{counted(said.gone, 'confirmed face is', 'confirmed faces are')} left out: the frame is gone")
     return read
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from streams.cli.console import Json, Output, grid, load_settings
 from streams.roles import Embedder
+from streams.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -142,9 +142,11 @@ def retire(
     left = read_enrolled(settings).only_of(version, [one for one in lineup.active if one != version])
     if left and not force:
         users = sorted({one.user_id for one in left})
+        listed = ", ".join(users[:3]) + (", …" if users[3:] else "")
         raise RolloutError(
-            f"{len(left)} templates of {len(users)} users ({', '.join(users[:3])}, …) are of {version} alone, and no "
-            "picture of them is kept: they would have to enrol again. `--force` retires it all the same"
+            f"{counted(len(left), 'template')} of {counted(len(users), 'user')} ({listed}) would be lost with "
+            f"{version}, and no picture of them is kept: they would have to enrol again. "
+            "`--force` retires it all the same"
         )
     _told(_write(settings, lambda now: states.retire(now, card, reason=reason)), output, {"templates_lost": len(left)})
 
@@ -208,7 +210,7 @@ def rollout(
                 last[0] = step
                 output.say(_sentence(now.record))
             seen = now.seen
-            note = f"{seen.frames} frames compared, {seen.disagreement:.1%} differ" if seen else ""
+            note = f"{counted(seen.frames, 'frame')} compared, {seen.disagreement:.1%} differ" if seen else ""
             progress.update(task, completed=int(min(now.watched_s, hold)), note=note)
 
         def ask(record: ModelRecord) -> bool:
@@ -281,13 +283,11 @@ def _fill(
             progress.update(task, completed=now.made, total=now.lacking)
 
         done = run(settings, version, sources, rate=rate, say=tell)
-    output.say(f"{done.made} templates of {version} were made")
+    output.say(f"{counted(done.made, 'template')} of {version} made")
     if done.stragglers:
         listed = ", ".join(done.stragglers[:5])
-        output.warn(
-            f"{len(done.stragglers)} users stay with the version before, since neither faces nor photos of theirs are "
-            f"kept: {listed}"
-        )
+        stay = counted(len(done.stragglers), "user stays", "users stay")
+        output.warn(f"{stay} with the version before, since neither faces nor photos of theirs are kept: {listed}")
     return {"made": done.made, "stragglers": done.stragglers}
 
 
@@ -355,13 +355,14 @@ def _show(found: Report, output: Output) -> None:
     table.add_row("unknown", f"{found.new.unknown_rate:.2%}", f"{found.old.unknown_rate:.2%}")
     table.add_row("margin of those named", *(_number(side.margin) for side in (found.new, found.old)))
     output.say(
-        f"{found.frames} frames with {found.faces} faces compared; {escape(found.version)} says otherwise of "
-        f"{found.disagreement:.2%}"
+        f"{counted(found.frames, 'frame')} with {counted(found.faces, 'face')} compared; "
+        f"{found.version} says otherwise of {found.disagreement:.2%}"
     )
     output.table(table)
     if found.p99_ms is not None:
         output.say(
-            f"{found.answered} frames answered, 99 of 100 within {found.p99_ms:.0f} ms, {found.error_rate:.2%} failed"
+            f"{counted(found.answered, 'frame')} answered, 99 of 100 within {found.p99_ms:.0f} ms, "
+            f"{found.error_rate:.2%} failed"
         )
 
 

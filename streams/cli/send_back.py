@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from streams.cli.console import Output, grid, load_settings
+from streams.words import counted
 
 if TYPE_CHECKING:
     from streams.replay.send_back import Tally, Wanted
@@ -23,13 +24,13 @@ def send_back(wanted: Wanted, rate: float, dry_run: bool, output: Output) -> Non
     from streams.replay.ledger import new_replay_id
     from streams.replay.send_back import SendBack
 
-    counted = _count(wanted, output)
-    if dry_run or not counted["letters"]:
-        output.finish(counted | {"dry_run": dry_run, "sent": 0})
+    found = _count(wanted, output)
+    if dry_run or not found["letters"]:
+        output.finish(found | {"dry_run": dry_run, "sent": 0})
         return
     replay_id = new_replay_id(utc_now())
     with output.progress() as bar:
-        task = bar.add_task(f"replay {replay_id}", total=counted["letters"], note="")
+        task = bar.add_task(f"replay {replay_id}", total=found["letters"], note="")
         sender = SendBack(
             load_settings(), replay_id, rate=rate, report=lambda tally: bar.update(task, completed=tally.sent)
         )
@@ -37,7 +38,7 @@ def send_back(wanted: Wanted, rate: float, dry_run: bool, output: Output) -> Non
             for _ in sender.run(wanted):
                 if interrupted():
                     break
-    _finish(sender.tally, counted | {"dry_run": False, "replay_id": replay_id}, output)
+    _finish(sender.tally, found | {"dry_run": False, "replay_id": replay_id}, output)
     if interrupted():
         raise KeyboardInterrupt
 
@@ -66,9 +67,11 @@ def _count(wanted: Wanted, output: Output) -> dict[str, Any]:
     if reasons:
         output.table(table)
     else:
-        output.say(f"no such dead letter is open: {standings[Standing.SENT]} have been sent back")
+        sent = standings[Standing.SENT]
+        output.say("no such dead letter is open" + (f": {counted(sent, 'has', 'have')} been sent back" if sent else ""))
     if standings[Standing.SENDING] and not wanted.retry:
-        output.warn(f"{standings[Standing.SENDING]} are left `sending` by a replay that was killed: see --retry")
+        left = counted(standings[Standing.SENDING], "is", "are")
+        output.warn(f"{left} left `sending` by a replay that was killed: see --retry")
     return {
         "topic": "dead-letters",
         "letters": reasons.total(),
@@ -81,10 +84,8 @@ def _finish(tally: Tally, result: dict[str, Any], output: Output) -> None:
     for problem in tally.problems[:10]:
         output.warn(problem)
     if tally.left:
-        output.warn(
-            f"{tally.left} were left: another replay has them, their topic is gone, or their person has been erased"
-        )
-    output.say(f"{tally.sent} messages sent back")
+        output.warn(f"{tally.left} left alone: another replay has them, or their topic or their person is gone")
+    output.say(f"{counted(tally.sent, 'message')} sent back")
     output.finish(result | {"sent": tally.sent, "left": tally.left, "failed": tally.failed})
     if tally.failed or tally.problems:
         raise typer.Exit(1)

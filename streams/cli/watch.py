@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import LOOK, Output, line, load_settings
+from streams.words import counted
 
 if TYPE_CHECKING:
     from sinks.redis import LiveEntry, RedisResults
@@ -106,7 +107,11 @@ def _face(face: dict[str, Any]) -> str:
 
 def _enrolment(event: dict[str, Any]) -> str:
     outcome, refusal = event["outcome"], event["refusal"]
-    why = f" ({refusal['reason']}: {escape(refusal['detail'])})" if refusal else f", {event['templates']} templates"
+    why = (
+        f" ({refusal['reason']}: {escape(refusal['detail'])})"
+        if refusal
+        else f", {counted(event['templates'], 'template')}"
+    )
     who = f"{escape(event['user_id'])}  {escape(event['subject_id'])}"
     return f"[dim]{_clock(event['created_at'])}[/] {who} [{_COLOURS[outcome]}]{outcome}[/]{why}"
 

@@ -27,7 +27,8 @@ def face_meant(answer: Answer, statement: Statement, subject_id: str, chosen: in
         raise FeedbackRefused(f"there is no face in the match of the event {answer.event_id}")
     if chosen is not None:
         if not 0 <= chosen < len(faces):
-            raise FeedbackRefused(f"the match has the faces 0 to {len(faces) - 1}, and no face {chosen}")
+            there = "only the face 0" if len(faces) == 1 else f"the faces 0 to {len(faces) - 1}"
+            raise FeedbackRefused(f"the match has {there}, and no face {chosen}")
         return chosen
     recognised = [number for number, face in enumerate(faces) if _is(face, subject_id)]
     if len(recognised) == 1:

@@ -107,7 +107,7 @@ def test_a_refused_photo(run: Run, photos: Path, tmp_path: Path, user: str) -> N
     ended = run("enrol", photos / "obama.jpg", "notes.jpg", "--user", user, "--json", code=1)
     good, bad = result(ended)["outcomes"]
     assert (good["outcome"], bad["outcome"], bad["reason"]) == ("enrolled", "refused", "undecodable")
-    assert "1 of 2 photos were refused" in ended.stderr
+    assert "1 of 2 photos refused" in ended.stderr
 
 
 def test_topics_list(run: Run, stack: Stack) -> None:

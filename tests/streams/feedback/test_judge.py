@@ -40,7 +40,8 @@ def test_the_face_that_was_recognised_so_or_the_only_one(
         ([], None, "no face in the match"),
         ([("match", "berta"), ("unknown", None)], None, r"Give --face \(0: berta, 1: unknown\)"),
         ([("match", "otto"), ("match", "otto")], None, "which of the 2 faces"),
-        ([("match", "otto")], 1, "no face 1"),
+        ([("match", "otto")], 1, "only the face 0, and no face 1"),
+        ([("match", "otto")] * 2, 2, "the faces 0 to 1, and no face 2"),
     ],
 )
 def test_what_is_not_clear_is_asked(faces: list[tuple[str, str | None]], chosen: int | None, said: str) -> None:
