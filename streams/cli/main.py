@@ -9,7 +9,7 @@ import signal
 import stat
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -44,6 +44,14 @@ _BROKEN_PIPE = 141
 _THIS_MACHINE = ("127.0.0.1", "localhost")
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"facestream {version('facestream')}")
+        raise typer.Exit
+
+
 def make_app() -> typer.Typer:
     """The command line with every command of :data:`COMMANDS`."""
     app = typer.Typer(
@@ -73,7 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = make_app()(arguments, prog_name="facestream", standalone_mode=False)
         sys.stdout.flush()
     except typer.TyperException as error:
-        _say(f"{error.format_message()} (`--help` shows how it is called)")
+        # Without arguments a group has shown its help, and there is no message.
+        if message := error.format_message().replace("Value error, ", ""):
+            _say(f"{message} (`--help` shows how it is called)")
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
@@ -89,7 +99,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _root() -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Recognise faces in event streams."""
 
 

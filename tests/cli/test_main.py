@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import typer
@@ -102,6 +104,21 @@ def test_a_wrong_call_is_one_line(arguments: tuple[str, ...], offline: Run) -> N
     ended = offline(*arguments)
     assert ended.code == 2
     assert re.fullmatch(r"facestream: .+\n", ended.err)
+
+
+@pytest.mark.parametrize("name", [(), ("topics",), ("dead-letters",)], ids=" ".join)
+def test_a_group_alone_shows_its_help_and_nothing_else(name: tuple[str, ...], offline: Run) -> None:
+    ended = offline(*name)
+    assert ended.code == 2
+    assert "Usage: facestream" in ended.out
+    assert not ended.err
+
+
+def test_the_version(offline: Run) -> None:
+    ended = offline("--version")
+    assert (ended.code, ended.err) == (0, "")
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    assert ended.out == f"facestream {project['version']}\n"
 
 
 def test_a_wrong_setting_is_named(offline: Run) -> None:
