@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
 
 import typer
 from rich.cells import cell_len
@@ -23,7 +25,16 @@ RUN, PRODUCE, LOOK, MAINTAIN = "Run", "Produce", "Look", "Maintain"
 """Panels of ``facestream --help``."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
-User = Annotated[str, typer.Option("--user", "-u", help="Owner of the gallery and the data.")]
+
+
+def not_empty(value: str | None) -> str | None:
+    """Refuse the value of an option that says nothing."""
+    if value is not None and not value.strip():
+        raise typer.BadParameter("it must not be empty")
+    return value
+
+
+User = Annotated[str, typer.Option("--user", "-u", callback=not_empty, help="Owner of the gallery and the data.")]
 
 _GAP = 2
 _PROSE = 24
@@ -77,6 +88,30 @@ class Output:
             transient=True,
             disable=not self.errors.is_terminal,
         )
+
+
+class RedisAway(Exception):
+    """No Redis-protocol server answers at the configured address."""
+
+
+@contextmanager
+def asking_redis(settings: Settings) -> Iterator[None]:
+    """Say what to do where Redis does not answer.
+
+    Raises:
+        RedisAway: it does not.
+    """
+    from sinks.base import SinkUnavailable
+
+    try:
+        yield
+    except SinkUnavailable as error:
+        parts = urlsplit(settings.redis_url)
+        why = str(error.__cause__ or error)
+        raise RedisAway(
+            f"no Redis answers at {parts.hostname}:{parts.port or 6379} ({why.rstrip('.')}): start one with "
+            "`facestream up`, or set FACESTREAM_REDIS_URL"
+        ) from error
 
 
 def load_settings() -> Settings:

@@ -128,8 +128,9 @@ def export(
 
 def _letters(reason: str | None) -> Iterator[Letter]:
     """Each letter once, with this reason or any."""
-    from streams.replay.letters import read_letters
+    from streams.replay.letters import check_reasons, read_letters
 
+    check_reasons([] if reason is None else [reason])
     return (one for one in read_letters(load_settings()) if reason in (None, one.letter.reason))
 
 

@@ -41,8 +41,8 @@ def demo(
 ) -> None:
     """Recognise real faces through real Kafka, Redis and BigQuery on this machine, and account for every event."""
     output = Output(as_json)
-    if video is not None and not video.is_file():
-        raise typer.BadParameter(f"there is no video {str(video)!r}")
+    if video is not None:
+        _check_video(video)
     if keep is not None:
         result = _run(keep, frames, fps, video, output)
     else:
@@ -51,6 +51,18 @@ def demo(
     output.finish(result)
     if result["lost"] or result["duplicates"]:
         raise typer.Exit(1)
+
+
+def _check_video(file: Path) -> None:
+    """Open it as the demo will, before anything is started."""
+    from streams.sources import SourceError, Video
+
+    if not file.is_file():
+        raise typer.BadParameter(f"there is no video {str(file)!r}")
+    try:
+        next(Video(file).shots(), None)
+    except SourceError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _run(folder: Path, frames: int, fps: float, video: Path | None, output: Output) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from streams.cli.console import PRODUCE, Json, Output, User, grid, load_settings
+from streams.cli.console import PRODUCE, Json, Output, User, asking_redis, grid, load_settings, not_empty
 from streams.words import counted
 
 if TYPE_CHECKING:
@@ -45,9 +45,10 @@ def enrol(
     ] = None,
     user: User = "default",
     subject: Annotated[
-        str | None, typer.Option("--subject", "-s", help="The person on the photos; default: the user.")
+        str | None,
+        typer.Option("--subject", "-s", callback=not_empty, help="The person on the photos; default: the user."),
     ] = None,
-    purpose: Annotated[str, typer.Option(help="What the person has consented to.")] = "recognition",
+    purpose: Annotated[str, typer.Option(callback=not_empty, help="What the person has consented to.")] = "recognition",
     training: Annotated[
         bool, typer.Option("--training", help="They have also agreed that models learn from their faces.")
     ] = False,
@@ -59,7 +60,7 @@ def enrol(
     from schemas.events import Consent, utc_now
 
     output = Output(as_json)
-    chosen = list(_chosen(photos or [], folder, user, subject))
+    chosen = list(_chosen(photos or [], folder, user, subject, output))
     settings = load_settings()
     outcomes = _send(chosen, user, Consent(purpose, utc_now(), training=training), settings, output)
     if wait:
@@ -78,13 +79,15 @@ def enrol(
         raise typer.Exit(1)
 
 
-def _chosen(photos: list[Path], folder: Path | None, user: str, subject: str | None) -> Iterator[Photo]:
-    from streams.sources import Pictures
+def _chosen(photos: list[Path], folder: Path | None, user: str, subject: str | None, output: Output) -> Iterator[Photo]:
+    from streams.sources import Pictures, SourceError
 
     if (folder is None) == (not photos):
         raise typer.BadParameter("give either photos or --dir")
     if folder is None:
         for photo in photos:
+            if photo.is_dir():
+                raise typer.BadParameter(f"{str(photo)!r} is a folder: use --dir")
             if not photo.is_file():
                 raise typer.BadParameter(f"there is no photo {str(photo)!r}")
             yield Photo(str(photo), user if subject is None else subject)
@@ -96,9 +99,18 @@ def _chosen(photos: list[Path], folder: Path | None, user: str, subject: str | N
     people = sorted(person for person in folder.iterdir() if person.is_dir() and not person.name.startswith("."))
     if not people:
         raise typer.BadParameter(f"{str(folder)!r} has no folders: put each person's photos in {folder}/<subject>/")
+    empty = []
     for person in people:
-        for photo in Pictures(person).files():
-            yield Photo(str(photo), person.name)
+        try:
+            files = Pictures(person).files()
+        except SourceError as error:
+            empty.append(str(error))
+            continue
+        yield from (Photo(str(photo), person.name) for photo in files)
+    if len(empty) == len(people):
+        raise typer.BadParameter(f"there is no picture in any folder of {str(folder)!r}")
+    for text in empty:
+        output.warn(text)
 
 
 def _send(photos: list[Photo], user: str, consent: Consent, settings: Settings, output: Output) -> list[Photo]:
@@ -129,7 +141,8 @@ def _await(sent: list[Photo], timeout_s: float, settings: Settings, output: Outp
     with output.progress() as progress:
         task = progress.add_task("waiting for outcomes", total=len(waiting), note="")
         while (missing := [one for one in waiting if one not in found]) and time.monotonic() < deadline:
-            found |= results.wait_for(missing, min(_ASK_EVERY_S, max(0.0, deadline - time.monotonic())))
+            with asking_redis(settings):
+                found |= results.wait_for(missing, min(_ASK_EVERY_S, max(0.0, deadline - time.monotonic())))
             progress.update(task, completed=len(found))
     results.close()
     return [photo if photo.event_id is None else _judged(photo, found.get(photo.event_id)) for photo in sent]

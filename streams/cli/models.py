@@ -120,17 +120,21 @@ def show(
 
 
 def _versions(settings: Settings, output: Output) -> dict[Path, Card]:
+    """Each version once, by the folder that the workers take it from."""
     from models.card import Card, UnusableModel
     from models.model import REFERENCE
 
     made = sorted(path.parent for path in settings.versions_dir.glob("*/card.json"))
     chosen = [settings.model_dir] if settings.model_dir else []
     found: dict[Path, Card] = {}
-    for folder in dict.fromkeys([REFERENCE, *chosen, *made]):
+    for folder in dict.fromkeys([*chosen, REFERENCE, *made]):
         try:
-            found[folder] = Card.read(folder)
+            card = Card.read(folder)
         except UnusableModel as error:
             output.warn(str(error))
+            continue
+        if card.version not in {one.version for one in found.values()}:
+            found[folder] = card
     return found
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schemas.events import Mode
-from streams.cli.console import PRODUCE, Json, Output, User, load_settings
+from streams.cli.console import PRODUCE, Json, Output, User, load_settings, not_empty
 from streams.words import counted
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def play(
         typer.Argument(metavar="SOURCE", help="Folder, picture, video file, number of a camera, or rtsp://…"),
     ],
     user: User = "default",
-    camera: Annotated[str, typer.Option("--camera", "-c", help="Name of the camera.")] = "camera",
+    camera: Annotated[str, typer.Option("--camera", "-c", callback=not_empty, help="Name of the camera.")] = "camera",
     fps: Annotated[
         float | None,
         typer.Option(min=0, help="Frames a second, 0: as fast as they come. Default: the video's own rate."),
@@ -66,7 +66,10 @@ def play(
     loop: Annotated[bool, typer.Option("--loop", help="Begin anew at the end.")] = False,
     mode: Annotated[Mode, typer.Option(help="Who is it, or is it SUBJECT?")] = Mode.IDENTIFY,
     subject: Annotated[
-        str | None, typer.Option("--subject", "-s", help="With --mode verify: the person claimed; default: the user.")
+        str | None,
+        typer.Option(
+            "--subject", "-s", callback=not_empty, help="With --mode verify: the person claimed; default: the user."
+        ),
     ] = None,
     count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after so many frames.")] = None,
     as_json: Json = False,

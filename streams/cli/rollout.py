@@ -45,10 +45,18 @@ def import_(
 ) -> None:
     """Put a model version of your own beside the others, after it was loaded and tried."""
     from models.card import Card, UnusableModel
-    from models.model import Model
+    from models.model import REFERENCE, Model
 
     output, settings = Output(as_json), load_settings()
     card = Card.read(folder)
+    for there in filter(None, (settings.model_dir, REFERENCE)):
+        if Card.read(there) == card:
+            what = "the reference" if there == REFERENCE else f"the version of FACESTREAM_MODEL_DIR, {there},"
+            output.say(f"{card.version} is {what} already: there is nothing to import")
+            output.finish({"version": card.version, "folder": str(there)})
+            return
+        if Card.read(there).version == card.version:
+            raise UnusableModel(f"{there} holds another {card.version}: give this one another name on its card")
     to = settings.versions_dir / card.version
     if Path(card.version).name != card.version:
         raise UnusableModel(f"{card.version!r} cannot be the name of a folder: change `version` in {folder}/card.json")

@@ -44,12 +44,10 @@ def send_back(wanted: Wanted, rate: float, dry_run: bool, output: Output) -> Non
 
 
 def _count(wanted: Wanted, output: Output) -> dict[str, Any]:
-    from schemas.reasons import Reason
     from streams.replay.errors import ReplayError
-    from streams.replay.letters import Standing, read_letters
+    from streams.replay.letters import Standing, check_reasons, read_letters
 
-    if unknown := set(wanted.reasons) - set(Reason):
-        raise ReplayError(f"there is no reason {', '.join(sorted(unknown))}: see `facestream dead-letters list`")
+    check_reasons(wanted.reasons)
     reasons: Counter[str] = Counter()
     standings: Counter[Standing] = Counter()
     missing = set(wanted.letter_ids)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from streams.cli.console import LOOK, Output, line, load_settings
+from streams.cli.console import LOOK, Output, asking_redis, line, load_settings
 from streams.words import counted
 
 if TYPE_CHECKING:
@@ -45,15 +45,17 @@ def watch(
     output = Output(as_json)
     settings = load_settings()
     shown = 0
-    for entry in _entries(RedisResults(settings.redis_url, settings.redis_prefix), users or [], kept, timeout_s):
-        if as_json:
-            line({"kind": entry.kind} | entry.event)
-        else:
-            text = _match(entry.event) if entry.kind == "match" else _enrolment(entry.event)
-            output.people.print(text, soft_wrap=True)
-        shown += 1
-        if shown == count:
-            return
+    with asking_redis(settings):
+        results = RedisResults(settings.redis_url, settings.redis_prefix)
+        for entry in _entries(results, users or [], kept, timeout_s):
+            if as_json:
+                line({"kind": entry.kind} | entry.event)
+            else:
+                text = _match(entry.event) if entry.kind == "match" else _enrolment(entry.event)
+                output.people.print(text, soft_wrap=True)
+            shown += 1
+            if shown == count:
+                return
     if count is not None:
         output.warn(f"{shown} of {count} results came within {timeout_s:g} s")
         raise typer.Exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
@@ -11,6 +11,8 @@ from typing import Self
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import DeadLetter, Resolution, ResolutionState
+from schemas.reasons import Reason
+from streams.replay.errors import ReplayError
 from streams.replay.log import Log
 from streams.settings import Settings
 from streams.topics import Topic
@@ -85,6 +87,16 @@ def counts(known: Resolution | None, new: Resolution) -> Resolution:
     if new.state is ResolutionState.SENT or new.retries == known.replay_id:
         return new
     return known
+
+
+def check_reasons(words: Collection[str]) -> None:
+    """Check the words by which letters are chosen.
+
+    Raises:
+        ReplayError: one of them is no reason.
+    """
+    if unknown := set(words) - set(Reason):
+        raise ReplayError(f"there is no reason {', '.join(sorted(unknown))}: see `facestream dead-letters list`")
 
 
 def read_letters(settings: Settings) -> Iterator[Letter]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -65,6 +66,15 @@ def test_enrol_a_folder(facestream: Run, pictures: Path) -> None:
         ("otto", "enrolled"),
     ]
     assert "enrolled" in ended.err
+
+
+def test_a_folder_without_a_photo_does_not_keep_the_others_out(facestream: Run, pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "people")
+    (tmp_path / "people" / "berta").mkdir()
+    ended = facestream("enrol", "--dir", "people", "-u", "three", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json["enrolled"] == 3
+    assert "there is no picture in 'people/berta'" in ended.err
 
 
 def test_a_refused_photo_fails_and_says_why(facestream: Run, pictures: Path, tmp_path: Path) -> None:

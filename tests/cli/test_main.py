@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
+from models.model import REFERENCE
 from streams.cli.main import make_app, pass_by_proxies
 from tests.cli.conftest import Run
 
@@ -69,7 +71,10 @@ def test_help_needs_nothing_heavy() -> None:
         (("topics", "list"), "no Kafka answers at 127.0.0.1:1"),
         (("topics", "create", "--json"), "facestream up"),
         (("dead-letters", "list"), "no Kafka answers"),
-        (("watch", "--timeout", "20"), "Redis"),
+        (("watch", "--timeout", "20"), "or set FACESTREAM_REDIS_URL"),
+        (("watch", "--user", "anna", "--kept", "--timeout", "20"), "no Redis answers at 127.0.0.1:1 ("),
+        (("dead-letters", "list", "--reason", "bad_luck"), "there is no reason bad_luck"),
+        (("replay", "dead-letters", "--reason", "bad_luck"), "there is no reason bad_luck"),
         (("bigquery", "query", "select 1"), "BigQuery"),
         (("play", "/nowhere"), "there is no '/nowhere'"),
         (("play", "63"), "camera 63"),
@@ -86,24 +91,53 @@ def test_a_failure_is_one_line(arguments: tuple[str, ...], said: str, offline: R
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "said"),
     [
-        ("nonsense",),
-        ("topics", "delete"),
-        ("enrol",),
-        ("enrol", "nobody.jpg"),
-        ("enrol", "--dir", "nowhere"),
-        ("enrol", "--dir", "."),
-        ("play",),
-        ("play", ".", "--fps", "-1"),
-        ("play", ".", "--subject", "anna"),
-        ("watch", "--kept"),
+        (("nonsense",), "nonsense"),
+        (("topics", "delete"), "delete"),
+        (("enrol",), "either photos or --dir"),
+        (("enrol", "nobody.jpg"), "no photo 'nobody.jpg'"),
+        (("enrol", "."), "'.' is a folder: use --dir"),
+        (("enrol", "--dir", "nowhere"), "no folder 'nowhere'"),
+        (("enrol", "--dir", "."), "has no folders"),
+        (("enrol", "a.jpg", "--user", ""), "'--user' / '-u': it must not be empty"),
+        (("enrol", "a.jpg", "--subject", " "), "'--subject' / '-s': it must not be empty"),
+        (("enrol", "a.jpg", "--purpose", ""), "'--purpose': it must not be empty"),
+        (("play",), "SOURCE"),
+        (("play", ".", "--fps", "-1"), "--fps"),
+        (("play", ".", "--subject", "anna"), "--mode verify"),
+        (("play", ".", "--camera", ""), "'--camera' / '-c': it must not be empty"),
+        (("play", ".", "--mode", "verfy"), "'--mode': 'verfy' is not one of"),
+        (("watch", "--kept"), "--kept needs --user"),
+        (("demo", "--video", "nowhere"), "no video 'nowhere'"),
+        (("demo", "--video", sys.executable), "is no video that can be read"),
     ],
 )
-def test_a_wrong_call_is_one_line(arguments: tuple[str, ...], offline: Run) -> None:
+def test_a_wrong_call_is_one_line(arguments: tuple[str, ...], said: str, offline: Run) -> None:
     ended = offline(*arguments)
     assert ended.code == 2
     assert re.fullmatch(r"facestream: .+\n", ended.err)
+    assert said in ended.err
+    assert not ended.out
+
+
+def test_folders_without_a_picture_are_told(offline: Run, tmp_path: Path) -> None:
+    for name in ("anna", "otto"):
+        (tmp_path / "people" / name).mkdir(parents=True)
+    ended = offline("enrol", "--dir", "people")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "no picture in any folder of 'people'" in ended.err
+
+
+def test_the_reference_is_not_imported_beside_itself(offline: Run, tmp_path: Path) -> None:
+    ended = offline("models", "import", REFERENCE)
+    assert ended.code == 0, ended.err
+    assert "is the reference already" in ended.out
+    assert not (tmp_path / ".facestream").exists()
+    # As an earlier release left it.
+    shutil.copytree(REFERENCE, tmp_path / ".facestream/models" / REFERENCE.name)
+    listed = offline("models", "list", "--json").json["versions"]
+    assert [one["folder"] for one in listed] == [str(REFERENCE)]
 
 
 @pytest.mark.parametrize("name", [(), ("topics",), ("dead-letters",)], ids=" ".join)
