@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,8 +34,16 @@ _TRANSIENT = (
 )
 
 
+_TRANSPORT = re.compile(r"^[A-Z]+ https?://\S+: ")
+"""The library says before the error how it asked."""
+
+
 class QueryFailed(Exception):
     """BigQuery refuses the query: it is wrong, or names what does not exist. Its message says which."""
+
+
+class NotThere(QueryFailed):
+    """A dataset, table or view that is named does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,17 @@ def run_query(
         return Answer(rows, found.total_bytes_processed)
 
 
+def table_names(client: bigquery.Client, dataset: str, timeout_s: float = 60.0) -> list[str]:
+    """The tables and views of a dataset (``project.dataset``).
+
+    Raises:
+        SinkUnavailable: no answer in time, or BigQuery cannot now.
+        NotThere: there is no such dataset.
+    """
+    with calling():
+        return sorted(table.table_id for table in client.list_tables(dataset, retry=NO_RETRY, timeout=timeout_s))
+
+
 @contextmanager
 def calling() -> Iterator[None]:
     """Turn the client library's errors into ours.
@@ -87,4 +107,5 @@ def calling() -> Iterator[None]:
     except _TRANSIENT as error:
         raise SinkUnavailable(f"BigQuery: {type(error).__name__}: {error}") from error
     except exceptions.GoogleAPICallError as error:
-        raise QueryFailed(error.message or str(error)) from error
+        failed = NotThere if isinstance(error, exceptions.NotFound) else QueryFailed
+        raise failed(_TRANSPORT.sub("", error.message or str(error))) from error

@@ -14,10 +14,16 @@ from streams.cli.console import LOOK, Json, Output, grid, json_text, load_settin
 from streams.words import counted
 
 if TYPE_CHECKING:
+    from google.cloud.bigquery import Client
+
     from sinks.bigquery import Address
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
+
+
+class NoBigQuery(Exception):
+    """Neither a local server nor a project of Google's is named."""
 
 
 def register(app: typer.Typer) -> None:
@@ -54,13 +60,20 @@ def query(
 ) -> None:
     """Ask BigQuery and show the rows; tables and views may be named without their dataset."""
     from sinks import bigquery
+    from sinks.bigquery.query import NotThere
 
     output = Output(as_json)
-    address = _address()
     text = sys.stdin.read() if sql == "-" else sql
+    if not text.strip():
+        raise typer.BadParameter("the query is empty")
+    address = _address()
+    client = address.rest_client()
     if _NAME.fullmatch(text.strip()):
         text = f"SELECT * FROM `{text.strip()}` LIMIT {limit}"
-    answer = bigquery.run_query(address.rest_client(), text, dataset=address.dataset_id, dry_run=dry_run)
+    try:
+        answer = bigquery.run_query(client, text, dataset=address.dataset_id, dry_run=dry_run)
+    except NotThere as error:
+        raise NotThere(f"{error}; {_what_is_there(client, address.dataset_id)}") from error
     if dry_run:
         output.say(f"{answer.bytes_processed} bytes would be read")
     else:
@@ -74,7 +87,23 @@ def _address() -> Address:
     from sinks.bigquery import Address
 
     now = load_settings()
+    if now.bigquery_rest is None and "bigquery_project" not in now.model_fields_set:
+        raise NoBigQuery(
+            "no BigQuery is configured: start one with `facestream up`, or set FACESTREAM_BIGQUERY_PROJECT for Google's"
+        )
     return Address(now.bigquery_project, now.bigquery_dataset, now.bigquery_rest, now.bigquery_grpc)
+
+
+def _what_is_there(client: Client, dataset_id: str) -> str:
+    from sinks.bigquery.query import NotThere, table_names
+
+    try:
+        names = table_names(client, dataset_id)
+    except NotThere:
+        names = []
+    if not names:
+        return f"{dataset_id} is empty: `facestream bigquery apply` creates tables and views"
+    return f"there are {', '.join(names)}"
 
 
 def _show(rows: Sequence[Mapping[str, Any]], output: Output) -> None:

@@ -194,9 +194,15 @@ def test_bigquery(facestream: Run) -> None:
     asked = facestream("bigquery", "query", "select 1 as one, 'x' as letter, timestamp '2026-01-02' as day", "--json")
     assert asked.json["rows"] == [{"one": 1, "letter": "x", "day": "2026-01-02T00:00:00+00:00"}]
     assert facestream("bigquery", "query", "results", "--json").json["rows"] == []
-    wrong = facestream("bigquery", "query", "nothing_of_that_name")
-    assert wrong.code == 1
-    assert wrong.err.count("\n") == 1
+    missing = facestream("bigquery", "query", "nothing_of_that_name")
+    assert (missing.code, missing.err.count("\n")) == (1, 1)
+    assert missing.err.startswith("facestream: Not found: Table")
+    assert "there are comparisons, " in missing.err
+    assert "sightings_by_day" in missing.err
+    wrong = facestream("bigquery", "query", "selec 1")
+    assert (wrong.code, wrong.err) == (1, 'facestream: Syntax error: Unexpected identifier "selec" at [1:1]\n')
+    elsewhere = facestream("bigquery", "query", "matches", FACESTREAM_BIGQUERY_DATASET="nowhere")
+    assert "is empty: `facestream bigquery apply`" in elsewhere.err
 
 
 @pytest.mark.parametrize(

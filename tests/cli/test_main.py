@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from models.model import REFERENCE
 from streams.cli.main import make_app, pass_by_proxies
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, environment, run
 
 HEAVY = {"tensorflow", "faust", "cv2", "numpy", "confluent_kafka", "google", "redis", "pydantic_settings", "fastavro"}
 
@@ -109,6 +109,7 @@ def test_a_failure_is_one_line(arguments: tuple[str, ...], said: str, offline: R
         (("play", ".", "--camera", ""), "'--camera' / '-c': it must not be empty"),
         (("play", ".", "--mode", "verfy"), "'--mode': 'verfy' is not one of"),
         (("watch", "--kept"), "--kept needs --user"),
+        (("bigquery", "query", " "), "the query is empty"),
         (("demo", "--video", "nowhere"), "no video 'nowhere'"),
         (("demo", "--video", sys.executable), "is no video that can be read"),
     ],
@@ -153,6 +154,13 @@ def test_the_version(offline: Run) -> None:
     assert (ended.code, ended.err) == (0, "")
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
     assert ended.out == f"facestream {project['version']}\n"
+
+
+@pytest.mark.parametrize("arguments", [("query", "matches"), ("apply",)], ids=" ".join)
+def test_without_a_project_nobody_asks_google(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    ended = run(("bigquery", *arguments), environment(), tmp_path)
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert "no BigQuery is configured: start one with `facestream up`" in ended.err
 
 
 def test_a_wrong_setting_is_named(offline: Run) -> None:
