@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import google.auth.exceptions
+import requests
 from google.api_core import exceptions
 
 from sinks.base import SinkUnavailable
 from sinks.bigquery import Address, apply
 from sinks.bigquery.apply import IncompatibleTable
-from sinks.bigquery.query import QueryFailed
-from streams.checks.finding import Finding, fail, ok, warn
+from sinks.bigquery.query import NO_RETRY, QueryFailed, calling
+from streams.checks.finding import HANGS, Finding, fail, ok, warn
 from streams.settings import Settings
 
 _ANSWER_S = 3.0
@@ -24,12 +26,14 @@ def check(settings: Settings) -> Iterator[Finding]:
         settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest, settings.bigquery_grpc
     )
     try:
+        _ask(dataset)
         changes = apply(dataset.rest_client(), dataset.dataset_id, dry_run=True)
     except google.auth.exceptions.DefaultCredentialsError as error:
         yield fail("bigquery", _line(error), _CREDENTIALS)
         return
     except SinkUnavailable as error:
-        mend = "start it with `facestream up`, or set FACESTREAM_BIGQUERY_REST"
+        hangs = isinstance(error.__cause__, requests.ReadTimeout)
+        mend = HANGS if hangs else "start it with `facestream up`, or set FACESTREAM_BIGQUERY_REST"
         yield fail("bigquery", f"no answer at {settings.bigquery_rest or 'Google'}: {_line(error)}", mend)
     except (IncompatibleTable, QueryFailed) as error:
         yield fail(
@@ -39,6 +43,12 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield ok("bigquery", f"answers at {settings.bigquery_rest or 'Google'}")
         yield _tables(dataset, changes)
     yield _write_api(dataset)
+
+
+def _ask(dataset: Address) -> None:
+    """See that it answers soon: looking at the tables may take it longer."""
+    with calling(), suppress(exceptions.NotFound):
+        dataset.rest_client().get_dataset(dataset.dataset_id, retry=NO_RETRY, timeout=_ANSWER_S)
 
 
 def _tables(dataset: Address, changes: list[str]) -> Finding:
@@ -58,7 +68,10 @@ def _write_api(dataset: Address) -> Finding:
     except (exceptions.NotFound, exceptions.InvalidArgument, exceptions.MethodNotImplemented):
         pass  # It answers; what it says of the table has been said above.
     except (exceptions.GoogleAPICallError, google.auth.exceptions.GoogleAuthError) as error:
-        mend = "start it with `facestream up`, set FACESTREAM_BIGQUERY_GRPC, or give the account the right to write"
+        # A new connection begins with the server's HTTP/2 settings.
+        hangs = isinstance(error, exceptions.DeadlineExceeded) or "before receiving SETTINGS" in str(error)
+        start = "start it with `facestream up`, set FACESTREAM_BIGQUERY_GRPC, or give the account the right to write"
+        mend = HANGS if hangs else start
         return fail("bigquery storage write", f"no answer at {where}: {_line(error)}", mend)
     return ok("bigquery storage write", f"answers at {where}")
 

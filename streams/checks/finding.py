@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+HANGS = "it hangs: restart it"
+"""What to do about a service that takes connections and answers nothing."""
+
 
 class Status(StrEnum):
     """How bad it is: with ``fail`` events are not processed as they should be, with ``warn`` they may soon not be."""

@@ -11,7 +11,7 @@ import redis
 
 from sinks.redis.sink import connect
 from streams.checks.clock import clock
-from streams.checks.finding import Finding, fail, ok, warn
+from streams.checks.finding import HANGS, Finding, fail, ok, warn
 from streams.settings import Settings
 
 _ANSWER_S = 3.0
@@ -28,10 +28,11 @@ def check(settings: Settings) -> Iterator[Finding]:
             took = time.time() - began
             memory = client.info("memory")
     except (redis.RedisError, OSError, ValueError) as error:
+        hangs = isinstance(error, redis.TimeoutError) and "connecting" not in str(error)
         yield fail(
             "redis",
             f"no answer at {where}: {' '.join(str(error).split())}",
-            "start it with `facestream up`, or set FACESTREAM_REDIS_URL",
+            HANGS if hangs else "start it with `facestream up`, or set FACESTREAM_REDIS_URL",
         )
         return
     yield ok("redis", f"answers at {where} in {1000 * took:.0f} ms")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import time
 import uuid
@@ -23,10 +25,15 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from infra import bigquery, redis
+from infra.ports import free_ports
 from infra.services import LocalServices
+from infra.supervisor import Supervisor
 from streams.checks import machine
+from streams.checks.bigquery import check as look_at_bigquery
 from streams.checks.clock import clock
 from streams.checks.finding import Check, Finding, Status, ok
+from streams.checks.redis import check as look_at_redis
 from streams.checks.run import examine
 from streams.checks.run import run as run_checks
 from streams.checks.workers import _well
@@ -145,6 +152,28 @@ def test_redis_alone_is_away(cluster: Cluster) -> None:
     assert found["redis"].status is Status.FAIL
     assert found["kafka"].status is found["bigquery"].status is Status.OK
     assert found["bigquery storage write"].status is Status.OK
+
+
+def test_services_that_hang_are_said_in_seconds(tmp_path: Path) -> None:
+    with Supervisor() as supervisor:
+        redis_url = redis.start(supervisor, tmp_path / "redis", *free_ports(1))
+        rest, grpc = bigquery.start(supervisor, tmp_path / "bigquery", *free_ports(2))
+        settings = Settings(home=tmp_path, redis_url=redis_url, bigquery_rest=rest, bigquery_grpc=grpc)
+        frozen = supervisor.running().values()
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            checks: dict[str, Check] = {
+                "redis": lambda: look_at_redis(settings),
+                "bigquery": lambda: look_at_bigquery(settings),
+            }
+            found = list(run_checks(checks, 30))
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+    assert [(one.name, one.status, one.mend) for one in found] == [
+        (name, Status.FAIL, "it hangs: restart it") for name in ("redis", "bigquery", "bigquery storage write")
+    ]
 
 
 def test_topics_and_tables_that_are_missing(cluster: Cluster) -> None:
