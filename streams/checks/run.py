@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from streams.checks.bigquery import check as bigquery
 from streams.checks.cluster import check as kafka
+from streams.checks.dead_letters import check as dead_letters
 from streams.checks.drift import check as drift
 from streams.checks.finding import Check, Finding, fail
 from streams.checks.machine import check as machine
@@ -20,7 +21,7 @@ LIMIT_S = 60.0
 
 
 def examine(settings: Settings, *, load_model: bool = True) -> Iterator[Finding]:
-    """Look at services, topics, workers, tables, models, clocks, disk and versions.
+    """Look at services, topics, workers, tables, dead letters, models, clocks, disk and versions.
 
     Args:
         settings: of what is looked at.
@@ -31,6 +32,7 @@ def examine(settings: Settings, *, load_model: bool = True) -> Iterator[Finding]
         "kafka": lambda: kafka(settings),
         "redis": lambda: redis(settings),
         "bigquery": lambda: bigquery(settings),
+        "dead letters": lambda: dead_letters(settings),
         "drift": lambda: drift(settings),
         "models": lambda: models(settings, load=load_model),
     }

@@ -24,7 +24,10 @@ def doctor(
     ] = True,
     as_json: Json = False,
 ) -> None:
-    """Check services, topics, workers, tables, models, clocks, disk and versions, and say how to mend what is wrong."""
+    """Check services, topics, workers, tables, dead letters, models, clocks, disk and versions.
+
+    Of what is wrong it says how to mend it.
+    """
     from streams.checks.finding import Status
     from streams.checks.run import examine
 

@@ -29,7 +29,8 @@ from infra import bigquery, redis
 from infra.ports import free_ports
 from infra.services import LocalServices
 from infra.supervisor import Supervisor
-from streams.checks import machine
+from schemas.codec import encode
+from streams.checks import dead_letters, machine
 from streams.checks.bigquery import check as look_at_bigquery
 from streams.checks.clock import clock
 from streams.checks.finding import Check, Finding, Status, ok
@@ -38,7 +39,10 @@ from streams.checks.run import examine
 from streams.checks.run import run as run_checks
 from streams.checks.workers import _well
 from streams.commits import Note
+from streams.dead_letters import dead_letter
 from streams.groups import READS, Member, group_id
+from streams.order import Message
+from streams.order import TopicPartition as Source
 from streams.roles import ANSWERING, Role
 from streams.settings import Settings
 from tests.cli.conftest import Ended, command, environment, run
@@ -282,6 +286,22 @@ def test_commits_that_stopped_while_events_wait(services: LocalServices, tmp_pat
     assert found["commits of match"].seen.startswith("partition 1: 2 events wait")
     assert found["commits of match"].mend == "restart match-7 on elsewhere"
     assert found["health of match-7"].status is Status.WARN
+
+
+def test_dead_letters_that_are_open(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cluster.run("topics", "create").code == 0
+    assert cluster.doctor()["dead letters"] == Finding(Status.OK, "dead letters", "none is open")
+    producer = confluent_kafka.Producer({"bootstrap.servers": cluster.settings.kafka})
+    for offset in range(3):
+        message = Message(Source("frames", 0), offset, 0, b"anna", b"rubbish", ())
+        letter = dead_letter(message, "embed", ValueError("no"))
+        producer.produce(cluster.name("dead-letters"), encode(letter), partition=0)
+    assert producer.flush(20) == 0
+    found = cluster.doctor()["dead letters"]
+    assert (found.status, found.seen) == (Status.WARN, "3 messages could not be processed and are open")
+    assert "facestream dead-letters list" in (found.mend or "")
+    monkeypatch.setattr(dead_letters, "_ENOUGH", 2)
+    assert cluster.doctor()["dead letters"].seen.startswith("at least 2 messages")
 
 
 def test_partitions_that_nobody_has(cluster: Cluster) -> None:

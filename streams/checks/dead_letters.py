@@ -1,0 +1,44 @@
+"""Messages that could not be processed, and that nobody has sent back yet."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from streams.checks.finding import Finding, ok, warn
+from streams.kafka import KafkaUnavailable
+from streams.replay.letters import Standing, read_letters
+from streams.settings import Settings
+from streams.topics import TopicMissing
+from streams.words import counted
+
+_ENOUGH = 1_000
+_LIMIT_S = 5.0
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """Count open letters, but not for long: of many it is enough to know that they are many.
+
+    Nothing is said where the check of Kafka says that it or a topic is away.
+    """
+    until = time.monotonic() + _LIMIT_S
+    standings: Counter[Standing] = Counter()
+    at_least = ""
+    try:
+        for one in read_letters(settings):
+            standings[one.standing] += 1
+            if standings[Standing.OPEN] >= _ENOUGH or time.monotonic() > until:
+                at_least = "at least "
+                break
+    except (KafkaUnavailable, TopicMissing):
+        return
+    if count := standings[Standing.OPEN]:
+        yield warn(
+            "dead letters",
+            f"{at_least}{counted(count, 'message')} could not be processed and {'is' if count == 1 else 'are'} open",
+            "facestream dead-letters list; when the cause is mended, facestream replay dead-letters",
+        )
+    else:
+        seen = f", of {standings.total()} that were looked at" if at_least else ""
+        yield ok("dead letters", f"none is open{seen}")
