@@ -17,7 +17,10 @@ from streams.checks.finding import HANGS, Finding, fail, ok, warn
 from streams.settings import Settings
 
 _ANSWER_S = 3.0
-_CREDENTIALS = "log in with `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS"
+_CREDENTIALS = (
+    "start one with `facestream up`; for Google's, log in with `gcloud auth application-default login`, or set "
+    "GOOGLE_APPLICATION_CREDENTIALS"
+)
 
 
 def check(settings: Settings) -> Iterator[Finding]:

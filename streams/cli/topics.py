@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import typer
 from rich.markup import escape
 
@@ -41,16 +43,15 @@ def list_(as_json: Json = False) -> None:
     admin = admin_client(now)
     states = topics.describe(admin, now)
     messages = topics.messages(admin, states)
-    table = grid("topic", "#partitions", "#replicas", "#messages", "kept for", "~")
+    table = grid("topic", "#partitions", "#replicas", "#messages", "kept", "~")
     for state in states:
-        hours = int(state.config.get("retention.ms", 0)) / 3_600_000
         differs = f"to be updated: {', '.join(state.differs)}" if state.differs else ""
         table.add_row(
             escape(state.name),
             str(state.partitions),
             str(state.replicas),
             str(messages[state.topic]),
-            f"{hours:g} h" if state.exists else "",
+            _kept(state.config) if state.exists else "",
             escape(differs) if state.exists else "missing",
         )
     output.table(table)
@@ -71,3 +72,10 @@ def list_(as_json: Json = False) -> None:
         }
     )
     topics.check_copartitioned({state.topic: state.partitions for state in states}, now)
+
+
+def _kept(config: Mapping[str, str]) -> str:
+    """How long a topic's messages are kept; of a compacted one the last of each key."""
+    policy = config.get("cleanup.policy", "").split(",")
+    hours = f"for {int(config.get('retention.ms', 0)) / 3_600_000:g} h"
+    return ", ".join(filter(None, ["compacted" if "compact" in policy else "", hours if "delete" in policy else ""]))

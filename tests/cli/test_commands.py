@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -42,6 +43,9 @@ def test_topics(facestream: Run) -> None:
     listed = facestream("topics", "list", "--json")
     assert listed.code == 0
     assert all(topic["exists"] and topic["partitions"] == 2 for topic in listed.json["topics"])
+    shown = facestream("topics", "list").out
+    for topic, kept in {"frames": "for 168 h", "chips": "compacted", "replays": "compacted, for 2160 h"}.items():
+        assert re.search(rf"\.{topic} .* \d  {kept}$", shown, re.MULTILINE), shown
 
 
 def test_topics_that_are_missing(facestream: Run) -> None:
