@@ -245,7 +245,7 @@ def _show(plan: Plan, seconds: float, output: Output) -> dict[str, Any]:
     about = "" if plan.exact else "at most "
     output.say(
         f"{about}{replay.planned} {replay.topic} from {since} to {replay.to_time:%Y-%m-%d %H:%M:%S} UTC, "
-        f"about {timedelta(seconds=round(seconds))}"
+        f"{f'about {timedelta(seconds=round(seconds))}' if seconds >= 1 else 'less than a second'}"
     )
     return {
         "topic": replay.topic,
@@ -286,8 +286,10 @@ def _send(replay: Replay, rate: float | None, output: Output, planned: dict[str,
             output.finish(planned | _result(sender.replay, sender))
             raise
     result = planned | _result(sender.replay, sender)
+    sent = counted(sender.progress.sent, "event")
+    of_all = f" (with those before {sender.replay.sent})" if before else ""
     output.say(
-        f"{result['sent']} events sent, {result['answered']} answered, {result['events_per_s']} a second: "
+        f"{sent} sent{of_all}, {result['answered']} answered, {result['events_per_s']} a second: "
         f"replay {replay.replay_id} is {result['state']}"
     )
     output.finish(result)
@@ -305,6 +307,7 @@ def _result(replay: Replay, sender: Any) -> dict[str, Any]:
         "topic": replay.topic,
         "state": replay.state.value,
         "sent": replay.sent,
+        "sent_now": progress.sent,
         "answered": progress.answered,
         "unanswered": progress.unanswered,
         "unreadable": sender.unreadable,

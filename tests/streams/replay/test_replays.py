@@ -108,7 +108,8 @@ def test_what_would_be_replayed(facestream: Run, clients: Clients, house: House)
         assert (ended.json["events"], ended.json["exact"], ended.json["dry_run"]) == (events, True, True)
         (count,) = ended.json["partitions"].values()
         assert count == events
-        assert ended.json["estimated_s"] > 0
+        assert 0 < ended.json["estimated_s"] < 1
+        assert "UTC, less than a second\n" in ended.err
     whole = facestream("replay", "frames", "--from", "oldest", "--dry-run", "--json").json
     ends = next_offsets(admin_client(clients.settings), [TopicPartition("frames", number) for number in range(3)])
     assert not whole["exact"]
@@ -264,6 +265,9 @@ def test_stop_and_resume(stack: Stack, clients: Clients, facestream: Run, tmp_pa
     resumed = facestream("replay", "--resume", replay_id, "--json")
     assert resumed.code == 0, resumed.err
     assert (resumed.json["state"], resumed.json["sent"]) == ("finished", 120)
+    now = 120 - stopped.sent
+    assert resumed.json["sent_now"] == resumed.json["answered"] == now
+    assert f"{now} events sent (with those before 120), {now} answered" in resumed.err
     assert all(result(clients, one, replay_id) for one in events)
     sql = f"SELECT event_id FROM matches WHERE replay_id = '{replay_id}'"
     found = eventually(lambda: some if len(some := clients.query(sql)) >= 120 else None, "all rows")
