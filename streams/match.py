@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import cast
@@ -74,6 +74,9 @@ class Matcher:
         self._erasures = Topic.ERASURES.named(settings)
         self._answers = FrameAnswers(settings)
         self._erased = Erasures()
+        self._learned: set[int] = set()
+        """Partitions of this assignment whose erasures have been read before their shard was."""
+        app.on_partitions_assigned.connect(self._on_assigned)
         self._made: dict[tuple[str, str], Source] = {}
         """Of templates that the batch in hand makes: user, id, and the upload's message."""
         table = app.Table(
@@ -191,11 +194,22 @@ class Matcher:
         written_to = self._table.written_to(partition)
         known = self._shards.get(partition)
         if known is None or known[0] != written_to:
-            self._erased.update(await asyncio.to_thread(read_erasures, self._settings, None, [partition]))
+            await self._learn_erasures(partition, assigned)
             shard = await asyncio.to_thread(load, self._table, partition)
             self._shards[partition] = (written_to, shard)
             return shard
         return known[1]
+
+    async def _learn_erasures(self, partition: int, assigned: Collection[int]) -> None:
+        """Read what was asked for before this worker had the partition; at once for all that will be loaded."""
+        if partition not in self._learned:
+            new = {number for number in assigned if number not in self._shards} | {partition}
+            self._erased.update(await asyncio.to_thread(read_erasures, self._settings, None, new))
+            self._learned |= new
+        self._learned.discard(partition)
+
+    async def _on_assigned(self, *_: object, **__: object) -> None:
+        self._learned.clear()
 
     async def _write(self, writes: Sequence[_Write]) -> None:
         await self._table.write(writes)

@@ -7,7 +7,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from streams.cli.console import MAINTAIN, Json, Output, User, grid, load_settings
 
@@ -60,7 +59,7 @@ def erase(
     last = max(receipt.logs_until.values())
     output.say(f"Kafka's own files may hold old messages until {last:%Y-%m-%d %H:%M} UTC; no replay brings them back")
     if receipt.may_have_learned:
-        output.warn(f"model versions that may have learned: {', '.join(map(escape, receipt.may_have_learned))}")
+        output.warn(f"model versions that may have learned: {', '.join(receipt.may_have_learned)}")
     if receipt.waiting_for:
         output.warn(f"not done yet: {', '.join(receipt.waiting_for)}. It is done when the worker runs again")
     output.finish(dataclasses.asdict(receipt))
