@@ -252,7 +252,7 @@ def test_a_warm_copy_is_up_to_date_or_said_to_be_behind(cluster: Cluster) -> Non
     with cluster.workers(Role.MATCH), cluster.workers(Role.MATCH):
         said = until(
             cluster,
-            lambda found: any("standby partitions up to date" in one.seen for one in found.values()),
+            lambda found: any("standby partition up to date" in one.seen for one in found.values()),
         )
         assert not [name for name in said if name.startswith("standby of")]
     member = Member("m", "match-0@127.0.0.1:1", "h", frozenset())

@@ -229,7 +229,7 @@ def test_a_broker_that_dies(own_kafka: tuple[Supervisor, Settings]) -> None:
         producer._topics_checked = True  # as if it had sent before
         producer.frame("anna", JPEG, camera_id="door")
         _ = 1 / 0
-    assert "1 events were not delivered" in body.value.__notes__[0]
+    assert "1 event was not delivered" in body.value.__notes__[0]
 
     supervisor.restart("kafka")
     with Producer(settings) as producer:
@@ -269,7 +269,7 @@ def test_close_gives_up_after_its_time(own_kafka: tuple[Supervisor, Settings]) -
     producer.frame("anna", JPEG, camera_id="door").result(10)
     supervisor.kill("kafka")
     sent = producer.frame("anna", JPEG, camera_id="door")
-    with pytest.raises(DeliveryFailed, match="have not been delivered"):
+    with pytest.raises(DeliveryFailed, match="has not been delivered"):
         producer.close(timeout_s=0.5)
     with pytest.raises(DeliveryFailed):
         sent.result(5)
