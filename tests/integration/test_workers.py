@@ -21,7 +21,7 @@ from tests.integration.conftest import Portraits
 @pytest.fixture
 def hosts(clients: Clients, portraits: Portraits, stack: Stack) -> list[str]:
     """Users on every partition, each with one subject."""
-    users = [new_user("resident") for _ in range(6 * stack.settings.partitions)]
+    users = [new_user("resident") for _ in range(12 * stack.settings.partitions)]
     sent = [clients.producer.enrol(user, portraits.obama, consent="tests", subject_id="obama") for user in users]
     assert {one.result(30).partition for one in sent} == set(range(stack.settings.partitions))
     assert {answer["outcome"] for answer in clients.answers([one.event_id for one in sent]).values()} == {"enrolled"}
