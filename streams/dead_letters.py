@@ -13,6 +13,8 @@ from streams.order import Message
 _TEXT = 2_000
 """Characters: what is wrong with a message may have the message in it."""
 _KEY_BYTES = 1_000
+_OVERHEAD_BYTES = 1_024
+"""Of a message, besides key and value."""
 
 
 def dead_letter(message: Message, stage: str, error: Exception, attempt: int = 1) -> DeadLetter:
@@ -36,9 +38,20 @@ def dead_letter(message: Message, stage: str, error: Exception, attempt: int = 1
     )
 
 
-def without_value(letter: DeadLetter) -> DeadLetter:
-    """The letter as any topic takes it: for a message that is too large for one, as when it came compressed."""
-    size = len(letter.value or b"")
-    key = None if letter.key is None or len(letter.key) > _KEY_BYTES else letter.key
-    text = f"{letter.message} ({size} bytes are left out: they are too many for a dead letter)"
-    return replace(letter, key=key, value=None, headers=[], message=text)
+def encoded(letter: DeadLetter, limit: int) -> tuple[bytes | None, bytes]:
+    """Key and value of a letter, as the topic of dead letters takes them.
+
+    What is too large with the message in it, as one that came compressed, is told of without it.
+
+    Args:
+        letter: to be sent.
+        limit: bytes that the topic allows.
+    """
+    value = codec.encode(letter)
+    if len(value) + len(letter.key or b"") + _OVERHEAD_BYTES > limit:
+        size = len(letter.value or b"")
+        key = None if letter.key is None or len(letter.key) > _KEY_BYTES else letter.key
+        text = f"{letter.message} ({size} bytes are left out: they are too many for a dead letter)"
+        letter = replace(letter, key=key, value=None, headers=[], message=text)
+        value = codec.encode(letter)
+    return letter.key, value

@@ -9,13 +9,11 @@ from typing import cast
 
 import aiokafka
 import faust
-from aiokafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
 from faust.transport.drivers.aiokafka import Producer
 
-from schemas import codec
 from schemas.events import DeadLetter
 from streams import metrics
-from streams.dead_letters import dead_letter, without_value
+from streams.dead_letters import dead_letter, encoded
 from streams.order import Message
 from streams.settings import Settings
 from streams.topics import Topic
@@ -81,12 +79,9 @@ def _batches(
 
 async def send_dead_letters(app: faust.App, settings: Settings, letters: Iterable[DeadLetter]) -> None:
     """Deliver letters, each to the partition number that its message came from, so that a repeated one is found."""
-    letters, topic = list(letters), Topic.DEAD_LETTERS.named(settings)
-    try:
-        await deliver(app, topic, [(one.key, codec.encode(one), one.partition) for one in letters])
-    except (MessageSizeTooLargeError, RecordListTooLargeError):
-        letters = [without_value(one) for one in letters]
-        await deliver(app, topic, [(one.key, codec.encode(one), one.partition) for one in letters])
+    letters, limit = list(letters), Topic.DEAD_LETTERS.max_message_bytes(settings)
+    messages = [(*encoded(one, limit), one.partition) for one in letters]
+    await deliver(app, Topic.DEAD_LETTERS.named(settings), messages)
     for letter in letters:
         metrics.DEAD_LETTERS.labels(letter.stage, letter.reason).inc()
 

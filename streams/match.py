@@ -204,7 +204,7 @@ class Matcher:
         """Read what was asked for before this worker had the partition; at once for all that will be loaded."""
         if partition not in self._learned:
             new = {number for number in assigned if number not in self._shards} | {partition}
-            self._erased.update(await asyncio.to_thread(read_erasures, self._settings, None, new))
+            self._erased.update(await asyncio.to_thread(read_erasures, self._settings, new))
             self._learned |= new
         self._learned.discard(partition)
 

@@ -1,4 +1,4 @@
-"""What a sink's worker sends: dead letters, and what it has erased. Nothing is committed before it is delivered."""
+"""What a sink's worker sends, such as dead letters. Nothing is committed before it is delivered."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from dataclasses import dataclass
 import confluent_kafka
 from confluent_kafka import KafkaException
 
-from schemas import codec
 from schemas.events import DeadLetter
 from sinks.base import SinkUnavailable
 from streams import metrics
-from streams.dead_letters import without_value
+from streams.dead_letters import encoded
 from streams.kafka import client_config
 from streams.roles import Role
 from streams.settings import Settings
 from streams.topics import Topic
 
 _DELIVERY_S = 10.0
-_OVERHEAD_BYTES = 1_024
-"""Of a message, besides key and value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +26,7 @@ class Outgoing:
 
     topic: str
     key: bytes | None
-    value: bytes
+    value: bytes | None
     partition: int
 
 
@@ -51,7 +48,7 @@ class Outbox:
         Raises:
             SinkUnavailable: not all of them were taken; all are to be sent again.
         """
-        self.send([self._fitting(letter) for letter in letters])
+        self.send([Outgoing(self._topic, *encoded(letter, self._limit), letter.partition) for letter in letters])
         for letter in letters:
             metrics.DEAD_LETTERS.labels(self._role, letter.reason).inc()
 
@@ -76,10 +73,3 @@ class Outbox:
             self._producer.purge()
             self._producer.flush(1.0)
             raise SinkUnavailable(f"Kafka does not take a message: {failed[0] if failed else 'it does not answer'}")
-
-    def _fitting(self, letter: DeadLetter) -> Outgoing:
-        value = codec.encode(letter)
-        if len(value) + len(letter.key or b"") + _OVERHEAD_BYTES > self._limit:
-            letter = without_value(letter)
-            value = codec.encode(letter)
-        return Outgoing(self._topic, letter.key, value, letter.partition)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import confluent_kafka
@@ -21,9 +21,15 @@ _TIMEOUT_S = 10.0
 
 
 def positions_of(
-    consumer: confluent_kafka.Consumer, partitions: Sequence[TopicPartition], settings: Settings, group: str
+    consumer: confluent_kafka.Consumer,
+    partitions: Sequence[TopicPartition],
+    settings: Settings,
+    group: str,
+    from_end: Collection[str],
 ) -> list[Position]:
     """Where reading goes on: the committed offset, or the first message that is still there.
+
+    Of the topics ``from_end`` it is the end, where nothing was committed.
 
     Raises:
         SinkUnavailable: Kafka does not tell.
@@ -34,8 +40,9 @@ def positions_of(
         for one in partitions:
             known = committed.get((one.topic, one.partition))
             if known is None:
-                first, _ = consumer.get_watermark_offsets(one, timeout=_TIMEOUT_S)
-                positions.append(Position(Partition(one.topic, one.partition), first, ""))
+                first, end = consumer.get_watermark_offsets(one, timeout=_TIMEOUT_S)
+                offset = end if one.topic in from_end else first
+                positions.append(Position(Partition(one.topic, one.partition), offset, ""))
             else:
                 positions.append(Position(Partition(one.topic, one.partition), known.offset, known.note.text))
     except (KafkaException, KafkaUnavailable) as error:

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Event as Flag
 
 import confluent_kafka
@@ -22,7 +23,7 @@ from sinks.base import Delivery, Partition, Position, RejectedRow, Sink, SinkFen
 from streams import inbox, metrics
 from streams.commits import Note
 from streams.dead_letters import dead_letter
-from streams.erasure.log import Erasures, read_erasures
+from streams.erasure.log import Erasures, said
 from streams.groups import group_id
 from streams.kafka import KafkaUnavailable, admin_client, client_config
 from streams.log_offsets import next_offsets
@@ -90,8 +91,6 @@ class SinkWorker:
         self._linger_s = linger_s
         self._makes_letters = letters
         self._unclaimed: list[TopicPartition] = []
-        self._moved = False
-        """Whether the client's position may differ from the committed offset, so that it must be set."""
         self._next: dict[Source, int] = {}
         self._written: dict[Partition, int] = {}
         """Next offsets that are to be committed."""
@@ -158,7 +157,7 @@ class SinkWorker:
 
     def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
         self._epoch += 1
-        self._unclaimed, self._moved = partitions, False
+        self._unclaimed = partitions
         self._stalled.forget()
         sources = frozenset(Source(one.topic, one.partition) for one in partitions)
         self._facts = Facts(not partitions, sources)
@@ -182,16 +181,9 @@ class SinkWorker:
         positions: list[Position] = []
 
         def claim() -> None:
-            positions[:] = positions_of(
-                self._consumer, partitions, self._settings, group_id(self._role, self._settings)
-            )
-            try:
-                # What is read again, of whatever age, brings nobody back.
-                self._erased = read_erasures(self._settings, Role.MATCH)
-            except (KafkaUnavailable, TopicMissing) as error:
-                raise SinkUnavailable(str(error)) from error
+            positions[:] = positions_of(self._consumer, partitions, self._settings, self._group, {self._erasures})
             again = self._sink.assign([position for position in positions if position.partition.topic in self._topics])
-            self._moved = self._moved or bool(again)
+            self._catch_up_erasing(positions)
             positions[:] = [
                 moved_back(self._consumer, position, again.get(position.partition)) for position in positions
             ]
@@ -203,13 +195,29 @@ class SinkWorker:
 
         self._patiently(claim, stop, f"taking over {len(partitions)} partitions")
         self._unclaimed = []
-        if self._moved:
-            starts = [TopicPartition(p.partition.topic, p.partition.number, p.offset) for p in positions]
-            self._consumer.assign(starts)
-        self._consumer.resume(partitions)
+        starts = [TopicPartition(p.partition.topic, p.partition.number, p.offset) for p in positions]
+        self._consumer.assign(starts)
+        self._consumer.resume(starts)
         self._next = {Source(p.partition.topic, p.partition.number): p.offset for p in positions}
         self._facts = replace(self._facts, ready=True)
         log.info("%s: owns %d partitions", self._role, len(partitions))
+
+    def _catch_up_erasing(self, positions: list[Position]) -> None:
+        """Erase what nobody has erased meanwhile: before any result that came after it is written.
+
+        What is read again later, of whatever age, brings nobody back either.
+        """
+        own = {one.partition.number: n for n, one in enumerate(positions) if one.partition.topic == self._erasures}
+        self._erased = Erasures()
+        try:
+            for message, erasure in said(self._settings, Role.MATCH):
+                self._erased.add(erasure, message.timestamp_ms)
+                index = own.get(message.source.partition)
+                if index is not None and message.offset >= positions[index].offset:
+                    self._erase(message, erasure)
+                    positions[index] = replace(positions[index], offset=message.offset + 1)
+        except (KafkaUnavailable, TopicMissing) as error:
+            raise SinkUnavailable(str(error)) from error
 
     def _of_sink(self, partitions: Iterable[Partition]) -> list[Partition]:
         """Without those of ``erasures``, of which the sink knows nothing."""
@@ -217,7 +225,7 @@ class SinkWorker:
 
     def _claim_again(self) -> None:
         """Go back to the committed offsets, as after a rebalance."""
-        self._unclaimed, self._moved = self._consumer.assignment(), True
+        self._unclaimed = self._consumer.assignment()
         self._written.clear()
         self._stalled.forget()
 
@@ -290,7 +298,7 @@ class SinkWorker:
             batch.deliveries.append(Delivery(partition, read.offset, event))
 
     def _add_erasure(self, batch: _Batch, message: Message) -> None:
-        """Erase when match has: of what it said before nothing is written any more, of what comes then, all is."""
+        """Erase when match has: nothing from before is written any more, all that comes after is."""
         try:
             erasure = inbox.read(message, Erasure)
         except inbox.BadMessage:
@@ -300,6 +308,9 @@ class SinkWorker:
             batch.erasures.append((message, erasure))
 
     def _write(self, batch: _Batch, stop: Flag) -> None:
+        # First, or it would take what came anew since.
+        for message, erasure in batch.erasures:
+            self._patiently(partial(self._erase, message, erasure), stop, f"erasing of {erasure.erasure_id}")
         deliveries = self._erased.left(batch.deliveries, batch.messages)
 
         def write() -> None:
@@ -316,8 +327,6 @@ class SinkWorker:
                     message = batch.messages[one.partition, one.offset]
                     batch.letters.append(dead_letter(message, self._role, RejectedRow([rejection])))
                     deliveries.remove(one)
-        for message, erasure in batch.erasures:
-            self._erase(message, erasure, stop)
         if batch.letters:
             self._patiently(lambda: self._outbox.letters(batch.letters), stop, "sending dead letters")
         if batch.next_offsets:
@@ -325,17 +334,11 @@ class SinkWorker:
             self._written.update(batch.next_offsets)
         self._commit_if_due()
 
-    def _erase(self, message: Message, erasure: Erasure, stop: Flag) -> None:
+    def _erase(self, message: Message, erasure: Erasure) -> None:
         """Have the sink erase, and say so."""
-        removed: dict[str, int] = {}
-
-        def erase() -> None:
-            removed.update(self._sink.erase(erasure.user_id, erasure.subject_id))
-
-        self._patiently(erase, stop, f"erasing of {erasure.erasure_id}")
+        removed = self._sink.erase(erasure.user_id, erasure.subject_id)
         done = codec.encode(replace(erasure, stage=self._role, removed=removed))
-        answer = Outgoing(self._erasures, message.key, done, message.source.partition)
-        self._patiently(lambda: self._outbox.send([answer]), stop, "saying what was erased")
+        self._outbox.send([Outgoing(self._erasures, message.key, done, message.source.partition)])
 
     def _commit_if_due(self) -> None:
         if time.monotonic() >= self._commit_at:
@@ -388,8 +391,7 @@ class SinkWorker:
 
     def _commit(self, next_offsets: Mapping[Partition, int]) -> None:
         """Commit offsets with the sink's notes, and wait for it."""
-        own = set(self._of_sink(next_offsets))
-        notes = {partition: self._sink.note(partition) if partition in own else "" for partition in next_offsets}
+        notes = {one: self._sink.note(one) if one.topic in self._topics else "" for one in next_offsets}
         offsets = [
             TopicPartition(partition.topic, partition.number, offset, Note(text=notes[partition]).now())
             for partition, offset in next_offsets.items()

@@ -12,9 +12,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import confluent_kafka
-from confluent_kafka import KafkaException
-
 from models.card import Card, UnusableModel
 from models.drift.monitor import Plan
 from schemas import codec
@@ -23,7 +20,9 @@ from sinks.base import Again, Delivery, Partition, Position, SinkUnavailable
 from streams.drift import metrics
 from streams.drift.camera import Camera
 from streams.drift.samples import CameraKey, Part, read_samples
-from streams.kafka import KafkaUnavailable, client_config
+from streams.kafka import KafkaUnavailable
+from streams.outbox import Outbox, Outgoing
+from streams.roles import Role
 from streams.rollout.log import card_of, read_lineup
 from streams.settings import Settings
 from streams.topics import Topic, TopicMissing
@@ -31,7 +30,6 @@ from streams.topics import Topic, TopicMissing
 log = logging.getLogger(__name__)
 
 _SAVE_S = 10.0
-_DELIVERY_S = 30.0
 
 
 class DriftSink:
@@ -50,10 +48,7 @@ class DriftSink:
         self._save_at = 0.0
         self._reports: list[tuple[int, Drift]] = []
         """With their partition numbers; not delivered yet."""
-        self._producer = confluent_kafka.Producer(
-            client_config(settings)
-            | {"enable.idempotence": True, "acks": "all", "message.max.bytes": settings.max_message_bytes}
-        )
+        self._outbox = Outbox(Role.DRIFT, settings)
 
     def assign(self, positions: Sequence[Position]) -> Mapping[Partition, Again]:
         """Learn what a predecessor has written, and read again what it has not."""
@@ -98,7 +93,9 @@ class DriftSink:
             self._written[one.partition] = one.offset + 1
         saves = time.monotonic() >= self._save_at or any(report.alarm for _, report in self._reports)
         topic = Topic.DRIFT.named(self._settings)
-        self._deliver([(topic, report.user_id.encode(), codec.encode(report), n) for n, report in self._reports])
+        self._outbox.send(
+            [Outgoing(topic, report.user_id.encode(), codec.encode(report), n) for n, report in self._reports]
+        )
         self._reports.clear()
         if saves:
             self._save()
@@ -119,7 +116,9 @@ class DriftSink:
             if key.user_id == user_id
         ]
         topic = Topic.DRIFT_REFERENCES.named(self._settings)
-        self._deliver([(topic, camera.key.message_key(part), None, n) for n, camera in gone for part in Part])
+        self._outbox.send(
+            [Outgoing(topic, camera.key.message_key(part), None, n) for n, camera in gone for part in Part]
+        )
         for number, camera in gone:
             del self._cameras[number][camera.key]
             metrics.forget(camera.labels)
@@ -168,29 +167,11 @@ class DriftSink:
         reaches = dict(self._written)
         topic = Topic.DRIFT_REFERENCES.named(self._settings)
         changed = [(n, camera) for n, cameras in self._cameras.items() for camera in cameras.values() if camera.dirty]
-        self._deliver([(topic, key, value, n) for n, camera in changed for key, value in camera.records()])
+        self._outbox.send([Outgoing(topic, key, value, n) for n, camera in changed for key, value in camera.records()])
         for _, camera in changed:
             camera.saved()
         self._saved = reaches
         self._save_at = time.monotonic() + _SAVE_S
-
-    def _deliver(self, messages: Sequence[tuple[str, bytes, bytes | None, int]]) -> None:
-        """Send messages (topic, key, value, partition number) and wait until Kafka has them."""
-        failed: list[str] = []
-
-        def told(error: confluent_kafka.KafkaError | None, _: confluent_kafka.Message) -> None:
-            if error is not None:
-                failed.append(error.str())
-
-        try:
-            for topic, key, value, number in messages:
-                self._producer.produce(topic, value, key, number, on_delivery=told)
-                self._producer.poll(0)
-        except (KafkaException, BufferError) as error:
-            failed.append(str(error))
-        if self._producer.flush(_DELIVERY_S) or failed:
-            self._producer.purge()
-            raise SinkUnavailable(f"Kafka did not take a record: {failed[0] if failed else 'it does not answer'}")
 
 
 def _by_version(embedding: Embedding) -> Iterator[tuple[str, list[Face]]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -23,6 +23,7 @@ from schemas.events import (
 )
 from schemas.reasons import Reason
 from sinks.base import Delivery, Partition, Result
+from streams.inbox import as_read
 from streams.order import Message
 from streams.replay.log import Log
 from streams.settings import Settings
@@ -79,17 +80,25 @@ class Erasures:
         return any(at_ms <= times.get(name, -1) for name in (None, *subjects))
 
 
-def read_erasures(settings: Settings, stage: str | None = None, partitions: Collection[int] | None = None) -> Erasures:
-    """What the topic holds: requests, or the answers of one role; of these partitions, None: of all.
+def said(
+    settings: Settings, stage: str | None, partitions: Collection[int] | None = None
+) -> Iterator[tuple[Message, Erasure]]:
+    """What the topic holds: requests (None), or the answers of one role; of these partitions, None: of all.
 
     Raises:
         KafkaUnavailable: no broker answers.
         TopicMissing: the topic has not been created.
     """
-    erasures = Erasures()
     for message, erasure in read_events(settings, Topic.ERASURES, Erasure, partitions):
         if erasure.stage == stage:
-            erasures.add(erasure, message.timestamp()[1])
+            yield as_read(message), erasure
+
+
+def read_erasures(settings: Settings, partitions: Collection[int] | None = None) -> Erasures:
+    """All that was asked for; see :func:`said`."""
+    erasures = Erasures()
+    for message, erasure in said(settings, None, partitions):
+        erasures.add(erasure, message.timestamp_ms)
     return erasures
 
 

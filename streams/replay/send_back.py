@@ -203,6 +203,8 @@ def _why_not(letter: DeadLetter, topics: Collection[str], erased: Erasures) -> s
     """Why a message must not go back, if so: it comes as a new one, and would bring back whom it names."""
     if letter.topic not in topics:
         return f"topic {letter.topic} is not there"
+    if letter.value is None:
+        return "its bytes are not in the letter: have its producer send it again"
     if letter.key is None:
         return None
     user_id, at_ms = letter.key.decode(errors="replace"), round(letter.failed_at.timestamp() * 1000)

@@ -144,3 +144,32 @@ def test_rubbish_on_the_topic_stops_nobody(clients: Clients, stack: Stack, user:
 
 def _foreign() -> Erasure:
     return Erasure(new_event_id(), "somebody-else", utc_now())
+
+
+def test_who_came_back_while_the_sinks_were_away_stays(
+    clients: Clients, stack: Stack, user: str, portraits: Portraits
+) -> None:
+    """The erasure is older than what waits behind it, and takes nothing of that."""
+    before = enrolled(clients, user, "obama", portraits.obama)
+    old = seen(clients, user, portraits.obama2)
+    sinks = ["sink-redis-0", "sink-bigquery-0"]
+    for name in sinks:
+        stack.services.supervisor.kill(name)
+    assert erase(stack.settings, user, timeout_s=2).removed["match"] == {"templates": 1}
+    again = clients.producer.enrol(user, portraits.obama, subject_id="obama", consent=agreed())
+    frame = clients.producer.frame(user, portraits.obama3, camera_id="door")
+    clients.producer.flush()
+    for name in sinks:
+        stack.services.supervisor.restart(name)
+    assert named(clients.answer(frame.event_id)) == ["obama"]
+    assert clients.answer(again.event_id)["outcome"] == "enrolled"
+    clients.row("matches", frame.event_id)
+    clients.row("enrolments", again.event_id)
+    # What comes later is seen later: then all that there will be is there.
+    last = seen(clients, user, portraits.obama2)
+    rows = clients.query("SELECT event_id FROM matches WHERE user_id = @user", user=user)
+    assert {row["event_id"] for row in rows} == {frame.event_id, last["event_id"]}
+    assert clients.results.result(old["event_id"]) is None
+    assert clients.results.enrolment(before) is None
+    assert named(clients.answer(frame.event_id)) == ["obama"]
+    clients.await_subjects(user, {"obama": 1})
