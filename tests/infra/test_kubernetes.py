@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,13 @@ def settings() -> Settings:
 def test_every_file_is_applied_or_says_that_it_is_not() -> None:
     others = {path.name for path in FOLDER.glob("*.yaml")} - {*KUSTOMIZATION["resources"], "kustomization.yaml"}
     assert all("kubectl apply -f infra/kubernetes/" + name in (FOLDER / name).read_text("utf-8") for name in others)
+
+
+def test_kustomize_finds_each_object_once() -> None:
+    """Kustomize refuses the whole folder when a file or an object appears twice in it."""
+    ids = Counter((one["apiVersion"], one["kind"], one["metadata"]["name"]) for one in OBJECTS)
+    assert max(Counter(KUSTOMIZATION["resources"]).values()) == 1
+    assert [one for one, times in ids.items() if times > 1] == []
 
 
 def test_one_workload_a_role() -> None:
