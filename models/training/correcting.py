@@ -7,7 +7,7 @@ corrected that the old version takes for somebody else; later ones, poor too, on
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from models.training.plan import Plan
 from models.training.samples import Corrected, TrainingSet, UnusableTrainingSet
 
 _PARTS = 3
+_TRAININGS = ("without", "corrected")
 _VIEWS = 2
 """Times that each picture is degraded, each time otherwise."""
 
@@ -45,14 +46,17 @@ class Confused:
 class Gained:
     """``pairs`` are of people who were taken for each other; ``degraded`` is TAR over all, without and with.
 
-    ``before`` is the same of the old version.
+    ``before`` is the same of the old version, ``tars`` of each training that has ended by its name, ``failed`` why
+    one has failed. Only after both trainings is there something to compare.
     """
 
     corrections: int
     pairs: int
     before: float
-    confused: Confused
-    degraded: Change
+    tars: Mapping[str, float]
+    failed: Mapping[str, str]
+    confused: Confused | None = None
+    degraded: Change | None = None
 
 
 def measure(
@@ -61,7 +65,7 @@ def measure(
     plan: Plan,
     old_folder: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
-) -> Gained:
+) -> Iterator[Gained]:
     """Train twice, and compare.
 
     Args:
@@ -69,6 +73,9 @@ def measure(
         plan: of both trainings; its seed also deals and degrades the pictures.
         old_folder: the version to start from; None: the reference.
         say: called with what is being done.
+
+    Yields:
+        What is known before the trainings, and after each.
 
     Raises:
         UnusableTrainingSet: nobody is left, or the old version takes nobody for anybody else.
@@ -89,13 +96,22 @@ def measure(
     def compared(model: Model) -> Comparisons:
         return _compared(_gaps(model, probes, enrolled), whose, enrolled)
 
-    versions = [compared(old)]
-    for told, learn in (("without", enrolled), ("with", replace(enrolled, corrected=hard))):
-        say(f"a training {told} corrections")
-        with tempfile.TemporaryDirectory(prefix="facestream-corrections-") as scratch:
-            versions.append(compared(trained(Path(scratch), plan, old, old_folder, learn, say)[0]))
-    confused, change = _confused(versions, pairs, plan.seed), Change.of(*versions[1:], seed=plan.seed)
-    return Gained(len(hard), len(pairs), versions[0].tar(), confused, change)
+    before, versions, failed = compared(old), dict[str, Comparisons](), dict[str, str]()
+    gained = Gained(len(hard), len(pairs), before.tar(), {}, failed)
+    yield gained
+    for name, learn in zip(_TRAININGS, (enrolled, replace(enrolled, corrected=hard)), strict=True):
+        say(f"a training {'with' if name == 'corrected' else name} corrections")
+        try:
+            with tempfile.TemporaryDirectory(prefix="facestream-corrections-") as scratch:
+                versions[name] = compared(trained(Path(scratch), plan, old, old_folder, learn, say)[0])
+        except Exception as error:
+            failed[name] = f"{type(error).__name__}: {error}"
+        gained = replace(gained, tars={one: found.tar() for one, found in versions.items()})
+        if len(versions) == len(_TRAININGS):
+            without, corrected = (versions[one] for one in _TRAININGS)
+            confused = _confused([before, without, corrected], pairs, plan.seed)
+            gained = replace(gained, confused=confused, degraded=Change.of(without, corrected, seed=plan.seed))
+        yield gained
 
 
 def _seen_often(known: TrainingSet) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ class Outcome:
     compatible: Change
     latency_ratio: float
     folds: list[Fold]
+    failed: dict[int, str] = field(default_factory=dict)
+    """Folds of which nothing could be measured, by number, and why."""
 
 
 def cross_validate(
@@ -59,7 +61,7 @@ def cross_validate(
     plan: Plan,
     old_folder: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
-) -> Outcome:
+) -> Iterator[Outcome]:
     """Train ``parts`` times, each time without one part of the people, and measure on that part.
 
     Args:
@@ -69,25 +71,29 @@ def cross_validate(
         old_folder: the version to start from; None: the reference.
         say: called with what is being done.
 
+    Yields:
+        After each fold what all until then show together.
+
     Raises:
         UnusableTrainingSet: too few people for so many parts.
+        Exception: no fold could be measured; why the last one could not.
     """
     old = Model.load(old_folder)
     gathered: dict[str, list[tuple[Comparisons, Comparisons]]] = {"degraded": [], "clean": [], "compatible": []}
-    seen, ratios = [], []
+    seen: list[Fold] = []
+    ratios: list[float] = []
+    failed: dict[int, str] = {}
     dealt = folds(known.people, parts, plan.seed)
-    for number, part in enumerate(dealt, 1):
+
+    def measure(number: int, part: Sequence[str]) -> None:
         began = time.monotonic()
         learn, test = known.of_people(set(known.people) - set(part)), known.of_people(part)
         say(f"fold {number} of {parts}: {len(learn.people)} people to learn from, {len(test.people)} others to test on")
         with tempfile.TemporaryDirectory(prefix="facestream-fold-") as scratch:
             new, steps = trained(Path(scratch), plan, old, old_folder, learn, say)
             compared = Compared.of(old, new, test, plan.seed)
-            ratios.append(publish.latency_ratio(old, new, test.chips))
+            ratio = publish.latency_ratio(old, new, test.chips)
         clean, poor = compared.clean, compared.degraded
-        gathered["clean"].append(clean)
-        gathered["degraded"].append(poor)
-        gathered["compatible"].append(compared.compatible)
         found = Fold(
             len(test.people),
             (poor[0].tar(), poor[1].tar()),
@@ -96,26 +102,44 @@ def cross_validate(
             time.monotonic() - began,
         )
         seen.append(found)
+        ratios.append(ratio)
+        gathered["clean"].append(clean)
+        gathered["degraded"].append(poor)
+        gathered["compatible"].append(compared.compatible)
         say(
             f"fold {number}: degraded {found.degraded[0]:.3f} to {found.degraded[1]:.3f}, clean {found.clean[0]:.3f} "
             f"to {found.clean[1]:.3f} in {found.seconds:.0f} s"
         )
-        keras.backend.clear_session()
-    changes = {
-        kind: Change.of(
-            Comparisons.joined([before for before, _ in pairs]),
-            Comparisons.joined([after for _, after in pairs]),
-            seed=plan.seed,
+
+    def together() -> Outcome:
+        changes = {
+            kind: Change.of(
+                Comparisons.joined([before for before, _ in pairs]),
+                Comparisons.joined([after for _, after in pairs]),
+                seed=plan.seed,
+            )
+            for kind, pairs in gathered.items()
+        }
+        return Outcome(
+            subjects_train=min(len(known.people) - len(part) for part in dealt),
+            subjects_test=sum(fold.people for fold in seen),
+            latency_ratio=float(np.median(ratios)),
+            folds=list(seen),
+            failed=dict(failed),
+            **changes,
         )
-        for kind, pairs in gathered.items()
-    }
-    return Outcome(
-        subjects_train=min(len(known.people) - len(part) for part in dealt),
-        subjects_test=len(known.people),
-        latency_ratio=float(np.median(ratios)),
-        folds=seen,
-        **changes,
-    )
+
+    for number, part in enumerate(dealt, 1):
+        try:
+            measure(number, part)
+        except Exception as error:
+            failed[number] = f"{type(error).__name__}: {error}"
+            say(f"fold {number} could not be measured: {failed[number]}")
+            if len(failed) == parts:
+                raise
+        keras.backend.clear_session()
+        if seen:
+            yield together()
 
 
 def trained(

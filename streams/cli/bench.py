@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,8 @@ from streams.cli.retrain import ArcFace, Compatibility, Precision, make_plan
 
 if TYPE_CHECKING:
     from streams.settings import Settings
+
+Figures = Mapping[str, Any]
 
 
 def register(app: typer.Typer) -> None:
@@ -41,10 +44,7 @@ def pipeline(
 
     output = Output(as_json)
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
-        result = measure(Path(folder), frames, rounds, output.say)
-    _finish(result, output)
-    if result["lost"] or result["duplicates"]:
-        raise typer.Exit(1)
+        _measure(measure(Path(folder), frames, rounds, output.say), output, wrong=("lost", "duplicates"))
 
 
 def faults(
@@ -68,12 +68,8 @@ def faults(
         raise typer.BadParameter(f"no fault {', '.join(sorted(unknown))}: see --list")
     with tempfile.TemporaryDirectory(prefix="facestream-faults-") as folder:
         rows = measure(Path(folder), only or known, rate, output.say)
-    table = grid("fault", "#events", "#lost", "#duplicates", "#gap s", "memory MiB")
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    output.table(table)
-    output.finish({"faults": rows})
-    if any(row["lost"] or row["duplicates"] for row in rows):
+        result = _measure(_rows_so_far(rows, "fault", "faults"), output, show=_faults_table)
+    if any(row.get("lost") or row.get("duplicates") for row in result["faults"]):
         raise typer.Exit(1)
 
 
@@ -90,10 +86,7 @@ def replay(
 
     output = Output(as_json)
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
-        result = measure(Path(folder), events, live, seconds, output.say)
-    _finish(result, output)
-    if result["lost"]:
-        raise typer.Exit(1)
+        _measure(measure(Path(folder), events, live, seconds, output.say), output, wrong=("lost",))
 
 
 def rollout(
@@ -108,10 +101,9 @@ def rollout(
 
     output = Output(as_json)
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
-        result = measure(Path(folder), rate, hold, 2, output.say)
-    _finish(result, output)
-    if result["lost"] or result["duplicates"] or result["wrong"] or result["flips"]:
-        raise typer.Exit(1)
+        _measure(
+            measure(Path(folder), rate, hold, 2, output.say), output, wrong=("lost", "duplicates", "wrong", "flips")
+        )
 
 
 def retrain(
@@ -129,13 +121,15 @@ def retrain(
     from streams.cli.benchmarks.retrain import measure
 
     plan = make_plan(seed, steps, arc_face, compatibility, precision)
-    result = measure(folders, plan, folds, settings, output.warn)
-    table = grid("TAR at FAR 1e-2", "#before", "#after", "95 % interval", "#gain", "95 % interval")
-    for kind in ("degraded", "clean", "new_probes_old_templates"):
-        table.add_row(kind.replace("_", " "), *(str(value) for value in result[kind].values()))
-    output.table(table)
-    output.say(f"{result['latency_ratio']} times the time a face")
-    output.finish(result)
+
+    def show(result: Figures, output: Output) -> None:
+        table = grid("TAR at FAR 1e-2", "#before", "#after", "95 % interval", "#gain", "95 % interval")
+        for kind in ("degraded", "clean", "new_probes_old_templates"):
+            table.add_row(kind.replace("_", " "), *(str(value) for value in result.get(kind, {}).values()))
+        output.table(table)
+        output.say(f"{result.get('latency_ratio')} times the time a face")
+
+    _measure(measure(folders, plan, folds, settings, output.warn), output, show=show)
 
 
 def corrections(
@@ -152,12 +146,15 @@ def corrections(
     plan = make_plan(seed, steps, 0.0, 0.0, "float32")
     if weight is not None:
         plan = plan.model_copy(update={"corrections": weight})
-    result = measure(folders, plan, settings, output.warn)
-    table = grid("", "#before", "#without", "#with corrections", "95 % interval of the difference")
-    for title, kind in (("taken for the same again", "confused"), ("TAR at FAR 1e-2", "degraded")):
-        table.add_row(title, *(str(value) for value in result[kind].values()))
-    output.table(table)
-    output.finish(result)
+
+    def show(result: Figures, output: Output) -> None:
+        table = grid("", "#before", "#without", "#with corrections", "95 % interval of the difference")
+        for title, kind in (("taken for the same again", "confused"), ("TAR at FAR 1e-2", "degraded")):
+            found = result.get(kind, {})
+            table.add_row(title, *(str(found.get(name, "")) for name in ("before", "without", "corrected", "interval")))
+        output.table(table)
+
+    _measure(measure(folders, plan, settings, output.warn), output, show=show)
 
 
 def train(
@@ -173,8 +170,7 @@ def train(
 
     output = Output(as_json)
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
-        result = measure(Path(folder), steps, batch, rounds, output.warn)
-    _finish(result, output)
+        result = _measure(measure(Path(folder), steps, batch, rounds, output.warn), output)
     if not result["weights_identical"]:
         raise typer.Exit(1)
 
@@ -191,13 +187,17 @@ def drift(
 
     output = Output(as_json)
     _check(folders)
-    result = measure(folders, load_settings(), frames=frames, stay=stay, seed=seed, say=output.warn)
-    table = grid("degraded by", "#frames to the alarm", "~what alarmed")
-    for kind, found in result["degraded"].items():
-        table.add_row(kind, str(found["frames_to_alarm"] or "none"), ", ".join(found["measures"]))
-    output.table(table)
-    output.say(f"{result['false_alarms']} alarms in {frames} normal frames of each of {len(folders)} cameras")
-    output.finish(result)
+
+    def show(result: Figures, output: Output) -> None:
+        table = grid("degraded by", "#frames to the alarm", "~what alarmed")
+        for kind, found in result.get("degraded", {}).items():
+            table.add_row(kind, str(found["frames_to_alarm"] or "none"), ", ".join(found["measures"]))
+        output.table(table)
+        told = f"{result.get('false_alarms')} alarms in {frames} normal frames of each of {len(folders)} cameras"
+        output.say(told)
+
+    figures = measure(folders, load_settings(), frames=frames, stay=stay, seed=seed, say=output.warn)
+    _measure(figures, output, show=show)
 
 
 def _check(folders: Sequence[Path]) -> None:
@@ -215,10 +215,75 @@ def _ready_to_train(folders: Sequence[Path]) -> Settings:
     return settings
 
 
-def _finish(result: Mapping[str, Any], output: Output) -> None:
-    """Show a result of names and values, and print it for programs."""
+def _measure(
+    figures: Iterator[Figures],
+    output: Output,
+    *,
+    show: Callable[[Figures, Output], None] | None = None,
+    wrong: Sequence[str] = (),
+) -> Figures:
+    """Print figures as they come and all of them at the end, also where Ctrl-C or a failure ends it early.
+
+    Args:
+        figures: of a bench.
+        output: where they go.
+        show: shows all of them to people; None: names and values.
+        wrong: figures that fail the command unless they are 0.
+
+    Raises:
+        typer.Exit: with 1: a row could not be measured, or something is wrong.
+    """
+    from streams.cli.benchmarks.rows import NOT_MEASURED, merge
+
+    result: dict[str, Any] = {}
+    try:
+        with closing(figures):  # type: ignore[type-var]
+            for found in figures:
+                for name, value in found.items():
+                    if name != NOT_MEASURED and result.get(name) != value:
+                        output.say(f"{name.replace('_', ' ')}: {_last(value)}")
+                for row, why in found.get(NOT_MEASURED, {}).items():
+                    output.say(f"{row}: could not be measured: {why}")
+                merge(result, found)
+    finally:
+        if result:
+            (show or _show)(result, output)
+            output.finish(result)
+    if result.get(NOT_MEASURED) or any(result.get(name) for name in wrong):
+        raise typer.Exit(1)
+    return result
+
+
+def _rows_so_far(rows: Iterator[Figures], name: str, all_of_them: str) -> Iterator[Figures]:
+    """Rows as one figure that grows; one that failed has nothing but its name and why."""
+    from streams.cli.benchmarks.rows import NOT_MEASURED
+
+    seen: list[Figures] = []
+    for row in rows:
+        missing = row.get(NOT_MEASURED, {})
+        seen += [{name: one, NOT_MEASURED: why} for one, why in missing.items()] or [row]
+        yield {all_of_them: list(seen)} | ({NOT_MEASURED: missing} if missing else {})
+
+
+def _last(value: object) -> object:
+    """What is new of a figure that grows."""
+    return value[-1] if isinstance(value, list) and value and isinstance(value[-1], dict) else value
+
+
+def _faults_table(result: Figures, output: Output) -> None:
+    from streams.cli.benchmarks.rows import NOT_MEASURED
+
+    table = grid("fault", "#events", "#lost", "#duplicates", "#gap s", "memory MiB")
+    for row in result["faults"]:
+        why = row.get(NOT_MEASURED)
+        values = ["", "", "", "", f"not measured: {why}"] if why else [str(value) for value in list(row.values())[1:]]
+        table.add_row(str(row["fault"]), *values)
+    output.table(table)
+
+
+def _show(result: Figures, output: Output) -> None:
+    """Show a result of names and values."""
     table = grid("", "#")
     for name, value in result.items():
         table.add_row(name, str(value))
     output.table(table)
-    output.finish(result)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from models.training import correcting
 from models.training.plan import Plan
 from streams.cli.benchmarks.retrain import read, rounded
+from streams.cli.benchmarks.rows import NOT_MEASURED, Figures
 from streams.settings import Settings
 
 
-def measure(folders: Sequence[Path], plan: Plan, settings: Settings, say: Callable[[str], None]) -> dict[str, Any]:
+def measure(folders: Sequence[Path], plan: Plan, settings: Settings, say: Callable[[str], None]) -> Iterator[Figures]:
     """Cut faces out of ``DIR/<person>/<picture>``, train with and without corrections, and measure.
 
     Raises:
@@ -20,20 +21,17 @@ def measure(folders: Sequence[Path], plan: Plan, settings: Settings, say: Callab
         UnusableEvaluation: a folder holds no pictures.
     """
     known, skipped = read(folders, settings, say)
-    gained = correcting.measure(known, plan=plan, old_folder=settings.model_dir, say=say)
-    change = gained.degraded
-    degraded = {
-        "before": round(gained.before, 4),
-        "without": round(change.before, 4),
-        "corrected": round(change.after, 4),
-        "interval": [round(limit, 4) for limit in change.gain_interval],
-    }
-    return {
-        "corrections": gained.corrections,
-        "pairs_of_people": gained.pairs,
-        "confused": rounded(gained.confused),
-        "degraded": degraded,
-        "faces": len(known),
-        "faces_not_found": skipped,
-        "seed": plan.seed,
-    }
+    yield {"faces": len(known), "faces_not_found": skipped, "seed": plan.seed}
+    for gained in correcting.measure(known, plan=plan, old_folder=settings.model_dir, say=say):
+        degraded: dict[str, Any] = {"before": gained.before, **gained.tars}
+        found: dict[str, Any] = {
+            "corrections": gained.corrections,
+            "pairs_of_people": gained.pairs,
+            "degraded": {name: round(tar, 4) for name, tar in degraded.items()},
+        }
+        if gained.confused is not None and gained.degraded is not None:
+            found["degraded"]["interval"] = [round(limit, 4) for limit in gained.degraded.gain_interval]
+            found["confused"] = rounded(gained.confused)
+        if gained.failed:
+            found[NOT_MEASURED] = {f"training {name}": why for name, why in gained.failed.items()}
+        yield found

@@ -27,6 +27,7 @@ from models.geometry import Pixels
 from models.model import Model
 from models.training.degrade import FACE_OF_CHIP, POOR, Conditions, degrade
 from schemas.events import Decision, Face, Mode, Refusal
+from streams.cli.benchmarks.rows import NOT_MEASURED, Figures, attempt, failed
 from streams.settings import Settings
 
 _SIDE = 250
@@ -75,10 +76,10 @@ class _Seen:
 
 def measure(
     folders: Sequence[Path], settings: Settings, *, frames: int, stay: float, seed: int, say: Callable[[str], None]
-) -> dict[str, Any]:
+) -> Iterator[Figures]:
     """Stream each folder's pictures through a monitor.
 
-    Returns:
+    Yields:
         ``normal_frames`` of each camera, ``false_alarms`` of all of them, and for each kind of degradation
         ``frames_to_alarm`` of the slowest camera, None if one raised none, with what alarmed first.
 
@@ -88,34 +89,41 @@ def measure(
     model = Model.load(settings.model_dir, threads=settings.cpu_threads)
     analyzer = Analyzer(model, threads=settings.cpu_threads)
     plan = Plan(settings.drift_reference, settings.drift_window)
-    false_alarms = 0
+    yield {"normal_frames": frames, "cameras": len(folders), "stay": stay, "seed": seed}
+    alarms: list[int] = []
     degraded: dict[str, dict[str, Any]] = {}
     for folder in folders:
         random = np.random.default_rng(seed)
-        camera = _Camera(analyzer, model.card, folder, plan, stay, random)
-        alarms = camera.normal(frames)
-        say(f"{folder.name}: {frames} normal frames, {alarms} alarms")
-        false_alarms += alarms
-        for kind, conditions in KINDS.items():
-            after, measures = camera.degraded(conditions)
-            say(
-                f"{folder.name}: {kind}: {f'alarm after {after} frames' if after else 'no alarm'} {', '.join(measures)}"
-            )
-            slowest = degraded.setdefault(kind, {"frames_to_alarm": 0, "measures": []})
-            if after is None or slowest["frames_to_alarm"] is None:
-                slowest["frames_to_alarm"] = None
-            else:
-                slowest["frames_to_alarm"] = max(slowest["frames_to_alarm"], after)
-            slowest["measures"] = sorted({*slowest["measures"], *measures})
+        cameras: list[_Camera] = []
+
+        def normal(folder: Path = folder, random: Generator = random, cameras: list[_Camera] = cameras) -> Figures:
+            camera = _Camera(analyzer, model.card, folder, plan, stay, random)
+            alarms.append(camera.normal(frames))
+            cameras.append(camera)
+            say(f"{folder.name}: {frames} normal frames, {alarms[-1]} alarms")
+            return {"false_alarms": sum(alarms)}
+
+        seen = attempt(f"{folder.name}: normal frames", normal)
+        yield seen
+        if NOT_MEASURED in seen:
+            yield from (failed(f"{folder.name}: {kind}", "its normal frames could not be seen") for kind in KINDS)
+            continue
+        for kind in KINDS:
+
+            def poor(kind: str = kind, folder: Path = folder, camera: _Camera = cameras[0]) -> Figures:
+                after, measures = camera.degraded(KINDS[kind])
+                told = f"alarm after {after} frames" if after else "no alarm"
+                say(f"{folder.name}: {kind}: {told} {', '.join(measures)}")
+                slowest = degraded.setdefault(kind, {"frames_to_alarm": 0, "measures": []})
+                if after is None or slowest["frames_to_alarm"] is None:
+                    slowest["frames_to_alarm"] = None
+                else:
+                    slowest["frames_to_alarm"] = max(slowest["frames_to_alarm"], after)
+                slowest["measures"] = sorted({*slowest["measures"], *measures})
+                return {"degraded": {name: dict(found) for name, found in degraded.items()}}
+
+            yield attempt(f"{folder.name}: {kind}", poor)
     analyzer.close()
-    return {
-        "normal_frames": frames,
-        "false_alarms": false_alarms,
-        "degraded": degraded,
-        "cameras": len(folders),
-        "stay": stay,
-        "seed": seed,
-    }
 
 
 class _Camera:

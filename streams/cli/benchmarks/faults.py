@@ -6,16 +6,18 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Self
 
 import confluent_kafka
 
 from streams.accounting import Accounts
 from streams.cli.benchmarks.load import Load, gap_s
 from streams.cli.benchmarks.memory import Memory
+from streams.cli.benchmarks.rows import Figures, on_stacks
 from streams.cli.stack import Stack
 from streams.kafka import client_config
 from streams.roles import ANSWERING, Role
@@ -213,41 +215,64 @@ FAULTS: Sequence[Fault] = (
 )
 
 
-def measure(
-    folder: Path, names: Sequence[str], events_per_s: float, say: Callable[[str], None]
-) -> list[dict[str, Any]]:
-    """Inject the faults of these names one after another into one stack, two workers a role.
+def measure(folder: Path, names: Sequence[str], events_per_s: float, say: Callable[[str], None]) -> Iterator[Figures]:
+    """Inject the faults of these names one after another into one stack, two workers a role; see :func:`on_stacks`.
 
     Returns:
-        For each fault ``events`` that went in, ``lost``, ``duplicates``, ``gap_s`` (the longest time for which some
-        user saw nothing new) and ``memory_mb`` (the largest worker of each role).
+        For each fault its row: ``events`` that went in, ``lost``, ``duplicates``, ``gap_s`` (the longest time for which
+        some user saw nothing new) and ``memory_mb`` (the largest worker of each role); or why it was not measured.
     """
-    rows = []
-    with Stack(folder, say, live_stream_length=10**6) as stack:
-        for role in ANSWERING:
-            for _ in range(2):
-                stack.add_worker(role, *_arguments(role))
-        stack.await_owners()
-        accounts = Accounts(stack.settings)
-        for number, fault in enumerate(one for one in FAULTS if one.name in names):
-            say(f"fault: {fault.name}")
-            with Memory(stack) as memory, Load(stack.settings, events_per_s, f"load-{number}") as load:
-                time.sleep(_BEFORE_S)
-                fault.inject(stack, load)
-                time.sleep(fault.rest_s)
-            account = accounts.settle(list(load.sent), load.users, _TIMEOUT_S)
-            row = {
-                "fault": fault.name,
-                "events": len(load.sent),
-                "lost": account.lost,
-                "duplicates": account.duplicates,
-                "gap_s": round(gap_s(account.live_at, load.sent), 1),
-                "memory_mb": memory.largest_mb,
-            }
-            say(str(row))
-            rows.append(row)
-        accounts.close()
-    return rows
+    faults = {fault.name: fault for fault in FAULTS if fault.name in names}
+    numbers = {name: number for number, name in enumerate(faults)}
+    return on_stacks(
+        list(faults),
+        lambda number: _Running(folder / f"stack-{number}", say),
+        lambda running, name: running.inject(faults[name], numbers[name], events_per_s, say),
+    )
+
+
+class _Running:
+    """A stack with its workers, and the accounts of what flows through it; a context manager."""
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._stack = Stack(folder, say, live_stream_length=10**6)
+
+    def __enter__(self) -> Self:
+        self._stack.start()
+        try:
+            for role in ANSWERING:
+                for _ in range(2):
+                    self._stack.add_worker(role, *_arguments(role))
+            self._stack.await_owners()
+            self._accounts = Accounts(self._stack.settings)
+        except BaseException:
+            self._stack.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._accounts.close()
+        self._stack.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def inject(self, fault: Fault, number: int, events_per_s: float, say: Callable[[str], None]) -> Figures:
+        """Inject a fault while events flow, and account for all of them."""
+        stack = self._stack
+        say(f"fault: {fault.name}")
+        with Memory(stack) as memory, Load(stack.settings, events_per_s, f"load-{number}") as load:
+            time.sleep(_BEFORE_S)
+            fault.inject(stack, load)
+            time.sleep(fault.rest_s)
+        account = self._accounts.settle(list(load.sent), load.users, _TIMEOUT_S)
+        return {
+            "fault": fault.name,
+            "events": len(load.sent),
+            "lost": account.lost,
+            "duplicates": account.duplicates,
+            "gap_s": round(gap_s(account.live_at, load.sent), 1),
+            "memory_mb": memory.largest_mb,
+        }
 
 
 def _arguments(role: Role) -> list[str]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from models.gallery import Embedded, Gallery
 from models.model import Model
 from schemas.events import Mode
 from streams.accounting import Account, Accounts
+from streams.cli.benchmarks.rows import NOT_MEASURED, Figures, attempt
 from streams.cli.stack import Stack
 from streams.producer import Producer
 from streams.scenes import Scene
@@ -31,37 +31,48 @@ _TIMEOUT_S = 600.0
 _ASK_EVERY_S = 5.0
 
 
-def measure(folder: Path, frames: int, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+def measure(folder: Path, frames: int, rounds: int, say: Callable[[str], None]) -> Iterator[Figures]:
     """Run the services, the bare loop, the pipeline under a backlog, and the bare loop again.
 
-    Returns:
-        ``frames_per_s`` between the first and the last tenth of the results, ``bare_loop_frames_per_s`` (median),
-        ``efficiency`` (their ratio), ``lost``, ``duplicates``.
+    Yields:
+        ``bare_loop_frames_per_s`` (median), then ``frames_per_s`` between the first and the last tenth of the results,
+        ``lost`` and ``duplicates``; last ``efficiency`` (the ratio of the two speeds).
     """
     photos = sample_photos()
     scenes = [Scene(photos / name, seed) for seed, name in enumerate(("obama.jpg", "biden.jpg", "obama3.jpg"))]
     pictures = [jpeg for scene in scenes for jpeg in itertools.islice(scene, _DISTINCT // len(scenes))]
+    portrait = (photos / "obama.jpg").read_bytes()
     with Stack(folder, say, live_stream_length=10 * frames) as stack:
-        bare = _BareLoop(stack.settings, (photos / "obama.jpg").read_bytes())
-        say("measuring the bare loop")
-        speeds = [bare.frames_per_s(pictures) for _ in range(rounds)]
-        stack.add_workers()
-        say("measuring the pipeline")
-        frames_per_s, account = _pipeline(stack.settings, pictures, frames, (photos / "obama.jpg").read_bytes())
+        bare = _BareLoop(stack.settings, portrait)
+        speeds: list[float] = []
+
+        def bare_loop() -> Figures:
+            say("measuring the bare loop")
+            speeds.extend(bare.frames_per_s(pictures) for _ in range(rounds))
+            return {
+                "bare_loop_frames_per_s": round(statistics.median(speeds), 1),
+                "bare_loop_rounds": [round(speed, 1) for speed in speeds],
+            }
+
+        def pipeline() -> Figures:
+            stack.add_workers()
+            say("measuring the pipeline")
+            frames_per_s, account = _pipeline(stack.settings, pictures, frames, portrait)
+            return {
+                "frames_per_s": round(frames_per_s, 1),
+                "lost": account.lost,
+                "duplicates": account.duplicates,
+            }
+
+        yield attempt("bare loop", bare_loop)
+        piped = attempt("pipeline", pipeline)
+        yield piped
         for name in list(stack.services.supervisor.running()):
             if name.startswith("embed"):
                 stack.services.supervisor.stop(name)
-        say("measuring the bare loop again")
-        speeds += [bare.frames_per_s(pictures) for _ in range(rounds)]
-    bare_frames_per_s = statistics.median(speeds)
-    return {
-        "frames_per_s": round(frames_per_s, 1),
-        "bare_loop_frames_per_s": round(bare_frames_per_s, 1),
-        "efficiency": round(frames_per_s / bare_frames_per_s, 3),
-        "lost": account.lost,
-        "duplicates": account.duplicates,
-        "bare_loop_rounds": [round(speed, 1) for speed in speeds],
-    }
+        yield attempt("bare loop again", bare_loop)
+    if speeds and NOT_MEASURED not in piped:
+        yield {"efficiency": round(piped["frames_per_s"] / statistics.median(speeds), 3)}
 
 
 class _BareLoop:

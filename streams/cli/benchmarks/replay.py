@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, Self
+from typing import Self
 
 import psutil
 
 from schemas.events import utc_now
 from sinks.redis import RedisResults
 from streams.cli.benchmarks.load import Load
+from streams.cli.benchmarks.rows import NOT_MEASURED, Figures, attempt, failed
 from streams.cli.charts import percentile
 from streams.cli.stack import Stack
 from streams.replay.plan import Request, make_plan
@@ -31,50 +32,88 @@ _TURNS = 4
 """The other work of a machine comes and goes, so both ways are measured in turns."""
 
 
-def measure(folder: Path, events: int, live_per_s: float, seconds: float, say: Callable[[str], None]) -> dict[str, Any]:
+def measure(
+    folder: Path, events: int, live_per_s: float, seconds: float, say: Callable[[str], None]
+) -> Iterator[Figures]:
     """Fill the log, replay it at full speed, then beside live events, with one worker of each role.
 
     Vectors are made from digests, so that everything but the networks is measured.
 
-    Returns:
+    Yields:
         Events a second of the pipeline itself and of replays at full speed, and those of a second of processor time of
-        the match worker, which other processes on the machine do not change; percentiles of live latency (from the
-        broker's time stamp to Redis) without a replay and beside one, in turns; their ratio; ``lost`` live events.
+        the match worker, which other processes on the machine do not change; after each turn percentiles of live
+        latency (from the broker's time stamp to Redis) without a replay and beside one; their ratio; ``lost`` live
+        events. Without a log there is nothing to replay.
     """
     with Stack(folder, say, live_stream_length=4 * events) as stack:
         stack.add_workers(Embedder.DIGEST)
         settings = stack.settings
         results = RedisResults(settings.redis_url, settings.redis_prefix)
-        say(f"filling the log with {events} frames")
-        pipeline_per_s = _fill(settings, results, events)
-        say("replaying at full speed")
-        match_s = _cpu_s(stack, Role.MATCH)
-        embeddings_per_s = _full_speed(settings, Topic.EMBEDDINGS)
-        match_s = _cpu_s(stack, Role.MATCH) - match_s
-        frames_per_s = _full_speed(settings, Topic.FRAMES)
+
+        def fill() -> Figures:
+            say(f"filling the log with {events} frames")
+            return {"pipeline_frames_per_s": round(_fill(settings, results, events), 1)}
+
+        def embeddings() -> Figures:
+            say("replaying embeddings at full speed")
+            match_s = _cpu_s(stack, Role.MATCH)
+            per_s = _full_speed(settings, Topic.EMBEDDINGS)
+            match_s = _cpu_s(stack, Role.MATCH) - match_s
+            return {
+                "embeddings_per_s": round(per_s, 1),
+                "embeddings_per_s_of_match_cpu": round(events / max(1e-3, match_s), 1),
+            }
+
+        def frames() -> Figures:
+            say("replaying frames at full speed")
+            return {"frames_per_s": round(_full_speed(settings, Topic.FRAMES), 1)}
+
+        filled = attempt("filling the log", fill)
+        yield filled
+        if NOT_MEASURED in filled:
+            yield from (failed(f"replay of {one}", "there is no log") for one in ("embeddings", "frames"))
+            return
+        yield attempt("replay of embeddings", embeddings)
+        yield attempt("replay of frames", frames)
         say(f"{live_per_s:g} live events a second, {_TURNS} times {seconds / _TURNS:g} s without and beside a replay")
-        without, beside, lost, replayed, took_s = [], [], 0, 0, 1e-3
+        turns = _Turns(settings, results, live_per_s, seconds / _TURNS)
         for turn in range(_TURNS):
-            latencies, missing = _live(settings, results, live_per_s, seconds / _TURNS, f"alone-{turn}")
-            without += latencies
-            with _Replays(settings) as replays:
-                latencies, missing_too = _live(settings, results, live_per_s, seconds / _TURNS, f"beside-{turn}")
-            beside += latencies
-            lost += missing + missing_too
-            replayed, took_s = replayed + replays.answered, took_s + replays.took_s
+            yield attempt(f"turn {turn + 1}", lambda turn=turn: turns.take(turn))  # type: ignore[misc]
         results.close()
-    quiet_ms, busy_ms = percentile(without, 99), percentile(beside, 99)
-    return {
-        "embeddings_per_s": round(embeddings_per_s, 1),
-        "embeddings_per_s_of_match_cpu": round(events / match_s, 1),
-        "frames_per_s": round(frames_per_s, 1),
-        "pipeline_frames_per_s": round(pipeline_per_s, 1),
-        "beside_live_per_s": round(replayed / took_s, 1),
-        "live_p50_ms": {"without": percentile(without, 50), "with": percentile(beside, 50)},
-        "live_p99_ms": {"without": quiet_ms, "with": busy_ms},
-        "p99_ratio": round(busy_ms / max(1e-3, quiet_ms), 3),
-        "lost": lost,
-    }
+
+
+class _Turns:
+    """Live events without a replay and beside one, by turns."""
+
+    def __init__(self, settings: Settings, results: RedisResults, live_per_s: float, seconds: float) -> None:
+        self._settings = settings
+        self._results = results
+        self._live_per_s = live_per_s
+        self._seconds = seconds
+        self._without: list[float] = []
+        self._beside: list[float] = []
+        self._lost, self._replayed, self._took_s = 0, 0, 1e-3
+
+    def take(self, turn: int) -> Figures:
+        """Take one turn; the figures of all until now."""
+        without, missing = self._live(f"alone-{turn}")
+        with _Replays(self._settings) as replays:
+            beside, missing_too = self._live(f"beside-{turn}")
+        self._without += without
+        self._beside += beside
+        self._lost += missing + missing_too
+        self._replayed, self._took_s = self._replayed + replays.answered, self._took_s + replays.took_s
+        quiet_ms, busy_ms = percentile(self._without, 99), percentile(self._beside, 99)
+        return {
+            "beside_live_per_s": round(self._replayed / self._took_s, 1),
+            "live_p50_ms": {"without": percentile(self._without, 50), "with": percentile(self._beside, 50)},
+            "live_p99_ms": {"without": quiet_ms, "with": busy_ms},
+            "p99_ratio": round(busy_ms / max(1e-3, quiet_ms), 3),
+            "lost": self._lost,
+        }
+
+    def _live(self, name: str) -> tuple[list[float], int]:
+        return _live(self._settings, self._results, self._live_per_s, self._seconds, name)
 
 
 def _fill(settings: Settings, results: RedisResults, events: int) -> float:

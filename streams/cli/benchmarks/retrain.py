@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from models.training.crossval import Outcome, cross_validate
 from models.training.measure import Change
 from models.training.plan import Plan
 from models.training.samples import TrainingSet, enough, from_folders
+from streams.cli.benchmarks.rows import NOT_MEASURED, Figures
 from streams.settings import Settings
 
 LEAST_PEOPLE, LEAST_CHIPS = 8, 24
@@ -21,19 +22,20 @@ LEAST_PEOPLE, LEAST_CHIPS = 8, 24
 
 def measure(
     folders: Sequence[Path], plan: Plan, parts: int, settings: Settings, say: Callable[[str], None]
-) -> dict[str, Any]:
+) -> Iterator[Figures]:
     """Cut faces out of ``DIR/<person>/<picture>``, and train and measure by turns; see :mod:`models.training.measure`.
 
-    Returns:
-        ``degraded`` and ``clean`` with TAR at FAR 1e-2 ``before`` and ``after`` and the 95 % ``interval`` of ``after``.
+    Yields:
+        After each fold, of all until then, ``degraded`` and ``clean`` with TAR at FAR 1e-2 ``before`` and ``after`` and
+        the 95 % ``interval`` of ``after``.
 
     Raises:
         UnusableTrainingSet: too few people or faces.
         UnusableEvaluation: a folder holds no pictures.
     """
     known, skipped = read(folders, settings, say)
-    outcome = cross_validate(known, parts=parts, plan=plan, old_folder=settings.model_dir, say=say)
-    return _result(outcome, known, skipped, plan)
+    for outcome in cross_validate(known, parts=parts, plan=plan, old_folder=settings.model_dir, say=say):
+        yield _result(outcome, known, skipped, plan)
 
 
 def read(folders: Sequence[Path], settings: Settings, say: Callable[[str], None]) -> tuple[TrainingSet, int]:
@@ -56,7 +58,7 @@ def read(folders: Sequence[Path], settings: Settings, say: Callable[[str], None]
 
 
 def _result(outcome: Outcome, known: TrainingSet, skipped: int, plan: Plan) -> dict[str, Any]:
-    return {
+    result = {
         "subjects_train": outcome.subjects_train,
         "subjects_test": outcome.subjects_test,
         "degraded": rounded(outcome.degraded),
@@ -69,6 +71,9 @@ def _result(outcome: Outcome, known: TrainingSet, skipped: int, plan: Plan) -> d
         "seed": plan.seed,
         "folds": [asdict(fold) for fold in outcome.folds],
     }
+    if outcome.failed:
+        result[NOT_MEASURED] = {f"fold {number}": why for number, why in outcome.failed.items()}
+    return result
 
 
 def rounded(measured: Change | Confused) -> dict[str, Any]:

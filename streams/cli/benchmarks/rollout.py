@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from models.lineup import Lineup
 from schemas.events import ModelRecord
 from streams.accounting import Account, Accounts
 from streams.cli.benchmarks.load import Load, gap_s
+from streams.cli.benchmarks.rows import Figures, attempt
 from streams.cli.stack import Stack
 from streams.roles import ANSWERING, Embedder, Role
 from streams.rollout import log, states
@@ -29,14 +30,14 @@ _CANARY_PERCENT = 50.0
 
 def measure(
     folder: Path, events_per_s: float, hold_s: float, workers: int, say: Callable[[str], None]
-) -> dict[str, Any]:
+) -> Iterator[Figures]:
     """See :func:`over_and_back`; with so many workers of each role."""
     with Stack(folder, say, live_stream_length=10**6) as stack:
         for role in ANSWERING:
             for _ in range(workers):
                 stack.add_worker(role, *(["--embedder", Embedder.DIGEST] if role is Role.EMBED else []))
         stack.await_owners()
-        return over_and_back(stack, events_per_s, hold_s, say)
+        yield attempt("over and back", lambda: over_and_back(stack, events_per_s, hold_s, say))
 
 
 def over_and_back(stack: Stack, events_per_s: float, hold_s: float, say: Callable[[str], None]) -> dict[str, Any]:
@@ -57,21 +58,26 @@ def over_and_back(stack: Stack, events_per_s: float, hold_s: float, say: Callabl
     with Load(settings, events_per_s, "rollout") as load:
         time.sleep(hold_s)
         begins = time.time()
-        say(f"{_NEW.version} decides beside")
-        _step(settings, lambda lineup: states.shadow(lineup, _NEW))
-        filled = fill(settings, _NEW.version, [uploads(settings, _NEW.version)])
-        say(f"{filled.made} templates were made")
-        time.sleep(hold_s)
         steps: Sequence[Callable[[Lineup], ModelRecord]] = (
             lambda lineup: states.canary(lineup, _NEW, _CANARY_PERCENT),
             lambda lineup: states.promote(lineup, _NEW),
             lambda lineup: states.rollback(lineup),
         )
-        for step in steps:
-            record = _step(settings, step)
-            say(f"{record.version} is {record.state}: {record.reason}")
-            switches.append(time.time())
+
+        def go() -> Figures:
+            say(f"{_NEW.version} decides beside")
+            _step(settings, lambda lineup: states.shadow(lineup, _NEW))
+            filled = fill(settings, _NEW.version, [uploads(settings, _NEW.version)])
+            say(f"{filled.made} templates were made")
             time.sleep(hold_s)
+            for step in steps:
+                record = _step(settings, step)
+                say(f"{record.version} is {record.state}: {record.reason}")
+                switches.append(time.time())
+                time.sleep(hold_s)
+            return {}
+
+        trouble = attempt("steps", go)
     account = accounts.settle(list(load.sent), load.users, _TIMEOUT_S)
     accounts.close()
     frames = {one: answer for one, answer in account.answers.items() if "faces" in answer}
@@ -89,7 +95,7 @@ def over_and_back(stack: Stack, events_per_s: float, hold_s: float, say: Callabl
             for one, answer in frames.items()
         ),
         "flips": sum(max(0, _changes(one) - 2) for one in _by_user(frames, account, load.sent).values()),
-        "follow_s": round(_follow_s(frames, account.live_at, switches), 2),
+        **(trouble or {"follow_s": round(_follow_s(frames, account.live_at, switches), 2)}),
         "answered_by": dict(Counter(answer["model_version"] for answer in frames.values())),
     }
 

@@ -23,7 +23,8 @@ def test_everybody_is_measured_on_once_by_a_version_that_has_not_met_them(
 
     monkeypatch.setattr(crossval, "trained", trained)
     few = people.of_people(people.people[:9])
-    outcome = crossval.cross_validate(few, parts=2, plan=Plan(seed=5))
+    first, outcome = crossval.cross_validate(few, parts=2, plan=Plan(seed=5))
+    assert (first.subjects_test, len(first.folds)) == (5, 1)
     dealt = folds(few.people, 2, 5)
     assert met == [set(few.people) - set(part) for part in dealt]
     assert (outcome.subjects_train, outcome.subjects_test) == (4, 9)
@@ -36,3 +37,23 @@ def test_everybody_is_measured_on_once_by_a_version_that_has_not_met_them(
         assert change.gain_interval == (0, 0)
     assert outcome.clean.before > outcome.degraded.before
     assert outcome.latency_ratio == pytest.approx(1, abs=0.3)
+
+
+def test_a_fold_that_fails_takes_none_of_the_others_with_it(
+    reference: Model, people: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def trained(*_: Any) -> tuple[Model, int]:
+        tries.append(1)
+        if len(tries) == 1:
+            raise RuntimeError("the machine is too small")
+        return reference, 7
+
+    monkeypatch.setattr(crossval, "trained", trained)
+    (outcome,) = crossval.cross_validate(people.of_people(people.people[:9]), parts=2, plan=Plan(seed=5))
+    assert [fold.people for fold in outcome.folds] == [4]
+    assert outcome.failed == {1: "RuntimeError: the machine is too small"}
+    monkeypatch.setattr(crossval, "trained", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        list(crossval.cross_validate(people.of_people(people.people[:9]), parts=2, plan=Plan(seed=5)))
