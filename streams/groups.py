@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 import aiokafka
 import tenacity
@@ -158,7 +161,7 @@ class Commit:
 
 
 def committed_offsets(settings: Settings, group_id: str) -> dict[tuple[str, int], int]:
-    """The committed offset of each partition that the group has ever committed.
+    """The committed offset of each partition that the group has ever committed; see :class:`Commits`.
 
     Raises:
         KafkaUnavailable: no broker answers.
@@ -167,39 +170,88 @@ def committed_offsets(settings: Settings, group_id: str) -> dict[tuple[str, int]
 
 
 def commits(settings: Settings, group_id: str) -> dict[tuple[str, int], Commit]:
-    """The last commit of each partition that the group has ever committed. Not for a thread that runs an event loop.
-
-    Through aiokafka: the Python client of librdkafka takes metadata for a C string, and finds rubbish behind one that
-    another client has written.
+    """The last commit of each partition that the group has ever committed; see :class:`Commits`, for who asks again.
 
     Raises:
         KafkaUnavailable: no broker answers.
     """
-    try:
-        found = asyncio.run(asyncio.wait_for(_commits(settings, group_id), _TIMEOUT_S))
-    except (KafkaError, OSError, TimeoutError, AttributeError) as error:
-        # AttributeError: aiokafka 0.14 stumbles over an error in the answer.
-        raise KafkaUnavailable(f"the offsets of {group_id} cannot be read: {error!r}") from error
-    return {
-        (tp.topic, tp.partition): Commit(one.offset, Note.parse(one.metadata))
-        for tp, one in found.items()
-        if one.offset >= 0
-    }
+    with Commits(settings) as asked:
+        return asked.of(group_id)
 
 
-async def _commits(settings: Settings, group_id: str) -> dict[aiokafka.TopicPartition, OffsetAndMetadata]:
-    client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=int(1000 * _TIMEOUT_S))
-    try:
-        await client.start()
+class Commits:
+    """Asks for the commits of groups, with one client; a context manager, for one thread that runs no event loop.
+
+    Through aiokafka: the Python client of librdkafka takes metadata for a C string, and finds rubbish behind one that
+    another client has written.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Connects when it is first asked."""
+        self._servers = settings.kafka
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._client: AIOKafkaAdminClient | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def of(self, group_id: str) -> dict[tuple[str, int], Commit]:
+        """The last commit of each partition that a group has ever committed.
+
+        Raises:
+            KafkaUnavailable: no broker answers; the next time is with a new client.
+        """
+        known = self._client is not None
+        try:
+            found = self._wait_for(group_id)
+        except (KafkaError, OSError, TimeoutError, AttributeError) as error:
+            # AttributeError: aiokafka 0.14 stumbles over an error in the answer.
+            self.close()
+            if known and not isinstance(error, TimeoutError):
+                return self.of(group_id)  # the broker has been started again since, or closed an idle connection
+            raise KafkaUnavailable(f"the offsets of {group_id} cannot be read: {error!r}") from error
+        return {
+            (tp.topic, tp.partition): Commit(one.offset, Note.parse(one.metadata))
+            for tp, one in found.items()
+            if one.offset >= 0
+        }
+
+    def close(self) -> None:
+        """Disconnect."""
+        loop, self._loop = self._loop, None
+        client, self._client = self._client, None
+        if loop is None:
+            return
+        try:
+            if client is not None:
+                with suppress(KafkaError, OSError, TimeoutError):
+                    loop.run_until_complete(asyncio.wait_for(client.close(), _TIMEOUT_S))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            loop.close()
+
+    def _wait_for(self, group_id: str) -> dict[aiokafka.TopicPartition, OffsetAndMetadata]:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        return self._loop.run_until_complete(asyncio.wait_for(self._ask(group_id), _TIMEOUT_S))
+
+    async def _ask(self, group_id: str) -> dict[aiokafka.TopicPartition, OffsetAndMetadata]:
+        if self._client is None:
+            # Kept before it has started: what fails half-way is closed as well.
+            self._client = AIOKafkaAdminClient(
+                bootstrap_servers=self._servers, request_timeout_ms=int(1000 * _TIMEOUT_S)
+            )
+            await self._client.start()
         while True:
             try:
-                found: dict[aiokafka.TopicPartition, OffsetAndMetadata] = await client.list_consumer_group_offsets(
-                    group_id
-                )
+                found: dict[
+                    aiokafka.TopicPartition, OffsetAndMetadata
+                ] = await self._client.list_consumer_group_offsets(group_id)
             except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError):
                 # A new broker, and a new group, have no coordinator for a moment.
                 await asyncio.sleep(_AGAIN_S)
             else:
                 return found
-    finally:
-        await client.close()

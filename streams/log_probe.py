@@ -12,7 +12,7 @@ from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import AdminClient
 
 from streams.commits import Size
-from streams.groups import commits, group_id
+from streams.groups import Commits, group_id
 from streams.kafka import KafkaUnavailable, admin_client
 from streams.log_offsets import first_offsets, next_offsets
 from streams.order import TopicPartition
@@ -70,10 +70,14 @@ class LogProbe:
         return {source: max(0, ends[source] - offset - 1) for source, offset in applied.items() if source in ends}
 
     def _run(self) -> None:
+        with Commits(self._settings) as commits:
+            self._ask_again_and_again(commits)
+
+    def _ask_again_and_again(self, commits: Commits) -> None:
         admin, away = admin_client(self._settings), False
         while not self._stopped.wait(self._interval_s):
             try:
-                self._ask(admin, self._facts())
+                self._ask(admin, commits, self._facts())
                 away = False
             except (KafkaUnavailable, KafkaException, TopicsError) as error:
                 if not away:
@@ -82,11 +86,11 @@ class LogProbe:
                 # After a broker's restart a client goes on for minutes to ask for the leaders of before.
                 admin = admin_client(self._settings)
 
-    def _ask(self, admin: AdminClient, facts: Facts) -> None:
+    def _ask(self, admin: AdminClient, commits: Commits, facts: Facts) -> None:
         sources = facts.assigned
         parts = [Partition(one.topic, one.partition) for one in sources]
         copies = [Partition(one.topic, one.partition) for one in facts.standbys]
-        committed = {TopicPartition(*key): commit for key, commit in commits(self._settings, self._group).items()}
+        committed = {TopicPartition(*key): commit for key, commit in commits.of(self._group).items()}
         ends = {TopicPartition(*key): end for key, end in next_offsets(admin, parts + copies).items()}
         firsts = {TopicPartition(*key): first for key, first in first_offsets(admin, parts).items()}
         self._ends = ends

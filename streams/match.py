@@ -35,7 +35,7 @@ from streams.changelog import TABLE
 from streams.commits import Size
 from streams.dead_letters import dead_letter
 from streams.delivery import Outgoing, deliver, rejecter, send_dead_letters
-from streams.erasure.log import Erasures, read_erasures
+from streams.erasure.log import Erasures, NewErasures
 from streams.frame_answers import FrameAnswers
 from streams.gallery_table import GalleryTable, Shard, key_of, load, template_key
 from streams.inbox import BadMessage, read
@@ -74,6 +74,7 @@ class Matcher:
         self._erasures = Topic.ERASURES.named(settings)
         self._answers = FrameAnswers(settings)
         self._erased = Erasures()
+        self._new_erasures = NewErasures(settings)
         self._learned: set[int] = set()
         """Partitions of this assignment whose erasures have been read before their shard was."""
         app.on_partitions_assigned.connect(self._on_assigned)
@@ -204,7 +205,7 @@ class Matcher:
         """Read what was asked for before this worker had the partition; at once for all that will be loaded."""
         if partition not in self._learned:
             new = {number for number in assigned if number not in self._shards} | {partition}
-            self._erased.update(await asyncio.to_thread(read_erasures, self._settings, new))
+            self._erased.update(await asyncio.to_thread(self._new_erasures.of, new))
             self._learned |= new
         self._learned.discard(partition)
 

@@ -17,6 +17,9 @@ EVENTS = Counter("facestream_events", "Events that had their effect.", ["role"])
 BATCH = Histogram("facestream_batch_events", "Events in a batch.", ["role"], buckets=[2**power for power in range(10)])
 RETRIES = Counter("facestream_retries", "Batches that failed and were tried again.", ["role"])
 DEAD_LETTERS = Counter("facestream_dead_letters", "Messages sent to the dead letters.", ["role", "reason"])
+LOG_RECORDS = Counter(
+    "facestream_log_records", "Records read beside the consumer group, to answer a question.", ["topic"]
+)
 
 STEPS: Mapping[str, Histogram] = {
     step: Histogram(f"facestream_{step}_seconds", what, ["role"], buckets=_SECONDS)

@@ -17,7 +17,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.commits import Size
-from streams.groups import READS, Commit, Group, Member, commits, describe_group, group_id
+from streams.groups import READS, Commit, Commits, Group, Member, describe_group, group_id
 from streams.kafka import client_config
 from streams.log_offsets import first_offsets, next_offsets
 from streams.roles import Role
@@ -87,7 +87,8 @@ def role_states(
     parts = [TopicPartition(topic.named(settings), n) for topic in topics for n in range(counts.get(topic, 0))]
     # Ends last, so that no group seems to be beyond the end.
     groups = {role: describe_group(admin, group_id(role, settings)) for role in roles}
-    committed = {role: commits(settings, group_id(role, settings)) for role in roles}
+    with Commits(settings) as commits:
+        committed = {role: commits.of(group_id(role, settings)) for role in roles}
     firsts, ends = first_offsets(admin, parts), next_offsets(admin, parts)
     states = []
     for role in roles:

@@ -23,7 +23,7 @@ from sinks.base import Delivery, Partition, Position, RejectedRow, Sink, SinkFen
 from streams import inbox, metrics
 from streams.commits import Note
 from streams.dead_letters import dead_letter
-from streams.erasure.log import Erasures, said
+from streams.erasure.log import Erasures, NewErasures
 from streams.groups import group_id
 from streams.kafka import KafkaUnavailable, admin_client, client_config
 from streams.log_offsets import next_offsets
@@ -87,6 +87,7 @@ class SinkWorker:
         self._erasures = Topic.ERASURES.named(settings)
         self._group = group_id(role, settings)
         self._erased = Erasures()
+        self._new_erasures = NewErasures(settings, Role.MATCH)
         self._batch_size = batch_size
         self._linger_s = linger_s
         self._makes_letters = letters
@@ -208,14 +209,13 @@ class SinkWorker:
         What is read again later, of whatever age, brings nobody back either.
         """
         own = {one.partition.number: n for n, one in enumerate(positions) if one.partition.topic == self._erasures}
-        self._erased = Erasures()
         try:
-            for message, erasure in said(self._settings, Role.MATCH):
+            self._erased.update(self._new_erasures.of())
+            for message, erasure in self._new_erasures.since({n: positions[at].offset for n, at in own.items()}):
                 self._erased.add(erasure, message.timestamp_ms)
-                index = own.get(message.source.partition)
-                if index is not None and message.offset >= positions[index].offset:
-                    self._erase(message, erasure)
-                    positions[index] = replace(positions[index], offset=message.offset + 1)
+                self._erase(message, erasure)
+                index = own[message.source.partition]
+                positions[index] = replace(positions[index], offset=message.offset + 1)
         except (KafkaUnavailable, TopicMissing) as error:
             raise SinkUnavailable(str(error)) from error
 

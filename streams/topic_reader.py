@@ -15,6 +15,7 @@ from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Event
 from streams.kafka import KafkaUnavailable, client_config, metadata
+from streams.metrics import LOG_RECORDS
 from streams.settings import Settings
 from streams.topics import Topic, TopicMissing
 
@@ -47,11 +48,12 @@ def read_topic(settings: Settings, topic: Topic | str, partitions: Collection[in
         if partitions is not None:
             open_partitions &= set(partitions)
         consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in open_partitions])
-        heard = time.monotonic()
+        heard, records = time.monotonic(), LOG_RECORDS.labels(name)
         while open_partitions:
             message = consumer.poll(_POLL_S)
             error = None if message is None else message.error()
             if message is not None and error is None:
+                records.inc()
                 yield message
             elif message is not None and error is not None and error.code() == KafkaError._PARTITION_EOF:
                 open_partitions.discard(message.partition() or 0)

@@ -94,18 +94,19 @@ async def _run_stage(
 async def _run_retrain(settings: Settings, partitions: int, folder: Path, health: Health) -> int:
     """Run retrain, which trains in a process of its own."""
     from streams.app import make_app
-    from streams.drift.alarms import reason_to_train
+    from streams.drift.alarms import CameraAlarms
     from streams.retraining.retrainer import Retrainer
     from streams.retraining.stage import Retrain
     from streams.vitals import run_watched
 
     app = make_app(Role.RETRAIN, settings, partitions=partitions, folder=folder, client_id=health.client_id)
-    alarms = [lambda: reason_to_train(settings)]
-    retrain = Retrain(app, settings, Retrainer(settings, health.name, alarms=alarms))
+    cameras = CameraAlarms(settings)
+    retrain = Retrain(app, settings, Retrainer(settings, health.name, alarms=[cameras]))
     try:
         return await run_watched(app, retrain.stage, health)
     finally:
         await retrain.close()
+        cameras.close()
 
 
 def _analyzer(settings: Settings, embedder: Embedder) -> Analyzes:

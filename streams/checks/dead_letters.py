@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from collections.abc import Iterator
 
 from streams.checks.finding import Finding, ok, warn
 from streams.kafka import KafkaUnavailable
-from streams.replay.letters import Standing, read_letters
+from streams.replay.letters import Standing, read_last_letters
 from streams.settings import Settings
 from streams.topics import TopicMissing
 from streams.words import counted
 
-_ENOUGH = 1_000
+_ENOUGH = 20_000
 _LIMIT_S = 5.0
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Count open letters, but not for long: of many it is enough to know that they are many.
+    """Count open letters among the newest, but not for long: of many it is enough to know that they are many.
 
     Nothing is said where the check of Kafka says that it or a topic is away.
     """
-    until = time.monotonic() + _LIMIT_S
-    standings: Counter[Standing] = Counter()
-    at_least = ""
     try:
-        for one in read_letters(settings):
-            standings[one.standing] += 1
-            if standings[Standing.OPEN] >= _ENOUGH or time.monotonic() > until:
-                at_least = "at least "
-                break
+        last = read_last_letters(settings, _ENOUGH, _LIMIT_S)
     except (KafkaUnavailable, TopicMissing):
         return
+    standings, at_least = last.standings, "" if last.all_of_them else "at least "
     if count := standings[Standing.OPEN]:
         yield warn(
             "dead letters",

@@ -15,9 +15,10 @@ from streams.words import counted
 def check(settings: Settings) -> Iterator[Finding]:
     """Read the reports; nothing is said where there are none, or where the check of Kafka says that it is away."""
     try:
-        reports = last_reports(settings)
+        last = last_reports(settings)
     except (KafkaUnavailable, TopicMissing):
         return
+    reports = last.reports
     alarms = [report for report in reports if report.alarm]
     for report in alarms:
         yield warn(
@@ -26,4 +27,5 @@ def check(settings: Settings) -> Iterator[Finding]:
             "look through the camera: its lens, its light, where it points, how it compresses",
         )
     if reports and not alarms:
-        yield ok("drift", counted(len(reports), "camera is as it was", "cameras are as they were"))
+        seen = "" if last.since is None else f", of those that have reported since {last.since:%Y-%m-%d %H:%M} UTC"
+        yield ok("drift", counted(len(reports), "camera is as it was", "cameras are as they were") + seen)

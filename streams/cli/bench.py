@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     bench.command("corrections")(corrections)
     bench.command("train")(train)
     bench.command("drift")(drift)
+    bench.command("questions")(questions)
     app.add_typer(bench, name="bench", rich_help_panel=MAINTAIN)
 
 
@@ -198,6 +199,30 @@ def drift(
 
     figures = measure(folders, load_settings(), frames=frames, stay=stay, seed=seed, say=output.warn)
     _measure(figures, output, show=show)
+
+
+def questions(
+    records: Annotated[int, typer.Option(min=1000, help="Records on each topic that is asked.")] = 50_000,
+    as_json: Json = False,
+) -> None:
+    """Records read to answer small questions on long topics, and those of reading the topics whole."""
+    import tempfile
+
+    from streams.cli.benchmarks.questions import measure
+
+    output = Output(as_json)
+
+    def show(result: Figures, output: Output) -> None:
+        table = grid("question", "#records: whole", "#now", "#seconds: whole", "#now")
+        for row in result["questions"]:
+            costs = [row.get(how, {}) for how in ("whole", "now")]
+            values = [str(cost.get(name, "")) for name in ("records", "seconds") for cost in costs]
+            table.add_row(row["question"], *values)
+        output.table(table)
+
+    with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
+        rows = measure(Path(folder), records, output.say)
+        _measure(_rows_so_far(rows, "question", "questions"), output, show=show)
 
 
 def _check(folders: Sequence[Path]) -> None:

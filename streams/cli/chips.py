@@ -32,7 +32,7 @@ def list_(
 
     output = Output(as_json)
     people: dict[tuple[str, str], list[KeptChip]] = defaultdict(list)
-    for one in read_kept_chips(load_settings()).of(user, subject):
+    for one in read_kept_chips(load_settings(), None, user, subject).chips.values():
         people[one.chip.user_id, one.chip.subject_id].append(one)
     table = grid("user", "subject", "#faces", "first consent", "last ends")
     listed = []

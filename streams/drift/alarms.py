@@ -3,27 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
+from schemas import codec
+from schemas.errors import CodecError
 from schemas.events import Drift, utc_now
 from streams.drift.samples import CameraKey
 from streams.kafka import KafkaUnavailable
+from streams.order import Message
+from streams.replay.log import Log
+from streams.replay.tail import Tail
 from streams.settings import Settings
-from streams.topic_reader import read_events
 from streams.topics import Topic, TopicMissing
 
+ENOUGH = 20_000
+"""Reports that a look at the cameras reads at most, the newest ones: each camera gives one every 500 frames."""
 _FRESH = timedelta(days=1)
+_CLOCKS_DIFFER = timedelta(minutes=10)
 
 
-def last_reports(settings: Settings) -> list[Drift]:
-    """The last report of each camera and model version.
+@dataclass(frozen=True, slots=True)
+class LastReports:
+    """The last report of each camera and model version that has given one since a time; None: ever."""
+
+    reports: list[Drift]
+    since: datetime | None
+
+
+def last_reports(settings: Settings, enough: int = ENOUGH) -> LastReports:
+    """Read the newest reports, as many of each partition.
 
     Raises:
         KafkaUnavailable: no broker answers.
         TopicMissing: the topic has not been created.
     """
-    reports = (report for _, report in read_events(settings, Topic.DRIFT, Drift))
-    return list({CameraKey(one.user_id, one.camera_id, one.model_version): one for one in reports}.values())
+    found: dict[CameraKey, Drift] = {}
+    since: datetime | None = None
+    with Log(settings, Topic.DRIFT) as log:
+        bounds = log.bounds()
+        ranges = log.last(max(1, enough // max(1, len(bounds))))
+        cut = {one.partition for one in ranges if one.first_offset > bounds[one.partition][0]}
+        for message in log.messages(ranges):
+            if message.source.partition in cut:
+                cut.remove(message.source.partition)
+                at = codec.from_micros(1000 * message.timestamp_ms)
+                since = at if since is None else max(since, at)
+            if (report := _report(message)) is not None:
+                found[_camera(report)] = report
+    return LastReports(list(found.values()), since)
 
 
 def told(report: Drift) -> Iterator[str]:
@@ -35,15 +63,42 @@ def told(report: Drift) -> Iterator[str]:
             yield f"{one.name} differs ({one.effect:.2f})"
 
 
-def reason_to_train(settings: Settings) -> str | None:
-    """A sentence if a camera has alarmed within a day, and None otherwise."""
+class CameraAlarms:
+    """Gives a reason to train: a camera that has alarmed within a day. What has been read once is not read again."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connects when it is first asked."""
+        self._alarms: dict[CameraKey, Drift] = {}
+        self._tail = Tail(settings, Topic.DRIFT, self._alarms.clear, lambda: utc_now() - _FRESH - _CLOCKS_DIFFER)
+
+    def __call__(self) -> str | None:
+        """A sentence if some camera alarms, None otherwise, or where Kafka does not tell."""
+        try:
+            for message in self._tail.more():
+                if (report := _report(message)) is not None:
+                    self._alarms.pop(_camera(report), None)
+                    if report.alarm:
+                        self._alarms[_camera(report)] = report
+        except (KafkaUnavailable, TopicMissing):
+            return None
+        alarms = [one for one in self._alarms.values() if one.reported_at > utc_now() - _FRESH]
+        if not alarms:
+            return None
+        first = alarms[0]
+        more = f" and {len(alarms) - 1} more cameras" if len(alarms) > 1 else ""
+        return f"drift of {first.user_id}/{first.camera_id}{more}: {', '.join(told(first))}"
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._tail.close()
+
+
+def _report(message: Message) -> Drift | None:
     try:
-        reports = last_reports(settings)
-    except (KafkaUnavailable, TopicMissing):
+        return codec.decode(message.value, Drift)
+    except CodecError:
         return None
-    alarms = [one for one in reports if one.alarm and one.reported_at > utc_now() - _FRESH]
-    if not alarms:
-        return None
-    first = alarms[0]
-    more = f" and {len(alarms) - 1} more cameras" if len(alarms) > 1 else ""
-    return f"drift of {first.user_id}/{first.camera_id}{more}: {', '.join(told(first))}"
+
+
+def _camera(report: Drift) -> CameraKey:
+    return CameraKey(report.user_id, report.camera_id, report.model_version)

@@ -12,8 +12,8 @@ from models.card import UnusableModel
 from schemas import codec
 from schemas.events import Erasure, ModelState, new_event_id, utc_now
 from streams.erasure.log import Answers
-from streams.groups import committed_offsets, group_id
-from streams.kept_chips import KeptChip, read_kept_chips, remove_chips
+from streams.groups import Commits, group_id
+from streams.kept_chips import ChipsOf, KeptChip
 from streams.record_writer import RecordWriter
 from streams.roles import Role
 from streams.rollout.log import card_of, read_lineup
@@ -79,11 +79,12 @@ def erase(
         KafkaUnavailable: no broker answers; if it was asked for already, the roles do it all the same.
         TopicMissing: a topic has not been created.
     """
-    chips = read_kept_chips(settings).of(user_id, subject_id)
     asked = Erasure(new_event_id(), user_id, utc_now(), subject_id)
-    removed, missing = _ask(settings, asked, timeout_s, report)
-    # Templates take their chips with them; these are the others.
-    left = remove_chips(settings, user_id, subject_id)
+    with ChipsOf(settings, user_id, subject_id) as kept:
+        chips = kept.refresh()
+        removed, missing = _ask(settings, asked, timeout_s, report)
+        # Templates take their chips with them; these are the others.
+        left = kept.remove()
     removed["chips"] = {"faces": len({one.chip.event_id for one in [*chips, *left]})}
     return Receipt(
         erasure_id=asked.erasure_id,
@@ -102,7 +103,8 @@ def _ask(
     settings: Settings, asked: Erasure, timeout_s: float, report: Callable[[str], None]
 ) -> tuple[dict[str, Mapping[str, int]], list[Role]]:
     """What each role says that it has removed, and which have not answered; those that never ran have nothing."""
-    roles = [role for role in _ERASING if role is Role.MATCH or committed_offsets(settings, group_id(role, settings))]
+    with Commits(settings) as commits:
+        roles = [role for role in _ERASING if role is Role.MATCH or commits.of(group_id(role, settings))]
     removed: dict[str, Mapping[str, int]] = {}
     with closing(Answers(settings, asked.erasure_id)) as answers:
         RecordWriter(settings, Topic.ERASURES).write(asked.user_id, codec.encode(asked))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 
 from schemas import codec
 from schemas.errors import CodecError
@@ -19,15 +20,14 @@ from schemas.events import (
     Feedback,
     Match,
     MatchedFace,
+    OffsetRange,
     Resolution,
 )
 from schemas.reasons import Reason
 from sinks.base import Delivery, Partition, Result
-from streams.inbox import as_read
 from streams.order import Message
 from streams.replay.log import Log
 from streams.settings import Settings
-from streams.topic_reader import read_events
 from streams.topics import Topic
 
 
@@ -80,25 +80,67 @@ class Erasures:
         return any(at_ms <= times.get(name, -1) for name in (None, *subjects))
 
 
-def said(
-    settings: Settings, stage: str | None, partitions: Collection[int] | None = None
-) -> Iterator[tuple[Message, Erasure]]:
-    """What the topic holds: requests (None), or the answers of one role; of these partitions, None: of all.
+class NewErasures:
+    """Requests (stage None), or the answers of one role: of each partition only what has come since the last look."""
 
-    Raises:
-        KafkaUnavailable: no broker answers.
-        TopicMissing: the topic has not been created.
-    """
-    for message, erasure in read_events(settings, Topic.ERASURES, Erasure, partitions):
-        if erasure.stage == stage:
-            yield as_read(message), erasure
+    def __init__(self, settings: Settings, stage: str | None = None) -> None:
+        """Connects when it is asked."""
+        self._settings = settings
+        self._stage = stage
+        self._next: dict[int, int] = {}
+
+    def of(self, partitions: Collection[int] | None = None) -> Erasures:
+        """The new ones of these partitions; None: of all.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+            TopicMissing: the topic has not been created.
+        """
+        erasures = Erasures()
+        with Log(self._settings, Topic.ERASURES) as log:
+            ranges = [one for one in log.since(self._next) if partitions is None or one.partition in partitions]
+            for message, erasure in self._in(log, ranges):
+                erasures.add(erasure, message.timestamp_ms)
+        self._next |= {one.partition: one.end_offset for one in ranges}
+        return erasures
+
+    def since(self, positions: Mapping[int, int]) -> Iterator[tuple[Message, Erasure]]:
+        """Those of some partitions from these offsets on, whether or not they are new.
+
+        Raises:
+            KafkaUnavailable, TopicMissing: see :meth:`NewErasures.of`.
+        """
+        with Log(self._settings, Topic.ERASURES) as log:
+            yield from self._in(log, [one for one in log.since(positions) if one.partition in positions])
+
+    def _in(self, log: Log, ranges: Sequence[OffsetRange]) -> Iterator[tuple[Message, Erasure]]:
+        for message in log.messages(ranges):
+            try:
+                erasure = codec.decode(message.value, Erasure)
+            except CodecError:
+                continue
+            if erasure.stage == self._stage:
+                yield message, erasure
 
 
 def read_erasures(settings: Settings, partitions: Collection[int] | None = None) -> Erasures:
-    """All that was asked for; see :func:`said`."""
+    """All that was asked for; see :meth:`NewErasures.of`."""
+    return NewErasures(settings).of(partitions)
+
+
+def read_erasures_of(settings: Settings, user_id: str, since: datetime) -> Erasures:
+    """What was asked for of one user from a time on.
+
+    Raises:
+        KafkaUnavailable, TopicMissing: see :meth:`NewErasures.of`.
+    """
     erasures = Erasures()
-    for message, erasure in said(settings, None, partitions):
-        erasures.add(erasure, message.timestamp_ms)
+    with Log(settings, Topic.ERASURES) as log:
+        for message in log.messages(log.from_time(since, {log.partition_of(user_id)})):
+            with suppress(CodecError):
+                erasure = codec.decode(message.value, Erasure)
+                if erasure.stage is None and erasure.user_id == user_id:
+                    erasures.add(erasure, message.timestamp_ms)
     return erasures
 
 

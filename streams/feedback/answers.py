@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from google.auth.exceptions import GoogleAuthError
@@ -19,12 +21,17 @@ from sinks.bigquery import Address, run_query
 from sinks.bigquery.query import QueryFailed
 from sinks.redis import RedisResults
 from streams.feedback.errors import FeedbackRefused
-from streams.replay.log import Log
+from streams.order import Message
+from streams.replay.log import Log, newest_first
 from streams.settings import Settings
 from streams.topics import Topic
 
 log = logging.getLogger(__name__)
 
+_STEP = 1_000
+"""Offsets of each partition that are read first of the topic's end."""
+_REPEATED = timedelta(hours=1)
+"""A producer sends an event a second time within this time, if it does."""
 _AWAY = (SinkUnavailable, QueryFailed, GoogleAuthError)
 
 
@@ -40,23 +47,28 @@ class AnsweredFace:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to one frame; its faces are in the match's order, largest first."""
+    """The answer to one frame, which came in at ``produced_at``; its faces are in the match's order, largest first."""
 
     event_id: str
     user_id: str
     model_version: str
     source: Source
     faces: list[AnsweredFace]
+    produced_at: datetime
 
 
-def find(settings: Settings, event_id: str) -> Answer:
-    """The answer to a frame. A place that does not answer is passed over.
+def find(settings: Settings, event_id: str, user_id: str | None = None) -> Answer:
+    """The answer to a frame, of this user or, None, of anybody. A place that does not answer is passed over.
 
     Raises:
         FeedbackRefused: there is none.
         KafkaUnavailable: it is in no other place, and no broker answers.
     """
-    places: list[Callable[[Settings, str], Mapping[str, Any] | None]] = [_in_redis, _in_bigquery, _on_the_topic]
+    places: list[Callable[[Settings, str], Mapping[str, Any] | None]] = [
+        _in_redis,
+        _in_bigquery,
+        lambda settings, event_id: _on_the_topic(settings, event_id, user_id),
+    ]
     for place in places:
         try:
             found = place(settings, event_id)
@@ -85,7 +97,8 @@ def _in_bigquery(settings: Settings, event_id: str) -> Mapping[str, Any] | None:
     )
     rows = run_query(
         dataset.rest_client(),
-        "SELECT event_id, user_id, model_version, faces, source_topic, source_partition, source_offset "
+        "SELECT event_id, user_id, model_version, faces, produced_at, "
+        "source_topic, source_partition, source_offset "
         "FROM results WHERE event_id = @id",
         [ScalarQueryParameter("id", "STRING", event_id)],
         dataset=dataset.dataset_id,
@@ -96,24 +109,44 @@ def _in_bigquery(settings: Settings, event_id: str) -> Mapping[str, Any] | None:
     return row | {"source": {name: row[f"source_{name}"] for name in ("topic", "partition", "offset")}}
 
 
-def _on_the_topic(settings: Settings, event_id: str) -> Mapping[str, Any] | None:
-    """The newest correction of it, or else the live answer, as the view ``results`` has it."""
+def _on_the_topic(settings: Settings, event_id: str, user_id: str | None) -> Mapping[str, Any] | None:
+    """The newest correction of it, or else the first live answer, as the view ``results`` has it.
+
+    It is looked for from the end of the topic on; behind an answer only as far as the frame may have been sent twice.
+    """
     live: Match | None = None
-    corrected: Match | None = None
+    at = 0
     with Log(settings, Topic.MATCHES) as topic:
-        for message in topic.messages(topic.since({})):
-            if codec.event_id(message.value) != event_id:
-                continue
-            try:
-                match = codec.decode(message.value, Match)
-            except CodecError:
-                continue
-            if match.replay_id is None:
-                live = live or match
-            elif match.corrects:
-                corrected = match
-    found = corrected or live
-    return None if found is None else to_json(found)
+        numbers = None if user_id is None else {topic.partition_of(user_id)}
+        for ranges in newest_first(topic.from_time(codec.from_micros(0), numbers), _STEP):
+            first: Match | None = None
+            oldest_ms: dict[int, int] = {}
+            corrected: Match | None = None
+            for message in topic.messages(ranges):
+                oldest_ms.setdefault(message.source.partition, message.timestamp_ms)
+                if (match := _match(message, event_id)) is None:
+                    continue
+                if match.replay_id is not None:
+                    corrected = match if match.corrects else corrected
+                elif first is None:
+                    first, at = match, message.source.partition
+            if corrected is not None:
+                return to_json(corrected)
+            live = first or live
+            if live is not None:
+                since = live.timings.produced_at - _REPEATED
+                if oldest_ms.get(at, 0) < 1000 * since.timestamp():
+                    break
+    return None if live is None else to_json(live)
+
+
+def _match(message: Message, event_id: str) -> Match | None:
+    """The answer in a message, if it is one to this frame."""
+    if codec.event_id(message.value) != event_id:
+        return None
+    with suppress(CodecError):
+        return codec.decode(message.value, Match)
+    return None
 
 
 def _answer(found: Mapping[str, Any]) -> Answer:
@@ -127,4 +160,9 @@ def _answer(found: Mapping[str, Any]) -> Answer:
             AnsweredFace(one["decision"], one["subject_id"], list(one["landmarks"]), Quality(**one["quality"]))
             for one in faces
         ],
+        produced_at=_time(found["produced_at"] if "produced_at" in found else found["timings"]["produced_at"]),
     )
+
+
+def _time(value: str | datetime) -> datetime:
+    return value if isinstance(value, datetime) else datetime.fromisoformat(value)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Feedback
-from streams.erasure.log import named, read_erasures
+from streams.erasure.log import Erasures, named, read_erasures
+from streams.order import Message
 from streams.record_writer import RecordWriter
 from streams.replay.log import Log
 from streams.settings import Settings
@@ -47,18 +49,41 @@ def read_feedback(settings: Settings, ends: Mapping[int, int] | None = None) -> 
         ranges = log.up_to(ends)
         given.ends = {one.partition: one.end_offset for one in ranges}
         for message in log.messages(ranges):
-            try:
-                said = codec.decode(message.value, Feedback)
-            except CodecError:
-                given.unreadable += 1
-                continue
-            if erased.covers(message.timestamp_ms, said.user_id, named(said)):
-                continue
-            if said.user_id.encode() == message.key:
-                given.last[said.event_id, said.face] = said
-            else:
-                given.unreadable += 1
+            _take(given, message, erased)
     return given
+
+
+def read_feedback_of(settings: Settings, user_id: str, erased: Erasures, since: datetime | None = None) -> Given:
+    """What was said of one user's faces from a time on, None: ever; ``erased`` is what has been erased of him since.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicMissing: the topic has not been created.
+    """
+    given = Given()
+    with Log(settings, Topic.FEEDBACK) as log:
+        number = log.partition_of(user_id)
+        start = datetime.fromtimestamp(0, UTC) if since is None else since
+        for message in log.messages(log.from_time(start, {number})):
+            _take(given, message, erased, user_id)
+    return given
+
+
+def _take(given: Given, message: Message, erased: Erasures, user_id: str | None = None) -> None:
+    """Take a message in, if it is of this user; None: of anybody."""
+    if user_id is not None and message.key != user_id.encode():
+        return
+    try:
+        said = codec.decode(message.value, Feedback)
+    except CodecError:
+        given.unreadable += 1
+        return
+    if erased.covers(message.timestamp_ms, said.user_id, named(said)):
+        return
+    if said.user_id.encode() == message.key:
+        given.last[said.event_id, said.face] = said
+    else:
+        given.unreadable += 1
 
 
 def send(settings: Settings, said: Feedback) -> None:

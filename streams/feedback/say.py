@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import timedelta
 
-from schemas.events import Feedback, Statement
+from schemas.events import Feedback, Statement, utc_now
 from sinks.base import SinkUnavailable
 from sinks.redis import RedisResults
+from streams.erasure.log import named, read_erasures_of
 from streams.feedback import answers, judge
 from streams.feedback.errors import FeedbackRefused
-from streams.feedback.given import read_feedback, send
+from streams.feedback.given import read_feedback_of, send
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_CLOCKS_DIFFER = timedelta(minutes=10)
+"""How much the brokers' clocks may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +55,20 @@ def say(
         KafkaUnavailable: it is not known whether it was taken; said again it is the same.
         TopicMissing: a topic has not been created.
     """
-    answer = answers.find(settings, event_id)
+    answer = answers.find(settings, event_id, user_id)
     if user_id is not None and answer.user_id != user_id:
         raise FeedbackRefused(f"the event {event_id} is not of the user {user_id!r}")
     number = judge.face_meant(answer, statement, subject_id, face)
-    before = read_feedback(settings).last.get((event_id, number))
+    # Nobody has said anything of a frame, and whom it shows has not been erased for good, before it was there.
+    since = min(answer.produced_at, utc_now()) - _CLOCKS_DIFFER
+    erased = read_erasures_of(settings, answer.user_id, since)
+    before = read_feedback_of(settings, answer.user_id, erased, since).last.get((event_id, number))
     subjects = _subjects(settings, answer.user_id)
     said = judge.feedback(
         answer, statement, subject_id, face=number, training=training, subjects=subjects, before=before
     )
+    if erased.covers(round(1000 * answer.produced_at.timestamp()), answer.user_id, named(said)):
+        raise FeedbackRefused(f"who is on the frame {event_id} has been erased since: nothing more is kept of it")
     if said is not before:
         send(settings, said)
     return Said(said, said is not before)

@@ -10,7 +10,7 @@ from typing import Self
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.groups import READS, committed_offsets, group_id
+from streams.groups import READS, Commits, group_id
 from streams.kafka import KafkaUnavailable, admin_client
 from streams.log_offsets import next_offsets
 from streams.roles import Role
@@ -50,19 +50,18 @@ class Crowding:
 
     def _run(self) -> None:
         admin = admin_client(self._settings)
-        while not self._stop.wait(_EVERY_S):
-            try:
-                self._lags = {role: self._lag(admin, role) for role in _ROLES}
-            except (KafkaUnavailable, KafkaException, TopicsError) as error:
-                log.warning("how far the workers are behind is not known: %s", error)
+        with Commits(self._settings) as commits:
+            while not self._stop.wait(_EVERY_S):
+                try:
+                    self._lags = {role: self._lag(admin, commits, role) for role in _ROLES}
+                except (KafkaUnavailable, KafkaException, TopicsError) as error:
+                    log.warning("how far the workers are behind is not known: %s", error)
 
-    def _lag(self, admin: AdminClient, role: Role) -> int:
+    def _lag(self, admin: AdminClient, commits: Commits, role: Role) -> int:
         """Messages that wait for a role; partitions of which it has never committed anything are left out."""
         names = {topic.named(self._settings) for topic in READS[role]}
         committed = {
-            key: offset
-            for key, offset in committed_offsets(self._settings, group_id(role, self._settings)).items()
-            if key[0] in names
+            key: commit.offset for key, commit in commits.of(group_id(role, self._settings)).items() if key[0] in names
         }
         ends = next_offsets(admin, [TopicPartition(*key) for key in committed])
         return sum(max(0, ends[key] - offset) for key, offset in committed.items())

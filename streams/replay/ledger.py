@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import platform
 import secrets
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas import codec
+from schemas.errors import CodecError
 from schemas.events import Replay, ReplayState, utc_now
 from streams.record_writer import RecordWriter
 from streams.replay.errors import ReplayError
+from streams.replay.log import Log, newest_first
 from streams.settings import Settings
 from streams.topic_reader import read_events
 from streams.topics import Topic
 
 SAVE_EVERY_S = 2.0
+_STEP = 500
 _FRESH = timedelta(seconds=6 * SAVE_EVERY_S)
 
 
@@ -42,7 +46,7 @@ def find(settings: Settings, replay_id: str) -> Replay:
         ReplayError: there is none of this id, it is finished, or it is under way.
         KafkaUnavailable, TopicMissing: see :func:`replays`.
     """
-    replay = next((one for one in replays(settings) if one.replay_id == replay_id), None)
+    replay = _last_record(settings, replay_id)
     if replay is None:
         raise ReplayError(f"there is no replay {replay_id!r}: see `facestream replay list`")
     if replay.state is ReplayState.FINISHED:
@@ -50,6 +54,21 @@ def find(settings: Settings, replay_id: str) -> Replay:
     if is_under_way(replay):
         raise ReplayError(f"replay {replay_id} is under way on {replay.host}: stop it there with Ctrl-C first")
     return replay
+
+
+def _last_record(settings: Settings, replay_id: str) -> Replay | None:
+    """The last record of a replay, looked for from the end of its partition on."""
+    with Log(settings, Topic.REPLAYS) as log:
+        there = log.from_time(codec.from_micros(0), {log.partition_of(replay_id)})
+        for ranges in newest_first(there, _STEP):
+            found: Replay | None = None
+            for message in log.messages(ranges):
+                if message.key == replay_id.encode():
+                    with suppress(CodecError):
+                        found = codec.decode(message.value, Replay)
+            if found is not None:
+                return found
+    return None
 
 
 def is_under_way(replay: Replay) -> bool:

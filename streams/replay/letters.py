@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import TracebackType
 from typing import Self
@@ -13,9 +17,12 @@ from schemas.errors import CodecError
 from schemas.events import DeadLetter, Resolution, ResolutionState
 from schemas.reasons import Reason
 from streams.replay.errors import ReplayError
-from streams.replay.log import Log
+from streams.replay.log import Log, newest_first
 from streams.settings import Settings
 from streams.topics import Topic
+
+_STEP = 100
+_CLOCKS_DIFFER = timedelta(minutes=10)
 
 
 class Standing(StrEnum):
@@ -36,7 +43,7 @@ class Letter:
     @property
     def standing(self) -> Standing:
         """How it stands."""
-        return Standing.OPEN if self.resolution is None else Standing(self.resolution.state.value)
+        return _standing(self.resolution)
 
 
 class Resolutions:
@@ -46,8 +53,10 @@ class Resolutions:
     first ``sending`` there has the letter. A later one counts only if it takes over from just that replay.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, since: datetime | None = None) -> None:
+        """Connects when it is first asked; None: all that were ever written are read, not those since a time."""
         self._log = Log(settings, Topic.RESOLUTIONS)
+        self._since = since
         self._next: dict[int, int] = {}
         self._of: dict[str, Resolution] = {}
 
@@ -68,7 +77,10 @@ class Resolutions:
             KafkaUnavailable: no broker answers.
             TopicMissing: the topic has not been created.
         """
-        ranges = self._log.since(self._next)
+        if self._since is None:
+            ranges = self._log.since(self._next)
+        else:
+            ranges, self._since = self._log.from_time(self._since), None
         for message in self._log.messages(ranges):
             try:
                 new = codec.decode(message.value, Resolution)
@@ -119,3 +131,44 @@ def read_letters(settings: Settings) -> Iterator[Letter]:
             if letter.letter_id not in seen:
                 seen.add(letter.letter_id)
                 yield Letter(letter, resolutions.of(letter.letter_id))
+
+
+@dataclass(frozen=True, slots=True)
+class LastLetters:
+    """The newest letters, and whether these are all; of a letter's message there is nothing here."""
+
+    standings: Counter[Standing]
+    all_of_them: bool
+
+
+def read_last_letters(settings: Settings, count: int, limit_s: float) -> LastLetters:
+    """How the newest letters stand: so many at most, and for so long; of resolutions only those that came after them.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicMissing: the topics have not been created.
+    """
+    until, oldest_ms = time.monotonic() + limit_s, None
+    newest: set[str] = set()
+    with Log(settings, Topic.DEAD_LETTERS) as log:
+        pieces = list(newest_first(log.since({}), _STEP))
+        while pieces and len(newest) < count and time.monotonic() < until:
+            for message in log.messages(pieces[0]):
+                with suppress(CodecError):
+                    newest.add(codec.decode(message.value, DeadLetter).letter_id)
+                    oldest_ms = min(message.timestamp_ms, oldest_ms or message.timestamp_ms)
+                if time.monotonic() > until:
+                    break
+            else:
+                pieces.pop(0)
+    whole = not pieces
+    if oldest_ms is None:
+        return LastLetters(Counter(), whole)
+    with Resolutions(settings, codec.from_micros(1000 * oldest_ms) - _CLOCKS_DIFFER) as resolutions:
+        resolutions.refresh()
+        standings = Counter(_standing(resolutions.of(letter_id)) for letter_id in newest)
+    return LastLetters(standings, whole)
+
+
+def _standing(resolution: Resolution | None) -> Standing:
+    return Standing.OPEN if resolution is None else Standing(resolution.state.value)

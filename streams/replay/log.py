@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -12,11 +12,13 @@ from typing import Self
 
 import confluent_kafka
 import tenacity
+from aiokafka.partitioner import murmur2
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas import codec
 from schemas.events import OffsetRange
 from streams.kafka import KafkaUnavailable, client_config, metadata, not_yet
+from streams.metrics import LOG_RECORDS
 from streams.order import Message
 from streams.order import TopicPartition as Source
 from streams.replay.errors import ReplayError
@@ -25,6 +27,7 @@ from streams.topics import Topic, TopicMissing
 
 _TIMEOUT_S = 15.0
 _AT_ONCE = 256
+_MOST_AT_ONCE = 100_000
 _PICTURES_AT_ONCE = 16
 """Fewer, since a picture may have megabytes."""
 
@@ -32,10 +35,10 @@ _PICTURES_AT_ONCE = 16
 class Log:
     """One topic; a context manager."""
 
-    def __init__(self, settings: Settings, topic: Topic) -> None:
-        """Connects when it is asked something."""
+    def __init__(self, settings: Settings, topic: Topic | str) -> None:
+        """Connects when it is asked something. A text is a whole name, of a changelog."""
         self._settings = settings
-        self.name = topic.named(settings)
+        self.name = topic.named(settings) if isinstance(topic, Topic) else topic
         self._at_once = _PICTURES_AT_ONCE if topic in (Topic.UPLOADS, Topic.FRAMES) else _AT_ONCE
         self._consumer = confluent_kafka.Consumer(
             client_config(settings)
@@ -101,6 +104,14 @@ class Log:
         starts = {n: (max(low, positions.get(n, 0)), high) for n, (low, high) in self._ends(self._numbers()).items()}
         return [OffsetRange(n, start, start, high) for n, (start, high) in starts.items() if start < high]
 
+    def bounds(self) -> dict[int, tuple[int, int]]:
+        """The first offset that is still there and the next one, by partition number.
+
+        Raises:
+            KafkaUnavailable, TopicMissing: see :meth:`between`.
+        """
+        return self._ends(self._numbers())
+
     def up_to(self, ends: Mapping[int, int] | None) -> list[OffsetRange]:
         """What there is before these offsets, and none of partitions that are not named; None: all there is now.
 
@@ -111,6 +122,25 @@ class Log:
         if ends is not None:
             ranges = [replace(one, end_offset=min(one.end_offset, ends.get(one.partition, 0))) for one in ranges]
         return [one for one in ranges if one.first_offset < one.end_offset]
+
+    def from_time(self, start: datetime, partitions: Collection[int] | None = None) -> list[OffsetRange]:
+        """What there is from a time on, by the brokers' clocks, in these partitions; None: in all.
+
+        Raises:
+            KafkaUnavailable, TopicMissing: see :meth:`between`.
+        """
+        numbers = [number for number in self._numbers() if partitions is None or number in partitions]
+        ends = self._ends(numbers)
+        firsts = self._offsets(numbers, start, ends)
+        return [OffsetRange(n, at, at, ends[n][1]) for n in numbers if (at := max(firsts[n], ends[n][0])) < ends[n][1]]
+
+    def partition_of(self, key: str) -> int:
+        """The partition to which producers send a key, as long as the topic has as many as it has now.
+
+        Raises:
+            KafkaUnavailable, TopicMissing: see :meth:`between`.
+        """
+        return int(murmur2(key.encode()) & 0x7FFFFFFF) % len(self._numbers())
 
     def open(self, ranges: Sequence[OffsetRange]) -> None:
         """Begin to read these ranges, each from where it goes on.
@@ -153,6 +183,7 @@ class Log:
             if error is not None or offset + 1 >= self._open[number]:
                 del self._open[number]
                 self._consumer.incremental_unassign([self._part(number)])
+        LOG_RECORDS.labels(self.name).inc(len(found))
         if self._open and self._silent_s > _TIMEOUT_S:
             raise KafkaUnavailable(f"{self._settings.kafka} has stopped answering while {self.name} was read")
         return found
@@ -214,6 +245,19 @@ class Log:
 
     def _part(self, number: int) -> TopicPartition:
         return TopicPartition(self.name, number)
+
+
+def newest_first(ranges: Sequence[OffsetRange], step: int) -> Iterator[list[OffsetRange]]:
+    """These ranges in pieces, the last one first: so many offsets of each partition, and each time twice as many.
+
+    So whoever looks for the last of something reads little more than what lies behind it.
+    """
+    left = {one.partition: (one.first_offset, one.end_offset) for one in ranges if one.first_offset < one.end_offset}
+    while left:
+        starts = {number: max(first, end - step) for number, (first, end) in left.items()}
+        yield [OffsetRange(number, starts[number], starts[number], end) for number, (_, end) in left.items()]
+        left = {number: (first, starts[number]) for number, (first, _) in left.items() if first < starts[number]}
+        step = min(2 * step, _MOST_AT_ONCE)
 
 
 def _read(message: confluent_kafka.Message) -> Message:

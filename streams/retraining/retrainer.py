@@ -21,7 +21,7 @@ from streams.retraining import schedule
 from streams.retraining.conditions import Counted, Decision, Wanted, decide
 from streams.retraining.ledger import ENDED, Ledger, Standing
 from streams.retraining.mode import Mode
-from streams.retraining.news import News, read_news
+from streams.retraining.news import LearnableFaces, News
 from streams.retraining.order import Order, Result
 from streams.retraining.places import Places
 from streams.retraining.trainer import COMMAND, Trainer
@@ -74,6 +74,7 @@ class Retrainer:
         self._alarms = alarms
         self._command = command
         self._ledger = Ledger(settings)
+        self._faces = LearnableFaces(settings)
         self._places = Places(settings)
         self._held: _Held | None = None
         self._published: set[str] = set()
@@ -106,7 +107,7 @@ class Retrainer:
             decision, news = Decision(False, f"run {under_way[0].run_id} is under way", []), News(Counted(), {})
         else:
             learned = [one for one in before if one.version is not None]
-            news = read_news(self._settings, _ends(learned[-1].until) if learned else {})
+            news = self._faces.news(_ends(learned[-1].until) if learned else {})
             hours = (now - before[-1].claimed_at).total_seconds() / 3600 if before else None
             decision = decide(replace(news.counted, hours=hours, alarms=self._ring()), Wanted.of(self._settings))
         claim = TrainingRun(
@@ -160,6 +161,7 @@ class Retrainer:
             except KafkaUnavailable as error:
                 log.warning("run %s could not be given back: %s", held.run.run_id, error)
         self._ledger.close()
+        self._faces.close()
 
     def _look_after(self, held: _Held) -> None:
         standing = self._ledger.of(held.run.run_id)

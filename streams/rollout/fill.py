@@ -17,7 +17,7 @@ from streams.roles import Role
 from streams.rollout import log, states
 from streams.rollout.errors import RolloutError
 from streams.rollout.pictures import Embeds
-from streams.rollout.templates import Lacking, read_enrolled
+from streams.rollout.templates import Enrolled, Lacking
 from streams.settings import Settings
 from streams.topics import Topic
 
@@ -27,7 +27,6 @@ _Id = tuple[str, str]
 _FOLLOW_S = 60.0
 _ARRIVE_S = 60.0
 _AGAIN_S = 0.5
-_LONGEST_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +72,16 @@ def fill(
     producer = confluent_kafka.Producer(client_config(settings) | {"enable.idempotence": True, "linger.ms": 5})
     made: set[_Id] = set()
     hopeless: set[_Id] = set()
-    while lacking := [one for one in read_enrolled(settings).lacking(version) if _id(one.template) not in hopeless]:
-        sent: set[_Id] = set()
-        for template_id in _send(settings, producer, version, lacking, sources, rate):
-            sent.add(template_id)
-            say(Progress(len(made) + len(sent), len(made) + len(lacking)))
-        _await_match(settings, version, sent)
-        made |= sent
-        hopeless |= {_id(one.template) for one in lacking} - sent
-    stragglers = sorted({user_id for user_id, _ in hopeless & read_enrolled(settings).templates.keys()})
+    with Enrolled(settings) as enrolled:
+        while lacking := [one for one in enrolled.refresh().lacking(version) if _id(one.template) not in hopeless]:
+            sent: set[_Id] = set()
+            for template_id in _send(settings, producer, version, lacking, sources, rate):
+                sent.add(template_id)
+                say(Progress(len(made) + len(sent), len(made) + len(lacking)))
+            _await_match(enrolled, version, sent)
+            made |= sent
+            hopeless |= {_id(one.template) for one in lacking} - sent
+        stragglers = sorted({user_id for user_id, _ in hopeless & enrolled.refresh().templates.keys()})
     record = _record(settings, version, base)
     if not record.filled or record.stragglers != stragglers:
         log.write(settings, states.filled(record, stragglers))
@@ -115,16 +115,15 @@ def _send(
         raise KafkaUnavailable(f"{settings.kafka} has not taken the new templates within {_ARRIVE_S:g} s")
 
 
-def _await_match(settings: Settings, version: str, sent: Set[_Id]) -> None:
+def _await_match(enrolled: Enrolled, version: str, sent: Set[_Id]) -> None:
     """Wait until the gallery has what was sent, or no longer has the template that it belongs to."""
-    deadline, pause = time.monotonic() + _ARRIVE_S, _AGAIN_S
-    while sent & {_id(one.template) for one in read_enrolled(settings).lacking(version)}:
+    deadline = time.monotonic() + _ARRIVE_S
+    while enrolled.refresh().lack(sent, version):
         if time.monotonic() > deadline:
             raise RolloutError(
                 f"match does not take the templates of {version}: see `facestream doctor`, and do this again"
             )
-        time.sleep(pause)
-        pause = min(2 * pause, _LONGEST_S)  # of a large gallery the whole changelog is read each time
+        time.sleep(_AGAIN_S)
 
 
 def _await_embed(settings: Settings, version: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -19,8 +19,8 @@ from schemas.events import Chip, OffsetRange, Refusal, Template, Upload
 from streams.payload import PayloadUnavailable, fetch
 from streams.replay.errors import ReplayError
 from streams.replay.log import Log
+from streams.replay.tail import Tail
 from streams.settings import Settings
-from streams.topic_reader import read_topic
 from streams.topics import Topic
 
 Named = tuple[Template, bytes]
@@ -58,30 +58,44 @@ def head_of(card: Card, folder: Path) -> Embeds | None:
 
 
 def from_chips(settings: Settings, model: Model, cards: Mapping[str, Card]) -> Embeds:
-    """From aligned faces that were kept for training, where they were cut as the model takes them."""
+    """From aligned faces that were kept for training, where they were cut as the model takes them.
+
+    The topic is read once: what somebody asks for later is read of what has come since, and of its own place.
+    """
+    places: dict[bytes, OffsetRange] = {}
+    tail = Tail(settings, Topic.CHIPS, places.clear)
 
     def embed(templates: Sequence[Template]) -> Iterator[Named]:
-        wanted = {one.template_id: one for one in templates}
-        kept: dict[str, Chip] = {}
-        for message in read_topic(settings, Topic.CHIPS):
-            key, value = message.key(), message.value()
-            template_id = key.decode(errors="replace") if isinstance(key, bytes) else ""
-            if template_id not in wanted:
-                continue
-            kept.pop(template_id, None)
-            if value is not None:
-                try:
-                    kept[template_id] = codec.decode(value, Chip)
-                except CodecError:
-                    continue
-        for template_id, chip in kept.items():
+        wanted = {one.template_id.encode(): one for one in templates}
+        kept: dict[bytes, Chip] = {}
+        with tail:
+            for message in tail.more():
+                key = message.key or b""
+                kept.pop(key, None)
+                places.pop(key, None)
+                if message.value is not None:
+                    number, offset = message.source.partition, message.offset
+                    places[key] = OffsetRange(number, offset, offset, offset + 1)
+                    if key in wanted:
+                        _keep(kept, key, message.value)
+        if others := [key for key in wanted if key in places and key not in kept]:
+            with Log(settings, Topic.CHIPS) as log:
+                for key in others:
+                    for message in log.messages([places[key]]):
+                        _keep(kept, key, message.value)
+        for key, chip in kept.items():
             made_for = cards.get(chip.model_version)
             pixels = faces.decode(chip.jpeg)
             if made_for is None or pixels is None or _frame(made_for) != _frame(model.card):
                 continue
-            yield wanted[template_id], model.embed(pixels[None])[0].astype("<f4").tobytes()
+            yield wanted[key], model.embed(pixels[None])[0].astype("<f4").tobytes()
 
     return embed
+
+
+def _keep(kept: dict[bytes, Chip], key: bytes, value: bytes | None) -> None:
+    with suppress(CodecError):
+        kept[key] = codec.decode(value, Chip)
 
 
 def from_uploads(settings: Settings, analyzer: Analyzes, version: str) -> Embeds:

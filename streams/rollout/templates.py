@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Template, utc_now
 from streams.changelog import changelog_name
+from streams.replay.tail import Tail
 from streams.settings import Settings
-from streams.topic_reader import read_topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,38 @@ class Lacking:
     partition: int
 
 
-@dataclass(slots=True)
 class Enrolled:
-    """The templates of all versions, by user and template id, and the partition of each user."""
+    """The templates of all versions, as far as the changelog has been read; a context manager.
 
-    templates: dict[tuple[str, str], dict[str, Template]] = field(default_factory=dict)
-    partitions: dict[str, int] = field(default_factory=dict)
+    Attributes:
+        templates: by user and template id, then by version.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Connects when it is first refreshed."""
+        self.templates: dict[tuple[str, str], dict[str, Template]] = {}
+        self._partitions: dict[str, int] = {}
+        self._places: dict[bytes, tuple[tuple[str, str], str]] = {}
+        """User and template id, and version, by the record's key."""
+        self._tail = Tail(settings, changelog_name(settings), self._forget)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._tail.close()
+
+    def refresh(self) -> Self:
+        """Read what has come since the last time.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+            TopicMissing: no match worker has ever run.
+        """
+        for message in self._tail.more():
+            if message.key is not None:
+                self._take(message.key, message.value, message.source.partition)
+        return self
 
     def lacking(self, version: str) -> list[Lacking]:
         """The templates that there are not of a version, and whose consent has not ended."""
@@ -41,8 +69,12 @@ class Enrolled:
             some = next(iter(versions.values()))
             ended = some.consent.expires_at is not None and some.consent.expires_at <= now
             if version not in versions and not ended:
-                found.append(Lacking(some, self.partitions[user_id]))
+                found.append(Lacking(some, self._partitions[user_id]))
         return found
+
+    def lack(self, ids: Iterable[tuple[str, str]], version: str) -> bool:
+        """Whether some of these templates are there, and are not there of a version."""
+        return any(version not in self.templates.get(one, (version,)) for one in ids)
 
     def only_of(self, version: str, others: Collection[str]) -> list[Template]:
         """The templates of a version that there are of none of the others."""
@@ -52,27 +84,29 @@ class Enrolled:
             if version in versions and not versions.keys() & set(others)
         ]
 
+    def _take(self, key: bytes, value: bytes | None, partition: int) -> None:
+        """Take a record in; the last one with a key counts."""
+        try:
+            template = None if value is None else codec.decode(value, Template)
+        except CodecError:
+            template = None
+        now = None if template is None else ((template.user_id, template.template_id), template.model_version)
+        before = self._places.pop(key, None)
+        if before is not None and before != now:
+            del self.templates[before[0]][before[1]]
+            if not self.templates[before[0]]:
+                del self.templates[before[0]]
+        if template is not None and now is not None:
+            self._places[key] = now
+            self.templates.setdefault(now[0], {})[now[1]] = template
+            self._partitions[template.user_id] = partition
+
+    def _forget(self) -> None:
+        self.templates.clear()
+        self._places.clear()
+
 
 def read_enrolled(settings: Settings) -> Enrolled:
-    """Read the whole changelog.
-
-    Raises:
-        KafkaUnavailable: no broker answers.
-        TopicMissing: no match worker has ever run.
-    """
-    last: dict[bytes, tuple[int, bytes | None]] = {}
-    for message in read_topic(settings, changelog_name(settings)):
-        key = message.key()
-        if isinstance(key, bytes):
-            last[key] = message.partition() or 0, message.value()
-    found = Enrolled()
-    for partition, value in last.values():
-        if value is None:
-            continue
-        try:
-            template = codec.decode(value, Template)
-        except CodecError:
-            continue
-        found.templates.setdefault((template.user_id, template.template_id), {})[template.model_version] = template
-        found.partitions[template.user_id] = partition
-    return found
+    """Read the whole changelog, once; see :meth:`Enrolled.refresh`."""
+    with Enrolled(settings) as enrolled:
+        return enrolled.refresh()

@@ -38,7 +38,7 @@ from sinks.bigquery import Address, apply, run_query
 from streams import topics
 from streams.checks.drift import check
 from streams.checks.finding import Status
-from streams.drift.alarms import reason_to_train
+from streams.drift.alarms import CameraAlarms
 from streams.drift.samples import Part, read_samples
 from streams.groups import committed_offsets, group_id
 from streams.kafka import admin_client
@@ -224,4 +224,4 @@ def test_a_degraded_camera_alarms_though_the_worker_is_killed(deployment: Deploy
     assert finding.status is Status.WARN
     assert finding.name == f"drift of {USER}/door"
     assert "sharpness was" in finding.seen
-    assert f"drift of {USER}/door: " in (reason_to_train(deployment.settings) or "")
+    assert f"drift of {USER}/door: " in (CameraAlarms(deployment.settings)() or "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.events import Source, Statement
+from schemas.events import Source, Statement, utc_now
 from streams.feedback.answers import Answer, AnsweredFace
 from streams.feedback.errors import FeedbackRefused
 from streams.feedback.judge import face_meant, feedback
@@ -15,7 +15,7 @@ EVENT = "5e48b24a-e01d-448d-b606-f7f6b29ca0a9"
 
 def answer(*faces: tuple[str, str | None]) -> Answer:
     seen = [AnsweredFace(decision, subject, [0.0] * 10, QUALITY) for decision, subject in faces]
-    return Answer(EVENT, "anna", "some", Source("frames", 0, 7), seen)
+    return Answer(EVENT, "anna", "some", Source("frames", 0, 7), seen, utc_now())
 
 
 @pytest.mark.parametrize(
