@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from streams.replay.letters import Letter
 
 Why = Annotated[str | None, typer.Option("--reason", "-r", help="Only those with this reason.")]
+_WHOLE_ID = len(str(uuid.UUID(int=0)))
 _SHOWN_BYTES = 200
 _COLUMNS = (
     "reason",
@@ -86,8 +88,14 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one dead letter: where it comes from, what was wrong, and how its bytes begin."""
+    from streams.replay.letters import find_letter
+
     output = Output(as_json)
-    found = [one for one in _letters(None) if one.letter.letter_id.startswith(letter_id.lower())]
+    if len(letter_id) == _WHOLE_ID:
+        whole = find_letter(load_settings(), letter_id.lower())
+        found = [] if whole is None else [whole]
+    else:
+        found = [one for one in _letters(None) if one.letter.letter_id.startswith(letter_id.lower())]
     if not found:
         raise typer.BadParameter(f"there is no dead letter {letter_id!r}")
     if len(found) > 1:

@@ -22,7 +22,8 @@ from streams.settings import Settings
 from streams.topics import Topic
 
 _STEP = 100
-_CLOCKS_DIFFER = timedelta(minutes=10)
+_REPEATED = timedelta(hours=1)
+"""A letter that was made a second time comes within this time."""
 
 
 class Standing(StrEnum):
@@ -53,10 +54,19 @@ class Resolutions:
     first ``sending`` there has the letter. A later one counts only if it takes over from just that replay.
     """
 
-    def __init__(self, settings: Settings, since: datetime | None = None) -> None:
-        """Connects when it is first asked; None: all that were ever written are read, not those since a time."""
+    def __init__(
+        self, settings: Settings, since: datetime | None = None, partitions: Collection[int] | None = None
+    ) -> None:
+        """Connects when it is first asked.
+
+        Args:
+            settings: of the cluster.
+            since: of resolutions that were written before, nothing is known; None: all are read.
+            partitions: likewise of letters that came of other partitions; None: all are read.
+        """
         self._log = Log(settings, Topic.RESOLUTIONS)
         self._since = since
+        self._partitions = partitions
         self._next: dict[int, int] = {}
         self._of: dict[str, Resolution] = {}
 
@@ -81,6 +91,7 @@ class Resolutions:
             ranges = self._log.since(self._next)
         else:
             ranges, self._since = self._log.from_time(self._since), None
+        ranges = [one for one in ranges if self._partitions is None or one.partition in self._partitions]
         for message in self._log.messages(ranges):
             try:
                 new = codec.decode(message.value, Resolution)
@@ -133,6 +144,29 @@ def read_letters(settings: Settings) -> Iterator[Letter]:
                 yield Letter(letter, resolutions.of(letter.letter_id))
 
 
+def find_letter(settings: Settings, letter_id: str) -> Letter | None:
+    """The dead letter of an id, looked for from the end of the topic on; None: there is none.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicMissing: the topics have not been created.
+    """
+    found: DeadLetter | None = None
+    with Log(settings, Topic.DEAD_LETTERS) as log:
+        for ranges in newest_first(log.since({}), _STEP):
+            for message in log.messages(ranges):
+                with suppress(CodecError):
+                    letter = codec.decode(message.value, DeadLetter)
+                    found = found or (letter if letter.letter_id == letter_id else None)
+            if found is not None:
+                break
+    if found is None:
+        return None
+    with Resolutions(settings, partitions={found.partition}) as resolutions:
+        resolutions.refresh()
+        return Letter(found, resolutions.of(letter_id))
+
+
 @dataclass(frozen=True, slots=True)
 class LastLetters:
     """The newest letters, and whether these are all; of a letter's message there is nothing here."""
@@ -164,7 +198,7 @@ def read_last_letters(settings: Settings, count: int, limit_s: float) -> LastLet
     whole = not pieces
     if oldest_ms is None:
         return LastLetters(Counter(), whole)
-    with Resolutions(settings, codec.from_micros(1000 * oldest_ms) - _CLOCKS_DIFFER) as resolutions:
+    with Resolutions(settings, codec.from_micros(1000 * oldest_ms) - _REPEATED) as resolutions:
         resolutions.refresh()
         standings = Counter(_standing(resolutions.of(letter_id)) for letter_id in newest)
     return LastLetters(standings, whole)
