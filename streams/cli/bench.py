@@ -203,14 +203,17 @@ def drift(
 
 def questions(
     records: Annotated[int, typer.Option(min=1000, help="Records on each topic that is asked.")] = 50_000,
+    only: Annotated[list[str] | None, typer.Option(help="This question alone; may be repeated.")] = None,
     as_json: Json = False,
 ) -> None:
     """Records read to answer small questions on long topics, and those of reading the topics whole."""
     import tempfile
 
-    from streams.cli.benchmarks.questions import measure
+    from streams.cli.benchmarks.questions import QUESTIONS, measure
 
     output = Output(as_json)
+    if unknown := set(only or []) - set(QUESTIONS):
+        raise typer.BadParameter(f"no question {', '.join(sorted(unknown))}: there are {', '.join(QUESTIONS)}")
 
     def show(result: Figures, output: Output) -> None:
         table = grid("question", "#records: whole", "#now", "#seconds: whole", "#now")
@@ -221,7 +224,7 @@ def questions(
         output.table(table)
 
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
-        rows = measure(Path(folder), records, output.say)
+        rows = measure(Path(folder), records, output.say, only or QUESTIONS)
         _measure(_rows_so_far(rows, "question", "questions"), output, show=show)
 
 
