@@ -27,6 +27,7 @@ _VISIBLE_TIMEOUT_S = 15.0
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _HOUR_MS = 3_600_000
 _DAY_H = 24
+_SMALL_SEGMENT = 64 * 2**20
 
 
 class TopicsError(Exception):
@@ -173,6 +174,9 @@ def _wanted(topic: Topic, settings: Settings) -> Wanted:
     if "compact" in config["cleanup.policy"]:
         # What a tombstone removes is to be gone after a day, however little else comes.
         config["max.compaction.lag.ms"] = str(_DAY_H * _HOUR_MS)
+    if topic is Topic.DRIFT_REFERENCES:
+        # Each camera is written again every few seconds, and who takes one over reads all that is not compacted yet.
+        config |= {"segment.bytes": str(_SMALL_SEGMENT), "min.cleanable.dirty.ratio": "0.1"}
     return Wanted(topic, topic.named(settings), settings.partitions, settings.replication_factor, config)
 
 
