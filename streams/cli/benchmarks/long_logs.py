@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import confluent_kafka
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import NewTopic
 
 from schemas import codec
 from schemas.events import (
@@ -34,7 +34,7 @@ from streams.changelog import changelog_name, ensure_changelog
 from streams.gallery_table import key_of
 from streams.kafka import KafkaUnavailable, admin_client, client_config
 from streams.settings import Settings
-from streams.topics import Topic, create
+from streams.topics import Topic, wanted
 
 DAYS = 6
 """Over which the records are spread; the topics keep a week."""
@@ -42,6 +42,7 @@ VERSION = "bench-1"
 QUALITY = Quality(score=0.9, size=60.0, sharpness=120.0, brightness=0.5, yaw=0.0, overall=0.75)
 _DISTINCT = 1_000
 """So many records are made of a kind, and written again and again."""
+_CREATE_S = 30.0
 _FLUSH_S = 300.0
 
 Record = tuple[bytes, bytes]
@@ -60,21 +61,13 @@ def fill_changelog(settings: Settings, count: int) -> None:
 
 
 def create_topics(settings: Settings) -> None:
-    """Create all topics, and let their records say themselves when they came."""
-    admin = admin_client(settings)
-    create(admin, settings)
-    resources = [
-        ConfigResource(
-            ResourceType.TOPIC,
-            topic.named(settings),
-            incremental_configs=[
-                ConfigEntry("message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET)
-            ],
-        )
-        for topic in Topic
+    """Create all topics, such that their records say themselves when they came."""
+    new = [
+        NewTopic(one.name, one.partitions, one.replicas, config={**one.config, "message.timestamp.type": "CreateTime"})
+        for one in wanted(settings)
     ]
-    for future in admin.incremental_alter_configs(resources).values():
-        future.result(30)
+    for future in admin_client(settings).create_topics(new, operation_timeout=_CREATE_S).values():
+        future.result(_CREATE_S)
 
 
 def template(number: int) -> Template:
