@@ -136,7 +136,7 @@ def read_erasures_of(settings: Settings, user_id: str, since: datetime) -> Erasu
     """
     erasures = Erasures()
     with Log(settings, Topic.ERASURES) as log:
-        for message in log.messages(log.from_time(since, {log.partition_of(user_id)})):
+        for message in log.messages(log.from_time(since)):
             with suppress(CodecError):
                 erasure = codec.decode(message.value, Erasure)
                 if erasure.stage is None and erasure.user_id == user_id:

@@ -57,18 +57,14 @@ class Answer:
     produced_at: datetime
 
 
-def find(settings: Settings, event_id: str, user_id: str | None = None) -> Answer:
-    """The answer to a frame, of this user or, None, of anybody. A place that does not answer is passed over.
+def find(settings: Settings, event_id: str) -> Answer:
+    """The answer to a frame. A place that does not answer is passed over.
 
     Raises:
         FeedbackRefused: there is none.
         KafkaUnavailable: it is in no other place, and no broker answers.
     """
-    places: list[Callable[[Settings, str], Mapping[str, Any] | None]] = [
-        _in_redis,
-        _in_bigquery,
-        lambda settings, event_id: _on_the_topic(settings, event_id, user_id),
-    ]
+    places: list[Callable[[Settings, str], Mapping[str, Any] | None]] = [_in_redis, _in_bigquery, _on_the_topic]
     for place in places:
         try:
             found = place(settings, event_id)
@@ -109,7 +105,7 @@ def _in_bigquery(settings: Settings, event_id: str) -> Mapping[str, Any] | None:
     return row | {"source": {name: row[f"source_{name}"] for name in ("topic", "partition", "offset")}}
 
 
-def _on_the_topic(settings: Settings, event_id: str, user_id: str | None) -> Mapping[str, Any] | None:
+def _on_the_topic(settings: Settings, event_id: str) -> Mapping[str, Any] | None:
     """The newest correction of it, or else the first live answer, as the view ``results`` has it.
 
     It is looked for from the end of the topic on; behind an answer only as far as the frame may have been sent twice.
@@ -117,8 +113,7 @@ def _on_the_topic(settings: Settings, event_id: str, user_id: str | None) -> Map
     live: Match | None = None
     at = 0
     with Log(settings, Topic.MATCHES) as topic:
-        numbers = None if user_id is None else {topic.partition_of(user_id)}
-        for ranges in newest_first(topic.from_time(codec.from_micros(0), numbers), _STEP):
+        for ranges in newest_first(topic.since({}), _STEP):
             first: Match | None = None
             oldest_ms: dict[int, int] = {}
             corrected: Match | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from schemas import codec
 from schemas.errors import CodecError
@@ -54,7 +54,9 @@ def read_feedback(settings: Settings, ends: Mapping[int, int] | None = None) -> 
 
 
 def read_feedback_of(settings: Settings, user_id: str, erased: Erasures, since: datetime | None = None) -> Given:
-    """What was said of one user's faces from a time on, None: ever; ``erased`` is what has been erased of him since.
+    """What was said of one user's faces from a time on; ``erased`` is what has been erased of him since.
+
+    Without a time all partitions are read: what was said of him may once have had another key.
 
     Raises:
         KafkaUnavailable: no broker answers.
@@ -62,23 +64,20 @@ def read_feedback_of(settings: Settings, user_id: str, erased: Erasures, since: 
     """
     given = Given()
     with Log(settings, Topic.FEEDBACK) as log:
-        number = log.partition_of(user_id)
-        start = datetime.fromtimestamp(0, UTC) if since is None else since
-        for message in log.messages(log.from_time(start, {number})):
+        ranges = log.since({}) if since is None else log.from_time(since, {log.partition_of(user_id)})
+        for message in log.messages(ranges):
             _take(given, message, erased, user_id)
     return given
 
 
 def _take(given: Given, message: Message, erased: Erasures, user_id: str | None = None) -> None:
     """Take a message in, if it is of this user; None: of anybody."""
-    if user_id is not None and message.key != user_id.encode():
-        return
     try:
         said = codec.decode(message.value, Feedback)
     except CodecError:
         given.unreadable += 1
         return
-    if erased.covers(message.timestamp_ms, said.user_id, named(said)):
+    if user_id not in (None, said.user_id) or erased.covers(message.timestamp_ms, said.user_id, named(said)):
         return
     if said.user_id.encode() == message.key:
         given.last[said.event_id, said.face] = said

@@ -55,7 +55,7 @@ def say(
         KafkaUnavailable: it is not known whether it was taken; said again it is the same.
         TopicMissing: a topic has not been created.
     """
-    answer = answers.find(settings, event_id, user_id)
+    answer = answers.find(settings, event_id)
     if user_id is not None and answer.user_id != user_id:
         raise FeedbackRefused(f"the event {event_id} is not of the user {user_id!r}")
     number = judge.face_meant(answer, statement, subject_id, face)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import uuid
 from datetime import timedelta
@@ -10,6 +9,7 @@ from typing import Any
 
 import confluent_kafka
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from confluent_kafka.admin import NewTopic
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,11 +106,11 @@ def test_an_answer_is_looked_for_from_the_end_of_the_topic(settings: Settings, m
     beside = dataclasses.replace(again, replay_id="r2", faces=[face(subject_id="beside")])
     on_the_topic(settings, again, corrected, beside, *(match() for _ in range(40)), long_ago)
     before = read(Topic.MATCHES, settings)
-    found = {one.event_id: answers.find(settings, one.event_id, "ursula") for one in (old, twice, again)}
+    found = {one.event_id: answers.find(settings, one.event_id) for one in (old, twice, again)}
     assert [found[one.event_id].faces[0].subject_id for one in (old, twice, again)] == ["anna", "anna", "right"]
     before = read(Topic.MATCHES, settings)
-    assert answers.find(settings, long_ago.event_id, "ursula").event_id == long_ago.event_id
-    assert read(Topic.MATCHES, settings) - before == 10, "all before came hours before the frame"
+    assert answers.find(settings, long_ago.event_id).event_id == long_ago.event_id
+    assert read(Topic.MATCHES, settings) - before <= 2 * 10, "all before came hours before the frame"
     with pytest.raises(FeedbackRefused, match="there is no match"):
         answers.find(settings, new_event_id())
 
@@ -194,15 +194,16 @@ def test_commits_are_asked_for_with_one_client(settings: Settings, monkeypatch: 
             found = commits.of("some-group")
             assert {key: one.offset for key, one in found.items()} == {(part.topic, 1): 7}
         assert len(made) == 1
-        assert commits._loop is not None
-        commits._loop.run_until_complete(made[0].close())
+
+        async def lost(group_id: str) -> None:
+            raise KafkaConnectionError(group_id)
+
+        monkeypatch.setattr(made[0], "list_consumer_group_offsets", lost)
         assert commits.of("some-group") == found, "a connection that was lost is made anew"
         assert len(made) == 2
-    assert made[1]._closed
+    assert made[0]._closed and made[1]._closed
     assert committed_offsets(settings, "some-group") == {(part.topic, 1): 7}
     assert made[2]._closed
     with pytest.raises(KafkaUnavailable), Commits(settings.model_copy(update={"kafka": "127.0.0.1:1"})) as nowhere:
         nowhere.of("some-group")
     assert made[3]._closed
-    with pytest.raises(RuntimeError):
-        asyncio.get_running_loop()

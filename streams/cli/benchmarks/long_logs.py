@@ -66,7 +66,8 @@ def create_topics(settings: Settings) -> None:
         NewTopic(one.name, one.partitions, one.replicas, config={**one.config, "message.timestamp.type": "CreateTime"})
         for one in wanted(settings)
     ]
-    for future in admin_client(settings).create_topics(new, operation_timeout=_CREATE_S).values():
+    admin = admin_client(settings)
+    for future in admin.create_topics(new, operation_timeout=_CREATE_S).values():
         future.result(_CREATE_S)
 
 
