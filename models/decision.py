@@ -7,6 +7,10 @@ Two faces of a frame may be nearest to the same subject. Mostly one of them is s
 one place; but there are mirrors, posters and collages. So the nearest face has the subject's name, and a further one
 gets it too only if it would pass at a hundredth of the threshold's false-match rate; otherwise it is unknown. It is
 never given its second-best name: the evidence says that it looks more like somebody else.
+
+One person may be enrolled as two subjects, and brothers are alike. So a face that was named is ambiguous if the second
+subject would have been named as well, and that either as surely, at a hundredth of the threshold's false-match rate, or
+nearly tied with the first.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from schemas.events import Candidate, Decision, Embedding, Face, MatchedFace, Mo
 from schemas.reasons import Reason
 
 _SECOND_CLAIM = 0.01
+TIE = 0.05
+"""Difference in similarity up to which two subjects are as near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +130,11 @@ def _identified(
 ) -> list[MatchedFace]:
     if not gallery.subjects(user_id):
         return [_answer(face, Decision.UNKNOWN, Reason.EMPTY_GALLERY) for face in faces]
-    found = gallery.nearest(user_id, probes, candidates)
+    found = gallery.nearest(user_id, probes, max(2, candidates))
     nearest_face: dict[str, float] = {}
     for best, *_ in found:
         nearest_face[best[0]] = min(best[1], nearest_face.get(best[0], np.inf))
-    second_claim = card.distance(card.fmr(threshold) * _SECOND_CLAIM)
+    second_claim = surely(card, threshold)
     answers = []
     for face, listed in zip(faces, found, strict=True):
         subject_id, distance = listed[0]
@@ -138,10 +144,35 @@ def _identified(
             replace(
                 answer,
                 subject_id=subject_id if named else None,
-                candidates=[_candidate(card, subject, away) for subject, away in listed],
+                ambiguous=named and _is_ambiguous(listed, card, threshold),
+                candidates=[_candidate(card, subject, away) for subject, away in listed[:candidates]],
             )
         )
     return answers
+
+
+def surely(card: Card, threshold: float) -> float:
+    """The distance below which it is somebody at a hundredth of the threshold's false-match rate."""
+    return card.distance(card.fmr(threshold) * _SECOND_CLAIM)
+
+
+def also_like(
+    gallery: Gallery, card: Card, user_id: str, subject_id: str, template: Embedded, threshold: float
+) -> str | None:
+    """Another of a user's subjects who would surely be recognised in a template of this one, if there is one.
+
+    Raises:
+        MixedVersions: gallery and template are not of one model version.
+    """
+    nearest = gallery.nearest_other(user_id, subject_id, template)
+    return nearest[0] if nearest is not None and nearest[1] < surely(card, threshold) else None
+
+
+def _is_ambiguous(listed: Sequence[tuple[str, float]], card: Card, threshold: float) -> bool:
+    if len(listed) < 2 or listed[1][1] >= threshold:
+        return False
+    first, second = (distance for _, distance in listed[:2])
+    return second < surely(card, threshold) or card.similarity(first) - card.similarity(second) <= TIE
 
 
 def _answer(face: Face, decision: Decision, reason: str | None = None) -> MatchedFace:

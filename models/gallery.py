@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 
+SAME = 1e-4
+"""Share of a vector's length within which another is the same: one picture gives so much at most by itself, since the
+sums of a micro-batch come in another order."""
+
 _FEW = 64
 """Templates of a user up to which every distance is taken from the differences."""
 
@@ -120,6 +124,31 @@ class Gallery:
             return np.full(len(vectors), np.inf, np.float32)
         return shelf.to_subject(subject_id, vectors)
 
+    def same(self, user_id: str, subject_id: str, template: Embedded) -> list[str]:
+        """The ids of a subject's templates that are as good as this one [dimensions]: of the same picture.
+
+        Raises:
+            MixedVersions: it is of another model version.
+        """
+        vector = self._own(template)
+        shelf = self._users.get(user_id)
+        return shelf.same(subject_id, vector) if shelf and subject_id in shelf.counts else []
+
+    def copies(self, user_id: str, subject_id: str) -> list[list[str]]:
+        """The ids of a subject's templates of which one would do, in groups."""
+        shelf = self._users.get(user_id)
+        return shelf.copies(subject_id) if shelf else []
+
+    def nearest_other(self, user_id: str, subject_id: str, template: Embedded) -> tuple[str, float] | None:
+        """The nearest of a user's other subjects to a template [dimensions], and how far it is; None without one.
+
+        Raises:
+            MixedVersions: it is of another model version.
+        """
+        vector = self._own(template)
+        shelf = self._users.get(user_id)
+        return shelf.nearest_other(subject_id, vector) if shelf else None
+
     def _own(self, embedded: Embedded) -> Vectors:
         if embedded.model_version != self.model_version:
             raise MixedVersions(f"vectors of {embedded.model_version} in a gallery of {self.model_version}")
@@ -210,6 +239,32 @@ class _Shelf:
         groups = self._grouped()
         rows = groups.rows_of(groups.numbers[subject_id])
         return np.array([self._exact(probe, rows) for probe in probes], np.float32)
+
+    def same(self, subject_id: str, vector: Vectors) -> list[str]:
+        rows = [row for row, subject in enumerate(self._subjects) if subject == subject_id]
+        near = np.sqrt(self._squares(vector, np.array(rows, np.int64))) <= SAME * np.linalg.norm(vector)
+        return [self._names[row] for row, is_same in zip(rows, near.tolist(), strict=True) if is_same]
+
+    def copies(self, subject_id: str) -> list[list[str]]:
+        left, found = self.of(subject_id), []
+        while left:
+            these = set(self.same(subject_id, self._matrix[self._rows[left[0]]])) | {left[0]}
+            found.append([name for name in left if name in these])
+            left = [name for name in left if name not in these]
+        return [names for names in found if len(names) > 1]
+
+    def nearest_other(self, subject_id: str, vector: Vectors) -> tuple[str, float] | None:
+        """Without the rows sorted by subject: an enrolment changes them each time."""
+        own = self.counts.get(subject_id, 0)
+        if own == len(self):
+            return None
+        matrix = self._matrix[: len(self)]
+        order = np.einsum("ij,ij->i", matrix, matrix) - 2.0 * (matrix @ vector)
+        found = np.argpartition(order, own)[: own + 1]
+        others = [row for row in found.tolist() if self._subjects[row] != subject_id]
+        distances = np.sqrt(self._squares(vector, np.array(others, np.int64))).tolist()
+        distance, row = min(zip(distances, others, strict=True))
+        return self._subjects[row], distance
 
     def _exact(self, probe: Vectors, rows: NDArray[np.int64]) -> float:
         return float(np.sqrt(self._squares(probe, rows).min()))

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.comparisons import Comparisons, Interval, draws, interval, sure
+from schemas.ids import canonical
 
 Labels = NDArray[np.str_]
 """The group of each picture [n] along one dimension; UNLABELLED where nobody knows."""
@@ -68,7 +69,7 @@ class Labelling:
             if len(row) != len(heading):
                 raise UnusableLabels(f"{file}, line {number}: {len(row)} cells under a heading of {len(heading)}")
             cells = dict(zip(heading, row, strict=True))
-            whose = tuple(cells.pop(key) for key in keys)
+            whose = tuple(canonical(cells.pop(key)) for key in keys)
             said = {by: name for by, name in cells.items() if name != UNLABELLED}
             if labels.setdefault(whose, said) != said:
                 raise UnusableLabels(f"{file}, line {number}: of {'/'.join(whose)} something else was said before")
@@ -76,7 +77,7 @@ class Labelling:
 
     def of(self, event_id: str, user_id: str, subject_id: str) -> dict[str, str]:
         """The group of a picture by each dimension of which something is known."""
-        names = dict(zip(_KEYS, (event_id, user_id, subject_id), strict=True))
+        names = dict(zip(_KEYS, (event_id, canonical(user_id), canonical(subject_id)), strict=True))
         return dict((self.labels or {}).get(tuple(names[key] for key in self.keys), {}))
 
 

@@ -6,17 +6,21 @@ ever committed and refuses an unknown one. Source: Avro 1.12 specification, "Sin
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import cattrs
 import fastavro
+from cattrs.gen import make_dict_structure_fn, override
 
 from schemas import registry
 from schemas.errors import MalformedEvent, NotAnEvent, UnknownSchema
 from schemas.events import Event, FrameOrigin, UploadOrigin
+from schemas.ids import NAMES, InvalidId, canonical, canonical_event_id
 
 E = TypeVar("E", bound=Event)
 _HEADER_BYTES = 10
@@ -31,9 +35,8 @@ _BAD_BODY = (
     cattrs.BaseValidationError,
 )
 _MARKER = b"\xc3\x01"
-_UUID_CHARACTERS = 36
-_UUID_LENGTH = bytes([2 * _UUID_CHARACTERS])
-"""As Avro writes the length of a string."""
+_UUID_CHARACTERS = range(32, 48)
+"""How long a UUID is as text: from bare digits to ``urn:uuid:{…}``; Avro writes twice the length before it."""
 _MARK = fastavro.parse_schema(
     {
         "type": "record",
@@ -55,6 +58,7 @@ def _converter() -> cattrs.Converter:
     converter.register_unstructure_hook(bytes, lambda value: value)
     # Logical type uuid: fastavro reads a UUID and writes either.
     converter.register_structure_hook_func(lambda cls: cls is str, lambda value, _: str(value))
+    converter.register_structure_hook_factory(_has_names, lambda cls: _with_canonical_names(cls, converter))
     origins = {f"facestream.{cls.__name__}": cls for cls in (UploadOrigin, FrameOrigin)}
     converter.register_structure_hook(
         UploadOrigin | FrameOrigin, lambda value, _: converter.structure(value[1], origins[value[0]])
@@ -64,6 +68,22 @@ def _converter() -> cattrs.Converter:
         lambda value: (f"facestream.{type(value).__name__}", converter.unstructure(value, type(value))),
     )
     return converter
+
+
+def _has_names(cls: Any) -> bool:
+    return dataclasses.is_dataclass(cls) and not NAMES.isdisjoint(cls.__dataclass_fields__)
+
+
+def _with_canonical_names(cls: Any, converter: cattrs.Converter) -> Callable[..., Any]:
+    """Names are read in their canonical form, whoever wrote them in another, now or in an earlier release."""
+    found = NAMES.intersection(cls.__dataclass_fields__)
+    return make_dict_structure_fn(cls, converter, **{name: override(struct_hook=_name) for name in found})  # type: ignore[arg-type]
+
+
+def _name(value: Any, _: Any) -> Any:
+    if isinstance(value, list):
+        return [canonical(one) for one in value]
+    return None if value is None else canonical(value)
 
 
 def _aware(value: datetime) -> datetime:
@@ -138,11 +158,18 @@ def kind(data: bytes | None) -> type[Event] | None:
 def event_id(data: bytes | None) -> str | None:
     """The event id of an encoded event, read without the rest: the first field of every event that has one.
 
-    None where the bytes cannot hold one. It is not checked what kind of event they are.
+    In its canonical form, however its producer wrote it. None where the bytes cannot hold one. It is not checked what
+    kind of event they are.
     """
-    if data is None or data[:2] != _MARKER or data[_HEADER_BYTES : _HEADER_BYTES + 1] != _UUID_LENGTH:
+    if data is None or data[:2] != _MARKER or len(data) <= _HEADER_BYTES:
         return None
-    return data[_HEADER_BYTES + 1 : _HEADER_BYTES + 1 + _UUID_CHARACTERS].decode("ascii", "replace")
+    length, odd = divmod(data[_HEADER_BYTES], 2)
+    if odd or length not in _UUID_CHARACTERS:
+        return None
+    try:
+        return canonical_event_id(data[_HEADER_BYTES + 1 : _HEADER_BYTES + 1 + length].decode("ascii", "replace"))
+    except InvalidId:
+        return None
 
 
 def marked(data: bytes | None, event_type: type[Event], replay_id: str, corrects: bool) -> bytes | None:

@@ -23,6 +23,11 @@ from schemas.parts import Box as Box
 from schemas.parts import Decision as Decision
 from schemas.parts import Quality as Quality
 from schemas.parts import Source as Source
+from schemas.replays import OffsetRange as OffsetRange
+from schemas.replays import Replay as Replay
+from schemas.replays import ReplayState as ReplayState
+from schemas.replays import Resolution as Resolution
+from schemas.replays import ResolutionState as ResolutionState
 from schemas.rollout import ComparedFace as ComparedFace
 from schemas.rollout import Comparison as Comparison
 from schemas.rollout import ModelRecord as ModelRecord
@@ -155,6 +160,7 @@ class UploadOrigin:
     subject_id: str
     created_at: datetime
     consent: Consent
+    picture_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +214,7 @@ class MatchedFace:
     subject_id: str | None = None
     reason: str | None = None
     candidates: list[Candidate] = field(default_factory=list)
+    ambiguous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +258,9 @@ class Enrolment:
     refusal: Refusal | None = None
     box: Box | None = None
     quality: Quality | None = None
+    repeats: str | None = None
+    similar_subject_id: str | None = None
+    detail: str | None = None
     replay_id: str | None = None
     corrects: bool = False
 
@@ -268,6 +278,7 @@ class Template:
     consent: Consent
     source: Source
     enrolled_at: datetime
+    picture_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,70 +321,6 @@ class DeadLetter:
     message: str
     attempt: int
     failed_at: datetime
-
-
-class ReplayState(StrEnum):
-    """How a replay stands."""
-
-    RUNNING = "running"
-    STOPPED = "stopped"
-    FINISHED = "finished"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class OffsetRange:
-    """What is replayed of one partition, from first until before end; what is before next has been delivered."""
-
-    partition: int
-    first_offset: int
-    next_offset: int
-    end_offset: int
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """A replay of a topic and how far it is, on the topic ``replays``."""
-
-    replay_id: str
-    topic: str
-    state: ReplayState
-    corrects: bool
-    from_time: datetime
-    to_time: datetime
-    users: list[str]
-    event_ids: list[str]
-    ranges: list[OffsetRange]
-    planned: int
-    sent: int
-    seconds: float
-    host: str
-    started_at: datetime
-    updated_at: datetime
-    camera_id: str | None = None
-    model_version: str | None = None
-
-
-class ResolutionState(StrEnum):
-    """Whether the message of a dead letter is about to go back, or has."""
-
-    SENDING = "sending"
-    SENT = "sent"
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """What became of a dead letter, on the topic ``resolutions``."""
-
-    resolution_id: str
-    letter_id: str
-    replay_id: str
-    state: ResolutionState
-    topic: str
-    resolved_at: datetime
-    retries: str | None = None
-    partition: int | None = None
-    offset: int | None = None
 
 
 Event = (

@@ -50,6 +50,7 @@ class Reason(StrEnum):
     MALFORMED_EVENT = "malformed_event", "the body does not fit its schema"
     NO_KEY = "no_key", "the message has no key; the key must be the user_id"
     KEY_MISMATCH = "key_mismatch", "the key is not the event's user_id"
+    INVALID_ID = "invalid_id", "user_id, subject_id or camera_id has a character that nobody sees"
     UNKNOWN_MODEL = (
         "unknown_model",
         "no match worker has the card of the model that made the vectors, or it has been retired",

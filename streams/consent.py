@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from schemas.events import Consent, Refusal, utc_now
 from schemas.reasons import Reason
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def refusal(consent: Consent, at: datetime, max_clock_ahead_s: float) -> Refusal | None:
@@ -22,3 +24,12 @@ def refusal(consent: Consent, at: datetime, max_clock_ahead_s: float) -> Refusal
 def may_keep(consent: Consent, replay_id: str | None, corrects: bool) -> bool:
     """Whether what an upload gave may be kept: not of a replay that stands beside, nor again after the consent."""
     return replay_id is None or (corrects and (consent.expires_at is None or consent.expires_at > utc_now()))
+
+
+def goes_further(consent: Consent, than: Consent) -> bool:
+    """Whether a consent to keep the same photo lasts longer, or lasts as long and allows to learn from it as well.
+
+    A consent is taken back by erasing, not by giving a narrower one.
+    """
+    ends, other = consent.expires_at or _NEVER, than.expires_at or _NEVER
+    return ends > other or (ends == other and consent.training and not than.training)

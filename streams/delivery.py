@@ -9,6 +9,7 @@ from typing import cast
 
 import aiokafka
 import faust
+from aiokafka.partitioner import murmur2
 from faust.transport.drivers.aiokafka import Producer
 
 from schemas.events import DeadLetter
@@ -29,6 +30,12 @@ class Delivered:
     partition: int
     first_offset: int
     count: int
+
+
+def partition_of(user_id: str, partitions: int) -> int:
+    """The partition of a user, as every producer's murmur2 has it."""
+    number: int = murmur2(user_id.encode())
+    return (number & 0x7FFFFFFF) % partitions
 
 
 async def deliver(app: faust.App, topic: str, messages: Iterable[Outgoing]) -> list[Delivered]:

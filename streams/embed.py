@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 import faust
 import tenacity
@@ -33,7 +34,7 @@ from schemas.reasons import Reason
 from streams import consent as consents
 from streams import metrics
 from streams.dead_letters import dead_letter
-from streams.delivery import Outgoing, deliver, rejecter, send_dead_letters
+from streams.delivery import Outgoing, deliver, partition_of, rejecter, send_dead_letters
 from streams.inbox import BadMessage, read
 from streams.log_ends import LogEnds
 from streams.order import Message
@@ -153,7 +154,11 @@ class Embed:
             source=embedding.source,
             uploaded_at=at,
         )
-        return event.event_id.encode(), codec.encode(chip), work.message.source.partition
+        # Where match will be that may have to remove it; elsewhere only if the key is another spelling of the user.
+        own = work.message.key == event.user_id.encode()
+        count = self._app.conf.topic_partitions
+        partition = work.message.source.partition if own else partition_of(event.user_id, count)
+        return event.event_id.encode(), codec.encode(chip), partition
 
     def _picture(self, event: Upload | Frame, now: datetime) -> bytes | Refusal:
         """The picture, or why it is refused; ``now`` is when the event first came, so that a replay decides alike."""
@@ -174,7 +179,7 @@ class Embed:
         return Embedding(
             event_id=event.event_id,
             user_id=event.user_id,
-            origin=UploadOrigin(event.subject_id, event.created_at, event.consent)
+            origin=UploadOrigin(event.subject_id, event.created_at, event.consent, _digest(work.picture))
             if isinstance(event, Upload)
             else FrameOrigin(event.camera_id, event.sequence, event.captured_at, event.mode, event.subject_id),
             source=event.source or Source(message.source.topic, message.source.partition, message.offset),
@@ -206,6 +211,10 @@ class Embed:
 )
 def _patient_fetch(picture: Picture, settings: Settings) -> bytes | Refusal:
     return fetch(picture, settings)
+
+
+def _digest(picture: bytes | Refusal) -> str | None:
+    return None if isinstance(picture, Refusal) else sha256(picture).hexdigest()
 
 
 def _observe(timings: Timings) -> None:

@@ -47,13 +47,8 @@ class FrameAnswers:
                     comparison(match, self._threshold(card), beside, other.version, self._threshold(other)),
                 )
 
-    def _threshold_set(self, card: Card) -> str:
-        """The set of the settings, or the card's default where it has none of that name: not all are measured alike."""
-        wanted = self._settings.threshold_set
-        return wanted if wanted in card.thresholds else card.default_threshold
-
     def _threshold(self, card: Card) -> float:
-        return card.threshold(self._threshold_set(card))
+        return threshold_of(self._settings, card)
 
     def _decided(self, embedding: Embedding, origin: FrameOrigin, shard: Shard, card: Card) -> list[MatchedFace]:
         return decide(
@@ -78,7 +73,7 @@ class FrameAnswers:
             subject_id=origin.subject_id,
             source=embedding.source,
             model_version=card.version,
-            threshold_set=self._threshold_set(card),
+            threshold_set=threshold_set(self._settings, card),
             width=embedding.width,
             height=embedding.height,
             refusal=embedding.refusal,
@@ -88,3 +83,14 @@ class FrameAnswers:
             replay_id=embedding.replay_id,
             corrects=embedding.corrects,
         )
+
+
+def threshold_set(settings: Settings, card: Card) -> str:
+    """The set of the settings, or the card's default where it has none of that name: not all are measured alike."""
+    wanted = settings.threshold_set
+    return wanted if wanted in card.thresholds else card.default_threshold
+
+
+def threshold_of(settings: Settings, card: Card) -> float:
+    """The distance below which it is a match."""
+    return card.threshold(threshold_set(settings, card))

@@ -7,7 +7,7 @@ import itertools
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import faust
 import numpy as np
@@ -19,10 +19,18 @@ from schemas import codec
 from schemas.events import Template
 from streams.commits import Size
 from streams.delivery import deliver
+from streams.spelt_otherwise import Stray
 
 
 class LocalTableFailed(OSError):
     """RocksDB cannot be written: the disk is full or gone. No message is to blame; it is tried again."""
+
+
+class Templates(Protocol):
+    """Where whole templates are read."""
+
+    def template(self, partition: int, user_id: str, template_id: str, model_version: str) -> Template | None:
+        """One template as it was last written; None if it is not there."""
 
 
 class GalleryTable(faust.Table[bytes, bytes]):
@@ -129,6 +137,15 @@ class Shard:
         """A model version that a template is there of; None if it is not there."""
         return next((v for v, gallery in self._galleries.items() if gallery.has(user_id, template_id)), None)
 
+    def versions_of(self, user_id: str, template_id: str) -> list[str]:
+        """The model versions that a template is there of."""
+        return [v for v, gallery in self._galleries.items() if gallery.has(user_id, template_id)]
+
+    def copies(self, user_id: str, subject_id: str) -> list[list[str]]:
+        """The ids of a subject's templates of which one would do, in groups; by the version that has most of them."""
+        most = max(self._galleries.values(), key=lambda one: one.templates(user_id, subject_id), default=None)
+        return [] if most is None else most.copies(user_id, subject_id)
+
     def add(self, template: Template) -> None:
         """Add a template, or replace the one with its id and version."""
         vector = np.frombuffer(template.vector, "<f4")
@@ -198,9 +215,13 @@ def key_of(user_id: str, template_id: str, model_version: str) -> bytes:
     return "\x00".join((user_id, template_id, model_version)).encode()
 
 
-def load(table: GalleryTable, partition: int) -> Shard:
-    """Read the shard of a partition from the local store."""
-    shard = Shard()
-    for _, value in table.entries(partition):
-        shard.add(codec.decode(value, Template))
-    return shard
+def load(table: GalleryTable, partition: int) -> tuple[Shard, list[Stray]]:
+    """Read the shard of a partition from the local store, and what lies there under another spelling of its user."""
+    shard, strays = Shard(), []
+    for key, value in table.entries(partition):
+        template = codec.decode(value, Template)
+        if key == template_key(template):
+            shard.add(template)
+        else:
+            strays.append(Stray(key, template))
+    return shard, strays

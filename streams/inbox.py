@@ -9,6 +9,7 @@ import confluent_kafka
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Comparison, Embedding, Enrolment, Erasure, Frame, Match, Reembedding, Upload
+from schemas.ids import InvalidId, canonical, check_seen
 from schemas.reasons import Reason
 from streams.order import Message, TopicPartition
 
@@ -31,10 +32,11 @@ def read(message: Message, event_type: type[K]) -> K: ...
 @overload
 def read(message: Message, event_type: type[K], other: type[L]) -> K | L: ...
 def read(message: Message, event_type: type[K], other: type[L] | None = None) -> K | L:
-    """The event, of the one kind or the other, in a message whose key is its user.
+    """The event, of the one kind or the other, in a message whose key is its user, in whatever spelling.
 
     Raises:
-        BadMessage: it cannot be decoded, has no key or an empty one, or another user's.
+        BadMessage: it cannot be decoded, has no key or an empty one, or another user's; or it comes in with an id that
+            has a character which nobody sees.
     """
     if not message.key:
         raise BadMessage(Reason.NO_KEY, "NoKey", "the message has no key: produce it with its user_id as the key")
@@ -46,12 +48,30 @@ def read(message: Message, event_type: type[K], other: type[L] | None = None) ->
             event = codec.decode(message.value, event_type)
     except CodecError as error:
         raise BadMessage(error.reason, type(error).__name__, str(error)) from error
-    if event.user_id.encode() != message.key:
+    if canonical(message.key.decode(errors="surrogateescape")) != event.user_id:
         key = message.key[:80].decode(errors="replace")
         raise BadMessage(
             Reason.KEY_MISMATCH, "KeyMismatch", f"the key {key!r} is not the event's user_id {event.user_id[:80]!r}"
         )
+    if isinstance(event, Upload | Frame):
+        _check_names(event)
     return event
+
+
+def _check_names(event: Upload | Frame) -> None:
+    """Check the ids that come in; what is there already may have others, and is found and erased under them.
+
+    Raises:
+        BadMessage: one has a character that nobody sees.
+    """
+    names = {"user_id": event.user_id, "subject_id": event.subject_id}
+    if isinstance(event, Frame):
+        names["camera_id"] = event.camera_id
+    try:
+        for what, name in names.items():
+            check_seen(what, name or "")
+    except InvalidId as error:
+        raise BadMessage(Reason.INVALID_ID, type(error).__name__, f"{error}, and send the event anew") from error
 
 
 def as_read(message: confluent_kafka.Message) -> Message:

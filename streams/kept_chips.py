@@ -10,6 +10,7 @@ from typing import Self
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Chip, Feedback, utc_now
+from schemas.ids import canonical
 from streams.erasure.log import read_erasures_of
 from streams.feedback.given import read_feedback_of
 from streams.order import Message
@@ -148,6 +149,7 @@ def remove(settings: Settings, user_id: str, subject_id: str | None = None) -> R
         KafkaUnavailable: no broker answers, or not all was removed.
         TopicMissing: a topic has not been created.
     """
+    user_id, subject_id = canonical(user_id), None if subject_id is None else canonical(subject_id)
     with ChipsOf(settings, user_id, subject_id) as chips:
         found = chips.remove()
     erased = read_erasures_of(settings, user_id, codec.from_micros(0))
@@ -161,6 +163,7 @@ def remove(settings: Settings, user_id: str, subject_id: str | None = None) -> R
 
 
 def _is_of(chip: Chip, user_id: str | None, subject_id: str | None) -> bool:
+    user_id, subject_id = (None if name is None else canonical(name) for name in (user_id, subject_id))
     return user_id in (None, chip.user_id) and subject_id in (None, chip.subject_id)
 
 

@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 import faust
 
 from models.card import Card
 from schemas import codec
-from schemas.events import (
-    DeadLetter,
-    Embedding,
-    Enrolment,
-    Erasure,
-    Outcome,
-    Reembedding,
-    Refusal,
-    Source,
-    Template,
-    UploadOrigin,
-    utc_now,
-)
+from schemas.events import DeadLetter, Embedding, Erasure, Reembedding, Refusal, UploadOrigin, utc_now
 from schemas.reasons import Reason
-from streams import consent as consents
 from streams import metrics
 from streams.app import table_options
 from streams.changelog import TABLE
 from streams.commits import Size
 from streams.dead_letters import dead_letter
 from streams.delivery import Outgoing, deliver, rejecter, send_dead_letters
+from streams.enrolment import Change, Enrolments
 from streams.erasure.log import Erasures, NewErasures
 from streams.frame_answers import FrameAnswers
 from streams.gallery_table import GalleryTable, Shard, key_of, load, template_key
@@ -43,10 +32,15 @@ from streams.log_ends import LogEnds
 from streams.order import Message
 from streams.rollout.follower import Follower
 from streams.settings import Settings
+from streams.spelt_otherwise import Stray, as_embeddings, belongs_elsewhere, sent_on
 from streams.stage import Stage
 from streams.topics import Topic
 
+log = logging.getLogger(__name__)
+
 STAGE = "match"
+_LOAD_EVERY_S = 2.0
+"""How often it is looked whether a shard is not loaded."""
 _RETIRED_AT_ONCE = 1_000
 """Templates of a retired version that are removed with one batch."""
 
@@ -70,6 +64,7 @@ class Matcher:
         self._comparisons = Topic.COMPARISONS.named(settings)
         self._matches = Topic.MATCHES.named(settings)
         self._enrolments = Topic.ENROLMENTS.named(settings)
+        self._embeddings = Topic.EMBEDDINGS.named(settings)
         self._chips = Topic.CHIPS.named(settings)
         self._erasures = Topic.ERASURES.named(settings)
         self._answers = FrameAnswers(settings)
@@ -78,16 +73,18 @@ class Matcher:
         self._learned: set[int] = set()
         """Partitions of this assignment whose erasures have been read before their shard was."""
         app.on_partitions_assigned.connect(self._on_assigned)
-        self._made: dict[tuple[str, str], Source] = {}
-        """Of templates that the batch in hand makes: user, id, and the upload's message."""
+        app.task(self._load_all)
+        self._turn = asyncio.Lock()
+        """Of whoever changes or loads shards: batches, and the loading of those for which no message comes."""
         table = app.Table(
             TABLE, key_type=bytes, value_type=bytes, options=table_options(), partitions=app.conf.topic_partitions
         )
         self._table = cast(GalleryTable, table)
+        self._decided = Enrolments(settings, self._table, follower, self._erased)
         self._shards: dict[int, tuple[int | None, Shard]] = {}
         self.stage = Stage(
             app,
-            [Topic.EMBEDDINGS.named(settings)],
+            [self._embeddings],
             self.process,
             rejecter(app, settings, STAGE),
             LogEnds(settings),
@@ -105,24 +102,28 @@ class Matcher:
 
     async def process(self, batch: Sequence[Message]) -> None:
         """Enrol, match and erase; deliver the gallery's changes, then the results."""
-        for erases, part in itertools.groupby(batch, lambda message: message.source.topic == self._erasures):
-            if erases:
-                for message in part:
-                    await self._erase(message)
-            else:
-                await self._answer(list(part))
+        async with self._turn:
+            for erases, part in itertools.groupby(batch, lambda message: message.source.topic == self._erasures):
+                if erases:
+                    for message in part:
+                        await self._erase(message)
+                else:
+                    await self._answer(list(part))
 
     async def _answer(self, batch: Sequence[Message]) -> None:
         writes: list[_Write] = []
         ended: list[Outgoing] = []
         results: dict[str, list[Outgoing]] = {self._matches: [], self._comparisons: [], self._enrolments: []}
         letters: list[DeadLetter] = []
-        self._made.clear()
+        elsewhere: list[Outgoing] = []
         # The brokers' clocks too must say that a consent has ended: what is removed by a wrong one does not come back.
         newest = codec.from_micros(1000 * max(message.timestamp_ms for message in batch))
         now = min(utc_now(), newest + timedelta(seconds=self._settings.max_clock_ahead_s))
         for partition in {message.source.partition for message in batch}:
             shard = await self._shard(partition)
+            undone = self._decided.undone(partition)  # of a try that failed
+            ended += [(key[1].encode(), None, partition) for key, template in undone if template is None]
+            writes += [(partition, key_of(*key), codec.encode(one) if one else None) for key, one in undone]
             expired = shard.expired(now)
             ended += [(template.template_id.encode(), None, partition) for template in expired]
             writes += [(partition, template_key(template), None) for template in expired]
@@ -133,31 +134,36 @@ class Matcher:
             shard = self._shards[partition][1]
             try:
                 event = read(message, Embedding, Reembedding)
+                if belongs_elsewhere(message, event):
+                    elsewhere.append(sent_on(event))
+                    continue
                 cards = await self._known(event)
             except BadMessage as error:
                 letters.append(dead_letter(message, STAGE, error))
                 continue
             with metrics.timed(STAGE, "match"):
+                change = Change()
                 if isinstance(event, Reembedding):
-                    again = self._again(event, partition, shard)
-                    templates = [] if again is None else [again]
+                    change = self._decided.again(event, partition, shard)
                 elif isinstance(event.origin, UploadOrigin):
-                    outcome, templates = self._enrol(event, event.origin, partition, shard, cards)
-                    if outcome.refusal is not None and outcome.refusal.reason == Reason.ERASED:
-                        ended.append((event.event_id.encode(), None, partition))
+                    erased = self._erasure_of(event, event.origin.subject_id)
+                    outcome, change = self._decided.enrol(event, event.origin, partition, shard, cards, erased)
                     results[self._enrolments].append((message.key, codec.encode(outcome), partition))
                 else:
-                    templates = []
                     erased = self._erasure_of(event, event.origin.subject_id)
                     for topic, result in self._answers.of(event, event.origin, shard, cards, erased):
                         results[topic].append((message.key, codec.encode(result), partition))
-                writes += [(partition, template_key(template), codec.encode(template)) for template in templates]
+                ended += [(event_id.encode(), None, partition) for event_id in change.chips]
+                writes += [(partition, key_of(*one), None) for one in change.gone]
+                writes += [(partition, template_key(template), codec.encode(template)) for template in change.kept]
         with metrics.timed(STAGE, "deliver"):
             # Whose consent has ended is not learned from either; said before the table forgets who that is.
             await deliver(self._app, self._chips, ended)
             await self._write(writes)
-            for number in {number for _, _, number in ended if number is not None}:
+            for number in {message.source.partition for message in batch}:
                 self._shards[number][1].forget_expired()
+                self._decided.done(number)
+            await deliver(self._app, self._embeddings, elsewhere)
             await send_dead_letters(self._app, self._settings, letters)
             for topic, messages in results.items():
                 await deliver(self._app, topic, messages)
@@ -170,6 +176,9 @@ class Matcher:
             await send_dead_letters(self._app, self._settings, [dead_letter(message, STAGE, error)])
             return
         if erasure.stage is not None:
+            return
+        if belongs_elsewhere(message, erasure):
+            await deliver(self._app, self._erasures, [sent_on(erasure)])
             return
         partition, at = message.source.partition, codec.from_micros(message.timestamp_ms * 1000)
         shard = await self._shard(partition)
@@ -185,6 +194,7 @@ class Matcher:
         await self._write([(partition, key_of(erasure.user_id, *one), None) for one in gone])
         # Not before: what fails on the way is found again.
         shard.forget(erasure.user_id, gone)
+        self._decided.forget(partition, erasure.user_id, gone)
         done = replace(erasure, stage=STAGE, removed={"templates": len(template_ids)})
         await deliver(self._app, self._erasures, [(message.key, codec.encode(done), partition)])
 
@@ -196,10 +206,42 @@ class Matcher:
         known = self._shards.get(partition)
         if known is None or known[0] != written_to:
             await self._learn_erasures(partition, assigned)
-            shard = await asyncio.to_thread(load, self._table, partition)
+            shard, strays = await asyncio.to_thread(load, self._table, partition)
+            self._decided.done(partition)
             self._shards[partition] = (written_to, shard)
+            if strays:
+                await self._send_on(partition, strays)
             return shard
         return known[1]
+
+    async def _send_on(self, partition: int, strays: Sequence[Stray]) -> None:
+        """Send templates to the partitions of their users, without the chips that lie here."""
+        try:
+            retired = self._follower.lineup.retired
+            await deliver(self._app, self._embeddings, as_embeddings(strays, self._erased, retired))
+            chips = {stray.template.template_id for stray in strays}
+            await deliver(self._app, self._chips, [(one.encode(), None, partition) for one in chips])
+            await self._write([(partition, stray.key, None) for stray in strays])
+        except BaseException:
+            del self._shards[partition]  # what is left is found again
+            raise
+
+    async def _load_all(self) -> None:
+        """Load the shards of partitions to which nothing comes, too: a user's templates may have to go elsewhere."""
+        while not self._app.should_stop:
+            await asyncio.sleep(_LOAD_EVERY_S)
+            assigned = self._app.consumer.assignment()
+            for partition in sorted(tp.partition for tp in assigned if tp.topic == self._embeddings):
+                if self._app.rebalancing or not cast(Any, self._app.tables).recovery.completed.is_set():
+                    break
+                if partition in self._shards:
+                    continue
+                try:
+                    async with self._turn:
+                        await self._shard(partition)
+                except Exception as error:  # a broker is away, or the partition is gone: the next message tells
+                    log.warning("the shard %d is not loaded yet: %r", partition, error)
+                    break
 
     async def _learn_erasures(self, partition: int, assigned: Collection[int]) -> None:
         """Read what was asked for before this worker had the partition; at once for all that will be loaded."""
@@ -260,91 +302,6 @@ class Matcher:
                 shard.discard(user_id, template_id, version)
                 writes.append((partition, key_of(user_id, template_id, version), None))
         return writes
-
-    def _again(self, event: Reembedding, partition: int, shard: Shard) -> Template | None:
-        """A template by another version, as long as there is one; None where it is gone or the version is."""
-        version = shard.version_of(event.user_id, event.template_id)
-        if version is None or event.model_version in self._follower.lineup.retired:
-            return None
-        known = self._table.template(partition, event.user_id, event.template_id, version)
-        if known is None:
-            return None
-        template = replace(known, model_version=event.model_version, vector=event.vector)
-        shard.add(template)
-        return template
-
-    def _is_repeated(self, embedding: Embedding, shard: Shard, partition: int) -> bool:
-        """Whether another message with this event id has made a template already: the first one counts.
-
-        The message itself may come again, as its work may have been lost half done; so does a replay that corrects.
-        """
-        version = shard.version_of(embedding.user_id, embedding.event_id)
-        if version is None:
-            return False
-        source = self._made.get((embedding.user_id, embedding.event_id))
-        if source is None:
-            known = self._table.template(partition, embedding.user_id, embedding.event_id, version)
-            source = None if known is None else known.source
-        return source not in (None, embedding.source)
-
-    def _enrol(
-        self, embedding: Embedding, origin: UploadOrigin, partition: int, shard: Shard, cards: Sequence[Card]
-    ) -> tuple[Enrolment, list[Template]]:
-        """Decide about an upload; there are templates of every version, or none if none is to be kept."""
-        user_id, subject_id = embedding.user_id, origin.subject_id
-        refusal = (
-            self._erasure_of(embedding, subject_id)
-            or embedding.refusal
-            or consents.refusal(origin.consent, embedding.timings.produced_at, self._settings.max_clock_ahead_s)
-        )
-        face = embedding.faces[0] if embedding.faces else None
-        templates: list[Template] = []
-        if refusal is None and face is not None and face.vector is not None:
-            has_room = shard.templates(user_id, subject_id) < self._settings.max_templates_per_subject
-            if has_room or shard.version_of(user_id, embedding.event_id) is not None:
-                first = Template(
-                    template_id=embedding.event_id,
-                    user_id=user_id,
-                    subject_id=subject_id,
-                    model_version=embedding.model_version,
-                    vector=face.vector,
-                    quality=face.quality,
-                    consent=origin.consent,
-                    source=embedding.source,
-                    enrolled_at=embedding.timings.produced_at,
-                )
-                others = {one.model_version: one.vector for one in face.others}
-                wanted = [card.version for card in cards[1:] if card.version not in self._follower.lineup.retired]
-                templates = [first] + [replace(first, model_version=v, vector=others[v]) for v in wanted]
-            else:
-                limit = self._settings.max_templates_per_subject
-                refusal = Refusal(Reason.SUBJECT_FULL, f"{origin.subject_id!r} has {limit} templates already")
-        elif refusal is None:
-            reason = Reason(face.refusal) if face is not None and face.refusal else Reason.NO_FACE
-            refusal = Refusal(reason, reason.description)
-        keeps = consents.may_keep(origin.consent, embedding.replay_id, embedding.corrects)
-        kept = templates if keeps and not self._is_repeated(embedding, shard, partition) else []
-        for template in kept:
-            shard.add(template)
-            self._made[user_id, template.template_id] = template.source
-        outcome = Enrolment(
-            event_id=embedding.event_id,
-            user_id=embedding.user_id,
-            subject_id=origin.subject_id,
-            created_at=origin.created_at,
-            outcome=Outcome.ENROLLED if templates else Outcome.REFUSED,
-            refusal=refusal,
-            source=embedding.source,
-            model_version=embedding.model_version,
-            box=face.box if face is not None else None,
-            quality=face.quality if face is not None else None,
-            templates=shard.templates(user_id, subject_id),
-            timings=embedding.timings,
-            decided_at=utc_now(),
-            replay_id=embedding.replay_id,
-            corrects=embedding.corrects,
-        )
-        return outcome, kept
 
     def _erasure_of(self, embedding: Embedding, subject_id: str | None) -> Refusal | None:
         """That this was of somebody who has been erased since: it was under way then, or comes in a replay."""

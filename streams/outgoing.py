@@ -3,45 +3,39 @@
 from __future__ import annotations
 
 import re
-import uuid
 from dataclasses import replace
 from hashlib import sha256 as digest
 from pathlib import Path
 
 from schemas.events import Frame, Picture, Upload
+from schemas.ids import canonical_event_id, checked_name
 from schemas.reasons import Reason
 from streams.sent import InvalidPicture
 from streams.settings import Settings
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
-_MAX_ID_BYTES = 256
 
 
 def checked_event(event: Upload | Frame, settings: Settings) -> Upload | Frame:
     """The event with its ids in their canonical form.
 
     Raises:
-        ValueError: something is missing or out of its range.
+        ValueError: something is missing or out of its range; InvalidId says it of an id.
     """
-    names = {"user_id": event.user_id}
-    names |= {"subject_id": event.subject_id} if event.subject_id is not None else {}
-    names |= {"camera_id": event.camera_id} if isinstance(event, Frame) else {"purpose": event.consent.purpose}
-    for what, text in names.items():
-        if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"{what} must be a text that is not empty, not {text!r}")
-        if what != "purpose" and len(text.encode()) > _MAX_ID_BYTES:
-            raise ValueError(f"{what} must have at most {_MAX_ID_BYTES} bytes: {text[:40]!r}…")
+    names = {"user_id": checked_name("user_id", event.user_id), "event_id": canonical_event_id(event.event_id)}
+    if event.subject_id is not None:
+        names["subject_id"] = checked_name("subject_id", event.subject_id)
+    if isinstance(event, Frame):
+        names["camera_id"] = checked_name("camera_id", event.camera_id)
+    elif not isinstance(event.consent.purpose, str) or not event.consent.purpose.strip():
+        raise ValueError(f"purpose must be a text that is not empty, not {event.consent.purpose!r}")
     data = event.picture.data
     if not data and not event.picture.uri:
         raise InvalidPicture(Reason.EMPTY_PICTURE, "the picture has zero bytes")
     if data and len(data) > settings.max_picture_bytes:
         raise _too_large(len(data), settings)
-    try:
-        event_id = str(uuid.UUID(event.event_id))
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f"event_id must be a UUID, not {event.event_id!r}") from error
-    return replace(event, event_id=event_id)
+    return replace(event, **names)  # type: ignore[arg-type]
 
 
 def checked_picture(

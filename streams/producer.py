@@ -19,6 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from schemas.codec import encode
 from schemas.events import Consent, Frame, Mode, Upload, new_event_id, utc_now
+from schemas.ids import checked_name
 from streams.kafka import client_config
 from streams.outgoing import checked_event, checked_picture
 from streams.sent import BackPressure, Delivered, DeliveryFailed, Sent
@@ -39,6 +40,9 @@ _FAILED_KEPT = 10_000
 
 class Producer:
     """Sends uploads and frames; thread-safe; one a process is enough.
+
+    Ids are sent in their canonical form (:mod:`schemas.ids`): an application may spell them as it likes, and finds the
+    event id of the answer in ``Sent.event_id``.
 
     Each event goes to the partition of its ``user_id``, is written once however often the network makes the client
     repeat it, and keeps its place behind the events that the same thread sent before for the same user, across both
@@ -125,11 +129,12 @@ class Producer:
             consent: what the person agreed to; a text is the purpose of a consent given now.
             subject_id: the person; default: the user himself.
             sha256: hexadecimal digest for the workers to check; computed if the picture is at hand.
-            event_id: a UUID of your own; the same id twice has one effect.
+            event_id: a UUID of your own, in any form; the same id twice has one effect.
             timeout_s: wait this long for room in the queue, 0: not at all; default: the client's ``block_s``.
 
         Raises:
-            ValueError: an argument is empty or out of its range; InvalidPicture says it of the picture.
+            ValueError: an argument is empty or out of its range; InvalidPicture says it of the picture, InvalidId of an
+                id, as one with a character that nobody sees.
             OSError: the file cannot be read.
             BackPressure, TopicMissing, PartitionsDiffer, KafkaUnavailable: nothing was sent.
         """
@@ -169,7 +174,7 @@ class Producer:
             mode: ``identify`` (who is it?) or ``verify`` (is it ``subject_id``?).
             subject_id: with ``verify``: the person claimed; default: the user himself.
             sha256: hexadecimal digest for the workers to check; not computed for frames.
-            event_id: a UUID of your own; the same id twice has one effect.
+            event_id: a UUID of your own, in any form; the same id twice has one effect.
             timeout_s: wait this long for room in the queue, 0: not at all; default: the client's ``block_s``.
 
         Raises:
@@ -277,9 +282,10 @@ class Producer:
             error.add_note(str(failure))
 
     def _next_sequence(self, user_id: str, camera_id: str) -> int:
+        place = checked_name("user_id", user_id), checked_name("camera_id", camera_id)
         with self._lock:
-            number = self._sequences[user_id, camera_id]
-            self._sequences[user_id, camera_id] = number + 1
+            number = self._sequences[place]
+            self._sequences[place] = number + 1
         return number
 
     def _name(self, topic: Topic) -> str:

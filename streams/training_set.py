@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from models.card import ChipGeometry, Source
 from models.training.samples import Correction, Sample
@@ -23,7 +24,8 @@ class ChipsRead:
     """What the topic held.
 
     Attributes:
-        samples: of several with one event id the last, none where a tombstone is the last.
+        samples: of several with one event id the last, none where a tombstone is the last; of copies of one face of a
+            person, which earlier releases have kept of a photo that came again and again, the first.
         ends: the offset by partition number before which everything was read: reading up to them gives the same
             samples again, as long as no consent ends and no tombstone is compacted away.
         ended: chips left out since their consent has ended.
@@ -47,11 +49,16 @@ def read_chips(settings: Settings, ends: Mapping[int, int] | None = None) -> Chi
     """
     kept, now = read_kept_chips(settings, ends), utc_now()
     read = ChipsRead(ends=kept.ends, unreadable=kept.unreadable)
+    seen: set[tuple[str, str, bytes]] = set()
     for event_id, one in kept.chips.items():
         chip = one.chip
         if chip.consent.expires_at is not None and chip.consent.expires_at <= now:
             read.ended += 1
             continue
+        face = chip.user_id, chip.subject_id, sha256(chip.jpeg).digest()
+        if face in seen:
+            continue
+        seen.add(face)
         read.samples.append(Sample(event_id, chip.user_id, chip.subject_id, chip.jpeg, chip.quality.overall))
         read.offsets[event_id] = one.partition, one.offset
     return read

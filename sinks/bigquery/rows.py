@@ -210,6 +210,7 @@ def _face(face: MatchedFace) -> dict[str, Any]:
             {"subject_id": one.subject_id, "similarity": one.similarity, "distance": one.distance, "fmr": one.fmr}
             for one in face.candidates
         ],
+        "ambiguous": face.ambiguous,
     }
 
 
@@ -272,6 +273,9 @@ def _enrolment(enrolment: Enrolment) -> dict[str, Any]:
         "box": None if enrolment.box is None else _box(enrolment.box),
         "quality": None if enrolment.quality is None else _quality(enrolment.quality),
         "templates": enrolment.templates,
+        "repeats": enrolment.repeats,
+        "similar_subject_id": enrolment.similar_subject_id,
+        "detail": enrolment.detail,
         "model_version": enrolment.model_version,
         "replay_id": enrolment.replay_id,
         "corrects": enrolment.corrects,

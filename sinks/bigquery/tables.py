@@ -96,6 +96,7 @@ _FACES = (
     Column("subject_id", Type.STRING, "The person recognised, or NULL."),
     Column("reason", Type.STRING, "Why refused or not matched, e.g. too_small; NULL if plainly decided."),
     _struct("candidates", "The nearest subjects, nearest first.", _CANDIDATES, Mode.REPEATED),
+    Column("ambiguous", Type.BOOL, "Whether a second subject is as near; NULL in rows from before it was told."),
 )
 _REFUSAL = (
     Column("refusal_reason", Type.STRING, "Why the picture as a whole has no answer, e.g. no_face; NULL if it has."),
@@ -199,6 +200,9 @@ ENROLMENTS = Table(
         _struct("box", "Where the face is; NULL if there is no one face.", _BOX),
         _struct("quality", "How good the template is.", _QUALITY),
         Column("templates", Type.INT64, "Templates of the subject after this upload."),
+        Column("repeats", Type.STRING, "Id of the upload that brought the same photo before; NULL: it is new."),
+        Column("similar_subject_id", Type.STRING, "Another subject who would surely be recognised on it, or NULL."),
+        Column("detail", Type.STRING, "What there is to say of an enrolment, as a sentence for people, or NULL."),
         Column("model_version", Type.STRING, "The model that made the template."),
         *_TIMINGS,
         *_SOURCE,

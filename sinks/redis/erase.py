@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import redis
 
 from schemas.events import Decision
+from schemas.ids import canonical, spellings
 from schemas.reasons import Reason
 from sinks.redis.keys import Keys
 
 Json = dict[str, Any]
 
+_SIMILAR = "similar_subject_id"
 _AT_ONCE = 500
 _SCANNED_AT_ONCE = 5_000
 
@@ -28,11 +30,14 @@ class Eraser:
         self._keys = keys
 
     def user(self, user_id: str) -> dict[str, int]:
-        """Remove all of a user.
+        """Remove all of a user, under whatever spelling of his name.
 
         Raises:
             redis.RedisError: not all is removed.
         """
+        return _sum(self._user(user) for user in spellings(user_id))
+
+    def _user(self, user_id: str) -> dict[str, int]:
         keys = self._keys
         names = self._answers(user_id)
         removed = {
@@ -51,11 +56,16 @@ class Eraser:
         Raises:
             redis.RedisError: not all is removed.
         """
+        return _sum(self._subject(user, canonical(subject_id)) for user in spellings(user_id))
+
+    def _subject(self, user_id: str, subject_id: str) -> dict[str, int]:
+        index = self._keys.subjects(user_id)
+        fields = [one for one in cast(list[str], self._redis.hkeys(index)) if canonical(one) == subject_id]
         return {
             "answers": self._take_out(user_id, self._answers(user_id), subject_id),
             "latest": self._take_out(user_id, list(self._latest(user_id)), subject_id),
             "live": self._rewrite_live(user_id, subject_id),
-            "subjects": self._redis.hdel(self._keys.subjects(user_id), subject_id),
+            "subjects": self._redis.hdel(index, *fields) if fields else 0,
         }
 
     def _rewrite_live(self, user_id: str, subject_id: str) -> int:
@@ -80,12 +90,11 @@ class Eraser:
                 if not _names(answer, subject_id):
                     continue
                 changed += 1
-                if answer["subject_id"] == subject_id:
+                if _is(answer, subject_id):
                     self._unlink([name, self._seen(user_id, name)])
                     self._redis.zrem(self._keys.answers(user_id), name)
                 else:
-                    faces = [_without(face, subject_id) for face in answer["faces"]]
-                    now = json.dumps(answer | {"faces": faces}, ensure_ascii=False)
+                    now = json.dumps(_left(answer, subject_id), ensure_ascii=False)
                     self._redis.set(name, now, xx=True, keepttl=True)
         return changed
 
@@ -111,16 +120,35 @@ def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
         yield names[start : start + _AT_ONCE]
 
 
+def _sum(parts: Iterable[dict[str, int]]) -> dict[str, int]:
+    """How much was removed in all, by what it was."""
+    first, *others = parts
+    return {name: count + sum(one[name] for one in others) for name, count in first.items()}
+
+
+def _is(part: Json, subject_id: str, field: str = "subject_id") -> bool:
+    """Whether a part of an answer is about a subject, however its name was spelt."""
+    name = part.get(field)
+    return name is not None and canonical(name) == subject_id
+
+
 def _names(answer: Json, subject_id: str) -> bool:
-    """Whether an answer names a subject: asked about, recognised, or among the candidates."""
+    """Whether an answer names a subject: asked about, recognised, among the candidates, or similar to another."""
     faces = answer.get("faces", [])
     candidates = [candidate for face in faces for candidate in face["candidates"]]
-    return any(one.get("subject_id") == subject_id for one in (answer, *faces, *candidates))
+    return _is(answer, subject_id, _SIMILAR) or any(_is(one, subject_id) for one in (answer, *faces, *candidates))
+
+
+def _left(answer: Json, subject_id: str) -> Json:
+    """An answer about others that does not name a subject any more."""
+    if _is(answer, subject_id, _SIMILAR):
+        return answer | {_SIMILAR: None, "detail": None}
+    return answer | {"faces": [_without(face, subject_id) for face in answer["faces"]]}
 
 
 def _without(face: Json, subject_id: str) -> Json:
     """A face of an answer that does not name a subject any more."""
-    candidates = [candidate for candidate in face["candidates"] if candidate["subject_id"] != subject_id]
-    if face["subject_id"] == subject_id:
+    candidates = [candidate for candidate in face["candidates"] if not _is(candidate, subject_id)]
+    if _is(face, subject_id):
         face = face | {"decision": Decision.REFUSED.value, "subject_id": None, "reason": Reason.ERASED.value}
-    return face | {"candidates": candidates}
+    return face | {"candidates": candidates, "ambiguous": face.get("ambiguous", False) and len(candidates) > 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import Any, cast
 
 import redis
 
+from schemas.ids import canonical, event_id_or_same, spellings
 from sinks.base import SinkUnavailable
 from sinks.redis.keys import Keys
 from sinks.redis.sink import connect
@@ -31,7 +33,7 @@ class LiveEntry:
 
 
 class RedisResults:
-    """Answers by event id, the latest of a camera, and live.
+    """Answers by event id, the latest of a camera, and live; ids and names may be given in any of their spellings.
 
     Every method raises :class:`sinks.base.SinkUnavailable` where the server does not answer.
     """
@@ -47,38 +49,47 @@ class RedisResults:
 
     def result(self, event_id: str, replay_id: str | None = None) -> Json | None:
         """The present match of a frame, or what a replay has put beside it; None: not yet, or no longer."""
-        return self._get([self._keys.result(event_id, replay_id)])[0]
+        return self._get([self._keys.result(event_id_or_same(event_id), replay_id)])[0]
 
     def enrolment(self, event_id: str, replay_id: str | None = None) -> Json | None:
         """The present outcome of an upload, or what a replay has put beside it; None: not yet, or no longer."""
-        return self._get([self._keys.enrolment(event_id, replay_id)])[0]
+        return self._get([self._keys.enrolment(event_id_or_same(event_id), replay_id)])[0]
 
     def latest(self, user_id: str, camera_id: str) -> Json | None:
         """The newest match of a camera, or None."""
-        return self._get([self._keys.latest(user_id, camera_id)])[0]
+        users, cameras = spellings(user_id), spellings(camera_id)
+        found = self._get([self._keys.latest(user, camera) for user in users for camera in cameras])
+        return next((match for match in found if match is not None), None)
 
     def subjects(self, user_id: str) -> dict[str, int]:
         """The user's enrolled subjects and how many templates each has."""
         try:
-            found = cast(dict[str, str], self._redis.hgetall(self._keys.subjects(user_id)))
+            kept = [self._redis.hgetall(self._keys.subjects(user)) for user in spellings(user_id)]
         except redis.RedisError as error:
             raise _away(error) from error
-        return {subject: int(templates) for subject, templates in found.items()}
+        found: dict[str, int] = {}
+        for subject, templates in itertools.chain(*(cast(dict[str, str], one).items() for one in kept)):
+            name = canonical(subject)
+            found[name] = max(int(templates), found.get(name, 0))
+        return found
 
     def answers(self, event_ids: Sequence[str]) -> dict[str, Json]:
-        """The matches and outcomes that are there, of frames and uploads alike."""
+        """The matches and outcomes that are there, of frames and uploads alike, by the ids as they were given."""
         found: dict[str, Json] = {}
         for start in range(0, len(event_ids), _AT_ONCE):
             ids = event_ids[start : start + _AT_ONCE]
-            results = self._get([self._keys.result(event_id) for event_id in ids])
+            results = self._get([self._keys.result(event_id_or_same(one)) for one in ids])
             found.update({i: answer for i, answer in zip(ids, results, strict=True) if answer is not None})
             others = [i for i in ids if i not in found]
-            outcomes = self._get([self._keys.enrolment(event_id) for event_id in others])
+            outcomes = self._get([self._keys.enrolment(event_id_or_same(one)) for one in others])
             found.update({i: answer for i, answer in zip(others, outcomes, strict=True) if answer is not None})
         return found
 
     def wait_for(self, event_ids: Sequence[str], timeout_s: float) -> dict[str, Json]:
-        """Wait for the answers to frames and uploads; those that did not come in time are missing."""
+        """Wait for the answers to frames and uploads; those that did not come in time are missing.
+
+        The ids may be in any form of a UUID; the answers are by the ids as they were given.
+        """
         until = time.monotonic() + timeout_s
         found: dict[str, Json] = {}
         while missing := [event_id for event_id in event_ids if event_id not in found]:
@@ -95,7 +106,7 @@ class RedisResults:
         ``after`` is the entry to go on from, ``0`` for all that is kept, None for what comes from now on. Ends when
         nothing came for ``timeout_s``, never without it.
         """
-        stream = self._keys.live(user_id)
+        stream = self._keys.live(canonical(user_id))
         try:
             if after is None:
                 last = cast(list[tuple[str, Any]], self._redis.xrevrange(stream, count=1))

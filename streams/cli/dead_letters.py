@@ -88,14 +88,16 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show one dead letter: where it comes from, what was wrong, and how its bytes begin."""
+    from schemas.ids import begins, event_id_or_same
     from streams.replay.letters import find_letter
 
     output = Output(as_json)
-    if len(letter_id) == _WHOLE_ID:
-        whole = find_letter(load_settings(), letter_id.lower())
+    whole_id = event_id_or_same(letter_id)
+    if len(whole_id) == _WHOLE_ID:
+        whole = find_letter(load_settings(), whole_id)
         found = [] if whole is None else [whole]
     else:
-        found = [one for one in _letters(None) if one.letter.letter_id.startswith(letter_id.lower())]
+        found = [one for one in _letters(None) if begins(one.letter.letter_id, letter_id)]
     if not found:
         raise typer.BadParameter(f"there is no dead letter {letter_id!r}")
     if len(found) > 1:

@@ -114,6 +114,8 @@ def _chosen(photos: list[Path], folder: Path | None, user: str, subject: str | N
 
 
 def _send(photos: list[Photo], user: str, consent: Consent, settings: Settings, output: Output) -> list[Photo]:
+    from schemas.ids import InvalidId
+    from schemas.reasons import Reason
     from streams.producer import Producer
     from streams.sent import InvalidPicture
 
@@ -125,6 +127,8 @@ def _send(photos: list[Photo], user: str, consent: Consent, settings: Settings, 
                 upload = producer.enrol(user, Path(photo.photo), consent=consent, subject_id=photo.subject_id)
             except InvalidPicture as error:
                 sent.append(replace(photo, outcome="refused", reason=error.reason.value, detail=str(error)))
+            except InvalidId as error:
+                sent.append(replace(photo, outcome="refused", reason=Reason.INVALID_ID.value, detail=str(error)))
             else:
                 sent.append(replace(photo, event_id=upload.event_id))
             progress.advance(task)
@@ -152,7 +156,8 @@ def _judged(photo: Photo, enrolment: dict[str, Any] | None) -> Photo:
     if enrolment is None:
         return replace(photo, outcome="timed_out")
     refusal = enrolment["refusal"] or {}
-    return replace(photo, outcome=enrolment["outcome"], reason=refusal.get("reason"), detail=refusal.get("detail"))
+    detail = refusal.get("detail") or enrolment.get("detail")
+    return replace(photo, outcome=enrolment["outcome"], reason=refusal.get("reason"), detail=detail)
 
 
 def _show(outcomes: list[Photo], output: Output) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Annotated
 
 import typer
@@ -33,14 +32,15 @@ def feedback(
     """Confirm or correct the match of a frame. Of several statements about one face the last counts."""
     from schemas.as_json import to_json
     from schemas.events import Statement
+    from schemas.ids import InvalidId, canonical_event_id
     from streams.feedback.say import say
 
     output = Output(as_json)
     if (subject is None) == (not_subject is None):
         raise typer.BadParameter("give either --subject or --not")
     try:
-        event_id = str(uuid.UUID(event))
-    except ValueError as error:
+        event_id = canonical_event_id(event)
+    except InvalidId as error:
         raise typer.BadParameter(f"{event!r} is no event id") from error
     statement, whom = (Statement.IS, subject) if subject is not None else (Statement.IS_NOT, not_subject)
     assert whom is not None

@@ -226,11 +226,11 @@ def _replay(
 
 
 def _uuid(text: str) -> str:
-    import uuid
+    from schemas.ids import InvalidId, canonical_event_id
 
     try:
-        return str(uuid.UUID(text))
-    except ValueError as error:
+        return canonical_event_id(text)
+    except InvalidId as error:
         raise typer.BadParameter(f"{text!r} is no event id: it is a UUID") from error
 
 

@@ -44,6 +44,7 @@ def send_back(wanted: Wanted, rate: float, dry_run: bool, output: Output) -> Non
 
 
 def _count(wanted: Wanted, output: Output) -> dict[str, Any]:
+    from schemas.ids import begins
     from streams.replay.errors import ReplayError
     from streams.replay.letters import Standing, check_reasons, read_letters
 
@@ -54,7 +55,7 @@ def _count(wanted: Wanted, output: Output) -> dict[str, Any]:
     for one in read_letters(load_settings()):
         if wanted.names(one):
             standings[one.standing] += 1
-            missing -= {word for word in missing if one.letter.letter_id.startswith(word)}
+            missing -= {word for word in missing if begins(one.letter.letter_id, word)}
             if wanted.has(one):
                 reasons[one.letter.reason] += 1
     if missing:

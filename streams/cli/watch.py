@@ -104,6 +104,9 @@ def _face(face: dict[str, Any]) -> str:
         text += f" ({face['reason']})"
     if nearest:
         text += f" [dim]similarity {nearest['similarity']:.2f}, FMR {nearest['fmr']:.1g}[/]"
+    if face.get("ambiguous"):
+        others = [one["subject_id"] for one in face["candidates"][1:2]]
+        text += f" [yellow]as near: {escape(', '.join(others) or 'another subject')}[/]"
     return text
 
 
@@ -114,6 +117,8 @@ def _enrolment(event: dict[str, Any]) -> str:
         if refusal
         else f", {counted(event['templates'], 'template')}"
     )
+    if detail := event.get("detail"):
+        why += f" [yellow]({escape(detail)})[/]"
     who = f"{escape(event['user_id'])}  {escape(event['subject_id'])}"
     return f"[dim]{_clock(event['created_at'])}[/] {who} [{_COLOURS[outcome]}]{outcome}[/]{why}"
 

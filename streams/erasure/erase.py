@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from models.card import UnusableModel
 from schemas import codec
 from schemas.events import Erasure, ModelState, new_event_id, utc_now
+from schemas.ids import canonical
 from streams.erasure.log import Answers
 from streams.groups import Commits, group_id
 from streams.kept_chips import ChipsOf, KeptChip
@@ -66,7 +67,8 @@ def erase(
 ) -> Receipt:
     """Erase a user or one of his subjects: templates, chips, answers, rows, and what was learned of his cameras.
 
-    What came in before is erased, also what is still on its way; what comes later is new. Safe to repeat.
+    Names may be spelt in any form. What came in before is erased, also what is still on its way; what comes later is
+    new. Safe to repeat.
 
     Args:
         settings: of the cluster.
@@ -79,6 +81,7 @@ def erase(
         KafkaUnavailable: no broker answers; if it was asked for already, the roles do it all the same.
         TopicMissing: a topic has not been created.
     """
+    user_id, subject_id = canonical(user_id), None if subject_id is None else canonical(subject_id)
     asked = Erasure(new_event_id(), user_id, utc_now(), subject_id)
     with ChipsOf(settings, user_id, subject_id) as kept:
         chips = kept.refresh()

@@ -23,6 +23,7 @@ from schemas.events import (
     OffsetRange,
     Resolution,
 )
+from schemas.ids import canonical
 from schemas.reasons import Reason
 from sinks.base import Delivery, Partition, Result
 from streams.order import Message
@@ -66,6 +67,8 @@ class Erasures:
         gone = {name for name in named(event) if self.covers(at_ms, user_id, [name])}
         if self.covers(at_ms, user_id):
             return None
+        if isinstance(event, Enrolment) and event.subject_id not in gone:
+            return replace(event, similar_subject_id=None, detail=None) if gone else event
         if isinstance(event, Match) and event.subject_id not in gone:
             return replace(event, faces=[_without(face, gone) for face in event.faces]) if gone else event
         return None if gone else event
@@ -147,7 +150,7 @@ def read_erasures_of(settings: Settings, user_id: str, since: datetime) -> Erasu
 def owner(event: Result) -> str | None:
     """Whose an event is; None: nobody's."""
     if isinstance(event, DeadLetter):
-        return None if event.key is None else event.key.decode(errors="replace")
+        return None if event.key is None else canonical(event.key.decode(errors="replace"))
     return None if isinstance(event, Resolution) else event.user_id
 
 
@@ -161,7 +164,7 @@ def named(event: Result) -> set[str]:
         case Comparison():
             names = {name for face in event.faces for name in (face.subject_id, face.shadow_subject_id)}
         case Enrolment():
-            names = {event.subject_id}
+            names = {event.subject_id, event.similar_subject_id}
         case Feedback():
             names = {event.subject_id, event.matched_subject_id}
         case Embedding():
@@ -177,7 +180,8 @@ def _is_refused(event: Result) -> bool:
 def _without(face: MatchedFace, gone: set[str]) -> MatchedFace:
     if face.subject_id in gone:
         face = replace(face, decision=Decision.REFUSED, subject_id=None, reason=Reason.ERASED)
-    return replace(face, candidates=[one for one in face.candidates if one.subject_id not in gone])
+    left = [one for one in face.candidates if one.subject_id not in gone]
+    return replace(face, candidates=left, ambiguous=face.ambiguous and len(left) > 1)
 
 
 class Answers:

@@ -16,6 +16,7 @@ from schemas import codec
 from schemas.as_json import to_json
 from schemas.errors import CodecError
 from schemas.events import Match, Quality, Source
+from schemas.ids import canonical
 from sinks.base import SinkUnavailable
 from sinks.bigquery import Address, run_query
 from sinks.bigquery.query import QueryFailed
@@ -148,11 +149,11 @@ def _answer(found: Mapping[str, Any]) -> Answer:
     faces = cast(list[Mapping[str, Any]], found["faces"])
     return Answer(
         event_id=found["event_id"],
-        user_id=found["user_id"],
+        user_id=canonical(found["user_id"]),
         model_version=found["model_version"],
         source=Source(**found["source"]),
         faces=[
-            AnsweredFace(one["decision"], one["subject_id"], list(one["landmarks"]), Quality(**one["quality"]))
+            AnsweredFace(one["decision"], _subject(one), list(one["landmarks"]), Quality(**one["quality"]))
             for one in faces
         ],
         produced_at=_time(found["produced_at"] if "produced_at" in found else found["timings"]["produced_at"]),
@@ -161,3 +162,9 @@ def _answer(found: Mapping[str, Any]) -> Answer:
 
 def _time(value: str | datetime) -> datetime:
     return value if isinstance(value, datetime) else datetime.fromisoformat(value)
+
+
+def _subject(face: Mapping[str, Any]) -> str | None:
+    """The person recognised; what was kept before may have another spelling."""
+    name: str | None = face["subject_id"]
+    return None if name is None else canonical(name)

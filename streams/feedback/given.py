@@ -9,6 +9,7 @@ from datetime import datetime
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Feedback
+from schemas.ids import canonical, spellings
 from streams.erasure.log import Erasures, named, read_erasures
 from streams.order import Message
 from streams.record_writer import RecordWriter
@@ -64,7 +65,8 @@ def read_feedback_of(settings: Settings, user_id: str, erased: Erasures, since: 
     """
     given = Given()
     with Log(settings, Topic.FEEDBACK) as log:
-        ranges = log.since({}) if since is None else log.from_time(since, {log.partition_of(user_id)})
+        keys = {log.partition_of(name) for name in spellings(user_id)}
+        ranges = log.since({}) if since is None else log.from_time(since, keys)
         for message in log.messages(ranges):
             _take(given, message, erased, user_id)
     return given
@@ -79,7 +81,7 @@ def _take(given: Given, message: Message, erased: Erasures, user_id: str | None 
         return
     if user_id not in (None, said.user_id) or erased.covers(message.timestamp_ms, said.user_id, named(said)):
         return
-    if said.user_id.encode() == message.key:
+    if said.user_id == canonical((message.key or b"").decode(errors="replace")):
         given.last[said.event_id, said.face] = said
     else:
         given.unreadable += 1

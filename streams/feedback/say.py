@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from schemas.events import Feedback, Statement, utc_now
+from schemas.ids import canonical, event_id_or_same
 from sinks.base import SinkUnavailable
 from sinks.redis import RedisResults
 from streams.erasure.log import named, read_erasures_of
@@ -55,8 +56,9 @@ def say(
         KafkaUnavailable: it is not known whether it was taken; said again it is the same.
         TopicMissing: a topic has not been created.
     """
+    event_id, subject_id = event_id_or_same(event_id), canonical(subject_id)
     answer = answers.find(settings, event_id)
-    if user_id is not None and answer.user_id != user_id:
+    if user_id is not None and answer.user_id != canonical(user_id):
         raise FeedbackRefused(f"the event {event_id} is not of the user {user_id!r}")
     number = judge.face_meant(answer, statement, subject_id, face)
     # Nobody has said anything of a frame, and whom it shows has not been erased for good, before it was there.

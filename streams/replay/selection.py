@@ -9,6 +9,7 @@ from functools import cached_property
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Embedding, Frame, FrameOrigin, Reembedding, Replay, Source, Upload
+from schemas.ids import canonical, event_id_or_same
 from streams.order import Message
 from streams.replay.errors import ReplayError
 from streams.topics import Topic
@@ -37,6 +38,11 @@ class Selection:
     model_version: str | None = None
     unreadable: int = 0
 
+    def __post_init__(self) -> None:
+        self.users = [canonical(name) for name in self.users]
+        self.camera_id = None if self.camera_id is None else canonical(self.camera_id)
+        self.event_ids = [event_id_or_same(one) for one in self.event_ids]
+
     @classmethod
     def of(cls, replay: Replay) -> Selection:
         """What a replay was to send."""
@@ -55,8 +61,8 @@ class Selection:
         return {f"user {name!r}" for name in self.users} | {f"event {one}" for one in self.event_ids}
 
     @cached_property
-    def _keys(self) -> frozenset[bytes]:
-        return frozenset(name.encode() for name in self.users)
+    def _keys(self) -> frozenset[str]:
+        return frozenset(self.users)
 
     @cached_property
     def _ids(self) -> frozenset[str]:
@@ -64,7 +70,7 @@ class Selection:
 
     def choose(self, message: Message) -> Replayable | None:
         """The event in a message, or None if it is not to be replayed."""
-        if self._keys and message.key not in self._keys:
+        if self._keys and canonical((message.key or b"").decode(errors="replace")) not in self._keys:
             return None
         if self._ids and codec.event_id(message.value) not in self._ids:
             return None

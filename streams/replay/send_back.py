@@ -19,6 +19,7 @@ from confluent_kafka import KafkaError
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import DeadLetter, Resolution, ResolutionState, Upload, utc_now
+from schemas.ids import begins, canonical
 from streams.erasure.log import Erasures, read_erasures
 from streams.kafka import KafkaUnavailable, client_config, metadata
 from streams.replay.letters import Letter, Resolutions, Standing, read_letters
@@ -50,7 +51,7 @@ class Wanted:
         return (
             (not self.reasons or one.letter.reason in self.reasons)
             and self.stage in (None, one.letter.stage)
-            and (not self.letter_ids or any(one.letter.letter_id.startswith(word) for word in self.letter_ids))
+            and (not self.letter_ids or any(begins(one.letter.letter_id, word) for word in self.letter_ids))
         )
 
 
@@ -207,7 +208,7 @@ def _why_not(letter: DeadLetter, topics: Collection[str], erased: Erasures) -> s
         return "its bytes are not in the letter: have its producer send it again"
     if letter.key is None:
         return None
-    user_id, at_ms = letter.key.decode(errors="replace"), round(letter.failed_at.timestamp() * 1000)
+    user_id, at_ms = canonical(letter.key.decode(errors="replace")), round(letter.failed_at.timestamp() * 1000)
     with suppress(CodecError):
         upload = codec.decode(letter.value, Upload)
         return "it is of a subject who has been erased" if erased.covers(at_ms, user_id, [upload.subject_id]) else None

@@ -38,6 +38,11 @@ def stranger_id(topic: Topic, user: str) -> bytes:
     return codec.encode(whole).replace(whole.event_id.encode(), b"x" * 36)
 
 
+def hidden(topic: Topic, user: str) -> Raw:
+    """An event of a user whose name only looks like this one's."""
+    return codec.encode(event(topic, f"{user}\u200b")), f"{user}\u200b"
+
+
 KINDS: dict[str, tuple[str, Callable[[Topic, str], Raw]]] = {
     "no value": ("not_an_event", lambda topic, user: (None, user)),
     "an empty value": ("not_an_event", lambda topic, user: (b"", user)),
@@ -49,6 +54,7 @@ KINDS: dict[str, tuple[str, Callable[[Topic, str], Raw]]] = {
     "an id that is no UUID": ("malformed_event", lambda topic, user: (stranger_id(topic, user), user)),
     "no key": ("no_key", lambda topic, user: (codec.encode(event(topic, user)), None)),
     "an empty key": ("no_key", lambda topic, user: (codec.encode(event(topic, "")), b"")),
+    "a character that nobody sees": ("invalid_id", hidden),
     "another user's key": ("key_mismatch", lambda topic, user: (codec.encode(event(topic, f"not-{user}")), user)),
 }
 

@@ -72,6 +72,9 @@ def test_from_shadow_to_production_and_back(
         answer = clients.answer(clients.producer.frame(host, portraits.obama3, camera_id="door").event_id)
         return answer["event_id"], answer["model_version"], answer["faces"][0]["subject_id"]
 
+    # Of the last message of the photo its new template is made, though that came as another event.
+    again = clients.producer.enrol(host, portraits.obama, consent="tests", subject_id="obama")
+    assert clients.answer(again.event_id)["repeats"]
     shadowed = models("shadow", card.version)
     assert shadowed["state"] == "shadow"
     assert host not in shadowed["filled"]["stragglers"]  # type: ignore[index]

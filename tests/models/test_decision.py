@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.card import Card, ChipGeometry, Output
-from models.decision import Probes, decide
+from models.decision import Probes, also_like, decide
 from models.gallery import Embedded, Gallery, MixedVersions
 from schemas.events import (
     Box,
@@ -111,6 +111,53 @@ def test_an_empty_gallery() -> None:
 
 def test_no_faces_no_answers() -> None:
     assert identify(gallery(ann=(0, 0))) == []
+
+
+@pytest.mark.parametrize(
+    ("second", "ambiguous"),
+    [
+        ((0.1, 0), True),  # a tie
+        ((0.35, 0), True),  # surely somebody too, though farther
+        ((0.41, 0), False),  # within the threshold, but farther and not surely
+        ((1.0, 0), False),
+    ],
+)
+def test_a_second_subject_that_is_as_near_is_told_of(second: tuple[float, float], ambiguous: bool) -> None:
+    """The threshold is 0.5; at 0.3 it is somebody at a hundredth of its false-match rate."""
+    made = gallery(ann=(0.1, 0), bob=second)
+    for candidates in (1, 5):
+        [answer] = identify(made, face(0.1, 0), candidates=candidates)
+        assert (answer.decision, answer.subject_id, answer.ambiguous) == (Decision.MATCH, "ann", ambiguous)
+        assert len(answer.candidates) == min(candidates, 2)
+
+
+def test_two_subjects_that_are_hardly_near_but_tied_are_told_of() -> None:
+    made = gallery(ann=(0.44, 0), bob=(-0.46, 0))
+    [answer] = identify(made, face(0, 0))
+    assert (answer.subject_id, answer.ambiguous) == ("ann", True)
+    [answer] = identify(gallery(ann=(0.35, 0), bob=(-0.46, 0)), face(0, 0))
+    assert (answer.subject_id, answer.ambiguous) == ("ann", False)
+
+
+def test_who_was_not_named_is_not_ambiguous() -> None:
+    made = gallery(ann=(0, 0), bob=(0, 0))
+    [answer] = identify(made, face(0, 0.6))
+    assert (answer.decision, answer.ambiguous) == (Decision.UNKNOWN, False)
+    assert not any(answer.ambiguous for answer in verify(made, "ann", face(0, 0), face(0, 0.6)))
+
+
+def test_an_enrolment_tells_of_another_subject_who_would_surely_be_recognised() -> None:
+    made = gallery(ann=(0, 0), bob=(0.2, 0), carl=(0.9, 0))
+
+    def like(subject_id: str, x: float) -> str | None:
+        return also_like(made, CARD, "u", subject_id, Embedded("plane", np.array((x, 0), np.float32)), 0.5)
+
+    assert like("ann", 0) == "bob"
+    assert like("bob", 0.2) == "ann"
+    assert like("dora", 0.01) == "ann"
+    assert like("carl", 0.9) is None
+    assert like("ann", 0.55) is None, "bob is within the threshold, but not surely"
+    assert also_like(Gallery("plane", 2), CARD, "u", "ann", Embedded("plane", np.zeros(2, np.float32)), 0.5) is None
 
 
 def test_verify_compares_with_the_claimed_subject_alone() -> None:

@@ -11,6 +11,8 @@ from enum import Enum
 
 from hypothesis import strategies as st
 
+from schemas.ids import NAMES, canonical
+
 _LONG = {"sequence", "offset"}
 _UUID = {
     "event_id",
@@ -46,7 +48,7 @@ def _values(hint: typing.Any, name: str) -> st.SearchStrategy[typing.Any]:
         return st.sampled_from(hint)
     bits = 63 if name in _LONG else 31
     plain: dict[type, st.SearchStrategy[typing.Any]] = {
-        str: st.uuids().map(str) if name in _UUID else st.text(max_size=20),
+        str: st.uuids().map(str) if name in _UUID else _texts(name),
         bytes: st.binary(max_size=50),
         int: st.integers(-(2**bits), 2**bits - 1),
         float: st.floats(width=32, allow_nan=False),
@@ -54,3 +56,7 @@ def _values(hint: typing.Any, name: str) -> st.SearchStrategy[typing.Any]:
         datetime: _TIMES,
     }
     return plain[hint]
+
+
+def _texts(name: str) -> st.SearchStrategy[str]:
+    return st.text(max_size=20).map(canonical) if name in NAMES else st.text(max_size=20)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from schemas.events import Comparison, DeadLetter, Drift, Enrolment, Feedback, Match, Mode, utc_now
+from schemas.events import Candidate, Comparison, DeadLetter, Drift, Enrolment, Feedback, Match, Mode, utc_now
 from sinks.base import Delivery, Partition, Position, Result
 from sinks.bigquery import Address, BigQuerySink, apply, run_query
 from tests.sinks.examples import comparison, dead_letter, enrolment, face, feedback, match, with_otto
@@ -69,6 +70,26 @@ def test_a_subject_goes_from_what_is_about_others_and_what_is_about_it_goes(
     assert set(rows(address, "feedback", "feedback_id")) == {said[0].feedback_id}
     assert set(rows(address, "comparisons", "comparison_id")) == {compared[0].comparison_id}
     assert sink.erase("ursula", "otto") == {"matches": 0, "comparisons": 0, "enrolments": 0, "feedback": 0}
+
+
+def test_what_was_kept_under_another_spelling_goes_and_who_was_like_it_forgets_it(
+    address: Address, sink: BigQuerySink
+) -> None:
+    (user, old_user), (zoe, old_zoe) = (
+        [unicodedata.normalize(form, name) for form in ("NFC", "NFD")] for name in ("Jos\u00e9", "Zo\u00eb")
+    )
+    like = enrolment(user_id=user, similar_subject_id=zoe, detail="…")
+    candidates = [Candidate(name, 0.9, 0.1, 1e-9) for name in ("anna", old_zoe)]
+    seen = match(user_id=old_user, faces=[dataclasses.replace(face(), candidates=candidates, ambiguous=True)])
+    write(sink, like, enrolment(user_id=old_user, subject_id=old_zoe), seen)
+    removed = sink.erase(user, zoe)
+    assert removed == {"matches": 1, "comparisons": 0, "enrolments": 2, "feedback": 0}
+    (row,) = rows(address, "enrolments").values()
+    assert (row["event_id"], row["similar_subject_id"], row["detail"]) == (like.event_id, None, None)
+    (row,) = rows(address, "matches").values()
+    assert row["faces"][0]["ambiguous"] is False
+    assert [one["subject_id"] for one in row["faces"][0]["candidates"]] == ["anna"]
+    assert sink.erase(user, None) == dict.fromkeys(TOPICS, 0) | {"matches": 1, "enrolments": 1}
 
 
 def test_a_user_goes_from_every_table(address: Address, sink: BigQuerySink) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+import unicodedata
 from collections.abc import Iterator
 from datetime import timedelta
 from threading import Thread
@@ -352,6 +353,43 @@ def test_a_user_is_erased_whole(sink: RedisSink, results: RedisResults, url: str
     kinds = ("result:id", "seen:{uXs}:id", "live:{uXs}", "latest:{uXs}:door", "answers:{uXs}")
     assert {key for key in left if "written:" not in key} == {f"facestream:{kind}" for kind in kinds}
     assert results.result(others.event_id) == to_json(others)
+
+
+def test_what_was_kept_under_another_spelling_is_found_and_erased(
+    sink: RedisSink, results: RedisResults, url: str
+) -> None:
+    """A release of before has kept names as they came."""
+    (user, old_user), (zoe, old_zoe) = (
+        [unicodedata.normalize(form, name) for form in ("NFC", "NFD")] for name in ("Jos\u00e9", "Zo\u00eb")
+    )
+    seen = match(user_id=old_user, camera_id=old_zoe, faces=[face(subject_id=old_zoe)])
+    old = [enrolment(user_id=old_user, subject_id=name) for name in (old_zoe, "otto")]
+    new = enrolment(user_id=user, subject_id=zoe, templates=2)
+    sink.write([delivery(one) for one in (seen, *old, new)])
+    for name in (user, old_user):
+        assert results.subjects(name) == {zoe: 2, "otto": 1}
+        assert results.latest(name, zoe) == results.latest(name, old_zoe) == to_json(seen)
+    capitals = [seen.event_id.upper(), f"{{{new.event_id}}}"]
+    assert list(results.wait_for(capitals, timeout_s=5)) == capitals
+    assert results.enrolment(capitals[1]) == to_json(new)
+    removed = sink.erase(user, zoe)
+    assert removed == {"answers": 3, "latest": 1, "live": 3, "subjects": 2}
+    assert results.subjects(user) == {"otto": 1}
+    assert sink.erase(user, None)["answers"] == 2
+    left = redis.Redis.from_url(url, decode_responses=True).scan_iter()
+    assert [key for key in left if "written:" not in key] == []
+
+
+def test_an_enrolment_of_somebody_else_does_not_name_whom_it_was_like(sink: RedisSink, results: RedisResults) -> None:
+    like = enrolment(similar_subject_id="otto", detail="…")
+    two = dataclasses.replace(with_otto().faces[0], ambiguous=True)
+    both = match(faces=[two])
+    sink.write([delivery(like), delivery(both, 1)])
+    assert sink.erase("ursula", "otto")["answers"] == 2
+    assert results.enrolment(like.event_id) == to_json(dataclasses.replace(like, similar_subject_id=None, detail=None))
+    left = results.result(both.event_id)
+    assert left is not None
+    assert left["faces"][0]["ambiguous"] is False
 
 
 def test_answers_that_have_gone_are_forgotten(url: str) -> None:

@@ -68,6 +68,18 @@ def test_an_answer_about_the_subject_alone_goes() -> None:
         assert left(erased("otto"), event, 1) is None
 
 
+def test_an_enrolment_that_is_like_the_subject_stays_without_it() -> None:
+    like = enrolment(similar_subject_id="otto", detail="…")
+    assert left(erased("otto"), like, 1) == dataclasses.replace(like, similar_subject_id=None, detail=None)
+    assert left(erased("otto"), like, 2_000) is like
+
+
+def test_a_match_is_not_ambiguous_any_more() -> None:
+    two = dataclasses.replace(with_otto().faces[0], ambiguous=True)
+    found = left(erased("otto"), match(faces=[two]), 1)
+    assert found.faces == [dataclasses.replace(two, candidates=two.candidates[:1], ambiguous=False)]  # type: ignore[union-attr]
+
+
 def test_what_match_has_refused_for_it_goes_at_any_time() -> None:
     refusal = Refusal(Reason.ERASED, "gone")
     assert left(Erasures(), enrolment(refusal=refusal), 9_000) is None

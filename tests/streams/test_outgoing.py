@@ -1,5 +1,6 @@
 """Mistakes are told before anything is sent: no Kafka is needed for these."""
 
+import unicodedata
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from schemas.events import Frame, Mode, Picture, new_event_id, utc_now
 from schemas.reasons import Reason
+from streams.outgoing import checked_event
 from streams.producer import Producer
 from streams.sent import InvalidPicture
 from streams.settings import Settings
@@ -29,7 +31,10 @@ def frame(**changes: Any) -> None:
         ({"user_id": None}, "user_id"),
         ({"user_id": "x" * 257}, "user_id"),
         ({"user_id": "\ud800"}, "surrogates"),
+        ({"user_id": "\ufeffanna"}, r"user_id .*nobody sees .*U\+FEFF"),
         ({"camera_id": ""}, "camera_id"),
+        ({"camera_id": "door\n"}, r"camera_id .*nobody sees .*U\+000A"),
+        ({"mode": Mode.VERIFY, "subject_id": "an\u200bna"}, r"subject_id .*nobody sees .*U\+200B"),
         ({"mode": Mode.VERIFY, "subject_id": ""}, "subject_id"),
         ({"subject_id": "otto"}, "VERIFY"),
         ({"event_id": "1"}, "event_id must be a UUID"),
@@ -42,6 +47,15 @@ def frame(**changes: Any) -> None:
 def test_a_wrong_argument_is_named(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         frame(**changes)
+
+
+def test_ids_are_sent_in_their_canonical_form() -> None:
+    decomposed, composed = (unicodedata.normalize(form, "Zo\u00eb") for form in ("NFD", "NFC"))
+    own = new_event_id()
+    frame = Frame(own.upper(), decomposed, decomposed, 0, utc_now(), Picture(b"x"), Mode.VERIFY, decomposed)
+    sent = checked_event(frame, NOWHERE)
+    assert isinstance(sent, Frame)
+    assert (sent.event_id, sent.user_id, sent.camera_id, sent.subject_id) == (own, composed, composed, composed)
 
 
 def test_a_picture_that_no_worker_would_take(tmp_path: Path) -> None:

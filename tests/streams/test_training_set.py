@@ -14,6 +14,7 @@ from models.training.samples import digest
 from schemas import codec
 from schemas.events import Chip, Consent, Source, new_event_id, utc_now
 from streams.kafka import admin_client, client_config
+from streams.kept_chips import read_kept_chips
 from streams.settings import Settings
 from streams.topics import Topic, create
 from streams.training_set import read_chips
@@ -65,13 +66,24 @@ def test_faces_without_a_valid_consent_and_rubbish_are_left_out(settings: Settin
 
 
 def test_the_same_offsets_give_the_same_samples(settings: Settings) -> None:
-    send(settings, *(message(chip()) for _ in range(3)))
+    send(settings, *(message(chip(f"face {n}".encode())) for n in range(3)))
     first = read_chips(settings)
-    send(settings, *(message(chip()) for _ in range(3)))
+    send(settings, *(message(chip(f"face {n}".encode())) for n in range(3, 6)))
     again = read_chips(settings, first.ends)
     assert again == first
     assert digest(again.samples) == digest(first.samples)
     assert len(read_chips(settings).samples) == 6
+
+
+def test_copies_of_a_face_are_learned_from_once(settings: Settings) -> None:
+    """As a release that enrolled the same photo every night has kept them; of somebody else it is another face."""
+    ended, first, second = chip(expires_at=utc_now()), chip(), chip()
+    other = dataclasses.replace(chip(), subject_id="carla")
+    send(settings, *map(message, (ended, first, second, other)))
+    assert [one.event_id for one in read_chips(settings).samples] == [first.event_id, other.event_id]
+    assert len(read_kept_chips(settings).of("anna", "otto")) == 3, "all of them can be removed"
+    send(settings, (first.event_id.encode(), None))
+    assert [one.event_id for one in read_chips(settings).samples] == [second.event_id, other.event_id]
 
 
 def test_an_empty_topic_gives_nothing(settings: Settings) -> None:

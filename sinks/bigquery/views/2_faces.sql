@@ -14,6 +14,7 @@ SELECT
   face.candidates[SAFE_OFFSET(0)].similarity AS nearest_similarity,
   face.candidates[SAFE_OFFSET(0)].distance AS nearest_distance,
   face.candidates[SAFE_OFFSET(0)].fmr AS nearest_fmr,
+  IFNULL(face.ambiguous, FALSE) AS ambiguous,
   face.box,
   face.quality,
   results.model_version,
