@@ -62,6 +62,31 @@ class AgainstADictionary(RuleBasedStateMachine):
         expected = [self.distances(user, probe).get(subject, np.inf) for probe in probes]
         assert found.tolist() == pytest.approx(expected, abs=1e-6)
 
+    @rule(user=USERS, subject=SUBJECTS, probe=VECTORS)
+    def nearest_other(self, user: str, subject: str, probe: list[float]) -> None:
+        expected = {name: away for name, away in self.distances(user, probe).items() if name != subject}
+        found = self.gallery.nearest_other(user, subject, made(probe))
+        assert (found is None) == (not expected)
+        if found is not None:
+            name, away = found
+            assert away == pytest.approx(min(expected.values()), abs=1e-6)
+            assert away == pytest.approx(expected[name], abs=1e-6)
+
+    @rule(user=USERS, subject=SUBJECTS, probe=VECTORS)
+    def same(self, user: str, subject: str, probe: list[float]) -> None:
+        of_subject = {
+            name: template
+            for (owner, name), (whose, template) in self.model.items()
+            if (owner, whose) == (user, subject)
+        }
+        equal = {name for name, template in of_subject.items() if np.array_equal(template, vector(probe))}
+        assert set(self.gallery.same(user, subject, made(probe))) == equal
+        groups = self.gallery.copies(user, subject)
+        vectors = [{tuple(of_subject[name].tolist()) for name in names} for names in groups]
+        assert all(len(one) == 1 for one in vectors), "all of a group are the same"
+        copies = sum(len(names) - 1 for names in groups)
+        assert len(of_subject) - copies == len({tuple(one.tolist()) for one in of_subject.values()})
+
     @invariant()
     def counts(self) -> None:
         assert len(self.gallery) == len(self.model)
