@@ -7,6 +7,7 @@ from dataclasses import replace
 from hashlib import sha256 as digest
 from pathlib import Path
 
+from models.formats import HEAD_BYTES, wrapped
 from schemas.events import Frame, Picture, Upload
 from schemas.ids import canonical_event_id, checked_name
 from schemas.reasons import Reason
@@ -35,6 +36,8 @@ def checked_event(event: Upload | Frame, settings: Settings) -> Upload | Frame:
         raise InvalidPicture(Reason.EMPTY_PICTURE, "the picture has zero bytes")
     if data and len(data) > settings.max_picture_bytes:
         raise _too_large(len(data), settings)
+    if data and (why := wrapped(data)):
+        raise InvalidPicture(Reason.UNDECODABLE, f"no worker could read the picture: {why}")
     return replace(event, **names)  # type: ignore[arg-type]
 
 
@@ -51,6 +54,8 @@ def checked_picture(
         raise ValueError(f"sha256 must be 64 hexadecimal digits, not {sha256!r}")
     known = sha256.lower() if sha256 else None
     if isinstance(picture, str):
+        if why := wrapped(picture[:HEAD_BYTES].encode()):
+            raise InvalidPicture(Reason.UNDECODABLE, f"the text is no address of a picture: {why}")
         if not _SCHEME.match(picture):
             raise ValueError(f"{picture[:80]!r} is no address like gs://bucket/photo.jpg: give a file as a Path")
         return Picture(uri=picture, sha256=known)

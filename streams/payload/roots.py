@@ -43,6 +43,8 @@ def parse(uri: str) -> Address:
     parts = urlsplit(uri)
     if " " in uri and parts.scheme in {"file", "https"}:
         raise ValueError("it holds a space: write %20")
+    if parts.scheme == "data":
+        raise ValueError("a data: address holds the picture itself: decode it, and send its bytes in the event")
     path = unquote(parts.path) if parts.scheme in {"file", "https"} else parts.path
     if parts.scheme not in SCHEMES:
         raise ValueError(f"its scheme is none of {', '.join(SCHEMES)}")

@@ -82,6 +82,18 @@ def bitmap(image: Image.Image) -> bytes:
     return encoded(image, "BMP")
 
 
+def grey_pnm(image: Image.Image) -> bytes:
+    return encoded(image.convert("L"), "PPM")
+
+
+def colour_pnm(image: Image.Image) -> bytes:
+    return encoded(image, "PPM")
+
+
+def jpeg_2000(image: Image.Image) -> bytes:
+    return encoded(image, "JPEG2000", quality_layers=[20])
+
+
 def turned(image: Image.Image, orientation: int) -> bytes:
     """A JPEG as a camera held otherwise writes it: pixels that lie, and an EXIF orientation that stands them up."""
     undo = {

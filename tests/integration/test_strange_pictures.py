@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,6 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from schemas import codec
+from schemas.events import Frame, Picture, new_event_id, utc_now
+from schemas.reasons import Reason
+from streams.sent import InvalidPicture
+from streams.topics import Topic
 from tests.integration import pictures
 from tests.integration.clients import Clients, named
 from tests.integration.conftest import Portraits
@@ -25,6 +32,9 @@ KINDS: dict[str, Callable[[Image.Image], bytes]] = {
     "grey PNG with alpha": pictures.grey_alpha_png,
     "lossless WebP": pictures.lossless_webp,
     "BMP": pictures.bitmap,
+    "PGM": pictures.grey_pnm,
+    "PPM": pictures.colour_pnm,
+    "JPEG 2000": pictures.jpeg_2000,
     **{f"EXIF orientation {number}": partial(pictures.turned, orientation=number) for number in range(2, 9)},
 }
 
@@ -59,3 +69,34 @@ def test_an_animation_is_its_first_frame(
     answers = clients.answers([wanted.event_id, other.event_id])
     assert named(answers[wanted.event_id]) == ["obama"]
     assert named(answers[other.event_id]) == [None]
+
+
+def test_what_a_phone_makes(clients: Clients, host: str, photos: Path, photo_store: Path) -> None:
+    # The official portrait, written as HEIC by pillow-heif: the package that reads it cannot write.
+    heic = Path(__file__).with_name("obama.heic")
+    shutil.copy(heic, photo_store)
+    plain = clients.producer.frame(host, pictures.encoded(scaled(photos / "obama.jpg", 480)), camera_id="door")
+    asked = clients.producer.frame(host, heic, camera_id="door")
+    named_only = clients.producer.frame(host, (photo_store / heic.name).as_uri(), camera_id="door")
+    stored = clients.producer.enrol(host, heic, consent="tests", subject_id="phone")
+    sent = [plain, asked, named_only, stored]
+    expected, answer, by_address, enrolment = (
+        clients.answers([one.event_id for one in sent])[one.event_id] for one in sent
+    )
+    assert named(answer) == named(by_address) == named(expected) == ["obama"]
+    assert (answer["width"], answer["height"]) == (expected["width"], expected["height"])
+    assert answer["faces"][0]["box"] == pytest.approx(expected["faces"][0]["box"], abs=6)
+    assert enrolment["outcome"] == "enrolled"
+
+
+def test_a_picture_in_a_wrapping(clients: Clients, host: str, portraits: Portraits) -> None:
+    text = base64.b64encode(portraits.obama2)
+    with pytest.raises(InvalidPicture, match="a JPEG as Base64 text") as raised:
+        clients.producer.frame(host, text, camera_id="door")
+    assert raised.value.reason is Reason.UNDECODABLE
+    # From a producer that does not look.
+    event = Frame(new_event_id(), host, "door", 0, utc_now(), Picture(text))
+    clients.put(Topic.FRAMES, codec.encode(event), host)
+    refusal = clients.answer(event.event_id)["refusal"]
+    assert refusal["reason"] == "undecodable"
+    assert "a JPEG as Base64 text" in refusal["detail"]

@@ -59,6 +59,15 @@ def huge_png(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
+def jpeg_in_tiff(data: bytes, width: int, height: int) -> bytes:
+    """A TIFF of one strip, which is a JPEG with colours."""
+    ends = 8 + 2 + 9 * 12 + 4
+    fields = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, ends), (259, 3, 1, 7), (262, 3, 1, 6)]
+    fields += [(273, 4, 1, ends + 6), (277, 3, 1, 3), (278, 4, 1, height), (279, 4, 1, len(data))]
+    entries = b"".join(struct.pack("<HHII", *one) for one in fields)
+    return b"II*\0" + struct.pack("<IH", 8, 9) + entries + struct.pack("<IHHH", 0, 8, 8, 8) + data
+
+
 def sheet(photo: Image.Image, columns: int, rows: int, width: int) -> Image.Image:
     """One photograph many times over."""
     height = width * photo.height // photo.width

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import resource
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,15 @@ from PIL import Image
 from models.decoder import Raster, decode
 from schemas.events import Refusal
 from schemas.reasons import Reason
-from tests.models.pictures import LEFT_HALF_RED, encoded, huge_png, jpeg, rotated_by_exif
+from tests.models.pictures import LEFT_HALF_RED, encoded, huge_png, jpeg, jpeg_in_tiff, rotated_by_exif
 
 RGB = Image.fromarray(LEFT_HALF_RED)
+HEIF = Path(__file__).with_name("heif")
+"""Drawn pictures, written by pillow-heif; the package that reads them cannot write any."""
+
+
+def heif(name: str) -> bytes:
+    return (HEIF / f"{name}.heic").read_bytes()
 
 
 def read(data: bytes) -> Raster:
@@ -48,8 +55,15 @@ def shows_the_picture(raster: Raster, tolerance: int = 60) -> bool:
         pytest.param(encoded(RGB.convert("RGBA"), "PNG"), id="opaque alpha PNG"),
         pytest.param(encoded(RGB, "BMP"), id="BMP"),
         pytest.param(encoded(RGB, "TIFF", compression="tiff_lzw"), id="TIFF"),
+        pytest.param(jpeg_in_tiff(jpeg(LEFT_HALF_RED, progressive=True), 120, 80), id="TIFF that holds a JPEG"),
         pytest.param(encoded(RGB, "WEBP", quality=95), id="WebP"),
         pytest.param(encoded(RGB.quantize(16), "GIF"), id="GIF"),
+        pytest.param(encoded(RGB, "AVIF", quality=95), id="AVIF"),
+        pytest.param(encoded(RGB, "PPM"), id="PPM"),
+        pytest.param(encoded(RGB, "JPEG2000"), id="JPEG 2000"),
+        pytest.param(heif("colour"), id="HEIC"),
+        pytest.param(heif("second-of-three"), id="HEIC of three pictures, the second of them the primary"),
+        pytest.param(heif("turned"), id="HEIC that is turned by its own box and by EXIF"),
         pytest.param(encoded(RGB, "MPO", save_all=True, append_images=[Image.new("RGB", (120, 80))]), id="MPO"),
     ],
 )
@@ -68,13 +82,28 @@ def test_upright_whatever_exif_says(orientation: int) -> None:
     assert shows_the_picture(read(rotated_by_exif(RGB, orientation)))
 
 
-def test_grey() -> None:
-    grey = read(encoded(RGB.convert("L"), "JPEG", quality=95)).pixels
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(encoded(RGB.convert("L"), "JPEG", quality=95), id="JPEG"),
+        pytest.param(encoded(RGB.convert("L"), "PPM"), id="PGM"),
+        pytest.param(encoded(RGB.convert("L"), "JPEG2000"), id="JPEG 2000"),
+        pytest.param(heif("grey"), id="HEIC"),
+    ],
+)
+def test_grey(data: bytes) -> None:
+    grey = read(data).pixels
     assert grey.shape == (80, 120, 3)
     assert np.ptp(grey.astype(int), axis=2).max() == 0
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
+@pytest.mark.parametrize("name", ["grey-ten-bits", "colour-ten-bits"])
+def test_ten_bits_keep_their_light(name: str) -> None:
+    read_back = read(heif(name)).pixels[32].astype(int)
+    assert np.abs(read_back - np.linspace(0, 255, 128)[:, None]).max() <= 4
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "TIFF", "JPEG2000"])
 def test_sixteen_bits_keep_their_light(file_format: str) -> None:
     ramp = np.tile(np.linspace(0, 65_535, 120).astype(np.uint16), (80, 1))
     read_back = read(encoded(Image.fromarray(ramp), file_format)).pixels[40, :, 0].astype(int)
@@ -83,7 +112,9 @@ def test_sixteen_bits_keep_their_light(file_format: str) -> None:
 
 def test_transparent_parts_become_mid_grey() -> None:
     image = Image.new("RGBA", (40, 40), (255, 0, 0, 0))
-    assert read(encoded(image, "PNG")).pixels[20, 20].tolist() == [128, 128, 128]
+    for file_format in ("PNG", "JPEG2000"):
+        assert read(encoded(image, file_format)).pixels[20, 20].tolist() == [128, 128, 128]
+    assert np.abs(read(heif("alpha")).pixels[:, [20, 100]].astype(int) - [[128] * 3, [40, 40, 200]]).max() < 30
 
 
 def test_a_large_jpeg_is_decoded_at_a_fraction_and_still_says_its_size() -> None:
@@ -109,7 +140,7 @@ def test_an_unheard_of_revision_of_jfif_does_no_harm() -> None:
     assert shows_the_picture(read(data.replace(b"JFIF\0\x01\x01", b"JFIF\0\x02\x01", 1)))
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("file_format", ["PNG", "WEBP", "TIFF", "PPM", "JPEG2000"])
 def test_any_large_picture_is_made_smaller_and_still_says_its_size(file_format: str) -> None:
     raster = read(encoded(Image.new("RGB", (4000, 800), "red"), file_format))
     assert raster.pixels.shape == (400, 2000, 3)
@@ -145,13 +176,24 @@ def test_sixteen_bits_of_which_one_value_is_transparent() -> None:
     assert np.ptp(pixels) > 200
 
 
+def progressive(scans: int, more: bytes = b"") -> bytes:
+    """A JPEG with scans that say the same again, and something behind its end."""
+    data = jpeg(LEFT_HALF_RED, progressive=True)
+    last = data[data.rindex(b"\xff\xc4") : -2]
+    return data[:-2] + last * (scans - data.count(b"\xff\xda")) + b"\xff\xd9" + more
+
+
 HOSTILE = {
-    "scans": jpeg(LEFT_HALF_RED, progressive=True).replace(b"\xff\xd9", b"")
-    + b"\xff\xda\0\x08\x01\x01\0\0\x3f\0" * 200,
+    "scans": progressive(25),
+    "scans behind a marker without a segment": progressive(10)[:-2]
+    + b"\xff\x01\xff\xf0"
+    + progressive(40)[len(progressive(10)) - 2 :],
+    "scans in a TIFF": jpeg_in_tiff(progressive(60), 120, 80),
     "segments": jpeg(LEFT_HALF_RED)[:2] + b"\xff\xfe\0\x02" * 100_000 + jpeg(LEFT_HALF_RED)[2:],
     "fill bytes": jpeg(LEFT_HALF_RED)[:2] + b"\xff" * 5_000_000 + jpeg(LEFT_HALF_RED)[2:],
     "exif segments": jpeg(LEFT_HALF_RED)[:2] + b"\xff\xe1\0\x0aExif\0\0ab" * 50_000 + jpeg(LEFT_HALF_RED)[2:],
     "plain text pixels": b"P1 9 9\n" + b"#\n" * 1_000_000,
+    "a comment in a header": b"P5\n#" + b"x" * 1_000_000 + b"\n9 9 255\n" + bytes(81),
     "runs of nothing": encoded(RGB.quantize(16), "BMP")[:30] + b"\x01" + encoded(RGB.quantize(16), "BMP")[31:],
     "strips": encoded(Image.new("1", (8, 200_000)), "TIFF", tiffinfo={278: 1}),
 }
@@ -162,6 +204,17 @@ def test_more_work_than_any_encoder_asks_for(name: str) -> None:
     assert refused(HOSTILE[name]) == Reason.UNDECODABLE
 
 
+def test_a_jpeg_of_many_scans_says_what_is_wrong_with_it() -> None:
+    refusal = decode(progressive(66), max_bytes=10_000_000, max_pixels=50_000_000)
+    assert isinstance(refusal, Refusal)
+    assert "more than 24 scans" in refusal.detail
+
+
+def test_what_stands_behind_a_jpeg_has_no_scans() -> None:
+    # Phones append a film or the picture's second half.
+    assert shows_the_picture(read(progressive(10, bytes(1_000) + b"\xff\xda\0\x08" * 500)))
+
+
 @pytest.mark.parametrize("part", [0.5, 0.9, 0.999])
 def test_a_truncated_jpeg_is_never_half_a_picture(part: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (80, 120, 3), np.uint8)
@@ -169,11 +222,31 @@ def test_a_truncated_jpeg_is_never_half_a_picture(part: float) -> None:
     assert refused(data[: int(len(data) * part)]) == Reason.UNDECODABLE
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "GIF", "WEBP", "BMP", "TIFF"])
+@pytest.mark.parametrize("file_format", ["PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF"])
 def test_other_truncated_files(file_format: str) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (80, 120, 3), np.uint8))
     data = encoded(noise, file_format)
     assert refused(data[: len(data) // 2]) == Reason.UNDECODABLE
+
+
+@pytest.mark.parametrize("part", [0.02, 0.5, 0.9])
+def test_a_truncated_heic(part: float) -> None:
+    data = heif("colour")
+    assert refused(data[: int(len(data) * part)]) == Reason.UNDECODABLE
+
+
+def test_a_damaged_heic_that_crashes_its_decoder_harms_nobody() -> None:
+    data = heif("turned")
+    refusal = decode(data.replace(b"Exif", b"\xc5xif", 1), max_bytes=10_000_000, max_pixels=50_000_000)
+    assert isinstance(refusal, Refusal)
+    assert "its decoder crashed" in refusal.detail
+    assert shows_the_picture(read(data))
+
+
+def test_the_size_in_a_heic_is_no_promise() -> None:
+    data = heif("large")
+    size = data.index(b"ispe") + 8
+    assert refused(data[:size] + bytes([0, 0, 0, 64] * 2) + data[size + 8 :]) == Reason.UNDECODABLE
 
 
 @pytest.mark.parametrize(
@@ -200,7 +273,9 @@ def test_more_bytes_than_allowed() -> None:
 
 
 def test_more_pixels_than_allowed() -> None:
-    assert refused(jpeg(LEFT_HALF_RED), max_pixels=120 * 80 - 1) == Reason.TOO_MANY_PIXELS
+    for data in (jpeg(LEFT_HALF_RED), heif("colour"), encoded(RGB, "PPM"), encoded(RGB, "JPEG2000")):
+        assert refused(data, max_pixels=120 * 80 - 1) == Reason.TOO_MANY_PIXELS
+    assert refused(heif("large")) == Reason.TOO_MANY_PIXELS
 
 
 def test_a_huge_picture_in_few_bytes_costs_neither_time_nor_memory() -> None:

@@ -1,6 +1,7 @@
 """Mistakes are told before anything is sent: no Kafka is needed for these."""
 
 import unicodedata
+from base64 import b64encode
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,23 @@ def test_a_picture_that_no_worker_would_take(tmp_path: Path) -> None:
         with pytest.raises(InvalidPicture) as raised:
             frame(picture=picture)
         assert raised.value.reason is reason
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        b64encode(b"\xff\xd8\xff\xe0" + bytes(100)),
+        b"\xef\xbb\xbf\xff\xd8\xff\xe0" + bytes(100),
+        b"\r\n\x89PNG\r\n\x1a\n" + bytes(100),
+        b"data:image/png;base64,iVBORw0KGgo=",
+        "data:image/png;base64,iVBORw0KGgo=",
+        b64encode(b"\xff\xd8\xff\xe0" + bytes(100)).decode(),
+    ],
+)
+def test_a_picture_in_a_wrapping(picture: bytes | str) -> None:
+    with pytest.raises(InvalidPicture, match="send the bytes") as raised:
+        frame(picture=picture)
+    assert raised.value.reason is Reason.UNDECODABLE
 
 
 def test_an_event_that_names_no_picture() -> None:

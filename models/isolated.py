@@ -1,0 +1,93 @@
+"""Formats whose decoders crash on damaged files: each picture is decoded in a process of its own.
+
+A decoder that crashes, hangs or runs wild takes its process with it and nothing else; the next picture has a fresh one.
+It costs a tenth of a second a picture.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+_READER = str(Path(__file__).with_name("isolated_reader.py"))
+_INHERITED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG")
+"""All that the process sees of our environment, which may hold passwords."""
+_LONGEST_S = 120.0
+"""Its own limit is of processor time; this one is for a process that stands still."""
+_MODES = {"L": 1, "RGB": 3, "RGBA": 4}
+_ENDS: dict[int, str] = {
+    signal.SIGXCPU: "it takes more processor time than its size explains",
+    signal.SIGSEGV: "its decoder crashed on it",
+    signal.SIGABRT: "its decoder crashed on it",
+    signal.SIGBUS: "its decoder crashed on it",
+    signal.SIGFPE: "its decoder crashed on it",
+    signal.SIGILL: "its decoder crashed on it",
+    signal.SIGTRAP: "its decoder crashed on it",
+}
+
+
+class UnreadablePicture(ValueError):
+    """It is damaged or hostile; the message says how that showed."""
+
+
+class TooManyPixels(ValueError):
+    """Its header announces more than allowed."""
+
+
+class Interrupted(Exception):
+    """The process could not be started, or was ended from outside: nothing is known of the picture."""
+
+
+def read(data: bytes, max_pixels: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Decode a HEIF or JPEG 2000.
+
+    Returns:
+        the picture (L, RGB or RGBA), upright, at a fraction where a side has 4,000 pixels or more; and its whole size.
+
+    Raises:
+        UnreadablePicture, TooManyPixels, Interrupted: as they say.
+    """
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-I", _READER, str(max_pixels)],
+            input=data,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in _INHERITED if name in os.environ},
+            timeout=_LONGEST_S,
+            check=False,
+            # Ctrl-C is for us: the batch in hand is finished.
+            start_new_session=True,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UnreadablePicture(f"its decoder was not done after {_LONGEST_S:.0f} s") from error
+    except OSError as error:
+        raise Interrupted(f"no process could be started to decode it: {error}") from error
+    if ended.returncode:
+        if why := _ENDS.get(-ended.returncode):
+            raise UnreadablePicture(why)
+        raise Interrupted(f"the process that decoded it ended with {ended.returncode}")
+    line, _, pixels = ended.stdout.partition(b"\n")
+    try:
+        head = json.loads(line)
+    except ValueError:
+        head = None
+    return _picture(head, pixels, max_pixels)
+
+
+def _picture(head: object, pixels: bytes, max_pixels: int) -> tuple[Image.Image, tuple[int, int]]:
+    match head:
+        case {"pixels": [int(width), int(height)]}:
+            raise TooManyPixels(f"{width} × {height} = {width * height} pixels, {max_pixels} are allowed")
+        case {"of": [int(width), int(height)], "size": [int(columns), int(rows)], "mode": str(mode)}:
+            if mode in _MODES and len(pixels) == columns * rows * _MODES[mode]:
+                return Image.frombytes(mode, (columns, rows), pixels), (width, height)
+        case {"error": str(error)}:
+            raise UnreadablePicture(error)
+    raise UnreadablePicture("its decoder gave no picture")
