@@ -7,9 +7,9 @@ several people the one meant is the largest, where a face near the middle counts
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,15 +18,17 @@ from numpy.typing import NDArray
 
 from models.analysis import Analysis, Analyzes
 from models.comparisons import Comparisons
+from models.folders import Found, folders_of, pictures_below
 from models.groups import Errors, Labelling, Labels, errors, groups_of, labelled, within
+from models.pairs import Pairs, UnusablePairs
+from models.pairs import read as read_pairs
 from models.scores import Distances, accuracy, roc_auc, tar_at_far
-from schemas.events import Face
+from schemas.events import Face, Refusal
+from schemas.reasons import Reason
 
 FAR_TARGETS = ("1e-2", "1e-3", "1e-4")
 
 _BATCH = 32
-_YES = {"yes", "y", "true", "1"}
-_NO = {"no", "n", "false", "0"}
 
 
 class UnusableEvaluation(ValueError):
@@ -44,9 +46,12 @@ class GroupErrors:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The outcome; rates are None without pairs to tell them from.
+    """The outcome; rates are None without pairs of two faces to tell them from.
 
-    ``skipped`` names pictures without a usable face, each with the reason.
+    Attributes:
+        skipped: pictures without a usable face, each with the reason.
+        skipped_by_reason: how many of each.
+        left_out: hidden and system files and folders, which are no pictures.
     """
 
     identities: int
@@ -60,6 +65,18 @@ class Evaluation:
     threshold: float
     groups: list[GroupErrors] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
+    skipped_by_reason: dict[str, int] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def says_nothing(self) -> str | None:
+        """Why nothing can be told from it, where that is so."""
+        if self.faces_not_found == self.images:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.skipped_by_reason.items())
+            return f"no face to compare in any of {self.images} pictures: {reasons}"
+        if not self.genuine_pairs + self.impostor_pairs:
+            return "one picture makes no pair: there is nothing to compare"
+        return None
 
 
 def evaluate(
@@ -75,10 +92,9 @@ def evaluate(
 
     Args:
         analyzer: whose vectors are compared.
-        folder: one sub-folder an identity; hidden files are left out.
+        folder: one sub-folder an identity; with ``pairs_csv`` pictures may lie anywhere in it.
         threshold: below this distance two pictures are taken for one person.
-        pairs_csv: two file names and yes or no a line; names are paths within the folder, or plain if unique there. A
-            first line that ends neither in yes nor no is a heading.
+        pairs_csv: see :func:`models.pairs.read`.
         labelling: of the groups to measure apart; here the folder's name is the user, the identity the subject, and
             ``DIR/<identity>/<picture>`` the event.
         progress: called with pictures done and pictures in all.
@@ -86,13 +102,19 @@ def evaluate(
     Raises:
         UnusableEvaluation: there are no pictures, or a line of the file cannot be understood.
     """
-    pictures = pictures_of(folder)
+    found = found_in(folder) if pairs_csv is None else pictures_below(folder)
+    pictures = found.pictures
     if not pictures:
-        raise UnusableEvaluation(f"{folder} has no pictures in sub-folders: expected {folder}/<identity>/<picture>")
-    pairs = _listed(pairs_csv, folder, pictures) if pairs_csv else None
+        expected = "" if pairs_csv else f" in sub-folders: expected {folder}/<identity>/<picture>"
+        raise UnusableEvaluation(f"{folder} has no pictures{expected}")
+    try:
+        pairs = read_pairs(pairs_csv, folder, pictures) if pairs_csv else None
+    except UnusablePairs as error:
+        raise UnusableEvaluation(str(error)) from error
     used = pictures if pairs is None else [pictures[index] for index in sorted(set(pairs.first) | set(pairs.second))]
     vectors, skipped = _vectors(analyzer, used, progress)
-    people = np.unique([path.parent.name for path in used], return_inverse=True)[1].astype(np.int32)
+    names = _people(folder, used, [] if pairs is None else _same(pairs, pictures))
+    people = np.unique(names, return_inverse=True)[1].astype(np.int32)
     if pairs is None:
         first, second = np.triu_indices(len(used), 1)
         same = people[first] == people[second]
@@ -103,24 +125,69 @@ def evaluate(
         same = np.array(pairs.same, bool)
     distances = _distances(vectors, first, second)
     genuine, impostor = distances[same], distances[~same]
+    comparable = bool(np.isfinite(distances).any())
+    reasons = Counter(reason.partition(":")[0] for reason in (*skipped.values(), *_unreadable(found).values()))
     return Evaluation(
-        identities=len({path.parent.name for path in used}),
+        identities=len(set(names)),
         images=len(used),
         faces_not_found=len(skipped),
         genuine_pairs=genuine.size,
         impostor_pairs=impostor.size,
-        roc_auc=roc_auc(genuine, impostor),
-        tar_at_far={far: tar_at_far(genuine, impostor, float(far)) for far in FAR_TARGETS},
-        accuracy=accuracy(genuine, impostor, threshold),
+        roc_auc=roc_auc(genuine, impostor) if comparable else None,
+        tar_at_far={far: tar_at_far(genuine, impostor, float(far)) if comparable else None for far in FAR_TARGETS},
+        accuracy=accuracy(genuine, impostor, threshold) if comparable else None,
         threshold=threshold,
-        groups=_by_group(_labels(labelling, folder, used), distances, people, first, second, threshold),
-        skipped={str(path.relative_to(folder)): reason for path, reason in skipped.items()},
+        groups=_by_group(_labels(labelling, folder, used, names), distances, people, first, second, threshold),
+        skipped={str(path.relative_to(folder)): reason for path, reason in (skipped | _unreadable(found)).items()},
+        skipped_by_reason=dict(reasons.most_common()),
+        left_out=[str(path.relative_to(folder)) for path in found.left_out],
     )
 
 
 def pictures_of(folder: Path) -> list[Path]:
-    """The pictures in ``DIR/<identity>/``, in the order of their names; hidden files are left out."""
-    return sorted(path for path in folder.glob("*/*") if path.is_file() and not path.name.startswith("."))
+    """The pictures in ``DIR/<identity>/``, in the order of their names; see :mod:`models.folders`."""
+    return found_in(folder).pictures
+
+
+def found_in(folder: Path) -> Found:
+    """The pictures in ``DIR/<identity>/``, and what was left out or cannot be read."""
+    identities, found = folders_of(folder), Found()
+    found.left_out += identities.left_out
+    for identity in identities.pictures:
+        found.add(pictures_below(identity, depth=1))
+    return found
+
+
+def bytes_of(picture: Path) -> bytes | Refusal:
+    """What a file holds, or why it cannot be read."""
+    try:
+        return picture.read_bytes()
+    except OSError as error:
+        return Refusal(Reason.URI_UNREADABLE, f"{str(picture)!r} cannot be read: {error.strerror}")
+
+
+def _unreadable(found: Found) -> dict[Path, str]:
+    return {path: f"{Reason.URI_UNREADABLE}: {why}" for path, why in found.unreadable.items()}
+
+
+def _same(pairs: Pairs, pictures: Sequence[Path]) -> list[tuple[Path, Path]]:
+    listed = zip(pairs.first, pairs.second, pairs.same, strict=True)
+    return [(pictures[one], pictures[other]) for one, other, same in listed if same]
+
+
+def _people(folder: Path, pictures: Sequence[Path], same: Sequence[tuple[Path, Path]]) -> list[str]:
+    """Whose each picture is: its folder's; of those that lie flat in the folder, as the pairs of one person tell."""
+    head = {path: path for path in pictures if path.parent == folder}
+
+    def first(path: Path) -> Path:
+        while head[path] != path:
+            head[path] = path = head[head[path]]
+        return path
+
+    for one, other in same:
+        if one in head and other in head:
+            head[first(one)] = first(other)
+    return [first(path).name if path in head else path.parent.name for path in pictures]
 
 
 def _vectors(
@@ -130,10 +197,10 @@ def _vectors(
     skipped: dict[Path, str] = {}
     for start in range(0, len(pictures), _BATCH):
         part = pictures[start : start + _BATCH]
-        for path, analysis in zip(part, analyzer.analyze([path.read_bytes() for path in part]), strict=True):
+        for path, analysis in zip(part, analyzer.analyze([bytes_of(path) for path in part]), strict=True):
             face = meant(analysis)
             if face is None or face.vector is None:
-                skipped[path] = _why(analysis, face)
+                skipped[path] = why_skipped(analysis, face)
                 vectors.append(None)
             else:
                 vectors.append(np.frombuffer(face.vector, "<f4"))
@@ -152,7 +219,8 @@ def meant(analysis: Analysis) -> Face | None:
     return max(analysis.faces, key=weight, default=None)
 
 
-def _why(analysis: Analysis, face: Face | None) -> str:
+def why_skipped(analysis: Analysis, face: Face | None) -> str:
+    """The reason why a picture has no usable face, and after a colon more of it where there is more."""
     if analysis.refusal is not None:
         return f"{analysis.refusal.reason}: {analysis.refusal.detail}"
     return str(face.refusal) if face is not None else "no_face"
@@ -171,11 +239,16 @@ def _distances(
     return np.where(found[first] & found[second], distances, np.inf)
 
 
-def _labels(labelling: Labelling | None, folder: Path, pictures: Sequence[Path]) -> dict[str, Labels]:
+def _labels(
+    labelling: Labelling | None, folder: Path, pictures: Sequence[Path], people: Sequence[str]
+) -> dict[str, Labels]:
     if labelling is None:
         return {}
     name = folder.resolve().name
-    known = [labelling.of(f"{name}/{path.relative_to(folder).as_posix()}", name, path.parent.name) for path in pictures]
+    known = [
+        labelling.of(f"{name}/{path.relative_to(folder).as_posix()}", name, person)
+        for path, person in zip(pictures, people, strict=True)
+    ]
     return labelled(known)
 
 
@@ -195,46 +268,3 @@ def _by_group(
         if found is not None:
             measured.append(GroupErrors(group.by, group.name, found))
     return measured
-
-
-@dataclass(slots=True)
-class _Pairs:
-    """Pairs of places in the list of pictures."""
-
-    first: list[int] = field(default_factory=list)
-    second: list[int] = field(default_factory=list)
-    same: list[bool] = field(default_factory=list)
-
-
-def _listed(file: Path, folder: Path, pictures: Sequence[Path]) -> _Pairs:
-    names: dict[str, list[int]] = {}
-    for index, path in enumerate(pictures):
-        for name in {path.name, path.relative_to(folder).as_posix()}:
-            names.setdefault(name, []).append(index)
-    pairs = _Pairs()
-    for number, (one, other, answer) in _lines(file):
-        for name, place in ((one, pairs.first), (other, pairs.second)):
-            found = names.get(name.removeprefix("./"), [])
-            if len(found) != 1:
-                raise UnusableEvaluation(f"{file}, line {number}: {len(found)} pictures are called {name} in {folder}")
-            place.append(found[0])
-        pairs.same.append(answer in _YES)
-    if not pairs.same:
-        raise UnusableEvaluation(f"{file} lists no pairs")
-    return pairs
-
-
-def _lines(file: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            for number, row in enumerate(csv.reader(lines), 1):
-                cells = [cell.strip() for cell in row]
-                if not any(cells):
-                    continue
-                answer = cells[-1].lower()
-                if len(cells) == 3 and answer in _YES | _NO:
-                    yield number, (cells[0], cells[1], answer)
-                elif number > 1:
-                    raise UnusableEvaluation(f"{file}, line {number}: expected two file names and yes or no")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UnusableEvaluation(f"{file} cannot be read: {error}") from error

@@ -11,7 +11,7 @@ from typing import Any
 
 from streams.producer import Producer
 from streams.scenes import Scene, side_by_side
-from streams.sources import open_source
+from streams.sources import Shot, open_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,4 +138,5 @@ def _scenes(photos: Path, frames: int) -> Iterator[tuple[str, str, Camera, bytes
 def _video(video: Path | None) -> Iterator[tuple[str, str, None, bytes]]:
     if video is not None:
         for shot in open_source(str(video)).shots():
-            yield "alice", "video", None, shot.data
+            if isinstance(shot, Shot):
+                yield "alice", "video", None, shot.data

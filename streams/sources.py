@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, wait_exponential
+
+from models.folders import Found, is_picture, pictures_below
+from models.formats import HEAD_BYTES, SUFFIXES, format_of
+from schemas.events import utc_now
+from streams.captures import STREAM_SCHEMES, Shot, SourceError, Unreadable, frames, opened
+from streams.videos import Video
 
 if TYPE_CHECKING:
     import cv2
 
+__all__ = ["Camera", "NetworkCamera", "Pictures", "Shot", "Source", "SourceError", "Unreadable", "Video", "open_source"]
+
 LOG = logging.getLogger(__name__)
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
-_STREAM_SCHEMES = ("rtsp://", "rtsps://")
-_JPEG_QUALITY = 90
-_NETWORK_TIMEOUT_MS = 5_000
-
-
-class SourceError(Exception):
-    """A source cannot be opened, or has no picture; the message says which and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """One encoded picture and what to call it when something is wrong with it."""
-
-    name: str
-    data: bytes
+_LONGEST_PAUSE_S = 60.0
+"""A longer one between two frames of a video is taken for damage of its times."""
 
 
 class Source(Protocol):
@@ -47,11 +41,11 @@ class Source(Protocol):
     def own_fps(self) -> float | None:
         """The rate at which to play it, where it has one; a camera keeps time by itself."""
 
-    def shots(self) -> Iterator[Shot]:
+    def shots(self) -> Iterator[Shot | Unreadable]:
         """One round of it; a camera's never ends.
 
         Raises:
-            SourceError: it cannot be opened.
+            SourceError: it cannot be opened, or nothing of it can be read.
         """
 
 
@@ -63,10 +57,10 @@ def open_source(where: str) -> Source:
     """
     if where.isdecimal():
         return Camera(int(where))
-    if where.startswith(_STREAM_SCHEMES):
+    if where.startswith(STREAM_SCHEMES):
         return NetworkCamera(where)
     path = Path(where)
-    if path.is_dir() or (path.is_file() and path.suffix.lower() in PICTURE_SUFFIXES):
+    if path.is_dir() or (path.is_file() and (is_picture(path) or _begins_as_picture(path))):
         return Pictures(path)
     if path.is_file():
         return Video(path)
@@ -75,32 +69,49 @@ def open_source(where: str) -> Source:
     )
 
 
-def shots(source: Source, *, fps: float | None = None, loop: bool = False) -> Iterator[Shot]:
-    """Take the pictures of a source, waiting between them.
+def _begins_as_picture(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened_file:
+            return format_of(opened_file.read(HEAD_BYTES)) is not None
+    except OSError as error:
+        raise SourceError(f"{str(file)!r} cannot be read: {error.strerror}") from error
+
+
+def shots(source: Source, *, fps: float | None = None, loop: bool = False) -> Iterator[Shot | Unreadable]:
+    """Take the pictures of a source, waiting between them, and hear of those that cannot be read.
 
     Args:
         source: what to play.
-        fps: pictures a second, 0: as fast as they come; default: the source's own rate. Every picture of a folder or
-            file is given; a camera's that come faster are left out.
+        fps: pictures a second, 0: as fast as they come; default: the source's own pace, of a video as the times of its
+            frames say, which are then their ``captured_at``. Every picture of a folder or file is given; a camera's
+            that come faster are left out.
         loop: begin anew when a round ends.
 
     Raises:
-        SourceError: it cannot be opened.
+        SourceError: it cannot be opened, or nothing of it can be read.
     """
     rate = source.own_fps if fps is None else fps
     period = 1 / rate if rate else 0.0
     live = is_live(source)
-    due = time.monotonic()
+    due: float | None = None
+    given = 0.0
     while True:
+        before: float | None = None
         for shot in source.shots():
-            now = time.monotonic()
-            if live and now < due:
+            if isinstance(shot, Unreadable):
+                yield shot
                 continue
+            now = time.monotonic()
+            timed = fps is None and shot.at_s is not None
+            pause = shot.at_s - before if timed and shot.at_s is not None and before is not None else period
+            # A late picture does not make the next ones early: no burst after a pause.
+            next_due = now if due is None else max(due + (pause if pause <= _LONGEST_PAUSE_S else period), given)
+            if live and now < next_due:
+                continue
+            due, given, before = next_due, now, shot.at_s
             if due > now:
                 time.sleep(due - now)
-            # A late picture does not make the next ones early: no burst after a pause.
-            due = max(due + period, now)
-            yield shot
+            yield replace(shot, captured_at=utc_now() - timedelta(seconds=time.monotonic() - due)) if timed else shot
         if not loop:
             return
 
@@ -132,56 +143,34 @@ class Pictures:
         Raises:
             SourceError: there is none.
         """
+        return self.found().pictures
+
+    def found(self) -> Found:
+        """The picture files, and what was left out or cannot be read.
+
+        Raises:
+            SourceError: there is no picture file.
+        """
         if self.path.is_file():
-            return [self.path]
-        found = sorted(file for file in self.path.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES)
-        if not found:
-            raise SourceError(f"there is no picture in {str(self.path)!r} ({' '.join(sorted(PICTURE_SUFFIXES))})")
+            return Found([self.path])
+        found = pictures_below(self.path)
+        if not found.pictures:
+            why = "".join(f"; {str(path)!r} cannot be read: {error}" for path, error in found.unreadable.items())
+            raise SourceError(f"there is no picture in {str(self.path)!r} ({' '.join(sorted(SUFFIXES))}){why}")
         return found
 
-    def shots(self) -> Iterator[Shot]:
+    def shots(self) -> Iterator[Shot | Unreadable]:
         """Each file's bytes."""
-        for file in self.files():
+        found = self.found()
+        for path, why in found.unreadable.items():
+            yield Unreadable(1, f"{str(path)!r} cannot be read: {why}")
+        for file in found.pictures:
             try:
                 data = file.read_bytes()
             except OSError as error:
-                raise SourceError(f"{str(file)!r} cannot be read: {error.strerror}") from error
-            yield Shot(str(file), data)
-
-
-@dataclass(frozen=True, slots=True)
-class Video:
-    """A video file, frame by frame as JPEG."""
-
-    path: Path
-
-    @property
-    def own_fps(self) -> float | None:
-        """The rate it was recorded at."""
-        return float(self._property("CAP_PROP_FPS")) or None
-
-    @property
-    def total(self) -> int | None:
-        """The number of frames that its header announces."""
-        return max(0, int(self._property("CAP_PROP_FRAME_COUNT"))) or None
-
-    def shots(self) -> Iterator[Shot]:
-        """Every frame."""
-        capture = _open(str(self.path), f"{str(self.path)!r} is no video that can be read")
-        try:
-            for number, data in enumerate(_frames(capture)):
-                yield Shot(f"{self.path}#{number}", data)
-        finally:
-            capture.release()
-
-    def _property(self, name: str) -> float:
-        import cv2
-
-        capture = _open(str(self.path), f"{str(self.path)!r} is no video that can be read")
-        try:
-            return capture.get(getattr(cv2, name))
-        finally:
-            capture.release()
+                yield Unreadable(1, f"{str(file)!r} cannot be read: {error.strerror}")
+            else:
+                yield Shot(str(file), data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +183,9 @@ class Camera:
 
     def shots(self) -> Iterator[Shot]:
         """Frames as they come, until the camera is unplugged."""
-        capture = _open(self.number, f"camera {self.number} cannot be opened: is it plugged in, and in use elsewhere?")
+        capture = opened(self.number, f"camera {self.number} cannot be opened: is it plugged in, and in use elsewhere?")
         try:
-            for count, data in enumerate(_frames(capture)):
+            for count, data in enumerate(frames(capture)):
                 yield Shot(f"camera {self.number}#{count}", data)
         finally:
             capture.release()
@@ -223,7 +212,7 @@ class NetworkCamera:
         count = 0
         while True:
             try:
-                for data in _frames(capture):
+                for data in frames(capture):
                     yield Shot(f"{self.name}#{count}", data)
                     count += 1
             finally:
@@ -237,32 +226,4 @@ class NetworkCamera:
         return re.sub("//[^/]*@", "//", self.address)
 
     def _open(self) -> cv2.VideoCapture:
-        return _open(self.address, f"nothing can be seen at {self.name}: check address, user and password")
-
-
-def _open(what: str | int, otherwise: str) -> cv2.VideoCapture:
-    # Its own words on stderr would stand between the lines of the command line.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    import cv2
-
-    network: list[Any] = []
-    if isinstance(what, str) and what.startswith(_STREAM_SCHEMES):
-        timeouts = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
-        network = [cv2.CAP_FFMPEG, [part for name in timeouts for part in (name, _NETWORK_TIMEOUT_MS)]]
-    capture = cv2.VideoCapture(what, *network)
-    if not capture.isOpened():
-        raise SourceError(otherwise)
-    return capture
-
-
-def _frames(capture: cv2.VideoCapture) -> Iterator[bytes]:
-    import cv2
-
-    while True:
-        there, frame = capture.read()
-        if not there:
-            return
-        encoded, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-        if encoded:
-            yield data.tobytes()
+        return opened(self.address, f"nothing can be seen at {self.name}: check address, user and password")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models import chips
 from models.analysis import Analyzes
-from models.evaluation import UnusableEvaluation, meant, pictures_of
+from models.evaluation import UnusableEvaluation, bytes_of, meant, pictures_of, why_skipped
 from models.geometry import Pixels
 from models.groups import Labelling, Labels, labelled
 
@@ -232,12 +232,12 @@ def from_folders(
     pictures = [(folder, path) for folder in folders for path in _pictures(folder)]
     for start in range(0, len(pictures), _BATCH):
         part = pictures[start : start + _BATCH]
-        for (folder, path), analysis in zip(part, analyzer.analyze([p.read_bytes() for _, p in part]), strict=True):
+        for (folder, path), analysis in zip(part, analyzer.analyze([bytes_of(p) for _, p in part]), strict=True):
             name = path.relative_to(folder).as_posix()
             face = meant(analysis)
             chip = None if face is None else analysis.chips[analysis.faces.index(face)]
             if face is None or chip is None:
-                skipped[f"{folder.name}/{name}"] = str((face and face.refusal) or "no_face")
+                skipped[f"{folder.name}/{name}"] = why_skipped(analysis, face).partition(":")[0]
                 continue
             event_id = f"{folder.name}/{name}"
             samples.append(Sample(event_id, folder.name, path.parent.name, chips.encode(chip), face.quality.overall))

@@ -1,5 +1,21 @@
 """The command line: one module a command."""
 
-from streams.cli.main import main
+from __future__ import annotations
 
-__all__ = ["main"]
+import sys
+from typing import NoReturn
+
+from streams.cli import first_word
+
+
+def main() -> NoReturn:
+    """Run the command that the process was called with: first a sign of life, then all that takes time to import."""
+    first_word.show(sys.argv[1:])
+    try:
+        from streams.cli.main import main as run
+
+        run()
+    except KeyboardInterrupt:  # while it is being imported
+        sys.exit(130)
+    finally:
+        first_word.clear()

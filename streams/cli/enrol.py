@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,14 +15,19 @@ from streams.words import counted
 
 if TYPE_CHECKING:
     from schemas.events import Consent
+    from streams.producer import Producer
     from streams.settings import Settings
 
 _ASK_EVERY_S = 0.5
+_COUNTED = ("enrolled", "refused", "timed_out", "failed")
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One photo and what has come of it: ``sent``, ``enrolled``, ``refused`` or ``timed_out``."""
+    """One photo and what has come of it: ``sent``, ``enrolled``, ``refused``, ``timed_out`` or ``failed``.
+
+    A photo that failed could not be read or not be sent.
+    """
 
     photo: str
     subject_id: str
@@ -56,18 +60,21 @@ def enrol(
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait for the outcomes.")] = 120.0,
     as_json: Json = False,
 ) -> None:
-    """Enrol people from photos, and show what came of each. Fails if one was refused."""
+    """Enrol people from photos, and show what came of each. Fails if one was refused or could not be read."""
     from schemas.events import Consent, utc_now
 
     output = Output(as_json)
-    chosen = list(_chosen(photos or [], folder, user, subject, output))
+    chosen, left_out = _chosen(photos or [], folder, user, subject, output)
     settings = load_settings()
     outcomes = _send(chosen, user, Consent(purpose, utc_now(), training=training), settings, output)
-    if wait:
-        outcomes = _await(outcomes, timeout_s, settings, output)
-    _show(outcomes, output)
-    counts = {name: sum(one.outcome == name for one in outcomes) for name in ("enrolled", "refused", "timed_out")}
-    output.finish(counts | {"user_id": user, "outcomes": [asdict(one) for one in outcomes]})
+    try:
+        if wait:
+            outcomes = _await(outcomes, timeout_s, settings, output)
+    finally:
+        # Even where nobody can be asked what came of it: this was sent.
+        _show(outcomes, output)
+        counts = {name: sum(one.outcome == name for one in outcomes) for name in _COUNTED}
+        output.finish(counts | {"left_out": left_out, "user_id": user, "outcomes": [asdict(one) for one in outcomes]})
     if counts["timed_out"]:
         output.warn(
             f"{counted(counts['timed_out'], 'photo has', 'photos have')} no outcome after {timeout_s:g} s: "
@@ -75,70 +82,101 @@ def enrol(
         )
     if counts["refused"]:
         output.warn(f"{counts['refused']} of {counted(len(outcomes), 'photo')} refused")
-    if counts["refused"] or counts["timed_out"]:
+    if counts["failed"]:
+        output.warn(f"{counts['failed']} of {counted(len(outcomes), 'photo')} could not be read or sent")
+    if counts["refused"] or counts["timed_out"] or counts["failed"]:
         raise typer.Exit(1)
 
 
-def _chosen(photos: list[Path], folder: Path | None, user: str, subject: str | None, output: Output) -> Iterator[Photo]:
-    from streams.sources import Pictures, SourceError
-
+def _chosen(
+    photos: list[Path], folder: Path | None, user: str, subject: str | None, output: Output
+) -> tuple[list[Photo], int]:
+    """The photos to send, those that cannot be read among them, and how many files and folders were left out."""
     if (folder is None) == (not photos):
         raise typer.BadParameter("give either photos or --dir")
-    if folder is None:
-        for photo in photos:
-            if photo.is_dir():
-                raise typer.BadParameter(f"{str(photo)!r} is a folder: use --dir")
-            if not photo.is_file():
-                raise typer.BadParameter(f"there is no photo {str(photo)!r}")
-            yield Photo(str(photo), user if subject is None else subject)
-        return
-    if subject is not None:
-        raise typer.BadParameter("with --dir the subjects are the folders' names: leave --subject out")
+    if folder is not None:
+        if subject is not None:
+            raise typer.BadParameter("with --dir the subjects are the folders' names: leave --subject out")
+        return _in_folders(folder, output)
+    for photo in photos:
+        if photo.is_dir():
+            raise typer.BadParameter(f"{str(photo)!r} is a folder: use --dir")
+        if not photo.is_file():
+            raise typer.BadParameter(f"there is no photo {str(photo)!r}")
+    return [Photo(str(photo), user if subject is None else subject) for photo in photos], 0
+
+
+def _in_folders(folder: Path, output: Output) -> tuple[list[Photo], int]:
+    from models.folders import Found, folders_of, pictures_below
+
     if not folder.is_dir():
         raise typer.BadParameter(f"there is no folder {str(folder)!r}")
-    people = sorted(person for person in folder.iterdir() if person.is_dir() and not person.name.startswith("."))
-    if not people:
+    people, found = folders_of(folder), Found()
+    chosen, empty = [], []
+    for person in people.pictures:
+        of_person = pictures_below(person)
+        found.add(of_person)
+        chosen += [Photo(str(photo), person.name) for photo in of_person.pictures]
+        chosen += [
+            Photo(str(path), person.name, None, "failed", None, why) for path, why in of_person.unreadable.items()
+        ]
+        if not of_person.pictures and not of_person.unreadable:
+            empty.append(person)
+    found.left_out += people.left_out
+    if found.left_out:
+        output.warn(found.left_out_in_words)
+    if not people.pictures:
         raise typer.BadParameter(f"{str(folder)!r} has no folders: put each person's photos in {folder}/<subject>/")
-    empty = []
-    for person in people:
-        try:
-            files = Pictures(person).files()
-        except SourceError as error:
-            empty.append(str(error))
-            continue
-        yield from (Photo(str(photo), person.name) for photo in files)
-    if len(empty) == len(people):
+    if not chosen:
         raise typer.BadParameter(f"there is no picture in any folder of {str(folder)!r}")
-    for text in empty:
-        output.warn(text)
+    for person in empty:
+        output.warn(f"there is no picture in {str(person)!r}")
+    return chosen, len(found.left_out)
 
 
 def _send(photos: list[Photo], user: str, consent: Consent, settings: Settings, output: Output) -> list[Photo]:
+    from streams.producer import Producer
+    from streams.sent import BackPressure, DeliveryFailed
+
+    sent: list[Photo] = []
+    lost: dict[str | None, str] = {}
+    why = ""
+    try:
+        with output.progress() as progress, Producer(settings) as producer:
+            task = progress.add_task("sending", total=len(photos), note="")
+            for photo in photos:
+                sent.append(_sent(producer, photo, user, consent) if photo.outcome == "sent" else photo)
+                progress.advance(task)
+    except (BackPressure, DeliveryFailed) as error:
+        why = str(error)
+        lost = dict.fromkeys(error.event_ids if isinstance(error, DeliveryFailed) else (), why)
+    kept = [replace(one, outcome="failed", detail=lost[one.event_id]) if one.event_id in lost else one for one in sent]
+    return kept + [replace(one, outcome="failed", detail=why) for one in photos[len(sent) :]]
+
+
+def _sent(producer: Producer, photo: Photo, user: str, consent: Consent) -> Photo:
+    """Send one photo; what is wrong with it is its outcome, and keeps none of the others back."""
     from schemas.ids import InvalidId
     from schemas.reasons import Reason
-    from streams.producer import Producer
     from streams.sent import InvalidPicture
 
-    sent = []
-    with output.progress() as progress, Producer(settings) as producer:
-        task = progress.add_task("sending", total=len(photos), note="")
-        for photo in photos:
-            try:
-                upload = producer.enrol(user, Path(photo.photo), consent=consent, subject_id=photo.subject_id)
-            except InvalidPicture as error:
-                sent.append(replace(photo, outcome="refused", reason=error.reason.value, detail=str(error)))
-            except InvalidId as error:
-                sent.append(replace(photo, outcome="refused", reason=Reason.INVALID_ID.value, detail=str(error)))
-            else:
-                sent.append(replace(photo, event_id=upload.event_id))
-            progress.advance(task)
-    return sent
+    try:
+        upload = producer.enrol(user, Path(photo.photo), consent=consent, subject_id=photo.subject_id)
+    except InvalidPicture as error:
+        return replace(photo, outcome="refused", reason=error.reason.value, detail=str(error))
+    except InvalidId as error:
+        return replace(photo, outcome="refused", reason=Reason.INVALID_ID.value, detail=str(error))
+    except ValueError as error:
+        return replace(photo, outcome="refused", detail=str(error))
+    except OSError as error:
+        return replace(photo, outcome="failed", detail=f"it cannot be read: {error.strerror}")
+    return replace(photo, event_id=upload.event_id)
 
 
 def _await(sent: list[Photo], timeout_s: float, settings: Settings, output: Output) -> list[Photo]:
     from sinks.redis import RedisResults
 
-    waiting = [photo.event_id for photo in sent if photo.event_id is not None]
+    waiting = [photo.event_id for photo in sent if photo.event_id is not None and photo.outcome == "sent"]
     results = RedisResults(settings.redis_url, settings.redis_prefix)
     found: dict[str, dict[str, Any]] = {}
     deadline = time.monotonic() + timeout_s
@@ -149,7 +187,7 @@ def _await(sent: list[Photo], timeout_s: float, settings: Settings, output: Outp
                 found |= results.wait_for(missing, min(_ASK_EVERY_S, max(0.0, deadline - time.monotonic())))
             progress.update(task, completed=len(found))
     results.close()
-    return [photo if photo.event_id is None else _judged(photo, found.get(photo.event_id)) for photo in sent]
+    return [_judged(one, found.get(one.event_id or "")) if one.outcome == "sent" else one for one in sent]
 
 
 def _judged(photo: Photo, enrolment: dict[str, Any] | None) -> Photo:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from models.comparisons import Interval
     from models.evaluation import Evaluation
 
+_NAMED = 5
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -22,10 +24,14 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Pictures as DIR/<identity>/*.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Pictures as DIR/<identity>/*; with --pairs anywhere in DIR.")
+    ],
     pairs: Annotated[
         Path | None,
-        typer.Option(help="CSV of pairs to score: two file names and yes or no a line. Default: all pairs."),
+        typer.Option(
+            help="CSV of pairs to score: two file names and yes or no a line (or LFW's pairs.txt). Default: all pairs."
+        ),
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(help="Largest distance of one person. Default: the threshold set in use.")
@@ -37,11 +43,13 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FILE", help="CSV of which groups people or pictures belong to: each is measured apart."),
     ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Name every picture without a face.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure on pictures of your own how well people are told apart."""
+    """Measure on pictures of your own how well people are told apart. Fails if none of them shows a face."""
     from models.analyzer import Analyzer
-    from models.evaluation import evaluate
+    from models.evaluation import UnusableEvaluation, evaluate
+    from models.folders import left_out_in_words
     from models.groups import Labelling
     from models.model import Model
 
@@ -66,9 +74,15 @@ def evaluate(
             labelling=Labelling.read(groups) if groups else None,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
-    _show(result, loaded.card.version, output)
+    if result.left_out:
+        output.warn(left_out_in_words(result.left_out))
+    if not result.says_nothing:
+        _show(result, loaded.card.version, output)
+    _name(result.skipped, output, every=verbose)
     by_group = [{"by": one.by, "group": one.group} | asdict(one.errors) for one in result.groups]
     output.finish(asdict(result) | {"groups": by_group, "model_version": loaded.card.version})
+    if result.says_nothing:
+        raise UnusableEvaluation(result.says_nothing)
 
 
 def _show(result: Evaluation, version: str, output: Output) -> None:
@@ -77,7 +91,8 @@ def _show(result: Evaluation, version: str, output: Output) -> None:
     table.add_row("model", escape(version))
     table.add_row("identities, images", f"{result.identities}, {result.images}")
     table.add_row("pairs of one person, of two", f"{result.genuine_pairs}, {result.impostor_pairs}")
-    table.add_row("faces not found", str(result.faces_not_found))
+    by_reason = ", ".join(f"{count} {reason}" for reason, count in result.skipped_by_reason.items())
+    table.add_row("faces not found", f"{result.faces_not_found} ({by_reason})" if by_reason else "0")
     table.add_row("ROC AUC", _rate(result.roc_auc))
     for far, tar in result.tar_at_far.items():
         table.add_row(f"TAR at FAR {far}", _rate(tar))
@@ -90,8 +105,13 @@ def _show(result: Evaluation, version: str, output: Output) -> None:
             rates = (*_sure(found.fnmr, found.fnmr_interval), *_sure(found.fmr, found.fmr_interval))
             of_groups.add_row(escape(f"{one.by} {one.group}"), str(found.people), *rates)
         output.table(of_groups)
-    for picture, reason in result.skipped.items():
+
+
+def _name(skipped: dict[str, str], output: Output, *, every: bool) -> None:
+    for picture, reason in list(skipped.items())[: None if every else _NAMED]:
         output.warn(f"{picture}: {reason}")
+    if not every and (more := len(skipped) - _NAMED) > 0:
+        output.warn(f"and {more} more: --verbose names them")
 
 
 def _sure(rate: float | None, interval: Interval | None) -> tuple[str, str]:

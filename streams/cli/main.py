@@ -52,8 +52,8 @@ def _tell_version(asked: bool) -> None:
         raise typer.Exit
 
 
-def make_app() -> typer.Typer:
-    """The command line with every command of :data:`COMMANDS`."""
+def make_app(modules: Sequence[str] = COMMANDS) -> typer.Typer:
+    """The command line with the commands of these modules of :data:`COMMANDS`."""
     app = typer.Typer(
         help="Recognise faces in event streams.",
         no_args_is_help=True,
@@ -61,9 +61,17 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for name in COMMANDS:
+    for name in modules:
         importlib.import_module(f"streams.cli.{name}").register(app)
     return app
+
+
+def modules_for(arguments: Sequence[str]) -> Sequence[str]:
+    """The modules that a call needs: the others are not imported, which takes longer than many a command."""
+    if not arguments or arguments[0].startswith("-"):
+        return () if arguments and arguments[0] == "--version" else COMMANDS
+    module = arguments[0].replace("-", "_")
+    return (module,) if module in COMMANDS and "_" not in arguments[0] else COMMANDS
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -78,7 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # What it says of a broker that is away, the command says in one line.
         logging.getLogger("facestream.kafka").setLevel(logging.CRITICAL)
     try:
-        code = make_app()(arguments, prog_name="facestream", standalone_mode=False)
+        called = sys.argv[1:] if arguments is None else arguments
+        code = make_app(modules_for(called))(called, prog_name="facestream", standalone_mode=False)
         sys.stdout.flush()
     except typer.TyperException as error:
         # Without arguments a group has shown its help, and there is no message.

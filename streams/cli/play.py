@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,17 +18,20 @@ if TYPE_CHECKING:
 
 
 class Tally:
-    """What became of the frames: sent to Kafka; delivered or failed; refused for their size; dropped to keep up."""
+    """What became of the frames.
+
+    Sent to Kafka; delivered or failed; refused, as no worker would take them; dropped to keep up; unreadable.
+    """
 
     def __init__(self, output: Output) -> None:
         self._output = output
         self._lock = threading.Lock()
-        self.counts = {"sent": 0, "delivered": 0, "failed": 0, "refused": 0, "dropped": 0}
+        self.counts = {"sent": 0, "delivered": 0, "failed": 0, "refused": 0, "dropped": 0, "unreadable": 0}
 
-    def add(self, word: str) -> int:
-        """Count one more, from any thread."""
+    def add(self, word: str, count: int = 1) -> int:
+        """Count more of them, from any thread."""
         with self._lock:
-            self.counts[word] += 1
+            self.counts[word] += count
             return self.counts[word]
 
     def report(self, sent: Sent) -> None:
@@ -43,7 +45,7 @@ class Tally:
     @property
     def troubles(self) -> str:
         """All that is not well, in words."""
-        words = ("failed", "refused", "dropped")
+        words = ("failed", "refused", "dropped", "unreadable")
         return ", ".join(f"{self.counts[word]} {word}" for word in words if self.counts[word])
 
 
@@ -74,26 +76,36 @@ def play(
     count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after so many frames.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Send pictures as a camera's frames. Fails if one was not delivered."""
+    """Send pictures as a camera's frames. Fails if one could not be read or was not delivered."""
+    from models.folders import Found
     from streams.producer import Producer
     from streams.sent import BackPressure, InvalidPicture
-    from streams.sources import is_live, open_source, shots
+    from streams.sources import Pictures, Unreadable, is_live, open_source, shots
 
     output = Output(as_json)
     if subject is not None and mode is not Mode.VERIFY:
         raise typer.BadParameter("--subject is the person claimed: it goes with --mode verify")
     source = open_source(where)
     tally = Tally(output)
+    found = source.found() if isinstance(source, Pictures) else Found()
+    if found.left_out:
+        output.warn(found.left_out_in_words)
     began = time.monotonic()
     try:
         with Producer(load_settings(), on_delivery=tally.report) as producer, output.progress() as progress:
             live = is_live(source)
             ask = partial(producer.frame, user, camera_id=camera, mode=mode, subject_id=subject)
-            total = count if loop or source.total is None else min(count or source.total, source.total)
+            whole = len(found.pictures) or source.total
+            total = count if loop or whole is None else min(count or whole, whole)
             task = progress.add_task(f"{user}/{camera}", total=total, note="")
-            for shot in islice(shots(source, fps=fps, loop=loop), count):
+            taken = 0
+            for shot in shots(source, fps=fps, loop=loop):
+                if isinstance(shot, Unreadable):
+                    tally.add("unreadable", shot.count)
+                    output.warn(shot.why)
+                    continue
                 try:
-                    ask(shot.data, timeout_s=0 if live else None)
+                    ask(shot.data, captured_at=shot.captured_at, timeout_s=0 if live else None)
                     tally.add("sent")
                 except InvalidPicture as error:
                     tally.add("refused")
@@ -103,12 +115,16 @@ def play(
                         raise
                     tally.add("dropped")
                 progress.update(task, advance=1, note=tally.troubles)
+                taken += 1
+                if taken == count:
+                    break
     finally:
         seconds = time.monotonic() - began
         rate = tally.counts["delivered"] / seconds
         text = f"{counted(tally.counts['delivered'], 'frame')} delivered in {seconds:.1f} s, {rate:.1f} a second"
         if any(tally.counts.values()):
             output.say(", ".join(filter(None, [text, tally.troubles])))
-            output.finish(tally.counts | {"seconds": round(seconds, 3), "frames_per_s": round(rate, 2)})
-    if tally.counts["failed"] or tally.counts["refused"]:
+            times = {"seconds": round(seconds, 3), "frames_per_s": round(rate, 2)}
+            output.finish(tally.counts | {"left_out": len(found.left_out)} | times)
+    if tally.counts["failed"] or tally.counts["refused"] or tally.counts["unreadable"]:
         raise typer.Exit(1)

@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 from confluent_kafka import Producer as RawProducer
 
+from infra.photos import sample_photos
 from schemas.codec import encode
 from schemas.events import Consent, Picture, Upload, new_event_id, utc_now
 from tests.cli.conftest import TIMEOUT_S, Run, command
+from tests.streams.test_sources import write_video
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +81,48 @@ def test_a_folder_without_a_photo_does_not_keep_the_others_out(facestream: Run, 
     assert ended.code == 0, ended.err
     assert ended.json["enrolled"] == 3
     assert "there is no picture in 'people/berta'" in ended.err
+
+
+def test_a_share_of_a_nas(facestream: Run, pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "people")
+    for name in ("#recycle/deleted.jpg", "anna/@eaDir/1.jpg/thumb.jpg", "@eaDir/anna/1.jpg", "anna/._1.jpg"):
+        (tmp_path / "people" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(pictures / "anna/1.jpg", tmp_path / "people" / name)
+    ended = facestream("enrol", "--dir", "people", "-u", "nas", "--json")
+    assert ended.code == 0, ended.err
+    assert (ended.json["enrolled"], ended.json["left_out"]) == (3, 4)
+    assert {one["subject_id"] for one in ended.json["outcomes"]} == {"anna", "otto"}
+    assert "left out: 4 hidden or system files and folders" in ended.err
+    played = facestream("play", "people", "-u", "nas", "--json")
+    assert played.code == 0, played.err
+    assert (played.json["sent"], played.json["left_out"], played.json["unreadable"]) == (3, 4, 0)
+
+
+def test_one_bad_file_ends_neither_the_run_nor_its_report(facestream: Run, pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "people")
+    (tmp_path / "people/anna/0.jpg").symlink_to("nowhere.jpg")
+    (tmp_path / "people/anna/3.jpg").write_bytes(base64.b64encode((pictures / "anna/1.jpg").read_bytes()))
+    ended = facestream("enrol", "--dir", "people", "-u", "bad", "--json")
+    assert ended.code == 1
+    assert [ended.json[one] for one in ("enrolled", "refused", "timed_out", "failed")] == [3, 1, 0, 1]
+    outcomes = {Path(one["photo"]).name: one for one in ended.json["outcomes"] if one["subject_id"] == "anna"}
+    assert outcomes["0.jpg"]["detail"] == "the link leads nowhere"
+    assert outcomes["3.jpg"]["reason"] == "undecodable"
+    assert "Base64" in outcomes["3.jpg"]["detail"]
+    assert "1 of 5 photos could not be read or sent" in ended.err
+    played = facestream("play", "people", "-u", "bad", "--json")
+    assert played.code == 1
+    assert [played.json[one] for one in ("sent", "delivered", "refused", "unreadable")] == [3, 3, 1, 1]
+    assert "0.jpg' cannot be read: the link leads nowhere" in played.err
+
+
+def test_a_damaged_video_is_told(facestream: Run, tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "clip.avi", "MJPG", 20)
+    (tmp_path / "clip.avi").write_bytes(whole[: len(whole) // 2])
+    played = facestream("play", "clip.avi", "-u", "film", "--fps", "0", "--json")
+    assert played.code == 1
+    assert played.json["sent"] == played.json["delivered"] == 20 - played.json["unreadable"] > 0
+    assert f"{played.json['unreadable']} of 20 frames of 'clip.avi' could not be read" in played.err
 
 
 def test_a_refused_photo_fails_and_says_why(facestream: Run, pictures: Path, tmp_path: Path) -> None:
@@ -222,25 +266,47 @@ def test_a_proxy_is_not_asked_for_this_machine(facestream: Run, exceptions: dict
     assert (found["bigquery"], found["bigquery storage write"]) == ("ok", "ok")
 
 
-def test_evaluate(facestream: Run, pictures: Path, tmp_path: Path) -> None:
-    ended = facestream("evaluate", pictures, "--threshold", "0.6", "--json")
+def test_evaluate(facestream: Run, tmp_path: Path) -> None:
+    photos = sample_photos()
+    for name, copied in {"anna/1.jpg": "obama", "anna/2.jpg": "obama2", "otto/1.jpg": "biden"}.items():
+        (tmp_path / "people" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos / f"{copied}.jpg", tmp_path / "people" / name)
+    for number in range(6):
+        (tmp_path / f"people/otto/bad{number}.jpg").write_text("no picture")
+    ended = facestream("evaluate", "people", "--threshold", "0.6", "--json")
     assert ended.code == 0, ended.err
     result = ended.json
-    assert (result["identities"], result["images"], result["faces_not_found"]) == (2, 3, 3)  # noise has no faces
-    assert (result["genuine_pairs"], result["impostor_pairs"], result["threshold"]) == (1, 2, 0.6)
+    assert (result["identities"], result["images"], result["faces_not_found"]) == (2, 9, 6)
+    assert result["skipped_by_reason"] == {"undecodable": 6}
     assert set(result["tar_at_far"]) == {"1e-2", "1e-3", "1e-4"}
-    (tmp_path / "pairs.csv").write_text("anna/1.jpg,otto/1.png,no\n")
-    listed = facestream("evaluate", pictures, "--pairs", tmp_path / "pairs.csv", "--json")
+    assert (ended.err.count("bad"), "and 1 more: --verbose names them" in ended.err) == (5, True)
+    assert facestream("evaluate", "people", "--verbose").err.count("bad") == 6
+    shutil.copy(photos / "biden.jpg", tmp_path / "people")
+    (tmp_path / "pairs.csv").write_text("anna/1.jpg,biden.jpg,no\n")
+    listed = facestream("evaluate", "people", "--pairs", "pairs.csv", "--json")
     assert (listed.json["genuine_pairs"], listed.json["impostor_pairs"]) == (0, 1)
     (tmp_path / "groups.csv").write_text("subject_id,age\nanna,20\notto,20\n")
-    grouped = facestream("evaluate", pictures, "--threshold", "0.6", "--groups", tmp_path / "groups.csv", "--json")
+    grouped = facestream("evaluate", "people", "--threshold", "0.6", "--groups", "groups.csv", "--json")
     [group] = grouped.json["groups"]
     assert (group["by"], group["group"], group["people"]) == ("age", "20", 2)
-    assert (group["genuine_pairs"], group["impostor_pairs"], group["fnmr"], group["fmr"]) == (1, 2, 1, 0)
     (tmp_path / "groups.csv").write_text("name,age\nanna,20\n")
-    wrong = facestream("evaluate", pictures, "--groups", tmp_path / "groups.csv")
+    wrong = facestream("evaluate", "people", "--groups", "groups.csv")
     assert wrong.code == 1
     assert "needs a heading with" in wrong.err
+
+
+def test_nothing_is_measured_on_pictures_without_a_face(facestream: Run, pictures: Path, tmp_path: Path) -> None:
+    ended = facestream("evaluate", pictures, "--json")  # noise
+    assert ended.code == 1
+    last = ended.err.splitlines()[-1]
+    assert last == "facestream: no face to compare in any of 3 pictures: 3 no_face"
+    assert ended.json["skipped_by_reason"] == {"no_face": 3}
+    assert ended.json["roc_auc"] is None
+    assert "ROC" not in ended.err
+    (tmp_path / "empty" / "anna").mkdir(parents=True)
+    ended = facestream("evaluate", "empty")
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert "has no pictures in sub-folders" in ended.err
 
 
 @pytest.mark.parametrize("arguments", [("play", "PICTURES", "--loop", "--fps", "50", "--json"), ("watch",)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
@@ -16,8 +17,9 @@ import typer
 from typer.core import TyperGroup
 
 from models.model import REFERENCE
-from streams.cli.main import make_app, pass_by_proxies
-from tests.cli.conftest import Run, environment, run
+from streams.cli import first_word
+from streams.cli.main import COMMANDS, make_app, modules_for, pass_by_proxies
+from tests.cli.conftest import TIMEOUT_S, Run, command, environment, run
 
 HEAVY = {"tensorflow", "faust", "cv2", "numpy", "confluent_kafka", "google", "redis", "pydantic_settings", "fastavro"}
 
@@ -63,6 +65,59 @@ def test_help_needs_nothing_heavy() -> None:
     script = "import sys; from streams.cli.main import make_app, pass_by_proxies; make_app(); print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not HEAVY & {name.split(".")[0] for name in ended.stdout.split()}
+
+
+def test_a_call_imports_the_module_that_it_needs() -> None:
+    app = typer.main.get_command(make_app())
+    assert isinstance(app, TyperGroup)
+    for name in app.commands:
+        [module] = modules_for([name, "--help"])
+        assert name in typer.main.get_command(make_app([module, "doctor"])).commands  # type: ignore[attr-defined]
+    for arguments in ([], ["--help"], ["nonsense"], ["dead_letters"]):
+        assert modules_for(arguments) == COMMANDS
+    assert modules_for(["--version"]) == ()
+
+
+def test_the_first_word_needs_nothing_that_takes_time() -> None:
+    script = "import sys; before = set(sys.modules); import streams.cli; print(*set(sys.modules) - before)"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name for name in ended.stdout.split() if name.split(".")[0] not in sys.stdlib_module_names}
+    assert loaded <= {"streams", "streams.cli", "streams.cli.first_word"}
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("settings", "--json"), ("play", "/nowhere")], ids=" ".join)
+def test_the_first_word_on_a_terminal_goes_when_there_is_another(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    terminal, inside = os.openpty()
+    process = subprocess.Popen(
+        command(*arguments),
+        env=environment(TERM="xterm"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=inside,
+        text=True,
+    )
+    out, _ = process.communicate(timeout=TIMEOUT_S)
+    os.close(inside)
+    shown = os.read(terminal, 10_000).decode()
+    name = "" if arguments[0].startswith("-") else f" {arguments[0]}"
+    start = f"facestream{name}: starting …\r\x1b[K"
+    assert shown.startswith(start)
+    assert shown.removeprefix(start).startswith("facestream: there is no" if process.returncode else "")
+    assert "starting" not in out
+
+
+def test_a_stream_that_somebody_else_put_in_front_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, inside = os.openpty()
+    monkeypatch.setenv("TERM", "xterm")
+    with os.fdopen(inside, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        first_word.show(["play"])
+        somebody = io.StringIO()
+        sys.stderr = somebody
+        first_word.clear()
+        assert sys.stderr is somebody
+        first_word.clear()
+    assert os.read(terminal, 1_000).decode() == "facestream play: starting …\r\x1b[K"
 
 
 @pytest.mark.parametrize(
