@@ -151,9 +151,9 @@ def pictures_of(folder: Path) -> list[Path]:
 
 def found_in(folder: Path) -> Found:
     """The pictures in ``DIR/<identity>/``, and what was left out or cannot be read."""
-    identities, found = folders_of(folder), Found()
-    found.left_out += identities.left_out
-    for identity in identities.pictures:
+    identities, left_out = folders_of(folder)
+    found = Found(left_out=left_out)
+    for identity in identities:
         found.add(pictures_below(identity, depth=1))
     return found
 

@@ -79,23 +79,20 @@ def pictures_below(folder: Path, depth: int | None = None) -> Found:
     return found
 
 
-def folders_of(folder: Path) -> Found:
-    """The folders in a folder, or links to such, in place of ``pictures``; what else there is as elsewhere.
+def folders_of(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The folders in a folder, links to such among them, and the hidden and system files and folders left out.
 
     Raises:
         OSError: it cannot be read.
     """
-    found = Found()
+    folders, left_out = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
-            path = folder / entry.name
             if is_system(entry.name):
-                found.left_out.append(path)
+                left_out.append(folder / entry.name)
             elif _is_folder(entry):
-                found.pictures.append(path)
-    found.pictures.sort()
-    found.left_out.sort()
-    return found
+                folders.append(folder / entry.name)
+    return sorted(folders), sorted(left_out)
 
 
 def is_picture(file: Path) -> bool:

@@ -87,4 +87,5 @@ if __name__ == "__main__":
     except ImportError:
         raise  # not the picture's fault
     except Exception as error:
-        _answer({"error": f"{type(error).__name__}: {error}"})
+        unknown = type(error).__name__ == "UnidentifiedImageError"
+        _answer({"error": "it is cut off or damaged" if unknown else f"{type(error).__name__}: {error}"})

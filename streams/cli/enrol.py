@@ -111,9 +111,10 @@ def _in_folders(folder: Path, output: Output) -> tuple[list[Photo], int]:
 
     if not folder.is_dir():
         raise typer.BadParameter(f"there is no folder {str(folder)!r}")
-    people, found = folders_of(folder), Found()
+    people, left_out = folders_of(folder)
+    found = Found(left_out=left_out)
     chosen, empty = [], []
-    for person in people.pictures:
+    for person in people:
         of_person = pictures_below(person)
         found.add(of_person)
         chosen += [Photo(str(photo), person.name) for photo in of_person.pictures]
@@ -122,10 +123,9 @@ def _in_folders(folder: Path, output: Output) -> tuple[list[Photo], int]:
         ]
         if not of_person.pictures and not of_person.unreadable:
             empty.append(person)
-    found.left_out += people.left_out
     if found.left_out:
         output.warn(found.left_out_in_words)
-    if not people.pictures:
+    if not people:
         raise typer.BadParameter(f"{str(folder)!r} has no folders: put each person's photos in {folder}/<subject>/")
     if not chosen:
         raise typer.BadParameter(f"there is no picture in any folder of {str(folder)!r}")

@@ -59,8 +59,11 @@ def clear() -> None:
         if getattr(sys, name) is stand_in:
             setattr(sys, name, stream)
     terminal = streams[-1][1]
-    terminal.write(_ERASE)
-    terminal.flush()
+    try:
+        terminal.write(_ERASE)
+        terminal.flush()
+    except (OSError, ValueError):
+        pass  # the terminal is gone
 
 
 def _is_terminal(stream: Any) -> bool:

@@ -62,6 +62,6 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
 def test_a_folder_of_each_person(tmp_path: Path) -> None:
     put(tmp_path, "anna/1.jpg", "@eaDir/anna/1.jpg", "#recycle/1.jpg", "loose.jpg")
     (tmp_path / "otto").symlink_to("anna")
-    found = folders_of(tmp_path)
-    assert named(tmp_path, found.pictures) == {"anna", "otto"}
-    assert named(tmp_path, found.left_out) == {"@eaDir", "#recycle"}
+    folders, left_out = folders_of(tmp_path)
+    assert named(tmp_path, folders) == {"anna", "otto"}
+    assert named(tmp_path, left_out) == {"@eaDir", "#recycle"}
