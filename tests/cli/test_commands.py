@@ -142,6 +142,13 @@ def test_no_outcome_in_time_fails(facestream: Run, pictures: Path) -> None:
     assert "facestream doctor" in ended.err
 
 
+def test_what_was_sent_is_told_where_nobody_can_be_asked_for_outcomes(facestream: Run, pictures: Path) -> None:
+    ended = facestream("enrol", pictures / "anna/1.jpg", "--json", FACESTREAM_REDIS_URL="redis://127.0.0.1:1/0")
+    assert ended.code == 1
+    assert "no Redis answers" in ended.err
+    assert ended.json["outcomes"][0]["outcome"] == "sent"
+
+
 def test_no_wait(facestream: Run, pictures: Path) -> None:
     ended = facestream("enrol", pictures / "anna/1.jpg", "-u", "later", "--no-wait", "--json")
     assert ended.code == 0
