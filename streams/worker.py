@@ -24,6 +24,7 @@ from streams.topics import Topic, check_copartitioned, partition_counts
 
 if TYPE_CHECKING:
     from models.analysis import Analyzes
+    from models.card import Card
     from sinks.base import Sink
 
 log = logging.getLogger(__name__)
@@ -34,8 +35,8 @@ def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.
 
     Args:
         role: what it does.
-        embedder: with the role embed; ``digest`` makes a vector from the picture's SHA-256 instead of its faces, for
-            load and fault tests of everything else.
+        embedder: of the deployment; ``digest`` makes a vector from the picture's SHA-256 instead of its faces, for load
+            and fault tests of everything else. No other worker knows what such a vector means.
 
     Returns:
         The exit code: 0 after a signal, 1 after a crash.
@@ -48,7 +49,7 @@ def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.
     partitions = check_copartitioned(partition_counts(admin, settings), settings)
     if role in (Role.SINK_REDIS, Role.SINK_BIGQUERY, Role.DRIFT):
         with Health(role, f"{role}-{os.getpid()}", settings) as health:
-            return _run_sink(role, settings, health)
+            return _run_sink(role, settings, embedder, health)
     with _own_folder(role, settings) as folder:
         if role is Role.MATCH:
             discard_foreign_tables(folder, ensure_changelog(admin, settings, partitions))
@@ -63,14 +64,12 @@ async def _run_stage(
     """Run embed, match or retrain; TensorFlow and Faust are imported only by the roles that need them."""
     if role is Role.RETRAIN:
         return await _run_retrain(settings, partitions, folder, health)
-    from models import cheap
     from streams.app import make_app
     from streams.rollout.crew import Crew
     from streams.rollout.follower import Follower
-    from streams.rollout.log import base_card
     from streams.vitals import run_watched
 
-    base = cheap.CARD if embedder is Embedder.DIGEST else base_card(settings)
+    base = _base(settings, embedder)
     with Follower(settings, base) as follower:
         if role is Role.EMBED:
             from streams.embed import Embed
@@ -87,7 +86,7 @@ async def _run_stage(
         app = make_app(
             role, settings, partitions=partitions, folder=folder, client_id=health.client_id, table_type=GalleryTable
         )
-        matcher = Matcher(app, settings, [base, cheap.CARD], follower)
+        matcher = Matcher(app, settings, [base], follower)
         return await run_watched(app, matcher.stage, health, sizes=matcher.sizes)
 
 
@@ -109,6 +108,17 @@ async def _run_retrain(settings: Settings, partitions: int, folder: Path, health
         cameras.close()
 
 
+def _base(settings: Settings, embedder: Embedder) -> Card:
+    """The card of the version that needs no record on the topic ``models``."""
+    if embedder is Embedder.DIGEST:
+        from models.cheap import CARD
+
+        return CARD
+    from streams.rollout.log import base_card
+
+    return base_card(settings)
+
+
 def _analyzer(settings: Settings, embedder: Embedder) -> Analyzes:
     if embedder is Embedder.DIGEST:
         from models.cheap import DigestAnalyzer
@@ -127,7 +137,7 @@ def _analyzer(settings: Settings, embedder: Embedder) -> Analyzes:
     return analyzer
 
 
-def _run_sink(role: Role, settings: Settings, health: Health) -> int:
+def _run_sink(role: Role, settings: Settings, embedder: Embedder, health: Health) -> int:
     from streams.results import EVENT_TYPES
     from streams.sink import SinkWorker
 
@@ -148,11 +158,9 @@ def _run_sink(role: Role, settings: Settings, health: Health) -> int:
         )
         linger_s = 0.0
     elif role is Role.DRIFT:
-        from models import cheap
         from streams.drift.sink import DriftSink
-        from streams.rollout.log import base_card
 
-        sink = DriftSink(settings, [base_card(settings), cheap.CARD])
+        sink = DriftSink(settings, [_base(settings, embedder)])
         linger_s = 1.0
     else:
         from sinks.bigquery import Address, BigQuerySink

@@ -99,7 +99,7 @@ class Stack:
         """Start one worker of each of these roles and wait until all partitions have an owner."""
         self._report("starting workers")
         for role in roles:
-            self.add_worker(role, *(["--embedder", embedder] if role is Role.EMBED else []))
+            self.add_worker(role, "--embedder", embedder)
         self.await_owners(roles)
 
     def await_owners(self, roles: Sequence[Role] = ANSWERING, timeout_s: float = _READY_S) -> None:

@@ -20,7 +20,7 @@ def worker(
     role: Annotated[Role, typer.Argument(help="What the worker does.")],
     embedder: Annotated[
         Embedder,
-        typer.Option(help="With embed: `digest` makes vectors from the pictures' SHA-256, for load and fault tests."),
+        typer.Option(help="`digest`, with every role: vectors from the pictures' SHA-256, for load and fault tests."),
     ] = Embedder.MODEL,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C; start more of a role to share its partitions."""

@@ -84,7 +84,7 @@ def workers(cluster: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
     created = run(("topics", "create"), cluster, folder)
     assert created.code == 0, created.err
     with ExitStack() as running:
-        for role in (("embed", "--embedder", "digest"), ("match",), ("sink-redis",)):
+        for role in (("embed", "--embedder", "digest"), ("match", "--embedder", "digest"), ("sink-redis",)):
             running.enter_context(worker(role, cluster, folder))
         yield
 

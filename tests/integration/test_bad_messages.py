@@ -11,11 +11,23 @@ import pytest
 from confluent_kafka import KafkaError
 
 from schemas import codec
-from schemas.events import Consent, Frame, Picture, Upload, new_event_id, utc_now
+from schemas.events import (
+    Consent,
+    Embedding,
+    Frame,
+    FrameOrigin,
+    Mode,
+    Picture,
+    Source,
+    Upload,
+    new_event_id,
+    utc_now,
+)
 from streams.sent import Delivered
 from streams.topics import Topic
 from tests.integration.clients import Clients, named
 from tests.integration.conftest import Portraits
+from tests.sinks.examples import timings
 
 Raw = tuple[bytes | None, bytes | str | None]
 """Value and key."""
@@ -159,3 +171,10 @@ def test_bad_messages_do_not_delay_good_ones(clients: Clients, host: str, portra
 
 def at(text: str) -> datetime:
     return datetime.fromisoformat(text)
+
+
+def test_vectors_of_the_fake_that_load_tests_use_are_unknown_here(clients: Clients, user: str) -> None:
+    origin = FrameOrigin("door", 0, utc_now(), Mode.IDENTIFY, None)
+    fake = Embedding(new_event_id(), user, origin, Source("frames", 0, 0), "digest", 1, 1, timings())
+    place = clients.put(Topic.EMBEDDINGS, codec.encode(fake), user)
+    assert clients.letters([place])[place].reason == "unknown_model"

@@ -97,10 +97,8 @@ class Cluster:
             started = {}
             for role in roles:
                 log = running.enter_context((self._folder / f"{role}.log").open("w"))
-                options = ["--embedder", "digest"] if role is Role.EMBED else []
-                process = subprocess.Popen(
-                    command("worker", role, *options), env=self.variables, stdout=log, stderr=log
-                )
+                arguments = command("worker", role, "--embedder", "digest")
+                process = subprocess.Popen(arguments, env=self.variables, stdout=log, stderr=log)
                 running.callback(end, process)
                 started[role] = process
             yield started

@@ -139,7 +139,9 @@ class Deployment:
         values = self.settings.model_dump(mode="json", exclude_unset=True)
         variables = environment(**{f"FACESTREAM_{name.upper()}": str(value) for name, value in values.items()})
         with (self._folder / f"{role}.log").open("a") as log:
-            process = subprocess.Popen(command("worker", role), env=variables, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command("worker", role, "--embedder", "digest"), env=variables, stdout=log, stderr=log
+            )
             try:
                 yield process
             finally:

@@ -92,7 +92,7 @@ def test_the_numbers_are_what_was_enrolled(facestream: Run, settings: Settings, 
                 partitions[user] = sent.future.result(30).partition
     users = Counter(partitions.values())
     with ExitStack() as workers:
-        for role in (("embed", "--embedder", "digest"), ("match",)):
+        for role in (("embed", "--embedder", "digest"), ("match", "--embedder", "digest")):
             workers.enter_context(worker(role, variables, settings.home))
         said = until(
             facestream, lambda said: nothing_waits(said) and templates(said) == len(USERS) * PHOTOS and owned(said)

@@ -25,6 +25,7 @@ from streams.topics import Topic
 
 _BEFORE_S = 3.0
 _TIMEOUT_S = 240.0
+_DIGEST = ("--embedder", "digest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def kill(*roles: Role) -> Callable[[Stack, Load], None]:
         time.sleep(stack.settings.session_timeout_s + 2)
         for role in roles:
             stack.await_owners([role])
-            stack.add_worker(role, *_arguments(role))
+            stack.add_worker(role, *_DIGEST)
 
     return inject
 
@@ -56,7 +57,7 @@ def terminate(role: Role) -> Callable[[Stack, Load], None]:
 
     def inject(stack: Stack, _: Load) -> None:
         stack.services.supervisor.stop(_first(stack, role))
-        stack.add_worker(role, *_arguments(role))
+        stack.add_worker(role, *_DIGEST)
         stack.await_owners([role])
 
     return inject
@@ -135,7 +136,7 @@ def come_and_go(role: Role, times: int) -> Callable[[Stack, Load], None]:
 
     def inject(stack: Stack, _: Load) -> None:
         for _turn in range(times):
-            name = stack.add_worker(role, *_arguments(role))
+            name = stack.add_worker(role, *_DIGEST)
             time.sleep(5)
             stack.services.supervisor.stop(name)
             time.sleep(5)
@@ -149,9 +150,9 @@ def rebalance_in_recovery(stack: Stack, load: Load) -> None:
     for name in _all(stack, Role.MATCH):
         stack.services.supervisor.kill(name)
     shutil.rmtree(stack.settings.worker_dir(""), ignore_errors=True)
-    stack.add_worker(Role.MATCH)
+    stack.add_worker(Role.MATCH, *_DIGEST)
     time.sleep(2.5)
-    stack.add_worker(Role.MATCH)
+    stack.add_worker(Role.MATCH, *_DIGEST)
     stack.await_owners([Role.MATCH])
 
 
@@ -162,7 +163,7 @@ def lost_disk(stack: Stack, _: Load) -> None:
     time.sleep(1)
     for name in names:
         stack.services.supervisor.kill(name)
-        stack.add_worker(Role.MATCH)
+        stack.add_worker(Role.MATCH, *_DIGEST)
     stack.await_owners([Role.MATCH])
 
 
@@ -184,7 +185,7 @@ def backlog(events: int) -> Callable[[Stack, Load], None]:
             stack.services.supervisor.stop(name)
         load.burst(events)
         for _ in range(2):
-            stack.add_worker(Role.EMBED, *_arguments(Role.EMBED))
+            stack.add_worker(Role.EMBED, *_DIGEST)
         stack.await_owners([Role.EMBED])
 
     return inject
@@ -243,7 +244,7 @@ class _Running:
         try:
             for role in ANSWERING:
                 for _ in range(2):
-                    self._stack.add_worker(role, *_arguments(role))
+                    self._stack.add_worker(role, *_DIGEST)
             self._stack.await_owners()
             self._accounts = Accounts(self._stack.settings)
         except BaseException:
@@ -273,10 +274,6 @@ class _Running:
             "gap_s": round(gap_s(account.live_at, load.sent), 1),
             "memory_mb": memory.largest_mb,
         }
-
-
-def _arguments(role: Role) -> list[str]:
-    return ["--embedder", "digest"] if role is Role.EMBED else []
 
 
 def _all(stack: Stack, role: Role) -> list[str]:

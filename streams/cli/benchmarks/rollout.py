@@ -17,7 +17,7 @@ from streams.accounting import Account, Accounts
 from streams.cli.benchmarks.load import Load, gap_s
 from streams.cli.benchmarks.rows import Figures, attempt
 from streams.cli.stack import Stack
-from streams.roles import ANSWERING, Embedder, Role
+from streams.roles import ANSWERING, Embedder
 from streams.rollout import log, states
 from streams.rollout.fill import fill
 from streams.rollout.pictures import Embeds, from_uploads
@@ -35,7 +35,7 @@ def measure(
     with Stack(folder, say, live_stream_length=10**6) as stack:
         for role in ANSWERING:
             for _ in range(workers):
-                stack.add_worker(role, *(["--embedder", Embedder.DIGEST] if role is Role.EMBED else []))
+                stack.add_worker(role, "--embedder", Embedder.DIGEST)
         stack.await_owners()
         yield attempt("over and back", lambda: over_and_back(stack, events_per_s, hold_s, say))
 
