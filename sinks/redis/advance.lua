@@ -1,6 +1,10 @@
 -- Note how far a partition was written, unless Redis has forgotten some of it.
 -- KEYS: the partition's mark. ARGV: what the mark was, and what it is to be.
-local mark = tonumber(redis.call('GET', KEYS[1]) or 0)
+-- What somebody else has put under this name tells nothing, as if there were no mark.
+local mark = 0
+if redis.call('TYPE', KEYS[1])['ok'] == 'string' then
+  mark = tonumber(redis.call('GET', KEYS[1])) or 0
+end
 if mark < tonumber(ARGV[1]) then
   return 0
 end

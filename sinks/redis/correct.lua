@@ -11,7 +11,7 @@ if ARGV[5] and (not old or old.event_id ~= ARGV[5]) then
   return 0
 end
 if old and old.corrects then
-  if old.replay_id == ARGV[3] or (old.matched_at or old.decided_at) > ARGV[4] then
+  if old.replay_id == ARGV[3] or tostring(old.matched_at or old.decided_at) > ARGV[4] then
     return 0
   end
 end

@@ -43,8 +43,8 @@ class Eraser:
         removed = {
             "answers": self._unlink(names),
             "latest": self._unlink(list(self._latest(user_id))),
-            "live": self._redis.xlen(keys.live(user_id)),
-            "subjects": self._redis.hlen(keys.subjects(user_id)),
+            "live": self._redis.xlen(keys.live(user_id)) if self._holds(keys.live(user_id), "stream") else 0,
+            "subjects": self._redis.hlen(keys.subjects(user_id)) if self._holds(keys.subjects(user_id), "hash") else 0,
         }
         self._unlink([self._seen(user_id, name) for name in names])
         self._unlink([keys.live(user_id), keys.subjects(user_id), keys.answers(user_id)])
@@ -60,7 +60,8 @@ class Eraser:
 
     def _subject(self, user_id: str, subject_id: str) -> dict[str, int]:
         index = self._keys.subjects(user_id)
-        fields = [one for one in cast(list[str], self._redis.hkeys(index)) if canonical(one) == subject_id]
+        names = cast(list[str], self._redis.hkeys(index)) if self._holds(index, "hash") else []
+        fields = [one for one in names if canonical(one) == subject_id]
         return {
             "answers": self._take_out(user_id, self._answers(user_id), subject_id),
             "latest": self._take_out(user_id, list(self._latest(user_id)), subject_id),
@@ -68,11 +69,17 @@ class Eraser:
             "subjects": self._redis.hdel(index, *fields) if fields else 0,
         }
 
+    def _holds(self, key: str, kind: str) -> bool:
+        """Whether a key is what the sink makes of it; what others have put there, it never wrote."""
+        return bool(self._redis.type(key) == kind)
+
     def _rewrite_live(self, user_id: str, subject_id: str) -> int:
         """Write the live stream anew, without entries that name a subject: XDEL leaves the bytes of an entry there."""
         live = self._keys.live(user_id)
+        if not self._holds(live, "stream"):
+            return 0
         entries = cast(list[tuple[str, dict[Any, Any]]], self._redis.xrange(live))
-        left = [(number, of) for number, of in entries if not _names(json.loads(of["json"]), subject_id)]
+        left = [(number, of) for number, of in entries if not _names(_parsed(of.get("json")), subject_id)]
         if len(left) < len(entries):
             with self._redis.pipeline() as pipeline:
                 pipeline.unlink(live)
@@ -86,23 +93,41 @@ class Eraser:
         changed = 0
         for some in _chunks(names):
             for name, text in zip(some, cast(list[str | None], self._redis.mget(some)), strict=True):
-                answer = json.loads(text or "{}")
-                if not _names(answer, subject_id):
+                answer = _parsed(text)
+                if answer is None or not _names(answer, subject_id):
                     continue
                 changed += 1
                 if _is(answer, subject_id):
                     self._unlink([name, self._seen(user_id, name)])
-                    self._redis.zrem(self._keys.answers(user_id), name)
+                    if self._holds(self._keys.answers(user_id), "zset"):
+                        self._redis.zrem(self._keys.answers(user_id), name)
                 else:
                     now = json.dumps(_left(answer, subject_id), ensure_ascii=False)
                     self._redis.set(name, now, xx=True, keepttl=True)
         return changed
 
     def _answers(self, user_id: str) -> list[str]:
-        return cast(list[str], self._redis.zrange(self._keys.answers(user_id), 0, -1))
+        """The keys of a user's answers, replays' too; found by looking at all where the index is not whole."""
+        index = self._keys.answers(user_id)
+        kind = self._redis.type(index)
+        noted = cast(list[str], self._redis.zrange(index, 0, -1)) if kind == "zset" else []
+        ours = [name for name in noted if name.startswith(self._keys.prefix)]
+        # The mark of an index that was made anew is no key either.
+        if kind == "none" or (kind == "zset" and len(ours) == len(noted)):
+            return ours
+        return list({*ours, *self._search(user_id)})
+
+    def _search(self, user_id: str) -> Iterator[str]:
+        prefix = _literal(self._keys.prefix)
+        for kind in ("result:", "enrolment:", "replay:"):
+            names = list(self._redis.scan_iter(match=f"{prefix}{kind}*", count=_SCANNED_AT_ONCE))
+            for some in _chunks(names):
+                for name, text in zip(some, cast(list[str | None], self._redis.mget(some)), strict=True):
+                    if (_parsed(text) or {}).get("user_id") == user_id:
+                        yield name
 
     def _latest(self, user_id: str) -> Iterator[str]:
-        pattern = re.sub(r"([*?\[\]\\])", r"\\\1", self._keys.latest(user_id, "")) + "*"
+        pattern = _literal(self._keys.latest(user_id, "")) + "*"
         return self._redis.scan_iter(match=pattern, count=_SCANNED_AT_ONCE)
 
     def _seen(self, user_id: str, answer: str) -> str:
@@ -113,6 +138,20 @@ class Eraser:
         for some in _chunks(names):
             removed += self._redis.unlink(*some)
         return removed
+
+
+def _literal(text: str) -> str:
+    """A pattern that only this text fits."""
+    return re.sub(r"([*?\[\]\\])", r"\\\1", text)
+
+
+def _parsed(text: str | None) -> Json | None:
+    """An answer as it was written; None where somebody else has written there, or nobody."""
+    try:
+        answer = json.loads(text or "null")
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) and {"event_id", "user_id", "subject_id"} <= answer.keys() else None
 
 
 def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -132,8 +171,10 @@ def _is(part: Json, subject_id: str, field: str = "subject_id") -> bool:
     return name is not None and canonical(name) == subject_id
 
 
-def _names(answer: Json, subject_id: str) -> bool:
+def _names(answer: Json | None, subject_id: str) -> bool:
     """Whether an answer names a subject: asked about, recognised, among the candidates, or similar to another."""
+    if answer is None:
+        return False
     faces = answer.get("faces", [])
     candidates = [candidate for face in faces for candidate in face["candidates"]]
     return _is(answer, subject_id, _SIMILAR) or any(_is(one, subject_id) for one in (answer, *faces, *candidates))

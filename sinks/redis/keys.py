@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from schemas.events import Enrolment, Match
 from sinks.base import Partition
 
+INCOMPLETE = "incomplete"
+"""In the index of a user's answers: it was made anew, and lacks answers of before."""
+
 
 def _tag(user_id: str) -> str:
     """The user as hash tag; braces are escaped, or one user's key could be spelt with another's id."""
@@ -37,7 +40,10 @@ class Keys:
         return f"{self.prefix}{f'replay:{replay_id}:' if replay_id else ''}enrolment:{event_id}"
 
     def answers(self, user_id: str) -> str:
-        """Sorted set of the keys of a user's answers that are still there, by the time of writing."""
+        """Sorted set of the keys of a user's answers that are still there, by the time of writing.
+
+        With ``INCOMPLETE`` in it, not of all.
+        """
         return f"{self.prefix}answers:{_tag(user_id)}"
 
     def latest(self, user_id: str, camera_id: str) -> str:

@@ -14,7 +14,7 @@ import redis
 from schemas.ids import canonical, event_id_or_same, spellings
 from sinks.base import SinkUnavailable
 from sinks.redis.keys import Keys
-from sinks.redis.sink import connect
+from sinks.redis.sink import blames_key, connect
 
 _BLOCK_MS = 1_000
 _AT_ONCE = 500
@@ -69,8 +69,9 @@ class RedisResults:
             raise _away(error) from error
         found: dict[str, int] = {}
         for subject, templates in itertools.chain(*(cast(dict[str, str], one).items() for one in kept)):
-            name = canonical(subject)
-            found[name] = max(int(templates), found.get(name, 0))
+            if templates.isdecimal():
+                name = canonical(subject)
+                found[name] = max(int(templates), found.get(name, 0))
         return found
 
     def answers(self, event_ids: Sequence[str]) -> dict[str, Json]:
@@ -116,8 +117,9 @@ class RedisResults:
                 block_ms = _BLOCK_MS if timeout_s is None else max(1, min(_BLOCK_MS, int(timeout_s * 1000)))
                 for _, entries in cast(list[Any], self._redis.xread({stream: after}, block=block_ms)) or []:
                     for entry_id, fields in entries:
-                        yield LiveEntry(entry_id, fields["kind"], json.loads(fields["json"]))
                         after = entry_id
+                        if (event := _parsed(fields.get("json"))) is not None:
+                            yield LiveEntry(entry_id, fields.get("kind", ""), event)
                     quiet_since = time.monotonic()
         except redis.RedisError as error:
             raise _away(error) from error
@@ -129,21 +131,36 @@ class RedisResults:
                 channel.psubscribe(self._keys.live("*"))
                 while True:
                     if message := channel.get_message(timeout=_BLOCK_MS / 1000):
-                        event = json.loads(message["data"])
-                        yield LiveEntry("", event.pop("kind"), event)
+                        event = _parsed(message["data"])
+                        if event is not None and (kind := event.pop("kind", None)):
+                            yield LiveEntry("", kind, event)
             except redis.RedisError as error:
                 raise _away(error) from error
 
     def _get(self, keys: Sequence[str]) -> list[Json | None]:
-        """Read with a pipeline, not MGET, since the keys may lie in different slots."""
+        """Read with a pipeline, not MGET, since the keys may lie in different slots.
+
+        What somebody else has put under a key is no answer.
+        """
         pipeline = self._redis.pipeline(transaction=False)
         for key in keys:
             pipeline.get(key)
         try:
-            texts = pipeline.execute()
+            texts = pipeline.execute(raise_on_error=False)
+            if failed := next((one for one in texts if isinstance(one, Exception) and not blames_key(one)), None):
+                raise failed
         except redis.RedisError as error:
             raise _away(error) from error
-        return [None if text is None else json.loads(text) for text in texts]
+        return [None if isinstance(text, Exception) else _parsed(text) for text in texts]
+
+
+def _parsed(text: str | None) -> Json | None:
+    """The event in a text; None where it is none."""
+    try:
+        event = json.loads(text or "null")
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def _away(error: redis.RedisError) -> SinkUnavailable:

@@ -9,6 +9,7 @@ they correct, they take the place of the event's answer, and of the camera's lat
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -23,12 +24,20 @@ from schemas.as_json import time_text, to_json
 from schemas.events import Decision, Enrolment, Match, Outcome
 from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Rejection, SinkFenced, SinkUnavailable
 from sinks.redis.erase import Eraser
-from sinks.redis.keys import Keys
+from sinks.redis.keys import INCOMPLETE, Keys
 
 _ANNOUNCE = (Path(__file__).parent / "announce.lua").read_text("utf-8")
 _CORRECT = (Path(__file__).parent / "correct.lua").read_text("utf-8")
 _ADVANCE = (Path(__file__).parent / "advance.lua").read_text("utf-8")
+_INDEX = (Path(__file__).parent / "index.lua").read_text("utf-8")
 _FOR_EVER_S = 10 * 365 * 86_400.0
+_OF_SERVER = re.compile(
+    r"\b(OOM|READONLY|LOADING|BUSY|MISCONF|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|CROSSSLOT|NOAUTH|NOPERM)\b"
+    r"|can't run this command|[Nn]o permissions|ACL failure"
+)
+"""What a script says that failed for reasons of the server."""
+_OF_KEY = re.compile(r"WRONGTYPE|user_script|Error running script|exhausted the last possible ID|maximum allowed size")
+"""What a command says that failed for what its key holds."""
 _STRENGTH = [Decision.MATCH, Decision.NO_MATCH, Decision.UNKNOWN, Decision.REFUSED]
 
 
@@ -42,6 +51,8 @@ def connect(url: str, answer_timeout_s: float = 5.0) -> redis.Redis:
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), 1),
         decode_responses=True,
+        # What others have put under our keys may be no text.
+        encoding_errors="replace",
     )
 
 
@@ -79,7 +90,7 @@ class RedisSink:
             raise SinkUnavailable(f"Redis: {type(error).__name__}: {error}") from error
         again = {}
         for position, text in zip(positions, cast(list[str | None], found), strict=True):
-            written = int(text or 0)
+            written = _number(text)
             self._written[position.partition] = written
             if written < int(position.note or 0):
                 lasts = position.partition.topic in self._lasting
@@ -109,7 +120,7 @@ class RedisSink:
         except redis.RedisError as error:
             raise SinkUnavailable(f"Redis: {type(error).__name__}: {error}") from error
         for partition, text in zip(partitions, cast(list[str | None], found), strict=True):
-            if int(text or 0) < self._written[partition]:
+            if _number(text) < self._written[partition]:
                 raise SinkFenced(f"Redis has lost results of {partition.topic} {partition.number}")
 
     def erase(self, user_id: str, subject_id: str | None) -> dict[str, int]:
@@ -126,7 +137,7 @@ class RedisSink:
         Raises:
             SinkFenced: the server has lost what was written before.
             SinkUnavailable: the server is away, loading, read-only, out of memory or busy.
-            RejectedRow: a key has been given another type by someone else.
+            RejectedRow: somebody else has put something of another type under a key.
             TypeError: an event is neither a match nor an enrolment.
         """
         try:
@@ -139,45 +150,64 @@ class RedisSink:
             self._sha = self._redis.script_load(_ANNOUNCE)
         pipeline = self._redis.pipeline(transaction=False)
         next_offsets = {delivery.partition: delivery.offset + 1 for delivery in batch}
-        senders: list[Delivery] = []
+        senders: list[list[Delivery]] = []
+        """Of each command, whose it is."""
+        kept: dict[int, str] = {}
+        """Keys of answers that are written unless they are there, by the number of the command."""
         for delivery in batch:
             event = delivery.event
             if not isinstance(event, Match | Enrolment):
                 raise TypeError(f"{type(event).__name__} is not for Redis")
             text = json.dumps(to_json(event), ensure_ascii=False)
             if event.replay_id is not None and event.corrects:
-                senders += [delivery] * self._correct(pipeline, event, event.replay_id, text)
+                senders += [[delivery]] * self._correct(pipeline, event, event.replay_id, text)
                 continue
+            kept[len(senders)] = self._keys.answer(event)
             pipeline.set(self._keys.answer(event), text, nx=True, ex=self._ttl_s)
-            senders.append(delivery)
+            senders.append([delivery])
             if event.replay_id is None:
                 self._announce(pipeline, event, text)
-                senders.append(delivery)
-        self._index(pipeline, batch)
+                senders.append([delivery])
+        senders += self._index(pipeline, batch)
         for partition, offset in next_offsets.items():
             mark = self._keys.written(partition)
             pipeline.eval(_ADVANCE, 1, mark, self._written.get(partition, 0), offset)
         answers = pipeline.execute(raise_on_error=False)
-        marks = len(answers) - len(next_offsets)
-        if failed := next((one for one in answers[len(senders) : marks] if isinstance(one, Exception)), None):
-            raise failed
         self._judge(senders, answers[: len(senders)])
-        self._check_memory(list(next_offsets), answers[marks:])
+        self._check_kept({key: senders[number][0] for number, key in kept.items() if answers[number] is None})
+        self._check_memory(list(next_offsets), answers[len(senders) :])
         self._written.update(next_offsets)
 
-    def _index(self, pipeline: Any, batch: Sequence[Delivery]) -> None:
-        """Note which answers are whose, by which they are found when the user is to be erased."""
+    def _index(self, pipeline: Any, batch: Sequence[Delivery]) -> list[list[Delivery]]:
+        """Note which answers are whose, by which they are found when the user is to be erased; one command a user."""
         now = time.time()
-        by_user: dict[str, dict[str, float]] = {}
+        by_user: dict[str, dict[str, Delivery]] = {}
         for delivery in batch:
             event = cast(Match | Enrolment, delivery.event)
             kept_at = self._keys.answer(replace(event, replay_id=None) if event.corrects else event)
-            by_user.setdefault(event.user_id, {})[kept_at] = now
+            by_user.setdefault(event.user_id, {})[kept_at] = delivery
         for user_id, names in by_user.items():
-            index = self._keys.answers(user_id)
-            pipeline.zadd(index, names)
-            pipeline.zremrangebyscore(index, "-inf", now - self._ttl_s)
-            pipeline.expire(index, self._ttl_s)
+            pipeline.eval(
+                _INDEX, 1, self._keys.answers(user_id), now, now - self._ttl_s, self._ttl_s, INCOMPLETE, *names
+            )
+        return [list(names.values()) for names in by_user.values()]
+
+    def _check_kept(self, there: Mapping[str, Delivery]) -> None:
+        """See whether what is there already, and kept an answer from being written, is an answer."""
+        if not there:
+            return
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in there:
+            pipeline.get(key)
+        rejections = []
+        for (key, delivery), text in zip(there.items(), pipeline.execute(raise_on_error=False), strict=True):
+            if isinstance(text, Exception) and not blames_key(text):
+                raise text
+            event = cast(Match | Enrolment, delivery.event)
+            if text is not None and (isinstance(text, Exception) or event.event_id not in text):
+                rejections.append(Rejection(delivery, f"Redis: {key} holds something else: delete it"))
+        if rejections:
+            raise RejectedRow(rejections)
 
     def _check_memory(self, partitions: Sequence[Partition], advanced: Sequence[object]) -> None:
         """Notice a Redis that is empty, or older than it was: restarted without its data, or failed over."""
@@ -212,19 +242,31 @@ class RedisSink:
         pipeline.hset(self._keys.subjects(event.user_id), event.subject_id, event.templates)
         return 2
 
-    def _judge(self, senders: Sequence[Delivery], answers: Sequence[object]) -> None:
+    def _judge(self, senders: Sequence[Sequence[Delivery]], answers: Sequence[object]) -> None:
         """Sort the server's answers: all well, try again, or never."""
         rejections: dict[int, Rejection] = {}
-        for delivery, answer in zip(senders, answers, strict=True):
+        for deliveries, answer in zip(senders, answers, strict=True):
             if isinstance(answer, redis.exceptions.NoScriptError):
                 self._sha = ""  # The server was restarted or flushed.
                 raise answer
-            if isinstance(answer, redis.ResponseError) and "WRONGTYPE" in str(answer):
-                rejections[id(delivery)] = Rejection(delivery, f"Redis: {answer}")
-            elif isinstance(answer, Exception):
-                raise answer
+            if isinstance(answer, Exception):
+                if not blames_key(answer):
+                    raise answer
+                rejections |= {id(one): Rejection(one, f"Redis: {answer}") for one in deliveries}
         if rejections:
             raise RejectedRow(list(rejections.values()))
+
+
+def blames_key(answer: Exception) -> bool:
+    """Whether a command failed for what its own key holds, and others need not."""
+    text = str(answer)
+    # What the client knows by a class of its own, such as a server without memory, is of the server.
+    return type(answer) is redis.ResponseError and bool(_OF_KEY.search(text)) and not _OF_SERVER.search(text)
+
+
+def _number(mark: str | None) -> int:
+    """What a mark says; one that is none says nothing."""
+    return int(mark) if mark is not None and mark.isascii() and mark.isdecimal() else 0
 
 
 def _order(match: Match) -> tuple[str, int]:
