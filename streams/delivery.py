@@ -9,6 +9,7 @@ from typing import cast
 
 import aiokafka
 import faust
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.partitioner import murmur2
 from faust.transport.drivers.aiokafka import Producer
 
@@ -46,7 +47,13 @@ async def deliver(app: faust.App, topic: str, messages: Iterable[Outgoing]) -> l
     Raises:
         aiokafka.errors.KafkaError: one could not be delivered; the others may have been.
     """
-    producer = cast(Producer, app.producer)._ensure_producer()
+    try:
+        return await _deliver(cast(Producer, app.producer)._ensure_producer(), topic, messages)
+    except OSError as error:  # of the connection; nothing else is touched here
+        raise KafkaConnectionError(repr(error)) from error
+
+
+async def _deliver(producer: aiokafka.AIOKafkaProducer, topic: str, messages: Iterable[Outgoing]) -> list[Delivered]:
     by_partition: dict[int, list[tuple[bytes | None, bytes | None]]] = {}
     for key, value, partition in messages:
         if partition is None:

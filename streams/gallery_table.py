@@ -6,6 +6,7 @@ import heapq
 import itertools
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Protocol, cast
 
@@ -19,11 +20,8 @@ from schemas import codec
 from schemas.events import Template
 from streams.commits import Size
 from streams.delivery import deliver
+from streams.faults import LocalTableFailed
 from streams.spelt_otherwise import Stray
-
-
-class LocalTableFailed(OSError):
-    """RocksDB cannot be written: the disk is full or gone. No message is to blame; it is tried again."""
 
 
 class Templates(Protocol):
@@ -58,24 +56,29 @@ class GalleryTable(faust.Table[bytes, bytes]):
         outgoing = [(key, value, partition) for partition, key, value in changes]
         for part in await deliver(cast(faust.App, self.app), topic, outgoing):
             source = TP(topic, part.partition)
-            before = self.data.persisted_offset(source)
+            before = self.written_to(part.partition)
             if part.first_offset == (0 if before is None else before + 1):
-                self.data.set_persisted_offset(source, part.first_offset + part.count - 1)
+                with _reaching(part.partition):
+                    self.data.set_persisted_offset(source, part.first_offset + part.count - 1)
 
     def _put(self, partition: int, key: bytes, value: bytes | None) -> None:
-        try:
+        with _reaching(partition):
             store = self._store_of(partition)
             if value is None:
                 store.delete(key)
             else:
                 store.put(key, value)
-        except Exception as error:  # rocksdict raises nothing more specific
-            raise LocalTableFailed(f"the gallery's table of partition {partition}: {error}") from error
 
     def entries(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """All entries of one partition from the local store."""
-        store = cast(Store, self.data)
-        yield from store._visible_items(self._store_of(partition))
+        with _reaching(partition):
+            found = iter(cast(Store, self.data)._visible_items(self._store_of(partition)))
+        while True:
+            with _reaching(partition):
+                entry = next(found, None)
+            if entry is None:
+                return
+            yield entry
 
     def _store_of(self, partition: int) -> Any:
         """RocksDB of one partition; Faust opens it when it recovers the table."""
@@ -83,13 +86,28 @@ class GalleryTable(faust.Table[bytes, bytes]):
 
     def template(self, partition: int, user_id: str, template_id: str, model_version: str) -> Template | None:
         """One template as it was last written, from the local store."""
-        value = self._store_of(partition).get(key_of(user_id, template_id, model_version))
+        with _reaching(partition):
+            value = self._store_of(partition).get(key_of(user_id, template_id, model_version))
         return None if value is None else codec.decode(value, Template)
 
     def written_to(self, partition: int) -> int | None:
         """The changelog offset up to which the local copy of a partition is complete."""
-        offset: int | None = self.data.persisted_offset(TP(self.changelog_topic_name, partition))
+        with _reaching(partition):
+            offset: int | None = self.data.persisted_offset(TP(self.changelog_topic_name, partition))
         return offset
+
+
+@contextmanager
+def _reaching(partition: int) -> Iterator[None]:
+    """Say of what fails in RocksDB that it does not concern the message in hand.
+
+    Raises:
+        LocalTableFailed: see there.
+    """
+    try:
+        yield
+    except Exception as error:  # rocksdict raises nothing more specific
+        raise LocalTableFailed(f"the gallery's table of partition {partition}: {error}") from error
 
 
 class Shard:

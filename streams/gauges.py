@@ -33,6 +33,13 @@ class Gauges(Collector):
             gauge = GaugeMetricFamily(f"facestream_{name}", what, labels=["role"])
             gauge.add_metric([role], float(report[name]))
             yield gauge
+        waits = GaugeMetricFamily(
+            "facestream_waiting_seconds",
+            "Since when work fails and is tried again; 0 where none does.",
+            labels=["role"],
+        )
+        waits.add_metric([role], report["waits"]["for_s"] if report["waits"] else 0.0)
+        yield waits
         yield from _by_partition(
             report["partitions"],
             role,

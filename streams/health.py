@@ -27,7 +27,7 @@ from streams.gauges import Gauges
 from streams.groups import client_id
 from streams.log_probe import LogProbe
 from streams.order import TopicPartition
-from streams.pulse import Facts, Pulse
+from streams.pulse import Facts, Pulse, Waiting
 from streams.roles import Role
 from streams.settings import Settings
 from streams.watchdog import Complaint, Judge, Watchdog
@@ -150,6 +150,7 @@ class Health:
             "kafka_answers": states is not None,
             "loop_turned_s_ago": _ago(pulse.loop_turned_at, now),
             "batch_in_hand_s": _ago(pulse.busy_since, now),
+            "waits": _waits(pulse.waiting, now),
             "partitions": partitions,
             "standbys": [
                 {"topic": source.topic, "partition": source.partition, "lag": lag}
@@ -178,6 +179,13 @@ class Health:
         well = report["alive"] and (report["ready"] or path == "/healthz")
         start_response("200 OK" if well else "503 Service Unavailable", [("Content-Type", "application/json")])
         return [json.dumps(report).encode() + b"\n"]
+
+
+def _waits(waiting: Waiting | None, now: float) -> dict[str, Any] | None:
+    """What work is tried again and again for."""
+    if waiting is None:
+        return None
+    return {"for": waiting.what, "for_s": round(now - waiting.since, 3), "error": waiting.error}
 
 
 def _ago(at: float | None, now: float) -> float | None:

@@ -40,8 +40,9 @@ def _offsets(admin: AdminClient, partitions: list[TopicPartition], at: OffsetSpe
     )
     try:
         return request(_request_offsets, admin, partitions, at)
-    except KafkaException as error:
-        raise KafkaUnavailable(f"the topics' offsets cannot be read: {error.args[0].str()}") from error
+    except (KafkaException, TimeoutError) as error:
+        why = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
+        raise KafkaUnavailable(f"the topics' offsets cannot be read: {why}") from error
 
 
 def _request_offsets(

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from streams import metrics
 from streams.order import TopicPartition
 
+_ERROR_TEXT = 300
+"""Characters of an error that are told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -49,6 +52,21 @@ class LogState:
         return max(0, self.end - self.committed)
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Work that fails and is tried again and again.
+
+    Attributes:
+        since: when it failed first, in monotonic seconds.
+        what: what is waited for.
+        error: the last one.
+    """
+
+    since: float
+    what: str
+    error: str
+
+
 class Pulse:
     """The times (monotonic seconds) of a worker's last signs of life, and its progress by partition.
 
@@ -60,6 +78,7 @@ class Pulse:
         self.loop_turned_at: float | None = None
         self.turned_at: float | None = None
         self.busy_since: float | None = None
+        self.waiting: Waiting | None = None
         self.processed_at: float | None = None
         self.uncommitted_since: float | None = None
         self.committed_at: dict[TopicPartition, float] = {}
@@ -83,13 +102,21 @@ class Pulse:
         """An attempt begins to give a batch its effect."""
         self.busy_since = time.monotonic()
 
-    def failed(self) -> None:
-        """The attempt failed and is repeated."""
+    def failed(self, what: str, error: Exception) -> None:
+        """The attempt failed and is repeated, waiting for something; until ``succeeded``."""
         metrics.RETRIES.labels(self.role).inc()
+        since = time.monotonic() if self.waiting is None else self.waiting.since
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        self.waiting = Waiting(since, what, text[:_ERROR_TEXT])
+
+    def succeeded(self) -> None:
+        """Nothing is waited for any more."""
+        self.waiting = None
 
     def processed(self, events: int) -> None:
         """The batch in hand had its effect."""
         now = time.monotonic()
+        self.waiting = None
         self.processed_at = now
         if self.uncommitted_since is None:
             self.uncommitted_since = now
@@ -110,6 +137,7 @@ class Pulse:
 
     def reassigned(self) -> None:
         """The partitions were revoked: what was known of them does not count any more."""
+        self.waiting = None
         self.uncommitted_since = None
         self.committed_at = {}
         self.next_offset = {}

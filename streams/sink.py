@@ -255,6 +255,9 @@ class SinkWorker:
             self._sink.check()
         except SinkUnavailable as error:
             log.warning("%s: %s", self._role, error)
+            self.pulse.failed("the sink", error)
+        else:
+            self.pulse.succeeded()
 
     def _read(self) -> _Batch:
         """A batch: at least what is there, at most what arrives within the linger time."""
@@ -371,8 +374,9 @@ class SinkWorker:
                 act()
             except SinkUnavailable as error:
                 log.warning("%s: %s waits for %.0f s: %s", self._role, what, time.monotonic() - since, error)
-                self.pulse.failed()
+                self.pulse.failed(what, error)
             else:
+                self.pulse.succeeded()
                 break
             finally:
                 self.pulse.ended()

@@ -17,19 +17,13 @@ from typing import Any, cast
 
 import aiokafka
 import faust
-from aiokafka.errors import (
-    CommitFailedError,
-    IllegalStateError,
-    KafkaError,
-    MessageSizeTooLargeError,
-    RecordListTooLargeError,
-)
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
 
 from streams.commits import Note, Size
-from streams.kafka import KafkaUnavailable
+from streams.faults import Fault, fault_of
 from streams.log_ends import LogEnds
 from streams.order import Message, TimeOrder, TopicPartition, ends_reached
 from streams.pulse import Pulse
@@ -48,10 +42,6 @@ _SILENCE_S = 1.0
 """After this long without a message, the log's end may be a transaction marker, which no consumer ever sees."""
 _RETRY_S = (0.2, 5.0)
 """First and longest pause before a batch is tried again."""
-_TRANSIENT = (KafkaError, KafkaUnavailable, OSError, TimeoutError)
-"""A service is away: tried again for as long as it takes. Anything else is the message's own doing."""
-_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
-"""So is what the brokers will never take."""
 _ATTEMPTS = 3
 """So many failures of its own doing split a batch, and turn a single message into a dead letter."""
 _BUFFER_BYTES = 4 * 2**20
@@ -191,10 +181,12 @@ class Stage:
             try:
                 await self._verify_gaps()
                 caught_up = await self._caught_up()
-            except KafkaError as error:
+            except (KafkaError, OSError) as error:
                 log.warning("the ends of the logs are not known: %r; waiting", error)
+                self.pulse.failed(Fault.SERVICE, error)
                 await asyncio.sleep(_RETRY_S[0])
                 continue
+            self.pulse.succeeded()
             if self._gaps:  # One more while the brokers were asked: nothing behind it may be taken.
                 continue
             if self._draining or generation != self._generation:
@@ -216,8 +208,8 @@ class Stage:
         """
         generation, pause, failures = self._generation, _RETRY_S[0], 0
         cause: Exception | None = None
+        self.pulse.begins()
         while True:
-            self.pulse.begins()
             try:
                 if cause is None or failures < _ATTEMPTS:
                     await self._process(batch)
@@ -226,6 +218,7 @@ class Stage:
                 else:
                     for message in batch:
                         await self._retry([message])
+                self.pulse.succeeded()
                 return
             except asyncio.CancelledError:
                 raise
@@ -233,10 +226,11 @@ class Stage:
                 if generation != self._generation:
                     log.warning("a batch failed after its partitions were revoked; their owner repeats it: %r", raised)
                     return
-                if not isinstance(raised, _TRANSIENT) or isinstance(raised, _TOO_LARGE):
+                fault = fault_of(raised)
+                if fault is Fault.MESSAGE:
                     cause, failures = raised, failures + 1
                 log.exception("a batch of %d failed; trying again in %.1f s", len(batch), pause)
-                self.pulse.failed()
+                self.pulse.failed(fault, raised)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _RETRY_S[1])
 

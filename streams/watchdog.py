@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from streams.faults import Fault
 from streams.order import TopicPartition
 from streams.pulse import Facts, LogState, Pulse
 
@@ -75,6 +76,11 @@ class Judge:
             self._kafka_since = now
         if (facts.ready, facts.recovered) != self._state:
             self._state, self._state_since = (facts.ready, facts.recovered), now
+        # A stage's client may be what is wrong, and is new in a new process. A sink's service may be away for days.
+        if (waiting := pulse.waiting) is not None and pulse.busy_since is not None and facts.recovered is not None:
+            what = f"a batch fails and is tried again ({waiting.error})"
+            patience = 1 if waiting.what == Fault.MACHINE else PATIENCE
+            yield self._complaint(what, self._age(waiting.since, now), patience)
         if pulse.busy_since is not None:
             yield self._complaint("a batch has been in hand", self._age(pulse.busy_since, now), PATIENCE)
         if facts.ready:

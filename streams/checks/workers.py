@@ -23,6 +23,7 @@ from streams.words import counted
 _STANDBY_RECORDS = 1000
 """So many changelog records may a warm copy be behind: less than a second of reading."""
 _LAG_S = 60.0
+_WAITS_S = 10.0
 
 
 def check(admin: AdminClient, settings: Settings, counts: Mapping[Topic, int]) -> Iterator[Finding]:
@@ -146,6 +147,12 @@ def _members(members: Sequence[Member], settings: Settings) -> Iterator[Finding]
 
 
 def _well(member: Member, report: dict[str, Any], settings: Settings) -> Iterator[Finding]:
+    if (waits := report.get("waits")) and waits["for_s"] > _WAITS_S:
+        yield warn(
+            f"work of {member.name}",
+            f"{member.name} waits for {waits['for']} since {waits['for_s']:.0f} s: {waits['error']}",
+            f"look at what the error names, and at the log on {member.machine}; nothing is lost meanwhile",
+        )
     behind = {one["partition"]: one["lag"] for one in report["standbys"] if one["lag"] > _STANDBY_RECORDS}
     if behind:
         listed = ", ".join(f"partition {number}: {counted(lag, 'record')}" for number, lag in behind.items())

@@ -14,7 +14,7 @@ from urllib.parse import urljoin, urlsplit
 
 import certifi
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, LocationValueError
 
 from schemas.reasons import Reason
 from streams.payload.errors import PayloadRefused, PayloadUnavailable
@@ -82,6 +82,8 @@ def _get(uri: str, address: Address, ip: str, limit: int, deadline: float) -> by
                 return _Redirect(response.headers.get("Location", ""))
             _check_status(uri, response.status)
             return _body(uri, response, limit, deadline)
+        except LocationValueError as error:
+            raise PayloadRefused(Reason.URI_UNREADABLE, f"{uri[:200]!r} is no address: {error}") from error
         except (HTTPError, OSError) as error:
             if isinstance(error.__cause__ or error.__context__, ssl.SSLCertVerificationError):
                 raise PayloadRefused(Reason.URI_UNREADABLE, f"{uri[:200]!r}: {error}") from error
@@ -110,6 +112,8 @@ def _check_status(uri: str, status: int) -> None:
 def _resolve(address: Address, *, private_networks: bool) -> list[str]:
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise PayloadRefused(Reason.URI_UNREADABLE, f"{address.host[:200]!r} is no name of a host: {error}") from error
     except socket.gaierror as error:
         if error.errno == socket.EAI_AGAIN:
             raise PayloadUnavailable(f"the name {address.host!r} cannot be resolved now") from error

@@ -19,8 +19,11 @@ from typing import Any
 
 import confluent_kafka
 import pytest
+from aiokafka.errors import KafkaTimeoutError
 
 from infra.services import LocalServices
+from sinks.base import SinkUnavailable
+from streams.faults import Fault, LocalTableFailed
 from streams.groups import Member, describe_group, group_id
 from streams.health import Health, HealthPortTaken
 from streams.kafka import admin_client
@@ -91,13 +94,53 @@ def test_a_long_batch_is_work_and_an_endless_one_hangs(patient: Patient) -> None
     assert patient.for_seconds(2, act=patient.lives) == "a batch has been in hand"
 
 
-def test_a_batch_that_is_tried_again_and_again_waits_for_a_service(patient: Patient) -> None:
+def test_a_batch_that_fails_again_and_again_though_kafka_answers_hangs(patient: Patient) -> None:
     def attempt() -> None:
         patient.lives()
-        patient.pulse.begins()
-        patient.pulse.failed()
+        patient.pulse.failed(Fault.SERVICE, KafkaTimeoutError("no leader"))
 
-    assert patient.for_seconds(1000, act=attempt) is None
+    patient.pulse.begins()
+    patient.logs = None
+    assert patient.for_seconds(1000, act=attempt) is None, "it waits for Kafka"
+    patient.logs = {}
+    assert patient.for_seconds(10 * PATIENCE, act=attempt) is None
+    assert "a batch" in (patient.for_seconds(2, act=attempt) or "")
+
+
+def test_a_broken_disk_is_left_soon(patient: Patient) -> None:
+    def attempt() -> None:
+        patient.lives()
+        patient.pulse.failed(Fault.MACHINE, LocalTableFailed("no space left"))
+
+    patient.pulse.begins()
+    complaint = patient.for_seconds(12, act=attempt)
+    assert complaint == "a batch fails and is tried again (LocalTableFailed: no space left)"
+
+
+def test_progress_within_a_batch_that_is_taken_apart_counts(patient: Patient) -> None:
+    def one_message() -> None:
+        patient.pulse.begins()
+        patient.pulse.failed(Fault.MESSAGE, ValueError("no good"))
+        patient.lives()
+        patient.pulse.succeeded()
+
+    assert patient.for_seconds(1000, act=one_message) is None
+
+
+def test_a_sink_waits_for_its_service_for_days(patient: Patient) -> None:
+    patient.facts = Facts(ready=True, assigned=frozenset({FRAMES_0}))
+
+    def attempt() -> None:
+        patient.pulse.begins()
+        patient.pulse.failed("writing 3 events", SinkUnavailable("Redis: ConnectionError"))
+        patient.pulse.ended()
+        patient.pulse.begins()
+
+    assert patient.for_seconds(100_000, act=attempt) is None
+    waiting = patient.pulse.waiting
+    assert waiting is not None
+    assert patient.clock.now - waiting.since == 99_999
+    assert (waiting.what, waiting.error) == ("writing 3 events", "SinkUnavailable: Redis: ConnectionError")
 
 
 def test_a_stage_that_asks_for_nothing_hangs(patient: Patient) -> None:

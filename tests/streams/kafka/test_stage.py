@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -14,19 +15,22 @@ from uuid import uuid4
 import confluent_kafka
 import faust
 import pytest
+import requests
 from aiokafka.errors import KafkaConnectionError, MessageSizeTooLargeError
 from faust.types import TP
+from PIL import UnidentifiedImageError
 
 from infra.services import LocalServices
 from streams.app import make_app, run_app
+from streams.faults import LocalTableFailed
 from streams.groups import committed_offsets, group_id
-from streams.kafka import admin_client, client_config
+from streams.kafka import KafkaUnavailable, admin_client, client_config
 from streams.log_ends import LogEnds
 from streams.order import Message, TopicPartition
 from streams.roles import Role
 from streams.settings import Settings
 from streams.stage import Stage
-from streams.topics import Topic, create
+from streams.topics import Topic, TopicMissing, create
 
 Process = Callable[[Sequence[Message]], Awaitable[None]]
 
@@ -44,12 +48,12 @@ def settings(services: LocalServices, tmp_path: Path) -> Settings:
     return settings
 
 
-def in_a_loop(test: Callable[[Settings], Coroutine[Any, Any, None]]) -> Callable[[Settings], None]:
+def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Let pytest call a coroutine."""
 
     @functools.wraps(test)
-    def run(settings: Settings) -> None:
-        asyncio.run(test(settings))
+    def run(**fixtures: Any) -> None:
+        asyncio.run(test(**fixtures))
 
     return run
 
@@ -147,6 +151,63 @@ async def test_a_message_that_always_fails_is_given_up_alone_and_the_others_pass
     assert [(message.value, str(error)) for message, error, _ in worker.rejected] == [(b"7", "no good")]
     assert worker.rejected[0][2] >= 3
     assert set(done) == set(numbers(20)) - {b"7"}
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        FileNotFoundError(2, "no such file"),
+        PermissionError(13, "denied"),
+        UnidentifiedImageError("no picture"),
+        requests.exceptions.InvalidURL("no address"),
+        ConnectionRefusedError(111, "refused"),
+        TimeoutError("too long"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@in_a_loop
+async def test_an_oserror_of_the_message_is_given_up_like_any_other_fault(settings: Settings, own: OSError) -> None:
+    async def process(batch: Sequence[Message]) -> None:
+        if any(message.value == b"3" for message in batch):
+            raise own
+
+    send(settings, Topic.FRAMES, numbers(5))
+    async with running(settings, process) as worker:
+        await until(lambda: committed(settings, Topic.FRAMES) == 5)
+    assert [(message.value, error) for message, error, _ in worker.rejected] == [(b"3", own)]
+
+
+@pytest.mark.parametrize(
+    "away",
+    [
+        OSError(errno.ENOSPC, "no space left"),
+        LocalTableFailed("IO error"),
+        KafkaUnavailable("no broker"),
+        TopicMissing("no topic erasures"),
+        KafkaConnectionError("gone"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@in_a_loop
+async def test_what_happens_to_every_message_is_waited_for_and_told(settings: Settings, away: Exception) -> None:
+    tries, mended = 0, asyncio.Event()
+
+    async def process(_: Sequence[Message]) -> None:
+        nonlocal tries
+        tries += 1
+        if not mended.is_set():
+            raise away
+
+    send(settings, Topic.FRAMES, numbers(2))
+    async with running(settings, process) as worker:
+        await until(lambda: tries > 4)
+        told = worker.stage.pulse.waiting
+        assert told is not None
+        assert told.error == f"{type(away).__name__}: {away}"
+        mended.set()
+        await until(lambda: committed(settings, Topic.FRAMES) == 2)
+    assert worker.rejected == []
+    assert worker.stage.pulse.waiting is None
 
 
 @in_a_loop

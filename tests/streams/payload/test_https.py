@@ -165,6 +165,10 @@ def test_no_such_host_is_final(monkeypatch: pytest.MonkeyPatch) -> None:
     assert reason("https://localhost:1", "/photos/good.jpg") == Reason.URI_UNREADABLE
 
 
+def test_a_name_that_no_host_can_have_is_final() -> None:
+    assert reason(f"https://{'x' * 70}.example", "/photos/good.jpg") == Reason.URI_UNREADABLE
+
+
 def test_no_name_server_may_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     _fail_to_resolve(monkeypatch, socket.EAI_AGAIN)
     with pytest.raises(PayloadUnavailable):
