@@ -12,7 +12,7 @@ crash has been written already or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -32,11 +32,15 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where reading of a partition goes on, and the note that the sink left there with its last commit."""
+    """Where reading of a partition goes on, and the note that the sink left there with its last commit.
+
+    ``renewed``: its topic was deleted and created again, so that what is known of it by offset is of another one.
+    """
 
     partition: Partition
     offset: int
     note: str
+    renewed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +102,7 @@ class RejectedRow(Exception):
 
 
 class Sink(Protocol):
-    """A place for results, driven by one thread; see the module for the order of calls."""
+    """A place for results, driven by one thread, but for ``erase``; see the module for the order of calls."""
 
     def assign(self, positions: Sequence[Position]) -> Mapping[Partition, Again]:
         """Take partitions over and shut the predecessor out; also called for partitions that are owned already.
@@ -130,8 +134,19 @@ class Sink(Protocol):
             SinkUnavailable: it does not answer; it is asked again.
         """
 
-    def erase(self, user_id: str, subject_id: str | None) -> dict[str, int]:
+    def erase(
+        self,
+        user_id: str,
+        subject_id: str | None,
+        *,
+        erasure_id: str | None = None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
         """Remove what is kept of a user, or what names one of his subjects; safe to repeat.
+
+        Called from a thread of its own, beside all else; meanwhile nothing of the user is written. Whoever takes the
+        partition over repeats the erasure under its id; where it is not ``wanted`` any more, since that has happened,
+        nothing more is begun.
 
         An answer about several people stays, without the one; its face is then ``refused``, its reason ``erased``.
 

@@ -29,11 +29,13 @@ class Note:
         at: when it was made, seconds since 1970 by the worker's clock; None if it does not say.
         size: of the gallery shard then; None for roles that hold none.
         text: what the sink wants back at its next assignment.
+        topic_id: of the topic; None if it does not say.
     """
 
     at: float | None = None
     size: Size | None = None
     text: str = ""
+    topic_id: str | None = None
 
     @classmethod
     def parse(cls, metadata: str | None) -> Note:
@@ -45,14 +47,17 @@ class Note:
         try:
             values = json.loads(head)
             size = Size(int(values["users"]), int(values["templates"])) if "users" in values else None
-            return cls(float(values["at"]), size, text)
+            topic_id = values.get("topic")
+            return cls(float(values["at"]), size, text, None if topic_id is None else str(topic_id))
         except (ValueError, KeyError, TypeError):
             return cls(text=metadata)
 
     def now(self) -> str:
         """The metadata of a commit that is made now."""
         note = replace(self, at=time.time())
-        values: dict[str, float] = {"at": round(note.at or 0.0, 3)}
+        values: dict[str, float | str] = {"at": round(note.at or 0.0, 3)}
         if note.size is not None:
             values |= {"users": note.size.users, "templates": note.size.templates}
+        if note.topic_id is not None:
+            values["topic"] = note.topic_id
         return f"{_MARK}{json.dumps(values, separators=(',', ':'))}\n{note.text}"

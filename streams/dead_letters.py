@@ -18,11 +18,14 @@ _OVERHEAD_BYTES = 1_024
 
 
 def dead_letter(message: Message, stage: str, error: Exception, attempt: int = 1) -> DeadLetter:
-    """The letter for a message that a stage gives up; the same message and stage make the same ``letter_id``."""
+    """The letter for a message that a stage gives up; the same message and stage make the same ``letter_id``.
+
+    Its time is part of that: a topic that was created again gives the same places to other messages.
+    """
     bad = error if isinstance(error, BadMessage) else BadMessage(Reason.FAILED, type(error).__name__, str(error))
     source = message.source
     return DeadLetter(
-        letter_id=codec.stable_id(source.topic, source.partition, message.offset, stage),
+        letter_id=codec.stable_id(source.topic, source.partition, message.offset, message.timestamp_ms, stage),
         stage=stage,
         topic=source.topic,
         partition=source.partition,

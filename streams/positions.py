@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from sinks.base import Again, Partition, Position, SinkUnavailable
 from streams.groups import commits
 from streams.kafka import KafkaUnavailable
 from streams.settings import Settings
+from streams.topic_ids import is_void, topic_identities
 
 log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 10.0
+
+
+def identify(admin: AdminClient, topics: Collection[str]) -> dict[str, str]:
+    """The ids of those topics that exist.
+
+    Raises:
+        SinkUnavailable: Kafka does not tell.
+    """
+    try:
+        return {name: one.topic_id for name, one in topic_identities(admin, topics).items()}
+    except KafkaUnavailable as error:
+        raise SinkUnavailable(str(error)) from error
 
 
 def positions_of(
@@ -26,10 +40,12 @@ def positions_of(
     settings: Settings,
     group: str,
     from_end: Collection[str],
+    topic_ids: Mapping[str, str],
 ) -> list[Position]:
     """Where reading goes on: the committed offset, or the first message that is still there.
 
-    Of the topics ``from_end`` it is the end, where nothing was committed.
+    Of the topics ``from_end`` it is the end for a group that has never committed anything. A committed offset of an
+    earlier topic than the one with this id does not count.
 
     Raises:
         SinkUnavailable: Kafka does not tell.
@@ -39,9 +55,13 @@ def positions_of(
         positions = []
         for one in partitions:
             known = committed.get((one.topic, one.partition))
-            if known is None:
-                first, end = consumer.get_watermark_offsets(one, timeout=_TIMEOUT_S)
-                offset = end if one.topic in from_end else first
+            first, end = consumer.get_watermark_offsets(one, timeout=_TIMEOUT_S)
+            if known is not None and is_void(known.offset, known.note, topic_ids.get(one.topic), end):
+                log.warning("%s/%d was created again: read from the beginning", one.topic, one.partition)
+                positions.append(Position(Partition(one.topic, one.partition), first, known.note.text, renewed=True))
+            elif known is None:
+                # Kafka drops the offsets of a topic that is deleted: then the group has others.
+                offset = end if one.topic in from_end and not committed else first
                 positions.append(Position(Partition(one.topic, one.partition), offset, ""))
             else:
                 positions.append(Position(Partition(one.topic, one.partition), known.offset, known.note.text))

@@ -79,6 +79,8 @@ class Pulse:
         self.turned_at: float | None = None
         self.busy_since: float | None = None
         self.waiting: Waiting | None = None
+        self.erasing: Waiting | None = None
+        """Of a sink: an erasure that fails and is tried again, beside all else."""
         self.processed_at: float | None = None
         self.uncommitted_since: float | None = None
         self.committed_at: dict[TopicPartition, float] = {}
@@ -112,6 +114,16 @@ class Pulse:
     def succeeded(self) -> None:
         """Nothing is waited for any more."""
         self.waiting = None
+
+    def erasing_failed(self, error: Exception) -> None:
+        """An erasure failed and is repeated, until ``erasing_succeeded``; from its own thread."""
+        metrics.RETRIES.labels(self.role).inc()
+        since = time.monotonic() if self.erasing is None else self.erasing.since
+        self.erasing = Waiting(since, "an erasure", " ".join(str(error).split())[:_ERROR_TEXT])
+
+    def erasing_succeeded(self) -> None:
+        """No erasure fails."""
+        self.erasing = None
 
     def processed(self, events: int) -> None:
         """The batch in hand had its effect."""

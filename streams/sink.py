@@ -10,33 +10,34 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from threading import Event as Flag
 
 import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
 
-from schemas import codec
-from schemas.events import DeadLetter, Erasure
+from schemas.events import DeadLetter
 from sinks.base import Delivery, Partition, Position, RejectedRow, Sink, SinkFenced, SinkUnavailable
 from streams import inbox, metrics
 from streams.commits import Note
 from streams.dead_letters import dead_letter
-from streams.erasure.log import Erasures, NewErasures
+from streams.erasure.log import Erasures
 from streams.groups import group_id
 from streams.kafka import KafkaUnavailable, admin_client, client_config
 from streams.log_offsets import next_offsets
 from streams.order import Message
 from streams.order import TopicPartition as Source
-from streams.outbox import Outbox, Outgoing
-from streams.positions import moved_back, positions_of
+from streams.outbox import Outbox
+from streams.positions import identify, moved_back, positions_of
 from streams.pulse import Facts, Pulse
-from streams.results import EVENT_TYPES, decode
+from streams.results import EVENT_TYPES
 from streams.roles import Role
 from streams.settings import Settings
+from streams.sink_batch import Batch
+from streams.sink_erasure import Held, SinkEraser
+from streams.sink_progress import Progress
 from streams.stalled import Stalled
-from streams.topics import Topic, TopicMissing
+from streams.topics import Topic
 
 log = logging.getLogger(__name__)
 
@@ -44,17 +45,8 @@ _RETRY_S = (0.2, 5.0)
 """First and longest pause before the sink is tried again."""
 _COMMIT_TIMEOUT_S = 10.0
 _CHECK_S = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Deliveries, what is to be erased behind them, and what to commit once that is done."""
-
-    deliveries: list[Delivery] = field(default_factory=list)
-    erasures: list[tuple[Message, Erasure]] = field(default_factory=list)
-    letters: list[DeadLetter] = field(default_factory=list)
-    messages: dict[tuple[Partition, int], Message] = field(default_factory=dict)
-    next_offsets: dict[Partition, int] = field(default_factory=dict)
+_HELD = 5_000
+"""More results than that are not held for erasures: reading waits then."""
 
 
 class _Revoked(Exception):
@@ -87,18 +79,16 @@ class SinkWorker:
         self._erasures = Topic.ERASURES.named(settings)
         self._group = group_id(role, settings)
         self._erased = Erasures()
-        self._new_erasures = NewErasures(settings, Role.MATCH)
         self._batch_size = batch_size
         self._linger_s = linger_s
         self._makes_letters = letters
         self._unclaimed: list[TopicPartition] = []
         self._next: dict[Source, int] = {}
-        self._written: dict[Partition, int] = {}
-        """Next offsets that are to be committed."""
         self._commit_at = 0.0
         self._check_at = 0.0
         self._stalled = Stalled()
         self._admin = admin_client(settings)
+        self._topic_ids: dict[str, str] = {}
         self._epoch = 0
         self.pulse = Pulse(role)
         self._facts = Facts(False, frozenset())
@@ -119,6 +109,9 @@ class SinkWorker:
             }
         )
         self._outbox = Outbox(role, settings)
+        self._eraser = SinkEraser(role, settings, sink, self._erasures, self.pulse)
+        self._held = Held()
+        self._progress = Progress(self._held, self._eraser)
 
     def facts(self) -> Facts:
         """How the worker stands in its group; from any thread."""
@@ -136,6 +129,7 @@ class SinkWorker:
             on_revoke=self._on_revoke,
             on_lost=self._on_revoke,
         )
+        self._eraser.start()
         try:
             while not stop.is_set():
                 self.pulse.turned()
@@ -144,6 +138,7 @@ class SinkWorker:
                         self._claim(stop)
                     else:
                         self._write(self._read(), stop)
+                        self._write_released(stop)
                         self._look_for_stalled()
                         self._check_sink()
                 except _Revoked:
@@ -153,6 +148,7 @@ class SinkWorker:
                     self._claim_again()
         finally:
             self._commit_written()
+            self._eraser.stop()
             self._consumer.close()
             self._sink.close()
 
@@ -168,7 +164,8 @@ class SinkWorker:
 
     def _on_revoke(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
         self._commit_written()
-        self._written.clear()
+        self._progress.forget()
+        self._eraser.drop({one.partition for one in partitions})
         self._epoch += 1
         self._unclaimed, self._next = [], {}
         self._facts = Facts(False, frozenset())
@@ -182,15 +179,20 @@ class SinkWorker:
         positions: list[Position] = []
 
         def claim() -> None:
-            positions[:] = positions_of(self._consumer, partitions, self._settings, self._group, {self._erasures})
+            self._topic_ids = identify(self._admin, {one.topic for one in partitions})
+            from_end = {self._erasures}
+            positions[:] = positions_of(
+                self._consumer, partitions, self._settings, self._group, from_end, self._topic_ids
+            )
             again = self._sink.assign([position for position in positions if position.partition.topic in self._topics])
-            self._catch_up_erasing(positions)
+            self._eraser.catch_up(positions, self._erased)
             positions[:] = [
                 moved_back(self._consumer, position, again.get(position.partition)) for position in positions
             ]
             # A successor learns from this note what to shut out, so it must be with Kafka before the first write.
+            starts = {one.partition: self._progress.done_to(one.partition, one.offset) for one in positions}
             try:
-                self._commit({position.partition: position.offset for position in positions})
+                self._commit(starts)
             except KafkaException as error:
                 raise SinkUnavailable(f"Kafka does not take the commit: {error}") from error
 
@@ -203,22 +205,6 @@ class SinkWorker:
         self._facts = replace(self._facts, ready=True)
         log.info("%s: owns %d partitions", self._role, len(partitions))
 
-    def _catch_up_erasing(self, positions: list[Position]) -> None:
-        """Erase what nobody has erased meanwhile: before any result that came after it is written.
-
-        What is read again later, of whatever age, brings nobody back either.
-        """
-        own = {one.partition.number: n for n, one in enumerate(positions) if one.partition.topic == self._erasures}
-        try:
-            self._erased.update(self._new_erasures.of())
-            for message, erasure in self._new_erasures.since({n: positions[at].offset for n, at in own.items()}):
-                self._erased.add(erasure, message.timestamp_ms)
-                self._erase(message, erasure)
-                index = own[message.source.partition]
-                positions[index] = replace(positions[index], offset=message.offset + 1)
-        except (KafkaUnavailable, TopicMissing) as error:
-            raise SinkUnavailable(str(error)) from error
-
     def _of_sink(self, partitions: Iterable[Partition]) -> list[Partition]:
         """Without those of ``erasures``, of which the sink knows nothing."""
         return [partition for partition in partitions if partition.topic in self._topics]
@@ -226,7 +212,7 @@ class SinkWorker:
     def _claim_again(self) -> None:
         """Go back to the committed offsets, as after a rebalance."""
         self._unclaimed = self._consumer.assignment()
-        self._written.clear()
+        self._progress.forget()
         self._stalled.forget()
 
     def _look_for_stalled(self) -> None:
@@ -259,16 +245,16 @@ class SinkWorker:
         else:
             self.pulse.succeeded()
 
-    def _read(self) -> _Batch:
+    def _read(self) -> Batch:
         """A batch: at least what is there, at most what arrives within the linger time."""
-        batch = _Batch()
+        batch = Batch()
         deadline = None
         while len(batch.messages) < self._batch_size:
             wait = 0.25 if deadline is None else max(0.0, deadline - time.monotonic())
             epoch = self._epoch
             message = self._consumer.poll(wait)
             if epoch != self._epoch:
-                return _Batch()  # the rebalance took what was read so far
+                return Batch()  # the rebalance took what was read so far
             if message is None:
                 break
             if deadline is None:
@@ -281,40 +267,44 @@ class SinkWorker:
             self._add(batch, message)
         return batch
 
-    def _add(self, batch: _Batch, message: confluent_kafka.Message) -> None:
+    def _add(self, batch: Batch, message: confluent_kafka.Message) -> None:
         read = inbox.as_read(message)
-        source = read.source
         metrics.observe(self._role, "wait", time.time() - read.timestamp_ms / 1000)
-        partition = Partition(source.topic, source.partition)
-        batch.next_offsets[partition] = read.offset + 1
-        self._next[source] = read.offset + 1
-        batch.messages[partition, read.offset] = read
-        if source.topic == self._erasures:
-            self._add_erasure(batch, read)
-            return
-        try:
-            event = decode(read, self._topics[source.topic])
-        except inbox.BadMessage as error:
-            if self._makes_letters:
-                batch.letters.append(dead_letter(read, self._role, error))
-        else:
-            batch.deliveries.append(Delivery(partition, read.offset, event))
+        self._next[read.source] = read.offset + 1
+        if (erasure := batch.add(read, self._topics, self._role, letters=self._makes_letters)) is not None:
+            self._erased.add(erasure, read.timestamp_ms)
 
-    def _add_erasure(self, batch: _Batch, message: Message) -> None:
-        """Erase when match has: nothing from before is written any more, all that comes after is."""
-        try:
-            erasure = inbox.read(message, Erasure)
-        except inbox.BadMessage:
-            return  # match makes a dead letter of it
-        if erasure.stage == Role.MATCH:
-            self._erased.add(erasure, message.timestamp_ms)
-            batch.erasures.append((message, erasure))
-
-    def _write(self, batch: _Batch, stop: Flag) -> None:
+    def _write(self, batch: Batch, stop: Flag) -> None:
         # First, or it would take what came anew since.
         for message, erasure in batch.erasures:
-            self._patiently(partial(self._erase, message, erasure), stop, f"erasing of {erasure.erasure_id}")
+            self._eraser.add(message, erasure)
         deliveries = self._erased.left(batch.deliveries, batch.messages)
+        deliveries = self._held.take_in(deliveries, batch.messages, self._eraser.waits())
+        self._write_all(deliveries, batch.messages, batch.letters, stop)
+        if batch.next_offsets:
+            self.pulse.processed(len(batch.messages))
+            self._progress.read(batch.next_offsets)
+        self._commit_if_due()
+        if len(self._held) > _HELD:
+            self._await_erasing(stop)
+
+    def _write_released(self, stop: Flag) -> None:
+        """Write what waited for an erasure that is done."""
+        deliveries, messages = self._held.released(self._eraser.waits()) if len(self._held) else ([], {})
+        if messages:
+            # Another erasure may have been asked for since.
+            self._write_all(self._erased.left(deliveries, messages), messages, [], stop)
+            self._held.forget(messages.keys())
+            self._commit_if_due()
+
+    def _write_all(
+        self,
+        deliveries: list[Delivery],
+        messages: Mapping[tuple[Partition, int], Message],
+        letters: list[DeadLetter],
+        stop: Flag,
+    ) -> None:
+        """Write deliveries until each is in the sink or a dead letter, and send the letters."""
 
         def write() -> None:
             with metrics.timed(self._role, "deliver"):
@@ -327,21 +317,20 @@ class SinkWorker:
             except RejectedRow as error:
                 for rejection in error.rejections:
                     one = rejection.delivery
-                    message = batch.messages[one.partition, one.offset]
-                    batch.letters.append(dead_letter(message, self._role, RejectedRow([rejection])))
+                    message = messages[one.partition, one.offset]
+                    letters.append(dead_letter(message, self._role, RejectedRow([rejection])))
                     deliveries.remove(one)
-        if batch.letters:
-            self._patiently(lambda: self._outbox.letters(batch.letters), stop, "sending dead letters")
-        if batch.next_offsets:
-            self.pulse.processed(len(batch.messages))
-            self._written.update(batch.next_offsets)
-        self._commit_if_due()
+        if letters:
+            self._patiently(lambda: self._outbox.letters(letters), stop, "sending dead letters")
 
-    def _erase(self, message: Message, erasure: Erasure) -> None:
-        """Have the sink erase, and say so."""
-        removed = self._sink.erase(erasure.user_id, erasure.subject_id)
-        done = codec.encode(replace(erasure, stage=self._role, removed=removed))
-        self._outbox.send([Outgoing(self._erasures, message.key, done, message.source.partition)])
+    def _await_erasing(self, stop: Flag) -> None:
+        """Read nothing more until some of what is held may be written: there is too much of it."""
+
+        def released() -> None:
+            if not self._held.released(self._eraser.waits())[0]:
+                raise SinkUnavailable(f"{len(self._held)} results wait for an erasure")
+
+        self._patiently(released, stop, "reading on")
 
     def _commit_if_due(self) -> None:
         if time.monotonic() >= self._commit_at:
@@ -350,15 +339,15 @@ class SinkWorker:
 
     def _commit_written(self) -> None:
         """Commit what was written, or try again later; what is read again meanwhile is known to the sink."""
-        if not self._written:
+        if not (due := self._progress.due()):
             return
         try:
-            self._commit(self._written)
+            self._commit(due)
         except KafkaException as error:
             # The partitions are not ours any more, or the broker is away.
             log.warning("%s: offsets not committed: %s", self._role, error)
         else:
-            self._written.clear()
+            self._progress.committed(due)
 
     def _patiently(self, act: Callable[[], None], stop: Flag, what: str) -> None:
         """Repeat until the sink answers, staying in the consumer group meanwhile.
@@ -395,10 +384,11 @@ class SinkWorker:
 
     def _commit(self, next_offsets: Mapping[Partition, int]) -> None:
         """Commit offsets with the sink's notes, and wait for it."""
+        ids = self._topic_ids
         notes = {one: self._sink.note(one) if one.topic in self._topics else "" for one in next_offsets}
         offsets = [
-            TopicPartition(partition.topic, partition.number, offset, Note(text=notes[partition]).now())
-            for partition, offset in next_offsets.items()
+            TopicPartition(one.topic, one.number, offset, Note(text=notes[one], topic_id=ids.get(one.topic)).now())
+            for one, offset in next_offsets.items()
         ]
         self._consumer.commit(offsets=offsets, asynchronous=False)
         self.pulse.committed([Source(one.topic, one.partition) for one in offsets], all_of_it=True)

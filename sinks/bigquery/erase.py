@@ -6,12 +6,16 @@ for time travel, up to seven days, and for its own recovery seven more.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from google.cloud import bigquery
 
+from schemas import codec
 from schemas.events import Decision
 from schemas.ids import spellings
 from schemas.reasons import Reason
-from sinks.bigquery.query import run_query
+from sinks.base import SinkUnavailable
+from sinks.bigquery.query import change_once
 from sinks.bigquery.tables import ENROLMENTS, MATCHES
 
 _FACES = next(column for column in MATCHES.columns if column.name == "faces")
@@ -29,63 +33,78 @@ _ABOUT = {
 }
 """Rows that are about a subject, by table; they go as a whole."""
 _OF_USER = (*_ABOUT, "dead_letters", "drift")
+_FORGETTING_SIMILAR = (
+    "UPDATE `{}` SET similar_subject_id = NULL, detail = NULL "
+    "WHERE user_id IN UNNEST(@user_id) AND similar_subject_id IN UNNEST(@subject_id)"
+)
+"""Has no enrolment of another subject say that the subject is similar."""
 _TIMEOUT_S = 120.0
-_Parameters = list[bigquery.ArrayQueryParameter]
 
 
-def erase(client: bigquery.Client, dataset_id: str, user_id: str, subject_id: str | None) -> dict[str, int]:
-    """Delete rows, and take a subject out of the matches of others; how many rows of which table. Safe to repeat.
+def erase(
+    client: bigquery.Client,
+    dataset_id: str,
+    user_id: str,
+    subject_id: str | None,
+    *,
+    name: str,
+    wanted: Callable[[], bool] = lambda: True,
+) -> dict[str, int]:
+    """Delete rows, and take a subject out of the matches of others; how many rows of which table.
+
+    Under one name it is done once, whoever asks for it and however often: what comes later stays.
+
+    Args:
+        client: for this thread.
+        dataset_id: ``project.dataset``.
+        user_id: whose.
+        subject_id: the subject; None: all of the user.
+        name: of the erasure.
+        wanted: where it is not any more, no further statement is begun.
 
     Raises:
         SinkUnavailable: not all is done; repeat it.
         QueryFailed: BigQuery refuses; likewise.
     """
+
+    def change(table: str, what: str, sql: str) -> int:
+        if not wanted():
+            raise SinkUnavailable("the erasure is another worker's now")
+        job = codec.stable_id(dataset_id, name, table, what)
+        full = f"{dataset_id}.{table}"
+        return change_once(client, sql, parameters, name=f"facestream-erase-{job}", table=full, timeout_s=_TIMEOUT_S)
+
+    def delete(table: str, condition: str) -> int:
+        sql = f"DELETE FROM `{dataset_id}.{table}` WHERE user_id IN UNNEST(@user_id) AND {condition}"
+        return change(table, "delete", sql)
+
     parameters = [bigquery.ArrayQueryParameter("user_id", "STRING", spellings(user_id))]
     if subject_id is None:
-        return {table: _delete(client, f"{dataset_id}.{table}", "TRUE", parameters) for table in _OF_USER}
+        return {table: delete(table, "TRUE") for table in _OF_USER}
     parameters.append(bigquery.ArrayQueryParameter("subject_id", "STRING", spellings(subject_id)))
-    removed = {table: _delete(client, f"{dataset_id}.{table}", about, parameters) for table, about in _ABOUT.items()}
-    removed["enrolments"] += _forget_similar(client, f"{dataset_id}.{ENROLMENTS.name}", parameters)
-    removed["matches"] += _take_out(client, f"{dataset_id}.{MATCHES.name}", parameters)
+    removed = {table: delete(table, about) for table, about in _ABOUT.items()}
+    removed["enrolments"] += change(
+        ENROLMENTS.name, "forget similar", _FORGETTING_SIMILAR.format(f"{dataset_id}.{ENROLMENTS.name}")
+    )
+    removed["matches"] += change(MATCHES.name, "take out", _taking_out(f"{dataset_id}.{MATCHES.name}"))
     return removed
 
 
-def _delete(client: bigquery.Client, table: str, condition: str, parameters: _Parameters) -> int:
-    where = f"user_id IN UNNEST(@user_id) AND {condition}"
-    count = _count(client, table, where, parameters)
-    if count:
-        run_query(client, f"DELETE FROM `{table}` WHERE {where}", parameters, timeout_s=_TIMEOUT_S)
-    return count
-
-
-def _forget_similar(client: bigquery.Client, table: str, parameters: _Parameters) -> int:
-    """Have no enrolment of another subject say that the subject is similar."""
-    where = "user_id IN UNNEST(@user_id) AND similar_subject_id IN UNNEST(@subject_id)"
-    count = _count(client, table, where, parameters)
-    if count:
-        sql = f"UPDATE `{table}` SET similar_subject_id = NULL, detail = NULL WHERE {where}"
-        run_query(client, sql, parameters, timeout_s=_TIMEOUT_S)
-    return count
-
-
-def _take_out(client: bigquery.Client, table: str, parameters: _Parameters) -> int:
+def _taking_out(table: str) -> str:
     """Have the faces that were recognised as the subject name nobody, and nobody have it for a candidate."""
     candidate = f"EXISTS (SELECT 1 FROM UNNEST(face.candidates) AS candidate WHERE {_NAMED.format('IN')})"
     theirs = _ONE_FACE.format(f"face.subject_id IN UNNEST(@subject_id) OR {candidate}")
     where = f"user_id IN UNNEST(@user_id) AND {theirs}"
-    count = _count(client, table, where, parameters)
-    if count:
-        # A MERGE, since the local server sets no arrays with UPDATE.
-        position = ("kafka_topic", "kafka_partition", "kafka_offset")
-        sql = (
-            f"MERGE `{table}` AS old USING ("
-            f"SELECT {', '.join(position)}, ANY_VALUE({_faces_without()}) AS faces "
-            f"FROM `{table}` WHERE {where} GROUP BY {', '.join(position)}) AS new "
-            f"ON {' AND '.join(f'old.{name} = new.{name}' for name in position)} "
-            "WHEN MATCHED THEN UPDATE SET faces = new.faces"
-        )
-        run_query(client, sql, parameters, timeout_s=_TIMEOUT_S)
-    return count
+    # The event too: a topic that was created again gives the same places to other messages.
+    position = ("event_id", "kafka_topic", "kafka_partition", "kafka_offset")
+    # A MERGE, since the local server sets no arrays with UPDATE.
+    return (
+        f"MERGE `{table}` AS old USING ("
+        f"SELECT {', '.join(position)}, ANY_VALUE({_faces_without()}) AS faces "
+        f"FROM `{table}` WHERE {where} GROUP BY {', '.join(position)}) AS new "
+        f"ON {' AND '.join(f'old.{name} = new.{name}' for name in position)} "
+        "WHEN MATCHED THEN UPDATE SET faces = new.faces"
+    )
 
 
 def _faces_without() -> str:
@@ -104,8 +123,3 @@ def _faces_without() -> str:
     }
     columns = (f"{changed.get(column.name, f'face.{column.name}')} AS {column.name}" for column in _FACES.columns)
     return f"ARRAY(SELECT AS STRUCT {', '.join(columns)} FROM UNNEST(faces) AS face)"
-
-
-def _count(client: bigquery.Client, table: str, where: str, parameters: _Parameters) -> int:
-    found = run_query(client, f"SELECT COUNT(*) AS n FROM `{table}` WHERE {where}", parameters, timeout_s=_TIMEOUT_S)
-    return int(found.rows[0]["n"])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import google.auth.exceptions
 import requests
@@ -81,6 +82,48 @@ def run_query(
         )
         rows = [dict(row.items()) for row in found]
         return Answer(rows, found.total_bytes_processed)
+
+
+def change_once(
+    client: bigquery.Client, sql: str, parameters: Sequence[Parameter], *, name: str, table: str, timeout_s: float
+) -> int:
+    """Change rows by one statement that is carried out once under its name, whoever asks for it and however often.
+
+    One that is under way is waited for: a statement whose answer does not come goes on in BigQuery, and might take what
+    came after its repetition. BigQuery remembers the names of jobs for six months.
+
+    Args:
+        client: to ask.
+        sql: a statement that changes rows of the table.
+        parameters: of the statement.
+        name: letters, digits, dashes.
+        table: ``project.dataset.table``.
+        timeout_s: how long to wait for each answer.
+
+    Returns:
+        How many rows it has changed.
+
+    Raises:
+        SinkUnavailable: no answer in time, or BigQuery cannot now.
+        QueryFailed: see there.
+    """
+    config = bigquery.QueryJobConfig(query_parameters=list(parameters))
+    with calling():
+        for attempt in itertools.count():
+            job_id = f"{name}-{attempt}"
+            try:
+                job = client.query(
+                    sql, job_id=job_id, job_config=config, retry=NO_RETRY, job_retry=None, timeout=timeout_s
+                )
+            except exceptions.Conflict:
+                location = client.get_table(table, retry=NO_RETRY, timeout=timeout_s).location
+                known = client.get_job(job_id, location=location, retry=NO_RETRY, timeout=timeout_s)
+                job = cast(bigquery.QueryJob, known)
+                if job.error_result:
+                    continue  # It changed nothing, and is over.
+            job.result(retry=NO_RETRY, job_retry=None, timeout=timeout_s)
+            return int(job.num_dml_affected_rows or 0)
+    raise AssertionError
 
 
 def table_names(client: bigquery.Client, dataset: str, timeout_s: float = 60.0) -> list[str]:

@@ -27,8 +27,9 @@ views, which show each event once, are the second line.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 from google.api_core import exceptions
 from google.cloud.bigquery_storage_v1.types import TableFieldSchema, WriteStream
@@ -94,6 +95,8 @@ class BigQuerySink:
         self._timeout_s = timeout_s
         self._client = address.write_client()
         self._rest = address.rest_client()
+        self._erasing = address.rest_client()
+        """Its own: a client's connections are for one thread."""
         self._in_trouble = False
         self._lanes: dict[str, _Lane] = {}
         for topic, event_type in topics.items():
@@ -134,15 +137,24 @@ class BigQuerySink:
         for lane in self._lanes.values():
             lane.drop_stream()
         self._rest.close()  # type: ignore[no-untyped-call]
+        self._erasing.close()  # type: ignore[no-untyped-call]
         self._client.transport.close()  # type: ignore[no-untyped-call]
 
     def check(self) -> None:
         """Nothing to do: BigQuery keeps what it has taken."""
 
-    def erase(self, user_id: str, subject_id: str | None) -> dict[str, int]:
+    def erase(
+        self,
+        user_id: str,
+        subject_id: str | None,
+        *,
+        erasure_id: str | None = None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
         """Delete the rows of a user, or those that name a subject; see :class:`sinks.base.Sink`."""
         try:
-            return erase(self._rest, self._address.dataset_id, user_id, subject_id)
+            name = erasure_id or str(uuid4())
+            return erase(self._erasing, self._address.dataset_id, user_id, subject_id, name=name, wanted=wanted)
         except QueryFailed as error:
             raise SinkUnavailable(f"BigQuery does not delete: {error}") from error
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -85,6 +85,8 @@ class RedisSink:
     def assign(self, positions: Sequence[Position]) -> Mapping[Partition, Again]:
         """Find out whether Redis still has what was written; what is written twice is recognised event by event."""
         try:
+            if renewed := [self._keys.written(one.partition) for one in positions if one.renewed]:
+                self._redis.unlink(*renewed)
             found = self._redis.mget([self._keys.written(position.partition) for position in positions])
         except redis.RedisError as error:
             raise SinkUnavailable(f"Redis: {type(error).__name__}: {error}") from error
@@ -92,7 +94,7 @@ class RedisSink:
         for position, text in zip(positions, cast(list[str | None], found), strict=True):
             written = _number(text)
             self._written[position.partition] = written
-            if written < int(position.note or 0):
+            if written < _number(position.note) and not position.renewed:
                 lasts = position.partition.topic in self._lasting
                 again[position.partition] = Again(written, _FOR_EVER_S if lasts else self._ttl_s)
         return again
@@ -123,7 +125,14 @@ class RedisSink:
             if _number(text) < self._written[partition]:
                 raise SinkFenced(f"Redis has lost results of {partition.topic} {partition.number}")
 
-    def erase(self, user_id: str, subject_id: str | None) -> dict[str, int]:
+    def erase(
+        self,
+        user_id: str,
+        subject_id: str | None,
+        *,
+        erasure_id: str | None = None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
         """Remove a user, or every answer that names a subject; see :class:`sinks.base.Sink`."""
         eraser = Eraser(self._redis, self._keys)
         try:

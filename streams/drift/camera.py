@@ -29,6 +29,7 @@ REPORT_EVERY = 500
 """Frames from one report to the next; whenever an alarm begins or ends there is one too."""
 _UNDECIDED = 5_000
 """So many frames may wait for what is decided about them; of more, the oldest are forgotten."""
+_NOT_SAVED = (-1, -1, -1)
 _RENEW = timedelta(days=7)
 """A reference is written again after this long, so that it lives as long as its camera does."""
 
@@ -115,6 +116,11 @@ class Camera:
         self._reported = max(self._reported, record.reported)
         for one in record.positions:
             self._positions[one.topic] = max(one.offset, self._positions.get(one.topic, 0))
+
+    def count_again(self, topic: Topic) -> None:
+        """Count what comes of a topic from its first message on; written with both parts, of which the later counts."""
+        self._positions = {name: offset for name, offset in self._positions.items() if name != topic}
+        self._saved_size, self.dirty = _NOT_SAVED, True
 
     @property
     def _reference_changed(self) -> bool:

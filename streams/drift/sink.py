@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import wraps
+from threading import Lock
+from typing import Concatenate, ParamSpec, TypeVar
 
 from models.card import Card, UnusableModel
 from models.drift.monitor import Plan
@@ -32,11 +35,27 @@ log = logging.getLogger(__name__)
 _SAVE_S = 10.0
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _alone(method: Callable[Concatenate[DriftSink, P], R]) -> Callable[Concatenate[DriftSink, P], R]:
+    """Let no two of these run at a time: an erasure comes from a thread of its own."""
+
+    @wraps(method)
+    def call(self: DriftSink, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return call
+
+
 class DriftSink:
     """A :class:`sinks.base.Sink` of embeddings and matches; answers of replays do not count."""
 
     def __init__(self, settings: Settings, cards: Iterable[Card], plan: Plan | None = None) -> None:
         """``cards`` are of the model versions whose distances are known."""
+        self._lock = Lock()
         self._settings = settings
         self._cards: dict[str, Card | None] = {card.version: card for card in cards}
         self._plan = plan or Plan(settings.drift_reference, settings.drift_window)
@@ -50,6 +69,7 @@ class DriftSink:
         """With their partition numbers; not delivered yet."""
         self._outbox = Outbox(Role.DRIFT, settings)
 
+    @_alone
     def assign(self, positions: Sequence[Position]) -> Mapping[Partition, Again]:
         """Learn what a predecessor has written, and read again what it has not."""
         numbers = {position.partition.number for position in positions}
@@ -64,12 +84,19 @@ class DriftSink:
         self._cameras.update(cameras)
         again = {}
         for position in positions:
-            saved_to = int(position.note or position.offset)
+            saved_to = int(position.note or position.offset) if not position.renewed else position.offset
             self._saved[position.partition] = self._written[position.partition] = saved_to
             if saved_to < position.offset:
                 again[position.partition] = Again(saved_to, self._settings.retention_hours * 3600)
+        if renewed := [position.partition for position in positions if position.renewed]:
+            topics = {topic.named(self._settings): topic for topic in (Topic.EMBEDDINGS, Topic.MATCHES)}
+            for partition in renewed:
+                for camera in self._cameras[partition.number].values():
+                    camera.count_again(topics[partition.topic])
+            self._save()
         return again
 
+    @_alone
     def revoke(self, partitions: Sequence[Partition]) -> None:
         """Forget them; their next owner begins where what was written ends."""
         for partition in partitions:
@@ -81,6 +108,7 @@ class DriftSink:
         """How far what was written reaches."""
         return str(self._saved[partition])
 
+    @_alone
     def write(self, batch: Sequence[Delivery]) -> None:
         """Count frames and decisions; deliver reports, and now and then what is known.
 
@@ -103,7 +131,15 @@ class DriftSink:
     def check(self) -> None:
         """Nothing to do: Kafka keeps what it has taken."""
 
-    def erase(self, user_id: str, subject_id: str | None) -> dict[str, int]:
+    @_alone
+    def erase(
+        self,
+        user_id: str,
+        subject_id: str | None,
+        *,
+        erasure_id: str | None = None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
         """Forget what is known of the user's cameras: whose the faces were that it was made of, nobody wrote down.
 
         Raises:
