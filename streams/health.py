@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 _SICK = 0.5
 """From this share of the time that something may last, the worker says that it is not alive."""
 _PROBE_S = 5.0
+_NONE = Complaint("", 0.0, 0.0)
 
 
 class HealthPortTaken(OSError):
@@ -68,7 +69,6 @@ class Health:
         self._limit_s = limit_s
         self._judge = Judge(self._patient.pulse, limit_s)
         self._complaint: Complaint | None = None
-        self._probe = LogProbe(role, settings, lambda: self._patient.facts(), min(_PROBE_S, limit_s / 8))
         self._watchdog = Watchdog(self._examine, limit_s)
         self._metrics: WSGIApplication = make_wsgi_app(REGISTRY)
         self._gauges = Gauges(self.report)
@@ -80,6 +80,8 @@ class Health:
                 f"the worker's health cannot be served at {where[0]}:{where[1]} ({error.strerror}): set "
                 "FACESTREAM_HEALTH_PORT to another port, or to 0 for a free one"
             ) from error
+        every_s = min(_PROBE_S, limit_s / 8)
+        self._probe = LogProbe(role, settings, lambda: self._patient.facts(), every_s, self.client_id)
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
     @property
@@ -141,16 +143,19 @@ class Health:
                 }
             )
         numbers = {source.partition for source in facts.assigned}
+        trouble = self._probe.topics.trouble
+        problem = str(complaint) if complaint is not None and complaint.share > _SICK else None
         return self._who | {
             "time": time.time(),
             "up_s": round(now - self._began, 3),
             "alive": complaint is None or complaint.share <= _SICK,
-            "ready": facts.ready,
-            "problem": str(complaint) if complaint is not None and complaint.share > _SICK else None,
+            "ready": facts.ready and (trouble is None or trouble.ready),
+            "spare": self._probe.topics.spare,
+            "problem": problem or (trouble.text if trouble is not None else None),
             "kafka_answers": states is not None,
             "loop_turned_s_ago": _ago(pulse.loop_turned_at, now),
             "batch_in_hand_s": _ago(pulse.busy_since, now),
-            "waits": _waits(pulse.waiting, now),
+            "waits": _waits(pulse.waiting or pulse.erasing, now),
             "partitions": partitions,
             "standbys": [
                 {"topic": source.topic, "partition": source.partition, "lag": lag}
@@ -165,8 +170,15 @@ class Health:
         }
 
     def _examine(self) -> Complaint | None:
-        self._complaint = self._judge.worst(time.monotonic(), self._patient.facts(), self._probe.states())
-        return self._complaint
+        now = time.monotonic()
+        found = self._judge.worst(now, self._patient.facts(), self._probe.states())
+        trouble = self._probe.topics.trouble
+        if trouble is not None and trouble.begins_anew and self._probe.states() is not None:
+            age_s = now - trouble.since
+            share = 2.0 if trouble.at_once else age_s / self._limit_s
+            found = max((Complaint(trouble.text, age_s, share, hangs=False), found or _NONE), key=lambda one: one.share)
+        self._complaint = found
+        return found
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO")

@@ -8,8 +8,10 @@ from collections.abc import Collection
 import aiokafka
 from aiokafka.errors import KafkaError
 
+from streams.kafka import admin_client
 from streams.order import TopicPartition
 from streams.settings import Settings
+from streams.topic_ids import topic_identities
 
 _READ_MS = 1_000
 
@@ -18,6 +20,7 @@ class LogEnds:
     """Asks the brokers, on connections of its own: behind a consumer's waiting fetch a question would wait as long."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._servers = settings.kafka
         self._client: aiokafka.AIOKafkaConsumer | None = None
 
@@ -56,6 +59,15 @@ class LogEnds:
             return False
         finally:
             client.unsubscribe()
+
+    async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
+        """The ids of those topics that exist.
+
+        Raises:
+            KafkaUnavailable: no answer; ask again.
+        """
+        found = await asyncio.to_thread(topic_identities, admin_client(self._settings), topics)
+        return {name: one.topic_id for name, one in found.items()}
 
     async def close(self) -> None:
         """Disconnect."""

@@ -19,6 +19,7 @@ from streams.order import TopicPartition
 from streams.pulse import Facts, LogState
 from streams.roles import Role
 from streams.settings import Settings
+from streams.topic_watch import TopicWatch
 from streams.topics import TopicsError
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,10 @@ _FRESH = 4
 class LogProbe:
     """A thread that keeps the state of a worker's partitions, and of the changelogs of its standbys."""
 
-    def __init__(self, role: Role, settings: Settings, facts: Callable[[], Facts], interval_s: float) -> None:
+    def __init__(
+        self, role: Role, settings: Settings, facts: Callable[[], Facts], interval_s: float, client_id: str
+    ) -> None:
+        self.topics = TopicWatch(role, settings, client_id)
         self._group = group_id(role, settings)
         self._settings = settings
         self._facts = facts
@@ -79,7 +83,7 @@ class LogProbe:
             try:
                 self._ask(admin, commits, self._facts())
                 away = False
-            except (KafkaUnavailable, KafkaException, TopicsError) as error:
+            except (KafkaUnavailable, KafkaException, TopicsError, TimeoutError) as error:
                 if not away:
                     log.warning("how far this worker is behind is not known for now: %s", error)
                 away = True
@@ -87,7 +91,8 @@ class LogProbe:
                 admin = admin_client(self._settings)
 
     def _ask(self, admin: AdminClient, commits: Commits, facts: Facts) -> None:
-        sources = facts.assigned
+        there = self.topics.look(admin, facts)
+        sources = frozenset(one for one in facts.assigned if one.topic in there)
         parts = [Partition(one.topic, one.partition) for one in sources]
         copies = [Partition(one.topic, one.partition) for one in facts.standbys]
         committed = {TopicPartition(*key): commit for key, commit in commits.of(self._group).items()}

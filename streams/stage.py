@@ -13,17 +13,16 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-import aiokafka
 import faust
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
-from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
 
 from streams.commits import Note, Size
 from streams.faults import Fault, fault_of
+from streams.faust_offsets import commit, committed_offset, forget_void_offsets
 from streams.log_ends import LogEnds
 from streams.order import Message, TimeOrder, TopicPartition, ends_reached
 from streams.pulse import Pulse
@@ -114,7 +113,9 @@ class Stage:
         self.topics = (*topics, *aside)
         self.pulse = Pulse(role)
         self.pulse.held = self._full
+        self._topic_ids: Mapping[str, str] = {}
         app.on_partitions_revoked.connect(self._on_revoked)
+        app.on_rebalance_complete.connect(self._on_assigned)
         channel = app.topic(*self.topics, key_serializer="raw", value_serializer="raw", allow_empty=True, acks=False)
         app.agent(channel, name="-".join(self.topics))(self._read)
         app.task(self._run)
@@ -318,10 +319,15 @@ class Stage:
         if not offsets:
             return
         sizes = self._sizes()
-        notes = {source: Note(size=sizes.get(source.partition)).now() for source in offsets}
+        ids = self._topic_ids
+        notes = {one: Note(size=sizes.get(one.partition), topic_id=ids.get(one.topic)).now() for one in offsets}
         if await commit(self._app, {s: OffsetAndMetadata(offset, notes[s]) for s, offset in offsets.items()}):
             self._committed.update(offsets)
             self.pulse.committed(offsets, all_of_it=self._processed == self._committed)
+
+    async def _on_assigned(self, *_: object, **__: object) -> None:
+        """Before reading goes back to the committed offsets: void those of topics that are not there any more."""
+        self._topic_ids = await forget_void_offsets(self._app, self._log_ends, self.topics)
 
     async def _on_revoked(self, *_: object, **__: object) -> None:
         """Hand over cleanly: finish the batch in hand, commit it, forget what is buffered."""
@@ -341,30 +347,6 @@ class Stage:
         self._full.clear()
         self._gaps.clear()
         self.pulse.reassigned()
-
-
-async def committed_offset(app: faust.App, source: TopicPartition) -> int | None:
-    """The group's committed offset of an assigned partition as the broker has it, or None."""
-    thread = cast(Consumer, app.consumer)._thread
-    consumer = thread._ensure_consumer()
-    offset: int | None = await thread.call_thread(consumer.committed, TP(source.topic, source.partition))
-    return offset
-
-
-async def commit(app: faust.App, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:
-    """Commit offsets of assigned partitions; False if they are not ours any more.
-
-    The client's plain commit: Faust's would commit its own acknowledgements, and has no room for metadata.
-    """
-    thread = cast(Consumer, app.consumer)._thread
-    consumer = thread._ensure_consumer()
-    parts = {aiokafka.TopicPartition(source.topic, source.partition): one for source, one in offsets.items()}
-    try:
-        await thread.call_thread(consumer.commit, parts)
-    except (CommitFailedError, IllegalStateError) as error:
-        log.warning("offsets not committed, since the partitions went elsewhere: %s", error)
-        return False
-    return True
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

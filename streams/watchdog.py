@@ -28,11 +28,15 @@ _TICK_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What is wrong, and what share of the time that it may last has gone by; the worker hangs beyond 1."""
+    """What is wrong, and what share of the time that it may last has gone by; the worker ends itself beyond 1.
+
+    It hangs then, unless it says otherwise.
+    """
 
     what: str
     age_s: float
     share: float
+    hangs: bool = True
 
     def __str__(self) -> str:
         return f"{self.what} for {self.age_s:.0f} s"
@@ -151,15 +155,20 @@ class Watchdog:
             before, hung = hung, complaint is not None and complaint.share > 1
             # Twice in a row, since a process that was suspended wakes here with every time out of date.
             if complaint is not None and hung and before:
-                end(str(complaint))
+                end(str(complaint), hangs=complaint.hangs)
 
 
-def end(problem: str) -> None:
-    """Say why, show where every thread is, and end the process without any clean-up, which might hang as well."""
+def end(problem: str, *, hangs: bool = True) -> None:
+    """Say why, show where every thread is, and end the process without any clean-up.
+
+    That might hang as well, or commit offsets of a topic that is not there any more.
+    """
     # Should the log's lock be held by what hangs.
     faulthandler.dump_traceback_later(_TICK_S * 5, exit=True)
-    log.critical("this worker hangs and ends itself (exit code %d): %s", EXIT_CODE, problem)
+    why = "hangs and ends itself" if hangs else "ends itself to begin anew"
+    log.critical("this worker %s (exit code %d): %s", why, EXIT_CODE, problem)
     logging.shutdown()
-    faulthandler.dump_traceback(sys.stderr, all_threads=True)
+    if hangs:
+        faulthandler.dump_traceback(sys.stderr, all_threads=True)
     sys.stderr.flush()
     os._exit(EXIT_CODE)

@@ -134,7 +134,8 @@ def _members(members: Sequence[Member], settings: Settings) -> Iterator[Finding]
                 f"health of {member.name}", f"hangs: {report['problem']}", f"restart it (process {report['pid']})"
             )
         elif report["up_s"] > _LAG_S and not report["ready"]:
-            yield warn(f"health of {member.name}", "is not ready yet", f"look at its log on {member.machine}")
+            why = f": {report['problem']}" if report["problem"] else " yet"
+            yield warn(f"health of {member.name}", f"is not ready{why}", f"look at its log on {member.machine}")
         else:
             yield from _well(member, report, settings)
     for member in silent:
@@ -169,10 +170,14 @@ def _well(member: Member, report: dict[str, Any], settings: Settings) -> Iterato
     judged = clock(member.name, report["ahead_s"], report["uncertain_s"])
     if judged.mend:
         yield judged
+    if report["problem"]:
+        yield warn(f"partitions of {member.name}", report["problem"], f"look at its log on {member.machine}")
     standbys = len(report["standbys"])
+    spare = ", a spare: others have all partitions" if report.get("spare") else ""
     more = f", {counted(standbys, 'standby partition')} up to date" if standbys and not behind else ""
     yield ok(
-        f"health of {member.name}", f"alive and ready at {health_host(member, settings)}:{member.health_port}{more}"
+        f"health of {member.name}",
+        f"alive and ready at {health_host(member, settings)}:{member.health_port}{more}{spare}",
     )
 
 

@@ -22,8 +22,9 @@ from PIL import UnidentifiedImageError
 
 from infra.services import LocalServices
 from streams.app import make_app, run_app
+from streams.commits import Note
 from streams.faults import LocalTableFailed
-from streams.groups import committed_offsets, group_id
+from streams.groups import commits, committed_offsets, group_id
 from streams.kafka import KafkaUnavailable, admin_client, client_config
 from streams.log_ends import LogEnds
 from streams.order import Message, TopicPartition
@@ -299,6 +300,25 @@ async def test_a_rebalance_loses_nothing_and_hands_over_what_is_done(settings: S
         )
     assert set(done) == set(values)
     assert sum(done.values()) - len(done) <= 16, "a rebalance hands over after the batch in hand"
+
+
+@in_a_loop
+async def test_an_offset_that_was_committed_of_an_earlier_topic_passes_over_nothing(settings: Settings) -> None:
+    """As by a worker that had not noticed yet that the topic was deleted and created again."""
+    done: list[bytes] = []
+
+    async def process(batch: Sequence[Message]) -> None:
+        done.extend(message.value or b"" for message in batch)
+
+    send(settings, Topic.FRAMES, numbers(20))
+    stale = confluent_kafka.TopicPartition(Topic.FRAMES.named(settings), 0, 15, Note(topic_id="another").now())
+    config = client_config(settings) | {"group.id": group_id(Role.EMBED, settings)}
+    confluent_kafka.Consumer(config).commit(offsets=[stale], asynchronous=False)
+    async with running(settings, process):
+        await until(lambda: committed(settings, Topic.FRAMES) == 20)
+    assert sorted(done, key=int) == numbers(20)
+    known = await asyncio.to_thread(commits, settings, group_id(Role.EMBED, settings))
+    assert known[stale.topic, 0].note.topic_id not in (None, "another")
 
 
 @in_a_loop
