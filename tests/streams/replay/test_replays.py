@@ -192,7 +192,7 @@ def test_a_gallery_is_rebuilt_template_by_template(stack: Stack, clients: Client
     admin.delete_topics([changelog])[changelog].result(30)
     eventually(lambda: changelog not in admin.list_topics(timeout=5).topics, "the gallery is lost")
     for _ in names:
-        stack.add_worker(Role.MATCH)
+        stack.add_worker(Role.MATCH, "--embedder", "digest")
     stack.await_owners([Role.MATCH])
     asked = clients.producer.frame(house.user, picture(f"{house.user} a"), camera_id="door").event_id
     assert clients.answer(asked)["faces"][0]["reason"] == "empty_gallery"
