@@ -35,6 +35,8 @@ _TRANSIENT = (
 )
 
 
+_failed_attempts: dict[str, int] = {}
+"""Of statements by their names: attempts that are known to have failed, so that each is asked about once."""
 _TRANSPORT = re.compile(r"^[A-Z]+ https?://\S+: ")
 """The library says before the error how it asked."""
 
@@ -109,7 +111,7 @@ def change_once(
     """
     config = bigquery.QueryJobConfig(query_parameters=list(parameters))
     with calling():
-        for attempt in itertools.count():
+        for attempt in itertools.count(_failed_attempts.get(name, 0)):
             job_id = f"{name}-{attempt}"
             try:
                 job = client.query(
@@ -120,8 +122,10 @@ def change_once(
                 known = client.get_job(job_id, location=location, retry=NO_RETRY, timeout=timeout_s)
                 job = cast(bigquery.QueryJob, known)
                 if job.error_result:
-                    continue  # It changed nothing, and is over.
+                    _failed_attempts[name] = attempt + 1  # It changed nothing, and is over.
+                    continue
             job.result(retry=NO_RETRY, job_retry=None, timeout=timeout_s)
+            _failed_attempts.pop(name, None)
             return int(job.num_dml_affected_rows or 0)
     raise AssertionError
 
