@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import confluent_kafka
@@ -27,11 +26,14 @@ from streams.settings import Settings
 from streams.sink import SinkWorker
 from streams.sink_erasure import Held
 from streams.topics import Topic, create
-from tests.sinks import servers
+from tests.integration.clients import eventually
 from tests.sinks.examples import delivery, match, resolution
 
 PATIENCE_S = 180.0
-wait_until = partial(servers.wait_until, timeout_s=PATIENCE_S)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    eventually(condition, "what is waited for", PATIENCE_S, every_s=0.2)
 
 
 class SlowServer:
