@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from infra import child as launcher
+from infra.crash_loops import CrashLoops
 from infra.leftovers import Record
 from infra.priority import give_way
 
@@ -107,6 +108,7 @@ class Supervisor:
     def __init__(self, report: Callable[[str], None] | None = None, record: Path | None = None) -> None:
         self._report = report or (lambda line: None)
         self._record = Record(record) if record else None
+        self._crashes = CrashLoops(record)
         self._children: dict[str, _Child] = {}
         self._deaths: queue.SimpleQueue[Death] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -306,9 +308,10 @@ class Supervisor:
                     break
 
     def _tell(self, death: Death) -> None:
+        told = self._crashes.tell(death)
         self._deaths.put(death)
         with suppress(OSError):  # nobody reads it any more
-            self._report(str(death))
+            self._report(told)
 
 
 def tail(log: Path, lines: int = TAIL_LINES) -> str:

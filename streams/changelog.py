@@ -28,6 +28,16 @@ def changelog_name(settings: Settings) -> str:
     return f"{group_id(Role.MATCH, settings)}-{TABLE}-changelog"
 
 
+def changelog_config(settings: Settings) -> dict[str, str]:
+    """How the changelog is configured."""
+    return {
+        "cleanup.policy": "compact",
+        "max.compaction.lag.ms": str(24 * 3_600_000),
+        "max.message.bytes": str(settings.max_message_bytes),
+        "min.insync.replicas": str(max(1, settings.replication_factor - 1)),
+    }
+
+
 def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) -> str:
     """Create the changelog if there is none, compacted only (faust-streaming #597: recovery hangs on deleted segments).
 
@@ -39,13 +49,7 @@ def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) ->
         KafkaUnavailable: no broker answers.
     """
     name = changelog_name(settings)
-    config = {
-        "cleanup.policy": "compact",
-        "max.compaction.lag.ms": str(24 * 3_600_000),
-        "max.message.bytes": str(settings.max_message_bytes),
-        "min.insync.replicas": str(max(1, settings.replication_factor - 1)),
-    }
-    new = NewTopic(name, partitions, settings.replication_factor, config=config)
+    new = NewTopic(name, partitions, settings.replication_factor, config=changelog_config(settings))
     try:
         admin.create_topics([new], operation_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
     except KafkaException as error:
@@ -58,7 +62,7 @@ def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) ->
     if len(found.partitions) != partitions:
         raise PartitionsDiffer(
             f"the changelog {name} has {len(found.partitions)} partitions and the topics have {partitions}: "
-            "begin anew with another FACESTREAM_TOPIC_PREFIX"
+            "`facestream topics repair` makes what differs anew, with all that is in it"
         )
     return str(found.topic_id)
 

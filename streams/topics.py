@@ -193,7 +193,7 @@ def create(admin: AdminClient, settings: Settings) -> list[Change]:
     specs = wanted(settings)
     _create(admin, [spec for spec in specs if not before[spec.topic].exists])
     stale = {state.name: state.differs for state in before.values() if state.differs}
-    _alter(admin, stale)
+    alter(admin, stale)
     _await_changes(admin, settings)
     changes = []
     for spec in specs:
@@ -212,7 +212,8 @@ def _check_partitions(states: Iterable[Found], settings: Settings) -> None:
             raise PartitionsDiffer(
                 f"topic {state.name} has {state.partitions} partitions and FACESTREAM_PARTITIONS is "
                 f"{settings.partitions}. The number cannot change, or users would move away from their galleries: "
-                f"set FACESTREAM_PARTITIONS={state.partitions}, or begin anew with another FACESTREAM_TOPIC_PREFIX"
+                f"set FACESTREAM_PARTITIONS={state.partitions}; or, if somebody gave it others than the rest, stop the "
+                "workers and `facestream topics repair`"
             )
 
 
@@ -289,7 +290,7 @@ def check_copartitioned(
         listed = ", ".join(f"{topic.named(settings)}: {counts[topic]}" for topic in topics)
         raise PartitionsDiffer(
             f"the topics must have the same number of partitions, and have not ({listed}): "
-            "begin anew with another FACESTREAM_TOPIC_PREFIX and `facestream topics create`"
+            "stop the workers, then `facestream topics repair` makes them anew with all that is in them"
         )
     return numbers.pop()
 
@@ -309,7 +310,12 @@ def _create(admin: AdminClient, missing: list[Wanted]) -> None:
                 raise TopicsError(f"topic {name} cannot be created: {error.args[0].str()}") from error
 
 
-def _alter(admin: AdminClient, stale: Mapping[str, Mapping[str, str]]) -> None:
+def alter(admin: AdminClient, stale: Mapping[str, Mapping[str, str]]) -> None:
+    """Set the configuration of topics, by name.
+
+    Raises:
+        TopicsError: the cluster refused.
+    """
     resources = [
         ConfigResource(
             ResourceType.TOPIC,

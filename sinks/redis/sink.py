@@ -22,8 +22,9 @@ from redis.retry import Retry
 
 from schemas.as_json import time_text, to_json
 from schemas.events import Decision, Enrolment, Match, Outcome
-from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Rejection, SinkFenced, SinkUnavailable
+from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Rejection, SinkFenced
 from sinks.redis.erase import Eraser
+from sinks.redis.errors import unavailable
 from sinks.redis.keys import INCOMPLETE, Keys
 
 _ANNOUNCE = (Path(__file__).parent / "announce.lua").read_text("utf-8")
@@ -89,7 +90,7 @@ class RedisSink:
                 self._redis.unlink(*renewed)
             found = self._redis.mget([self._keys.written(position.partition) for position in positions])
         except redis.RedisError as error:
-            raise SinkUnavailable(f"Redis: {type(error).__name__}: {error}") from error
+            raise unavailable(error) from error
         again = {}
         for position, text in zip(positions, cast(list[str | None], found), strict=True):
             written = _number(text)
@@ -120,7 +121,7 @@ class RedisSink:
         try:
             found = self._redis.mget([self._keys.written(partition) for partition in partitions])
         except redis.RedisError as error:
-            raise SinkUnavailable(f"Redis: {type(error).__name__}: {error}") from error
+            raise unavailable(error) from error
         for partition, text in zip(partitions, cast(list[str | None], found), strict=True):
             if _number(text) < self._written[partition]:
                 raise SinkFenced(f"Redis has lost results of {partition.topic} {partition.number}")
@@ -138,7 +139,7 @@ class RedisSink:
         try:
             return eraser.user(user_id) if subject_id is None else eraser.subject(user_id, subject_id)
         except redis.RedisError as error:
-            raise SinkUnavailable(f"Redis: {type(error).__name__}: {error}") from error
+            raise unavailable(error) from error
 
     def write(self, batch: Sequence[Delivery]) -> None:
         """Write a batch of matches and enrolments with one pipeline.
@@ -152,7 +153,7 @@ class RedisSink:
         try:
             self._write(batch)
         except redis.RedisError as error:
-            raise SinkUnavailable(f"Redis: {type(error).__name__}: {error}") from error
+            raise unavailable(error) from error
 
     def _write(self, batch: Sequence[Delivery]) -> None:
         if not self._sha:

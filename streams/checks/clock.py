@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from streams.checks.finding import Finding, ok, warn
+from streams.checks.remedies import Remedy
 
 LIMIT_S = 1.0
-_MEND = "let both machines take their time from NTP (`timedatectl` shows whether they do)"
 
 
 def clock(whose: str, ahead_s: float, uncertain_s: float = 0.0) -> Finding:
     """Judge a clock that is ``ahead_s`` before ours (negative: behind), known to ``uncertain_s``."""
     name = f"clock of {whose}"
     if abs(ahead_s) - uncertain_s > LIMIT_S:
-        return warn(name, f"{abs(ahead_s):.1f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine", _MEND)
+        return warn(
+            name, f"{abs(ahead_s):.1f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine", Remedy.CLOCK()
+        )
     return ok(name, f"{1000 * abs(ahead_s):.0f} ms from this machine's")

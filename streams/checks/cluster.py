@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from confluent_kafka.admin import ClusterMetadata
+
 from streams import topics
-from streams.changelog import changelog_name
+from streams.changelog import changelog_config, changelog_name
 from streams.checks.finding import Finding, fail, ok, warn
+from streams.checks.produce import check as probe
+from streams.checks.remedies import Remedy
 from streams.checks.workers import check as workers
 from streams.kafka import KafkaUnavailable, admin_client, metadata
 from streams.settings import Settings
+from streams.topic_repair import interrupted, uneven
 from streams.topics import Found
 from streams.words import counted
 
 _ANSWER_S = 3.0
-_CREATE = "facestream topics create"
 _VITAL = {"message.timestamp.type": "the order of uploads and frames depends on it"}
 
 
@@ -24,36 +28,44 @@ def check(settings: Settings) -> Iterator[Finding]:
     try:
         cluster = metadata(admin, settings, _ANSWER_S)
     except KafkaUnavailable as error:
-        seen, _, mend = str(error).partition("): ")
-        yield fail("kafka", f"{seen})", mend)
+        yield fail("kafka", f"{str(error).partition('): ')[0]})", Remedy.KAFKA_AWAY())
         return
     yield ok("kafka", f"{counted(len(cluster.brokers), 'broker answers', 'brokers answer')} at {settings.kafka}")
     states = topics.describe(admin, settings)
-    yield from _topics(states, settings)
+    yield from _topics(states, cluster, settings)
+    lame = list(_leaders(cluster, states, settings))
+    yield from lame
+    if not lame:
+        yield from probe(settings, states)
     changelog = cluster.topics.get(changelog_name(settings))
     if changelog is not None:
         yield _changelog(len(changelog.partitions), states, settings)
-    yield from workers(admin, settings, {state.topic: state.partitions for state in states if state.exists})
+    counts = {state.topic: state.partitions for state in states if state.exists}
+    alike = len({*counts.values(), *([len(changelog.partitions)] if changelog is not None else [])}) <= 1
+    yield from workers(admin, settings, counts, alike=alike)
 
 
-def _topics(states: Sequence[Found], settings: Settings) -> Iterator[Finding]:
+def _topics(states: Sequence[Found], cluster: ClusterMetadata, settings: Settings) -> Iterator[Finding]:
     missing = [state.name for state in states if not state.exists]
     if missing:
-        yield fail("topics", f"missing: {', '.join(missing)}", _CREATE)
+        yield fail("topics", f"missing: {', '.join(missing)}", Remedy.CREATE_TOPICS())
     there = [state for state in states if state.exists]
-    yield from _partitions(there, settings)
+    yield from _partitions(there, cluster, settings)
+    brokers = len(cluster.brokers)
     for state in there:
         vital = [f"{key} is {state.config.get(key)}: {why}" for key, why in _VITAL.items() if key in state.differs]
         if vital:
-            yield fail(f"topic {state.name}", "; ".join(vital), _CREATE)
+            yield fail(f"topic {state.name}", "; ".join(vital), Remedy.CREATE_TOPICS())
         elif state.differs:
             listed = ", ".join(f"{key} is {state.config.get(key)}, not {value}" for key, value in state.differs.items())
-            yield warn(f"topic {state.name}", listed, _CREATE)
+            yield warn(f"topic {state.name}", listed, Remedy.CREATE_TOPICS())
         if state.replicas < settings.replication_factor:
+            few = brokers < settings.replication_factor
             yield warn(
                 f"topic {state.name}",
-                f"{counted(state.replicas, 'replica')}, not {settings.replication_factor}",
-                "reassign its partitions with Kafka's own tools (kafka-reassign-partitions)",
+                f"{counted(state.replicas, 'replica')}, not {settings.replication_factor}"
+                + (f", with {counted(brokers, 'broker')}" if few else ""),
+                Remedy.SET_REPLICAS(count=brokers) if few else Remedy.REPLICATE(count=settings.replication_factor),
             )
     if there and not missing and not any(state.differs for state in there):
         yield ok(
@@ -61,22 +73,47 @@ def _topics(states: Sequence[Found], settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _partitions(there: Sequence[Found], settings: Settings) -> Iterator[Finding]:
-    counts = {state.name: state.partitions for state in there}
-    if len(set(counts.values())) > 1:
-        listed = ", ".join(f"{name}: {count}" for name, count in counts.items())
+def _partitions(there: Sequence[Found], cluster: ClusterMetadata, settings: Settings) -> Iterator[Finding]:
+    if not there:
+        return
+    changelog = cluster.topics.get(changelog_name(settings))
+    right, differ = uneven(there, len(changelog.partitions) if changelog is not None else None, settings)
+    if left := interrupted(cluster.topics, settings):
+        yield fail("partitions", f"a repair was interrupted of {', '.join(left)}", Remedy.REPAIR_TOPICS())
+    elif differ:
+        listed = ", ".join(f"{state.name}: {state.partitions}" for state in there if state.name in differ)
         yield fail(
             "partitions",
-            f"topics must be partitioned alike, and are not ({listed})",
-            "begin anew with another FACESTREAM_TOPIC_PREFIX and `facestream topics create`",
+            f"topics must be partitioned alike, and are not (the others: {right}; {listed})",
+            Remedy.REPAIR_TOPICS(),
         )
-    elif counts and set(counts.values()) != {settings.partitions}:
-        [count] = set(counts.values())
+    if right != settings.partitions:
         yield warn(
             "partitions",
-            f"the topics have {count}, FACESTREAM_PARTITIONS says {settings.partitions}",
-            f"set FACESTREAM_PARTITIONS={count}",
+            f"the topics have {right}, FACESTREAM_PARTITIONS says {settings.partitions}",
+            Remedy.SET_PARTITIONS(count=right),
         )
+
+
+def _leaders(cluster: ClusterMetadata, states: Sequence[Found], settings: Settings) -> Iterator[Finding]:
+    """Partitions that nobody can use, that take no writes, or that one more broker's end would lose."""
+    least = {state.name: int(state.config.get("min.insync.replicas", 1)) for state in states if state.exists}
+    least[changelog_name(settings)] = int(changelog_config(settings)["min.insync.replicas"])
+    for name, needed in least.items():
+        parts = cluster.topics[name].partitions.values() if name in cluster.topics else []
+        unled = [part for part in parts if part.leader not in cluster.brokers]
+        behind = [part for part in parts if part not in unled and len(part.isrs) < len(part.replicas)]
+        refusing = [part for part in behind if len(part.isrs) < needed]
+        for judge, what, some in (
+            (fail, "has no leader", unled),
+            (fail, "takes no writes, since too few replicas are up to date", refusing),
+            (warn, "has replicas that are behind", [part for part in behind if part not in refusing]),
+        ):
+            if some:
+                away = sorted({broker for part in some for broker in part.replicas} - set(cluster.brokers))
+                brokers = f"broker {', '.join(map(str, away))}" if away else "the brokers that are behind"
+                numbers = ", ".join(str(part.id) for part in some)
+                yield judge(f"topic {name}", f"partition {numbers} {what}", Remedy.BROKERS_BACK(brokers=brokers))
 
 
 def _changelog(partitions: int, states: Sequence[Found], settings: Settings) -> Finding:
@@ -86,6 +123,6 @@ def _changelog(partitions: int, states: Sequence[Found], settings: Settings) -> 
         return fail(
             "changelog",
             f"{name} has {counted(partitions, 'partition')}, the topics have {', '.join(map(str, sorted(wanted)))}",
-            "begin anew with another FACESTREAM_TOPIC_PREFIX",
+            Remedy.REPAIR_TOPICS(),
         )
     return ok("changelog", f"{name} has {counted(partitions, 'partition')}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from streams.checks.finding import Finding, ok, warn
+from streams.checks.remedies import Remedy
 from streams.kafka import KafkaUnavailable
 from streams.replay.letters import Standing, read_last_letters
 from streams.settings import Settings
@@ -29,7 +30,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield warn(
             "dead letters",
             f"{at_least}{counted(count, 'message')} could not be processed and {'is' if count == 1 else 'are'} open",
-            "facestream dead-letters list; when the cause is mended, facestream replay dead-letters",
+            Remedy.DEAD_LETTERS(),
         )
     else:
         seen = f", of {standings.total()} that were looked at" if at_least else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from streams.checks.finding import Finding, ok, warn
+from streams.checks.remedies import Remedy
 from streams.drift.alarms import last_reports, told
 from streams.kafka import KafkaUnavailable
 from streams.settings import Settings
@@ -24,7 +25,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield warn(
             f"drift of {report.user_id}/{report.camera_id}",
             f"{', '.join(told(report))}; {report.model_version}, at {report.reported_at:%Y-%m-%d %H:%M} UTC",
-            "look through the camera: its lens, its light, where it points, how it compresses",
+            Remedy.CAMERA(),
         )
     if reports and not alarms:
         seen = "" if last.since is None else f", of those that have reported since {last.since:%Y-%m-%d %H:%M} UTC"

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-HANGS = "it hangs: restart it"
-"""What to do about a service that takes connections and answers nothing."""
+from streams.checks.remedies import Advice
 
 
 class Status(StrEnum):
@@ -25,7 +24,7 @@ class Finding:
     status: Status
     name: str
     seen: str
-    mend: str | None = None
+    mend: Advice | None = None
 
 
 Check = Callable[[], Iterable[Finding]]
@@ -37,11 +36,11 @@ def ok(name: str, seen: str) -> Finding:
     return Finding(Status.OK, name, seen)
 
 
-def warn(name: str, seen: str, mend: str) -> Finding:
+def warn(name: str, seen: str, mend: Advice) -> Finding:
     """Something is to be looked at."""
     return Finding(Status.WARN, name, seen, mend)
 
 
-def fail(name: str, seen: str, mend: str) -> Finding:
+def fail(name: str, seen: str, mend: Advice) -> Finding:
     """Something is broken."""
     return Finding(Status.FAIL, name, seen, mend)

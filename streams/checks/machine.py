@@ -1,10 +1,13 @@
-"""This machine: versions and disk space."""
+"""This machine: versions, and whether the folders can be written to and have room."""
 
 from __future__ import annotations
 
+import errno
+import os
 import platform
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -12,12 +15,15 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 
 from streams.checks.finding import Finding, fail, ok, warn
+from streams.checks.remedies import Remedy
 from streams.settings import Settings
 
 PINS = Path(__file__).parents[2] / "requirements" / "runtime.txt"
 """The versions that were tested together; there in a clone, not in an installed package."""
 _PYTHON = ((3, 11), (3, 14))
 _SCARCE_BYTES, _LOW_BYTES = 1e9, 5e9
+_PROBE_BYTES = 65_536
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -31,7 +37,7 @@ def check(settings: Settings) -> Iterator[Finding]:
 def _python() -> Finding:
     seen = f"{platform.python_version()} at {sys.executable}"
     if not _PYTHON[0] <= sys.version_info[:2] < _PYTHON[1]:
-        return fail("python", f"{seen}, which is not 3.11 to 3.13", "make setup PYTHON=python3.11")
+        return fail("python", f"{seen}, which is not 3.11 to 3.13", Remedy.SET_UP())
     return ok("python", seen)
 
 
@@ -47,9 +53,9 @@ def _packages() -> Finding:
         if not requirement.specifier.contains(version, prereleases=True):
             different.append(f"{requirement.name} {version} ({requirement.specifier})")
     if missing:
-        return fail("packages", f"not installed: {', '.join(missing)}", "make setup")
+        return fail("packages", f"not installed: {', '.join(missing)}", Remedy.SET_UP())
     if different:
-        return warn("packages", f"other versions than tested: {', '.join(different)}", "make setup")
+        return warn("packages", f"other versions than tested: {', '.join(different)}", Remedy.SET_UP())
     return ok("packages", f"{len(wanted)} packages are as they should be")
 
 
@@ -82,10 +88,29 @@ def _here(lines: Iterator[str]) -> list[Requirement]:
 
 
 def _disk(name: str, folder: Path) -> Finding:
+    setting = f"FACESTREAM_{'HOME' if name == 'home' else 'DATA_DIR'}"
     there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    try:
+        _write(there)
+    except OSError as error:
+        full = error.errno in _NO_ROOM
+        mend = (Remedy.ROOM if full else Remedy.WRITABLE)(setting=setting)
+        return fail(f"disk of the {name}", f"{there} cannot be written to: {error.strerror}", mend)
     free = shutil.disk_usage(there).free
     seen = f"{free / 1e9:.1f} GB free at {folder.absolute()}"
-    mend = f"make room there, or set FACESTREAM_{'HOME' if name == 'home' else 'DATA_DIR'} to another disk"
+    mend = Remedy.ROOM(setting=setting)
     if free < _SCARCE_BYTES:
         return fail(f"disk of the {name}", seen, mend)
     return warn(f"disk of the {name}", seen, mend) if free < _LOW_BYTES else ok(f"disk of the {name}", seen)
+
+
+def _write(folder: Path) -> None:
+    """Write and remove a file, which also finds a quota, a disk without room for names, and one that is read-only.
+
+    Raises:
+        OSError: it does not go.
+    """
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".facestream-doctor-") as file:
+        file.write(bytes(_PROBE_BYTES))
+        file.flush()
+        os.fsync(file.fileno())

@@ -9,12 +9,15 @@ from collections.abc import Iterator, Mapping
 
 from streams.checks.bigquery import check as bigquery
 from streams.checks.cluster import check as kafka
+from streams.checks.crashes import check as crashes
 from streams.checks.dead_letters import check as dead_letters
 from streams.checks.drift import check as drift
 from streams.checks.finding import Check, Finding, fail
 from streams.checks.machine import check as machine
 from streams.checks.models import check as models
 from streams.checks.redis import check as redis
+from streams.checks.remedies import Remedy
+from streams.checks.rows import check as rows
 from streams.settings import Settings
 
 LIMIT_S = 60.0
@@ -29,9 +32,11 @@ def examine(settings: Settings, *, load_model: bool = True) -> Iterator[Finding]
     """
     checks: dict[str, Check] = {
         "machine": lambda: machine(settings),
+        "crashes": lambda: crashes(settings),
         "kafka": lambda: kafka(settings),
         "redis": lambda: redis(settings),
         "bigquery": lambda: bigquery(settings),
+        "rows": lambda: rows(settings),
         "dead letters": lambda: dead_letters(settings),
         "drift": lambda: drift(settings),
         "models": lambda: models(settings, load=load_model),
@@ -59,7 +64,7 @@ def run(checks: Mapping[str, Check], limit_s: float) -> Iterator[Finding]:
             try:
                 finding = queued.get(timeout=max(0.01, deadline - time.monotonic()))
             except queue.Empty:
-                yield fail(name, f"no answer within {limit_s:g} s", "look at its log, then run this again")
+                yield fail(name, f"no answer within {limit_s:g} s", Remedy.CHECK_LATE())
                 break
             if finding is None:
                 break
@@ -68,4 +73,4 @@ def run(checks: Mapping[str, Check], limit_s: float) -> Iterator[Finding]:
 
 def _broken(name: str, error: Exception) -> Finding:
     text = " ".join(str(error).split())
-    return fail(name, f"could not be looked at: {type(error).__name__}: {text}", "FACESTREAM_DEBUG=1 may show more")
+    return fail(name, f"could not be looked at: {type(error).__name__}: {text}", Remedy.CHECK_BROKEN())

@@ -10,8 +10,11 @@ from typing import Any
 from confluent_kafka.admin import AdminClient
 
 from streams.ask_health import health_host, health_of
+from streams.checks.bigquery import usable as bigquery_usable
 from streams.checks.clock import clock
 from streams.checks.finding import Finding, fail, ok, warn
+from streams.checks.redis import usable as redis_usable
+from streams.checks.remedies import Advice, Remedy
 from streams.groups import Member, describe_group, group_id
 from streams.kafka import KafkaUnavailable
 from streams.roles import ANSWERING, Role
@@ -26,19 +29,24 @@ _LAG_S = 60.0
 _WAITS_S = 10.0
 
 
-def check(admin: AdminClient, settings: Settings, counts: Mapping[Topic, int]) -> Iterator[Finding]:
-    """Look at every role's group, partitions and members."""
+def check(
+    admin: AdminClient, settings: Settings, counts: Mapping[Topic, int], *, alike: bool = True
+) -> Iterator[Finding]:
+    """Look at every role's group, partitions and members.
+
+    Where the topics are not partitioned ``alike``, a worker that starts would end at once: nothing is to be restarted.
+    """
     try:
         states = role_states(admin, settings, counts, list(Role))
     except KafkaUnavailable as error:
-        yield fail("workers", str(error), "look at the brokers' logs")
+        yield fail("workers", str(error), Remedy.BROKERS_LOGS())
         return
     for state in states:
-        yield from _role(state, admin, settings)
+        yield from _role(state, admin, settings, alike)
     yield from _members([member for state in states for member in state.group.members], settings)
 
 
-def _role(state: RoleState, admin: AdminClient, settings: Settings) -> Iterator[Finding]:
+def _role(state: RoleState, admin: AdminClient, settings: Settings, alike: bool) -> Iterator[Finding]:
     name, start = f"{state.role} workers", f"facestream worker {state.role}"
     members = state.group.members
     if not members and state.role not in ANSWERING:
@@ -46,26 +54,29 @@ def _role(state: RoleState, admin: AdminClient, settings: Settings) -> Iterator[
         return
     if not members:
         waiting = sum(one.lag_events for one in state.partitions)
-        yield fail(name, f"none runs; {_wait(waiting)} for one", start)
+        mend = Remedy.START_WORKER(role=state.role) if alike else Remedy.REPAIR_TOPICS()
+        yield fail(name, f"none runs; {_wait(waiting)} for one", mend)
         return
     if not state.group.settled and not _settles(admin, state.role, settings):
         yield warn(
             name,
             f"{counted(len(members), 'worker has', 'workers have')} been sharing out their partitions for "
             f"{_patience(settings):.0f} s",
-            "look at their logs; restart one that starts again and again",
+            Remedy.UNSETTLED(),
         )
         return
     ownerless = [one.partition for one in state.partitions if one.owner is None] if state.group.settled else []
     if ownerless:
         yield fail(
-            name, f"no worker has partition {', '.join(map(str, ownerless))}", f"restart the workers, or {start}"
+            name,
+            f"no worker has partition {', '.join(map(str, ownerless))}",
+            Remedy.RESTART_WORKERS(role=state.role) if alike else Remedy.REPAIR_TOPICS(),
         )
     if len(members) > len(state.partitions) > 0:
         yield warn(
             name,
             f"{len(members)} run for {counted(len(state.partitions), 'partition')}: the others have nothing to do",
-            "run at most one for each partition",
+            Remedy.FEWER_WORKERS(),
         )
     stopped = [one for one in state.partitions if _stopped(one, settings)]
     for one in stopped:
@@ -73,7 +84,7 @@ def _role(state: RoleState, admin: AdminClient, settings: Settings) -> Iterator[
             f"commits of {state.role}",
             f"partition {one.partition}: {_wait(one.lag_events)}, the oldest for {_text(one.lag_s)}, "
             f"and the last commit was {_text(one.committed_s)} ago",
-            f"restart {one.owner.name} on {one.owner.machine}" if one.owner else start,
+            _go_on(one, state.role, settings, alike),
         )
     late = [one for one in state.partitions if one not in stopped and (one.lag_s or 0) > _LAG_S]
     if late:
@@ -82,10 +93,22 @@ def _role(state: RoleState, admin: AdminClient, settings: Settings) -> Iterator[
             f"lag of {state.role}",
             f"{_wait(sum(one.lag_events for one in late))} in "
             f"{counted(len(late), 'partition')}, the oldest for {_text(most.lag_s)}",
-            f"add workers: {start}",
+            Remedy.ADD_WORKERS(role=state.role) if alike else Remedy.REPAIR_TOPICS(),
         )
     if not ownerless and not stopped:
         yield ok(name, f"{_have_all(len(members), len(state.partitions))}; {_waiting(state)}")
+
+
+def _go_on(one: PartitionState, role: Role, settings: Settings, alike: bool) -> Advice:
+    """What to do about a partition of which nothing is committed."""
+    if not alike:
+        return Remedy.REPAIR_TOPICS()
+    usable = {Role.SINK_REDIS: ("Redis", redis_usable), Role.SINK_BIGQUERY: ("BigQuery", bigquery_usable)}.get(role)
+    if usable is not None and not usable[1](settings):
+        return Remedy.SERVICE_FIRST(service=usable[0])
+    if one.owner is None:
+        return Remedy.START_WORKER(role=role)
+    return Remedy.RESTART_WORKER(worker=one.owner.name, machine=one.owner.machine)
 
 
 def _stopped(one: PartitionState, settings: Settings) -> bool:
@@ -131,19 +154,18 @@ def _members(members: Sequence[Member], settings: Settings) -> Iterator[Finding]
             silent.append(member)
         elif not report["alive"]:
             yield fail(
-                f"health of {member.name}", f"hangs: {report['problem']}", f"restart it (process {report['pid']})"
+                f"health of {member.name}", f"hangs: {report['problem']}", Remedy.RESTART_PROCESS(pid=report["pid"])
             )
         elif report["up_s"] > _LAG_S and not report["ready"]:
             why = f": {report['problem']}" if report["problem"] else " yet"
-            yield warn(f"health of {member.name}", f"is not ready{why}", f"look at its log on {member.machine}")
+            yield warn(f"health of {member.name}", f"is not ready{why}", Remedy.WORKER_LOG(machine=member.machine))
         else:
             yield from _well(member, report, settings)
     for member in silent:
         yield warn(
             f"health of {member.name}",
             f"does not answer at {health_host(member, settings)}:{member.health_port}",
-            f"look at its log on {member.machine}; if it runs on another machine, "
-            "FACESTREAM_HEALTH_HOST=0.0.0.0 lets it answer there",
+            Remedy.HEALTH_ADDRESS(machine=member.machine),
         )
 
 
@@ -152,26 +174,27 @@ def _well(member: Member, report: dict[str, Any], settings: Settings) -> Iterato
         yield warn(
             f"work of {member.name}",
             f"{member.name} waits for {waits['for']} since {waits['for_s']:.0f} s: {waits['error']}",
-            f"look at what the error names, and at the log on {member.machine}; nothing is lost meanwhile",
+            Remedy.WORKER_LOG(machine=member.machine),
         )
     behind = {one["partition"]: one["lag"] for one in report["standbys"] if one["lag"] > _STANDBY_RECORDS}
     if behind:
         listed = ", ".join(f"partition {number}: {counted(lag, 'record')}" for number, lag in behind.items())
         yield warn(
-            f"standby of {member.name}", f"behind its changelog ({listed})", f"look at its log, restart {member.name}"
+            f"standby of {member.name}",
+            f"behind its changelog ({listed})",
+            Remedy.RESTART_WORKER(worker=member.name, machine=member.machine),
         )
     for version, why in ((report.get("models") or {}).get("failed") or {}).items():
         yield fail(
             f"model versions of {member.name}",
             f"{version} is not used: {why}",
-            f"give {member.machine} the folder of that version in FACESTREAM_MODELS_DIR, or "
-            f"`facestream models rollback`; it is tried again every few seconds",
+            Remedy.MODEL_OF_WORKER(machine=member.machine),
         )
     judged = clock(member.name, report["ahead_s"], report["uncertain_s"])
     if judged.mend:
         yield judged
     if report["problem"]:
-        yield warn(f"partitions of {member.name}", report["problem"], f"look at its log on {member.machine}")
+        yield warn(f"partitions of {member.name}", report["problem"], Remedy.WORKER_LOG(machine=member.machine))
     standbys = len(report["standbys"])
     spare = ", a spare: others have all partitions" if report.get("spare") else ""
     more = f", {counted(standbys, 'standby partition')} up to date" if standbys and not behind else ""

@@ -1,10 +1,11 @@
-"""``facestream bigquery apply|query``."""
+"""``facestream bigquery apply|query|fill``."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,8 +16,10 @@ from streams.words import counted
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
+    from rich.progress import Progress, TaskID
 
     from sinks.bigquery import Address
+    from streams.table_fill import Filled
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
@@ -28,9 +31,12 @@ class NoBigQuery(Exception):
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Create the tables and views of BigQuery, and ask them.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Create the tables and views of BigQuery, ask them, or fill them again."
+    )
     group.command("apply")(apply)
     group.command("query")(query)
+    group.command("fill")(fill)
     app.add_typer(group, name="bigquery", rich_help_panel=LOOK)
 
 
@@ -81,6 +87,65 @@ def query(
             _show(answer.rows, output)
         output.say(counted(len(answer.rows), "row"))
     output.finish({"rows": answer.rows, "bytes_processed": answer.bytes_processed})
+
+
+def fill(
+    tables: Annotated[list[str] | None, typer.Argument(help="Which tables; without any all of them.")] = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """After a table was deleted or emptied: write into it again what Kafka still has, each event once.
+
+    Tables that are missing are created. The sink may go on meanwhile; nobody else notices. Safe to stop and to repeat:
+    what is there is not written twice.
+    """
+    from sinks import bigquery
+    from streams.table_fill import Fill
+    from streams.written_log import topics_of_tables
+
+    known = topics_of_tables()
+    if strange := [name for name in tables or [] if name not in known]:
+        raise typer.BadParameter(f"there is no table {strange[0]!r}: {', '.join(known)} can be filled")
+    output, settings, address = Output(as_json), load_settings(), _address()
+    if not dry_run:
+        for change in bigquery.apply(address.rest_client(), address.dataset_id):
+            output.say(change)
+    shown = grid("table", "#filled", "#there", "#erased", "#unreadable", "#refused", "#gone", "Kafka has all since")
+    results = []
+    try:
+        with output.progress() as bar:
+            for name in dict.fromkeys(tables or known):
+                task = bar.add_task(name, total=None, note="")
+                report = partial(_progress, bar, task)
+                with Fill(settings, known[name], dry_run=dry_run, report=report) as one:
+                    found = one.run()
+                since = f"{found.kept_since:%Y-%m-%d %H:%M:%S} UTC" if found.kept_since else "the beginning"
+                counts = (found.filled, found.there, found.erased, found.unreadable, found.refused, found.gone)
+                shown.add_row(name, *map(str, counts), since)
+                results.append(_plain(found))
+    except KeyboardInterrupt:
+        output.warn("stopped; run it again to go on: what is there is not written twice")
+        raise
+    finally:
+        if results:
+            output.table(shown)
+        filled = sum(one["filled"] for one in results)
+        output.say(f"{counted(filled, 'row')} {'would be written' if dry_run else 'written'}")
+        if gone := sum(one["gone"] for one in results):
+            output.warn(f"{counted(gone, 'earlier message')} at most cannot be filled: Kafka has no more of them")
+        output.finish({"tables": results, "dry_run": dry_run})
+
+
+def _progress(bar: Progress, task: TaskID, read: int, planned: int) -> None:
+    bar.update(task, completed=read, total=max(planned, read))
+
+
+def _plain(found: Filled) -> dict[str, Any]:
+    """A fill's result for programs."""
+    from dataclasses import asdict
+
+    since = found.kept_since.isoformat() if found.kept_since else None
+    return asdict(found) | {"kept_since": since}
 
 
 def _address() -> Address:

@@ -13,13 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from infra.crash_loops import last_line
 from infra.services import LocalServices
 from infra.supervisor import Backoff, ChildFailed
 from streams.groups import READS, describe_group, group_id
 from streams.kafka import KafkaUnavailable, admin_client
 from streams.roles import ANSWERING, Embedder, Role
 from streams.settings import RUNNING_FILE, OwnSettings, Settings
-from streams.topics import create
+from streams.topic_repair import plan, repair
+from streams.topics import PartitionsDiffer, create
 
 _READY_S = 180.0
 _DEATHS = 3
@@ -65,9 +67,22 @@ class Stack:
         with ThreadPoolExecutor(2) as pool:
             tables = Address(now.bigquery_project, now.bigquery_dataset, now.bigquery_rest, now.bigquery_grpc)
             applied = pool.submit(lambda: apply(tables.rest_client(), tables.dataset_id))
-            create(admin_client(now), now)
+            self._prepare_topics(now)
             applied.result()
         return now
+
+    def _prepare_topics(self, now: Settings) -> None:
+        """Create the topics; no worker runs yet, so what somebody gave other partitions can be made anew."""
+        admin = admin_client(now)
+        try:
+            create(admin, now)
+        except PartitionsDiffer:
+            repairs = plan(admin, now)
+            if not repairs:
+                raise
+            self._report("repairing topics that have other partitions than the rest")
+            repair(now, repairs, self._report)
+            create(admin, now)
 
     def environment(self) -> dict[str, str]:
         """The environment variables with which another process reaches this stack."""
@@ -122,7 +137,9 @@ class Stack:
                 if (death := self.services.supervisor.wait(0.1)) is not None:
                     deaths[death.name] += 1
                     if deaths[death.name] >= _DEATHS or death.restart_in_s is None:
-                        raise ChildFailed(f"{death.name} dies again and again: see {death.log}")
+                        raise ChildFailed(
+                            f"{death.name} dies again and again: {last_line(death.log_tail)}; see {death.log}"
+                        )
                 if time.monotonic() > deadline:
                     raise ChildFailed(f"{role} has not taken its partitions within {timeout_s:g} s")
 

@@ -1,20 +1,23 @@
-"""``facestream topics create|list``."""
+"""``facestream topics create|list|repair``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
+from streams.words import counted
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Create the Kafka topics, or show how they are.")
+    group = typer.Typer(no_args_is_help=True, help="Create the Kafka topics, show how they are, or repair them.")
     group.command("create")(create)
     group.command("list")(list_)
+    group.command("repair")(repair)
     app.add_typer(group, name="topics", rich_help_panel=MAINTAIN)
 
 
@@ -72,6 +75,33 @@ def list_(as_json: Json = False) -> None:
         }
     )
     topics.check_copartitioned({state.topic: state.partitions for state in states}, now)
+
+
+def repair(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be made anew.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make topics anew that were given other partitions than the rest, or have too few replicas.
+
+    All that is in them stays, and what waits is processed afterwards. Stop the workers before. Safe to repeat.
+    """
+    from streams import topic_repair
+    from streams.kafka import admin_client
+
+    output = Output(as_json)
+    now = load_settings()
+    repairs = topic_repair.plan(admin_client(now), now)
+    table = grid("topic", "#partitions", "#records", "~")
+    for one in repairs:
+        done = f"{one.count} partitions, replicated {one.replicas} times"
+        table.add_row(escape(one.name), str(one.partitions), str(one.records), f"→ {done}")
+    if repairs:
+        output.table(table)
+    if not dry_run and repairs:
+        topic_repair.repair(now, repairs, output.warn)
+    output.say(f"{counted(len(repairs), 'topic')} {'to be repaired' if dry_run else 'repaired'}")
+    repaired = [{"name": one.name, "partitions": one.partitions, "records": one.records} for one in repairs]
+    output.finish({"repaired": repaired, "partitions": now.partitions, "dry_run": dry_run})
 
 
 def _kept(config: Mapping[str, str]) -> str:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import confluent_kafka
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import (
-    AdminClient,
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
@@ -35,7 +29,6 @@ from streams.checks.bigquery import check as look_at_bigquery
 from streams.checks.clock import clock
 from streams.checks.finding import Check, Finding, Status, ok
 from streams.checks.redis import check as look_at_redis
-from streams.checks.run import examine
 from streams.checks.run import run as run_checks
 from streams.checks.workers import _well
 from streams.commits import Note
@@ -46,82 +39,12 @@ from streams.order import TopicPartition as Source
 from streams.replay import letters
 from streams.roles import ANSWERING, Role
 from streams.settings import Settings
-from tests.cli.conftest import Ended, command, environment, run
-
-
-class Cluster:
-    """Topics, tables and groups of its own on the shared services, and commands on them."""
-
-    def __init__(self, services: LocalServices, folder: Path, **changes: Any) -> None:
-        name = f"doctor-{uuid.uuid4().hex[:8]}"
-        own: dict[str, Any] = {
-            "home": folder,
-            "topic_prefix": f"{name}.",
-            "redis_prefix": f"{name}:",
-            "bigquery_dataset": name.replace("-", "_"),
-            "partitions": 2,
-        }
-        self.settings = Settings(**services.addresses.settings() | own | changes)
-        self.admin = AdminClient({"bootstrap.servers": self.settings.kafka})
-        values = self.settings.model_dump(mode="json", exclude_unset=True)
-        self.variables = environment(**{f"FACESTREAM_{name.upper()}": str(value) for name, value in values.items()})
-        self._folder = folder
-
-    def run(self, *arguments: str, **variables: str) -> Ended:
-        """Run a command."""
-        return run(arguments, self.variables | variables, self._folder)
-
-    def doctor(self, **changes: object) -> dict[str, Finding]:
-        """What the doctor finds, by the names of the checks; of several with one name one that is not well."""
-        found = list(examine(self.settings.model_copy(update=changes), load_model=False))
-        return {one.name: one for one in sorted(found, key=lambda one: one.status is not Status.OK)}
-
-    def name(self, topic: str) -> str:
-        return f"{self.settings.topic_prefix}{topic}"
-
-    def consumer(self, role: Role, client_id: str) -> confluent_kafka.Consumer:
-        """A plain member of a role's group."""
-        return confluent_kafka.Consumer(
-            {
-                "bootstrap.servers": self.settings.kafka,
-                "group.id": group_id(role, self.settings),
-                "client.id": client_id,
-                "auto.offset.reset": "earliest",
-                "enable.auto.commit": False,
-            }
-        )
-
-    @contextmanager
-    def workers(self, *roles: Role) -> Iterator[dict[Role, subprocess.Popen[bytes]]]:
-        with ExitStack() as running:
-            started = {}
-            for role in roles:
-                log = running.enter_context((self._folder / f"{role}.log").open("w"))
-                arguments = command("worker", role, "--embedder", "digest")
-                process = subprocess.Popen(arguments, env=self.variables, stdout=log, stderr=log)
-                running.callback(end, process)
-                started[role] = process
-            yield started
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
+from tests.streams.doctor.cluster import Cluster, until
 
 
 @pytest.fixture
 def cluster(services: LocalServices, tmp_path: Path) -> Cluster:
     return Cluster(services, tmp_path)
-
-
-def until(cluster: Cluster, so: Callable[[dict[str, Finding]], bool]) -> dict[str, Finding]:
-    deadline = time.monotonic() + 90
-    while not so(found := cluster.doctor()):
-        assert time.monotonic() < deadline, found
-    return found
 
 
 def test_services_that_are_away_are_said_in_seconds(cluster: Cluster) -> None:

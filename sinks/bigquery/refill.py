@@ -1,0 +1,89 @@
+"""What a refill of a table needs to ask and undo: which rows are from before, and which came a second time meanwhile.
+
+Rows are told apart by where they stand in Kafka: a refill writes those below an offset of each partition, the sink
+those from there on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from google.cloud import bigquery
+from google.cloud.bigquery import ArrayQueryParameter, ScalarQueryParameter
+
+from sinks.base import Partition
+from sinks.bigquery.query import run_query
+from sinks.bigquery.tables import Table
+
+_TIMEOUT_S = 120.0
+_AT_ONCE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of one table that came from one topic."""
+
+    client: bigquery.Client
+    dataset: str
+    table: Table
+    topic: str
+
+    def below(self, offsets: Mapping[int, int]) -> int:
+        """How many messages before these offsets, by partition number, have a row.
+
+        Raises:
+            SinkUnavailable, QueryFailed: see :func:`sinks.bigquery.query.run_query`.
+        """
+        places = "SELECT DISTINCT kafka_partition, kafka_offset"
+        sql = f"SELECT COUNT(*) AS n FROM ({places} FROM {self._name} WHERE {self._of_topic('', offsets)})"
+        return int(run_query(self.client, sql, self._parameters(), timeout_s=_TIMEOUT_S).rows[0]["n"])
+
+    def remove_doubled(self, offsets: Mapping[int, int]) -> int:
+        """Delete the rows below these offsets whose event has a row from there on too; how many.
+
+        Raises:
+            SinkUnavailable, QueryFailed: see :func:`sinks.bigquery.query.run_query`.
+        """
+        same = f"old.{self.table.event_id} = fresh.{self.table.event_id}"
+        if self.table.has_replays:
+            same += " AND IFNULL(old.replay_id, '') = IFNULL(fresh.replay_id, '')"
+        sql = (
+            f"SELECT DISTINCT old.kafka_partition AS number, old.kafka_offset AS place FROM {self._name} AS old "
+            f"JOIN {self._name} AS fresh ON {same} WHERE {self._of_topic('old.', offsets)} "
+            f"AND NOT ({self._of_topic('fresh.', offsets)})"
+        )
+        found = run_query(self.client, sql, self._parameters(), timeout_s=_TIMEOUT_S).rows
+        self.remove([(Partition(self.topic, row["number"]), row["place"]) for row in found])
+        return len(found)
+
+    def remove(self, places: Collection[tuple[Partition, int]]) -> None:
+        """Delete the rows of these messages.
+
+        Raises:
+            SinkUnavailable, QueryFailed: see :func:`sinks.bigquery.query.run_query`.
+        """
+        for number in {partition.number for partition, _ in places}:
+            offsets = sorted(offset for partition, offset in places if partition.number == number)
+            for start in range(0, len(offsets), _AT_ONCE):
+                run_query(
+                    self.client,
+                    f"DELETE FROM {self._name} WHERE kafka_topic = @topic AND kafka_partition = {number} "
+                    "AND kafka_offset IN UNNEST(@offsets)",
+                    [*self._parameters(), ArrayQueryParameter("offsets", "INT64", offsets[start : start + _AT_ONCE])],
+                    timeout_s=_TIMEOUT_S,
+                )
+
+    @property
+    def _name(self) -> str:
+        return f"`{self.dataset}.{self.table.name}`"
+
+    def _parameters(self) -> list[ScalarQueryParameter | ArrayQueryParameter]:
+        return [ScalarQueryParameter("topic", "STRING", self.topic)]
+
+    def _of_topic(self, prefix: str, offsets: Mapping[int, int]) -> str:
+        some = " OR ".join(
+            f"({prefix}kafka_partition = {number} AND {prefix}kafka_offset < {offset})"
+            for number, offset in offsets.items()
+        )
+        return f"{prefix}kafka_topic = @topic AND ({some or 'FALSE'})"

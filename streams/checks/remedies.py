@@ -1,0 +1,125 @@
+"""What ``facestream doctor`` tells people to do: every remedy there is, in one place.
+
+A remedy heals what it is given for and loses nothing: for each there is a test that carries it out (``heals`` in
+``tests/streams/doctor``), and a test that compares the two lists.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Advice(str):
+    """A remedy with its names and numbers filled in, as it is printed."""
+
+    __slots__ = ("remedy",)
+    remedy: Remedy
+
+    def __new__(cls, text: str, remedy: Remedy) -> Advice:
+        """Keep which remedy it is."""
+        advice = super().__new__(cls, text)
+        advice.remedy = remedy
+        return advice
+
+
+class Remedy(Enum):
+    """A kind of advice; its value is the text, with the names of what is filled in."""
+
+    # The machine
+    SET_UP = "make clean setup (it makes the environments anew; data stay)"
+    ROOM = "make room there, or set {setting} to a folder on another disk"
+    WRITABLE = "give this user the right to write there, or set {setting} to a folder where it may"
+    CLOCK = "let both machines take their time from NTP (`timedatectl` shows whether they do)"
+    CRASHES = "{log} tells why; mend that, and it goes on where it was: it is started again by itself"
+
+    # Any service
+    HANGS = "it hangs: restart it"
+    CHECK_LATE = "look at its log, then run this again"
+    CHECK_BROKEN = "run this again; FACESTREAM_DEBUG=1 may show more"
+
+    # Kafka
+    KAFKA_AWAY = "start one with `facestream up`, or set FACESTREAM_KAFKA"
+    CREATE_TOPICS = "facestream topics create"
+    REPAIR_TOPICS = (
+        "stop the workers, `facestream topics repair`, start the workers (of `facestream up`: stop it and start it). "
+        "That makes the topics anew with all that is in them. To restart the workers alone would stop all of them"
+    )
+    SET_PARTITIONS = "set FACESTREAM_PARTITIONS={count}"
+    SET_REPLICAS = "set FACESTREAM_REPLICATION_FACTOR={count}, or start more brokers and look here again"
+    REPLICATE = (
+        "stop the workers, then `facestream topics repair`, which makes them anew with {count} replicas; or, while all "
+        "runs, reassign their partitions with Kafka's own tools (kafka-reassign-partitions)"
+    )
+    BROKERS_BACK = "start {brokers} again; it catches up by itself. Its log and its disk tell why it is away"
+    BROKERS_LOGS = "look at the brokers' logs and disks"
+    KAFKA_RIGHTS = "give {who} the right to read and write {topic} (kafka-acls)"
+
+    # Workers
+    START_WORKER = "facestream worker {role}"
+    RESTART_WORKERS = "restart the {role} workers one after another, or start another one: facestream worker {role}"
+    UNSETTLED = "look at their logs; stop one that starts again and again"
+    FEWER_WORKERS = "run at most one for each partition"
+    RESTART_WORKER = "restart {worker} on {machine}"
+    SERVICE_FIRST = "mend {service} (see there); the sink then goes on by itself, and nothing is lost"
+    ADD_WORKERS = "add workers: facestream worker {role}"
+    RESTART_PROCESS = "restart it (process {pid})"
+    WORKER_LOG = "look at its log on {machine}"
+    HEALTH_ADDRESS = (
+        "look at its log on {machine}; if it runs on another machine, FACESTREAM_HEALTH_HOST=0.0.0.0 lets it answer "
+        "there"
+    )
+    MODEL_OF_WORKER = (
+        "give {machine} the folder of that version in FACESTREAM_MODELS_DIR, or `facestream models rollback`; it is "
+        "tried again every few seconds"
+    )
+
+    # Redis
+    REDIS_AWAY = "start it with `facestream up`, or set FACESTREAM_REDIS_URL"
+    REDIS_FULL = (
+        "give it more memory (maxmemory), or keep results for less time (FACESTREAM_RESULT_TTL_S); the sink waits "
+        "meanwhile, and nothing is lost"
+    )
+    REDIS_NEARLY_FULL = "give it more memory (maxmemory) before it takes no more"
+    REDIS_EVICTS = "set maxmemory-policy to noeviction"
+    REDIS_PRIMARY = "set FACESTREAM_REDIS_URL to the primary ({primary}) and restart the Redis sinks; nothing is lost"
+    REDIS_ALONE = (
+        "set FACESTREAM_REDIS_URL to a server, or a primary with replicas, that does not run in {mode} mode; what "
+        "Kafka still holds is written there by itself"
+    )
+    REDIS_SAVES = "make room on the disk it saves to, and let it save (BGSAVE); the sink waits meanwhile"
+    REDIS_RIGHTS = "give the user in FACESTREAM_REDIS_URL all commands and the keys {prefix}* (ACL SETUSER)"
+    REDIS_REPLICAS = "start its replicas again, or lower min-replicas-to-write; the sink waits meanwhile"
+    REDIS_LOG = "look at its log; the sink waits meanwhile, and nothing is lost"
+
+    # BigQuery
+    BIGQUERY_CREDENTIALS = (
+        "start one with `facestream up`; for Google's, log in with `gcloud auth application-default login`, or set "
+        "GOOGLE_APPLICATION_CREDENTIALS"
+    )
+    BIGQUERY_AWAY = "start it with `facestream up`, or set FACESTREAM_BIGQUERY_REST"
+    BIGQUERY_WRITE_AWAY = (
+        "start it with `facestream up`, set FACESTREAM_BIGQUERY_GRPC, or give the account the right to write "
+        "(roles/bigquery.dataEditor)"
+    )
+    BIGQUERY_RIGHTS = "give the account the right to read and to ask (roles/bigquery.dataViewer and jobUser)"
+    APPLY = "facestream bigquery apply"
+    INCOMPATIBLE = (
+        "rename what stands there, then `facestream bigquery apply`; `facestream bigquery fill` writes into a new "
+        "table what Kafka still has"
+    )
+    FILL = "facestream bigquery fill {table}"
+
+    # What came of events
+    DEAD_LETTERS = "facestream dead-letters list; when the cause is mended, facestream replay dead-letters"
+    CAMERA = "look through the camera: its lens, its light, where it points, how it compresses"
+
+    # Models
+    MODEL_DIR = "set FACESTREAM_MODEL_DIR to a folder with card.json and its weights"
+    MODELS_FOLDER = "let this user read it, or set FACESTREAM_MODELS_DIR to a folder that can be read"
+    VERSION_FOLDER = "copy the folder anew from a machine that has it whole, or remove it"
+    THRESHOLD = "set FACESTREAM_THRESHOLD_SET to one of these"
+    CORES = "give the worker more cores (FACESTREAM_CPU_THREADS), or look what else runs here"
+
+    def __call__(self, **values: object) -> Advice:
+        """The text, with these names and numbers."""
+        return Advice(self.value.format(**values), self)
