@@ -99,7 +99,7 @@ class Fill:
         self._name = topic.named(settings)
         self._dry_run = dry_run
         self._report = report
-        self._began = time.monotonic()
+        self._admin = admin_client(settings)
         address = dataset(settings)
         self._table = row_writer(EVENT_TYPES[topic]).table
         self._rows = Rows(address.rest_client(), address.dataset_id, self._table, self._name)
@@ -299,8 +299,9 @@ class Fill:
             self.filled.filled -= doubled
             self.filled.there += doubled
         self._consumer.close()
-        with suppress(KafkaException):
-            admin_client(self._settings).delete_consumer_groups([self._group])[self._group].result(_TIMEOUT_S)
+        with suppress(KafkaException, TimeoutError):
+            # Nobody needs our notes any more; whoever comes next begins at the beginning.
+            self._admin.delete_consumer_groups([self._group])[self._group].result(_TIMEOUT_S)
 
     def _kept_since(self) -> datetime | None:
         """From when on Kafka has all."""
@@ -313,7 +314,7 @@ class Fill:
     def _count_gone(self) -> int:
         """How many messages Kafka has no longer that have no row; those that never made one count too."""
         parts = [TopicPartition(self._name, number) for number in range(self._settings.partitions)]
-        found = first_offsets(admin_client(self._settings), parts)
+        found = first_offsets(self._admin, parts)
         firsts = {number: first for (_, number), first in found.items() if first > 0}
         return max(0, sum(firsts.values()) - self._patiently(lambda: self._rows.below(firsts))) if firsts else 0
 
