@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from pathlib import Path
 
 import confluent_kafka
 import pytest
-from confluent_kafka import TopicPartition
 from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
@@ -19,26 +16,20 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from infra import bigquery, redis
-from infra.ports import free_ports
 from infra.services import LocalServices
-from infra.supervisor import Supervisor
 from schemas.codec import encode
 from streams.checks import dead_letters, machine
-from streams.checks.bigquery import check as look_at_bigquery
 from streams.checks.clock import clock
 from streams.checks.finding import Check, Finding, Status, ok
-from streams.checks.redis import check as look_at_redis
+from streams.checks.remedies import Remedy
 from streams.checks.run import run as run_checks
 from streams.checks.workers import _well
-from streams.commits import Note
 from streams.dead_letters import dead_letter
-from streams.groups import READS, Member, group_id
+from streams.groups import Member, group_id
 from streams.order import Message
 from streams.order import TopicPartition as Source
 from streams.replay import letters
 from streams.roles import ANSWERING, Role
-from streams.settings import Settings
 from tests.streams.doctor.cluster import Cluster, until
 
 
@@ -78,28 +69,6 @@ def test_redis_alone_is_away(cluster: Cluster) -> None:
     assert found["redis"].status is Status.FAIL
     assert found["kafka"].status is found["bigquery"].status is Status.OK
     assert found["bigquery storage write"].status is Status.OK
-
-
-def test_services_that_hang_are_said_in_seconds(tmp_path: Path) -> None:
-    with Supervisor() as supervisor:
-        redis_url = redis.start(supervisor, tmp_path / "redis", *free_ports(1))
-        rest, grpc = bigquery.start(supervisor, tmp_path / "bigquery", *free_ports(2))
-        settings = Settings(home=tmp_path, redis_url=redis_url, bigquery_rest=rest, bigquery_grpc=grpc)
-        frozen = supervisor.running().values()
-        for pid in frozen:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            checks: dict[str, Check] = {
-                "redis": lambda: look_at_redis(settings),
-                "bigquery": lambda: look_at_bigquery(settings),
-            }
-            found = list(run_checks(checks, 30))
-        finally:
-            for pid in frozen:
-                os.kill(pid, signal.SIGCONT)
-    assert [(one.name, one.status, one.mend) for one in found] == [
-        (name, Status.FAIL, "it hangs: restart it") for name in ("redis", "bigquery", "bigquery storage write")
-    ]
 
 
 def test_topics_and_tables_that_are_missing(cluster: Cluster) -> None:
@@ -186,30 +155,6 @@ def test_a_warm_copy_is_up_to_date_or_said_to_be_behind(cluster: Cluster) -> Non
     assert "up to date" not in alive.seen
 
 
-def test_commits_that_stopped_while_events_wait(services: LocalServices, tmp_path: Path) -> None:
-    """A consumer that has a partition and does nothing with it, as a worker that hangs."""
-    cluster = Cluster(services, tmp_path, watchdog_s=2)
-    assert cluster.run("topics", "create").code == 0
-    producer = confluent_kafka.Producer({"bootstrap.servers": cluster.settings.kafka})
-    for _ in range(3):
-        producer.produce(cluster.name("embeddings"), b"x", partition=1)
-    assert producer.flush(20) == 0
-    consumer = cluster.consumer(Role.MATCH, "match-7@elsewhere:1")
-    try:
-        consumer.subscribe([cluster.name(topic.value) for topic in READS[Role.MATCH]])
-        while not (message := consumer.poll(1)) or message.error():
-            pass
-        position = TopicPartition(cluster.name("embeddings"), 1, 1, metadata=Note().now())
-        consumer.commit(offsets=[position], asynchronous=False)
-        found = until(cluster, lambda found: "commits of match" in found)
-    finally:
-        consumer.close()
-    assert found["commits of match"].status is Status.FAIL
-    assert found["commits of match"].seen.startswith("partition 1: 2 events wait")
-    assert found["commits of match"].mend == "restart match-7 on elsewhere"
-    assert found["health of match-7"].status is Status.WARN
-
-
 def test_dead_letters_that_are_open(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cluster.run("topics", "create").code == 0
     assert cluster.doctor()["dead letters"] == Finding(Status.OK, "dead letters", "none is open")
@@ -227,37 +172,12 @@ def test_dead_letters_that_are_open(cluster: Cluster, monkeypatch: pytest.Monkey
     assert cluster.doctor()["dead letters"].seen.startswith("at least 2 messages"), "the newest"
 
 
-def test_partitions_that_nobody_has(cluster: Cluster) -> None:
-    """A member that reads only one of the topics of its role leaves the other's partitions to nobody."""
-    assert cluster.run("topics", "create").code == 0
-    consumer = cluster.consumer(Role.SINK_REDIS, "sink-redis-7@elsewhere:1")
-    try:
-        consumer.subscribe([cluster.name("matches")])
-        while not consumer.assignment():
-            consumer.poll(0.2)
-        found = cluster.doctor()
-    finally:
-        consumer.close()
-    assert found["sink-redis workers"].status is Status.FAIL
-    assert found["sink-redis workers"].seen == "no worker has partition 0, 1"
-    assert "facestream worker sink-redis" in (found["sink-redis workers"].mend or "")
-
-
 def test_the_model_embeds(cluster: Cluster) -> None:
     ended = cluster.run("doctor", "--json")
     found = {one["name"]: one for one in ended.json["checks"]}
     assert found["model"]["status"] in ("ok", "warn")
     assert "one chip embedded in" in found["model"]["seen"]
     assert found["litert"]["status"] == found["model card"]["status"] == "ok"
-
-
-def test_a_model_that_cannot_be_used(cluster: Cluster, tmp_path: Path) -> None:
-    found = cluster.doctor(model_dir=tmp_path)
-    assert found["model card"].status is Status.FAIL
-    assert "FACESTREAM_MODEL_DIR" in (found["model card"].mend or "")
-    found = cluster.doctor(threshold_set="strictest")
-    assert found["model card"].status is Status.FAIL
-    assert "strictest" in found["model card"].seen
 
 
 def test_clocks() -> None:
@@ -281,7 +201,7 @@ def test_packages_are_compared_with_the_pins(monkeypatch: pytest.MonkeyPatch, tm
     assert packages().status is Status.WARN
     assert f"pytest {pytest.__version__} (==0.1)" in packages().seen
     pins.write_text(f"never-there==1{hashed}")
-    assert packages() == Finding(Status.FAIL, "packages", "not installed: never-there", "make setup")
+    assert packages() == Finding(Status.FAIL, "packages", "not installed: never-there", Remedy.SET_UP())
 
 
 def test_a_check_that_is_stuck_or_breaks_does_not_stop_the_others() -> None:

@@ -219,7 +219,7 @@ def test_who_is_erased_meanwhile_does_not_come_back(table: Table, monkeypatch: p
         written = write(self, deliveries)
         if not told:
             told.append(True)
-            request = Erasure(new_event_id(), erased, None, utc_now(), Role.MATCH)
+            request = Erasure(new_event_id(), erased, utc_now(), None, Role.MATCH)
             topic = Topic.ERASURES.named(table.cluster.settings)
             table.producer.produce(topic, codec.encode(request), erased.encode(), 1)
             assert table.producer.flush(30) == 0
