@@ -36,6 +36,8 @@ _SIDE = ".repair"
 _FENCE = {"min.insync.replicas": "1000"}
 _TIMEOUT_S = 30.0
 _SILENCE_S = 30.0
+_REST_S = 1.0
+"""Longer than a broker takes to follow a change of a topic's configuration."""
 _MARGIN_BYTES = 2**20
 """What wraps a record may be larger in our batches than it was in its producer's."""
 _OWN_PARTITIONS = {
@@ -186,8 +188,14 @@ class _Copy:
             if self._side in there:
                 self._delete(self._side)
             alter(self._admin, {repair.name: _FENCE})
+            ends = self._await_rest(len(found.partitions))
             self._create(self._side, {"retention.ms": "-1", "cleanup.policy": "delete"})
             self._copy(repair.name, self._side, len(found.partitions))
+            if _ends(self._admin, repair.name, len(found.partitions)) != ends:
+                raise RepairError(
+                    f"somebody writes to {repair.name} without asking all replicas (acks is not all): stop the "
+                    "producers, then repair again"
+                )
             self._delete(repair.name)
         if repair.name not in metadata(self._admin, self._settings).topics:
             self._create(repair.name, repair.config)
@@ -195,6 +203,15 @@ class _Copy:
         final = {key: repair.config.get(key, "CreateTime") for key in self._loose} | dict(repair.config)
         alter(self._admin, {repair.name: final})
         self._delete(self._side)
+
+    def _await_rest(self, partitions: int) -> dict[int, tuple[int, int]]:
+        """Wait until nothing is written to the topic any more, and give where it ends."""
+        deadline, ends = time.monotonic() + _TIMEOUT_S, None
+        while True:
+            before, ends = ends, _ends(self._admin, self._repair.name, partitions)
+            if ends == before or time.monotonic() > deadline:
+                return ends
+            time.sleep(_REST_S)
 
     def _copy(self, source: str, target: str, partitions: int) -> None:
         """Copy all records, what all groups have read first, and commit for each group where it stands."""

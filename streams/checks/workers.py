@@ -79,12 +79,13 @@ def _role(state: RoleState, admin: AdminClient, settings: Settings, alike: bool)
             Remedy.FEWER_WORKERS(),
         )
     stopped = [one for one in state.partitions if _stopped(one, settings)]
+    away = _away(state.role, settings) if stopped else None
     for one in stopped:
         yield fail(
             f"commits of {state.role}",
             f"partition {one.partition}: {_wait(one.lag_events)}, the oldest for {_text(one.lag_s)}, "
             f"and the last commit was {_text(one.committed_s)} ago",
-            _go_on(one, state.role, settings, alike),
+            _go_on(one, state.role, alike, away),
         )
     late = [one for one in state.partitions if one not in stopped and (one.lag_s or 0) > _LAG_S]
     if late:
@@ -99,16 +100,22 @@ def _role(state: RoleState, admin: AdminClient, settings: Settings, alike: bool)
         yield ok(name, f"{_have_all(len(members), len(state.partitions))}; {_waiting(state)}")
 
 
-def _go_on(one: PartitionState, role: Role, settings: Settings, alike: bool) -> Advice:
-    """What to do about a partition of which nothing is committed."""
+def _go_on(one: PartitionState, role: Role, alike: bool, away: str | None) -> Advice:
+    """What to do about a partition of which nothing is committed; ``away`` is the service that the role waits for."""
     if not alike:
         return Remedy.REPAIR_TOPICS()
-    usable = {Role.SINK_REDIS: ("Redis", redis_usable), Role.SINK_BIGQUERY: ("BigQuery", bigquery_usable)}.get(role)
-    if usable is not None and not usable[1](settings):
-        return Remedy.SERVICE_FIRST(service=usable[0])
+    if away is not None:
+        return Remedy.SERVICE_FIRST(service=away)
     if one.owner is None:
         return Remedy.START_WORKER(role=role)
     return Remedy.RESTART_WORKER(worker=one.owner.name, machine=one.owner.machine)
+
+
+def _away(role: Role, settings: Settings) -> str | None:
+    """The service that a sink cannot use now; None if it can, or the role is no sink."""
+    if role is Role.SINK_REDIS and not redis_usable(settings):
+        return "Redis"
+    return "BigQuery" if role is Role.SINK_BIGQUERY and not bigquery_usable(settings) else None
 
 
 def _stopped(one: PartitionState, settings: Settings) -> bool:

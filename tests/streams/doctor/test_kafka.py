@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ from streams.checks.cluster import check
 from streams.checks.drift import check as look_at_drift
 from streams.checks.finding import Status
 from streams.checks.remedies import Remedy
+from streams.cli.stack import Stack
 from streams.commits import Note
 from streams.groups import commits, group_id
 from streams.roles import Role
@@ -152,6 +154,12 @@ def test_a_topic_of_events_and_one_of_state_that_were_given_partitions(cluster: 
     assert not [name for name in cluster.admin.list_topics().topics if name.endswith(".repair")]
     assert cluster.run("topics", "repair", "--json").json["repaired"] == []
 
+    cluster.admin.create_partitions([NewPartitions(chips, 3)])[chips].result(20)
+    wait_until(lambda: len(cluster.admin.list_topics().topics[chips].partitions) == 3)
+    Stack(settings.home / "up")._prepare_topics(settings)
+    assert records(settings, chips) == before[chips]
+    assert "partitions" not in kafka_only(cluster), "`facestream up` repairs when it starts"
+
 
 def _sent_again(cluster: Cluster, name: str, key: bytes) -> list[confluent_kafka.Message]:
     sent: list[confluent_kafka.Message] = []
@@ -188,6 +196,41 @@ def test_a_repair_that_was_interrupted_goes_on(cluster: Cluster, monkeypatch: py
     topic_repair.repair(settings, topic_repair.plan(cluster.admin, settings), lambda _: None)
     assert records(settings, frames) == before
     assert "partitions" not in kafka_only(cluster)
+
+
+def test_what_producers_send_during_a_repair_is_there(cluster: Cluster) -> None:
+    settings, frames = cluster.settings, cluster.name("frames")
+    cluster.admin.create_partitions([NewPartitions(frames, 3)])[frames].result(20)
+    wait_until(lambda: len(cluster.admin.list_topics().topics[frames].partitions) == 3)
+    config = {"bootstrap.servers": settings.kafka, "partitioner": "murmur2_random", "enable.idempotence": True}
+    producer, stop, taken, refused = confluent_kafka.Producer(config), threading.Event(), set[str](), set[str]()
+
+    def send() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            value = str(number)
+
+            def told(error: Any, _: Any, value: str = value) -> None:
+                (taken if error is None else refused).add(value)
+
+            producer.produce(frames, value.encode(), value.encode(), on_delivery=told)
+            producer.poll(0.005)
+        producer.flush(120)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        wait_until(lambda: len(taken) > 50)
+        topic_repair.repair(settings, topic_repair.plan(cluster.admin, settings), lambda _: None)
+        done = len(taken)
+        wait_until(lambda: len(taken) > done + 50)
+    finally:
+        stop.set()
+        thread.join()
+    there = {(one.value() or b"").decode() for one in read_topic(settings, frames)}
+    assert taken <= there
+    assert there <= taken | refused
 
 
 def test_nothing_is_repaired_while_workers_run(cluster: Cluster) -> None:
