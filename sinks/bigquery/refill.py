@@ -1,7 +1,6 @@
 """What a refill of a table needs to ask and undo: which rows are from before, and which came a second time meanwhile.
 
-Rows are told apart by where they stand in Kafka: a refill writes those below an offset of each partition, the sink
-those from there on.
+Rows are told apart by where they stand in Kafka: a refill writes those below an offset of each partition.
 """
 
 from __future__ import annotations
@@ -40,18 +39,19 @@ class Rows:
         return int(run_query(self.client, sql, self._parameters(), timeout_s=_TIMEOUT_S).rows[0]["n"])
 
     def remove_doubled(self, offsets: Mapping[int, int]) -> int:
-        """Delete the rows below these offsets whose event has a row from there on too; how many.
+        """Delete the rows below these offsets whose event has a row of a later message too; how many.
 
         Raises:
             SinkUnavailable, QueryFailed: see :func:`sinks.bigquery.query.run_query`.
         """
-        same = f"old.{self.table.event_id} = fresh.{self.table.event_id}"
+        same = f"old.{self.table.event_id} = later.{self.table.event_id}"
         if self.table.has_replays:
-            same += " AND IFNULL(old.replay_id, '') = IFNULL(fresh.replay_id, '')"
+            same += " AND IFNULL(old.replay_id, '') = IFNULL(later.replay_id, '')"
         sql = (
             f"SELECT DISTINCT old.kafka_partition AS number, old.kafka_offset AS place FROM {self._name} AS old "
-            f"JOIN {self._name} AS fresh ON {same} WHERE {self._of_topic('old.', offsets)} "
-            f"AND NOT ({self._of_topic('fresh.', offsets)})"
+            f"JOIN {self._name} AS later ON {same} AND old.kafka_partition = later.kafka_partition "
+            f"WHERE {self._of_topic('old.', offsets)} AND later.kafka_topic = @topic "
+            "AND old.kafka_offset < later.kafka_offset"
         )
         found = run_query(self.client, sql, self._parameters(), timeout_s=_TIMEOUT_S).rows
         self.remove([(Partition(self.topic, row["number"]), row["place"]) for row in found])
