@@ -21,7 +21,7 @@ from streams.kafka import KafkaUnavailable, admin_client
 from streams.roles import ANSWERING, Embedder, Role
 from streams.settings import RUNNING_FILE, OwnSettings, Settings
 from streams.topic_repair import plan, repair
-from streams.topics import PartitionsDiffer, create
+from streams.topics import create
 
 _READY_S = 180.0
 _DEATHS = 3
@@ -72,17 +72,12 @@ class Stack:
         return now
 
     def _prepare_topics(self, now: Settings) -> None:
-        """Create the topics; no worker runs yet, so what somebody gave other partitions can be made anew."""
+        """Create the topics, and make those anew that somebody gave other partitions: no worker runs yet."""
         admin = admin_client(now)
-        try:
-            create(admin, now)
-        except PartitionsDiffer:
-            repairs = plan(admin, now)
-            if not repairs:
-                raise
+        if repairs := plan(admin, now):
             self._report("repairing topics that have other partitions than the rest")
             repair(now, repairs, self._report)
-            create(admin, now)
+        create(admin, now)
 
     def environment(self) -> dict[str, str]:
         """The environment variables with which another process reaches this stack."""
