@@ -12,7 +12,7 @@ from typing import Any, cast
 import redis
 
 from schemas.ids import canonical, event_id_or_same, spellings
-from sinks.base import SinkUnavailable
+from sinks.redis.errors import unavailable
 from sinks.redis.keys import Keys
 from sinks.redis.sink import blames_key, connect
 
@@ -66,7 +66,7 @@ class RedisResults:
         try:
             kept = [self._redis.hgetall(self._keys.subjects(user)) for user in spellings(user_id)]
         except redis.RedisError as error:
-            raise _away(error) from error
+            raise unavailable(error) from error
         found: dict[str, int] = {}
         for subject, templates in itertools.chain(*(cast(dict[str, str], one).items() for one in kept)):
             if templates.isdecimal():
@@ -122,7 +122,7 @@ class RedisResults:
                             yield LiveEntry(entry_id, fields.get("kind", ""), event)
                     quiet_since = time.monotonic()
         except redis.RedisError as error:
-            raise _away(error) from error
+            raise unavailable(error) from error
 
     def follow_all(self) -> Iterator[LiveEntry]:
         """Yield the answers of all users as they are published; what passes before the first is awaited is missed."""
@@ -135,7 +135,7 @@ class RedisResults:
                         if event is not None and (kind := event.pop("kind", None)):
                             yield LiveEntry("", kind, event)
             except redis.RedisError as error:
-                raise _away(error) from error
+                raise unavailable(error) from error
 
     def _get(self, keys: Sequence[str]) -> list[Json | None]:
         """Read with a pipeline, not MGET, since the keys may lie in different slots.
@@ -150,7 +150,7 @@ class RedisResults:
             if failed := next((one for one in texts if isinstance(one, Exception) and not blames_key(one)), None):
                 raise failed
         except redis.RedisError as error:
-            raise _away(error) from error
+            raise unavailable(error) from error
         return [None if isinstance(text, Exception) else _parsed(text) for text in texts]
 
 
@@ -161,7 +161,3 @@ def _parsed(text: str | None) -> Json | None:
     except ValueError:
         return None
     return event if isinstance(event, dict) else None
-
-
-def _away(error: redis.RedisError) -> SinkUnavailable:
-    return SinkUnavailable(f"Redis: {type(error).__name__}: {error}")
