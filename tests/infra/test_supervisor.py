@@ -198,7 +198,10 @@ def test_a_child_that_dies_again_and_again_is_given_up(supervisor: Supervisor, t
     supervisor.start("service", argv, log=tmp_path / "log", restart=Backoff(first_s=0.01, tries=2))
     deaths = [supervisor.wait(20) for _ in range(3)]
     assert [death and death.restart_in_s for death in deaths] == [0.01, 0.02, None]
-    assert str(deaths[-1]).startswith("service died (exit code 1); it is not started again: 3 deaths in a row; the end")
+    assert str(deaths[-1]) == (
+        "service died (exit code 1); it is not started again: 3 deaths in a row: out of luck "
+        f"(its log is {tmp_path / 'log'})"
+    )
     assert not supervisor.running()
 
 
