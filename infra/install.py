@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra import machine, pythons
+from infra import cache, machine, pythons
 
 ROOT = Path(__file__).parents[1]
 REQUIREMENTS = ROOT / "requirements"
@@ -178,6 +178,9 @@ def main() -> int:
     if all(part.is_done() for part in parts.values()) and downloads_are_there():
         return 0
     began = time.monotonic()
+    if elsewhere := cache.redirected():
+        print(f"set-up: {cache.user_caches()} cannot be written: downloads go to {cache.IN_CLONE}", flush=True)
+        os.environ.update(elsewhere)
     try:
         machine.check(ROOT)
         with _alone():

@@ -16,7 +16,7 @@ from jgo.config import GlobalSettings
 from jgo.maven import MavenContext
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from infra.cache import cache_dir, sha256
+from infra.cache import cached, sha256
 
 VERSION = "4.1.1"
 ROOTS = (f"org.apache.kafka:kafka_2.13:{VERSION}", "org.slf4j:slf4j-simple:1.7.36")
@@ -61,7 +61,7 @@ def kafka_classpath(report: Callable[[str], None]) -> str:
         JarUnavailable: no connection to a Maven repository, or a digest differs.
     """
     pins = LOCK.read_bytes()
-    folder = cache_dir() / f"kafka-{VERSION}-{hashlib.sha256(pins).hexdigest()[:8]}"
+    folder = cached(f"kafka-{VERSION}-{hashlib.sha256(pins).hexdigest()[:8]}")
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{folder.name}.lock")):

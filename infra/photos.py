@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
-from infra.cache import cache_dir
+from infra.cache import cached
 
 VERSION = "1.3.0"
 FOLDER_IN_ARCHIVE = PurePosixPath(f"face_recognition-{VERSION}/tests/test_images")
@@ -31,7 +31,7 @@ def sample_photos() -> Path:
     Raises:
         PhotosUnavailable: they are not in the cache and cannot be downloaded.
     """
-    folder = cache_dir() / f"photos-{VERSION}"
+    folder = cached(f"photos-{VERSION}")
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{folder.name}.lock")):

@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from infra import install, machine, pythons
+from infra import cache, install, machine, pythons
 from infra.install import Environment
 from infra.photos import sample_photos
 
@@ -176,6 +176,32 @@ def test_the_sample_photographs_are_six() -> None:
     photos = {path.stem: cv2.imread(str(path)) for path in sample_photos().iterdir()}
     assert set(photos) == {"biden", "obama", "obama2", "obama3", "obama_partial_face", "obama_partial_face2"}
     assert all(photo is not None and min(photo.shape[:2]) > 200 for photo in photos.values())
+
+
+def test_a_home_that_cannot_be_written_does_not_break_set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home, clone = tmp_path / "home", tmp_path / "clone"
+    monkeypatch.setattr(cache, "IN_CLONE", clone)
+    for name in ("XDG_CACHE_HOME", "FACESTREAM_CACHE", "UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR", "PIP_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    there = cache.cached("there")
+    assert home in there.parents and not cache.redirected()
+    there.mkdir(parents=True)
+
+    # A file in the place of the cache is in everybody's way, root's too; what is there already is still used.
+    there.parent.rename(home / "facestream")
+    there.parents[1].rmdir()
+    there.parents[1].touch()
+    assert cache.cached("missing") == clone / "facestream" / "missing"
+    assert cache.redirected() == {
+        "UV_CACHE_DIR": str(clone / "uv"),
+        "UV_PYTHON_INSTALL_DIR": str(clone / "python"),
+        "PIP_CACHE_DIR": str(clone / "pip"),
+    }
+    monkeypatch.setenv("UV_CACHE_DIR", "mine")
+    assert "UV_CACHE_DIR" not in cache.redirected()
+    monkeypatch.setenv("FACESTREAM_CACHE", str(home / "facestream"))
+    assert cache.cached("there").exists() and home in cache.cached("missing").parents
 
 
 def program(path: Path, script: str) -> Path:
