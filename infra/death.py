@@ -7,6 +7,7 @@ import re
 import signal
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 TAIL_LINES = 20
@@ -51,7 +52,10 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
 
 
 def last_words(log_tail: str) -> str:
-    """The line of a log's end that says most of what went wrong: the last error in it, or else the last line."""
-    lines = [line.strip() for line in log_tail.splitlines() if line.strip()]
-    errors = [line.strip() for line in log_tail.splitlines() if _ERROR.search(line)]
-    return (errors or lines or [""])[-1][:300]
+    """What a log's end says went wrong: its last error with what follows it, without a trace, or else the last line."""
+    lines = [line for line in log_tail.splitlines() if line.strip()]
+    for number in range(len(lines) - 1, -1, -1):
+        if _ERROR.search(lines[number]):
+            said = [lines[number], *takewhile(lambda line: not line[0].isspace(), lines[number + 1 :])]
+            return " ".join(line.strip() for line in said)[:300]
+    return lines[-1].strip()[:300] if lines else ""

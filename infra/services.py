@@ -87,7 +87,7 @@ class LocalServices:
         """
         self.folder = folder.absolute()
         self._stale = stale
-        self._room = room or Room(self.folder)
+        self._room = room or Room.of(self.folder)
         self._accept_loss = accept_loss
         self._keeper: threading.Thread | None = None
         self._stopping = threading.Event()

@@ -11,10 +11,11 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic, TopicDescription
 
 from streams.groups import group_id
-from streams.kafka import KafkaUnavailable
+from streams.kafka import KafkaUnavailable, metadata
 from streams.roles import Role
 from streams.settings import Settings
-from streams.topics import PartitionsDiffer
+from streams.topic_record import TopicRecord
+from streams.topics import PartitionsDiffer, check_lost, lost
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +46,13 @@ def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) ->
         The topic's id, which no other topic ever has, not even one of the same name.
 
     Raises:
+        TopicsLost: it was there once and is gone, and nobody has accepted that.
         PartitionsDiffer: it has another number of partitions than the topics.
         KafkaUnavailable: no broker answers.
     """
     name = changelog_name(settings)
+    cluster = metadata(admin, settings)
+    check_lost({one: since for one, since in lost(cluster, settings).items() if one == name}, settings)
     new = NewTopic(name, partitions, settings.replication_factor, config=changelog_config(settings))
     try:
         admin.create_topics([new], operation_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
@@ -64,6 +68,7 @@ def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) ->
             f"the changelog {name} has {len(found.partitions)} partitions and the topics have {partitions}: "
             "`facestream topics repair` makes what differs anew, with all that is in it"
         )
+    TopicRecord(settings.home).note(str(cluster.cluster_id), [name])
     return str(found.topic_id)
 
 

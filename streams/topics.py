@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
+    ClusterMetadata,
     ConfigEntry,
     ConfigResource,
     NewTopic,
@@ -21,6 +22,7 @@ from confluent_kafka.admin import (
 from streams.kafka import Client, metadata
 from streams.log_offsets import first_offsets, next_offsets
 from streams.settings import Settings
+from streams.topic_record import GALLERIES, TopicRecord, refuse_loss
 
 _REQUEST_TIMEOUT_S = 15.0
 _VISIBLE_TIMEOUT_S = 15.0
@@ -88,6 +90,20 @@ class Topic(StrEnum):
     def max_message_bytes(self, settings: Settings) -> int:
         """The largest message; a dead letter has room for what is wrapped around the largest of another topic."""
         return settings.max_message_bytes + (1_000_000 if self is Topic.DEAD_LETTERS else 0)
+
+
+_LASTING = {
+    Topic.CHIPS: "the faces kept for new model versions",
+    Topic.DRIFT_REFERENCES: "how faces of each camera were",
+    Topic.FEEDBACK: "what people said of answers",
+    Topic.ERASURES: "whose data must not come back",
+    Topic.DEAD_LETTERS: "what could not be processed",
+    Topic.RESOLUTIONS: "what became of it",
+    Topic.REPLAYS: "the replays",
+    Topic.MODELS: "which model version answers",
+    Topic.RUNS: "the trainings",
+}
+"""What is gone with a topic where nothing brings it back; through the others events only pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,30 +196,61 @@ def _wanted(topic: Topic, settings: Settings) -> Wanted:
     return Wanted(topic, topic.named(settings), settings.partitions, settings.replication_factor, config)
 
 
-def create(admin: AdminClient, settings: Settings) -> list[Change]:
+def create(admin: AdminClient, settings: Settings, *, accept_loss: bool = False, own: bool = False) -> list[Change]:
     """Create what is missing and bring the configuration of the rest up to date. Safe to repeat, also side by side.
+
+    Args:
+        accept_loss: create also what was there once and holds what cannot be made anew.
+        own: the cluster is the home's own; see :class:`~streams.topic_record.TopicRecord`.
 
     Raises:
         KafkaUnavailable: no broker answers.
+        TopicsLost: such a topic is gone, and that is not accepted; nothing has been created.
         PartitionsDiffer: a topic exists with another number of partitions; it is left as it is.
         TopicsError: the cluster refused.
     """
     before = {state.topic: state for state in describe(admin, settings)}
     _check_partitions(before.values(), settings)
     specs = wanted(settings)
+    cluster, record = metadata(admin, settings), TopicRecord(settings.home)
+    gone = lost(cluster, settings, own=own)
+    if not accept_loss:
+        check_lost(gone, settings)
     _create(admin, [spec for spec in specs if not before[spec.topic].exists])
     stale = {state.name: state.differs for state in before.values() if state.differs}
     alter(admin, stale)
     _await_changes(admin, settings)
+    there = {spec.name for spec in specs} | {name for name in cluster.topics if _is_internal(name, settings)}
+    record.note(str(cluster.cluster_id), there, gone=[name for name in gone if name not in there], own=own)
     changes = []
     for spec in specs:
         if not before[spec.topic].exists:
-            changes.append(Change(spec.name, "created", f"{spec.partitions} partitions"))
+            anew = "; it was there before: what it held is gone" if spec.name in gone else ""
+            changes.append(Change(spec.name, "created", f"{spec.partitions} partitions{anew}"))
         elif spec.name in stale:
             changes.append(Change(spec.name, "updated", ", ".join(f"{k}={v}" for k, v in stale[spec.name].items())))
         else:
             changes.append(Change(spec.name, "unchanged"))
     return changes
+
+
+def lost(cluster: ClusterMetadata, settings: Settings, *, own: bool = False) -> Mapping[str, str]:
+    """The topics that the home remembers and the cluster does not have, each with the time when it was there first."""
+    ours = {topic.named(settings) for topic in Topic}
+    known = TopicRecord(settings.home).known(str(cluster.cluster_id), own=own)
+    gone = {name: since for name, since in known.items() if name not in cluster.topics}
+    return {name: since for name, since in gone.items() if name in ours or _is_internal(name, settings)}
+
+
+def check_lost(gone: Mapping[str, str], settings: Settings) -> None:
+    """Refuse to go on where what cannot be made anew is among these topics (:class:`TopicsLost`)."""
+    held = {topic.named(settings): _LASTING.get(topic) for topic in Topic}
+    refuse_loss(gone, {name: held.get(name, GALLERIES) for name in gone}, settings.kafka)
+
+
+def _is_internal(name: str, settings: Settings) -> bool:
+    """Whether it is a changelog of ours."""
+    return name.startswith(f"{settings.topic_prefix}facestream-") and name.endswith("-changelog")
 
 
 def _check_partitions(states: Iterable[Found], settings: Settings) -> None:

@@ -14,6 +14,7 @@ from streams.checks.remedies import Remedy
 from streams.checks.workers import check as workers
 from streams.kafka import KafkaUnavailable, admin_client, metadata
 from streams.settings import Settings
+from streams.topic_record import TopicsLost
 from streams.topic_repair import interrupted, uneven
 from streams.topics import Found
 from streams.words import counted
@@ -32,6 +33,12 @@ def check(settings: Settings) -> Iterator[Finding]:
         return
     yield ok("kafka", f"{counted(len(cluster.brokers), 'broker answers', 'brokers answer')} at {settings.kafka}")
     states = topics.describe(admin, settings)
+    gone = topics.lost(cluster, settings)
+    try:
+        topics.check_lost(gone, settings)
+    except TopicsLost as error:
+        yield fail("lost topics", error.loss, Remedy.LOST_TOPICS(how=error.how))
+        states = [state for state in states if state.name not in gone]
     yield from _topics(states, cluster, settings)
     lame = list(_leaders(cluster, states, settings))
     yield from lame

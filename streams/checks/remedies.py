@@ -40,6 +40,7 @@ class Remedy(Enum):
     # Kafka
     KAFKA_AWAY = "start one with `facestream up`, or set FACESTREAM_KAFKA"
     CREATE_TOPICS = "facestream topics create"
+    LOST_TOPICS = "{how}"
     REPAIR_TOPICS = (
         "stop the workers, `facestream topics repair`, start the workers (of `facestream up`: stop it and start it). "
         "That makes the topics anew with all that is in them. To restart the workers alone would stop all of them"

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from infra.crash_loops import last_line
+from infra.room import Room
 from infra.services import LocalServices
 from infra.supervisor import Backoff, ChildFailed
 from streams.groups import READS, describe_group, group_id
@@ -21,7 +22,7 @@ from streams.kafka import KafkaUnavailable, admin_client
 from streams.roles import ANSWERING, Embedder, Role
 from streams.settings import RUNNING_FILE, OwnSettings, Settings
 from streams.topic_repair import plan, repair
-from streams.topics import create
+from streams.topics import Change, create
 
 _READY_S = 180.0
 _DEATHS = 3
@@ -32,10 +33,27 @@ _BACKGROUND = {Role.SINK_BIGQUERY, Role.DRIFT, Role.RETRAIN}
 class Stack:
     """The services in a folder and workers on them; a context manager that stops all of it."""
 
-    def __init__(self, folder: Path, report: Callable[[str], None] = lambda line: None, **changes: Any) -> None:
-        """``changes`` are settings that differ from the environment's."""
+    def __init__(
+        self,
+        folder: Path,
+        report: Callable[[str], None] = lambda line: None,
+        *,
+        accept_loss: bool = False,
+        room: Room | None = None,
+        **changes: Any,
+    ) -> None:
+        """A stack that is not started yet.
+
+        Args:
+            folder: for data and logs.
+            report: told what happens, line by line.
+            accept_loss: start also where topics or records are gone that were there.
+            room: see :class:`~infra.services.LocalServices`.
+            changes: settings that differ from the environment's.
+        """
         self.folder = folder
-        self.services = LocalServices(folder, report, stale=[RUNNING_FILE])
+        self.services = LocalServices(folder, report, stale=[RUNNING_FILE], room=room, accept_loss=accept_loss)
+        self._accept_loss = accept_loss
         self._changes = changes
         self._report = report
         self._numbers: dict[Role, int] = {}
@@ -67,17 +85,20 @@ class Stack:
         with ThreadPoolExecutor(2) as pool:
             tables = Address(now.bigquery_project, now.bigquery_dataset, now.bigquery_rest, now.bigquery_grpc)
             applied = pool.submit(lambda: apply(tables.rest_client(), tables.dataset_id))
-            self._prepare_topics(now)
+            changes = self._prepare_topics(now)
             applied.result()
+        for change in changes:
+            if change.did == "created" and "before" in change.detail:
+                self._report(f"topic {change.name} was gone and is created anew: what it held is lost")
         return now
 
-    def _prepare_topics(self, now: Settings) -> None:
+    def _prepare_topics(self, now: Settings) -> list[Change]:
         """Create the topics, and make those anew that somebody gave other partitions: no worker runs yet."""
         admin = admin_client(now)
         if repairs := plan(admin, now):
             self._report("repairing topics that have other partitions than the rest")
             repair(now, repairs, self._report)
-        create(admin, now)
+        return create(admin, now, accept_loss=self._accept_loss, own=True)
 
     def environment(self) -> dict[str, str]:
         """The environment variables with which another process reaches this stack."""

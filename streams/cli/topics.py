@@ -21,14 +21,20 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="topics", rich_help_panel=MAINTAIN)
 
 
-def create(as_json: Json = False) -> None:
+def create(
+    accept_loss: Annotated[
+        bool,
+        typer.Option("--accept-loss", help="Create anew, empty, also what was there once and holds what is kept."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Create the topics that are missing, and bring the others' retention and limits up to date."""
     from streams import topics
     from streams.kafka import admin_client
 
     output = Output(as_json)
     now = load_settings()
-    changes = topics.create(admin_client(now), now)
+    changes = topics.create(admin_client(now), now, accept_loss=accept_loss)
     table = grid("topic", "", "~")
     for change in changes:
         table.add_row(escape(change.name), change.did, escape(change.detail))

@@ -25,6 +25,9 @@ def up(
         bool, typer.Option("--workers/--no-workers", help="Run the roles too, not the services only.")
     ] = True,
     embedder: Annotated[Embedder, typer.Option(help="See `facestream worker --help`.")] = Embedder.MODEL,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Start although records or topics that were there are gone.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run Kafka, Redis, BigQuery and all roles on this machine until Ctrl-C; data stay in the folder."""
@@ -33,7 +36,7 @@ def up(
 
     output = Output(as_json)
     home, default = folder or OwnSettings().home, folder is None
-    with Stack(_free(home) if default else home, output.warn) as stack:
+    with Stack(_free(home) if default else home, output.warn, accept_loss=accept_loss) as stack:
         if workers:
             stack.add_workers(embedder, tuple(Role))
         stack.announce()

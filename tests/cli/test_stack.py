@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from filelock import FileLock
 
 from streams.cli.stack import Stack
 from streams.settings import RUNNING_FILE, Settings
+from streams.topic_record import TopicsLost
 from streams.topics import TopicsError
 
 
@@ -45,3 +47,17 @@ def test_a_stack_that_cannot_be_prepared_is_stopped(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "children.json").read_text()) == {}
     with FileLock(tmp_path / "lock", blocking=False):
         pass
+
+
+def test_a_stack_whose_kafka_was_deleted_does_not_begin_as_if_nothing_had_been(tmp_path: Path) -> None:
+    with Stack(tmp_path, print, partitions=1):
+        pass
+    shutil.rmtree(tmp_path / "kafka")
+    stack = Stack(tmp_path, print, partitions=1)
+    with pytest.raises(TopicsLost, match=r"models \(which model version answers\).*facestream up --accept-loss"):
+        stack.start()
+    assert not stack.services.supervisor.running()
+    said: list[str] = []
+    with Stack(tmp_path, said.append, partitions=1, accept_loss=True):
+        pass
+    assert "topic models was gone and is created anew: what it held is lost" in said

@@ -82,7 +82,7 @@ def test_nothing_is_lost_while_a_dead_letter_is_not_taken(settings: Settings) ->
     with running(settings):
         threading.Event().wait(15)
         assert (committed(settings) or 0) < 300
-        create(admin, settings)
+        create(admin, settings, accept_loss=True)
         wait_until(lambda: committed(settings) == 301, 60)
     results = RedisResults(settings.redis_url, settings.redis_prefix)
     assert len(results.wait_for([one.event_id for one in events], 1)) == 300

@@ -29,7 +29,7 @@ from streams.replay.plan import Plan, Request, make_plan
 from streams.replay.sender import Sender
 from streams.replay.times import OLDEST
 from streams.roles import Role
-from streams.topics import Topic
+from streams.topics import Topic, create
 from tests.integration.clients import TIMEOUT_S, Clients, Json, eventually
 from tests.streams.replay.conftest import Run
 
@@ -191,6 +191,7 @@ def test_a_gallery_is_rebuilt_template_by_template(stack: Stack, clients: Client
     changelog = changelog_name(clients.settings)
     admin.delete_topics([changelog])[changelog].result(30)
     eventually(lambda: changelog not in admin.list_topics(timeout=5).topics, "the gallery is lost")
+    create(admin, stack.settings, accept_loss=True)
     for _ in names:
         stack.add_worker(Role.MATCH, "--embedder", "digest")
     stack.await_owners([Role.MATCH])

@@ -1,0 +1,113 @@
+"""Topics that were there once and are gone: a loss, which a person accepts, and not a first start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from confluent_kafka import TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from streams import topics
+from streams.changelog import changelog_name, ensure_changelog
+from streams.checks.cluster import check
+from streams.checks.finding import Status
+from streams.checks.remedies import Remedy
+from streams.kafka import metadata
+from streams.settings import Settings
+from streams.topic_record import FILE, TopicRecord, TopicsLost
+from streams.topics import Topic
+from tests.streams.doctor.ledger import heals, look
+
+
+@pytest.fixture
+def used(empty: Settings, admin: AdminClient, tmp_path: Path) -> Settings:
+    """Settings of a cluster with topics and a changelog, which their home knows of."""
+    settings = empty.model_copy(update={"home": tmp_path})
+    topics.create(admin, settings)
+    ensure_changelog(admin, settings, settings.partitions)
+    return settings
+
+
+def _delete(admin: AdminClient, settings: Settings, *names: str) -> None:
+    for deleted in admin.delete_topics(list(names)).values():
+        deleted.result(60)
+    while set(names) & set(metadata(admin, settings).topics):
+        pass
+
+
+@heals(Remedy.LOST_TOPICS)
+def test_lasting_topics_are_made_anew_only_when_that_is_accepted(used: Settings, admin: AdminClient) -> None:
+    models, frames, changelog = Topic.MODELS.named(used), Topic.FRAMES.named(used), changelog_name(used)
+    _delete(admin, used, models, frames, changelog)
+    for _ in range(2):
+        with pytest.raises(TopicsLost) as told:
+            topics.create(admin, used)
+        assert f"{models} (which model version answers)" in str(told.value)
+        assert f"{changelog} (the galleries)" in str(told.value)
+        assert frames not in str(told.value) and "--accept-loss" in str(told.value)
+        with pytest.raises(TopicsLost, match=changelog):
+            ensure_changelog(admin, used, used.partitions)
+        assert not {models, frames, changelog} & set(metadata(admin, used).topics)
+    found = look(check(used))
+    assert found["lost topics"].status is Status.FAIL
+    assert models in found["lost topics"].seen and changelog in found["lost topics"].seen
+    assert "facestream topics create --accept-loss" in (found["lost topics"].mend or "")
+    assert "facestream topics create" not in {one.mend for one in found.values()}, "as if nothing had been"
+
+    did = {change.name: change for change in topics.create(admin, used, accept_loss=True)}
+    assert did[models].did == did[frames].did == "created"
+    assert "what it held is gone" in did[models].detail
+    ensure_changelog(admin, used, used.partitions)
+    assert {change.did for change in topics.create(admin, used)} == {"unchanged"}
+    assert "lost topics" not in look(check(used))
+
+
+def test_topics_through_which_events_only_pass_are_made_anew(used: Settings, admin: AdminClient) -> None:
+    frames = Topic.FRAMES.named(used)
+    _delete(admin, used, frames)
+    [change] = [one for one in topics.create(admin, used) if one.did == "created"]
+    assert change.name == frames and "what it held is gone" in change.detail
+
+
+def test_a_home_of_an_earlier_version_learns_what_is_there(used: Settings, admin: AdminClient) -> None:
+    (used.home / FILE).unlink()
+    assert {change.did for change in topics.create(admin, used)} == {"unchanged"}
+    cluster = str(metadata(admin, used).cluster_id)
+    named = {topic.named(used) for topic in Topic} | {changelog_name(used)}
+    assert set(TopicRecord(used.home).known(cluster)) >= named
+
+
+def test_another_prefix_is_another_matter(used: Settings, admin: AdminClient) -> None:
+    other = used.model_copy(update={"topic_prefix": f"{used.topic_prefix}other."})
+    _delete(admin, used, Topic.MODELS.named(used))
+    assert {change.did for change in topics.create(admin, other)} == {"created"}
+    names = [topic.named(other) for topic in Topic]
+    admin.describe_topics(TopicCollection(names))
+    with pytest.raises(TopicsLost):
+        topics.create(admin, used)
+
+
+def test_the_record_of_an_own_cluster_outlives_its_data(tmp_path: Path) -> None:
+    record = TopicRecord(tmp_path)
+    record.note("far", ["far"])
+    record.note("first", ["models", "chips"], own=True)
+    assert set(record.known("second", own=True)) == {"models", "chips"}
+    assert not record.known("second"), "of another cluster nothing is known"
+    record.note("second", ["models"], gone=["chips"], own=True)
+    assert set(record.known("second")) == {"models"}
+    assert set(record.known("far")) == {"far"} and not record.known("first")
+
+
+def test_a_record_that_is_rubbish_or_cannot_be_written_keeps_nothing_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for content in ("", "[]", '{"clusters": 3}', "\0"):
+        (tmp_path / FILE).write_text(content)
+        record = TopicRecord(tmp_path)
+        assert record.known("one", own=True) == {}
+        record.note("one", ["models"])
+        assert set(record.known("one")) == {"models"}
+    (tmp_path / "file").touch()
+    TopicRecord(tmp_path / "file" / "home").note("one", ["models"])
+    assert "it is not noted" in caplog.text
