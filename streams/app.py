@@ -20,6 +20,7 @@ from mode.utils.queues import FlowControlEvent
 from streams.groups import group_id
 from streams.roles import Role
 from streams.settings import Settings
+from streams.stopping import FINISH_S, LEAVE_S, end_in_any_case
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +170,8 @@ async def run_app(app: faust.App, drain: Callable[[], Awaitable[None]]) -> int:
     """Run the application until SIGTERM, SIGINT or its crash.
 
     On a signal the batch in hand is finished and committed and the group is left at once, so that the partitions have a
-    new owner within a heartbeat and nothing is done twice. A second signal ends the process.
+    new owner within a heartbeat and nothing is done twice. A batch that takes too long is left to that owner. A second
+    signal ends the process.
 
     Returns:
         The exit code: 0 after a signal, 1 after a crash.
@@ -177,13 +179,18 @@ async def run_app(app: faust.App, drain: Callable[[], Awaitable[None]]) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
-    def on_signal() -> None:
-        if stop.is_set():
+    signals = 0
+
+    def on_signal(*_: object) -> None:
+        nonlocal signals
+        signals += 1
+        if signals > 1:
             os._exit(130)
-        stop.set()
+        loop.call_soon_threadsafe(stop.set)
+        end_in_any_case()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
+        signal.signal(number, on_signal)  # not the loop's own, which waits for whatever holds the loop up
     start = asyncio.create_task(app.start())
     stopping = asyncio.create_task(stop.wait())
     crashed = asyncio.create_task(app.wait_until_stopped())
@@ -195,13 +202,16 @@ async def run_app(app: faust.App, drain: Callable[[], Awaitable[None]]) -> int:
         await asyncio.wait({stopping, crashed}, return_when=asyncio.FIRST_COMPLETED)
     failed = crashed.done() or error is not None
     if not failed and start.done():
-        await drain()
+        try:
+            await asyncio.wait_for(drain(), FINISH_S)
+        except TimeoutError:
+            log.warning("the batch in hand was not done in %g s: it is left to the next worker", FINISH_S)
     start.cancel()
     # A consumer that lost its broker may never finish closing (robinhood/faust #684): do not wait for ever.
     try:
-        await asyncio.wait_for(app.stop(), 10)
+        await asyncio.wait_for(app.stop(), LEAVE_S)
     except TimeoutError:
-        log.warning("the consumer did not close within 10 s; leaving")
+        log.warning("the consumer did not close within %g s; leaving", LEAVE_S)
     if app.crashed:
         log.error("worker crashed: %r", app.crash_reason)
     return 1 if failed or app.crashed else 0

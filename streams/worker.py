@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event as Flag
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import filelock
 
@@ -20,6 +20,7 @@ from streams.health import Health, Patient
 from streams.kafka import admin_client
 from streams.roles import Embedder, Role
 from streams.settings import Settings
+from streams.stopping import end, end_in_any_case
 from streams.topics import Topic, check_copartitioned, partition_counts
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.MODEL) -> int:
+def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.MODEL) -> NoReturn:
     """Run one worker until SIGTERM or SIGINT.
 
     Args:
@@ -38,32 +39,37 @@ def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.
         embedder: of the deployment; ``digest`` makes a vector from the picture's SHA-256 instead of its faces, for load
             and fault tests of everything else. No other worker knows what such a vector means.
 
-    Returns:
-        The exit code: 0 after a signal, 1 after a crash.
+    Does not return once it has worked: it ends the process with code 0 after a signal, with 1 after a crash. A signal
+    before that ends it on the spot.
 
     Raises:
         KafkaUnavailable: no broker answers.
         TopicsError: topics are missing or partitioned differently.
+        TopicsLost: the galleries were there once and are gone.
     """
     admin = admin_client(settings)
     partitions = check_copartitioned(partition_counts(admin, settings), settings)
     if role in (Role.SINK_REDIS, Role.SINK_BIGQUERY, Role.DRIFT):
         with Health(role, f"{role}-{os.getpid()}", settings) as health:
-            return _run_sink(role, settings, embedder, health)
+            end(_run_sink(role, settings, embedder, health))
     with _own_folder(role, settings) as folder:
         if role is Role.MATCH:
             discard_foreign_tables(folder, ensure_changelog(admin, settings, partitions))
         name = f"{role}{folder.name.removeprefix(group_id(role, settings))}"
         with Health(role, name, settings) as health:
-            return asyncio.run(_run_stage(role, settings, partitions, folder, embedder, health))
+            asyncio.run(_run_stage(role, settings, partitions, folder, embedder, health))
+    raise AssertionError("unreachable")
 
 
 async def _run_stage(
     role: Role, settings: Settings, partitions: int, folder: Path, embedder: Embedder, health: Health
-) -> int:
-    """Run embed, match or retrain; TensorFlow and Faust are imported only by the roles that need them."""
+) -> NoReturn:
+    """Run embed, match or retrain to the end of the process.
+
+    TensorFlow and Faust are imported only by the roles that need them.
+    """
     if role is Role.RETRAIN:
-        return await _run_retrain(settings, partitions, folder, health)
+        end(await _run_retrain(settings, partitions, folder, health))
     from streams.app import make_app
     from streams.rollout.crew import Crew
     from streams.rollout.follower import Follower
@@ -79,7 +85,7 @@ async def _run_stage(
             crew = await asyncio.to_thread(Crew, settings, follower, analyzer)
             with crew:
                 stage = Embed(app, settings, analyzer, crew).stage
-                return await run_watched(app, stage, health, models=crew.report)
+                end(await run_watched(app, stage, health, models=crew.report))
         from streams.gallery_table import GalleryTable
         from streams.match import Matcher
 
@@ -87,7 +93,7 @@ async def _run_stage(
             role, settings, partitions=partitions, folder=folder, client_id=health.client_id, table_type=GalleryTable
         )
         matcher = Matcher(app, settings, [base], follower)
-        return await run_watched(app, matcher.stage, health, sizes=matcher.sizes)
+        end(await run_watched(app, matcher.stage, health, sizes=matcher.sizes))
 
 
 async def _run_retrain(settings: Settings, partitions: int, folder: Path, health: Health) -> int:
@@ -141,9 +147,6 @@ def _run_sink(role: Role, settings: Settings, embedder: Embedder, health: Health
     from streams.results import EVENT_TYPES
     from streams.sink import SinkWorker
 
-    stop = Flag()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     sink: Sink
     topics = [topic for topic in READS[role] if topic is not Topic.ERASURES]
     if role is Role.SINK_REDIS:
@@ -181,6 +184,16 @@ def _run_sink(role: Role, settings: Settings, embedder: Embedder, health: Health
         letters=role is not Role.DRIFT,
     )
     health.follow(Patient(worker.pulse, worker.facts))
+    stop = Flag()
+
+    def on_signal(*_: object) -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+        end_in_any_case()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
     worker.run(stop)
     return 0
 

@@ -24,10 +24,13 @@ def worker(
     ] = Embedder.MODEL,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C; start more of a role to share its partitions."""
+    from streams.stopping import end_on_signal
+
+    end_on_signal()
     from streams.worker import run_worker
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     # What Faust says of every rebalance fills pages.
     for chatty in ("faust", "mode", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    raise typer.Exit(run_worker(role, load_settings(), embedder=embedder))
+    run_worker(role, load_settings(), embedder=embedder)
