@@ -1,5 +1,8 @@
 """Nothing lost, nothing twice: the faults that take seconds. ``facestream bench faults`` injects all of them."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 from streams.cli.benchmarks.faults import FAULTS, measure
@@ -16,8 +19,33 @@ QUICK = [
 ]
 
 
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from streams.cli.benchmarks.faults import measure
+print(json.dumps(measure(Path(sys.argv[1]), ["disk full"], 40.0, print)))
+"""
+
+
 def test_the_quick_faults_exist() -> None:
     assert {fault.name for fault in FAULTS} >= set(QUICK)
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    """On a small file system, filled to the last byte, where this user may mount one; else it only reads as full."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    mounted = 'mount -t tmpfs -o size=320m small "$0" && '
+    if subprocess.run([*mount, mounted + "true", folder], check=False).returncode == 0:
+        command = [*mount, mounted + 'exec "$1" -c "$2" "$0"', folder, sys.executable, SCRIPT]
+        ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=900, check=True)
+        print(ended.stdout)
+        rows = json.loads(ended.stdout.splitlines()[-1])
+    else:
+        rows = measure(folder, ["disk full"], 40.0, print)
+    [row] = rows
+    assert row["events"] > 200 and row["lost"] == row["duplicates"] == 0, row
 
 
 def test_no_event_is_lost_or_doubled(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from typing import Self
 
 import confluent_kafka
 
+from infra.room import Room
 from streams.accounting import Accounts
+from streams.cli.benchmarks.disk import DISK, full_disk
 from streams.cli.benchmarks.load import Load, gap_s
 from streams.cli.benchmarks.memory import Memory
 from streams.cli.benchmarks.rows import Figures, on_stacks
@@ -207,6 +209,7 @@ FAULTS: Sequence[Fault] = (
     Fault("bigquery frozen for 30 s", frozen_service("bigquery", 30)),
     Fault("bigquery slow for 30 s", slow_service("bigquery", 30)),
     Fault("redis frozen for 15 s", frozen_service("redis", 15)),
+    Fault("disk full", full_disk),
     Fault("embed comes and goes", come_and_go(Role.EMBED, 3)),
     Fault("match comes and goes", come_and_go(Role.MATCH, 3)),
     Fault("rebalance during recovery", rebalance_in_recovery),
@@ -237,7 +240,7 @@ class _Running:
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self._folder = folder
-        self._stack = Stack(folder, say, live_stream_length=10**6)
+        self._stack = Stack(folder, say, room=Room.of(folder, DISK.measure), live_stream_length=10**6)
 
     def __enter__(self) -> Self:
         self._stack.start()
