@@ -383,8 +383,9 @@ class Supervisor:
                     elif not child.held:
                         child.process.send_signal(signal.SIGTERM)
                     child.held = True
-            for child in running:
-                self._tell_of_room(room, free, f"{child.command.name} stops, so that no event is taken in")
+            if running:
+                names = " and ".join(child.command.name for child in running)
+                self._tell_of_room(room, free, f"{names} stopped, so that nothing more is written")
 
     def _tell(self, death: Death) -> None:
         told = self._crashes.tell(death)

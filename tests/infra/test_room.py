@@ -103,7 +103,7 @@ def test_what_fills_the_disk_is_stopped_before_it_is_full(
     disk.free = 500
     until(lambda: "kafka" in supervisor.running())
     assert supervisor.wait(0) is None
-    assert len(reports) == 2 and "kafka stops, so that no event is taken in" in reports[0]
+    assert len(reports) == 2 and "kafka stopped, so that nothing more is written" in reports[0]
 
 
 def test_who_dies_on_a_full_disk_waits_and_is_not_given_up(
