@@ -178,7 +178,6 @@ async def run_app(app: faust.App, drain: Callable[[], Awaitable[None]]) -> int:
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-
     signals = 0
 
     def on_signal(*_: object) -> None:
@@ -189,8 +188,8 @@ async def run_app(app: faust.App, drain: Callable[[], Awaitable[None]]) -> int:
         loop.call_soon_threadsafe(stop.set)
         end_in_any_case()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)  # not the loop's own, which waits for whatever holds the loop up
+    # Not the loop's own handlers, which wait for whatever holds the loop up.
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     start = asyncio.create_task(app.start())
     stopping = asyncio.create_task(stop.wait())
     crashed = asyncio.create_task(app.wait_until_stopped())
@@ -212,6 +211,8 @@ async def run_app(app: faust.App, drain: Callable[[], Awaitable[None]]) -> int:
         await asyncio.wait_for(app.stop(), LEAVE_S)
     except TimeoutError:
         log.warning("the consumer did not close within %g s; leaving", LEAVE_S)
+    for number, handler in before.items():
+        signal.signal(number, handler)
     if app.crashed:
         log.error("worker crashed: %r", app.crash_reason)
     return 1 if failed or app.crashed else 0
