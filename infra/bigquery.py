@@ -49,6 +49,8 @@ def start(supervisor: Supervisor, folder: Path, rest: int, grpc: int) -> tuple[s
         restart=Backoff(),
         # Analysts can wait for a moment, a door cannot.
         background=True,
+        # A database that cannot write its checkpoint takes nothing more until it is started again.
+        fills_disk=True,
     )
     return address, f"{LOOPBACK}:{grpc}"
 
