@@ -55,7 +55,7 @@ def refuse_loss(gone: Mapping[str, str], held: Mapping[str, str | None], where: 
             f"held: {listed}",
             "bring them back from a backup of Kafka, or go on without: "
             "`facestream topics create --accept-loss` makes them anew, empty, and so does "
-            f"`facestream up --accept-loss` with its own Kafka{again}"
+            f"`facestream up --accept-loss` with its own Kafka{again}",
         )
 
 
