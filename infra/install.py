@@ -26,7 +26,10 @@ TOOLS, MAIN, BIGQUERY = ROOT / ".cache" / "tools", ROOT / ".venv", ROOT / ".venv
 UV = TOOLS / "bin" / "uv"
 LISTING = MAIN / "downloads"
 # What is there to see if a package's native part loads; TensorFlow first, as others must not load before its own.
-NATIVE = "tensorflow ai_edge_litert.interpreter confluent_kafka cv2 fastavro grpc numpy PIL.Image rocksdict simplejpeg"
+NATIVE = (
+    "tensorflow ai_edge_litert.interpreter confluent_kafka cramjam cv2 fastavro grpc numpy pi_heif PIL.Image rocksdict "
+    "simplejpeg"
+)
 EXTENSIONS = "icu ducklake spatial"
 
 

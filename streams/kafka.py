@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol
 
+import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
 from streams.settings import Settings
 
 METADATA_TIMEOUT_S = 5.0
+ISOLATION = "read_committed"
+"""What every reader reads, with either client library: messages of aborted transactions do not exist, and what lies
+behind a transaction that is still open has not come yet."""
+CODECS = ("gzip", "snappy", "lz4", "zstd")
+"""How producers and topics may compress; every reader must read all of them."""
 _REPEAT_LOG_S = 60.0
 _LOGS_REMEMBERED = 100
 
@@ -58,8 +65,26 @@ def client_config(settings: Settings) -> dict[str, Any]:
         "socket.keepalive.enable": True,
         "log.connection.close": False,
         "reconnect.backoff.max.ms": 2_000,
+        "builtin.features": ",".join(CODECS),  # the client refuses to be made where the library lacks one
         "logger": LOG,
     }
+
+
+def consumer(settings: Settings, group: str, options: Mapping[str, Any]) -> confluent_kafka.Consumer:
+    """A consumer that reads what is committed, checks that it came unharmed, and commits only what it is told to.
+
+    The one place that makes them: a consumer of another make would read what others do not.
+
+    Args:
+        settings: of the cluster.
+        group: the consumer group; one that is not subscribed to anything needs a name of its own too.
+        options: of librdkafka, besides.
+    """
+    return confluent_kafka.Consumer(
+        client_config(settings)
+        | dict(options)
+        | {"group.id": group, "isolation.level": ISOLATION, "check.crcs": True, "enable.auto.commit": False}
+    )
 
 
 def admin_client(settings: Settings) -> AdminClient:

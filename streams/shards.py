@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from streams.commits import Size
 from streams.groups import READS, Commit, Commits, Group, Member, describe_group, group_id
-from streams.kafka import client_config
+from streams.kafka import consumer
 from streams.log_offsets import first_offsets, next_offsets
 from streams.roles import Role
 from streams.settings import Settings
@@ -144,23 +144,21 @@ def appended_at(settings: Settings, offsets: Mapping[Source, int]) -> dict[Sourc
     if not offsets:
         return found
     config = {
-        "group.id": f"facestream-reader-{uuid.uuid4()}",
-        "enable.auto.commit": False,
         "auto.offset.reset": "earliest",
         "fetch.message.max.bytes": _FETCH_BYTES,
         "queued.max.messages.kbytes": 1024,
     }
-    with closing(confluent_kafka.Consumer(client_config(settings) | config)) as consumer:
-        consumer.assign([TopicPartition(*source, offset) for source, offset in offsets.items()])
+    with closing(consumer(settings, f"facestream-reader-{uuid.uuid4()}", config)) as reader:
+        reader.assign([TopicPartition(*source, offset) for source, offset in offsets.items()])
         deadline = time.monotonic() + _ANSWER_S
         while len(found) < len(offsets) and (left := deadline - time.monotonic()) > 0:
-            message = consumer.poll(left)
+            message = reader.poll(left)
             if message is None or message.error() is not None:
                 continue
             source = _source(message)
             if source not in found:
                 found[source] = message.timestamp()[1] / 1000
-                consumer.incremental_unassign([TopicPartition(*source)])
+                reader.incremental_unassign([TopicPartition(*source)])
     return found
 
 

@@ -23,7 +23,7 @@ from streams.commits import Note
 from streams.dead_letters import dead_letter
 from streams.erasure.log import Erasures
 from streams.groups import group_id
-from streams.kafka import KafkaUnavailable, admin_client, client_config
+from streams.kafka import KafkaUnavailable, admin_client, consumer
 from streams.log_offsets import next_offsets
 from streams.order import Message
 from streams.order import TopicPartition as Source
@@ -92,13 +92,13 @@ class SinkWorker:
         self._epoch = 0
         self.pulse = Pulse(role)
         self._facts = Facts(False, frozenset())
-        self._consumer = confluent_kafka.Consumer(
-            client_config(settings)
-            | {
-                "group.id": self._group,
+        self._consumer = consumer(
+            settings,
+            self._group,
+            {
                 "client.id": client_id,
-                "enable.auto.commit": False,
                 "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
                 "session.timeout.ms": round(settings.session_timeout_s * 1000),
                 "heartbeat.interval.ms": round(settings.session_timeout_s * 1000 / 15),
                 "partition.assignment.strategy": "range",
@@ -106,7 +106,7 @@ class SinkWorker:
                 "fetch.min.bytes": 64 * 1024 if linger_s else 1,
                 "fetch.message.max.bytes": settings.max_message_bytes,
                 "queued.max.messages.kbytes": 32 * 1024,
-            }
+            },
         )
         self._outbox = Outbox(role, settings)
         self._eraser = SinkEraser(role, settings, sink, self._erasures, self.pulse)

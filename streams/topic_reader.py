@@ -8,13 +8,12 @@ from collections.abc import Collection, Iterator
 from contextlib import closing
 from typing import TypeVar
 
-import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
 
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Event
-from streams.kafka import KafkaUnavailable, client_config, metadata
+from streams.kafka import KafkaUnavailable, consumer, metadata
 from streams.metrics import LOG_RECORDS
 from streams.settings import Settings
 from streams.topics import Topic, TopicMissing
@@ -35,22 +34,18 @@ def read_topic(settings: Settings, topic: Topic | str, partitions: Collection[in
         TopicMissing: there is no such topic.
     """
     name = topic.named(settings) if isinstance(topic, Topic) else topic
-    config = {
-        "group.id": f"facestream-reader-{uuid.uuid4()}",
-        "enable.auto.commit": False,
-        "enable.partition.eof": True,
-    }
-    with closing(confluent_kafka.Consumer(client_config(settings) | config)) as consumer:
-        there = metadata(consumer, settings).topics
+    group = f"facestream-reader-{uuid.uuid4()}"
+    with closing(consumer(settings, group, {"enable.partition.eof": True})) as reader:
+        there = metadata(reader, settings).topics
         if name not in there:
             raise TopicMissing(f"no topic {name} at {settings.kafka}: create it with `facestream topics create`")
         open_partitions = set(there[name].partitions)
         if partitions is not None:
             open_partitions &= set(partitions)
-        consumer.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in open_partitions])
+        reader.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in open_partitions])
         heard, records = time.monotonic(), LOG_RECORDS.labels(name)
         while open_partitions:
-            message = consumer.poll(_POLL_S)
+            message = reader.poll(_POLL_S)
             error = None if message is None else message.error()
             if message is not None and error is None:
                 records.inc()

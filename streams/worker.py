@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 import filelock
 
 from streams.changelog import discard_foreign_tables, ensure_changelog
+from streams.codecs import check_codecs
 from streams.groups import READS, group_id
 from streams.health import Health, Patient
 from streams.kafka import admin_client
@@ -46,7 +47,9 @@ def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.
         KafkaUnavailable: no broker answers.
         TopicsError: topics are missing or partitioned differently.
         TopicsLost: the galleries were there once and are gone.
+        CodecMissing: it could not read what some producers send.
     """
+    check_codecs()
     admin = admin_client(settings)
     partitions = check_copartitioned(partition_counts(admin, settings), settings)
     if role in (Role.SINK_REDIS, Role.SINK_BIGQUERY, Role.DRIFT):

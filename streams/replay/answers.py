@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import DeadLetter, Enrolment, Match
-from streams.kafka import KafkaUnavailable, client_config, metadata
+from streams.kafka import KafkaUnavailable, consumer, metadata
 from streams.settings import Settings
 from streams.topics import Topic
 
@@ -49,14 +49,13 @@ class Answers:
             Topic.ENROLMENTS.named(settings): Enrolment,
         }
         self._decode_at = 0.0
-        self._consumer = confluent_kafka.Consumer(
-            client_config(settings)
-            | {
-                "group.id": f"facestream-replay-{uuid.uuid4()}",
-                "enable.auto.commit": False,
+        self._consumer = consumer(
+            settings,
+            f"facestream-replay-{uuid.uuid4()}",
+            {
                 "fetch.wait.max.ms": 100,
                 "fetch.message.max.bytes": settings.max_message_bytes,
-            }
+            },
         )
         names = {topic.named(settings) for topic in (Topic.MATCHES, Topic.ENROLMENTS, Topic.DEAD_LETTERS)}
         there = metadata(self._consumer, settings).topics

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas import codec
 from schemas.events import OffsetRange
-from streams.kafka import KafkaUnavailable, client_config, metadata, not_yet
+from streams.kafka import KafkaUnavailable, consumer, metadata, not_yet
 from streams.metrics import LOG_RECORDS
 from streams.order import Message
 from streams.order import TopicPartition as Source
@@ -40,16 +40,15 @@ class Log:
         self._settings = settings
         self.name = topic.named(settings) if isinstance(topic, Topic) else topic
         self._at_once = _PICTURES_AT_ONCE if topic in (Topic.UPLOADS, Topic.FRAMES) else _AT_ONCE
-        self._consumer = confluent_kafka.Consumer(
-            client_config(settings)
-            | {
-                "group.id": f"facestream-replay-{uuid.uuid4()}",
-                "enable.auto.commit": False,
+        self._consumer = consumer(
+            settings,
+            f"facestream-replay-{uuid.uuid4()}",
+            {
                 "enable.partition.eof": True,
                 "fetch.message.max.bytes": settings.max_message_bytes,
                 "queued.max.messages.kbytes": 32 * 1024,
                 "fetch.wait.max.ms": 100,
-            }
+            },
         )
         self._open: dict[int, int] = {}
         self._silent_s = 0.0

@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-import confluent_kafka
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 
 from models.card import Card, UnusableModel
 from models.lineup import Lineup
 from schemas.events import ModelRecord
-from streams.kafka import KafkaUnavailable, admin_client, client_config
+from streams.kafka import KafkaUnavailable, admin_client, consumer
 from streams.log_offsets import next_offsets
 from streams.rollout.log import PARTITION, card_of, decode
 from streams.settings import Settings
@@ -42,14 +41,13 @@ class Follower:
         self._next_offset = 0
         self._moved = threading.Condition()
         self._stopped = False
-        self._consumer = confluent_kafka.Consumer(
-            client_config(settings)
-            | {
-                "group.id": f"facestream-models-{uuid.uuid4()}",
-                "enable.auto.commit": False,
+        self._consumer = consumer(
+            settings,
+            f"facestream-models-{uuid.uuid4()}",
+            {
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 100,
-            }
+            },
         )
         self._thread = threading.Thread(target=self._run, name="models", daemon=True)
 
