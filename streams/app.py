@@ -12,11 +12,12 @@ from typing import Any, cast
 
 import faust
 from faust.transport.conductor import Conductor
-from faust.transport.drivers.aiokafka import Consumer
+from faust.transport.drivers.aiokafka import Consumer as FaustConsumer
 from faust.types import TP, Message
 from mode.services import WaitResults
 from mode.utils.queues import FlowControlEvent
 
+from streams.faust_internals import CommittedConsumer
 from streams.groups import group_id
 from streams.roles import Role
 from streams.settings import Settings
@@ -108,7 +109,7 @@ class _Flow(FlowControlEvent):
             super().resume()
 
 
-class _Consumer(Consumer):
+class _Consumer(CommittedConsumer):
     """Faust's consumer without what it spends on every message, and without what it sleeps through."""
 
     async def wait_first(self, *coros: Any, timeout: Any = None) -> WaitResults:  # noqa: ASYNC109
@@ -137,7 +138,7 @@ async def _fetch_promptly(app: faust.App, /, *_: object, **__: object) -> None:
     because their last messages had not been taken yet, or because they were paused. Faust lets it wait for 1.5 s, and
     has no setting for it. A fetch of all partitions may wait: it ends as soon as there is a message.
     """
-    fetcher = cast(Consumer, app.consumer)._thread._ensure_consumer()._fetcher
+    fetcher = cast(FaustConsumer, app.consumer)._thread._ensure_consumer()._fetcher
     if "_get_actions_per_node" in vars(fetcher):
         return
     get_actions = fetcher._get_actions_per_node
@@ -158,7 +159,7 @@ async def _forget_positions(app: faust.App, /, *_: object, **__: object) -> None
     is being given at that moment is noted after that; and when partitions come back, reading begins before Faust has
     replaced the note by the committed offset.
     """
-    cast(Consumer, app.consumer)._read_offset.clear()
+    cast(FaustConsumer, app.consumer)._read_offset.clear()
 
 
 def table_options() -> dict[str, Any]:

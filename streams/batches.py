@@ -39,12 +39,14 @@ class Batch:
         first: its first offset.
         end: the offset behind its last, as far as its header is to be believed.
         codec: by which it is compressed.
+        timestamp_ms: of its newest message.
         problem: why it cannot be decoded; None if it can.
     """
 
     first: int
     end: int
     codec: str
+    timestamp_ms: int
     problem: str | None
 
 
@@ -63,20 +65,21 @@ def _parse_one(data: bytes) -> tuple[Batch, int | None]:
     """The batch with which the bytes begin and how long it is; None if what comes behind it cannot be told."""
     if len(data) < _HEADER_BYTES:
         first = int.from_bytes(data[:8], "big", signed=True) if len(data) >= 8 else 0
-        return Batch(first, first + 1, "none", f"only {len(data)} bytes of it are there"), None
+        return Batch(first, first + 1, "none", 0, f"only {len(data)} bytes of it are there"), None
     first, length = _PREFIX.unpack_from(data)
     size = _PREFIX.size + length
     magic, attributes = data[16], int.from_bytes(data[21:23], "big")
     end = first + max(0, int.from_bytes(data[23:27], "big", signed=True)) + 1
     number = attributes & 7
     codec = _CODECS[number] if number < len(_CODECS) else f"codec {number}"
+    at_ms = int.from_bytes(data[35:43], "big", signed=True)
     if size < _HEADER_BYTES:
-        return Batch(first, end, codec, f"its length is {length} bytes, less than a header"), None
+        return Batch(first, end, codec, at_ms, f"its length is {length} bytes, less than a header"), None
     if size > len(data):
-        return Batch(first, end, codec, f"only {len(data)} of its {size} bytes are there"), None
+        return Batch(first, end, codec, at_ms, f"only {len(data)} of its {size} bytes are there"), None
     if magic != 2:
-        return Batch(first, end, codec, f"its format is {magic}, not 2"), size
-    return Batch(first, end, codec, _problem(data[:size], codec, control=bool(attributes & _CONTROL))), size
+        return Batch(first, end, codec, at_ms, f"its format is {magic}, not 2"), size
+    return Batch(first, end, codec, at_ms, _problem(data[:size], codec, control=bool(attributes & _CONTROL))), size
 
 
 def _problem(data: bytes, codec: str, *, control: bool) -> str | None:

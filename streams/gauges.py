@@ -48,6 +48,11 @@ class Gauges(Collector):
                 "commit_age_seconds",
                 "Since the last commit, or since messages wait if that is later; 0 where none waits.",
             ),
+            held_back=("held_back_events", "Messages behind the beginning of a transaction that is open."),
+            waits_for_transaction_s=(
+                "transaction_wait_seconds",
+                "Since when the partition has waited for a producer to end a transaction; 0 where none is open.",
+            ),
         )
         yield from _by_partition(
             report["standbys"], role, lag=("standby_lag_records", "Changelog records that a warm copy has not read.")

@@ -140,6 +140,8 @@ class Health:
                     "lag": state.lag if state is not None else None,
                     "committed_s_ago": _ago(committed_at, now),
                     "waits_for_commit_s": 0.0 if waits is None else round(now - max(waits, committed_at or 0), 3),
+                    "held_back": state.held_back if state is not None else None,
+                    "waits_for_transaction_s": _ago(self._probe.held_since(source), now) or 0.0,
                 }
             )
         numbers = {source.partition for source in facts.assigned}

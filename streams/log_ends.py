@@ -3,17 +3,65 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 
 import aiokafka
 from aiokafka.errors import KafkaError
 
-from streams.kafka import admin_client
+from streams.kafka import ISOLATION, admin_client
 from streams.order import TopicPartition
 from streams.settings import Settings
 from streams.topic_ids import topic_identities
 
 _READ_MS = 1_000
+_STOP_S = 1.0
+_ENDING_S = 1.0
+"""A producer's commit is confirmed before the brokers have marked it in the log; that much later they surely have."""
+
+
+class OpenTransactions:
+    """What to take for the end of a partition in which a producer has a transaction.
+
+    What lies behind its beginning cannot be read before it ends, and nobody else's messages may wait for that. But a
+    transaction whose commit was confirmed looks open for a moment: what it holds counts as there.
+    """
+
+    def __init__(self) -> None:
+        self._ending: dict[TopicPartition, tuple[int, float]] = {}
+        self._open: dict[TopicPartition, int] = {}
+
+    def ends(
+        self, readable: Mapping[TopicPartition, int], appended: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, int]:
+        """The ends to wait for, given the offsets behind all that may be read, and behind all there is."""
+        return {source: self._end(source, end, appended.get(source, end)) for source, end in readable.items()}
+
+    def _end(self, source: TopicPartition, readable: int, appended: int) -> int:
+        if appended <= readable:
+            self._ending.pop(source, None)
+            self._open.pop(source, None)
+            return readable
+        if self._open.get(source) == readable:
+            return readable
+        now = time.monotonic()
+        end, since = self._ending.setdefault(source, (appended, now))
+        if readable < end and now - since < _ENDING_S:
+            return end
+        if readable < end:
+            self._open[source] = readable
+        del self._ending[source]
+        return readable
+
+
+@dataclass(frozen=True, slots=True)
+class _Clients:
+    """One that reads what is committed, and one that sees what else there is."""
+
+    committed: aiokafka.AIOKafkaConsumer
+    all: aiokafka.AIOKafkaConsumer
 
 
 class LogEnds:
@@ -22,7 +70,9 @@ class LogEnds:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._servers = settings.kafka
-        self._client: aiokafka.AIOKafkaConsumer | None = None
+        self._clients: _Clients | None = None
+        self._transactions = OpenTransactions()
+        self._reading = asyncio.Lock()
 
     async def first(self, sources: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset of the first message that is still there, or of the next one in an empty log.
@@ -30,35 +80,55 @@ class LogEnds:
         Raises:
             KafkaError: no answer; ask again.
         """
-        offsets = await (await self._connected()).beginning_offsets(_tps(sources))
+        offsets = await (await self._connected()).committed.beginning_offsets(_tps(sources))
         return {TopicPartition(*tp): offset for tp, offset in offsets.items()}
 
     async def next(self, sources: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """The offset that the next message will get.
+        """The offset that the next message will get; in a partition with an open transaction, that of its first one.
 
         Raises:
             KafkaError: no answer; ask again.
         """
-        offsets = await (await self._connected()).end_offsets(_tps(sources))
-        return {TopicPartition(*tp): offset for tp, offset in offsets.items()}
+        clients, tps = await self._connected(), _tps(sources)
+        appended, readable = await asyncio.gather(clients.all.end_offsets(tps), clients.committed.end_offsets(tps))
+        return self._transactions.ends(
+            {TopicPartition(*tp): offset for tp, offset in readable.items()},
+            {TopicPartition(*tp): offset for tp, offset in appended.items()},
+        )
 
     async def holds_messages(self, source: TopicPartition, start: int, end: int) -> bool:
-        """Whether a partition has a message from ``start`` to before ``end``; a transaction's marker is none.
+        """Whether a partition has a message from ``start`` to before ``end``.
+
+        A transaction's mark is none, nor is what a producer has taken back.
 
         Raises:
             KafkaError: no answer; ask again.
         """
-        client = await self._connected()
+        client = (await self._connected()).committed
         (tp,) = _tps([source])
-        client.assign([tp])
-        try:
-            client.seek(tp, max(start, (await client.beginning_offsets([tp]))[tp]))
-            while await client.position(tp) < end:
-                for record in (await client.getmany(tp, timeout_ms=_READ_MS, max_records=1)).get(tp, []):
-                    return bool(record.offset < end)
-            return False
-        finally:
-            client.unsubscribe()
+        async with self._reading:
+            client.assign([tp])
+            try:
+                client.seek(tp, max(start, (await client.beginning_offsets([tp]))[tp]))
+                while await client.position(tp) < end:
+                    for record in (await client.getmany(tp, timeout_ms=_READ_MS, max_records=1)).get(tp, []):
+                        return bool(record.offset < end)
+                return False
+            finally:
+                client.unsubscribe()
+
+    async def past_marks(
+        self, done: Mapping[TopicPartition, int], reached: Mapping[TopicPartition, int]
+    ) -> dict[TopicPartition, int]:
+        """Where reading has come to, of the partitions in which no message lies between that and what is done.
+
+        Raises:
+            KafkaError: no answer; ask again.
+        """
+        ahead = {source: end for source, end in reached.items() if end > done.get(source, end)}
+        return {
+            source: end for source, end in ahead.items() if not await self.holds_messages(source, done[source], end)
+        }
 
     async def topic_ids(self, topics: Collection[str]) -> dict[str, str]:
         """The ids of those topics that exist.
@@ -71,20 +141,34 @@ class LogEnds:
 
     async def close(self) -> None:
         """Disconnect."""
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.stop()
+        if self._clients is not None:
+            clients, self._clients = self._clients, None
+            await asyncio.gather(_stop(clients.committed), _stop(clients.all))
 
-    async def _connected(self) -> aiokafka.AIOKafkaConsumer:
-        if self._client is None:
-            client = aiokafka.AIOKafkaConsumer(bootstrap_servers=self._servers, request_timeout_ms=10_000)
+    async def _connected(self) -> _Clients:
+        if self._clients is None:
+            committed = self._client(ISOLATION)
+            everything = self._client("read_uncommitted")
             try:
-                await client.start()
+                await committed.start()
+                await everything.start()
             except (KafkaError, asyncio.CancelledError):
-                await client.stop()
+                await committed.stop()
+                await everything.stop()
                 raise
-            self._client = client
-        return self._client
+            self._clients = _Clients(committed, everything)
+        return self._clients
+
+    def _client(self, isolation: str) -> aiokafka.AIOKafkaConsumer:
+        return aiokafka.AIOKafkaConsumer(
+            bootstrap_servers=self._servers, request_timeout_ms=10_000, isolation_level=isolation
+        )
+
+
+async def _stop(client: aiokafka.AIOKafkaConsumer) -> None:
+    """Disconnect; aiokafka's fetching misses its end just after a change of what is assigned, but not a second time."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(client.stop(), _STOP_S)
 
 
 def _tps(sources: Collection[TopicPartition]) -> list[aiokafka.TopicPartition]:

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from streams.commits import Size
 from streams.groups import Commits, group_id
 from streams.kafka import KafkaUnavailable, admin_client
-from streams.log_offsets import first_offsets, next_offsets
+from streams.log_offsets import appended_offsets, first_offsets, next_offsets
 from streams.order import TopicPartition
 from streams.pulse import Facts, LogState
 from streams.roles import Role
@@ -44,6 +44,7 @@ class LogProbe:
         self._ends: dict[TopicPartition, int] = {}
         self._answered_at: float | None = None
         self._waiting_since: dict[TopicPartition, float] = {}
+        self._held_since: dict[TopicPartition, float] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-probe", daemon=True)
 
@@ -67,6 +68,10 @@ class LogProbe:
     def waiting_since(self, source: TopicPartition) -> float | None:
         """Since when (monotonic seconds) some message waits in a partition."""
         return self._waiting_since.get(source)
+
+    def held_since(self, source: TopicPartition) -> float | None:
+        """Since when (monotonic seconds) a partition has had a transaction that a producer has not ended."""
+        return self._held_since.get(source)
 
     def standby_lags(self) -> dict[TopicPartition, int]:
         """Changelog records that the worker's warm copies have not read yet."""
@@ -97,15 +102,20 @@ class LogProbe:
         copies = [Partition(one.topic, one.partition) for one in facts.standbys]
         committed = {TopicPartition(*key): commit for key, commit in commits.of(self._group).items()}
         ends = {TopicPartition(*key): end for key, end in next_offsets(admin, parts + copies).items()}
+        appended = {TopicPartition(*key): end for key, end in appended_offsets(admin, parts).items()}
         firsts = {TopicPartition(*key): first for key, first in first_offsets(admin, parts).items()}
         self._ends = ends
         ours = {source: commit for source, commit in committed.items() if source in sources}
         self._states = {
-            one: LogState(ends[one], max(firsts[one], ours[one].offset if one in ours else 0)) for one in sources
+            one: LogState(ends[one], max(firsts[one], ours[one].offset if one in ours else 0), appended[one])
+            for one in sources
         }
         self._sizes = {one.partition: size for one, commit in ours.items() if (size := commit.note.size) is not None}
         now = time.monotonic()
         self._waiting_since = {
             one: self._waiting_since.get(one, now) for one, state in self._states.items() if state.lag
+        }
+        self._held_since = {
+            one: self._held_since.get(one, now) for one, state in self._states.items() if state.held_back
         }
         self._answered_at = now

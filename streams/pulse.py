@@ -39,17 +39,25 @@ class LogState:
     """One partition as the broker has it.
 
     Attributes:
-        end: the offset that the next message will get.
+        end: the offset behind all that may be read.
         committed: the group's committed offset, or the first message that is still there.
+        appended: the offset that the next message will get; beyond ``end`` while a producer has not ended a
+            transaction, which holds back everything that was appended since it began.
     """
 
     end: int
     committed: int
+    appended: int = 0
 
     @property
     def lag(self) -> int:
         """Messages that wait."""
         return max(0, self.end - self.committed)
+
+    @property
+    def held_back(self) -> int:
+        """Messages, or marks, that wait for the end of a transaction."""
+        return max(0, self.appended - self.end)
 
 
 @dataclass(frozen=True, slots=True)

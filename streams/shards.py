@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from streams.commits import Size
 from streams.groups import READS, Commit, Commits, Group, Member, describe_group, group_id
 from streams.kafka import consumer
-from streams.log_offsets import first_offsets, next_offsets
+from streams.log_offsets import appended_offsets, first_offsets, next_offsets
 from streams.roles import Role
 from streams.settings import Settings
 from streams.topics import Topic
@@ -50,6 +50,7 @@ class PartitionState:
         lag_s: since the oldest of them was appended; 0 if none waits, None if its time could not be read.
         committed_s: since the last commit; None if there is none, or it does not say when.
         size: of the gallery shard at the last commit; None in other roles, and if the commit does not say.
+        held_back: messages that wait for a producer to end its transaction, and are not counted as waiting.
     """
 
     partition: int
@@ -58,6 +59,7 @@ class PartitionState:
     lag_s: float | None
     committed_s: float | None
     size: Size | None
+    held_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ def role_states(
     groups = {role: describe_group(admin, group_id(role, settings)) for role in roles}
     with Commits(settings) as commits:
         committed = {role: commits.of(group_id(role, settings)) for role in roles}
-    firsts, ends = first_offsets(admin, parts), next_offsets(admin, parts)
+    firsts, ends, appended = first_offsets(admin, parts), next_offsets(admin, parts), appended_offsets(admin, parts)
+    held = {one: appended[one] - end for one, end in ends.items()}
     states = []
     for role in roles:
         names = {topic.named(settings) for topic in READS[role]}
@@ -103,7 +106,7 @@ def role_states(
         lags |= {one: Lag(lags[one].events, at) for one, at in appended_at(settings, waiting).items()}
         numbers = sorted({number for _, number in read})
         partitions = [
-            _state(number, role, groups[role], [one for one in read if one[1] == number], committed[role], lags)
+            _state(number, role, groups[role], [one for one in read if one[1] == number], committed[role], lags, held)
             for number in numbers
         ]
         states.append(RoleState(role, groups[role], tuple(partitions)))
@@ -117,6 +120,7 @@ def _state(
     sources: Sequence[Source],
     committed: Mapping[Source, Commit],
     lags: Mapping[Source, Lag],
+    held: Mapping[Source, int],
 ) -> PartitionState:
     now = time.time()
     owners = {group.owner(*source) for source in sources}
@@ -132,6 +136,7 @@ def _state(
         lag_s=(max(0.0, now - min(since)) if since else None) if waiting else 0.0,
         committed_s=max(0.0, now - last.at) if last is not None and last.at is not None else None,
         size=size if role is Role.MATCH else None,
+        held_back=sum(max(0, held[one]) for one in sources),
     )
 
 

@@ -18,13 +18,12 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from schemas.events import DeadLetter
 from sinks.base import Delivery, Partition, Position, RejectedRow, Sink, SinkFenced, SinkUnavailable
-from streams import inbox, metrics
+from streams import metrics
 from streams.commits import Note
 from streams.dead_letters import dead_letter
 from streams.erasure.log import Erasures
 from streams.groups import group_id
-from streams.kafka import KafkaUnavailable, admin_client, consumer
-from streams.log_offsets import next_offsets
+from streams.kafka import admin_client, consumer
 from streams.order import Message
 from streams.order import TopicPartition as Source
 from streams.outbox import Outbox
@@ -36,7 +35,7 @@ from streams.settings import Settings
 from streams.sink_batch import Batch
 from streams.sink_erasure import Held, SinkEraser
 from streams.sink_progress import Progress
-from streams.stalled import Stalled
+from streams.sink_reader import SinkReader
 from streams.topics import Topic
 
 log = logging.getLogger(__name__)
@@ -83,10 +82,8 @@ class SinkWorker:
         self._linger_s = linger_s
         self._makes_letters = letters
         self._unclaimed: list[TopicPartition] = []
-        self._next: dict[Source, int] = {}
         self._commit_at = 0.0
         self._check_at = 0.0
-        self._stalled = Stalled()
         self._admin = admin_client(settings)
         self._topic_ids: dict[str, str] = {}
         self._epoch = 0
@@ -108,6 +105,7 @@ class SinkWorker:
                 "queued.max.messages.kbytes": 32 * 1024,
             },
         )
+        self._reader = SinkReader(self._consumer, settings, role)
         self._outbox = Outbox(role, settings)
         self._eraser = SinkEraser(role, settings, sink, self._erasures, self.pulse)
         self._held = Held()
@@ -139,7 +137,8 @@ class SinkWorker:
                     else:
                         self._write(self._read(), stop)
                         self._write_released(stop)
-                        self._look_for_stalled()
+                        if self._reader.stalled():
+                            self._claim_again()
                         self._check_sink()
                 except _Revoked:
                     log.info("%s: the partitions in hand went elsewhere; their owner writes the batch", self._role)
@@ -155,7 +154,7 @@ class SinkWorker:
     def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
         self._epoch += 1
         self._unclaimed = partitions
-        self._stalled.forget()
+        self._reader.forget()
         sources = frozenset(Source(one.topic, one.partition) for one in partitions)
         self._facts = Facts(not partitions, sources)
         consumer.assign(partitions)
@@ -167,7 +166,8 @@ class SinkWorker:
         self._progress.forget()
         self._eraser.drop({one.partition for one in partitions})
         self._epoch += 1
-        self._unclaimed, self._next = [], {}
+        self._unclaimed = []
+        self._reader.forget()
         self._facts = Facts(False, frozenset())
         self.pulse.reassigned()
         self._sink.revoke(self._of_sink(Partition(one.topic, one.partition) for one in partitions))
@@ -198,10 +198,7 @@ class SinkWorker:
 
         self._patiently(claim, stop, f"taking over {len(partitions)} partitions")
         self._unclaimed = []
-        starts = [TopicPartition(p.partition.topic, p.partition.number, p.offset) for p in positions]
-        self._consumer.assign(starts)
-        self._consumer.resume(starts)
-        self._next = {Source(p.partition.topic, p.partition.number): p.offset for p in positions}
+        self._reader.begin({Source(p.partition.topic, p.partition.number): p.offset for p in positions})
         self._facts = replace(self._facts, ready=True)
         log.info("%s: owns %d partitions", self._role, len(partitions))
 
@@ -213,24 +210,7 @@ class SinkWorker:
         """Go back to the committed offsets, as after a rebalance."""
         self._unclaimed = self._consumer.assignment()
         self._progress.forget()
-        self._stalled.forget()
-
-    def _look_for_stalled(self) -> None:
-        """Notice partitions of which nothing is fetched though messages wait there, and assign all anew."""
-        if not self._stalled.due():
-            return
-        parts = [TopicPartition(source.topic, source.partition) for source in self._next]
-        try:
-            ends = {Source(*key): end for key, end in next_offsets(self._admin, parts).items()}
-        except KafkaUnavailable as error:
-            log.warning("%s: the ends of the logs are not known: %s", self._role, error)
-            # After a broker's restart a client goes on for minutes to ask for the leaders of before.
-            self._admin = admin_client(self._settings)
-            self._stalled.forget()
-            return
-        if stalled := self._stalled.look(self._next, ends):
-            log.warning("%s: nothing is fetched of %s; assigning anew", self._role, ", ".join(map(str, stalled)))
-            self._claim_again()
+        self._reader.forget()
 
     def _check_sink(self) -> None:
         """Look now and then whether the service still has what was written."""
@@ -257,20 +237,17 @@ class SinkWorker:
                 return Batch()  # the rebalance took what was read so far
             if message is None:
                 break
+            if (read := self._reader.take(message)) is None:
+                continue
             if deadline is None:
                 deadline = time.monotonic() + self._linger_s
-            if (error := message.error()) is not None:
-                if error.fatal():
-                    raise KafkaException(error)
-                log.warning("%s: %s", self._role, error)
-                continue
-            self._add(batch, message)
+            self._add(batch, read)
+        moved = self._reader.moved()
+        batch.next_offsets.update({Partition(one.topic, one.partition): offset for one, offset in moved.items()})
         return batch
 
-    def _add(self, batch: Batch, message: confluent_kafka.Message) -> None:
-        read = inbox.as_read(message)
+    def _add(self, batch: Batch, read: Message) -> None:
         metrics.observe(self._role, "wait", time.time() - read.timestamp_ms / 1000)
-        self._next[read.source] = read.offset + 1
         if (erasure := batch.add(read, self._topics, self._role, letters=self._makes_letters)) is not None:
             self._erased.add(erasure, read.timestamp_ms)
 
@@ -281,9 +258,9 @@ class SinkWorker:
         deliveries = self._erased.left(batch.deliveries, batch.messages)
         deliveries = self._held.take_in(deliveries, batch.messages, self._eraser.waits())
         self._write_all(deliveries, batch.messages, batch.letters, stop)
-        if batch.next_offsets:
+        if batch.messages:
             self.pulse.processed(len(batch.messages))
-            self._progress.read(batch.next_offsets)
+        self._progress.read(batch.next_offsets)
         self._commit_if_due()
         if len(self._held) > _HELD:
             self._await_erasing(stop)

@@ -22,6 +22,7 @@ from faust.types import TP
 
 from streams.commits import Note, Size
 from streams.faults import Fault, fault_of
+from streams.faust_internals import positions
 from streams.faust_offsets import commit, committed_offset, forget_void_offsets
 from streams.log_ends import LogEnds
 from streams.order import Message, TimeOrder, TopicPartition, ends_reached
@@ -306,7 +307,23 @@ class Stage:
         while not self._app.should_stop:
             await asyncio.sleep(self._commit_interval_s)
             if not self._app.rebalancing:
+                await self._pass_marks()
                 await self._commit()
+
+    async def _pass_marks(self) -> None:
+        """Count as processed what no consumer is given behind the last message, or it would seem to wait for ever."""
+        generation = self._generation
+        if not self._idle.is_set() or len(self._order) or generation == _NONE:
+            return
+        reached = {one: end for one, end in positions(self._app).items() if one.topic in self.topics}
+        try:
+            await self._learn_starts(reached.keys() - self._processed.keys())
+            passed = await self._log_ends.past_marks(self._starts | self._processed, reached)
+        except KafkaError as error:
+            log.warning("what lies behind the last messages is not known: %r", error)
+            return
+        if generation == self._generation:
+            self._processed.update({s: end for s, end in passed.items() if end > self._processed.get(s, 0)})
 
     async def _commit(self) -> None:
         """Commit what was processed; a partition that is not ours any more is left out."""

@@ -76,6 +76,28 @@ def test_a_module_is_about_one_thing(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
 
 
+CONSUMERS = {"streams/kafka.py": "Consumer", "streams/log_ends.py": "AIOKafkaConsumer"}
+"""Where consumers are made, of either library: there it is said what they read."""
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_consumers_are_made_where_it_is_said_that_they_read_what_is_committed(path: Path) -> None:
+    calls = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    made = {
+        (call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")) for call in calls
+    }
+    makers = {"Consumer", "DeserializingConsumer", "AvroConsumer", "AIOKafkaConsumer"}
+    where = str(path.relative_to(ROOT))
+    if room_of(path) in {"streams", "streams/cli", "sinks"}:
+        assert made & makers == ({CONSUMERS[where]} if where in CONSUMERS else set())
+
+
+def test_both_libraries_are_told_the_same() -> None:
+    """And Faust, see tests/streams/test_faust_internals.py."""
+    assert '"isolation.level": ISOLATION' in (ROOT / "streams/kafka.py").read_text()
+    assert "self._client(ISOLATION)" in (ROOT / "streams/log_ends.py").read_text()
+
+
 def test_no_file_holds_the_address_of_a_package_registry() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],

@@ -9,6 +9,7 @@ from confluent_kafka.admin import ClusterMetadata
 from streams import topics
 from streams.changelog import changelog_config, changelog_name
 from streams.checks.finding import Finding, fail, ok, warn
+from streams.checks.logs import check as logs
 from streams.checks.produce import check as probe
 from streams.checks.remedies import Remedy
 from streams.checks.workers import check as workers
@@ -49,6 +50,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield _changelog(len(changelog.partitions), states, settings)
     counts = {state.topic: state.partitions for state in states if state.exists}
     alike = len({*counts.values(), *([len(changelog.partitions)] if changelog is not None else [])}) <= 1
+    yield from logs(admin, settings, counts)
     yield from workers(admin, settings, counts, alike=alike)
 
 

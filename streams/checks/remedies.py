@@ -53,6 +53,10 @@ class Remedy(Enum):
     )
     BROKERS_BACK = "start {brokers} again; it catches up by itself. Its log and its disk tell why it is away"
     BROKERS_LOGS = "look at the brokers' logs and disks"
+    OPEN_TRANSACTION = (
+        "nothing, if that producer is at work or was killed: the brokers end it after its transaction.timeout.ms (a "
+        "minute by default); or have it end the transaction"
+    )
     KAFKA_RIGHTS = "give {who} the right to read and write {topic} (kafka-acls)"
 
     # Workers

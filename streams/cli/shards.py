@@ -49,6 +49,9 @@ def shards(
             output.warn(f"no {state.role} worker runs: start one with `facestream worker {state.role}`")
         elif not state.group.settled:
             output.warn(f"the {state.role} workers are sharing out their partitions")
+        if held := [one for one in state.partitions if one.held_back]:
+            listed = ", ".join(f"{one.held_back} in partition {one.partition}" for one in held)
+            output.warn(f"for {state.role} more wait behind a transaction that a producer has not ended: {listed}")
     result: dict[str, Any] = {"partitions": partitions}
     if Role.MATCH in states:
         result["shards"] = [_plain(one, True) for one in states[Role.MATCH].partitions]
@@ -113,6 +116,7 @@ def _plain(one: PartitionState, sized: bool) -> dict[str, Any]:
         "host": one.owner.machine if one.owner else None,
         "lag_events": one.lag_events,
         "lag_s": one.lag_s,
+        "held_back_events": one.held_back,
         "committed_age_s": one.committed_s,
     }
     if sized:
