@@ -55,4 +55,5 @@ class Reason(StrEnum):
         "unknown_model",
         "no match worker has the card of the model that made the vectors, or it has been retired",
     )
+    UNREADABLE = "unreadable", "the log could not be read there, and ops passed it; the letter has no value"
     FAILED = "failed", "processing failed in a way nobody foresaw; see error_class and message"

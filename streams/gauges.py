@@ -55,6 +55,9 @@ class Gauges(Collector):
             ),
         )
         yield from _by_partition(
+            report["unreadable"], role, offset=("unreadable_offset", "Offset at which a partition cannot be read.")
+        )
+        yield from _by_partition(
             report["standbys"], role, lag=("standby_lag_records", "Changelog records that a warm copy has not read.")
         )
         gallery = [{"topic": "gallery", **one} for one in report["gallery"]]

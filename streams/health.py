@@ -63,6 +63,7 @@ class Health:
     def __init__(self, role: Role, name: str, settings: Settings) -> None:
         """Take the port at once, so that the worker can tell it to its consumer group."""
         self._who = {"role": str(role), "name": name, "host": socket.gethostname(), "pid": os.getpid()}
+        self.settings = settings
         self._began = time.monotonic()
         self._patient = Patient(Pulse(role), lambda: Facts(False, frozenset()))
         limit_s = settings.watchdog_s
@@ -159,6 +160,17 @@ class Health:
             "batch_in_hand_s": _ago(pulse.busy_since, now),
             "waits": _waits(pulse.waiting or pulse.erasing, now),
             "partitions": partitions,
+            "unreadable": [
+                {
+                    "topic": one.source.topic,
+                    "partition": one.source.partition,
+                    "offset": one.offset,
+                    "end_offset": one.end,
+                    "problem": one.problem,
+                    "remedy": one.remedy,
+                }
+                for one in list(pulse.unreadable.values())
+            ],
             "standbys": [
                 {"topic": source.topic, "partition": source.partition, "lag": lag}
                 for source, lag in sorted(self._probe.standby_lags().items(), key=lambda one: one[0].partition)

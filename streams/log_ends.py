@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import aiokafka
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CorruptRecordException, KafkaError
 
 from streams.kafka import ISOLATION, admin_client
 from streams.order import TopicPartition
@@ -73,6 +73,7 @@ class LogEnds:
         self._clients: _Clients | None = None
         self._transactions = OpenTransactions()
         self._reading = asyncio.Lock()
+        self._passed: dict[TopicPartition, list[tuple[int, int]]] = {}
 
     async def first(self, sources: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """The offset of the first message that is still there, or of the next one in an empty log.
@@ -104,6 +105,22 @@ class LogEnds:
         Raises:
             KafkaError: no answer; ask again.
         """
+        for first, behind in self._passed.get(source, ()):
+            if start < behind and first < end:
+                before = first > start and await self.holds_messages(source, start, first)
+                return before or (behind < end and await self.holds_messages(source, behind, end))
+        try:
+            return await self._holds_messages(source, start, end)
+        except KafkaError:
+            raise
+        except Exception as error:  # of a library that decompresses
+            raise CorruptRecordException(f"{source} cannot be read between {start} and {end}: {error!r}") from error
+
+    def pass_over(self, source: TopicPartition, first: int, end: int) -> None:
+        """Look for no messages from ``first`` to before ``end``, which cannot be read."""
+        self._passed.setdefault(source, []).append((first, end))
+
+    async def _holds_messages(self, source: TopicPartition, start: int, end: int) -> bool:
         client = (await self._connected()).committed
         (tp,) = _tps([source])
         async with self._reading:

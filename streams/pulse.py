@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from streams import metrics
 from streams.order import TopicPartition
+from streams.unreadable import Unreadable
 
 _ERROR_TEXT = 300
 """Characters of an error that are told."""
@@ -95,6 +96,8 @@ class Pulse:
         self.next_offset: dict[TopicPartition, int] = {}
         self.held: Collection[TopicPartition] = frozenset()
         """Partitions that are not read on purpose, since enough of them waits in memory."""
+        self.unreadable: dict[TopicPartition, Unreadable] = {}
+        """What holds up partitions, since nobody can read it."""
 
     def loop_turned(self) -> None:
         """The event loop runs."""

@@ -105,7 +105,7 @@ class SinkWorker:
                 "queued.max.messages.kbytes": 32 * 1024,
             },
         )
-        self._reader = SinkReader(self._consumer, settings, role)
+        self._reader = SinkReader(self._consumer, settings, self.pulse)
         self._outbox = Outbox(role, settings)
         self._eraser = SinkEraser(role, settings, sink, self._erasures, self.pulse)
         self._held = Held()
@@ -137,6 +137,7 @@ class SinkWorker:
                     else:
                         self._write(self._read(), stop)
                         self._write_released(stop)
+                        self._reader.retry()
                         if self._reader.stalled():
                             self._claim_again()
                         self._check_sink()
@@ -357,7 +358,7 @@ class SinkWorker:
                     raise _Revoked
             pause = min(2 * pause, _RETRY_S[1])
         if waited and not self._unclaimed:
-            self._consumer.resume(self._consumer.assignment())
+            self._reader.resume()
 
     def _commit(self, next_offsets: Mapping[Partition, int]) -> None:
         """Commit offsets with the sink's notes, and wait for it."""

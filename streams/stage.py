@@ -93,6 +93,7 @@ class Stage:
         self._process = process
         self._reject = reject
         self._log_ends = log_ends
+        self.pass_over = log_ends.pass_over
         self._batch_size = batch_size
         self._batch_wait_s = batch_wait_ms / 1000
         self._commit_interval_s = commit_interval_s

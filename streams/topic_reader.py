@@ -17,6 +17,7 @@ from streams.kafka import KafkaUnavailable, consumer, metadata
 from streams.metrics import LOG_RECORDS
 from streams.settings import Settings
 from streams.topics import Topic, TopicMissing
+from streams.unreadable import ReadersUnreadable
 
 E = TypeVar("E", bound=Event)
 
@@ -43,21 +44,27 @@ def read_topic(settings: Settings, topic: Topic | str, partitions: Collection[in
         if partitions is not None:
             open_partitions &= set(partitions)
         reader.assign([TopicPartition(name, number, OFFSET_BEGINNING) for number in open_partitions])
+        unreadable = ReadersUnreadable(settings, reader, name)
         heard, records = time.monotonic(), LOG_RECORDS.labels(name)
         while open_partitions:
             message = reader.poll(_POLL_S)
             error = None if message is None else message.error()
-            if message is not None and error is None:
+            if message is not None and unreadable.meets(message):
+                open_partitions.difference_update(unreadable.numbers)
+            elif message is not None and error is None:
                 records.inc()
                 yield message
             elif message is not None and error is not None and error.code() == KafkaError._PARTITION_EOF:
                 open_partitions.discard(message.partition() or 0)
+            elif time.monotonic() - heard > _SILENCE_S and unreadable.silent(open_partitions):
+                open_partitions.difference_update(unreadable.numbers)
             elif time.monotonic() - heard > _SILENCE_S:
                 why = f" ({error.str()})" if error else ""
                 raise KafkaUnavailable(f"{settings.kafka} has stopped answering while {name} was read{why}")
             else:
                 continue
             heard = time.monotonic()
+        unreadable.tell()
 
 
 def read_events(

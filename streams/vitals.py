@@ -17,6 +17,7 @@ from streams.health import Health, Patient
 from streams.order import TopicPartition
 from streams.pulse import Facts, Pulse
 from streams.stage import Stage
+from streams.stage_unreadable import StageUnreadable
 
 _BEAT_S = 1.0
 
@@ -88,10 +89,13 @@ async def run_watched(
         sizes: of its gallery shards by partition number.
         models: how its model versions stand, for a role that has some.
     """
+    unreadable = StageUnreadable(app, health.settings, stage.pulse, stage.pass_over)
     vitals = StageVitals(app, stage.topics, stage.pulse)
     health.follow(Patient(stage.pulse, vitals.facts, sizes, models))
     beat = asyncio.create_task(vitals.beat(health.unfetched))
+    care = asyncio.create_task(unreadable.run(health.unfetched))
     try:
         return await run_app(app, stage.drain)
     finally:
         beat.cancel()
+        care.cancel()

@@ -94,7 +94,7 @@ class Judge:
             yield from self._commits(now)
             if facts.may_starve:
                 yield from self._fetches(now, facts, logs)
-        elif facts.recovered is not None:
+        elif facts.recovered is not None and not self._pulse.unreadable:
             age = self._age(self._state_since, now)
             yield self._complaint("taking over partitions has made no progress", age, PATIENCE)
 
@@ -117,7 +117,8 @@ class Judge:
         unfetched: dict[TopicPartition, tuple[int, float]] = {}
         for source, known in logs.items():
             fetched = max(self._pulse.next_offset.get(source, 0), known.committed)
-            if source in facts.assigned and source not in self._pulse.held and fetched < known.end:
+            waits = source in self._pulse.held or source in self._pulse.unreadable
+            if source in facts.assigned and not waits and fetched < known.end:
                 before = self._unfetched.get(source)
                 unfetched[source] = before if before is not None and before[0] == fetched else (fetched, now)
         self._unfetched = unfetched

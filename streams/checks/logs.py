@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 
 from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import AdminClient
 
 from streams.batches import Fetching
 from streams.checks.finding import Finding, fail, warn
 from streams.checks.remedies import Remedy
+from streams.groups import READS, committed_offsets, group_id
 from streams.kafka import KafkaUnavailable
-from streams.log_offsets import appended_offsets, next_offsets
+from streams.log_offsets import appended_offsets, first_offsets, next_offsets
 from streams.order import TopicPartition
 from streams.settings import Settings
 from streams.topics import Topic
+from streams.unreadable import Passes, Unreadable, look_with
 from streams.words import counted
 
 _LONG_S = 5.0
@@ -25,7 +29,8 @@ _LONG_S = 5.0
 
 
 def check(admin: AdminClient, settings: Settings, counts: Mapping[Topic, int]) -> Iterator[Finding]:
-    """Look for transactions that a producer has left open."""
+    """Look for what cannot be read where a role stands, and for transactions that a producer has left open."""
+    yield from _unreadable(admin, settings, counts)
     parts = [Partition(topic.named(settings), number) for topic, count in counts.items() for number in range(count)]
     try:
         readable, appended = next_offsets(admin, parts), appended_offsets(admin, parts)
@@ -44,6 +49,42 @@ def check(admin: AdminClient, settings: Settings, counts: Mapping[Topic, int]) -
                 f"from offset {held[source]} on, also those of others",
                 Remedy.OPEN_TRANSACTION(),
             )
+
+
+def _unreadable(admin: AdminClient, settings: Settings, counts: Mapping[Topic, int]) -> Iterator[Finding]:
+    """Look where each role stands, in the partitions that have more for it."""
+    try:
+        waiting: dict[TopicPartition, set[int]] = defaultdict(set)
+        for role, topics in READS.items():
+            committed = committed_offsets(settings, group_id(role, settings))
+            parts = [Partition(topic.named(settings), n) for topic in topics for n in range(counts.get(topic, 0))]
+            firsts, ends = first_offsets(admin, parts), next_offsets(admin, parts)
+            for key, end in ends.items():
+                at = max(firsts[key], committed.get(key, 0))
+                if at < end:
+                    waiting[TopicPartition(*key)].add(at)
+        found = asyncio.run(_look(settings, waiting))
+        passes = Passes(settings)
+        left = [one for one in found if not passes.has(one)]
+    except (KafkaUnavailable, KafkaError, KafkaException, OSError) as error:
+        yield fail("logs", f"they cannot be looked at: {error}", Remedy.BROKERS_LOGS())
+        return
+    for one in left:
+        yield fail(
+            f"log of {one.source.topic} {one.source.partition}",
+            f"it {one.what}; nothing behind that is processed",
+            Remedy.SKIP_UNREADABLE(topic=one.source.topic, partition=one.source.partition, offset=one.offset),
+        )
+
+
+async def _look(settings: Settings, waiting: Mapping[TopicPartition, Collection[int]]) -> list[Unreadable]:
+    found: set[Unreadable] = set()
+    if waiting:
+        async with Fetching(settings) as fetching:
+            for source, offsets in waiting.items():
+                looked_at = [await look_with(fetching, source, at) for at in offsets]
+                found.update(one for one in looked_at if one is not None)
+    return sorted(found, key=lambda one: (one.source.topic, one.source.partition, one.offset))
 
 
 async def _began(settings: Settings, held: Mapping[TopicPartition, int]) -> dict[TopicPartition, float]:

@@ -53,6 +53,9 @@ class Remedy(Enum):
     )
     BROKERS_BACK = "start {brokers} again; it catches up by itself. Its log and its disk tell why it is away"
     BROKERS_LOGS = "look at the brokers' logs and disks"
+    SKIP_UNREADABLE = (
+        "have a broker mend it from a replica, or pass it: facestream dead-letters pass {topic} {partition} {offset}"
+    )
     OPEN_TRANSACTION = (
         "nothing, if that producer is at work or was killed: the brokers end it after its transaction.timeout.ms (a "
         "minute by default); or have it end the transaction"

@@ -1,4 +1,4 @@
-"""``facestream dead-letters list|show|export``."""
+"""``facestream dead-letters list|show|export|pass``."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_)
     group.command("show")(show)
     group.command("export")(export)
+    group.command("pass")(pass_)
     app.add_typer(group, name="dead-letters", rich_help_panel=LOOK)
 
 
@@ -81,6 +82,38 @@ def list_(reason: Why = None, as_json: Json = False) -> None:
             "see `facestream replay dead-letters --help`"
         )
     output.finish({"total": totals.total(), "groups": listed})
+
+
+def pass_(
+    topic: Annotated[str, typer.Argument(help="The topic, by its whole name.")],
+    partition: Annotated[int, typer.Argument(min=0, help="The partition.")],
+    offset: Annotated[int, typer.Argument(min=0, help="The offset at which it cannot be read.")],
+    as_json: Json = False,
+) -> None:
+    """Have everybody go on behind what cannot be read in a log, and leave a dead letter without a value of it.
+
+    `facestream doctor` and the workers' health name what holds up a partition. What is passed is not processed: have
+    its producer send it again, if it can.
+    """
+    from streams.order import TopicPartition
+    from streams.unreadable import pass_over
+
+    output = Output(as_json)
+    passed = pass_over(load_settings(), TopicPartition(topic, partition), offset)
+    output.say(
+        f"passed {counted(passed.end - passed.offset, 'offset')} of {topic} {partition} from {passed.offset} on: "
+        f"{passed.problem}; dead letter {passed.letter_id}"
+    )
+    output.finish(
+        {
+            "topic": topic,
+            "partition": partition,
+            "offset": passed.offset,
+            "end_offset": passed.end,
+            "problem": passed.problem,
+            "letter_id": passed.letter_id,
+        }
+    )
 
 
 def show(

@@ -24,6 +24,7 @@ from streams.order import TopicPartition as Source
 from streams.replay.errors import ReplayError
 from streams.settings import Settings
 from streams.topics import Topic, TopicMissing
+from streams.unreadable import ReadersUnreadable
 
 _TIMEOUT_S = 15.0
 _AT_ONCE = 256
@@ -51,6 +52,7 @@ class Log:
             },
         )
         self._open: dict[int, int] = {}
+        self._unreadable = ReadersUnreadable(settings, self._consumer, self.name)
         self._silent_s = 0.0
 
     def __enter__(self) -> Self:
@@ -65,8 +67,8 @@ class Log:
 
     @property
     def at_end(self) -> bool:
-        """Whether everything that was to be read has been given."""
-        return not self._open
+        """Whether everything that was to be read has been given, and nothing is left that :meth:`read` has to say."""
+        return not self._open and not self._unreadable.numbers
 
     def between(self, start: datetime, end: datetime) -> list[OffsetRange]:
         """The messages with ``start`` ≤ broker's time stamp < ``end``; partitions without any are left out.
@@ -156,6 +158,7 @@ class Log:
                 f"{gone[0].next_offset} to {ends[gone[0].partition][0]}: begin a new replay of what is left"
             )
         self._open = {one.partition: one.end_offset for one in left}
+        self._unreadable.begin({one.partition: one.next_offset for one in left})
         self._consumer.assign([TopicPartition(self.name, one.partition, one.next_offset) for one in left])
         self._silent_s = 0.0
 
@@ -164,6 +167,7 @@ class Log:
 
         Raises:
             KafkaUnavailable: it stopped answering.
+            LogUnreadable: all has been given but what nobody can decode.
         """
         found: list[Message] = []
         asked = time.monotonic()
@@ -171,6 +175,9 @@ class Log:
         # Only the time spent waiting counts: between two calls the reader may do what it likes.
         self._silent_s += time.monotonic() - asked
         for message in got:
+            if self._unreadable.meets(message):
+                self._give_up_unreadable()
+                continue
             error, number, offset = message.error(), message.partition() or 0, message.offset() or 0
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
                 continue
@@ -183,9 +190,18 @@ class Log:
                 del self._open[number]
                 self._consumer.incremental_unassign([self._part(number)])
         LOG_RECORDS.labels(self.name).inc(len(found))
+        if not self._open and not found:
+            self._unreadable.tell()
         if self._open and self._silent_s > _TIMEOUT_S:
+            if self._unreadable.silent(self._open):
+                self._give_up_unreadable()
+                return found
             raise KafkaUnavailable(f"{self._settings.kafka} has stopped answering while {self.name} was read")
         return found
+
+    def _give_up_unreadable(self) -> None:
+        self._open = {number: end for number, end in self._open.items() if number not in self._unreadable.numbers}
+        self._silent_s = 0.0
 
     def messages(self, ranges: Sequence[OffsetRange]) -> Iterator[Message]:
         """All messages of these ranges.

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
 
 from models.card import Card, UnusableModel
 from models.lineup import Lineup
@@ -20,6 +20,7 @@ from streams.log_offsets import next_offsets
 from streams.rollout.log import PARTITION, card_of, decode
 from streams.settings import Settings
 from streams.topics import Topic
+from streams.unreadable import EVERY_S, ReadersUnreadable
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ class Follower:
                 "fetch.wait.max.ms": 100,
             },
         )
+        self._unreadable = ReadersUnreadable(settings, self._consumer, self._topic)
+        self._try_at = 0.0
         self._thread = threading.Thread(target=self._run, name="models", daemon=True)
 
     @property
@@ -105,6 +108,7 @@ class Follower:
                 lambda: self._next_offset >= end or self._stopped, max(0.0, deadline - time.monotonic())
             )
         if not done:
+            self._unreadable.tell()
             raise KafkaUnavailable(f"{self._servers} did not give all of {self._topic} within {timeout_s:g} s")
 
     def await_change(self, known: Lineup, timeout_s: float) -> Lineup:
@@ -116,7 +120,8 @@ class Follower:
     def _run(self) -> None:
         while not self._stopped:
             message = self._consumer.poll(_POLL_S)
-            if message is None:
+            self._try_again()
+            if message is None or self._cannot_be_read(message):
                 continue
             error, offset = message.error(), message.offset() or 0
             if error is not None and error.code() != KafkaError._PARTITION_EOF:
@@ -128,6 +133,20 @@ class Follower:
                 self._next_offset = offset + (error is None)
                 self._moved.notify_all()
         self._consumer.close()
+
+    def _cannot_be_read(self, message: Message) -> bool:
+        try:
+            return self._unreadable.meets(message)
+        except KafkaUnavailable as error:
+            log.warning("%s", error)
+            return True
+
+    def _try_again(self) -> None:
+        """Go on, now and then, where the topic could not be read: it may have been mended, or passed."""
+        if self._unreadable.numbers and time.monotonic() > self._try_at:
+            self._try_at = time.monotonic() + EVERY_S
+            self._unreadable.begin({PARTITION: self._next_offset})
+            self._consumer.assign([TopicPartition(self._topic, PARTITION, self._next_offset)])
 
     def _take(self, record: ModelRecord | None) -> None:
         if record is None:

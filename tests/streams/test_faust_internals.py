@@ -11,11 +11,13 @@ from unittest.mock import Mock
 import aiokafka
 import faust
 import pytest
+from aiokafka.consumer.fetcher import Fetcher, FetchError, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import SubscriptionState
+from aiokafka.errors import RecordTooLargeError
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 
 from streams.app import make_app
-from streams.faust_internals import CommittedConsumer, positions
+from streams.faust_internals import CommittedConsumer, guard, held, positions
 from streams.kafka import ISOLATION
 from streams.order import TopicPartition
 from streams.roles import Role
@@ -63,6 +65,41 @@ def test_a_worker_reads_what_is_committed(app: faust.App) -> None:
     assert "_isolation_level" in fetched_with, "aiokafka hands it over elsewhere"
 
 
+@pytest.mark.parametrize("name", ["_proc_fetch_request", "_set_error", "fetched_records"])
+def test_the_fetcher_works_on_the_records_that_are_guarded(name: str) -> None:
+    assert "_records" in getattr(Fetcher, name).__code__.co_names, f"Fetcher.{name} keeps what it fetched elsewhere"
+
+
+def test_what_a_guarded_consumer_cannot_decode_pauses_its_partition_behind_what_it_can() -> None:
+    def records() -> Iterator[int]:
+        yield from (1, 2)
+        raise ValueError("rubbish")
+
+    consumer, fetched = Mock(), PartitionRecords(TP, Mock(), [], 0, None, None, True, 1)
+    fetched._records_iterator = records()
+    guard(consumer)
+    consumer._fetcher._records[TP] = FetchResult(TP, assignment=Mock(), partition_records=fetched, backoff=0)
+    assert list(fetched) == [1, 2]
+    consumer.pause.assert_called_once_with(TP)
+
+
+def test_what_is_cut_off_is_no_error_and_nothing_is_left_out() -> None:
+    async def run() -> tuple[bool, int]:
+        subscription = SubscriptionState()
+        subscription.assign_from_user([TP])
+        state = subscription.subscription.assignment.state_value(TP)
+        state.seek(17)
+        consumer = Mock(_subscription=subscription)
+        guard(consumer)
+        consumer._fetcher._records[TP] = FetchError(error=RecordTooLargeError(), backoff=0)
+        state.consumed_to(18)  # as aiokafka does next
+        await asyncio.sleep(0)
+        assert TP not in consumer._fetcher._records
+        return consumer.pause.called, state.position
+
+    assert asyncio.run(run()) == (True, 17)
+
+
 def test_positions_are_those_of_the_subscription(app: faust.App) -> None:
     def look() -> dict[TopicPartition, int]:
         subscription = SubscriptionState()
@@ -71,6 +108,9 @@ def test_positions_are_those_of_the_subscription(app: faust.App) -> None:
         consumer = app.transport.create_consumer(Mock(), on_partitions_revoked=Mock(), on_partitions_assigned=Mock())
         consumer._thread._consumer = Mock(_subscription=subscription)
         app._consumer = consumer
+        assert held(app) == {}
+        subscription.pause(TP)
+        assert held(app) == {TopicPartition("frames", 3): 17}
         return positions(app)
 
     assert in_a_loop(look) == {TopicPartition("frames", 3): 17}

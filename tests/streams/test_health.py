@@ -32,6 +32,7 @@ from streams.pulse import Facts, LogState, Pulse
 from streams.roles import Role
 from streams.settings import Settings
 from streams.topics import Topic, create
+from streams.unreadable import Unreadable
 from streams.watchdog import EXIT_CODE, PATIENCE, Judge
 from tests.cli.conftest import command, environment
 
@@ -179,6 +180,18 @@ def test_a_partition_that_is_held_back_or_not_ours_is_no_reason(patient: Patient
     patient.pulse.held = frozenset()
     patient.facts = Facts(ready=True, assigned=frozenset(), may_starve=True)
     assert patient.for_seconds(100, act=patient.lives) is None
+
+
+def test_what_cannot_be_read_is_no_reason_nor_is_an_open_transaction(patient: Patient) -> None:
+    patient.logs = {FRAMES_0: LogState(end=5, committed=5, appended=9)}
+    assert patient.for_seconds(1000, act=patient.lives) is None
+    patient.logs = {FRAMES_0: LogState(end=7, committed=5)}
+    patient.pulse.unreadable[FRAMES_0] = Unreadable(FRAMES_0, 5, 6, "its checksum is wrong")
+    assert patient.for_seconds(1000, act=patient.lives) is None
+    patient.facts = Facts(ready=False, assigned=frozenset({FRAMES_0}), recovered=3)
+    assert patient.for_seconds(1000, act=patient.lives) is None
+    patient.pulse.unreadable.clear()
+    assert patient.for_seconds(1000, act=patient.lives) == "taking over partitions has made no progress"
 
 
 def test_taking_over_partitions_may_last_while_the_tables_grow(patient: Patient) -> None:
