@@ -31,7 +31,7 @@ from sinks.bigquery.rows import micros, row_writer
 from streams import inbox
 from streams.commits import Note
 from streams.groups import commits, group_id
-from streams.kafka import KafkaUnavailable, admin_client, client_config
+from streams.kafka import KafkaUnavailable, admin_client, consumer
 from streams.log_offsets import first_offsets
 from streams.order import Message
 from streams.replay.log import Log
@@ -111,11 +111,10 @@ class Fill:
         self._next: dict[int, int] = {}
         self._owned: set[int] = set()
         self._claimed = self._lost = False
-        self._consumer = confluent_kafka.Consumer(
-            client_config(settings)
-            | {
-                "group.id": self._group,
-                "enable.auto.commit": False,
+        self._consumer = consumer(
+            settings,
+            self._group,
+            {
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
                 "session.timeout.ms": round(settings.session_timeout_s * 1000),
@@ -123,7 +122,7 @@ class Fill:
                 "partition.assignment.strategy": "range",
                 "fetch.message.max.bytes": settings.max_message_bytes,
                 "queued.max.messages.kbytes": 32 * 1024,
-            }
+            },
         )
         self.filled = Filled(self._table.name)
 

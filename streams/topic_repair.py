@@ -26,8 +26,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.changelog import changelog_config, changelog_name
 from streams.groups import READS, Commit, commits, describe_group, group_id
-from streams.kafka import KafkaUnavailable, admin_client, client_config, metadata
-from streams.log_offsets import first_offsets, next_offsets
+from streams.kafka import KafkaUnavailable, admin_client, client_config, consumer, metadata
+from streams.log_offsets import appended_offsets, first_offsets, next_offsets
 from streams.roles import Role
 from streams.settings import Settings
 from streams.topics import Found, Topic, TopicsError, alter, wanted
@@ -189,6 +189,7 @@ class _Copy:
                 self._delete(self._side)
             alter(self._admin, {repair.name: _FENCE})
             ends = self._await_rest(len(found.partitions))
+            self._check_transactions(ends)
             self._create(self._side, {"retention.ms": "-1", "cleanup.policy": "delete"})
             self._copy(repair.name, self._side, len(found.partitions))
             if _ends(self._admin, repair.name, len(found.partitions)) != ends:
@@ -212,6 +213,16 @@ class _Copy:
             if ends == before or time.monotonic() > deadline:
                 return ends
             time.sleep(_REST_S)
+
+    def _check_transactions(self, ends: Mapping[int, tuple[int, int]]) -> None:
+        """Refuse while a producer has a transaction open: what is in it and behind it could not be copied."""
+        appended = appended_offsets(self._admin, [TopicPartition(self._repair.name, number) for number in ends])
+        if held := [number for number, (_, end) in ends.items() if appended[self._repair.name, number] > end]:
+            raise RepairError(
+                f"a producer has a transaction open on {self._repair.name}, partition {', '.join(map(str, held))}: "
+                "stop that producer and wait until the brokers have ended it (its transaction.timeout.ms), then repair "
+                "again"
+            )
 
     def _copy(self, source: str, target: str, partitions: int) -> None:
         """Copy all records, what all groups have read first, and commit for each group where it stands."""
@@ -278,10 +289,9 @@ class _Copy:
             TopicPartition(target, n, at, known[source, n].note.now() if (source, n) in known else "")
             for n, at in offsets.items()
         ]
-        config = client_config(self._settings) | {"group.id": group, "enable.auto.commit": False}
-        with closing(confluent_kafka.Consumer(config)) as consumer:
+        with closing(consumer(self._settings, group, {})) as committer:
             if parts:
-                consumer.commit(offsets=parts, asynchronous=False)
+                committer.commit(offsets=parts, asynchronous=False)
 
     def _create(self, name: str, config: Mapping[str, str]) -> None:
         new = NewTopic(name, self._repair.count, self._repair.replicas, config=dict(config) | self._loose)
@@ -330,18 +340,16 @@ def _merged(settings: Settings, name: str, ranges: Mapping[int, tuple[int, int]]
 
 
 def _records(settings: Settings, name: str, number: int, start: int, end: int) -> Iterator[Message]:
-    config = {
-        "group.id": f"facestream-repair-{uuid.uuid4()}",
-        "enable.auto.commit": False,
+    options = {
         "enable.partition.eof": True,
         "fetch.message.max.bytes": settings.max_message_bytes,
         "queued.max.messages.kbytes": 8 * 1024,
     }
-    with closing(confluent_kafka.Consumer(client_config(settings) | config)) as consumer:
-        consumer.assign([TopicPartition(name, number, start)])
+    with closing(consumer(settings, f"facestream-repair-{uuid.uuid4()}", options)) as reader:
+        reader.assign([TopicPartition(name, number, start)])
         heard = time.monotonic()
         while True:
-            message = consumer.poll(1.0)
+            message = reader.poll(1.0)
             error = None if message is None else message.error()
             if message is not None and error is None:
                 heard = time.monotonic()

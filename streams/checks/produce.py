@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.checks.finding import Finding, fail, ok
 from streams.checks.remedies import Remedy
-from streams.kafka import client_config
+from streams.kafka import client_config, consumer
 from streams.settings import Settings
 from streams.topics import Found, Topic
 
@@ -79,13 +79,12 @@ def _read(settings: Settings, topic: str, written: list[TopicPartition]) -> None
     Raises:
         KafkaException: one did not come.
     """
-    config = {"group.id": f"facestream-doctor-{uuid.uuid4()}", "enable.auto.commit": False}
-    with closing(confluent_kafka.Consumer(client_config(settings) | config)) as consumer:
-        consumer.assign(written)
+    with closing(consumer(settings, f"facestream-doctor-{uuid.uuid4()}", {})) as reader:
+        reader.assign(written)
         left = {one.partition for one in written}
         deadline = time.monotonic() + _LIMIT_S
         while left:
-            message = consumer.poll(0.2)
+            message = reader.poll(0.2)
             if message is not None and (error := message.error()) is not None and error.code() in _RIGHTS:
                 raise KafkaException(error)
             if message is not None and message.error() is None:
