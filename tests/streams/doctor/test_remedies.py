@@ -16,7 +16,7 @@ def healed() -> Counter[str]:
     found: Counter[str] = Counter()
     for path in (ROOT / "tests").rglob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
                 for one in node.decorator_list:
                     if isinstance(one, ast.Call) and isinstance(one.func, ast.Name) and one.func.id == "heals":
                         found.update(each.attr for each in one.args if isinstance(each, ast.Attribute))

@@ -23,6 +23,7 @@ from sinks.redis import RedisResults
 from streams import log_ends as module
 from streams.checks.finding import Finding
 from streams.checks.logs import check
+from streams.checks.remedies import Remedy
 from streams.groups import committed_offsets, group_id
 from streams.kafka import admin_client, client_config
 from streams.log_ends import LogEnds, OpenTransactions
@@ -36,6 +37,7 @@ from streams.topic_reader import read_topic
 from streams.topics import Topic, create, partition_counts
 from tests.sinks.examples import match
 from tests.sinks.servers import wait_until
+from tests.streams.doctor.ledger import heals, look
 from tests.streams.kafka.test_sink import running as sink_running
 from tests.streams.kafka.test_stage import in_a_loop, send, until
 from tests.streams.kafka.test_stage import running as stage_running
@@ -131,6 +133,7 @@ async def test_a_stage_takes_what_is_committed_and_nothing_waits_afterwards(sett
         assert [value for value in done if value in topic] == sorted(topic, key=int)
 
 
+@heals(Remedy.OPEN_TRANSACTION)
 @in_a_loop
 async def test_an_open_transaction_holds_its_partition_until_the_brokers_end_it(settings: Settings) -> None:
     """As a producer leaves it that is killed; nobody is told, and only its own partition waits."""
@@ -168,7 +171,9 @@ def leave_open(script: Path, settings: Settings) -> int:
 
 def findings(settings: Settings) -> list[Finding]:
     admin = admin_client(settings)
-    return list(check(admin, settings, partition_counts(admin, settings)))
+    found = list(check(admin, settings, partition_counts(admin, settings)))
+    look(found)
+    return found
 
 
 async def patiently(settings: Settings) -> AsyncIterator[Finding]:

@@ -21,6 +21,7 @@ from schemas.reasons import Reason
 from sinks.redis import RedisResults, RedisSink
 from streams.checks.finding import Finding, Status
 from streams.checks.logs import check
+from streams.checks.remedies import Remedy
 from streams.groups import committed_offsets, group_id
 from streams.health import Health, Patient
 from streams.kafka import admin_client
@@ -37,6 +38,7 @@ from tests.cli.conftest import environment
 from tests.cli.conftest import run as command
 from tests.sinks.examples import match
 from tests.sinks.servers import wait_until
+from tests.streams.doctor.ledger import heals, look
 from tests.streams.kafka.test_stage import running as stage_running
 from tests.streams.kafka.test_stage import send, until
 
@@ -108,7 +110,9 @@ class Cluster:
 
     def findings(self) -> list[Finding]:
         admin = admin_client(self.settings)
-        return list(check(admin, self.settings, partition_counts(admin, self.settings)))
+        found = list(check(admin, self.settings, partition_counts(admin, self.settings)))
+        look(found)
+        return found
 
     def letters(self) -> list[DeadLetter]:
         return [codec.decode(one.value(), DeadLetter) for one in read_topic(self.settings, Topic.DEAD_LETTERS)]
@@ -191,6 +195,7 @@ def sink(settings: Settings) -> Iterator[SinkWorker]:
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
+@heals(Remedy.SKIP_UNREADABLE)
 def test_a_sink_is_held_up_in_that_partition_only_until_it_is_passed(cluster: Cluster, kind: str) -> None:
     """Its health and its metrics name it meanwhile, and so does the doctor."""
     settings = cluster.settings
