@@ -17,18 +17,13 @@ from models.aligner import Aligner
 from models.analysis import Analysis, Chip
 from models.card import ChipGeometry
 from models.decoder import Raster, decode
-from models.detector import Detection, Detector
-from models.landmarks import FaceMesh
+from models.finder import FaceFinder, FoundFace
 from models.model import Model
 from schemas.events import Box, Face, OtherVector, Refusal
 from schemas.reasons import Reason
 
 _log = logging.getLogger(__name__)
 
-_MIN_PRESENCE = 0.5
-_SURE = 0.75
-"""An enrolment photo whose best face has a lower score is looked at from all sides."""
-_SURELY_BETTER = 0.1
 _BYSTANDER = 1 / 2
 """In an enrolment photo a face smaller than this part of the largest, eye to eye, is a bystander."""
 
@@ -67,8 +62,7 @@ class Analyzer:
         self._limits = {"max_bytes": max_picture_bytes, "max_pixels": max_picture_pixels}
         self._threads = threads or runtime.cores()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="analyze")
-        self._detector = Detector()
-        self._mesh = FaceMesh()
+        self._finder = FaceFinder()
         self._aligners = {_frame(model.card.chip): Aligner(model.card.chip)}
 
     @property
@@ -97,16 +91,11 @@ class Analyzer:
     def warm_up(self) -> None:
         """Compile the network for every batch size and make an interpreter in every thread."""
         self._first.warm_up()
-        blank = np.zeros((480, 640, 3), np.uint8)
-        eyes = np.array([[280, 200], [360, 200], [320, 240], [320, 280], [250, 220], [390, 220]], np.float64)
-        face = Detection(1.0, (320, 240), (160, 160), eyes)
-
         everyone = threading.Barrier(self._threads)
 
         def look(_: int) -> None:
             everyone.wait()
-            self._detector.detect(blank)
-            self._mesh.find(blank, face)
+            self._finder.warm_up()
 
         list(self._pool.map(look, range(self._threads)))
 
@@ -146,13 +135,10 @@ class Analyzer:
         analysis = Analysis(decode_ms=_ms(start, decoded))
         if isinstance(raster, Refusal):
             return _Seen(replace(analysis, refusal=raster))
-        detections = self._detector.detect(raster.pixels)
-        if enrolment and _best(detections) < _SURE:
-            raster, detections = self._turned(raster, detections)
+        found = self._finder.find(raster.pixels)
         detected = time.perf_counter()
         limits = quality.TEMPLATE if enrolment else quality.PROBE
-        judged = [self._judge(raster, detection, limits, frames) for detection in detections]
-        pairs = [pair for pair in judged if pair is not None]
+        pairs = [self._judge(raster, face, limits, frames) for face in found]
         faces = [face for face, _ in pairs]
         analysis = replace(
             analysis,
@@ -165,23 +151,11 @@ class Analyzer:
         )
         return _Seen(analysis, [chips for _, chips in pairs])
 
-    def _turned(self, raster: Raster, detections: list[Detection]) -> tuple[Raster, list[Detection]]:
-        """The picture as its face is upright: a photo that lies on its side or its head makes a template of nobody."""
-        turned = [(raster, detections)]
-        for quarters in (1, 2, 3):
-            pixels = np.ascontiguousarray(np.rot90(raster.pixels, quarters))
-            size = (raster.width, raster.height) if quarters == 2 else (raster.height, raster.width)
-            turned.append((Raster(pixels, *size), self._detector.detect(pixels)))
-        best = max(turned, key=lambda one: _best(one[1]))
-        return best if _best(best[1]) > _best(detections) + _SURELY_BETTER else turned[0]
-
     def _judge(
-        self, raster: Raster, detection: Detection, limits: quality.Limits, frames: Collection[_Frame]
-    ) -> tuple[Face, dict[_Frame, Chip]] | None:
-        """A face and its chips, none if it is too poor; None if the mesh sees no face there."""
-        landmarks = self._mesh.find(raster.pixels, detection)
-        if landmarks.presence < _MIN_PRESENCE:
-            return None
+        self, raster: Raster, found: FoundFace, limits: quality.Limits, frames: Collection[_Frame]
+    ) -> tuple[Face, dict[_Frame, Chip]]:
+        """A face and its chips, none if it is too poor."""
+        detection, landmarks = found.detection, found.landmarks
         own = _frame(self._first.card.chip)
         chip = self._aligners[own].align(raster.pixels, landmarks.points)
         scale = raster.width / raster.pixels.shape[1]
@@ -193,6 +167,8 @@ class Analyzer:
             chip, points, score=detection.score, yaw=landmarks.yaw, inside=inside, blockiness=blocks
         )
         reason = quality.refusal(measured, limits, 1.0 if inside is None else float(inside.mean()))
+        if reason is None and not found.is_reliable:
+            reason = Reason.TURNED_AWAY
         width, height = detection.size
         x, y = detection.center[0] - width / 2, detection.center[1] - height / 2
         box = Box(x * scale, y * scale, width * scale, height * scale)
@@ -240,10 +216,6 @@ def _with_vectors(face: Face, vectors: Mapping[str, bytes] | None, versions: Seq
         return face
     first, *rest = versions
     return replace(face, vector=vectors[first], others=[OtherVector(name, vectors[name]) for name in rest])
-
-
-def _best(detections: Sequence[Detection]) -> float:
-    return max((one.score for one in detections), default=0.0)
 
 
 def _frame(chip: ChipGeometry) -> _Frame:

@@ -34,6 +34,21 @@ class Landmarks:
     presence: float
     yaw: float
 
+    @property
+    def eyes_apart(self) -> float:
+        """Pixels between the eyes."""
+        return float(np.linalg.norm(self._across))
+
+    @property
+    def roll(self) -> float:
+        """Degrees, clockwise in the picture: 0 where the person's left eye is to the right of the other."""
+        x, y = self._across.tolist()
+        return float(np.degrees(np.arctan2(y, x)))
+
+    @property
+    def _across(self) -> Points:
+        return np.asarray(self.points[:2].mean(0) - self.points[2:4].mean(0))
+
 
 class FaceMesh:
     """Finds landmarks; safe to call from several threads."""

@@ -40,7 +40,7 @@ class Reason(StrEnum):
     TOO_DARK = "too_dark", "too little light on the face"
     TOO_BRIGHT = "too_bright", "over-exposed"
     CUT_OFF = "cut_off", "too much of it lies outside the picture"
-    TURNED_AWAY = "turned_away", "too far from frontal"
+    TURNED_AWAY = "turned_away", "too far from frontal, or lying so that its landmarks are not to be trusted"
     # One face: a good probe, and yet nothing to compare with.
     EMPTY_GALLERY = "empty_gallery", "the user has no enrolled subject (of this model version)"
     SUBJECT_NOT_ENROLLED = "subject_not_enrolled", "verify: the person claimed is not in the user's gallery"
