@@ -14,8 +14,9 @@ from streams.groups import group_id
 from streams.kafka import KafkaUnavailable, metadata
 from streams.roles import Role
 from streams.settings import Settings
+from streams.topic_admin import check_lost, lost
 from streams.topic_record import TopicRecord
-from streams.topics import PartitionsDiffer, check_lost, lost
+from streams.topics import PartitionsDiffer
 
 log = logging.getLogger(__name__)
 

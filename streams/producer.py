@@ -25,7 +25,8 @@ from streams.outgoing import checked_event, checked_picture
 from streams.sent import BackPressure, Delivered, DeliveryFailed, Sent
 from streams.settings import Settings
 from streams.settings import settings as process_settings
-from streams.topics import Topic, check_copartitioned, partition_counts
+from streams.topic_admin import check_copartitioned, partition_counts
+from streams.topics import Topic
 from streams.words import counted
 
 LOG = logging.getLogger(__name__)

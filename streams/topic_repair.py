@@ -30,7 +30,8 @@ from streams.kafka import KafkaUnavailable, admin_client, client_config, consume
 from streams.log_offsets import appended_offsets, first_offsets, next_offsets
 from streams.roles import Role
 from streams.settings import Settings
-from streams.topics import Found, Topic, TopicsError, alter, wanted
+from streams.topic_admin import Found, alter
+from streams.topics import Topic, TopicsError, wanted
 
 _SIDE = ".repair"
 _FENCE = {"min.insync.replicas": "1000"}

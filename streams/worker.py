@@ -22,7 +22,8 @@ from streams.kafka import admin_client
 from streams.roles import Embedder, Role
 from streams.settings import Settings
 from streams.stopping import end, end_in_any_case
-from streams.topics import Topic, check_copartitioned, partition_counts
+from streams.topic_admin import check_copartitioned, partition_counts
+from streams.topics import Topic
 
 if TYPE_CHECKING:
     from models.analysis import Analyzes

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from confluent_kafka.admin import ClusterMetadata
 
-from streams import topics
+from streams import topic_admin
 from streams.changelog import changelog_config, changelog_name
 from streams.checks.finding import Finding, fail, ok, warn
 from streams.checks.logs import check as logs
@@ -15,9 +15,9 @@ from streams.checks.remedies import Remedy
 from streams.checks.workers import check as workers
 from streams.kafka import KafkaUnavailable, admin_client, metadata
 from streams.settings import Settings
+from streams.topic_admin import Found
 from streams.topic_record import TopicsLost
 from streams.topic_repair import interrupted, uneven
-from streams.topics import Found
 from streams.words import counted
 
 _ANSWER_S = 3.0
@@ -33,10 +33,10 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield fail("kafka", f"{str(error).partition('): ')[0]})", Remedy.KAFKA_AWAY())
         return
     yield ok("kafka", f"{counted(len(cluster.brokers), 'broker answers', 'brokers answer')} at {settings.kafka}")
-    states = topics.describe(admin, settings)
-    gone = topics.lost(cluster, settings)
+    states = topic_admin.describe(admin, settings)
+    gone = topic_admin.lost(cluster, settings)
     try:
-        topics.check_lost(gone, settings)
+        topic_admin.check_lost(gone, settings)
     except TopicsLost as error:
         yield fail("lost topics", error.loss, Remedy.LOST_TOPICS(how=error.how))
         states = [state for state in states if state.name not in gone]

@@ -14,7 +14,8 @@ from streams.checks.finding import Finding, fail, ok
 from streams.checks.remedies import Remedy
 from streams.kafka import client_config, consumer
 from streams.settings import Settings
-from streams.topics import Found, Topic
+from streams.topic_admin import Found
+from streams.topics import Topic
 
 _LIMIT_S = 10.0
 _KEY = b"facestream-doctor"

@@ -35,7 +35,7 @@ def shards(
     """
     from streams.kafka import admin_client
     from streams.shards import role_states
-    from streams.topics import check_copartitioned, partition_counts
+    from streams.topic_admin import check_copartitioned, partition_counts
 
     output = Output(as_json)
     settings = load_settings()

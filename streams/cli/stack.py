@@ -21,8 +21,8 @@ from streams.groups import READS, describe_group, group_id
 from streams.kafka import KafkaUnavailable, admin_client
 from streams.roles import ANSWERING, Embedder, Role
 from streams.settings import RUNNING_FILE, OwnSettings, Settings
+from streams.topic_admin import Change, create
 from streams.topic_repair import plan, repair
-from streams.topics import Change, create
 
 _READY_S = 180.0
 _DEATHS = 3

@@ -29,12 +29,12 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Create the topics that are missing, and bring the others' retention and limits up to date."""
-    from streams import topics
+    from streams import topic_admin
     from streams.kafka import admin_client
 
     output = Output(as_json)
     now = load_settings()
-    changes = topics.create(admin_client(now), now, accept_loss=accept_loss)
+    changes = topic_admin.create(admin_client(now), now, accept_loss=accept_loss)
     table = grid("topic", "", "~")
     for change in changes:
         table.add_row(escape(change.name), change.did, escape(change.detail))
@@ -44,14 +44,14 @@ def create(
 
 def list_(as_json: Json = False) -> None:
     """Show every topic: partitions, what it holds, how long. Fails if one is missing or not as it must be."""
-    from streams import topics
+    from streams import topic_admin
     from streams.kafka import admin_client
 
     output = Output(as_json)
     now = load_settings()
     admin = admin_client(now)
-    states = topics.describe(admin, now)
-    messages = topics.messages(admin, states)
+    states = topic_admin.describe(admin, now)
+    messages = topic_admin.messages(admin, states)
     table = grid("topic", "#partitions", "#replicas", "#messages", "kept", "~")
     for state in states:
         differs = f"to be updated: {', '.join(state.differs)}" if state.differs else ""
@@ -80,7 +80,7 @@ def list_(as_json: Json = False) -> None:
             ]
         }
     )
-    topics.check_copartitioned({state.topic: state.partitions for state in states}, now)
+    topic_admin.check_copartitioned({state.topic: state.partitions for state in states}, now)
 
 
 def repair(

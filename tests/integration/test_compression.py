@@ -19,7 +19,8 @@ from streams.kafka import CODECS, admin_client, client_config
 from streams.order import TopicPartition
 from streams.roles import ANSWERING, Role
 from streams.shards import role_states
-from streams.topics import Topic, create, partition_counts
+from streams.topic_admin import create, partition_counts
+from streams.topics import Topic
 from tests.integration.clients import Clients, eventually
 from tests.integration.conftest import Portraits
 

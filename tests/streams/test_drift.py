@@ -35,7 +35,7 @@ from schemas.events import (
     utc_now,
 )
 from sinks.bigquery import Address, apply, run_query
-from streams import topics
+from streams import topic_admin
 from streams.checks.drift import check
 from streams.checks.finding import Status
 from streams.drift.alarms import CameraAlarms
@@ -65,7 +65,7 @@ class Deployment:
             bigquery_dataset=name.replace("-", "_"),
             partitions=2,
         )
-        topics.create(admin_client(self.settings), self.settings)
+        topic_admin.create(admin_client(self.settings), self.settings)
         self.tables = Address(
             self.settings.bigquery_project,
             self.settings.bigquery_dataset,

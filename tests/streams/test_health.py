@@ -31,7 +31,8 @@ from streams.order import TopicPartition
 from streams.pulse import Facts, LogState, Pulse
 from streams.roles import Role
 from streams.settings import Settings
-from streams.topics import Topic, create
+from streams.topic_admin import create
+from streams.topics import Topic
 from streams.unreadable import Unreadable
 from streams.watchdog import EXIT_CODE, PATIENCE, Judge
 from tests.cli.conftest import command, environment

@@ -18,7 +18,8 @@ from streams.feedback.given import read_feedback, send
 from streams.kafka import admin_client, client_config
 from streams.kept_chips import Removed, read_kept_chips
 from streams.settings import Settings
-from streams.topics import Topic, create
+from streams.topic_admin import create
+from streams.topics import Topic
 from tests.cli.conftest import environment, run
 from tests.sinks.examples import QUALITY
 

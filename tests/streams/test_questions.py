@@ -29,7 +29,8 @@ from streams.record_writer import RecordWriter
 from streams.replay.log import newest_first
 from streams.replay.tail import Tail
 from streams.settings import Settings
-from streams.topics import Topic, create
+from streams.topic_admin import create
+from streams.topics import Topic
 from tests.sinks.examples import face, match, timings
 
 RECORDS = 3_000

@@ -29,7 +29,8 @@ from streams.log_offsets import next_offsets
 from streams.roles import Role
 from streams.sink import SinkWorker
 from streams.table_fill import Fill, Filled
-from streams.topics import Topic, create
+from streams.topic_admin import create
+from streams.topics import Topic
 from tests.cli.conftest import command
 from tests.sinks.examples import match
 from tests.streams.doctor.cluster import Cluster, end

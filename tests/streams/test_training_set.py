@@ -16,7 +16,8 @@ from schemas.events import Chip, Consent, Source, new_event_id, utc_now
 from streams.kafka import admin_client, client_config
 from streams.kept_chips import read_kept_chips
 from streams.settings import Settings
-from streams.topics import Topic, create
+from streams.topic_admin import create
+from streams.topics import Topic
 from streams.training_set import read_chips
 from tests.sinks.examples import QUALITY
 

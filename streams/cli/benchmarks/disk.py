@@ -18,7 +18,7 @@ from streams.cli.stack import Stack
 from streams.kafka import admin_client
 from streams.roles import Role
 from streams.shards import role_states
-from streams.topics import partition_counts
+from streams.topic_admin import partition_counts
 
 SMALL_BYTES = 2_000_000_000
 """A disk up to this size may be filled: it was made for that."""

@@ -48,8 +48,9 @@ from streams.commits import Note
 from streams.groups import commits, group_id
 from streams.roles import Role
 from streams.settings import Settings
+from streams.topic_admin import create
 from streams.topic_reader import read_topic
-from streams.topics import Topic, create
+from streams.topics import Topic
 from tests.sinks.examples import NOW
 from tests.sinks.servers import wait_until
 from tests.streams.doctor.cluster import Cluster, until

@@ -23,7 +23,7 @@ from streams.groups import READS, Member
 from streams.order import Message
 from streams.order import TopicPartition as Source
 from streams.roles import Role
-from streams.topics import create, partition_counts
+from streams.topic_admin import create, partition_counts
 from tests.sinks.examples import match
 from tests.sinks.servers import wait_until
 from tests.streams.doctor.cluster import Cluster

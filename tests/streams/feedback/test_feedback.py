@@ -30,7 +30,8 @@ from streams.feedback.say import say
 from streams.kafka import admin_client, client_config
 from streams.producer import Producer
 from streams.settings import Settings
-from streams.topics import Topic, create
+from streams.topic_admin import create
+from streams.topics import Topic
 from streams.training_set import read_training_set
 from tests.cli.conftest import Ended, environment, run
 from tests.sinks.examples import QUALITY, face, match

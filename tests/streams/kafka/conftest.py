@@ -11,7 +11,7 @@ from infra import kafka
 from infra.ports import free_ports
 from infra.services import LocalServices
 from infra.supervisor import Supervisor
-from streams import topics
+from streams import topic_admin
 from streams.kafka import admin_client
 from streams.settings import Settings
 
@@ -30,7 +30,7 @@ def admin(empty: Settings) -> AdminClient:
 @pytest.fixture
 def ready(empty: Settings, admin: AdminClient) -> Settings:
     """The same with the topics created."""
-    topics.create(admin, empty)
+    topic_admin.create(admin, empty)
     return empty
 
 
@@ -41,5 +41,5 @@ def own_kafka(tmp_path: Path) -> Iterator[tuple[Supervisor, Settings]]:
         broker, controller = free_ports(2)
         address = kafka.start(supervisor, tmp_path, broker, controller, print)
         settings = Settings(kafka=address, partitions=2)
-        topics.create(admin_client(settings), settings)
+        topic_admin.create(admin_client(settings), settings)
         yield supervisor, settings

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from streams import topics
+from streams import topic_admin
 from streams.changelog import changelog_name, ensure_changelog
 from streams.checks.cluster import check
 from streams.checks.finding import Status
@@ -24,7 +24,7 @@ from tests.streams.doctor.ledger import heals, look
 def used(empty: Settings, admin: AdminClient, tmp_path: Path) -> Settings:
     """Settings of a cluster with topics and a changelog, which their home knows of."""
     settings = empty.model_copy(update={"home": tmp_path})
-    topics.create(admin, settings)
+    topic_admin.create(admin, settings)
     ensure_changelog(admin, settings, settings.partitions)
     return settings
 
@@ -42,7 +42,7 @@ def test_lasting_topics_are_made_anew_only_when_that_is_accepted(used: Settings,
     _delete(admin, used, models, frames, changelog)
     for _ in range(2):
         with pytest.raises(TopicsLost) as told:
-            topics.create(admin, used)
+            topic_admin.create(admin, used)
         assert f"{models} (which model version answers)" in str(told.value)
         assert f"{changelog} (the galleries)" in str(told.value)
         assert frames not in str(told.value) and "--accept-loss" in str(told.value)
@@ -55,24 +55,24 @@ def test_lasting_topics_are_made_anew_only_when_that_is_accepted(used: Settings,
     assert "facestream topics create --accept-loss" in (found["lost topics"].mend or "")
     assert "facestream topics create" not in {one.mend for one in found.values()}, "as if nothing had been"
 
-    did = {change.name: change for change in topics.create(admin, used, accept_loss=True)}
+    did = {change.name: change for change in topic_admin.create(admin, used, accept_loss=True)}
     assert did[models].did == did[frames].did == "created"
     assert "what it held is gone" in did[models].detail
     ensure_changelog(admin, used, used.partitions)
-    assert {change.did for change in topics.create(admin, used)} == {"unchanged"}
+    assert {change.did for change in topic_admin.create(admin, used)} == {"unchanged"}
     assert "lost topics" not in look(check(used))
 
 
 def test_topics_through_which_events_only_pass_are_made_anew(used: Settings, admin: AdminClient) -> None:
     frames = Topic.FRAMES.named(used)
     _delete(admin, used, frames)
-    [change] = [one for one in topics.create(admin, used) if one.did == "created"]
+    [change] = [one for one in topic_admin.create(admin, used) if one.did == "created"]
     assert change.name == frames and "what it held is gone" in change.detail
 
 
 def test_a_home_of_an_earlier_version_learns_what_is_there(used: Settings, admin: AdminClient) -> None:
     (used.home / FILE).unlink()
-    assert {change.did for change in topics.create(admin, used)} == {"unchanged"}
+    assert {change.did for change in topic_admin.create(admin, used)} == {"unchanged"}
     cluster = str(metadata(admin, used).cluster_id)
     named = {topic.named(used) for topic in Topic} | {changelog_name(used)}
     assert set(TopicRecord(used.home).known(cluster)) >= named
@@ -81,11 +81,11 @@ def test_a_home_of_an_earlier_version_learns_what_is_there(used: Settings, admin
 def test_another_prefix_is_another_matter(used: Settings, admin: AdminClient) -> None:
     other = used.model_copy(update={"topic_prefix": f"{used.topic_prefix}other."})
     _delete(admin, used, Topic.MODELS.named(used))
-    assert {change.did for change in topics.create(admin, other)} == {"created"}
+    assert {change.did for change in topic_admin.create(admin, other)} == {"created"}
     names = [topic.named(other) for topic in Topic]
     admin.describe_topics(TopicCollection(names))
     with pytest.raises(TopicsLost):
-        topics.create(admin, used)
+        topic_admin.create(admin, used)
 
 
 def test_the_record_of_an_own_cluster_outlives_its_data(tmp_path: Path) -> None:

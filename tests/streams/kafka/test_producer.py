@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from infra.supervisor import Supervisor
 from schemas.codec import decode
 from schemas.events import Consent, Frame, Mode, Picture, Upload, new_event_id, utc_now
-from streams import topics
+from streams import topic_admin
 from streams.kafka import KafkaUnavailable, admin_client
 from streams.producer import Producer
 from streams.sent import BackPressure, DeliveryFailed, Sent
@@ -189,7 +189,7 @@ def test_topics_must_exist(empty: Settings) -> None:
     with Producer(empty) as producer:
         with pytest.raises(TopicMissing, match="facestream topics create"):
             producer.frame("anna", JPEG, camera_id="door")
-        topics.create(admin_client(empty), empty)
+        topic_admin.create(admin_client(empty), empty)
         producer.frame("anna", JPEG, camera_id="door").result(10)
 
 
@@ -197,7 +197,7 @@ def test_topics_must_be_partitioned_alike(empty: Settings, admin: AdminClient) -
     new = [NewTopic(Topic.UPLOADS.named(empty), 2, 1), NewTopic(Topic.FRAMES.named(empty), 3, 1)]
     for future in admin.create_topics(new, operation_timeout=10).values():
         future.result(10)
-    wait_until(lambda: len(topics.partition_counts(admin, empty)) == 2)
+    wait_until(lambda: len(topic_admin.partition_counts(admin, empty)) == 2)
     with Producer(empty) as producer, pytest.raises(PartitionsDiffer):
         producer.frame("anna", JPEG, camera_id="door")
 

@@ -19,8 +19,9 @@ from streams.kafka import admin_client, client_config
 from streams.roles import Role
 from streams.settings import Settings
 from streams.sink import SinkWorker
+from streams.topic_admin import create
 from streams.topic_reader import read_topic
-from streams.topics import Topic, create
+from streams.topics import Topic
 from tests.sinks.examples import match
 from tests.sinks.servers import wait_until
 

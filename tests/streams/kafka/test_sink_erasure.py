@@ -25,7 +25,8 @@ from streams.roles import Role
 from streams.settings import Settings
 from streams.sink import SinkWorker
 from streams.sink_erasure import Held
-from streams.topics import Topic, create
+from streams.topic_admin import create
+from streams.topics import Topic
 from tests.integration.clients import eventually
 from tests.sinks.examples import delivery, match, resolution
 

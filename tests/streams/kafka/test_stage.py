@@ -31,7 +31,8 @@ from streams.order import Message, TopicPartition
 from streams.roles import Role
 from streams.settings import Settings
 from streams.stage import Stage
-from streams.topics import Topic, TopicMissing, create
+from streams.topic_admin import create
+from streams.topics import Topic, TopicMissing
 
 Process = Callable[[Sequence[Message]], Awaitable[None]]
 

@@ -24,8 +24,9 @@ from streams.groups import describe_group, group_id
 from streams.kafka import admin_client, metadata
 from streams.roles import Role
 from streams.settings import Settings
+from streams.topic_admin import create
 from streams.topic_ids import is_void
-from streams.topics import Topic, create
+from streams.topics import Topic
 from tests.cli.conftest import environment
 from tests.integration.clients import Clients, eventually
 

@@ -33,8 +33,9 @@ from streams.replay.log import Log
 from streams.roles import Role
 from streams.settings import Settings
 from streams.shards import role_states
+from streams.topic_admin import create, partition_counts
 from streams.topic_reader import read_topic
-from streams.topics import Topic, create, partition_counts
+from streams.topics import Topic
 from tests.sinks.examples import match
 from tests.sinks.servers import wait_until
 from tests.streams.doctor.ledger import heals, look

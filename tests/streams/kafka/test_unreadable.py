@@ -31,8 +31,9 @@ from streams.roles import Role
 from streams.settings import Settings
 from streams.sink import SinkWorker
 from streams.stage_unreadable import StageUnreadable
+from streams.topic_admin import create, partition_counts
 from streams.topic_reader import read_topic
-from streams.topics import Topic, create, partition_counts
+from streams.topics import Topic
 from streams.unreadable import LogUnreadable, NothingToPass, look_now, pass_over
 from tests.cli.conftest import environment
 from tests.cli.conftest import run as command

@@ -29,7 +29,8 @@ from streams.replay.plan import Plan, Request, make_plan
 from streams.replay.sender import Sender
 from streams.replay.times import OLDEST
 from streams.roles import Role
-from streams.topics import Topic, create
+from streams.topic_admin import create
+from streams.topics import Topic
 from tests.integration.clients import TIMEOUT_S, Clients, Json, eventually
 from tests.streams.replay.conftest import Run
 

@@ -16,7 +16,8 @@ from schemas.events import Chip, Consent, RunState, Source, TrainingRun, new_eve
 from streams.kafka import admin_client, client_config
 from streams.retraining.ledger import runs
 from streams.settings import Settings
-from streams.topics import Topic, create
+from streams.topic_admin import create
+from streams.topics import Topic
 from tests.sinks.examples import QUALITY
 
 LEASE_S = 6.0
