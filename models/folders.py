@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from models.formats import SUFFIXES
+from models.formats import HEAD_BYTES, SUFFIXES, format_of
 
 _SYSTEM = frozenset(
     {
@@ -36,7 +36,7 @@ class Found:
     """What is in a folder and the folders in it.
 
     Attributes:
-        pictures: files whose names end as those of pictures do, by their paths.
+        pictures: files by their paths; see :func:`is_picture`.
         left_out: hidden and system files and folders, and links to folders.
         unreadable: folders that cannot be read, and links that are called like a picture and lead nowhere, each with
             the reason.
@@ -96,8 +96,17 @@ def folders_of(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def is_picture(file: Path) -> bool:
-    """Whether a file's name ends as a picture's does."""
-    return file.suffix.lower() in SUFFIXES
+    """Whether a file's name ends as a picture's does, or says nothing and the file begins as one."""
+    suffix = file.suffix.lower()
+    if suffix and not suffix[1:].isdecimal():
+        return suffix in SUFFIXES
+    try:
+        if not file.is_file():
+            return False
+        with file.open("rb") as opened:
+            return format_of(opened.read(HEAD_BYTES)) is not None
+    except OSError:
+        return False
 
 
 def _look(folder: Path, found: Found, depth: int | None) -> None:

@@ -53,6 +53,14 @@ def test_only_files_called_like_pictures_are_pictures(tmp_path: Path) -> None:
     assert named(tmp_path, pictures_below(tmp_path, depth=1).pictures) == {"b.JP2"}
 
 
+def test_where_the_name_says_nothing_the_file_does(tmp_path: Path) -> None:
+    (tmp_path / "1").write_bytes(b"P5 1 1 255 x")
+    (tmp_path / "anna.002").write_bytes(b"\xff\xd8\xff")
+    put(tmp_path, "LICENSE", "anna.003")
+    os.mkfifo(tmp_path / "pipe")
+    assert named(tmp_path, pictures_below(tmp_path).pictures) == {"1", "anna.002"}
+
+
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     found = pictures_below(tmp_path / "gone")
     assert found.pictures == []
