@@ -5,8 +5,9 @@ records go to a topic beside it, the topic is made anew, and the records come ba
 order, first what every reader has read, then what still waits, and each group's commit between the two. What is
 interrupted goes on with the next call; a record may then be there twice, which has one effect like every redelivery.
 
-No worker may run meanwhile. Producers that want all replicas to acknowledge, as facestream's do, are made to wait by
-``min.insync.replicas``; what does not wait so long is told that its event was not delivered.
+No worker may run meanwhile. The topic takes no records while it is copied (``max.message.bytes``): producers are told
+that their events were not delivered, and send them again. ``min.insync.replicas`` would have them wait, but Kafka 4 takes
+it for no more than there are replicas.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from streams.topic_admin import Found, alter
 from streams.topics import Topic, TopicsError, wanted
 
 _SIDE = ".repair"
-_FENCE = {"min.insync.replicas": "1000"}
+_FENCE = {"max.message.bytes": "1"}
 _TIMEOUT_S = 30.0
 _SILENCE_S = 30.0
 _REST_S = 1.0
@@ -194,10 +195,7 @@ class _Copy:
             self._create(self._side, {"retention.ms": "-1", "cleanup.policy": "delete"})
             self._copy(repair.name, self._side, len(found.partitions))
             if _ends(self._admin, repair.name, len(found.partitions)) != ends:
-                raise RepairError(
-                    f"somebody writes to {repair.name} without asking all replicas (acks is not all): stop the "
-                    "producers, then repair again"
-                )
+                raise RepairError(f"{repair.name} still takes records: stop the producers, then repair again")
             self._delete(repair.name)
         if repair.name not in metadata(self._admin, self._settings).topics:
             self._create(repair.name, repair.config)

@@ -18,6 +18,7 @@ from streams.settings import Settings
 from streams.topic_admin import Found
 from streams.topic_record import TopicsLost
 from streams.topic_repair import interrupted, uneven
+from streams.topics import TopicsError, wanted
 from streams.words import counted
 
 _ANSWER_S = 3.0
@@ -33,7 +34,12 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield fail("kafka", f"{str(error).partition('): ')[0]})", Remedy.KAFKA_AWAY())
         return
     yield ok("kafka", f"{counted(len(cluster.brokers), 'broker answers', 'brokers answer')} at {settings.kafka}")
-    states = topic_admin.describe(admin, settings)
+    try:
+        states = topic_admin.describe(admin, settings)
+    except TopicsError as error:
+        yield fail("topics", str(error), Remedy.BROKERS_LOGS())
+        yield from _leaders(cluster, settings)
+        return
     gone = topic_admin.lost(cluster, settings)
     try:
         topic_admin.check_lost(gone, settings)
@@ -41,7 +47,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield fail("lost topics", error.loss, Remedy.LOST_TOPICS(how=error.how))
         states = [state for state in states if state.name not in gone]
     yield from _topics(states, cluster, settings)
-    lame = list(_leaders(cluster, states, settings))
+    lame = list(_leaders(cluster, settings))
     yield from lame
     if not lame:
         yield from probe(settings, states)
@@ -104,9 +110,9 @@ def _partitions(there: Sequence[Found], cluster: ClusterMetadata, settings: Sett
         )
 
 
-def _leaders(cluster: ClusterMetadata, states: Sequence[Found], settings: Settings) -> Iterator[Finding]:
+def _leaders(cluster: ClusterMetadata, settings: Settings) -> Iterator[Finding]:
     """Partitions that nobody can use, that take no writes, or that one more broker's end would lose."""
-    least = {state.name: int(state.config.get("min.insync.replicas", 1)) for state in states if state.exists}
+    least = {spec.name: int(spec.config["min.insync.replicas"]) for spec in wanted(settings)}
     least[changelog_name(settings)] = int(changelog_config(settings)["min.insync.replicas"])
     for name, needed in least.items():
         parts = cluster.topics[name].partitions.values() if name in cluster.topics else []

@@ -59,8 +59,17 @@ def test_tables_and_columns_that_are_missing(cluster: Cluster) -> None:
     assert rows(cluster, "resolutions") == 0, "what the doctor appends nobody sees"
 
     at = address(cluster.settings)
-    write(at, [delivery(match())])
-    run_query(at.rest_client(), f"ALTER TABLE `{at.dataset_id}.matches` DROP COLUMN width")
+    client, name = at.rest_client(), f"{at.dataset_id}.matches"
+    of_earlier = client.get_table(name)
+    client.delete_table(name)
+    fields = [field for field in of_earlier.schema if field.name != "width"]
+    earlier = bigquery.Table(name, fields)
+    earlier.description = of_earlier.description
+    earlier.time_partitioning, earlier.clustering_fields = of_earlier.time_partitioning, of_earlier.clustering_fields
+    client.create_table(earlier)
+    needed = "(event_id, user_id, matched_at, kafka_topic, kafka_partition, kafka_offset, written_at)"
+    now = "CURRENT_TIMESTAMP()"
+    run_query(client, f"INSERT INTO `{name}` {needed} VALUES ('e', 'anna', {now}, 'matches', 0, 0, {now})")
     said = found(cluster)
     assert said["bigquery tables"].status is Status.FAIL, "the sink would wait for ever"
     assert "matches.width" in said["bigquery tables"].seen

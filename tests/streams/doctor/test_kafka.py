@@ -333,7 +333,7 @@ def test_a_broker_that_is_away_and_rights_that_are_missing(brokers: tuple[Superv
     def found() -> Any:
         return look(check(settings))
 
-    wait_until(lambda: found().get("kafka writes") is not None)
+    wait_until(lambda: found().get("kafka writes") is not None, 240)
     admin.delete_topics([frames])[frames].result(20)
     wait_until(lambda: frames not in admin.list_topics().topics)
     admin.create_topics([NewTopic(frames, 2, replica_assignment=[[2], [1]])])[frames].result(20)
@@ -345,11 +345,11 @@ def test_a_broker_that_is_away_and_rights_that_are_missing(brokers: tuple[Superv
     before = records(settings, frames)
 
     supervisor.kill("second")
-    wait_until(lambda: (one := found().get("topic frames")) and "partition 0 has no leader" in one.seen)
+    wait_until(lambda: (one := found().get("topic frames")) and "partition 0 has no leader" in one.seen, 240)
     assert "behind" in found()["topic uploads"].seen
     assert "broker 2" in (found()["topic frames"].mend or "")
     supervisor.restart("second")
-    wait_until(lambda: found().get("kafka writes") is not None)
+    wait_until(lambda: found().get("kafka writes") is not None, 240)
     assert records(settings, frames) == before
 
     assert "repair" in (found()["topic frames"].mend or "")
