@@ -6,8 +6,8 @@ order, first what every reader has read, then what still waits, and each group's
 interrupted goes on with the next call; a record may then be there twice, which has one effect like every redelivery.
 
 No worker may run meanwhile. The topic takes no records while it is copied (``max.message.bytes``): producers are told
-that their events were not delivered, and send them again. ``min.insync.replicas`` would have them wait, but Kafka 4 takes
-it for no more than there are replicas.
+that their events were not delivered, and send them again. ``min.insync.replicas`` would have them wait, but Kafka 4
+takes it for no more than there are replicas.
 """
 
 from __future__ import annotations
