@@ -8,8 +8,10 @@ import pytest
 
 from infra.services import LocalServices
 
-# A shell that runs the tests in the background has them, and all that they start, ignore Ctrl-C; some tests send it.
+# A shell that runs the tests in the background has them, and all that they start, ignore Ctrl-C, and nohup a closed
+# terminal; some tests send both.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("facestream", deadline=None)

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 import redis
+import tenacity
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
@@ -63,7 +64,13 @@ def read(at: Addresses, topic: str) -> tuple[list[bytes | None], list[bytes], li
     """All values in Kafka, Redis and BigQuery."""
     consumer = Consumer({"bootstrap.servers": at.kafka, "group.id": "reader", "log_level": 0})
     partition = TopicPartition(topic, 0, 0)
-    _, end = consumer.get_watermark_offsets(partition, timeout=20)
+    # A broker that has just started answers before it leads its partitions.
+    leads = tenacity.retry(
+        retry=tenacity.retry_if_exception_type(KafkaException),
+        stop=tenacity.stop_after_delay(60),
+        wait=tenacity.wait_fixed(0.2),
+    )
+    _, end = leads(consumer.get_watermark_offsets)(partition, timeout=20)
     consumer.assign([partition])
     values = [message.value() for message in consumer.consume(end, 20)]
     consumer.close()
