@@ -1,7 +1,8 @@
 """Children that die again and again at one place: told in one line, and noted for ``facestream doctor``.
 
 ``crashes.json`` beside the record of what runs holds for each such child: how often it died there, since when and when
-last (seconds since 1970), its exit code, the last line of its log, the log, and in how many seconds it starts again.
+last (seconds since 1970), its exit code, what its log says went wrong, the log, and in how many seconds it starts
+again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import re
 import threading
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from infra.death import Death, last_words
 
 log = logging.getLogger(__name__)
 
@@ -20,30 +23,6 @@ FILE = "crashes.json"
 _SOON_S = 120.0
 """A death that comes later than this after its restart is no longer one of a row."""
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\d+")
-
-
-class Died(Protocol):
-    """The end of a child; see :class:`infra.supervisor.Death`."""
-
-    @property
-    def name(self) -> str:
-        """Of the child."""
-
-    @property
-    def exit_code(self) -> int:
-        """Negative: the signal."""
-
-    @property
-    def log(self) -> Path:
-        """Its log."""
-
-    @property
-    def log_tail(self) -> str:
-        """The end of its log."""
-
-    @property
-    def restart_in_s(self) -> float | None:
-        """None: it is not started again."""
 
 
 class CrashLoops:
@@ -57,9 +36,9 @@ class CrashLoops:
         if self._path:
             self._path.unlink(missing_ok=True)
 
-    def tell(self, death: Died) -> str:
-        """Note a death, and say it: the first at a place with the end of the log, the next ones in one line."""
-        now, line = time.time(), last_line(death.log_tail)
+    def tell(self, death: Death) -> str:
+        """Note a death, and say it: the first at a place, or how many there have been."""
+        now, line = time.time(), last_words(death.log_tail)
         with self._lock:
             before = self._known.get(death.name)
             again = (
@@ -96,10 +75,3 @@ class CrashLoops:
             new.replace(self._path)
         except OSError as error:
             log.debug("the note of what died was not written: %s", error)
-
-
-def last_line(text: str) -> str:
-    """The last line that says something: of a Python trace the error, of a Java one the exception, not where it was."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    said = [line for line in lines if not line.startswith(("at ", "..."))]
-    return (said or lines or [""])[-1][:300]

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from infra.crash_loops import last_line
+from infra.death import last_words
 from infra.room import Room
 from infra.services import LocalServices
 from infra.supervisor import Backoff, ChildFailed
@@ -154,7 +154,7 @@ class Stack:
                     deaths[death.name] += 1
                     if deaths[death.name] >= _DEATHS or death.restart_in_s is None:
                         raise ChildFailed(
-                            f"{death.name} dies again and again: {last_line(death.log_tail)}; see {death.log}"
+                            f"{death.name} dies again and again: {last_words(death.log_tail)}; see {death.log}"
                         )
                 if time.monotonic() > deadline:
                     raise ChildFailed(f"{role} has not taken its partitions within {timeout_s:g} s")
