@@ -36,8 +36,8 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield ok("kafka", f"{counted(len(cluster.brokers), 'broker answers', 'brokers answer')} at {settings.kafka}")
     try:
         states = topic_admin.describe(admin, settings)
-    except TopicsError as error:
-        yield fail("topics", str(error), Remedy.BROKERS_LOGS())
+    except (TopicsError, TimeoutError) as error:
+        yield fail("topics", str(error) or "the brokers do not tell of them in time", Remedy.BROKERS_LOGS())
         yield from _leaders(cluster, settings)
         return
     gone = topic_admin.lost(cluster, settings)

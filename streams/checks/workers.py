@@ -38,8 +38,8 @@ def check(
     """
     try:
         states = role_states(admin, settings, counts, list(Role))
-    except KafkaUnavailable as error:
-        yield fail("workers", str(error), Remedy.BROKERS_LOGS())
+    except (KafkaUnavailable, TimeoutError) as error:
+        yield fail("workers", str(error) or "the brokers do not tell of them in time", Remedy.BROKERS_LOGS())
         return
     for state in states:
         yield from _role(state, admin, settings, alike)
