@@ -8,7 +8,7 @@ from confluent_kafka.admin import ClusterMetadata
 
 from streams import topic_admin
 from streams.changelog import changelog_config, changelog_name
-from streams.checks.finding import Finding, fail, ok, warn
+from streams.checks.finding import Finding, Status, fail, ok, warn
 from streams.checks.logs import check as logs
 from streams.checks.produce import check as probe
 from streams.checks.remedies import Remedy
@@ -49,7 +49,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from _topics(states, cluster, settings)
     lame = list(_leaders(cluster, settings))
     yield from lame
-    if not lame:
+    if not any(one.status is Status.FAIL for one in lame):
         yield from probe(settings, states)
     changelog = cluster.topics.get(changelog_name(settings))
     if changelog is not None:

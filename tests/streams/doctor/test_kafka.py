@@ -359,9 +359,11 @@ def test_a_broker_that_is_away_and_rights_that_are_missing(brokers: tuple[Superv
     denied = ("User:ANONYMOUS", "*", AclOperation.WRITE, AclPermissionType.DENY)
     acl = AclBinding(ResourceType.TOPIC, Topic.REPLAYS.value, ResourcePatternType.LITERAL, *denied)
     admin.create_acls([acl])[acl].result(20)
-    wait_until(lambda: found()["kafka writes"].status is Status.FAIL)
+    wait_until(lambda: (one := found().get("kafka writes")) and one.status is Status.FAIL)
     mend = found()["kafka writes"].mend
     assert mend is not None and "right to read and write replays" in mend
     one = AclBindingFilter(ResourceType.TOPIC, Topic.REPLAYS.value, ResourcePatternType.LITERAL, *denied)
     admin.delete_acls([one])[one].result(20)
-    wait_until(lambda: found()["kafka writes"].status is Status.OK)
+    wait_until(
+        lambda: (one := found().get("kafka writes")) and one.status is Status.OK and "topic uploads" not in found()
+    )
