@@ -41,7 +41,7 @@ from streams.changelog import changelog_name, ensure_changelog
 from streams.checks import produce
 from streams.checks.cluster import check
 from streams.checks.drift import check as look_at_drift
-from streams.checks.finding import Status
+from streams.checks.finding import Finding, Status
 from streams.checks.remedies import Remedy
 from streams.cli.stack import Stack
 from streams.commits import Note
@@ -356,14 +356,18 @@ def test_a_broker_that_is_away_and_rights_that_are_missing(brokers: tuple[Superv
     topic_repair.repair(settings, topic_repair.plan(admin, settings), lambda _: None)
     assert {one[:2] for one in records(settings, frames)} == {one[:2] for one in before}
 
-    denied = ("User:ANONYMOUS", "*", AclOperation.WRITE, AclPermissionType.DENY)
-    acl = AclBinding(ResourceType.TOPIC, Topic.REPLAYS.value, ResourcePatternType.LITERAL, *denied)
-    admin.create_acls([acl])[acl].result(20)
+    anyone, name, whole = ("User:ANONYMOUS", "*"), Topic.REPLAYS.value, ResourcePatternType.LITERAL
+    allowed = AclBinding(ResourceType.TOPIC, name, whole, *anyone, AclOperation.ALL, AclPermissionType.ALLOW)
+    denied = AclBinding(ResourceType.TOPIC, name, whole, *anyone, AclOperation.WRITE, AclPermissionType.DENY)
+    for future in admin.create_acls([allowed, denied]).values():
+        future.result(20)
     wait_until(lambda: (one := found().get("kafka writes")) and one.status is Status.FAIL)
     mend = found()["kafka writes"].mend
     assert mend is not None and "right to read and write replays" in mend
-    one = AclBindingFilter(ResourceType.TOPIC, Topic.REPLAYS.value, ResourcePatternType.LITERAL, *denied)
+    one = AclBindingFilter(ResourceType.TOPIC, name, whole, *anyone, AclOperation.WRITE, AclPermissionType.DENY)
     admin.delete_acls([one])[one].result(20)
-    wait_until(
-        lambda: (one := found().get("kafka writes")) and one.status is Status.OK and "topic uploads" not in found()
-    )
+    wait_until(lambda: _writes(found()), 240)
+
+
+def _writes(said: dict[str, Finding]) -> bool:
+    return "kafka writes" in said and said["kafka writes"].status is Status.OK and "topic uploads" not in said
