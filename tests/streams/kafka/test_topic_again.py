@@ -48,7 +48,7 @@ class Deployment:
             partitions=PARTITIONS,
         )
         self.admin = admin_client(self.settings)
-        create(self.admin, self.settings)
+        create(self.admin, self.settings, accept_loss=True)
         now = self.settings
         tables = Address(now.bigquery_project, now.bigquery_dataset, now.bigquery_rest, now.bigquery_grpc)
         apply(tables.rest_client(), tables.dataset_id)
@@ -89,7 +89,7 @@ class Deployment:
         eventually(lambda: not names & metadata(self.admin, self.settings).topics.keys(), "they are gone")
 
     def create(self) -> None:
-        create(self.admin, self.settings)
+        create(self.admin, self.settings, accept_loss=True)
 
 
 @pytest.fixture(scope="module")

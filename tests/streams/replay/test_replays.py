@@ -346,7 +346,7 @@ def test_the_commands_of_the_document(facestream: Run, clients: Clients) -> None
     assert clients.answers([frame.event_id, upload.event_id])
     blocks = re.findall(r"```sh\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
     commands = [line for block in blocks for line in block.splitlines()]
-    assert len(commands) == 8
+    assert len(commands) == 12
     for line in commands:
         ended = facestream(*shlex.split(line)[1:])
         assert ended.code == 0, f"{line}: {ended.err}"
