@@ -147,7 +147,12 @@ def test_a_warm_copy_is_up_to_date_or_said_to_be_behind(cluster: Cluster) -> Non
         )
         assert not [name for name in said if name.startswith("standby of")]
     member = Member("m", "match-0@127.0.0.1:1", "h", frozenset())
-    report = {"ahead_s": 0.0, "uncertain_s": 0.0, "standbys": [{"topic": "t", "partition": 3, "lag": 1001}]}
+    report = {
+        "ahead_s": 0.0,
+        "problem": None,
+        "uncertain_s": 0.0,
+        "standbys": [{"topic": "t", "partition": 3, "lag": 1001}],
+    }
     behind, alive = _well(member, report, cluster.settings)
     assert (behind.status, behind.name) == (Status.WARN, f"standby of {member.name}")
     assert "partition 3: 1001 records" in behind.seen
