@@ -2,7 +2,7 @@
 # folder but downloads in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock clean
+.PHONY: help setup demo test test-long lint format lock clean
 
 # The first Python that facestream runs on; set-up finds another, or says what is missing, where there is none.
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -12,7 +12,7 @@ PYTHON ?= $(or $(FOUND),python3)
 BIN := .venv/bin
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install everything into .venv and .venv-bigquery (GPU=1: with TensorFlow for NVIDIA GPUs)
 	@command -v $(PYTHON) >/dev/null || { echo "set-up: Python 3.11, 3.12 or 3.13 is needed" \
@@ -29,13 +29,16 @@ demo: setup ## Recognise faces in a stream of real photographs, end to end (ARGS
 SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 WHOLE := tests/faults tests/integration
 
-test: setup lint ## Lint, check types, and run all tests (ARGS="tests/sinks -x")
+test: setup lint ## Lint, check types, and run the tests (ARGS="tests/sinks -x": of these all)
 ifdef ARGS
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
 else
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(WHOLE:%=--ignore=%)
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(WHOLE)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long" $(WHOLE:%=--ignore=%)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long" $(WHOLE)
 endif
+
+test-long: setup ## Run the tests that take a minute or more each: other cases of what `make test` shows
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m long
 
 lint: setup ## Lint and check types
 	@$(BIN)/ruff check

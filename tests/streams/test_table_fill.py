@@ -159,6 +159,7 @@ def test_a_table_that_was_deleted_while_the_sink_runs(table: Table) -> None:
         assert others == {key: at for key, at in before.items() if key in others}, "nobody else sees anything"
 
 
+@pytest.mark.long
 def test_rows_that_are_left_and_rows_that_nobody_can_bring_back(table: Table) -> None:
     events = matches(50)
     with sink(table):
@@ -179,6 +180,7 @@ def test_rows_that_are_left_and_rows_that_nobody_can_bring_back(table: Table) ->
     assert table.fill().filled == 0
 
 
+@pytest.mark.long
 def test_an_event_that_comes_again_after_the_table_was_filled(table: Table) -> None:
     """The sink began on an empty table, and knows of no row that the fill has written."""
     events = matches(30)
@@ -199,6 +201,7 @@ def test_an_event_that_comes_again_after_the_table_was_filled(table: Table) -> N
         assert table.rows() == Counter(one.event_id for one in (*events, *later))
 
 
+@pytest.mark.long
 def test_what_both_wrote_is_there_once(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sink writes an event that came again just between our look and our write."""
     events = matches(20)
@@ -226,6 +229,7 @@ def test_what_both_wrote_is_there_once(table: Table, monkeypatch: pytest.MonkeyP
         assert {one.event_id for one in events} <= set(rows)
 
 
+@pytest.mark.long
 def test_who_is_erased_meanwhile_does_not_come_back(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     events = matches(30)
     with sink(table):
@@ -253,7 +257,7 @@ def test_who_is_erased_meanwhile_does_not_come_back(table: Table, monkeypatch: p
     assert table.rows() == Counter(one.event_id for one in events if one.event_id not in theirs)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.long)])
 def test_a_fill_that_is_killed_or_frozen_and_begun_again(table: Table, tmp_path: Path, number: signal.Signals) -> None:
     events = matches(1_500)
     with sink(table):

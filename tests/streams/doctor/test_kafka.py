@@ -325,6 +325,7 @@ def _second(supervisor: Supervisor, folder: Path, first: Path, port: int, contro
     )
 
 
+@pytest.mark.long
 @heals(Remedy.BROKERS_BACK, Remedy.KAFKA_RIGHTS, Remedy.REPLICATE)
 def test_a_broker_that_is_away_and_rights_that_are_missing(brokers: tuple[Supervisor, Settings]) -> None:
     supervisor, settings = brokers
