@@ -168,7 +168,7 @@ def _sum(parts: Iterable[dict[str, int]]) -> dict[str, int]:
 def _is(part: Json, subject_id: str, field: str = "subject_id") -> bool:
     """Whether a part of an answer is about a subject, however its name was spelt."""
     name = part.get(field)
-    return name is not None and canonical(name) == subject_id
+    return isinstance(name, str) and canonical(name) == subject_id
 
 
 def _names(answer: Json | None, subject_id: str) -> bool:

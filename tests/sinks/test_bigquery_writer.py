@@ -112,6 +112,7 @@ def test_every_column_is_filled_by_some_event(workers: Callable[..., Worker], da
     events = [
         *(match(), match(subject_id="a", refusal=refusal, replay_id="r")),
         *(enrolment(), enrolment(refusal=refusal, replay_id="r"), dead_letter()),
+        enrolment(repeats="an upload", similar_subject_id="b", detail="as near to b"),
     ]
     workers().take_over().write([delivery(event, n) for n, event in enumerate(events)])
     for table in ("matches", "enrolments", "dead_letters"):
