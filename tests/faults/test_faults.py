@@ -23,7 +23,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 from streams.cli.benchmarks.faults import measure
-print(json.dumps(measure(Path(sys.argv[1]), ["disk full"], 40.0, print)))
+print(json.dumps(list(measure(Path(sys.argv[1]), ["disk full"], 40.0, print))))
 """
 
 
@@ -43,7 +43,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
         print(ended.stdout)
         rows = json.loads(ended.stdout.splitlines()[-1])
     else:
-        rows = measure(folder, ["disk full"], 40.0, print)
+        rows = list(measure(folder, ["disk full"], 40.0, print))
     [row] = rows
     assert row["events"] > 200 and row["lost"] == row["duplicates"] == 0, row
 
