@@ -14,7 +14,7 @@ from schemas import codec
 from schemas.events import Frame, Picture, new_event_id, utc_now
 from streams.batches import Fetching
 from streams.cli.stack import Stack
-from streams.groups import READS, group_id
+from streams.groups import READS
 from streams.kafka import CODECS, admin_client, client_config
 from streams.order import TopicPartition
 from streams.roles import ANSWERING, Role
@@ -87,15 +87,12 @@ def compressing(stack: Stack, name: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def other_roles(stack: Stack) -> Iterator[None]:
-    """Workers of the roles that no answer needs."""
-    added = {stack.add_worker(role): group_id(role, stack.settings) for role in READS if role not in ANSWERING}
+def other_roles(stack: Stack) -> None:
+    """Workers of the roles that no answer needs. They stay: an erasure waits for every role that has ever run."""
+    for role in READS:
+        if role not in ANSWERING:
+            stack.add_worker(role)
     stack.await_owners(list(READS))
-    yield
-    stack.services.supervisor.stop(*added)
-    # As if they had never run: an erasure waits for every role that has something.
-    for deleted in admin_client(stack.settings).delete_consumer_groups(list(added.values())).values():
-        deleted.result(30)
 
 
 @pytest.mark.parametrize("name", CODECS)
