@@ -10,9 +10,9 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+import tenacity
+from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from infra import kafka
 from infra.jars import VERSION, kafka_classpath
@@ -22,6 +22,7 @@ from infra.ports import free_ports
 from infra.supervisor import ChildFailed, Supervisor
 
 SEGMENT = f"{0:020d}.log"
+ENDS = (OffsetSpec.earliest(), OffsetSpec.latest())
 STRAY = f".{32 * 'a'}-stray"
 
 
@@ -33,13 +34,19 @@ def _broker(folder: Path, said: list[str] | None = None) -> Iterator[tuple[str, 
 
 
 def _records(address: str) -> list[int]:
-    """How many records each of the topic's partitions holds."""
-    consumer = Consumer({"bootstrap.servers": address, "group.id": "reader", "log_level": 0})
-    try:
-        found = [consumer.get_watermark_offsets(TopicPartition("faces", number), timeout=60) for number in range(3)]
-        return [last - first for first, last in found]
-    finally:
-        consumer.close()
+    """How many records each of the topic's partitions holds; no group is asked for, whose topic would be made then."""
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+    return [last - first for first, last in zip(*(_offsets(admin, at) for at in ENDS), strict=True)]
+
+
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_type(KafkaException),
+    stop=tenacity.stop_after_delay(60),
+    wait=tenacity.wait_fixed(0.2),
+)
+def _offsets(admin: AdminClient, at: OffsetSpec) -> list[int]:
+    asked = admin.list_offsets({TopicPartition("faces", number): at for number in range(3)}, request_timeout=30)
+    return [offset for _, offset in sorted((one.partition, told.result(60).offset) for one, told in asked.items())]
 
 
 @pytest.fixture(scope="module")
