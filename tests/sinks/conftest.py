@@ -1,4 +1,4 @@
-"""A BigQuery-compatible server for the tests of the sink."""
+"""A BigQuery-compatible and a Redis-protocol server for the tests of the sinks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
+import redis
 
 from infra.bigquery import PROJECT
 from infra.supervisor import Supervisor
 from sinks.bigquery import Address
-from tests.sinks.servers import BigQuery, start_bigquery
+from sinks.redis import RedisResults, RedisSink
+from tests.sinks.servers import BigQuery, Redis, start_bigquery, start_redis
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +29,29 @@ def new_address(server: BigQuery) -> Address:
 @pytest.fixture
 def address(bigquery: BigQuery) -> Address:
     return new_address(bigquery)
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    with Supervisor() as supervisor:
+        yield start_redis(supervisor, tmp_path_factory.mktemp("redis"))
+
+
+@pytest.fixture
+def url(redis_server: Redis) -> str:
+    redis.Redis.from_url(redis_server.url).flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def sink(url: str) -> Iterator[RedisSink]:
+    sink = RedisSink(url, stream_length=100)
+    yield sink
+    sink.close()
+
+
+@pytest.fixture
+def results(url: str) -> Iterator[RedisResults]:
+    results = RedisResults(url)
+    yield results
+    results.close()

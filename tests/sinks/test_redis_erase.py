@@ -1,0 +1,91 @@
+"""Erasing from Redis: a subject, a user, and what was kept under another spelling."""
+
+from __future__ import annotations
+
+import dataclasses
+import unicodedata
+
+import redis
+
+from schemas.as_json import to_json
+from schemas.events import Mode
+from sinks.redis import RedisResults, RedisSink
+from tests.sinks.examples import delivery, enrolment, face, match, with_otto
+
+
+def test_a_subject_is_erased_and_answers_about_others_stay(sink: RedisSink, results: RedisResults, url: str) -> None:
+    both, anna = with_otto(camera_id="both"), match()
+    asked, enrolled = match(mode=Mode.VERIFY, subject_id="otto", camera_id="asked"), enrolment(subject_id="otto")
+    others = with_otto(user_id="bert")
+    replayed = with_otto(camera_id="both", replay_id="r1")
+    sink.write([delivery(one) for one in (both, anna, asked, enrolled, enrolment(), others, replayed)])
+    removed = sink.erase("ursula", "otto")
+    assert removed == {"answers": 4, "latest": 2, "live": 3, "subjects": 1}
+    left = results.result(both.event_id)
+    assert left is not None
+    first, second = left["faces"]
+    assert (first["subject_id"], [one["subject_id"] for one in first["candidates"]]) == ("anna", ["anna"])
+    assert (second["decision"], second["subject_id"], second["reason"]) == ("refused", None, "erased")
+    assert results.latest("ursula", "both") == left
+    assert results.result(anna.event_id) == to_json(anna)
+    assert [results.result(asked.event_id), results.enrolment(enrolled.event_id)] == [None, None]
+    assert results.latest("ursula", "asked") is None
+    assert results.subjects("ursula") == {"anna": 1}
+    client = redis.Redis.from_url(url, decode_responses=True)
+    kept = {name: client.dump(name) for name in client.scan_iter() if "{bert}" not in name}
+    assert not [name for name, value in kept.items() if b"otto" in (value or b"") and others.event_id not in name]
+    assert results.result(others.event_id) == to_json(others), "another user's otto is another person"
+    assert 0 < client.ttl(f"facestream:result:{both.event_id}") <= 86_400, "it goes when it would have gone"
+    assert sink.erase("ursula", "otto") == {"answers": 0, "latest": 0, "live": 0, "subjects": 0}
+
+
+def test_a_user_is_erased_whole(sink: RedisSink, results: RedisResults, url: str) -> None:
+    name = "u*[s]?{x}"
+    corrected = match(user_id=name, replay_id="r2", corrects=True)
+    mine = [match(user_id=name), enrolment(user_id=name), match(user_id=name, replay_id="r1"), corrected]
+    others = match(user_id="uXs")
+    sink.write([delivery(one) for one in (*mine, others)])
+    removed = sink.erase(name, None)
+    assert removed == {"answers": 4, "latest": 1, "live": 2, "subjects": 1}
+    client = redis.Redis.from_url(url, decode_responses=True)
+    left = {key.replace(others.event_id, "id") for key in client.scan_iter()}
+    kinds = ("result:id", "seen:{uXs}:id", "live:{uXs}", "latest:{uXs}:door", "answers:{uXs}")
+    assert {key for key in left if "written:" not in key} == {f"facestream:{kind}" for kind in kinds}
+    assert results.result(others.event_id) == to_json(others)
+
+
+def test_what_was_kept_under_another_spelling_is_found_and_erased(
+    sink: RedisSink, results: RedisResults, url: str
+) -> None:
+    """A release of before has kept names as they came."""
+    (user, old_user), (zoe, old_zoe) = (
+        [unicodedata.normalize(form, name) for form in ("NFC", "NFD")] for name in ("Jos\u00e9", "Zo\u00eb")
+    )
+    seen = match(user_id=old_user, camera_id=old_zoe, faces=[face(subject_id=old_zoe)])
+    old = [enrolment(user_id=old_user, subject_id=name) for name in (old_zoe, "otto")]
+    new = enrolment(user_id=user, subject_id=zoe, templates=2)
+    sink.write([delivery(one) for one in (seen, *old, new)])
+    for name in (user, old_user):
+        assert results.subjects(name) == {zoe: 2, "otto": 1}
+        assert results.latest(name, zoe) == results.latest(name, old_zoe) == to_json(seen)
+    capitals = [seen.event_id.upper(), f"{{{new.event_id}}}"]
+    assert list(results.wait_for(capitals, timeout_s=5)) == capitals
+    assert results.enrolment(capitals[1]) == to_json(new)
+    removed = sink.erase(user, zoe)
+    assert removed == {"answers": 3, "latest": 1, "live": 3, "subjects": 2}
+    assert results.subjects(user) == {"otto": 1}
+    assert sink.erase(user, None)["answers"] == 2
+    left = redis.Redis.from_url(url, decode_responses=True).scan_iter()
+    assert [key for key in left if "written:" not in key] == []
+
+
+def test_an_enrolment_of_somebody_else_does_not_name_whom_it_was_like(sink: RedisSink, results: RedisResults) -> None:
+    like = enrolment(similar_subject_id="otto", detail="…")
+    two = dataclasses.replace(with_otto().faces[0], ambiguous=True)
+    both = match(faces=[two])
+    sink.write([delivery(like), delivery(both, 1)])
+    assert sink.erase("ursula", "otto")["answers"] == 2
+    assert results.enrolment(like.event_id) == to_json(dataclasses.replace(like, similar_subject_id=None, detail=None))
+    left = results.result(both.event_id)
+    assert left is not None
+    assert left["faces"][0]["ambiguous"] is False
