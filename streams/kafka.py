@@ -109,9 +109,12 @@ def metadata(client: Client, settings: Settings, timeout_s: float = METADATA_TIM
 
 
 def not_yet(error: BaseException) -> bool:
-    """Whether a topic is so new that its partitions have no leader, or not every broker knows of it."""
+    """Whether a topic is so new that its partitions have no leader, or that the brokers do not agree yet on who it is:
+    one of them does not know the topic, or names another epoch of the leader (KIP-320)."""
     return isinstance(error, KafkaException) and error.args[0].code() in {
+        KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
         KafkaError.UNKNOWN_TOPIC_OR_PART,
     }
