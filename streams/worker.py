@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING, NoReturn
 
 import filelock
 
-from streams.changelog import discard_foreign_tables, ensure_changelog
-from streams.codecs import check_codecs
-from streams.groups import READS, group_id
-from streams.health import Health, Patient
-from streams.kafka import admin_client
+from streams.engine.shutdown import end, end_in_any_case
+from streams.kafka.compression import check_codecs
+from streams.kafka.connection import admin_client
+from streams.kafka.consumer_groups import group_id
+from streams.kafka.topic_admin import check_copartitioned, partition_counts
+from streams.kafka.topics import Topic
+from streams.matching.changelog import discard_foreign_tables, ensure_changelog
+from streams.observability.health_server import Health, Patient
 from streams.roles import Embedder, Role
 from streams.settings import Settings
-from streams.stopping import end, end_in_any_case
-from streams.topic_admin import check_copartitioned, partition_counts
-from streams.topics import Topic
+from streams.topology import READS
 
 if TYPE_CHECKING:
-    from models.analysis import Analyzes
-    from models.card import Card
+    from models.analysis.face_analysis import Analyzes
+    from models.embedder.card import Card
     from sinks.base import Sink
 
 log = logging.getLogger(__name__)
@@ -74,15 +75,15 @@ async def _run_stage(
     """
     if role is Role.RETRAIN:
         end(await _run_retrain(settings, partitions, folder, health))
-    from streams.app import make_app
-    from streams.rollout.crew import Crew
-    from streams.rollout.follower import Follower
-    from streams.vitals import run_watched
+    from streams.engine.faust_app import make_app
+    from streams.engine.faust_runner import run_watched
+    from streams.model_registry.model_pool import Crew
+    from streams.model_registry.watcher import Follower
 
     base = _base(settings, embedder)
     with Follower(settings, base) as follower:
         if role is Role.EMBED:
-            from streams.embed import Embed
+            from streams.embedding.agent import Embed
 
             app = make_app(role, settings, partitions=partitions, folder=folder, client_id=health.client_id)
             analyzer = await asyncio.to_thread(_analyzer, settings, embedder)
@@ -90,8 +91,8 @@ async def _run_stage(
             with crew:
                 stage = Embed(app, settings, analyzer, crew).stage
                 end(await run_watched(app, stage, health, models=crew.report))
-        from streams.gallery_table import GalleryTable
-        from streams.match import Matcher
+        from streams.matching.agent import Matcher
+        from streams.matching.gallery_table import GalleryTable
 
         app = make_app(
             role, settings, partitions=partitions, folder=folder, client_id=health.client_id, table_type=GalleryTable
@@ -102,11 +103,11 @@ async def _run_stage(
 
 async def _run_retrain(settings: Settings, partitions: int, folder: Path, health: Health) -> int:
     """Run retrain, which trains in a process of its own."""
-    from streams.app import make_app
     from streams.drift.alarms import CameraAlarms
-    from streams.retraining.retrainer import Retrainer
-    from streams.retraining.stage import Retrain
-    from streams.vitals import run_watched
+    from streams.engine.faust_app import make_app
+    from streams.engine.faust_runner import run_watched
+    from streams.retraining.agent import Retrain
+    from streams.retraining.scheduler import Retrainer
 
     app = make_app(Role.RETRAIN, settings, partitions=partitions, folder=folder, client_id=health.client_id)
     cameras = CameraAlarms(settings)
@@ -121,21 +122,21 @@ async def _run_retrain(settings: Settings, partitions: int, folder: Path, health
 def _base(settings: Settings, embedder: Embedder) -> Card:
     """The card of the version that needs no record on the topic ``models``."""
     if embedder is Embedder.DIGEST:
-        from models.cheap import CARD
+        from models.testing.digest import CARD
 
         return CARD
-    from streams.rollout.log import base_card
+    from streams.model_registry.records import base_card
 
     return base_card(settings)
 
 
 def _analyzer(settings: Settings, embedder: Embedder) -> Analyzes:
     if embedder is Embedder.DIGEST:
-        from models.cheap import DigestAnalyzer
+        from models.testing.digest import DigestAnalyzer
 
         return DigestAnalyzer()
-    from models.analyzer import Analyzer
-    from models.model import Model
+    from models.analysis.analyzer import Analyzer
+    from models.embedder.model import Model
 
     analyzer = Analyzer(
         Model.load(settings.model_dir),
@@ -148,8 +149,8 @@ def _analyzer(settings: Settings, embedder: Embedder) -> Analyzes:
 
 
 def _run_sink(role: Role, settings: Settings, embedder: Embedder, health: Health) -> int:
-    from streams.results import EVENT_TYPES
-    from streams.sink import SinkWorker
+    from streams.engine.sink_worker import SinkWorker
+    from streams.topology import EVENT_TYPES
 
     sink: Sink
     topics = [topic for topic in READS[role] if topic is not Topic.ERASURES]
@@ -165,7 +166,7 @@ def _run_sink(role: Role, settings: Settings, embedder: Embedder, health: Health
         )
         linger_s = 0.0
     elif role is Role.DRIFT:
-        from streams.drift.sink import DriftSink
+        from streams.drift.processor import DriftSink
 
         sink = DriftSink(settings, [_base(settings, embedder)])
         linger_s = 1.0

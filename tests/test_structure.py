@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from graphlib import TopologicalSorter
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -15,11 +17,38 @@ ROOMS = ("streams", "sinks", "models", "schemas", "infra")
 MAY_IMPORT = {
     "streams": {"streams", "sinks", "models", "schemas"},
     "streams/cli": set(ROOMS),
+    "streams/devtools": set(ROOMS),
     "sinks": {"sinks", "schemas"},
     "models": {"models", "schemas"},
     "schemas": {"schemas"},
     "infra": {"infra"},
 }
+"""The rooms: who may import whom."""
+LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
+    "streams": (
+        ("settings", "roles", "text"),
+        ("kafka",),
+        ("topology", "client", "cameras", "model_registry", "observability", "privacy", "replay"),
+        ("dead_letters", "feedback"),
+        ("engine", "drift"),
+        ("embedding", "matching"),
+        ("rollout", "training_data"),
+        ("devtools", "operations", "retraining"),
+        ("worker", "producer"),
+        ("cli",),
+    ),
+    "models": (
+        ("pictures",),
+        ("embedder", "drift"),
+        ("analysis", "matching"),
+        ("evaluation", "testing"),
+        ("training",),
+        ("report", "reference"),
+    ),
+    "sinks": (("base",), ("redis", "bigquery")),
+}
+"""The folders of a room, and its modules that lie in none, from the lowest layer to the highest: each imports its own
+layer and those before it. Within a layer no two folders import each other, however roundabout."""
 REGISTRIES = (
     r"pypi\.org|pythonhosted\.org|pkg\.dev|jfrog\.io|maven\.org|maven2|registry\.npmjs|conda\.anaconda|"
     r"--(extra-)?index-url|--find-links"
@@ -47,7 +76,20 @@ def imports(path: Path) -> set[str]:
 
 def room_of(path: Path) -> str:
     inside = path.relative_to(ROOT).parts
-    return "streams/cli" if inside[:2] == ("streams", "cli") else inside[0]
+    return "/".join(inside[:2]) if "/".join(inside[:2]) in MAY_IMPORT else inside[0]
+
+
+def folder_of(path: Path) -> tuple[str, str] | None:
+    """The room and the folder of a module, or its own name where it lies in no folder; None for a room itself."""
+    room, *inside = path.relative_to(ROOT).with_suffix("").parts
+    return None if inside == ["__init__"] else (room, inside[0])
+
+
+def folders_imported(path: Path) -> set[str]:
+    """The other folders of its room that a module imports."""
+    room, folder = folder_of(path) or ("", "")
+    names = [name.split(".") for name in imports(path)]
+    return {name[1] for name in names if name[0] == room and len(name) > 1} - {folder}
 
 
 EVERY = [pytest.param(path, id=str(path.relative_to(ROOT))) for path in modules()]
@@ -60,8 +102,29 @@ def test_imports_go_downwards_only(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", EVERY)
+def test_folders_import_downwards_only(path: Path) -> None:
+    place = folder_of(path)
+    if place is None or place[0] not in LAYERS:
+        return
+    room, folder = place
+    layers = LAYERS[room]
+    (own,) = (number for number, layer in enumerate(layers) if folder in layer)
+    assert folders_imported(path) <= set(chain.from_iterable(layers[: own + 1]))
+
+
+@pytest.mark.parametrize("room", LAYERS)
+def test_no_two_folders_import_each_other(room: str) -> None:
+    graph: dict[str, set[str]] = {}
+    for path in modules():
+        place = folder_of(path)
+        if place is not None and place[0] == room:
+            graph.setdefault(place[1], set()).update(folders_imported(path))
+    assert list(TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("path", EVERY)
 def test_only_streams_knows_faust(path: Path) -> None:
-    if room_of(path) != "streams":
+    if not room_of(path).startswith("streams"):
         assert not {name for name in imports(path) if name.split(".")[0] in {"faust", "mode"}}
 
 
@@ -76,7 +139,7 @@ def test_a_module_is_about_one_thing(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
 
 
-CONSUMERS = {"streams/kafka.py": "Consumer", "streams/log_ends.py": "AIOKafkaConsumer"}
+CONSUMERS = {"streams/kafka/connection.py": "Consumer", "streams/kafka/log_ends.py": "AIOKafkaConsumer"}
 """Where consumers are made, of either library: there it is said what they read."""
 
 
@@ -88,14 +151,14 @@ def test_consumers_are_made_where_it_is_said_that_they_read_what_is_committed(pa
     }
     makers = {"Consumer", "DeserializingConsumer", "AvroConsumer", "AIOKafkaConsumer"}
     where = str(path.relative_to(ROOT))
-    if room_of(path) in {"streams", "streams/cli", "sinks"}:
+    if room_of(path) in {"streams", "streams/cli", "streams/devtools", "sinks"}:
         assert made & makers == ({CONSUMERS[where]} if where in CONSUMERS else set())
 
 
 def test_both_libraries_are_told_the_same() -> None:
-    """And Faust, see tests/streams/test_faust_internals.py."""
-    assert '"isolation.level": ISOLATION' in (ROOT / "streams/kafka.py").read_text()
-    assert "self._client(ISOLATION)" in (ROOT / "streams/log_ends.py").read_text()
+    """And Faust, see tests/streams/engine/test_faust_internals.py."""
+    assert '"isolation.level": ISOLATION' in (ROOT / "streams/kafka/connection.py").read_text()
+    assert "self._client(ISOLATION)" in (ROOT / "streams/kafka/log_ends.py").read_text()
 
 
 def test_no_file_holds_the_address_of_a_package_registry() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.assets import RESNET
-from models.dlib_format import CHIP_SIZE
-from models.model import REFERENCE
+from models.embedder.assets import RESNET
+from models.embedder.dlib_format import CHIP_SIZE
+from models.embedder.model import REFERENCE
 from models.reference import made_up
 
 ANSWERS = REFERENCE / "dlib.npz"

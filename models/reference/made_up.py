@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.dlib_format import CHIP_SIZE
-from models.geometry import MEAN_FACE, Pixels, Points
+from models.embedder.dlib_format import CHIP_SIZE
+from models.pictures.geometry import MEAN_FACE, Pixels, Points
 
 _GRIDS = (2, 3, 5, 9, 15, 31, 75, 150)
 _SEEDS = (1, 2, 3)

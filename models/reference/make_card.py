@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from models.calibration import Strangers, curve, share, thresholds
-from models.card import CARD_FILE, Card, ChipGeometry, Output
-from models.model import REFERENCE
+from models.embedder.card import CARD_FILE, Card, ChipGeometry, Output
+from models.embedder.model import REFERENCE
+from models.evaluation.calibration import Strangers, curve, share, thresholds
 
 # Measured with this pipeline; see docs/models.md.
 STRANGERS = (

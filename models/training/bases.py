@@ -14,7 +14,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from models.geometry import Pixels
+from models.pictures.geometry import Pixels
 from models.training.degrade import shifted
 from models.training.samples import NOBODY, TrainingSet
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
-from models.comparisons import Chosen, Comparisons
-from models.groups import Group, groups_of, within
-from models.model import Model
+from models.embedder.model import Model
+from models.evaluation.comparisons import Chosen, Comparisons
+from models.evaluation.groups import Group, groups_of, within
 from models.training.measure import degraded
 from models.training.samples import TrainingSet
 
@@ -24,7 +24,7 @@ class Compared:
     """Clean against clean pictures, degraded against clean ones, and the same with templates of the old version.
 
     The last tells whether new probes may meet old templates before a gallery is embedded again. ``groups`` has the
-    pairs within each group of the pictures, see :mod:`models.groups`: clean ones, and degraded ones.
+    pairs within each group of the pictures, see :mod:`models.evaluation.groups`: clean ones, and degraded ones.
     """
 
     clean: Pair

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from models.comparisons import FAR, Comparisons, Interval, draws, interval
-from models.geometry import Pixels
-from models.model import Model
+from models.embedder.model import Model
+from models.evaluation.comparisons import FAR, Comparisons, Interval, draws, interval
+from models.pictures.geometry import Pixels
 from models.training.crossval import trained
 from models.training.measure import Change, degraded
 from models.training.plan import Plan

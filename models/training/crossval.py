@@ -12,9 +12,9 @@ from typing import Any
 import keras  # type: ignore[import-untyped]
 import numpy as np
 
-from models import runtime
-from models.comparisons import Comparisons
-from models.model import Model, keras_network
+from models.embedder import runtime
+from models.embedder.model import Model, keras_network
+from models.evaluation.comparisons import Comparisons
 from models.training import loop, publish
 from models.training.compare import Compared
 from models.training.history import Progress

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from models import chips
-from models.geometry import Pixels
+from models.analysis import chips
+from models.pictures.geometry import Pixels
 
 Range = tuple[float, float]
 _Light = NDArray[np.float32]

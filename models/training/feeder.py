@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.geometry import Pixels
+from models.pictures.geometry import Pixels
 from models.training.degrade import TRAINING, degrade
 from models.training.plan import Material, Plan
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import GroupMeasured, Shift
-from models.comparisons import FAR, Interval, interval
-from models.groups import drawn_errors, summed_up
+from models.embedder.card import GroupMeasured, Shift
+from models.evaluation.comparisons import FAR, Interval, interval
+from models.evaluation.groups import drawn_errors, summed_up
 from models.training.compare import Compared, Pair
 
 

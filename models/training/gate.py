@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from models.card import Lineage, Shift
+from models.embedder.card import Lineage, Shift
 
 _NORMAL = NormalDist()
 _LEVEL = 0.05

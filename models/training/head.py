@@ -14,8 +14,8 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from models import runtime
-from models.model import Vectors
+from models.embedder import runtime
+from models.embedder.model import Vectors
 from models.training import losses
 from models.training.samples import NOBODY
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from models import runtime
+from models.embedder import runtime
 from models.training.plan import Run
 
 

@@ -18,9 +18,9 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from models import runtime
-from models.card import Card
-from models.comparisons import FAR
+from models.embedder import runtime
+from models.embedder.card import Card
+from models.evaluation.comparisons import FAR
 from models.training import losses
 from models.training.checkpoint import State
 from models.training.feeder import Feeder, Part

@@ -13,8 +13,8 @@ from typing import Self
 
 import numpy as np
 
-from models.comparisons import FAR, Comparisons, Interval, draws, interval, sure
-from models.geometry import Pixels
+from models.evaluation.comparisons import FAR, Comparisons, Interval, draws, interval, sure
+from models.pictures.geometry import Pixels
 from models.training.degrade import POOR, Conditions, degrade
 
 

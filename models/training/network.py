@@ -19,8 +19,8 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from models.card import UnusableModel
-from models.model import Vectors
+from models.embedder.card import UnusableModel
+from models.embedder.model import Vectors
 
 EARLY_BLOCKS = 5
 """Of 14: the first ones are learned."""
@@ -34,7 +34,7 @@ def grow(network: Any, vectors: Vectors, real: NDArray[np.bool_]) -> tuple[keras
     """The network with its vectors evened out; one that does so already stays as it is.
 
     Args:
-        network: the reference (see :mod:`models.resnet`), or what grew out of it.
+        network: the reference (see :mod:`models.embedder.resnet`), or what grew out of it.
         vectors: what it makes of clean faces [n, d].
         real: which of the faces somebody has [n]: the mean of these, and their usual distance to it, are kept in the
             new network (mixtures of two are nearer to the mean).

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.geometry import Pixels
+from models.pictures.geometry import Pixels
 
 
 class Plan(BaseModel):

@@ -10,9 +10,9 @@ import keras  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import UnusableModel
-from models.geometry import Pixels
-from models.model import Model
+from models.embedder.card import UnusableModel
+from models.embedder.model import Model
+from models.pictures.geometry import Pixels
 from models.training import bases, network
 from models.training.degrade import TRAINING, degrade
 from models.training.plan import Material, Plan, Run

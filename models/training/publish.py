@@ -1,4 +1,4 @@
-"""A model version out of a finished run: weights and card in a folder that :meth:`models.model.Model.load` takes."""
+"""A model version out of a finished run: weights and card, in a folder for :meth:`models.embedder.model.Model.load`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 import keras  # type: ignore[import-untyped]
 import numpy as np
 
-from models import calibration
-from models.calibration import Strangers
-from models.card import CARD_FILE, Card, Lineage, Measured, Scores, Weights
-from models.comparisons import Comparisons, Distances
-from models.geometry import Pixels
-from models.model import Model
+from models.embedder.card import CARD_FILE, Card, Lineage, Measured, Scores, Weights
+from models.embedder.model import Model
+from models.evaluation import calibration
+from models.evaluation.calibration import Strangers
+from models.evaluation.comparisons import Comparisons, Distances
+from models.pictures.geometry import Pixels
 from models.training.measure import Change
 from models.training.network import learnable
 from models.training.plan import Run

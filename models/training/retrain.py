@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from models.card import Card, Lineage, Source, Validated
-from models.model import REFERENCE, Model, keras_network
+from models.embedder.card import Card, Lineage, Source, Validated
+from models.embedder.model import REFERENCE, Model, keras_network
 from models.training import gate, head, history, publish
 from models.training.cluster import Cluster
 from models.training.compare import Compared

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models import chips
-from models.analysis import Analyzes
-from models.evaluation import UnusableEvaluation, bytes_of, meant, pictures_of, why_skipped
-from models.geometry import Pixels
-from models.groups import Labelling, Labels, labelled
+from models.analysis import chips
+from models.analysis.face_analysis import Analyzes
+from models.evaluation.evaluation import UnusableEvaluation, bytes_of, meant, pictures_of, why_skipped
+from models.evaluation.groups import Labelling, Labels, labelled
+from models.pictures.geometry import Pixels
 
 _BATCH = 32
 
@@ -40,7 +40,7 @@ class Sample:
     quality: float = 1.0
     """``Quality.overall`` of the face, 0 to 1."""
     groups: Mapping[str, str] = field(default_factory=dict)
-    """What is known of person and picture, see :mod:`models.groups`; nothing is learned from it."""
+    """What is known of person and picture, see :mod:`models.evaluation.groups`; nothing is learned from it."""
 
     @property
     def person(self) -> str:
@@ -218,7 +218,7 @@ def from_folders(
     folders: Sequence[Path],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[Sample], dict[str, str]]:
-    """Cut the meant face (see :mod:`models.evaluation`) out of every picture in ``DIR/<person>/<picture>``.
+    """Cut the meant face (see :mod:`models.evaluation.evaluation`) out of every picture in ``DIR/<person>/<picture>``.
 
     Returns:
         samples with the folder's name as the user and the person's as the subject, and the pictures that gave none,

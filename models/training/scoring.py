@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.card import Rate, Scores
-from models.comparisons import Comparisons, draws, interval, sure
-from models.evaluation import FAR_TARGETS
+from models.embedder.card import Rate, Scores
+from models.evaluation.comparisons import Comparisons, draws, interval, sure
+from models.evaluation.evaluation import FAR_TARGETS
 
 _SEEN = 10
 _ROC_POINTS = 41

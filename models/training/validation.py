@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.comparisons import Comparisons
-from models.model import Vectors
+from models.embedder.model import Vectors
+from models.evaluation.comparisons import Comparisons
 from models.training import losses
 
 

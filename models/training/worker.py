@@ -15,8 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from models import runtime
-from models.card import Card
+from models.embedder import runtime
+from models.embedder.card import Card
 from models.training.plan import Run
 
 

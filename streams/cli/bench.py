@@ -41,7 +41,7 @@ def pipeline(
     """Frames a second end to end (640×480 JPEG, one face), and of a bare loop of the same work without Kafka."""
     import tempfile
 
-    from streams.cli.benchmarks.pipeline import measure
+    from streams.devtools.benchmarks.pipeline import measure
 
     output = Output(as_json)
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
@@ -57,7 +57,7 @@ def faults(
     """Inject one fault after another into a steady stream, and count what is lost or doubled."""
     import tempfile
 
-    from streams.cli.benchmarks.faults import FAULTS, measure
+    from streams.devtools.benchmarks.faults import FAULTS, measure
 
     output = Output(as_json)
     known = [fault.name for fault in FAULTS]
@@ -83,7 +83,7 @@ def replay(
     """Events a second of replays with one worker of each role, and live latency without a replay and beside one."""
     import tempfile
 
-    from streams.cli.benchmarks.replay import measure
+    from streams.devtools.benchmarks.replay import measure
 
     output = Output(as_json)
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
@@ -98,7 +98,7 @@ def rollout(
     """Take a new model version from shadow to production and back under load, and count what goes wrong."""
     import tempfile
 
-    from streams.cli.benchmarks.rollout import measure
+    from streams.devtools.benchmarks.rollout import measure
 
     output = Output(as_json)
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
@@ -119,7 +119,7 @@ def retrain(
 ) -> None:
     """Train on some people's degraded pictures, and measure what it gains on other people: TAR at FAR 1e-2."""
     output, settings = Output(as_json), _ready_to_train(folders)
-    from streams.cli.benchmarks.retrain import measure
+    from streams.devtools.benchmarks.retrain import measure
 
     plan = make_plan(seed, steps, arc_face, compatibility, precision)
 
@@ -142,7 +142,7 @@ def corrections(
 ) -> None:
     """Correct each face that was taken for somebody else, and measure what learning from that gains later."""
     output, settings = Output(as_json), _ready_to_train(folders)
-    from streams.cli.benchmarks.corrections import measure
+    from streams.devtools.benchmarks.corrections import measure
 
     plan = make_plan(seed, steps, 0.0, 0.0, "float32")
     if weight is not None:
@@ -167,7 +167,7 @@ def train(
     """Samples a second of training with one and with two workers of one thread each."""
     import tempfile
 
-    from streams.cli.benchmarks.train import measure
+    from streams.devtools.benchmarks.train import measure
 
     output = Output(as_json)
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
@@ -184,7 +184,7 @@ def drift(
     as_json: Json = False,
 ) -> None:
     """Frames until a degraded camera raises the alarm, and alarms that a normal one raises; without Kafka."""
-    from streams.cli.benchmarks.drift import measure
+    from streams.devtools.benchmarks.drift import measure
 
     output = Output(as_json)
     _check(folders)
@@ -209,7 +209,7 @@ def questions(
     """Records read to answer small questions on long topics, and those of reading the topics whole."""
     import tempfile
 
-    from streams.cli.benchmarks.questions import QUESTIONS, measure
+    from streams.devtools.benchmarks.questions import QUESTIONS, measure
 
     output = Output(as_json)
     if unknown := set(only or []) - set(QUESTIONS):
@@ -235,7 +235,7 @@ def _check(folders: Sequence[Path]) -> None:
 
 def _ready_to_train(folders: Sequence[Path]) -> Settings:
     """Check the folders, and load TensorFlow before Keras does, with its start-up notes."""
-    from models import runtime
+    from models.embedder import runtime
 
     _check(folders)
     settings = load_settings()
@@ -261,7 +261,7 @@ def _measure(
     Raises:
         typer.Exit: with 1: a row could not be measured, or something is wrong.
     """
-    from streams.cli.benchmarks.rows import NOT_MEASURED, merge
+    from streams.devtools.benchmarks.rows import NOT_MEASURED, merge
 
     result: dict[str, Any] = {}
     try:
@@ -284,7 +284,7 @@ def _measure(
 
 def _rows_so_far(rows: Iterator[Figures], name: str, all_of_them: str) -> Iterator[Figures]:
     """Rows as one figure that grows; one that failed has nothing but its name and why."""
-    from streams.cli.benchmarks.rows import NOT_MEASURED
+    from streams.devtools.benchmarks.rows import NOT_MEASURED
 
     seen: list[Figures] = []
     for row in rows:
@@ -299,7 +299,7 @@ def _last(value: object) -> object:
 
 
 def _faults_table(result: Figures, output: Output) -> None:
-    from streams.cli.benchmarks.rows import NOT_MEASURED
+    from streams.devtools.benchmarks.rows import NOT_MEASURED
 
     table = grid("fault", "#events", "#lost", "#duplicates", "#gap s", "memory MiB")
     for row in result["faults"]:

@@ -12,14 +12,14 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import LOOK, Json, Output, grid, json_text, load_settings
-from streams.words import counted
+from streams.text import counted
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
     from rich.progress import Progress, TaskID
 
     from sinks.bigquery import Address
-    from streams.table_fill import Filled
+    from streams.operations.table_backfill import Filled
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
@@ -100,8 +100,8 @@ def fill(
     what is there is not written twice.
     """
     from sinks import bigquery
-    from streams.table_fill import Fill
-    from streams.written_log import topics_of_tables
+    from streams.operations.table_backfill import Fill
+    from streams.operations.written_log import topics_of_tables
 
     known = topics_of_tables()
     if strange := [name for name in tables or [] if name not in known]:

@@ -10,11 +10,6 @@ _BINS = 12
 _WIDTH = 40
 
 
-def percentile(values: Sequence[float], percent: float) -> float:
-    """A percentile rounded to one digit, 0 without values."""
-    return round(float(np.percentile(values, percent)), 1) if values else 0.0
-
-
 def histogram(values: Sequence[float], unit: str) -> str:
     """Bars over bins that grow by equal factors, for values that spread over orders of magnitude."""
     if not values:

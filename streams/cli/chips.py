@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
-from streams.words import counted
+from streams.text import counted
 
 Subject = Annotated[str | None, typer.Option("--subject", "-s", help="One subject of the user.", show_default=False)]
 
@@ -28,7 +28,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """Show of whom faces are kept, how many, and how long the consent to it lasts."""
-    from streams.kept_chips import KeptChip, read_kept_chips
+    from streams.training_data.chip_store import KeptChip, read_kept_chips
 
     output = Output(as_json)
     people: dict[tuple[str, str], list[KeptChip]] = defaultdict(list)
@@ -70,10 +70,10 @@ def remove(
     Templates, results and pictures stay: this takes back the consent to training alone. Versions that have learned
     from a face stay as they are.
     """
-    from streams import kept_chips
+    from streams.training_data import chip_store
 
     output = Output(as_json)
-    removed = kept_chips.remove(load_settings(), user, subject)
+    removed = chip_store.remove(load_settings(), user, subject)
     whose = user if subject is None else f"{user}/{subject}"
     if removed.chips or removed.frames:
         faces, statements = counted(removed.chips, "face"), counted(removed.frames, "statement")

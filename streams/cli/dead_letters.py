@@ -15,11 +15,11 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import LOOK, Json, Output, grid, load_settings
-from streams.words import counted
+from streams.text import counted
 
 if TYPE_CHECKING:
     from schemas.events import DeadLetter
-    from streams.replay.letters import Letter
+    from streams.dead_letters.store import Letter
 
 Why = Annotated[str | None, typer.Option("--reason", "-r", help="Only those with this reason.")]
 _WHOLE_ID = len(str(uuid.UUID(int=0)))
@@ -95,8 +95,8 @@ def pass_(
     `facestream doctor` and the workers' health name what holds up a partition. What is passed is not processed: have
     its producer send it again, if it can.
     """
-    from streams.order import TopicPartition
-    from streams.unreadable import pass_over
+    from streams.kafka.messages import TopicPartition
+    from streams.kafka.unreadable import pass_over
 
     output = Output(as_json)
     passed = pass_over(load_settings(), TopicPartition(topic, partition), offset)
@@ -122,7 +122,7 @@ def show(
 ) -> None:
     """Show one dead letter: where it comes from, what was wrong, and how its bytes begin."""
     from schemas.ids import begins, event_id_or_same
-    from streams.replay.letters import find_letter
+    from streams.dead_letters.store import find_letter
 
     output = Output(as_json)
     whole_id = event_id_or_same(letter_id)
@@ -171,7 +171,7 @@ def export(
 
 def _letters(reason: str | None) -> Iterator[Letter]:
     """Each letter once, with this reason or any."""
-    from streams.replay.letters import check_reasons, read_letters
+    from streams.dead_letters.store import check_reasons, read_letters
 
     check_reasons([] if reason is None else [reason])
     return (one for one in read_letters(load_settings()) if reason in (None, one.letter.reason))

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.console import RUN, Json, Output, grid
-from streams.words import counted
+from streams.text import counted
 
 if TYPE_CHECKING:
-    from streams.accounting import Account
-    from streams.demo import Sent
+    from streams.devtools.demo import Sent
+    from streams.devtools.reconciliation import Account
 
 _PARTS = ("decode_ms", "detect_ms", "align_ms", "embed_ms")
 _TIMEOUT_S = 120.0
@@ -55,7 +55,7 @@ def demo(
 
 def _check_video(file: Path) -> None:
     """Open it as the demo will, before anything is started."""
-    from streams.sources import SourceError, Video
+    from streams.cameras.sources import SourceError, Video
 
     if not file.is_file():
         raise typer.BadParameter(f"there is no video {str(file)!r}")
@@ -67,10 +67,10 @@ def _check_video(file: Path) -> None:
 
 def _run(folder: Path, frames: int, fps: float, video: Path | None, output: Output) -> dict[str, Any]:
     from infra.photos import sample_photos
-    from streams import demo as show
-    from streams.accounting import Accounts
-    from streams.cli.stack import Stack
-    from streams.producer import Producer
+    from streams.client.producer import Producer
+    from streams.devtools import demo as show
+    from streams.devtools.local_stack import Stack
+    from streams.devtools.reconciliation import Accounts
 
     photos = sample_photos()
     sent = show.Sent()
@@ -107,8 +107,8 @@ def _run(folder: Path, frames: int, fps: float, video: Path | None, output: Outp
 
 
 def _result(sent: Sent, account: Account) -> dict[str, Any]:
-    from streams.cli.charts import percentile
-    from streams.demo import score
+    from streams.devtools.demo import score
+    from streams.devtools.stats import percentile
 
     outcomes = Counter(account.answers[one]["outcome"] for one in sent.uploads if one in account.answers)
     latencies = _latencies_ms(sent, account)

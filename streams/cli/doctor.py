@@ -28,8 +28,8 @@ def doctor(
 
     Of what is wrong it says how to mend it.
     """
-    from streams.checks.finding import Status
-    from streams.checks.run import examine
+    from streams.operations.doctor.finding import Status
+    from streams.operations.doctor.run import examine
 
     output = Output(as_json)
     settings = load_settings()

@@ -11,11 +11,11 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import PRODUCE, Json, Output, User, asking_redis, grid, load_settings, not_empty
-from streams.words import counted
+from streams.text import counted
 
 if TYPE_CHECKING:
     from schemas.events import Consent
-    from streams.producer import Producer
+    from streams.client.producer import Producer
     from streams.settings import Settings
 
 _ASK_EVERY_S = 0.5
@@ -107,7 +107,7 @@ def _chosen(
 
 
 def _in_folders(folder: Path, output: Output) -> tuple[list[Photo], int]:
-    from models.folders import Found, folders_of, pictures_below
+    from models.pictures.folders import Found, folders_of, pictures_below
 
     if not folder.is_dir():
         raise typer.BadParameter(f"there is no folder {str(folder)!r}")
@@ -135,8 +135,8 @@ def _in_folders(folder: Path, output: Output) -> tuple[list[Photo], int]:
 
 
 def _send(photos: list[Photo], user: str, consent: Consent, settings: Settings, output: Output) -> list[Photo]:
-    from streams.producer import Producer
-    from streams.sent import BackPressure, DeliveryFailed
+    from streams.client.delivery_report import BackPressure, DeliveryFailed
+    from streams.client.producer import Producer
 
     sent: list[Photo] = []
     lost: dict[str | None, str] = {}
@@ -158,7 +158,7 @@ def _sent(producer: Producer, photo: Photo, user: str, consent: Consent) -> Phot
     """Send one photo; what is wrong with it is its outcome, and keeps none of the others back."""
     from schemas.ids import InvalidId
     from schemas.reasons import Reason
-    from streams.sent import InvalidPicture
+    from streams.client.delivery_report import InvalidPicture
 
     try:
         upload = producer.enrol(user, Path(photo.photo), consent=consent, subject_id=photo.subject_id)

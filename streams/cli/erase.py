@@ -32,7 +32,7 @@ def erase(
     brings it back; a photo sent afterwards enrols anew. Fails if a worker has not done its part in time; it does so
     when it runs again.
     """
-    from streams.erasure.erase import erase as erase_
+    from streams.operations.erase import erase as erase_
 
     output = Output(as_json)
     whose = f"{user} with all subjects" if subject is None else f"{user}/{subject}"

@@ -12,8 +12,8 @@ from rich.markup import escape
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 
 if TYPE_CHECKING:
-    from models.comparisons import Interval
-    from models.evaluation import Evaluation
+    from models.evaluation.comparisons import Interval
+    from models.evaluation.evaluation import Evaluation
 
 _NAMED = 5
 
@@ -47,11 +47,11 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure on pictures of your own how well people are told apart. Fails if none of them shows a face."""
-    from models.analyzer import Analyzer
-    from models.evaluation import UnusableEvaluation, evaluate
-    from models.folders import left_out_in_words
-    from models.groups import Labelling
-    from models.model import Model
+    from models.analysis.analyzer import Analyzer
+    from models.embedder.model import Model
+    from models.evaluation.evaluation import UnusableEvaluation, evaluate
+    from models.evaluation.groups import Labelling
+    from models.pictures.folders import left_out_in_words
 
     output = Output(as_json)
     if not folder.is_dir():

@@ -33,7 +33,7 @@ def feedback(
     from schemas.as_json import to_json
     from schemas.events import Statement
     from schemas.ids import InvalidId, canonical_event_id
-    from streams.feedback.say import say
+    from streams.feedback.submit import say
 
     output = Output(as_json)
     if (subject is None) == (not_subject is None):

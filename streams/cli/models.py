@@ -10,11 +10,11 @@ from rich.markup import escape
 
 from streams.cli import rollout
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
-from streams.words import counted
+from streams.text import counted
 
 if TYPE_CHECKING:
-    from models.card import Card, Shift
-    from models.lineup import Lineup
+    from models.embedder.card import Card, Shift
+    from models.embedder.registry_snapshot import Lineup
     from streams.settings import Settings
 
 
@@ -60,7 +60,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """The card of one version."""
-    from models.card import Card, UnusableModel
+    from models.embedder.card import Card, UnusableModel
     from models.training import gate
 
     output, settings = Output(as_json), load_settings()
@@ -110,7 +110,7 @@ def show(
         "card": card.model_dump(mode="json", exclude={"fmr_curve"}),
     }
     if html or to:
-        from models.page import page
+        from models.report.page import page
 
         written = to or Path(f"{card.version}.html")
         written.write_text(page(card, folder), "utf-8")
@@ -121,8 +121,8 @@ def show(
 
 def _versions(settings: Settings, output: Output) -> dict[Path, Card]:
     """Each version once, by the folder that the workers take it from."""
-    from models.card import Card, UnusableModel
-    from models.model import REFERENCE
+    from models.embedder.card import Card, UnusableModel
+    from models.embedder.model import REFERENCE
 
     made = sorted(path.parent for path in settings.versions_dir.glob("*/card.json"))
     chosen = [settings.model_dir] if settings.model_dir else []
@@ -140,9 +140,9 @@ def _versions(settings: Settings, output: Output) -> dict[Path, Card]:
 
 def _lineup(settings: Settings, output: Output) -> Lineup | None:
     """How the versions stand; None where no Kafka can be asked."""
-    from streams.kafka import KafkaUnavailable
-    from streams.rollout.log import read_lineup
-    from streams.topics import TopicMissing
+    from streams.kafka.connection import KafkaUnavailable
+    from streams.kafka.topics import TopicMissing
+    from streams.model_registry.records import read_lineup
 
     try:
         return read_lineup(settings)

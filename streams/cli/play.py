@@ -11,10 +11,10 @@ import typer
 
 from schemas.events import Mode
 from streams.cli.console import PRODUCE, Json, Output, User, load_settings, not_empty
-from streams.words import counted
+from streams.text import counted
 
 if TYPE_CHECKING:
-    from streams.sent import Sent
+    from streams.client.delivery_report import Sent
 
 
 class Tally:
@@ -77,10 +77,10 @@ def play(
     as_json: Json = False,
 ) -> None:
     """Send pictures as a camera's frames. Fails if one could not be read or was not delivered."""
-    from models.folders import Found
-    from streams.producer import Producer
-    from streams.sent import BackPressure, InvalidPicture
-    from streams.sources import Pictures, Unreadable, is_live, open_source, shots
+    from models.pictures.folders import Found
+    from streams.cameras.sources import Pictures, Unreadable, is_live, open_source, shots
+    from streams.client.delivery_report import BackPressure, InvalidPicture
+    from streams.client.producer import Producer
 
     output = Output(as_json)
     if subject is not None and mode is not Mode.VERIFY:

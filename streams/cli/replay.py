@@ -10,7 +10,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
-from streams.words import counted
+from streams.text import counted
 
 if TYPE_CHECKING:
     from schemas.events import Replay
@@ -36,7 +36,7 @@ class _Topics(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command."""
-        from streams.topics import Topic
+        from streams.kafka.topics import Topic
 
         if args and not args[0].startswith("-") and args[0] not in self.commands:
             known = "frames, uploads, embeddings and dead-letters can be replayed"
@@ -76,10 +76,10 @@ def resume(
         return
     if replay_id is None:
         raise typer.BadParameter("say what to replay: frames, uploads, embeddings or dead-letters, or --resume ID")
-    from streams.replay import ledger
+    from streams.replay import store
 
     settings = load_settings()
-    _send(ledger.find(settings, replay_id), rate, Output(as_json), {})
+    _send(store.find(settings, replay_id), rate, Output(as_json), {})
 
 
 def frames(
@@ -154,7 +154,7 @@ def dead_letters(
 ) -> None:
     """After a fix: send the message of each open dead letter back to where it came from, at most once."""
     from streams.cli.send_back import send_back
-    from streams.replay.send_back import Wanted
+    from streams.dead_letters.redrive import Wanted
 
     wanted = Wanted(reasons or (), stage, [word.lower() for word in letters or ()], retry)
     send_back(wanted, rate, dry_run, Output(as_json))
@@ -164,13 +164,13 @@ def list_(as_json: Json = False) -> None:
     """Show the replays and how each stands."""
     from schemas.as_json import to_json
     from schemas.events import ReplayState
-    from streams.replay import ledger
+    from streams.replay import store
 
     output = Output(as_json)
     table = grid("id", "topic", "state", "#sent", "#of", "mode", "began", "host")
     listed = []
-    for replay in ledger.replays(load_settings()):
-        lives = ledger.is_under_way(replay)
+    for replay in store.replays(load_settings()):
+        lives = store.is_under_way(replay)
         state = "interrupted" if replay.state is ReplayState.RUNNING and not lives else replay.state.value
         began = f"{replay.started_at.astimezone():%Y-%m-%d %H:%M:%S}"
         mode = "correct" if replay.corrects else "beside"
@@ -200,10 +200,10 @@ def _replay(
     as_json: bool,
 ) -> None:
     from schemas.events import utc_now
-    from streams.replay import ledger
+    from streams.kafka.topics import Topic
+    from streams.replay import store
     from streams.replay.plan import Request, estimate_s, make_plan
     from streams.replay.times import parse_time
-    from streams.topics import Topic
 
     output, settings, now = Output(as_json), load_settings(), utc_now()
     request = Request(
@@ -217,7 +217,7 @@ def _replay(
         corrects,
     )
     plan = make_plan(settings, request)
-    seconds = estimate_s(plan.replay.planned, request.topic, rate, ledger.replays(settings))
+    seconds = estimate_s(plan.replay.planned, request.topic, rate, store.replays(settings))
     planned = _show(plan, seconds, output) | {"dry_run": dry_run}
     if dry_run:
         output.finish(planned)

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
-from streams.retraining.mode import Mode
-from streams.words import counted
+from streams.retraining.job_files import Mode
+from streams.text import counted
 
 if TYPE_CHECKING:
-    from models.card import Card, ChipGeometry, Source
+    from models.embedder.card import Card, ChipGeometry, Source
     from models.training.cluster import Cluster
     from models.training.history import Progress
     from models.training.plan import Plan
     from models.training.samples import Correction, Sample
     from streams.settings import Settings
-    from streams.training_set import TrainingSetRead
+    from streams.training_data.training_set import TrainingSetRead
 
 ArcFace = Annotated[
     float, typer.Option(min=0, help="Weight of the angular-margin loss over people, see docs/models.md.")
@@ -74,7 +74,7 @@ def retrain(
     The version is put beside the others in FACESTREAM_MODELS_DIR; `facestream models rollout` brings it into use. Where
     TF_CONFIG names several workers, as in the Job for Kubernetes, this is one of them: the first makes the version.
     """
-    from models import runtime
+    from models.embedder import runtime
     from models.training.cluster import Cluster
 
     output = Output(as_json)
@@ -85,10 +85,10 @@ def retrain(
         return
     runtime.tensorflow(settings.cpu_threads)
 
-    from models.card import Card
-    from models.model import REFERENCE
-    from streams.retraining.process import production
-    from streams.retraining.training import Told, Wish, train
+    from models.embedder.card import Card
+    from models.embedder.model import REFERENCE
+    from streams.retraining.job_main import production
+    from streams.retraining.train import Told, Wish, train
 
     before = Card.read(up_to).lineage if up_to else None
     if up_to and (folders or before is None or not before.source.offsets):
@@ -150,7 +150,7 @@ def _take_part(cluster: Cluster, settings: Settings, output: Output) -> None:
 
 
 def _from_topics(geometry: ChipGeometry, before: Source | None, settings: Settings, output: Output) -> TrainingSetRead:
-    from streams.training_set import read_training_set, until_of
+    from streams.training_data.training_set import read_training_set, until_of
 
     read = read_training_set(settings, geometry, until_of(before, settings) if before else None)
     said = read.confirmed
@@ -166,9 +166,9 @@ def _from_topics(geometry: ChipGeometry, before: Source | None, settings: Settin
 def _from_folders(
     folders: list[Path], parent: Path | None, settings: Settings, output: Output
 ) -> tuple[list[Sample], Source]:
-    from models.analyzer import Analyzer
-    from models.card import Source
-    from models.model import Model
+    from models.analysis.analyzer import Analyzer
+    from models.embedder.card import Source
+    from models.embedder.model import Model
     from models.training.samples import from_folders
 
     if missing := [folder for folder in folders if not folder.is_dir()]:

@@ -12,16 +12,16 @@ import typer
 
 from streams.cli.console import Json, Output, grid, load_settings
 from streams.roles import Embedder
-from streams.words import counted
+from streams.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from models.card import Card
-    from models.lineup import Lineup
+    from models.embedder.card import Card
+    from models.embedder.registry_snapshot import Lineup
     from schemas.events import ModelRecord
-    from streams.rollout.comparing import Report
-    from streams.rollout.pictures import Embeds
+    from streams.rollout.report import Report
+    from streams.rollout.vector_sources import Embeds
     from streams.settings import Settings
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="Name of the version, see `facestream models list`.")]
@@ -44,8 +44,8 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Put a model version of your own beside the others, after it was loaded and tried."""
-    from models.card import Card, UnusableModel
-    from models.model import REFERENCE, Model
+    from models.embedder.card import Card, UnusableModel
+    from models.embedder.model import REFERENCE, Model
 
     output, settings = Output(as_json), load_settings()
     card = Card.read(folder)
@@ -82,13 +82,13 @@ def shadow(
     as_json: Json = False,
 ) -> None:
     """Let a version embed and decide beside the one that answers; its results are in `comparisons` alone."""
-    from streams.rollout import states
+    from streams.model_registry import transitions
 
     output, settings = Output(as_json), load_settings()
     card = _card(settings, version)
 
     def begin() -> ModelRecord:
-        return _write(settings, lambda lineup: states.shadow(lineup, card, force=force, reason=reason))
+        return _write(settings, lambda lineup: transitions.shadow(lineup, card, force=force, reason=reason))
 
     if no_fill:
         _told(begin(), output, {"filled": None})
@@ -108,28 +108,32 @@ def canary(
     as_json: Json = False,
 ) -> None:
     """Let a version answer for a share of the users; each of them meets one version only."""
-    from streams.rollout import states
+    from streams.model_registry import transitions
 
     output, settings = Output(as_json), load_settings()
     card = _card(settings, version)
-    _told(_write(settings, lambda lineup: states.canary(lineup, card, percent, force=force, reason=reason)), output, {})
+    _told(
+        _write(settings, lambda lineup: transitions.canary(lineup, card, percent, force=force, reason=reason)),
+        output,
+        {},
+    )
 
 
 def promote(version: Version, force: Force = False, reason: Reason = "", as_json: Json = False) -> None:
     """Let a version answer for everybody; the one before is kept for a rollback."""
-    from streams.rollout import states
+    from streams.model_registry import transitions
 
     output, settings = Output(as_json), load_settings()
     card = _card(settings, version)
-    _told(_write(settings, lambda lineup: states.promote(lineup, card, force=force, reason=reason)), output, {})
+    _told(_write(settings, lambda lineup: transitions.promote(lineup, card, force=force, reason=reason)), output, {})
 
 
 def rollback(reason: Reason = "", as_json: Json = False) -> None:
     """Take the last step back: end the canary or the shadow, or let the version before answer again."""
-    from streams.rollout import states
+    from streams.model_registry import transitions
 
     output, settings = Output(as_json), load_settings()
-    _told(_write(settings, lambda lineup: states.rollback(lineup, reason=reason)), output, {})
+    _told(_write(settings, lambda lineup: transitions.rollback(lineup, reason=reason)), output, {})
 
 
 def retire(
@@ -139,14 +143,14 @@ def retire(
     as_json: Json = False,
 ) -> None:
     """Let a version go: its templates are removed, and it cannot be rolled back to."""
-    from streams.rollout import log, states
-    from streams.rollout.errors import RolloutError
-    from streams.rollout.templates import read_enrolled
+    from streams.model_registry import records, transitions
+    from streams.model_registry.errors import RolloutError
+    from streams.rollout.enrolled_templates import read_enrolled
 
     output, settings = Output(as_json), load_settings()
     card = _card(settings, version)
-    lineup = log.read_lineup(settings)
-    states.retire(lineup, card)
+    lineup = records.read_lineup(settings)
+    transitions.retire(lineup, card)
     left = read_enrolled(settings).only_of(version, [one for one in lineup.active if one != version])
     if left and not force:
         users = sorted({one.user_id for one in left})
@@ -156,7 +160,11 @@ def retire(
             f"{version}, and no picture of them is kept: they would have to enrol again. "
             "`--force` retires it all the same"
         )
-    _told(_write(settings, lambda now: states.retire(now, card, reason=reason)), output, {"templates_lost": len(left)})
+    _told(
+        _write(settings, lambda now: transitions.retire(now, card, reason=reason)),
+        output,
+        {"templates_lost": len(left)},
+    )
 
 
 def fill(version: Version, rate: Rate = None, embedder: Cheap = Embedder.MODEL, as_json: Json = False) -> None:
@@ -174,10 +182,10 @@ def report(
     """What a version says beside the other one: disagreement, unknown rate, margin, latency."""
     from schemas.events import utc_now
     from streams.replay.times import parse_time
-    from streams.rollout import comparing
+    from streams.rollout import report as shadow_report
 
     output, settings = Output(as_json), load_settings()
-    found = comparing.report(settings, version, parse_time(since, utc_now()))
+    found = shadow_report.report(settings, version, parse_time(since, utc_now()))
     _show(found, output)
     output.finish(asdict(found))
 
@@ -198,8 +206,8 @@ def rollout(
 
     Broken off, it leaves the version where it is, and goes on from there when it is called again.
     """
-    from streams.rollout.auto import Now, Pace
-    from streams.rollout.auto import rollout as run
+    from streams.rollout.controller import Now, Pace
+    from streams.rollout.controller import rollout as run
     from streams.rollout.gates import Gates
 
     output, settings = Output(as_json), load_settings()
@@ -253,26 +261,26 @@ def rollout(
 
 
 def _write(settings: Settings, step: Callable[[Lineup], ModelRecord]) -> ModelRecord:
-    from streams.rollout import log
+    from streams.model_registry import records
 
-    record = step(log.read_lineup(settings))
-    log.write(settings, record)
+    record = step(records.read_lineup(settings))
+    records.write(settings, record)
     return record
 
 
 def _card(settings: Settings, version: str) -> Card:
     """From the folder if it is here, or else from the topic."""
-    from models.card import Card, UnusableModel
-    from streams.rollout import log
+    from models.embedder.card import Card, UnusableModel
+    from streams.model_registry import records
 
-    folder = log.folder_of(version, settings)
+    folder = records.folder_of(version, settings)
     try:
         card = Card.read(folder)
     except UnusableModel as error:
-        record = log.read_lineup(settings).record(version)
+        record = records.read_lineup(settings).record(version)
         if record is None:
             raise UnusableModel(f"there is no model version {version!r}: {error}") from error
-        return log.card_of(record)
+        return records.card_of(record)
     if card.version != version:
         raise UnusableModel(f"the card in {folder} is of {card.version!r}")
     return card
@@ -281,8 +289,8 @@ def _card(settings: Settings, version: str) -> Card:
 def _fill(
     settings: Settings, version: str, sources: Sequence[Embeds], rate: float | None, output: Output
 ) -> dict[str, Any]:
-    from streams.rollout.fill import Progress
-    from streams.rollout.fill import fill as run
+    from streams.rollout.backfill import Progress
+    from streams.rollout.backfill import fill as run
 
     with output.progress() as progress:
         task = progress.add_task("templates", total=None, note=version)
@@ -302,26 +310,27 @@ def _fill(
 @contextmanager
 def _sources(settings: Settings, version: str, embedder: Embedder) -> Iterator[list[Embeds]]:
     """What new vectors are made from, the cheapest first."""
-    from streams.rollout import log, pictures
+    from streams.model_registry import records
+    from streams.rollout import vector_sources
 
-    folder = log.folder_of(version, settings)
+    folder = records.folder_of(version, settings)
     if embedder is Embedder.DIGEST:
-        from models.cheap import DigestAnalyzer
+        from models.testing.digest import DigestAnalyzer
 
         digest = DigestAnalyzer()
         digest.learn(folder)
-        yield [pictures.from_uploads(settings, digest, version)]
+        yield [vector_sources.from_uploads(settings, digest, version)]
         return
-    from models import runtime
+    from models.embedder import runtime
 
     runtime.tensorflow(settings.cpu_threads)
-    from models.analyzer import Analyzer
-    from models.model import Model
+    from models.analysis.analyzer import Analyzer
+    from models.embedder.model import Model
 
     model = Model.load(folder, threads=settings.cpu_threads)
-    head = pictures.head_of(model.card, folder)
-    lineup = log.read_lineup(settings)
-    cards = {one.version: log.card_of(one) for one in lineup.records} | {lineup.base: log.base_card(settings)}
+    head = vector_sources.head_of(model.card, folder)
+    lineup = records.read_lineup(settings)
+    cards = {one.version: records.card_of(one) for one in lineup.records} | {lineup.base: records.base_card(settings)}
     analyzer = Analyzer(
         model,
         threads=settings.cpu_threads,
@@ -331,8 +340,8 @@ def _sources(settings: Settings, version: str, embedder: Embedder) -> Iterator[l
     try:
         yield [
             *([head] if head else []),
-            pictures.from_chips(settings, model, cards),
-            pictures.from_uploads(settings, analyzer, version),
+            vector_sources.from_chips(settings, model, cards),
+            vector_sources.from_uploads(settings, analyzer, version),
         ]
     finally:
         analyzer.close()

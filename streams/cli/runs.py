@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import LOOK, Json, Output, grid, load_settings
-from streams.words import counted
+from streams.text import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def list_(
     """Show the scheduled trainings, the newest last."""
     from schemas.as_json import to_json
     from schemas.events import RunState
-    from streams.retraining.ledger import runs
+    from streams.retraining.run_log import runs
 
     output = Output(as_json)
     found = runs(load_settings())
@@ -53,7 +53,7 @@ def show(run_id: Annotated[str, typer.Argument(help="Its id.")], as_json: Json =
     """Show one of them: its conditions, where its training set ends, who has it, and what the gate said."""
     from schemas.as_json import to_json
     from schemas.events import RunState
-    from streams.retraining.ledger import runs
+    from streams.retraining.run_log import runs
 
     output = Output(as_json)
     run = next((one for one in runs(load_settings()) if one.run_id == run_id), None)

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from streams.cli.console import Output, grid, load_settings
-from streams.words import counted
+from streams.text import counted
 
 if TYPE_CHECKING:
-    from streams.replay.send_back import Tally, Wanted
+    from streams.dead_letters.redrive import Tally, Wanted
 
 
 def send_back(wanted: Wanted, rate: float, dry_run: bool, output: Output) -> None:
     """Count the letters that are wanted, send their messages back, and show what became of them."""
     from schemas.events import utc_now
-    from streams.replay.ledger import new_replay_id
-    from streams.replay.send_back import SendBack
+    from streams.dead_letters.redrive import SendBack
+    from streams.replay.store import new_replay_id
 
     found = _count(wanted, output)
     if dry_run or not found["letters"]:
@@ -45,8 +45,8 @@ def send_back(wanted: Wanted, rate: float, dry_run: bool, output: Output) -> Non
 
 def _count(wanted: Wanted, output: Output) -> dict[str, Any]:
     from schemas.ids import begins
-    from streams.replay.errors import ReplayError
-    from streams.replay.letters import Standing, check_reasons, read_letters
+    from streams.dead_letters.errors import DeadLetterError
+    from streams.dead_letters.store import Standing, check_reasons, read_letters
 
     check_reasons(wanted.reasons)
     reasons: Counter[str] = Counter()
@@ -59,7 +59,7 @@ def _count(wanted: Wanted, output: Output) -> dict[str, Any]:
             if wanted.has(one):
                 reasons[one.letter.reason] += 1
     if missing:
-        raise ReplayError(f"there is no dead letter {', '.join(sorted(missing))}: nothing was sent")
+        raise DeadLetterError(f"there is no dead letter {', '.join(sorted(missing))}: nothing was sent")
     table = grid("reason", "#to send back")
     for reason, count in reasons.most_common():
         table.add_row(reason, str(count))

@@ -13,7 +13,7 @@ from streams.roles import Role
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from streams.shards import PartitionState, RoleState
+    from streams.observability.partition_status import PartitionState, RoleState
 
 _NOBODY = "[red]nobody[/]"
 _LONG_S = 120.0
@@ -33,9 +33,9 @@ def shards(
     Under each role, `12/3s`: 12 events wait for it, the oldest for 3 seconds; `nobody`: no worker of it has the
     partition. `commit`: how long ago match has committed an offset.
     """
-    from streams.kafka import admin_client
-    from streams.shards import role_states
-    from streams.topic_admin import check_copartitioned, partition_counts
+    from streams.kafka.connection import admin_client
+    from streams.kafka.topic_admin import check_copartitioned, partition_counts
+    from streams.observability.partition_status import role_states
 
     output = Output(as_json)
     settings = load_settings()

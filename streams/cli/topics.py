@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
-from streams.words import counted
+from streams.text import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -29,8 +29,8 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Create the topics that are missing, and bring the others' retention and limits up to date."""
-    from streams import topic_admin
-    from streams.kafka import admin_client
+    from streams.kafka import topic_admin
+    from streams.kafka.connection import admin_client
 
     output = Output(as_json)
     now = load_settings()
@@ -44,8 +44,8 @@ def create(
 
 def list_(as_json: Json = False) -> None:
     """Show every topic: partitions, what it holds, how long. Fails if one is missing or not as it must be."""
-    from streams import topic_admin
-    from streams.kafka import admin_client
+    from streams.kafka import topic_admin
+    from streams.kafka.connection import admin_client
 
     output = Output(as_json)
     now = load_settings()
@@ -91,8 +91,8 @@ def repair(
 
     All that is in them stays, and what waits is processed afterwards. Stop the workers before. Safe to repeat.
     """
-    from streams import topic_repair
-    from streams.kafka import admin_client
+    from streams.kafka.connection import admin_client
+    from streams.operations import topic_repair
 
     output = Output(as_json)
     now = load_settings()

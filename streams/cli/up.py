@@ -31,7 +31,7 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Run Kafka, Redis, BigQuery and all roles on this machine until Ctrl-C; data stay in the folder."""
-    from streams.cli.stack import Stack
+    from streams.devtools.local_stack import Stack
     from streams.settings import OwnSettings
 
     output = Output(as_json)

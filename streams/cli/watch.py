@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import LOOK, Output, asking_redis, line, load_settings
-from streams.words import counted
+from streams.text import counted
 
 if TYPE_CHECKING:
     from sinks.redis import LiveEntry, RedisResults

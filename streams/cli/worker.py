@@ -24,7 +24,7 @@ def worker(
     ] = Embedder.MODEL,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C; start more of a role to share its partitions."""
-    from streams.stopping import end_on_signal
+    from streams.engine.shutdown import end_on_signal
 
     end_on_signal()
     from streams.worker import run_worker

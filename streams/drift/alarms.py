@@ -10,12 +10,12 @@ from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Drift, utc_now
 from streams.drift.samples import CameraKey
-from streams.kafka import KafkaUnavailable
-from streams.order import Message
-from streams.replay.log import Log
-from streams.replay.tail import Tail
+from streams.kafka.connection import KafkaUnavailable
+from streams.kafka.log_reader import Log
+from streams.kafka.log_tail import Tail
+from streams.kafka.messages import Message
+from streams.kafka.topics import Topic, TopicMissing
 from streams.settings import Settings
-from streams.topics import Topic, TopicMissing
 
 ENOUGH = 20_000
 """Reports that a look at the cameras reads at most, the newest ones: each camera gives one every 500 frames."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
-from models.card import Card, UnknownThreshold
 from models.drift.measures import Measure
 from models.drift.monitor import Monitor, Plan, Sample
+from models.embedder.card import Card, UnknownThreshold
 from schemas import codec
 from schemas.drift import DriftAlarm, DriftMeasure, DriftPosition
 from schemas.events import (
@@ -23,7 +23,7 @@ from schemas.events import (
 )
 from schemas.reasons import Reason
 from streams.drift.samples import CameraKey, Part
-from streams.topics import Topic
+from streams.kafka.topics import Topic
 
 REPORT_EVERY = 500
 """Frames from one report to the next; whenever an alarm begins or ends there is one too."""

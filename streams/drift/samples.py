@@ -13,9 +13,9 @@ from enum import StrEnum
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import DriftSample
-from streams.replay.log import Log
+from streams.kafka.log_reader import Log
+from streams.kafka.topics import Topic
 from streams.settings import Settings
-from streams.topics import Topic
 
 
 class Part(StrEnum):

@@ -1,1 +1,4 @@
-"""What people say of matches: find the match, check what is said of it, keep it, and learn from it."""
+"""What people say about answers: checked against the answer, and kept.
+
+Imports ``kafka`` and ``privacy``; training data and the command line import it.
+"""

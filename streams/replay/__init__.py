@@ -1,1 +1,4 @@
-"""Replay: events of the past sent through the live workers again, beside their results or to correct them."""
+"""Sending what a topic holds through the pipeline once more.
+
+Imports ``kafka``, ``topology`` and ``observability``; the command line imports it.
+"""

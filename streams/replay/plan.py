@@ -9,20 +9,21 @@ from datetime import datetime
 
 from confluent_kafka.admin import AdminClient
 
-from models.card import Card
-from models.model import REFERENCE
+from models.embedder.card import Card
+from models.embedder.model import REFERENCE
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Embedding, OffsetRange, Replay, ReplayState, utc_now
-from streams.groups import READS, describe_group, group_id
-from streams.kafka import admin_client
+from streams.kafka.connection import admin_client
+from streams.kafka.consumer_groups import describe_group, group_id
+from streams.kafka.log_reader import Log
+from streams.kafka.topics import Topic
 from streams.replay.errors import ReplayError
-from streams.replay.ledger import new_replay_id
-from streams.replay.log import Log
-from streams.replay.selection import EVENT_TYPES, Selection
+from streams.replay.filters import EVENT_TYPES, Selection
+from streams.replay.store import new_replay_id
 from streams.roles import Role
 from streams.settings import Settings
-from streams.topics import Topic
+from streams.topology import READS
 
 _USUAL_RATES = {Topic.EMBEDDINGS: 1_000.0, Topic.FRAMES: 30.0, Topic.UPLOADS: 30.0}
 """Events a second of one worker beside some live traffic, for the first estimate."""

@@ -12,17 +12,18 @@ import confluent_kafka
 from confluent_kafka import KafkaError
 
 from schemas.events import Replay, ReplayState
-from streams.kafka import KafkaUnavailable, client_config
-from streams.order import Message
-from streams.replay.answers import Answers
-from streams.replay.crowding import Crowding
-from streams.replay.ledger import SAVE_EVERY_S, Ledger
-from streams.replay.log import Log
+from streams.kafka.connection import KafkaUnavailable, client_config
+from streams.kafka.log_reader import Log, LogTruncated
+from streams.kafka.messages import Message
+from streams.kafka.topics import Topic
+from streams.replay.downstream_lag import Crowding
+from streams.replay.errors import ReplayError
+from streams.replay.filters import Selection
 from streams.replay.plan import workers
-from streams.replay.selection import Selection
-from streams.replay.window import Window
+from streams.replay.rate_control import Window
+from streams.replay.results_monitor import Answers
+from streams.replay.store import SAVE_EVERY_S, Ledger
 from streams.settings import Settings
-from streams.topics import Topic
 
 _WAIT_S = 0.02
 _LINGER_MS = 1
@@ -106,7 +107,10 @@ class Sender:
         self._began = self._saved = time.monotonic()
         with ExitStack() as stack:
             self._log = stack.enter_context(Log(self._settings, self._topic))
-            self._log.open(self.replay.ranges)
+            try:
+                self._log.open(self.replay.ranges)
+            except LogTruncated as error:
+                raise ReplayError(f"{error}: begin a new replay of what is left") from error
             self._answers = stack.enter_context(Answers(self._settings, self.replay.replay_id))
             self._crowding = stack.enter_context(Crowding(self._settings))
             if self._answers.live_before:

@@ -1,1 +1,4 @@
-"""Scheduled training: when it is due, whether it is worth it, whose it is, and how it is done."""
+"""The role retrain: decides when to train, runs the training in a process of its own, and registers the new version.
+
+Imports ``engine``, ``model_registry`` and ``training_data``; ``worker`` runs it.
+"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from streams.rollout.comparing import Report
+from streams.rollout.report import Report
 
 _FEW = 100
 """Of fewer faces or frames neither a mean nor a percentile says anything."""

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from streams.cli.benchmarks.faults import FAULTS, measure
+from streams.devtools.benchmarks.faults import FAULTS, measure
 
 QUICK = [
     "sigkill embed and match",
@@ -22,7 +22,7 @@ QUICK = [
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from streams.cli.benchmarks.faults import measure
+from streams.devtools.benchmarks.faults import measure
 print(json.dumps(list(measure(Path(sys.argv[1]), ["disk full"], 40.0, print))))
 """
 

@@ -25,9 +25,9 @@ import infra.cache
 import infra.kafka
 import infra.redis
 from infra.services import LocalServices
-from models.assets import RESNET
-from streams.health import Health, Patient
-from streams.pulse import Facts, Pulse
+from models.embedder.assets import RESNET
+from streams.observability.health_server import Health, Patient
+from streams.observability.heartbeat import Facts, Pulse
 from streams.roles import Role
 from streams.settings import Settings
 from tests.command_lines import parse

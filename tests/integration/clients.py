@@ -21,11 +21,11 @@ from schemas.errors import CodecError
 from schemas.events import DeadLetter
 from sinks.bigquery import Address, run_query
 from sinks.redis import RedisResults
-from streams.producer import Producer
-from streams.sent import Delivered
+from streams.client.delivery_report import Delivered
+from streams.client.producer import Producer
+from streams.kafka.topic_reader import read_topic
+from streams.kafka.topics import Topic
 from streams.settings import Settings
-from streams.topic_reader import read_topic
-from streams.topics import Topic
 
 Json = dict[str, Any]
 T = TypeVar("T")

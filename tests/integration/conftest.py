@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.photos import sample_photos
-from streams.cli.stack import Stack
+from streams.devtools.local_stack import Stack
 from tests.integration.clients import Clients, new_user
 from tests.integration.pictures import encoded, scaled
 

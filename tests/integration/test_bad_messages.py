@@ -23,8 +23,8 @@ from schemas.events import (
     new_event_id,
     utc_now,
 )
-from streams.sent import Delivered
-from streams.topics import Topic
+from streams.client.delivery_report import Delivered
+from streams.kafka.topics import Topic
 from tests.integration.clients import Clients, named
 from tests.integration.conftest import Portraits
 from tests.sinks.examples import timings

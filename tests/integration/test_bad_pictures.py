@@ -13,8 +13,8 @@ import pytest
 
 from schemas import codec
 from schemas.events import Consent, Frame, Mode, Picture, Upload, new_event_id, utc_now
-from streams.sent import InvalidPicture
-from streams.topics import Topic
+from streams.client.delivery_report import InvalidPicture
+from streams.kafka.topics import Topic
 from tests.integration import pictures
 from tests.integration.clients import Clients, Json, named
 from tests.integration.conftest import Portraits

@@ -10,8 +10,8 @@ import numpy as np
 
 from schemas import codec
 from schemas.events import Chip, Consent, utc_now
-from streams.topic_reader import read_topic
-from streams.topics import Topic
+from streams.kafka.topic_reader import read_topic
+from streams.kafka.topics import Topic
 from tests.integration.clients import Clients, eventually
 from tests.integration.conftest import Portraits
 from tests.integration.pictures import collage, head

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pytest
 
-from streams.cli.stack import Stack
-from streams.scenes import HEIGHT, WIDTH, Scene
-from streams.topics import Topic
+from streams.devtools.local_stack import Stack
+from streams.devtools.synthetic_frames import HEIGHT, WIDTH, Scene
+from streams.kafka.topics import Topic
 from tests.integration import pictures
 from tests.integration.clients import Clients, eventually, facestream, named
 

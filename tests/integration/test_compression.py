@@ -12,15 +12,15 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from schemas import codec
 from schemas.events import Frame, Picture, new_event_id, utc_now
-from streams.batches import Fetching
-from streams.cli.stack import Stack
-from streams.groups import READS
-from streams.kafka import CODECS, admin_client, client_config
-from streams.order import TopicPartition
+from streams.devtools.local_stack import Stack
+from streams.kafka.connection import CODECS, admin_client, client_config
+from streams.kafka.messages import TopicPartition
+from streams.kafka.record_batches import Fetching
+from streams.kafka.topic_admin import create, partition_counts
+from streams.kafka.topics import Topic
+from streams.observability.partition_status import role_states
 from streams.roles import ANSWERING, Role
-from streams.shards import role_states
-from streams.topic_admin import create, partition_counts
-from streams.topics import Topic
+from streams.topology import READS
 from tests.integration.clients import Clients, eventually
 from tests.integration.conftest import Portraits
 

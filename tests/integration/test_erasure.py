@@ -8,11 +8,11 @@ from typing import Any
 
 from schemas import codec
 from schemas.events import Consent, Erasure, new_event_id, utc_now
-from streams.cli.stack import Stack
-from streams.erasure.erase import Receipt, erase
-from streams.kept_chips import read_kept_chips
-from streams.topic_reader import read_topic
-from streams.topics import Topic
+from streams.devtools.local_stack import Stack
+from streams.kafka.topic_reader import read_topic
+from streams.kafka.topics import Topic
+from streams.operations.erase import Receipt, erase
+from streams.training_data.chip_store import read_kept_chips
 from tests.integration.clients import Clients, eventually, facestream, named, new_user
 from tests.integration.conftest import Portraits
 

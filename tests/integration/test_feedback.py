@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.card import Card
-from models.model import REFERENCE
+from models.embedder.card import Card
+from models.embedder.model import REFERENCE
 from schemas.events import Consent, Statement, utc_now
-from streams.cli.stack import Stack
-from streams.feedback.say import say
-from streams.training_set import read_training_set
+from streams.devtools.local_stack import Stack
+from streams.feedback.submit import say
+from streams.training_data.training_set import read_training_set
 from tests.integration.clients import Clients, Json, eventually, facestream
 from tests.integration.conftest import Portraits
 

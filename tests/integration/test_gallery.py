@@ -9,9 +9,9 @@ from PIL import ImageEnhance
 
 from schemas.as_json import time_text
 from schemas.events import Consent, Mode, utc_now
-from streams.cli.stack import Stack
-from streams.erasure.erase import erase
-from streams.kept_chips import read_kept_chips
+from streams.devtools.local_stack import Stack
+from streams.operations.erase import erase
+from streams.training_data.chip_store import read_kept_chips
 from tests.integration.clients import Clients, Json, eventually, facestream, named, new_user
 from tests.integration.conftest import Portraits
 from tests.integration.pictures import decoded, encoded

@@ -24,15 +24,15 @@ from schemas.events import (
     new_event_id,
     utc_now,
 )
-from streams.changelog import changelog_name
-from streams.cli.stack import Stack
-from streams.erasure.erase import erase
-from streams.feedback.say import say
-from streams.gallery_table import template_key
-from streams.kept_chips import read_kept_chips
-from streams.rollout.templates import read_enrolled
-from streams.topic_reader import read_topic
-from streams.topics import Topic
+from streams.devtools.local_stack import Stack
+from streams.feedback.submit import say
+from streams.kafka.topic_reader import read_topic
+from streams.kafka.topics import Topic
+from streams.matching.changelog import changelog_name
+from streams.matching.gallery_table import template_key
+from streams.operations.erase import erase
+from streams.rollout.enrolled_templates import read_enrolled
+from streams.training_data.chip_store import read_kept_chips
 from tests.integration.clients import Clients, eventually, facestream, named, new_user
 from tests.integration.conftest import Portraits
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streams.cli.stack import Stack
+from streams.devtools.local_stack import Stack
 from tests.integration.clients import Clients, named, new_user
 from tests.integration.conftest import Portraits
 

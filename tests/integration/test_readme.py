@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.cli.stack import Stack
+from streams.devtools.local_stack import Stack
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

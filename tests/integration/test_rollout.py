@@ -9,23 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.card import Card, Weights
-from models.gallery import Vectors
-from models.model import REFERENCE, keras_network
+from models.embedder.card import Card, Weights
+from models.embedder.model import REFERENCE, keras_network
+from models.matching.gallery import Vectors
 from models.training import publish
 from schemas import codec
 from schemas.events import Embedding
-from streams.ask_health import health_of
-from streams.cli.stack import Stack
-from streams.groups import describe_group, group_id
-from streams.kafka import admin_client
+from streams.devtools.local_stack import Stack
+from streams.kafka.connection import admin_client
+from streams.kafka.consumer_groups import describe_group, group_id
+from streams.kafka.topic_reader import read_topic
+from streams.kafka.topics import Topic
+from streams.model_registry import records, transitions
+from streams.model_registry.errors import RolloutError
+from streams.observability.health_client import health_of
 from streams.roles import Role
-from streams.rollout import log, states
-from streams.rollout.errors import RolloutError
-from streams.rollout.fill import fill
-from streams.rollout.templates import read_enrolled
-from streams.topic_reader import read_topic
-from streams.topics import Topic
+from streams.rollout.backfill import fill
+from streams.rollout.enrolled_templates import read_enrolled
 from tests.integration.clients import Clients, eventually, facestream
 from tests.integration.conftest import Portraits
 
@@ -50,8 +50,10 @@ def card(stack: Stack) -> Iterator[Card]:
     """A version that nobody uses yet, and that nobody uses afterwards."""
     name = "turned"
     yield turned(stack.settings.versions_dir / name, name)
-    while (lineup := log.read_lineup(stack.settings)).production != OLD.version or lineup.shadows or lineup.canaries:
-        log.write(stack.settings, states.rollback(lineup))
+    while (
+        (lineup := records.read_lineup(stack.settings)).production != OLD.version or lineup.shadows or lineup.canaries
+    ):
+        records.write(stack.settings, transitions.rollback(lineup))
 
 
 def vectors(stack: Stack, user: str) -> dict[str, Vectors]:
@@ -91,7 +93,7 @@ def test_from_shadow_to_production_and_back(
 
     assert models("canary", card.version, "--percent", 100)["percent"] == 100
     eventually(lambda: seen()[1:] == (card.version, "obama"), "the canary answers")
-    log.write(stack.settings, states.promote(log.read_lineup(stack.settings), card))
+    records.write(stack.settings, transitions.promote(records.read_lineup(stack.settings), card))
 
     def alone() -> bytes | None:
         """A frame that was embedded by the new version only."""
@@ -131,7 +133,7 @@ def _templates(stack: Stack) -> Iterator[tuple[tuple[str, str], dict[str, object
 def test_a_version_that_cannot_be_loaded_is_not_even_tried(stack: Stack, tmp_path: Path) -> None:
     ended = facestream(stack.environment(), tmp_path, "models", "shadow", "nobody", code=1)
     assert "there is no model version 'nobody'" in ended.stderr
-    assert log.read_lineup(stack.settings).state("nobody") is None
+    assert records.read_lineup(stack.settings).state("nobody") is None
 
 
 def test_a_version_that_cannot_be_loaded_is_left_out_and_told_of(
@@ -144,7 +146,7 @@ def test_a_version_that_cannot_be_loaded_is_left_out_and_told_of(
     (folder / "model.keras").write_bytes(b"no network")
     (folder / "card.json").write_text(broken.model_dump_json(exclude_none=True), "utf-8")
     try:
-        log.write(stack.settings, states.shadow(log.read_lineup(stack.settings), broken))
+        records.write(stack.settings, transitions.shadow(records.read_lineup(stack.settings), broken))
         answer = clients.answer(clients.producer.frame(host, portraits.obama3, camera_id="door").event_id)
         assert (answer["model_version"], answer["faces"][0]["subject_id"]) == (OLD.version, "obama")
         [worker] = describe_group(admin_client(stack.settings), group_id(Role.EMBED, stack.settings)).members
@@ -158,4 +160,4 @@ def test_a_version_that_cannot_be_loaded_is_left_out_and_told_of(
         with pytest.raises(RolloutError, match=r"embed-0 on .* does not use broken: .*not a Keras model"):
             fill(stack.settings, "broken", [])
     finally:
-        log.write(stack.settings, states.rollback(log.read_lineup(stack.settings)))
+        records.write(stack.settings, transitions.rollback(records.read_lineup(stack.settings)))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from streams.accounting import Accounts
-from streams.cli.stack import Stack
-from streams.scenes import Scene
+from streams.devtools.local_stack import Stack
+from streams.devtools.reconciliation import Accounts
+from streams.devtools.synthetic_frames import Scene
 from tests.integration.clients import Clients, named, new_user
 
 

@@ -8,8 +8,8 @@ import confluent_kafka
 
 from schemas import codec
 from schemas.events import Consent, Frame, Picture, Upload, new_event_id, utc_now
-from streams.kafka import client_config
-from streams.topics import Topic
+from streams.kafka.connection import client_config
+from streams.kafka.topics import Topic
 from tests.integration.clients import Clients, named
 from tests.integration.conftest import Portraits
 

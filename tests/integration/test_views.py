@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streams.topics import Topic
+from streams.kafka.topics import Topic
 from tests.integration import pictures
 from tests.integration.clients import Clients, Json, eventually
 from tests.integration.conftest import Portraits

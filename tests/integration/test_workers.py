@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from streams.accounting import Accounts
-from streams.cli.stack import Stack
-from streams.groups import describe_group, group_id
-from streams.kafka import admin_client
+from streams.devtools.local_stack import Stack
+from streams.devtools.reconciliation import Accounts
+from streams.devtools.synthetic_frames import Scene
+from streams.kafka.connection import admin_client
+from streams.kafka.consumer_groups import describe_group, group_id
 from streams.roles import Role
-from streams.scenes import Scene
 from tests.integration.clients import Clients, eventually, named, new_user
 from tests.integration.conftest import Portraits
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from infra.photos import sample_photos
-from models.analyzer import Analyzer
-from models.model import Model
+from models.analysis.analyzer import Analyzer
+from models.embedder.model import Model
 
 Photo = Callable[[str], bytes]
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from keras import layers
 
-from models import chips
-from models.analyzer import Analyzer
-from models.card import Output
-from models.geometry import Pixels
-from models.model import Model
+from models.analysis import chips
+from models.analysis.analyzer import Analyzer
+from models.embedder.card import Output
+from models.embedder.model import Model
+from models.pictures.geometry import Pixels
 from models.training import network, publish
 from models.training.samples import Sample, TrainingSet
 from tests.models.conftest import Photo

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from models.model import Model, keras_network
+from models.embedder.model import Model, keras_network
 from models.training.cluster import JOB, Cluster, UnusableCluster
 from models.training.launch import launch
 from models.training.plan import Plan, Run

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.geometry import Pixels
-from models.model import Model, Vectors
+from models.embedder.model import Model, Vectors
+from models.pictures.geometry import Pixels
 from models.training.compare import Compared
 from models.training.samples import TrainingSet
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.comparisons import Comparisons
-from models.model import Model
+from models.embedder.model import Model
+from models.evaluation.comparisons import Comparisons
 from models.training import correcting
 from models.training.plan import Plan
 from models.training.samples import TrainingSet, UnusableTrainingSet

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from models.comparisons import Comparisons
-from models.model import Model
+from models.embedder.model import Model
+from models.evaluation.comparisons import Comparisons
 from models.training import crossval
 from models.training.compare import Compared
 from models.training.plan import Plan

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.geometry import Pixels
+from models.pictures.geometry import Pixels
 from models.reference import made_up
 from models.training.degrade import POOR, TRAINING, Conditions, degrade, occlude
 

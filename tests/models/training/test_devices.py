@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.model import Model, keras_network
+from models.embedder.model import Model, keras_network
 from models.training.checkpoint import State
 from models.training.launch import launch
 from models.training.loop import Outcome

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.geometry import Pixels
-from models.model import Model, Vectors
+from models.embedder.model import Model, Vectors
+from models.pictures.geometry import Pixels
 from models.training.compare import Compared
 from models.training.gaps import gaps
 from models.training.samples import Sample, TrainingSet
@@ -59,7 +59,7 @@ def test_nothing_is_known_of_anybody(reference: Model, people: TrainingSet) -> N
 
 
 def test_what_is_known_stays_with_its_picture() -> None:
-    from models import chips
+    from models.analysis import chips
 
     grey = chips.encode(np.full((32, 32, 3), 90, np.uint8))
     samples = [Sample(f"e{at}", "u", f"s{at % 2}", grey, groups={"camera": f"c{at}"} if at else {}) for at in range(4)]

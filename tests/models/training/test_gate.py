@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from models.card import GroupMeasured, Lineage, Measured, Shift
+from models.embedder.card import GroupMeasured, Lineage, Measured, Shift
 from models.training.gate import refusals
 
 

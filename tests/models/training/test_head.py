@@ -3,7 +3,7 @@ from __future__ import annotations
 import keras  # type: ignore[import-untyped]
 import numpy as np
 
-from models.scores import roc_auc
+from models.evaluation.scores import roc_auc
 from models.training import head
 from models.training.samples import NOBODY
 

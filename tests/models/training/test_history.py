@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models import runtime
+from models.embedder import runtime
 from models.training import history
 from models.training.history import History, Progress
 from models.training.plan import Run

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from models.model import Model, keras_network
+from models.embedder.model import Model, keras_network
 from models.training.checkpoint import State
 from models.training.history import Progress
 from models.training.launch import TrainingFailed, launch

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import runtime
-from models.card import Card
-from models.model import Model, keras_network
+from models.embedder import runtime
+from models.embedder.card import Card
+from models.embedder.model import Model, keras_network
 from models.training import loop, publish
 from models.training.checkpoint import State
 from models.training.compare import Compared

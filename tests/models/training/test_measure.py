@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from models.training.measure import Change
-from tests.models.test_comparisons import comparisons
+from tests.models.evaluation.test_comparisons import comparisons
 
 
 def test_a_change_for_the_better_is_seen_and_none_is_none() -> None:

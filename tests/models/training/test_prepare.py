@@ -6,8 +6,8 @@ import keras  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
-from models.card import UnusableModel
-from models.model import Model, keras_network
+from models.embedder.card import UnusableModel
+from models.embedder.model import Model, keras_network
 from models.training.plan import Plan, Run
 from models.training.prepare import prepare
 from models.training.samples import TrainingSet

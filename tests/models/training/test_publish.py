@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.card import Card, Lineage
-from models.model import REFERENCE, Model, keras_network
+from models.embedder.card import Card, Lineage
+from models.embedder.model import REFERENCE, Model, keras_network
 from models.training import publish
 from models.training.samples import TrainingSet
 

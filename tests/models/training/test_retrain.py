@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import runtime
-from models.card import Card, Source
-from models.model import Model, keras_network
+from models.embedder import runtime
+from models.embedder.card import Card, Source
+from models.embedder.model import Model, keras_network
 from models.training import loop
 from models.training.gate import refusals
 from models.training.history import Progress

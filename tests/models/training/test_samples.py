@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import chips
-from models.analyzer import Analyzer
-from models.evaluation import UnusableEvaluation
+from models.analysis import chips
+from models.analysis.analyzer import Analyzer
+from models.evaluation.evaluation import UnusableEvaluation
 from models.reference import made_up
 from models.training.samples import (
     Correction,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from models import runtime
+from models.embedder import runtime
 from models.training import worker
 
 if __name__ == "__main__":

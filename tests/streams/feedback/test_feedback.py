@@ -14,27 +14,27 @@ import pytest
 from numpy.typing import NDArray
 
 from infra.services import LocalServices
-from models import chips
-from models.aligner import Aligner
-from models.card import Card
-from models.model import REFERENCE
+from models.analysis import chips
+from models.analysis.aligner import Aligner
+from models.embedder.card import Card
+from models.embedder.model import REFERENCE
 from models.training.samples import Correction
 from schemas import codec
 from schemas.events import Chip, Consent, Decision, Match, Source, Statement, new_event_id, utc_now
 from sinks.base import Delivery, Partition, Position
 from sinks.bigquery import Address, BigQuerySink, apply
 from sinks.redis import RedisSink
+from streams.client.producer import Producer
 from streams.feedback.errors import FeedbackRefused
-from streams.feedback.given import read_feedback
-from streams.feedback.say import say
-from streams.kafka import admin_client, client_config
-from streams.producer import Producer
+from streams.feedback.store import read_feedback
+from streams.feedback.submit import say
+from streams.kafka.connection import admin_client, client_config
+from streams.kafka.topic_admin import create
+from streams.kafka.topics import Topic
 from streams.settings import Settings
-from streams.topic_admin import create
-from streams.topics import Topic
-from streams.training_set import read_training_set
-from tests.cli.conftest import Ended, environment, run
+from streams.training_data.training_set import read_training_set
 from tests.sinks.examples import QUALITY, face, match
+from tests.streams.cli.conftest import Ended, environment, run
 
 GEOMETRY = Card.read(REFERENCE).chip
 LANDMARKS = [140.0, 100.0, 118.0, 101.0, 62.0, 100.0, 84.0, 101.0, 101.0, 146.0]

@@ -8,16 +8,16 @@ import pytest
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from streams import topic_admin
-from streams.changelog import changelog_name, ensure_changelog
-from streams.checks.cluster import check
-from streams.checks.finding import Status
-from streams.checks.remedies import Remedy
-from streams.kafka import metadata
+from streams.kafka import topic_admin
+from streams.kafka.connection import metadata
+from streams.kafka.topic_record import FILE, TopicRecord, TopicsLost
+from streams.kafka.topics import Topic
+from streams.matching.changelog import changelog_name, ensure_changelog
+from streams.operations.doctor.cluster import check
+from streams.operations.doctor.finding import Status
+from streams.operations.doctor.remedies import Remedy
 from streams.settings import Settings
-from streams.topic_record import FILE, TopicRecord, TopicsLost
-from streams.topics import Topic
-from tests.streams.doctor.ledger import heals, look
+from tests.streams.operations.doctor.ledger import heals, look
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from streams.cli.main import main
-from streams.cli.stack import Stack
+from streams.devtools.local_stack import Stack
 from streams.roles import Embedder
 from streams.settings import settings
 from tests.integration.clients import Clients

@@ -20,17 +20,17 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from schemas import codec
 from schemas.events import OffsetRange, ReplayState, Template, utc_now
-from streams.changelog import changelog_name
-from streams.cli.stack import Stack
-from streams.kafka import admin_client, client_config
-from streams.log_offsets import next_offsets
-from streams.replay import ledger
+from streams.devtools.local_stack import Stack
+from streams.kafka.connection import admin_client, client_config
+from streams.kafka.offsets import next_offsets
+from streams.kafka.topic_admin import create
+from streams.kafka.topics import Topic
+from streams.matching.changelog import changelog_name
+from streams.replay import store
 from streams.replay.plan import Plan, Request, make_plan
 from streams.replay.sender import Sender
 from streams.replay.times import OLDEST
 from streams.roles import Role
-from streams.topic_admin import create
-from streams.topics import Topic
 from tests.integration.clients import TIMEOUT_S, Clients, Json, eventually
 from tests.streams.replay.conftest import Run
 
@@ -102,7 +102,7 @@ def rows(clients: Clients, table: str, event_id: str, wanted: int) -> list[Json]
 
 
 def test_what_would_be_replayed(facestream: Run, clients: Clients, house: House) -> None:
-    before = ledger.replays(clients.settings)
+    before = store.replays(clients.settings)
     for topic, events in ((Topic.FRAMES, 2), (Topic.UPLOADS, 1), (Topic.EMBEDDINGS, 3)):
         ended = facestream("replay", topic, "--from", "-1h", "--user", house.user, "--dry-run", "--json")
         assert ended.code == 0, ended.err
@@ -117,7 +117,7 @@ def test_what_would_be_replayed(facestream: Run, clients: Clients, house: House)
     assert whole["events"] == sum(ends.values()) == sum(whole["partitions"].values())
     door = facestream("replay", "embeddings", "--from", "-1h", "-u", house.user, "-c", "door", "--dry-run", "--json")
     assert door.json["events"] == 1
-    assert ledger.replays(clients.settings) == before
+    assert store.replays(clients.settings) == before
 
 
 def test_results_beside_the_live_ones(clients: Clients, house: House) -> None:
@@ -247,7 +247,7 @@ def test_stop_and_resume(stack: Stack, clients: Clients, facestream: Run, tmp_pa
     )
 
     def begun() -> str | None:
-        mine = [one for one in ledger.replays(clients.settings) if one.users == [user] and one.sent > 20]
+        mine = [one for one in store.replays(clients.settings) if one.users == [user] and one.sent > 20]
         return mine[0].replay_id if mine else None
 
     replay_id = eventually(begun, "the replay is under way")
@@ -260,7 +260,7 @@ def test_stop_and_resume(stack: Stack, clients: Clients, facestream: Run, tmp_pa
     assert process.returncode == 130, err
     assert f"facestream replay --resume {replay_id}" in err
     assert f'"replay_id": "{replay_id}"' in out
-    stopped = next(one for one in ledger.replays(clients.settings) if one.replay_id == replay_id)
+    stopped = next(one for one in store.replays(clients.settings) if one.replay_id == replay_id)
     assert stopped.state is ReplayState.STOPPED
     assert 20 < stopped.sent < 120
 
@@ -290,9 +290,9 @@ def test_a_killed_replay_is_resumed_without_a_gap(clients: Clients) -> None:
     partial = OffsetRange(
         whole.partition, whole.first_offset, (whole.first_offset + whole.end_offset) // 2, whole.end_offset
     )
-    record = ledger.Ledger(clients.settings)
+    record = store.Ledger(clients.settings)
     record.save(replace(plan.replay, state=ReplayState.FAILED, ranges=[partial]))
-    Sender(clients.settings, ledger.find(clients.settings, plan.replay.replay_id)).run()
+    Sender(clients.settings, store.find(clients.settings, plan.replay.replay_id)).run()
     sql = f"SELECT event_id FROM matches WHERE replay_id = '{plan.replay.replay_id}'"
     found = eventually(lambda: some if len(some := clients.query(sql)) >= 60 else None, "all rows")
     assert sorted(row["event_id"] for row in found) == sorted(events)

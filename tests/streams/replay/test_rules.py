@@ -28,13 +28,13 @@ from schemas.events import (
     new_event_id,
     utc_now,
 )
-from streams.order import Message, TopicPartition
+from streams.dead_letters.store import counts
+from streams.kafka.messages import Message, TopicPartition
+from streams.kafka.topics import Topic
 from streams.replay.errors import ReplayError
-from streams.replay.letters import counts
-from streams.replay.selection import Replayable, Selection, stamped
+from streams.replay.filters import Replayable, Selection, stamped
+from streams.replay.rate_control import Window
 from streams.replay.times import OLDEST, parse_time
-from streams.replay.window import Window
-from streams.topics import Topic
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 

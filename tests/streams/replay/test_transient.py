@@ -12,10 +12,10 @@ import pytest
 import trustme
 
 from schemas.events import Picture
-from streams.cli.stack import Stack
-from streams.embed import _patient_fetch
-from streams.payload import https
-from streams.replay.letters import read_letters
+from streams.dead_letters.store import read_letters
+from streams.devtools.local_stack import Stack
+from streams.embedding.agent import _patient_fetch
+from streams.embedding.payload import https
 from streams.settings import Settings
 from tests.integration.clients import Clients, eventually
 from tests.streams.replay.test_replays import picture

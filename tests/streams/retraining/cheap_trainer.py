@@ -1,4 +1,4 @@
-"""Trains nothing, but obeys as ``streams.retraining.process`` does: it counts, keeps a checkpoint, ends when told.
+"""Trains nothing, but obeys as ``streams.retraining.job_main`` does: it counts, keeps a checkpoint, ends when told.
 
 It says in ``<home>/starts`` that it began, and makes its version when ``<home>/go`` is there.
 """
@@ -11,8 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from streams.retraining.order import Order, Result, Status
-from streams.retraining.process import listen
+from streams.retraining.job_files import Order, Result, Status
+from streams.retraining.job_main import listen
 
 
 def main() -> None:

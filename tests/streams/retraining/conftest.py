@@ -13,11 +13,11 @@ import pytest
 from infra.services import LocalServices
 from schemas import codec
 from schemas.events import Chip, Consent, RunState, Source, TrainingRun, new_event_id, utc_now
-from streams.kafka import admin_client, client_config
-from streams.retraining.ledger import runs
+from streams.kafka.connection import admin_client, client_config
+from streams.kafka.topic_admin import create
+from streams.kafka.topics import Topic
+from streams.retraining.run_log import runs
 from streams.settings import Settings
-from streams.topic_admin import create
-from streams.topics import Topic
 from tests.sinks.examples import QUALITY
 
 LEASE_S = 6.0

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import RunState, TrainingRun
-from streams.retraining import schedule
-from streams.retraining.conditions import Counted, Wanted, decide
-from streams.retraining.ledger import ENDED, counts
+from streams.retraining import cron
+from streams.retraining.policy import Counted, Wanted, decide
+from streams.retraining.run_log import ENDED, counts
 
 NOW = datetime(2026, 3, 29, 3, 0, tzinfo=UTC)
 WANTED = Wanted(people=12, new_people=5, new_faces=100, interval_h=20)
@@ -22,18 +22,18 @@ WANTED = Wanted(people=12, new_people=5, new_faces=100, interval_h=20)
 
 @pytest.mark.parametrize("late_s", [-0.3, 0, 0.2, 59, 3600 * 23])
 def test_a_timer_that_wakes_a_little_early_or_late_finds_its_tick(late_s: float) -> None:
-    assert schedule.tick("0 3 * * *", NOW + timedelta(seconds=late_s)) == NOW
-    assert schedule.run_id(NOW) == "20260329-030000"
+    assert cron.tick("0 3 * * *", NOW + timedelta(seconds=late_s)) == NOW
+    assert cron.run_id(NOW) == "20260329-030000"
 
 
 def test_a_tick_before_is_another_run() -> None:
-    assert schedule.tick("0 3 * * *", NOW - timedelta(seconds=2)) == NOW - timedelta(days=1)
+    assert cron.tick("0 3 * * *", NOW - timedelta(seconds=2)) == NOW - timedelta(days=1)
 
 
 @pytest.mark.parametrize("expression", ["", "soon", "61 * * * *", "0 3 * *"])
 def test_what_is_no_cron_expression_is_refused(expression: str) -> None:
-    with pytest.raises(schedule.UnusableSchedule, match="FACESTREAM_RETRAIN_SCHEDULE"):
-        schedule.check(expression)
+    with pytest.raises(cron.UnusableSchedule, match="FACESTREAM_RETRAIN_SCHEDULE"):
+        cron.check(expression)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 
 from schemas.events import RunState
-from streams.retraining.ledger import runs
+from streams.retraining.run_log import runs
 from streams.settings import Settings
-from tests.cli.conftest import environment
+from tests.streams.cli.conftest import environment
 from tests.streams.retraining.conftest import LEASE_S, starts, trained, until
 
 WORKER = Path(__file__).with_name("worker.py")

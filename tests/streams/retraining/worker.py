@@ -7,13 +7,13 @@ import logging
 import sys
 from pathlib import Path
 
-from streams.app import make_app
-from streams.health import Health
-from streams.retraining.retrainer import Retrainer
-from streams.retraining.stage import Retrain
+from streams.engine.faust_app import make_app
+from streams.engine.faust_runner import run_watched
+from streams.observability.health_server import Health
+from streams.retraining.agent import Retrain
+from streams.retraining.scheduler import Retrainer
 from streams.roles import Role
 from streams.settings import Settings
-from streams.vitals import run_watched
 
 COMMAND = [sys.executable, str(Path(__file__).with_name("cheap_trainer.py"))]
 

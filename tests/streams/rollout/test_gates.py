@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from streams.rollout.comparing import Report, Side
 from streams.rollout.gates import Gates, violations
+from streams.rollout.report import Report, Side
 
 SAME = Side(unknown_rate=0.1, margin=0.4)
 GOOD = Report("v2", "v1", 1_000, 1_000, 0.01, SAME, SAME, 5_000, 180.0, 0.0)

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from models.cheap import CARD
+from models.testing.digest import CARD
 from schemas.events import ModelState
-from streams.cli.benchmarks.load import Load
-from streams.cli.benchmarks.rollout import add_version, over_and_back, uploads
-from streams.cli.stack import Stack
+from streams.devtools.benchmarks.load import Load
+from streams.devtools.benchmarks.rollout import add_version, over_and_back, uploads
+from streams.devtools.local_stack import Stack
+from streams.model_registry import records
+from streams.model_registry.errors import RolloutError
 from streams.roles import Embedder
-from streams.rollout import log
-from streams.rollout.auto import Ended, Pace, rollout
-from streams.rollout.errors import RolloutError
-from streams.rollout.fill import fill
+from streams.rollout.backfill import fill
+from streams.rollout.controller import Ended, Pace, rollout
 from streams.settings import Settings
 
 
@@ -54,16 +54,16 @@ def test_by_itself_into_production(settings: Settings) -> None:
     assert (ended.record.state, ended.violations) == (ModelState.PRODUCTION, [])
     assert ended.seen is not None
     assert ended.seen.disagreement == 0
-    assert log.read_lineup(settings, "digest").production == "digest-3"
+    assert records.read_lineup(settings, "digest").production == "digest-3"
 
 
 def test_by_itself_back_when_it_is_worse(settings: Settings) -> None:
-    before = log.read_lineup(settings, "digest").production
+    before = records.read_lineup(settings, "digest").production
     ended = automatic(settings, "digest-4", thresholds={"equal": -1.0})  # which nothing passes
     assert ended.record.state is ModelState.CANDIDATE
     assert any("disagrees with" in one for one in ended.violations)
     assert "disagrees with" in ended.record.reason
-    assert log.read_lineup(settings, "digest").production == before
+    assert records.read_lineup(settings, "digest").production == before
 
 
 def test_a_version_that_is_not_being_rolled_out_is_not_filled(settings: Settings) -> None:

@@ -1,0 +1,142 @@
+"""Faces however the camera hangs: found, turned until the networks see them upright, confirmed by their landmarks.
+
+The detector knows faces that are turned by up to 60 degrees. Of others it misses many, and takes some for upright
+faces with eyes where their mouths are: the landmarks look right, and the vector is nobody's. Such a detection gives
+itself away by a poor score, and by landmarks that are not where the detector saw the same points. It is looked at again
+from the other three sides, and the side counts on which the detector is surest: docs/models.md tells how often that is
+right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.analysis.detector import MIN_SCORE, Detection, Detector
+from models.analysis.landmarks import FaceMesh, Landmarks
+from models.pictures.geometry import Pixels, Points
+
+_MIN_PRESENCE = 0.5
+_SURE = 0.75
+_DOUBTFUL = 0.55
+"""A detection of a score between the two is doubted if its landmarks speak against it."""
+_MAX_ROLL = 40
+_EYES_OFF = 0.1
+_NOSE_OFF = 0.4
+_UNSURE = 0.7
+_MIN_RELIABLE_PRESENCE = 0.8
+_EYES_WRONG = 0.4
+_NOSE_WRONG = 0.7
+"""Beyond this the landmarks of a detection with a score below ``_UNSURE`` are not relied on."""
+_MOST_HINTS = 3
+_HINT_BESIDE_FACES = 0.3
+_SAME_FACE = 0.75
+"""Faces whose landmarks are nearer to each other than this part of the distance between the eyes are one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFace:
+    """A face, in pixels of the picture as it is."""
+
+    detection: Detection
+    landmarks: Landmarks
+
+    @property
+    def roll(self) -> float:
+        """Degrees by which the face was turned when the detector saw it, -180 to 180."""
+        return (self.landmarks.roll - 90 * self.detection.quarters + 180) % 360 - 180
+
+    @property
+    def eyes_off(self) -> float:
+        """How far apart detector and mesh see the middle between the eyes, by the distance between the eyes."""
+        return self._off(self.detection.points[:2].mean(0), self.landmarks.points[:4].mean(0))
+
+    @property
+    def nose_off(self) -> float:
+        """How far apart detector and mesh see the nose, likewise."""
+        return self._off(self.detection.points[2], self.landmarks.points[4])
+
+    @property
+    def is_reliable(self) -> bool:
+        """Whether the landmarks can be those of the face: of one that still lies on its side or head they cannot."""
+        contradicted = self.eyes_off > _EYES_WRONG or self.nose_off > _NOSE_WRONG
+        return self.landmarks.presence >= _MIN_RELIABLE_PRESENCE and not (
+            contradicted and self.detection.score < _UNSURE
+        )
+
+    def _off(self, of_detector: Points, of_mesh: Points) -> float:
+        return math.dist(of_detector, of_mesh) / max(self.landmarks.eyes_apart, 1e-6)
+
+
+class FaceFinder:
+    """Finds faces and their landmarks; safe to call from several threads."""
+
+    def __init__(self) -> None:
+        self._detector = Detector()
+        self._mesh = FaceMesh()
+
+    def warm_up(self) -> None:
+        """Make the interpreters of the calling thread."""
+        blank = np.zeros((480, 640, 3), np.uint8)
+        points = np.array([[280, 200], [360, 200], [320, 240], [320, 280], [250, 220], [390, 220]], np.float64)
+        self._detector.detect(blank)
+        self._mesh.find(blank, Detection(1.0, (320, 240), (160, 160), points))
+
+    def find(self, picture: Pixels) -> list[FoundFace]:
+        """Find the faces of a picture, largest first.
+
+        A picture of upright faces takes one look; each doubtful face takes three more. Only where there is no face at
+        all is the whole picture looked at from the other sides.
+        """
+        seen = self._detector.detect(picture)
+        faces, others = self._confirmed(picture, seen)
+        least = _HINT_BESIDE_FACES if faces else 0.0
+        hints = [one for one in sorted(others, key=lambda one: -one.score) if one.score >= least]
+        faces += self._confirmed(picture, self._detector.followed(picture, hints[:_MOST_HINTS]))[0]
+        if not faces:
+            faces += self._confirmed(picture, self._detector.detect_turned(picture))[0]
+        return sorted(_distinct(faces), key=lambda face: -math.prod(face.detection.size))
+
+    def _confirmed(self, picture: Pixels, detections: Sequence[Detection]) -> tuple[list[FoundFace], list[Detection]]:
+        """The detections in which the mesh sees a face, from the best side; and the others."""
+        faces, others = [], []
+        for seen in detections:
+            face = self._face(picture, seen)
+            if face is None:
+                others.append(seen)
+            elif _is_doubtful(face):
+                faces.append(self._face(picture, self._detector.turned(picture, seen)) or face)
+            else:
+                faces.append(face)
+        return faces, others
+
+    def _face(self, picture: Pixels, seen: Detection) -> FoundFace | None:
+        if seen.score < MIN_SCORE:
+            return None
+        landmarks = self._mesh.find(picture, seen)
+        return FoundFace(seen, landmarks) if landmarks.presence >= _MIN_PRESENCE else None
+
+
+def _is_doubtful(face: FoundFace) -> bool:
+    """Whether a face may be turned by more than what the networks know."""
+    score = face.detection.score
+    if not _DOUBTFUL <= score < _SURE:
+        return score < _DOUBTFUL
+    return abs(face.roll) > _MAX_ROLL or face.eyes_off > _EYES_OFF or face.nose_off > _NOSE_OFF
+
+
+def _distinct(faces: Iterable[FoundFace]) -> list[FoundFace]:
+    """Each face once, as the detector was surest of it."""
+    kept: list[FoundFace] = []
+    for face in sorted(faces, key=lambda face: -face.detection.score):
+        middle = face.landmarks.points.mean(0)
+        if all(
+            np.linalg.norm(middle - other.landmarks.points.mean(0))
+            >= _SAME_FACE * max(face.landmarks.eyes_apart, other.landmarks.eyes_apart)
+            for other in kept
+        ):
+            kept.append(face)
+    return kept

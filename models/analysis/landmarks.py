@@ -1,0 +1,82 @@
+"""The points of a face, and which way it looks: MediaPipe's face mesh.
+
+Source: Kartynnik et al., Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs (2019).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from models.analysis.detector import Detection
+from models.embedder.assets import FACE_MESH
+from models.embedder.litert import LiteModel
+from models.pictures.geometry import EYES_AND_MOUTH, Pixels, Points, Transform, apply, cut, similarity
+
+_INPUT = 192
+_CENTER = (0.49, 0.5)
+_SIDE = 2.0
+_DLIB_POINTS = (263, 362, 33, 133, 2)
+_LEFT_EYE, _RIGHT_EYE = 263, 33
+
+
+@dataclass(frozen=True, slots=True)
+class Landmarks:
+    """What the mesh says of one face.
+
+    ``points`` [5, 2] in pixels of the picture, in the order of Face.landmarks; ``presence``: 0 (no face) to 1;
+    ``yaw`` in degrees, positive when the person's left eye is the farther one.
+    """
+
+    points: Points
+    presence: float
+    yaw: float
+
+    @property
+    def eyes_apart(self) -> float:
+        """Pixels between the eyes."""
+        return float(np.linalg.norm(self._across))
+
+    @property
+    def roll(self) -> float:
+        """Degrees, clockwise in the picture: 0 where the person's left eye is to the right of the other."""
+        x, y = self._across.tolist()
+        return float(np.degrees(np.arctan2(y, x)))
+
+    @property
+    def _across(self) -> Points:
+        return np.asarray(self.points[:2].mean(0) - self.points[2:4].mean(0))
+
+
+class FaceMesh:
+    """Finds landmarks; safe to call from several threads."""
+
+    def __init__(self) -> None:
+        self._model = LiteModel(FACE_MESH)
+
+    def find(self, picture: Pixels, detection: Detection) -> Landmarks:
+        """Find the landmarks of a detected face."""
+        to_picture = _square(detection)
+        shown = np.multiply(cut(picture, to_picture, _INPUT), np.float32(1 / 255))[None]
+        mesh, logit = self._model(shown)
+        points: Any = mesh.reshape(-1, 3)
+        across = points[_LEFT_EYE] - points[_RIGHT_EYE]
+        return Landmarks(
+            points=apply(to_picture, points[list(_DLIB_POINTS), :2].astype(np.float64)),
+            presence=float(1 / (1 + np.exp(-logit.flat[0]))),
+            yaw=float(np.degrees(np.arctan2(across[2], across[0]))),
+        )
+
+
+def _square(detection: Detection) -> Transform:
+    """From the network's input to the picture: twice the width of the face, eyes level."""
+    face = similarity(EYES_AND_MOUTH, detection.points[[0, 1, 3]])
+    eyes = detection.points[1] - detection.points[0]
+    angle = np.arctan2(eyes[1], eyes[0])
+    scale = _SIDE * float(np.hypot(face[0, 0], face[1, 0])) / _INPUT
+    rotation = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    center = apply(face, np.array([_CENTER]))[0]
+    middle = (_INPUT - 1) / 2
+    return np.column_stack([rotation, center - rotation @ (middle, middle)])

@@ -1,0 +1,152 @@
+"""How good a probe or template a face makes, and when it is too poor to be one.
+
+The limits and how they were found are in docs/models.md.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from models.pictures.geometry import Inside, Pixels, Points
+from schemas.events import Quality
+from schemas.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Below or beyond these a face is refused. Units as in :class:`schemas.events.Quality`.
+
+    ``sharpness`` holds for a face of brightness 0.5: the same blur leaves less variance in a darker face, in proportion
+    to the square of its brightness. ``inside`` is the part of the chip that lies in the picture.
+    """
+
+    score: float
+    size: float
+    sharpness: float
+    darkest: float
+    brightest: float
+    yaw: float
+    inside: float
+
+
+PROBE = Limits(score=0.4, size=10, sharpness=3.5, darkest=0.03, brightest=0.93, yaw=75, inside=0.55)
+"""Poorer faces of a frame are not asked about: among them strangers pass for each other several times as often."""
+
+TEMPLATE = Limits(score=0.4, size=16, sharpness=6, darkest=0.08, brightest=0.88, yaw=60, inside=0.65)
+"""An enrolment photo is compared with for years: it has to be better."""
+
+_GOOD = Limits(score=0.8, size=40, sharpness=60, darkest=0.25, brightest=0.75, yaw=15, inside=1.0)
+"""From here on a face could not be better."""
+
+_WASHED_OUT = 0.85
+_BLOCK = 8
+_AROUND = 96
+_FEW_BLOCKS = 32
+"""Pixels: how far around the middle of a face blocks are looked at, and the least."""
+_FLAT = 0.25
+"""Grey levels, added to both sides: in a flat picture hardly anything changes, and its ratio says nothing."""
+
+
+def measure(
+    chip: Pixels,
+    points: Points,
+    *,
+    score: float,
+    yaw: float,
+    inside: Inside | None = None,
+    blockiness: float | None = None,
+) -> Quality:
+    """Measure a face.
+
+    Args:
+        chip: the aligned face.
+        inside: which pixels of it lie in the picture; None: all. The border of what does not would look sharp.
+        points: its five landmarks [5, 2] (see Face.landmarks) in pixels of the picture.
+        score: of the detector.
+        yaw: in degrees.
+        blockiness: see :func:`blockiness`; of no account in ``overall``.
+    """
+    grey = cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY)
+    mask = None if inside is None else inside.astype(np.uint8)
+    _, deviation = cv2.meanStdDev(cv2.Laplacian(grey, cv2.CV_16S), mask=mask)
+    size = float(np.linalg.norm(points[0:2].mean(0) - points[2:4].mean(0)))
+    sharpness = float(deviation[0, 0]) ** 2
+    brightness = float(cv2.mean(grey, mask=mask)[0]) / 255
+    overall = math.prod(
+        (
+            _rising(score, 0, _GOOD.score),
+            _rising(size, 0, _GOOD.size),
+            _rising(math.log1p(_sharpness(sharpness, brightness)), 0, math.log1p(_GOOD.sharpness)),
+            _rising(brightness, 0, _GOOD.darkest),
+            _rising(-brightness, -1, -_GOOD.brightest),
+            _rising(-abs(yaw), -90, -_GOOD.yaw),
+        )
+    )
+    return Quality(score, size, sharpness, brightness, yaw, overall, blockiness)
+
+
+def blockiness(pixels: Pixels, x: float, y: float) -> float | None:
+    """How much more grey levels change at the borders of JPEG's blocks than within them, as a logarithm.
+
+    Where a picture was compressed hard, every block of 8 × 8 pixels has a level of its own. Only blocks that lie as the
+    picture's own encoder laid them are seen: not those of a picture that was cut or scaled after that.
+
+    Args:
+        pixels: the picture as it was stored [height, width, 3], not scaled.
+        x: middle of the face.
+        y: likewise.
+
+    Returns:
+        of the pixels around the face; None where there are too few.
+
+    Source: Wang, Sheikh and Bovik 2002, "No-reference perceptual quality assessment of JPEG compressed images", for the
+    mean difference across borders as a measure.
+    """
+    top, bottom = _whole_blocks(y, pixels.shape[0])
+    left, right = _whole_blocks(x, pixels.shape[1])
+    if min(bottom - top, right - left) < _FEW_BLOCKS:
+        return None
+    grey = cv2.cvtColor(pixels[top:bottom, left:right], cv2.COLOR_RGB2GRAY).astype(np.int16)
+    # The change from each row to the next, and from each column, by the place within a block [8].
+    steps = [np.abs(np.diff(one, axis=0)).mean(1) for one in (grey, grey.T)]
+    by_place = sum(step[: len(step) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).mean(0) for step in steps)
+    border, within = by_place[-1], by_place[:-1].mean()
+    return float(np.log((border + _FLAT) / (within + _FLAT)))
+
+
+def _whole_blocks(middle: float, length: int) -> tuple[int, int]:
+    """Where the blocks around a place begin, and the pixel after the first one of the block after them."""
+    start = int(max(0.0, middle - _AROUND)) // _BLOCK * _BLOCK
+    return start, min(length, start + 2 * _AROUND + 1)
+
+
+def refusal(quality: Quality, limits: Limits, inside: float = 1.0) -> Reason | None:
+    """The first limit that a face does not keep, or None; ``inside`` is the part of it that lies in the picture."""
+    checks = (
+        (inside < limits.inside, Reason.CUT_OFF),
+        (quality.score < limits.score, Reason.LOW_SCORE),
+        (quality.size < limits.size, Reason.TOO_SMALL),
+        (quality.brightness < limits.darkest, Reason.TOO_DARK),
+        (quality.brightness > limits.brightest, Reason.TOO_BRIGHT),
+        (
+            _sharpness(quality.sharpness, quality.brightness) < limits.sharpness,
+            # Light that has washed everything out leaves no edges either.
+            Reason.TOO_BRIGHT if quality.brightness > _WASHED_OUT else Reason.TOO_BLURRED,
+        ),
+        (abs(quality.yaw) > limits.yaw, Reason.TURNED_AWAY),
+    )
+    return next((reason for broken, reason in checks if broken), None)
+
+
+def _sharpness(measured: float, brightness: float) -> float:
+    """What the sharpness would be at a brightness of 0.5."""
+    return measured * (0.5 / max(brightness, 0.02)) ** 2
+
+
+def _rising(value: float, zero: float, one: float) -> float:
+    """0 to 1, straight between two values."""
+    return min(1.0, max(0.0, (value - zero) / (one - zero)))

@@ -1,0 +1,43 @@
+"""TensorFlow Lite models by LiteRT, one interpreter a thread."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from models.embedder.assets import Asset
+from models.embedder.runtime import without_chatter
+
+Floats = NDArray[np.float32]
+
+
+class LiteModel:
+    """A model of one input picture and two outputs; safe to call from several threads."""
+
+    def __init__(self, asset: Asset) -> None:
+        self._content = asset.read()
+        self._local = threading.local()
+        with without_chatter():
+            self._interpreter()
+
+    def __call__(self, picture: Floats) -> tuple[Floats, Floats]:
+        """Run on a picture [1, size, size, 3]; the outputs are the caller's own."""
+        interpreter = self._interpreter()
+        interpreter.set_tensor(self._local.input, picture)
+        interpreter.invoke()
+        first, second = (interpreter.get_tensor(index) for index in self._local.outputs)
+        return first, second
+
+    def _interpreter(self) -> Interpreter:
+        try:
+            return self._local.interpreter
+        except AttributeError:
+            interpreter = Interpreter(model_content=self._content, num_threads=1)
+            interpreter.allocate_tensors()
+            self._local.input = interpreter.get_input_details()[0]["index"]
+            self._local.outputs = [output["index"] for output in interpreter.get_output_details()]
+            self._local.interpreter = interpreter
+            return interpreter

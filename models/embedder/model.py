@@ -1,0 +1,137 @@
+"""The embedder: aligned faces to vectors, by the reference network or a user's own Keras model."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.embedder import runtime
+from models.embedder.assets import RESNET
+from models.embedder.card import Card, UnusableModel
+from models.embedder.dlib_format import read_resnet
+from models.pictures.geometry import Pixels
+
+Vectors = NDArray[np.float32]
+
+REFERENCE = Path(__file__).parents[1] / "reference"
+"""Folder of the reference model's card."""
+
+_BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+
+
+class Model:
+    """One model version, ready to embed. Safe to call from several threads."""
+
+    def __init__(self, card: Card, function: Any) -> None:
+        self.card = card
+        self._function = function
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, folder: Path | None = None, *, threads: int | None = None) -> Model:
+        """Load a model version.
+
+        Args:
+            folder: with ``card.json`` and the weights that it names; None: the reference model.
+            threads: cores for TensorFlow, at its first use in this process; None: all.
+
+        Raises:
+            UnusableModel: card and weights cannot be used, or do not go together.
+            MissingWeights: the reference weights are not installed.
+        """
+        folder = folder or REFERENCE
+        card = Card.read(folder)
+        tf = runtime.tensorflow(threads)
+        network = _network(tf, card, folder)
+        try:
+            model = cls(card, _frozen(tf, card, network))
+            shape = model.embed(np.zeros((1, card.chip.size, card.chip.size, 3), np.uint8)).shape
+        except (ValueError, TypeError, tf.errors.OpError) as error:
+            raise UnusableModel(f"{folder}: the network takes no chips as its card describes: {error}") from error
+        if shape != (1, card.output.dimensions):
+            raise UnusableModel(f"{folder}: vectors have the shape {shape[1:]}, the card says {card.output.dimensions}")
+        return model
+
+    def embed(self, chips: Pixels) -> Vectors:
+        """Vectors [n, dimensions] of chips [n, size, size, 3]; of length 1 if the card's metric is cosine."""
+        vectors = np.empty((len(chips), self.card.output.dimensions), np.float32)
+        for start in range(0, len(chips), _BATCHES[-1]):
+            part = chips[start : start + _BATCHES[-1]]
+            vectors[start : start + len(part)] = self._run(part)
+        if self.card.output.metric == "cosine":
+            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors
+
+    def warm_up(self) -> None:
+        """Run every batch size once: the first time costs up to a tenth of a second each."""
+        for count in _BATCHES:
+            self.embed(np.zeros((count, self.card.chip.size, self.card.chip.size, 3), np.uint8))
+
+    def _run(self, chips: Pixels) -> Vectors:
+        # Few batch sizes, so that what oneDNN prepares for each is kept.
+        count = len(chips)
+        if padding := next(size for size in _BATCHES if size >= count) - count:
+            chips = np.concatenate([chips, np.zeros((padding, *chips.shape[1:]), np.uint8)])
+        # TensorFlow's threads serve one batch at a time: two at once would only take turns.
+        with self._lock:
+            vectors: Vectors = self._function(chips)
+        return vectors[:count]
+
+
+def keras_network(folder: Path | None = None) -> Any:
+    """The Keras network of a model version, to learn on from; None: of the reference.
+
+    Raises:
+        UnusableModel: it has none that can be trained (a SavedModel has not).
+        MissingWeights: the reference weights are not installed.
+    """
+    folder = folder or REFERENCE
+    card = Card.read(folder)
+    if card.weights and (folder / card.weights.file).is_dir():
+        raise UnusableModel(f"{folder}: a SavedModel cannot be trained further; give a .keras file")
+    return _network(runtime.tensorflow(), card, folder)
+
+
+def _network(tf: Any, card: Card, folder: Path) -> Any:
+    """What maps prepared chips to vectors: a Keras model or the serving signature of a SavedModel."""
+    import keras  # type: ignore[import-untyped]
+
+    if card.weights is None:
+        from models.embedder import resnet
+
+        return resnet.build(read_resnet(RESNET.read()))
+    path = folder / card.weights.file
+    try:
+        if path.is_dir():
+            signature = tf.saved_model.load(str(path)).signatures["serving_default"]
+            [name] = signature.structured_input_signature[1]
+            return lambda chips: next(iter(signature(**{name: chips}).values()))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if card.weights.sha256 not in (None, digest):
+            raise UnusableModel(f"{path} has the SHA-256 {digest}, the card says {card.weights.sha256}")
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnusableModel(f"{path} is not a Keras model: {error}") from error
+
+
+def _frozen(tf: Any, card: Card, network: Any) -> Any:
+    """A function of chips as bytes, its weights constants, so that oneDNN lays them out once and not at every call."""
+    from tensorflow.python.framework.convert_to_constants import (  # type: ignore[import-untyped]
+        convert_variables_to_constants_v2,
+    )
+
+    mean, scale, size = tf.constant(card.chip.mean), card.chip.scale, card.chip.size
+
+    signature = [tf.TensorSpec([None, size, size, 3], tf.uint8)]
+
+    @tf.function(autograph=False, input_signature=signature)  # type: ignore[untyped-decorator]
+    def embed(chips: Any) -> Any:
+        return network((tf.cast(chips, tf.float32) - mean) * scale)
+
+    frozen = convert_variables_to_constants_v2(embed.get_concrete_function())
+    return lambda chips: frozen(tf.constant(chips))[0].numpy()

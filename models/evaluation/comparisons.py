@@ -1,0 +1,155 @@
+"""Many pairs of pictures at once, and how sure one may be of what they show.
+
+Intervals are of people, not of pairs, because the pairs of one person rise and fall together: people are drawn again
+with replacement, and all pairs follow (bootstrap, Efron 1979; for biometrics Bolle et al. 2004).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+Vectors = NDArray[np.float32]
+Distances = NDArray[np.float64]
+Interval = tuple[float, float]
+
+Chosen = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.bool_]] | None
+"""Which pairs to take, given the places of one and of the other picture [m]; None: all."""
+
+FAR = 1e-2
+"""The false-accept rate that versions are judged at."""
+
+_LEVEL = 0.95
+_DRAWS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Comparisons:
+    """Distances [n] of pairs with the numbers of the two people in each [n]; sorted by distance."""
+
+    distances: NDArray[np.float64]
+    first: NDArray[np.int32]
+    second: NDArray[np.int32]
+
+    @classmethod
+    def of(
+        cls,
+        probes: Vectors,
+        templates: Vectors,
+        labels: NDArray[np.int32],
+        chosen: Chosen = None,
+    ) -> Self:
+        """Compare each probe [n, d] with each template [n, d] of another picture; row i of both is one picture.
+
+        Args:
+            probes: vectors.
+            templates: vectors.
+            labels: who is on each picture [n].
+            chosen: which pairs to take.
+        """
+        one, other = np.nonzero(~np.eye(len(labels), dtype=bool))
+        if chosen is not None:
+            rows = chosen(one, other)
+            one, other = one[rows], other[rows]
+        return cls.among(cdist(probes, templates)[one, other], labels[one], labels[other])
+
+    @classmethod
+    def joined(cls, several: Sequence[Comparisons]) -> Self:
+        """All together; the people of one and of the other are different people."""
+        starts = np.cumsum([0, *(1 + max(part.first.max(), part.second.max()) for part in several)])
+        return cls.among(
+            np.concatenate([part.distances for part in several]),
+            np.concatenate([part.first + start for part, start in zip(several, starts, strict=False)]),
+            np.concatenate([part.second + start for part, start in zip(several, starts, strict=False)]),
+        )
+
+    @classmethod
+    def repeated(cls, several: Sequence[Comparisons]) -> Self:
+        """All together; they are of the same people."""
+        return cls.among(
+            np.concatenate([part.distances for part in several]),
+            np.concatenate([part.first for part in several]),
+            np.concatenate([part.second for part in several]),
+        )
+
+    @classmethod
+    def among(cls, distances: NDArray[np.float64], first: NDArray[np.int32], second: NDArray[np.int32]) -> Self:
+        """Of pairs in any order."""
+        order = np.argsort(distances, kind="stable")
+        return cls(distances[order], first[order], second[order])
+
+    def distance_at(self, far: float) -> float:
+        """The distance below which no more than this share of strangers is; not a number without strangers."""
+        strangers = self.strangers()
+        return float(strangers[int(strangers.size * far)]) if strangers.size else float("nan")
+
+    def tar(self, far: float = FAR, times: NDArray[np.float64] | None = None) -> float:
+        """TAR at one FAR, see :meth:`tars`."""
+        return self.tars([far], times)[0]
+
+    def tars(self, fars: Sequence[float], times: NDArray[np.float64] | None = None) -> list[float]:
+        """TAR at each FAR (see :func:`models.evaluation.scores.tar_at_far`).
+
+        Each person counts ``times`` times, once by default.
+
+        A pair counts as often as both of its people together: the product of their times, for one person his times.
+        """
+        same = self.first == self.second
+        weight = np.ones(len(same)) if times is None else np.where(same, 1, times[self.second]) * times[self.first]
+        passed = np.cumsum(np.where(same, 0, weight))
+        accepted = np.concatenate([[0], np.cumsum(np.where(same, weight, 0))])
+        if not passed[-1] or not accepted[-1]:
+            return [float("nan")] * len(fars)
+        below = np.searchsorted(passed, passed[-1] * np.asarray(fars) * (1 + 1e-12), "right")
+        # Genuine pairs as near as the first stranger who is refused do not pass.
+        below = np.searchsorted(self.distances, self.distances[np.minimum(below, len(same) - 1)], "left")
+        return [float(share) for share in accepted[below] / accepted[-1]]
+
+    @property
+    def people(self) -> int:
+        """One more than the largest number of a person."""
+        return 1 + int(max(self.first.max(), self.second.max()))
+
+    @property
+    def people_twice(self) -> int:
+        """The number of people of whom two pictures were compared."""
+        return len(set(self.first[self.first == self.second].tolist()))
+
+    def genuine(self) -> Distances:
+        """The distances between pictures of one person."""
+        return np.asarray(self.distances[self.first == self.second])
+
+    def strangers(self) -> Distances:
+        """The distances between different people."""
+        return np.asarray(self.distances[self.first != self.second])
+
+
+def draws(people: int, seed: int) -> NDArray[np.float64]:
+    """How often each person is there [draws, people] when as many are drawn again, with replacement."""
+    random = np.random.default_rng([seed, 2])
+    return random.multinomial(people, np.full(people, 1 / people), _DRAWS).astype(np.float64)
+
+
+def interval(values: NDArray[np.float64]) -> Interval:
+    """What 95 % of the values are within; not a number where there are none."""
+    if not values.size:
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]).tolist()
+    return low, high
+
+
+def sure(found: Interval, rate: float, people: int) -> Interval:
+    """An interval of a rate, made as wide as so many people allow where all of them failed, or none did.
+
+    Every draw says the same then, and the interval would have no width. The bound is that of independent trials, one
+    a person (Clopper and Pearson 1934): of ten people of whom none failed it is 0 to 0.31.
+    """
+    if rate not in (0.0, 1.0) or not people:
+        return found
+    furthest = float(((1 - _LEVEL) / 2) ** (1 / people))
+    return (0.0, 1 - furthest) if rate == 0 else (furthest, 1.0)

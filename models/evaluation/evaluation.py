@@ -1,0 +1,270 @@
+"""How well people are told apart on somebody's own pictures: ``DIR/<identity>/<picture>``.
+
+Every picture counts. One that shows no face, or cannot be read, is in ``faces_not_found``, and each of its pairs is
+scored as if infinitely far apart: missed if it was one person, rightly kept apart if it was two. In a picture of
+several people the one meant is the largest, where a face near the middle counts as larger than one at the edge.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.analysis.face_analysis import Analysis, Analyzes
+from models.evaluation.comparisons import Comparisons
+from models.evaluation.groups import Errors, Labelling, Labels, errors, groups_of, labelled, within
+from models.evaluation.pairs import Pairs, UnusablePairs
+from models.evaluation.pairs import read as read_pairs
+from models.evaluation.scores import Distances, accuracy, roc_auc, tar_at_far
+from models.pictures.folders import Found, folders_of, pictures_below
+from schemas.events import Face, Refusal
+from schemas.reasons import Reason
+
+FAR_TARGETS = ("1e-2", "1e-3", "1e-4")
+
+_BATCH = 32
+
+
+class UnusableEvaluation(ValueError):
+    """The folder or the list of pairs cannot be scored; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupErrors:
+    """The errors of one group at the threshold."""
+
+    by: str
+    group: str
+    errors: Errors
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The outcome; rates are None without pairs of two faces to tell them from.
+
+    Attributes:
+        skipped: pictures without a usable face, each with the reason.
+        skipped_by_reason: how many of each.
+        left_out: hidden and system files and folders, which are no pictures.
+    """
+
+    identities: int
+    images: int
+    faces_not_found: int
+    genuine_pairs: int
+    impostor_pairs: int
+    roc_auc: float | None
+    tar_at_far: dict[str, float | None]
+    accuracy: float | None
+    threshold: float
+    groups: list[GroupErrors] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    skipped_by_reason: dict[str, int] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    @property
+    def says_nothing(self) -> str | None:
+        """Why nothing can be told from it, where that is so."""
+        if self.faces_not_found == self.images:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in self.skipped_by_reason.items())
+            return f"no face to compare in any of {self.images} pictures: {reasons}"
+        if not self.genuine_pairs + self.impostor_pairs:
+            return "one picture makes no pair: there is nothing to compare"
+        return None
+
+
+def evaluate(
+    analyzer: Analyzes,
+    folder: Path,
+    *,
+    threshold: float,
+    pairs_csv: Path | None = None,
+    labelling: Labelling | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Score all pairs of the pictures in a folder, or those that a file lists.
+
+    Args:
+        analyzer: whose vectors are compared.
+        folder: one sub-folder an identity; with ``pairs_csv`` pictures may lie anywhere in it.
+        threshold: below this distance two pictures are taken for one person.
+        pairs_csv: see :func:`models.evaluation.pairs.read`.
+        labelling: of the groups to measure apart; here the folder's name is the user, the identity the subject, and
+            ``DIR/<identity>/<picture>`` the event.
+        progress: called with pictures done and pictures in all.
+
+    Raises:
+        UnusableEvaluation: there are no pictures, or a line of the file cannot be understood.
+    """
+    found = found_in(folder) if pairs_csv is None else pictures_below(folder)
+    pictures = found.pictures
+    if not pictures:
+        expected = "" if pairs_csv else f" in sub-folders: expected {folder}/<identity>/<picture>"
+        raise UnusableEvaluation(f"{folder} has no pictures{expected}")
+    try:
+        pairs = read_pairs(pairs_csv, folder, pictures) if pairs_csv else None
+    except UnusablePairs as error:
+        raise UnusableEvaluation(str(error)) from error
+    used = pictures if pairs is None else [pictures[index] for index in sorted(set(pairs.first) | set(pairs.second))]
+    vectors, skipped = _vectors(analyzer, used, progress)
+    names = _people(folder, used, [] if pairs is None else _same(pairs, pictures))
+    people = np.unique(names, return_inverse=True)[1].astype(np.int32)
+    if pairs is None:
+        first, second = np.triu_indices(len(used), 1)
+        same = people[first] == people[second]
+    else:
+        place = {picture: index for index, picture in enumerate(used)}
+        first = np.array([place[pictures[index]] for index in pairs.first], np.int64)
+        second = np.array([place[pictures[index]] for index in pairs.second], np.int64)
+        same = np.array(pairs.same, bool)
+    distances = _distances(vectors, first, second)
+    genuine, impostor = distances[same], distances[~same]
+    comparable = bool(np.isfinite(distances).any())
+    reasons = Counter(reason.partition(":")[0] for reason in (*skipped.values(), *_unreadable(found).values()))
+    return Evaluation(
+        identities=len(set(names)),
+        images=len(used),
+        faces_not_found=len(skipped),
+        genuine_pairs=genuine.size,
+        impostor_pairs=impostor.size,
+        roc_auc=roc_auc(genuine, impostor) if comparable else None,
+        tar_at_far={far: tar_at_far(genuine, impostor, float(far)) if comparable else None for far in FAR_TARGETS},
+        accuracy=accuracy(genuine, impostor, threshold) if comparable else None,
+        threshold=threshold,
+        groups=_by_group(_labels(labelling, folder, used, names), distances, people, first, second, threshold),
+        skipped={str(path.relative_to(folder)): reason for path, reason in (skipped | _unreadable(found)).items()},
+        skipped_by_reason=dict(reasons.most_common()),
+        left_out=[str(path.relative_to(folder)) for path in found.left_out],
+    )
+
+
+def pictures_of(folder: Path) -> list[Path]:
+    """The pictures in ``DIR/<identity>/``, in the order of their names; see :mod:`models.pictures.folders`."""
+    return found_in(folder).pictures
+
+
+def found_in(folder: Path) -> Found:
+    """The pictures in ``DIR/<identity>/``, and what was left out or cannot be read."""
+    identities, left_out = folders_of(folder)
+    found = Found(left_out=left_out)
+    for identity in identities:
+        found.add(pictures_below(identity, depth=1))
+    return found
+
+
+def bytes_of(picture: Path) -> bytes | Refusal:
+    """What a file holds, or why it cannot be read."""
+    try:
+        return picture.read_bytes()
+    except OSError as error:
+        return Refusal(Reason.URI_UNREADABLE, f"{str(picture)!r} cannot be read: {error.strerror}")
+
+
+def _unreadable(found: Found) -> dict[Path, str]:
+    return {path: f"{Reason.URI_UNREADABLE}: {why}" for path, why in found.unreadable.items()}
+
+
+def _same(pairs: Pairs, pictures: Sequence[Path]) -> list[tuple[Path, Path]]:
+    listed = zip(pairs.first, pairs.second, pairs.same, strict=True)
+    return [(pictures[one], pictures[other]) for one, other, same in listed if same]
+
+
+def _people(folder: Path, pictures: Sequence[Path], same: Sequence[tuple[Path, Path]]) -> list[str]:
+    """Whose each picture is: its folder's; of those that lie flat in the folder, as the pairs of one person tell."""
+    head = {path: path for path in pictures if path.parent == folder}
+
+    def first(path: Path) -> Path:
+        while head[path] != path:
+            head[path] = path = head[head[path]]
+        return path
+
+    for one, other in same:
+        if one in head and other in head:
+            head[first(one)] = first(other)
+    return [first(path).name if path in head else path.parent.name for path in pictures]
+
+
+def _vectors(
+    analyzer: Analyzes, pictures: Sequence[Path], progress: Callable[[int, int], None]
+) -> tuple[list[NDArray[np.float32] | None], dict[Path, str]]:
+    vectors: list[NDArray[np.float32] | None] = []
+    skipped: dict[Path, str] = {}
+    for start in range(0, len(pictures), _BATCH):
+        part = pictures[start : start + _BATCH]
+        for path, analysis in zip(part, analyzer.analyze([bytes_of(path) for path in part]), strict=True):
+            face = meant(analysis)
+            if face is None or face.vector is None:
+                skipped[path] = why_skipped(analysis, face)
+                vectors.append(None)
+            else:
+                vectors.append(np.frombuffer(face.vector, "<f4"))
+        progress(len(vectors), len(pictures))
+    return vectors, skipped
+
+
+def meant(analysis: Analysis) -> Face | None:
+    """The largest face, its size halved towards the corners of the picture."""
+
+    def weight(face: Face) -> float:
+        x = (face.box.x + face.box.width / 2) / analysis.width - 0.5
+        y = (face.box.y + face.box.height / 2) / analysis.height - 0.5
+        return face.box.width * (1 - min(1.0, math.hypot(x, y) / math.hypot(0.5, 0.5)) / 2)
+
+    return max(analysis.faces, key=weight, default=None)
+
+
+def why_skipped(analysis: Analysis, face: Face | None) -> str:
+    """The reason why a picture has no usable face, and after a colon more of it where there is more."""
+    if analysis.refusal is not None:
+        return f"{analysis.refusal.reason}: {analysis.refusal.detail}"
+    return str(face.refusal) if face is not None else "no_face"
+
+
+def _distances(
+    vectors: Sequence[NDArray[np.float32] | None], first: NDArray[np.int64], second: NDArray[np.int64]
+) -> Distances:
+    found = np.array([vector is not None for vector in vectors])
+    length = next((vector.size for vector in vectors if vector is not None), 1)
+    matrix = np.array([np.zeros(length) if vector is None else vector for vector in vectors], np.float64)
+    distances = np.full(len(first), np.inf)
+    for start in range(0, len(first), 65_536):
+        part = slice(start, start + 65_536)
+        distances[part] = np.linalg.norm(matrix[first[part]] - matrix[second[part]], axis=1)
+    return np.where(found[first] & found[second], distances, np.inf)
+
+
+def _labels(
+    labelling: Labelling | None, folder: Path, pictures: Sequence[Path], people: Sequence[str]
+) -> dict[str, Labels]:
+    if labelling is None:
+        return {}
+    name = folder.resolve().name
+    known = [
+        labelling.of(f"{name}/{path.relative_to(folder).as_posix()}", name, person)
+        for path, person in zip(pictures, people, strict=True)
+    ]
+    return labelled(known)
+
+
+def _by_group(
+    labels: dict[str, Labels],
+    distances: Distances,
+    people: NDArray[np.int32],
+    first: NDArray[np.intp],
+    second: NDArray[np.intp],
+    threshold: float,
+) -> list[GroupErrors]:
+    measured = []
+    for group in groups_of(labels):
+        rows = within(labels[group.by], group.name, first, second)
+        compared = Comparisons.among(distances[rows], people[first[rows]], people[second[rows]])
+        found = errors(compared, threshold)
+        if found is not None:
+            measured.append(GroupErrors(group.by, group.name, found))
+    return measured

@@ -1,0 +1,178 @@
+"""Groups of people or of pictures, and how well each is told apart at one distance for all.
+
+A label is the name of a group along a dimension: of ``camera`` it may be ``door``, of ``age`` ``60 and more``. A camera
+is known where somebody has confirmed its faces. Everything else comes from a file of those who may know it; it is on no
+topic. Strangers are compared within a group, where they are more alike than anywhere.
+
+Source: ISO/IEC 19795-10 for the errors of each group at one threshold; NIST IR 8280 for strangers of one group.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.evaluation.comparisons import Comparisons, Interval, draws, interval, sure
+from schemas.ids import canonical
+
+Labels = NDArray[np.str_]
+"""The group of each picture [n] along one dimension; UNLABELLED where nobody knows."""
+
+UNLABELLED = ""
+CAMERA = "camera"
+
+_KEYS = ("event_id", "user_id", "subject_id")
+
+
+class UnusableLabels(ValueError):
+    """The file of labels cannot be understood; the message says where."""
+
+
+class Group(NamedTuple):
+    """One group: along which dimension, and its name."""
+
+    by: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """What a file says of people, or of single pictures."""
+
+    keys: tuple[str, ...] = ()
+    labels: Mapping[tuple[str, ...], Mapping[str, str]] | None = None
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Read CSV with a heading: ``subject_id``, ``user_id`` or ``event_id``, or several, say of whom a line is.
+
+        Every other column is a dimension; a cell is the name of a group, or empty where it is not known.
+
+        Raises:
+            UnusableLabels: it cannot be read, has no such columns, or says two things of one.
+        """
+        rows = _rows(file)
+        _, heading = next(rows, (0, []))
+        keys = tuple(name for name in _KEYS if name in heading)
+        if not keys or len(heading) == len(keys) or len(set(heading)) < len(heading):
+            raise UnusableLabels(
+                f"{file} needs a heading with {', '.join(_KEYS[:-1])} or {_KEYS[-1]}, and other columns of other names"
+            )
+        labels: dict[tuple[str, ...], dict[str, str]] = {}
+        for number, row in rows:
+            if len(row) != len(heading):
+                raise UnusableLabels(f"{file}, line {number}: {len(row)} cells under a heading of {len(heading)}")
+            cells = dict(zip(heading, row, strict=True))
+            whose = tuple(canonical(cells.pop(key)) for key in keys)
+            said = {by: name for by, name in cells.items() if name != UNLABELLED}
+            if labels.setdefault(whose, said) != said:
+                raise UnusableLabels(f"{file}, line {number}: of {'/'.join(whose)} something else was said before")
+        return cls(keys, labels)
+
+    def of(self, event_id: str, user_id: str, subject_id: str) -> dict[str, str]:
+        """The group of a picture by each dimension of which something is known."""
+        names = dict(zip(_KEYS, (event_id, canonical(user_id), canonical(subject_id)), strict=True))
+        return dict((self.labels or {}).get(tuple(names[key] for key in self.keys), {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Errors at one distance with 95 % intervals over people; FMR is None where no two strangers were compared."""
+
+    people: int
+    genuine_pairs: int
+    impostor_pairs: int
+    fnmr: float
+    fnmr_interval: Interval
+    fmr: float | None
+    fmr_interval: Interval | None
+
+
+def labelled(known: Sequence[Mapping[str, str]]) -> dict[str, Labels]:
+    """Labels by dimension, from what is known of each picture [n]."""
+    dimensions = sorted({by for one in known for by in one})
+    return {by: np.array([one.get(by, UNLABELLED) for one in known]) for by in dimensions}
+
+
+def groups_of(labels: Mapping[str, Labels]) -> list[Group]:
+    """All groups of which there are pictures, by dimension and name."""
+    return [Group(by, name) for by in sorted(labels) for name in sorted(set(labels[by].tolist()) - {UNLABELLED})]
+
+
+def within(labels: Labels, name: str, first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which pairs of pictures [m] are of a group: one of it, and the other of it too or not labelled.
+
+    So the faces of a camera are compared with enrolment photos, which no camera took, and not with another camera's.
+    """
+    one, other = labels[first], labels[second]
+    mine = np.array([name, UNLABELLED])
+    return np.asarray(((one == name) | (other == name)) & np.isin(one, mine) & np.isin(other, mine))
+
+
+def drawn_errors(compared: Comparisons, distance: float, seed: int) -> NDArray[np.float64]:
+    """FNMR and FMR at a distance [1 + draws, 2]: in the first row as they are, in each other with people drawn again.
+
+    Not a number where a draw has no pairs.
+    """
+    numbers, places = np.unique(np.concatenate([compared.first, compared.second]), return_inverse=True)
+    people, (first, second) = len(numbers), np.split(places, 2)
+    if not people:
+        return np.full((1, 2), np.nan)
+    same, passed = first == second, compared.distances < distance
+    times = np.concatenate([np.ones((1, people)), draws(people, seed)])
+
+    def counted(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        pairs = np.bincount(first[rows] * people + second[rows], minlength=people**2).astype(np.float64)
+        return pairs.reshape(people, people)
+
+    def genuine(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return np.asarray(times @ np.diagonal(counted(rows & same)))
+
+    def impostor(rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return np.asarray(np.einsum("dp,dp->d", times @ counted(rows & ~same), times))
+
+    every = np.ones_like(same)
+    with np.errstate(invalid="ignore"):
+        fnmr, fmr = genuine(~passed) / genuine(every), impostor(passed) / impostor(every)
+    return np.stack([fnmr, fmr], axis=1)
+
+
+def errors(compared: Comparisons, distance: float) -> Errors | None:
+    """The errors of a group at a distance, from its pairs; None without a pair of one person."""
+    return summed_up(compared, drawn_errors(compared, distance, seed=0))
+
+
+def summed_up(compared: Comparisons, drawn_rates: NDArray[np.float64]) -> Errors | None:
+    """The errors of a group from its pairs and what :func:`drawn_errors` made of them; None as in :func:`errors`."""
+    genuine = int((compared.first == compared.second).sum())
+    if not genuine:
+        return None
+    impostor = len(compared.distances) - genuine
+    fnmr, fmr = drawn_rates[0].tolist()
+    fnmrs, fmrs = (column[~np.isnan(column)] for column in drawn_rates[1:].T)
+    people = len(set(compared.first.tolist()) | set(compared.second.tolist()))
+    return Errors(
+        people=people,
+        genuine_pairs=genuine,
+        impostor_pairs=impostor,
+        fnmr=fnmr,
+        fnmr_interval=sure(interval(fnmrs), fnmr, compared.people_twice),
+        fmr=fmr if impostor else None,
+        fmr_interval=sure(interval(fmrs), fmr, people) if impostor else None,
+    )
+
+
+def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            for number, row in enumerate(csv.reader(lines), 1):
+                if any(cells := [cell.strip() for cell in row]):
+                    yield number, cells
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UnusableLabels(f"{file} cannot be read: {error}") from error

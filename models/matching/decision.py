@@ -1,0 +1,183 @@
+"""From probes and gallery to the answer about each face of one frame.
+
+The threshold bounds the false-match rate of one comparison. Identification among N subjects makes N comparisons, so
+a stranger is named with a probability of up to 1 - (1 - FMR)^N: choose a stricter threshold set for large galleries.
+
+Two faces of a frame may be nearest to the same subject. Mostly one of them is somebody else, because one person is in
+one place; but there are mirrors, posters and collages. So the nearest face has the subject's name, and a further one
+gets it too only if it would pass at a hundredth of the threshold's false-match rate; otherwise it is unknown. It is
+never given its second-best name: the evidence says that it looks more like somebody else.
+
+One person may be enrolled as two subjects, and brothers are alike. So a face that was named is ambiguous if the second
+subject would have been named as well, and that either as surely, at a hundredth of the threshold's false-match rate, or
+nearly tied with the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.embedder.card import Card
+from models.matching.gallery import Embedded, Gallery, MixedVersions
+from schemas.events import Candidate, Decision, Embedding, Face, MatchedFace, Mode
+from schemas.reasons import Reason
+
+_SECOND_CLAIM = 0.01
+TIE = 0.05
+"""Difference in similarity up to which two subjects are as near."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """The faces of a picture, and of each that is not refused its vector by one model version."""
+
+    model_version: str
+    faces: Sequence[Face]
+    vectors: Sequence[bytes | None]
+
+    @classmethod
+    def of(cls, embedding: Embedding, model_version: str) -> Probes:
+        """The vectors that one of the versions has made that a picture was embedded by."""
+        return cls(
+            model_version, embedding.faces, [_vector(face, embedding, model_version) for face in embedding.faces]
+        )
+
+
+def _vector(face: Face, embedding: Embedding, model_version: str) -> bytes | None:
+    if model_version == embedding.model_version:
+        return face.vector
+    return next((one.vector for one in face.others if one.model_version == model_version), None)
+
+
+def decide(
+    probes: Probes,
+    gallery: Gallery,
+    card: Card,
+    *,
+    user_id: str,
+    mode: Mode,
+    subject_id: str | None = None,
+    threshold: float | None = None,
+    candidates: int = 5,
+) -> list[MatchedFace]:
+    """Answer the question of a frame for each of its faces, in order.
+
+    Args:
+        probes: of the card's model version; refused faces have no vector.
+        gallery: of the same.
+        card: what distances mean.
+        user_id: whose gallery is asked.
+        mode: identify asks for the nearest subjects, verify compares with ``subject_id`` alone.
+        subject_id: the person claimed; needed for verify.
+        threshold: distance below which it is a match; None: the card's default.
+        candidates: how many subjects are listed, with identify.
+
+    Raises:
+        ValueError: verify without ``subject_id``.
+        MixedVersions: probes, gallery and card are not of one model version.
+    """
+    if card.version != gallery.model_version:
+        raise MixedVersions(f"the card of {card.version} with a gallery of {gallery.model_version}")
+    threshold = card.threshold() if threshold is None else threshold
+    faces = probes.faces
+    asked = [index for index, vector in enumerate(probes.vectors) if vector is not None]
+    vectors = np.frombuffer(b"".join(vector for vector in probes.vectors if vector), "<f4")
+    embedded = Embedded(probes.model_version, vectors.reshape(-1, gallery.dimensions))
+    if mode is Mode.VERIFY:
+        if subject_id is None:
+            raise ValueError("verify needs the subject_id that is claimed")
+        answered = _verified([faces[index] for index in asked], embedded, gallery, card, user_id, subject_id, threshold)
+    else:
+        answered = _identified(
+            [faces[index] for index in asked], embedded, gallery, card, user_id, threshold, candidates
+        )
+    answers = dict(zip(asked, answered, strict=True))
+    return [answers.get(index) or _answer(face, Decision.REFUSED, face.refusal) for index, face in enumerate(faces)]
+
+
+def _verified(
+    faces: Sequence[Face],
+    probes: Embedded,
+    gallery: Gallery,
+    card: Card,
+    user_id: str,
+    subject_id: str,
+    threshold: float,
+) -> list[MatchedFace]:
+    if not gallery.templates(user_id, subject_id):
+        return [_answer(face, Decision.NO_MATCH, Reason.SUBJECT_NOT_ENROLLED) for face in faces]
+    answers = []
+    for face, distance in zip(faces, gallery.distances(user_id, subject_id, probes).tolist(), strict=True):
+        listed = [_candidate(card, subject_id, distance)]
+        if distance < threshold:
+            answers.append(replace(_answer(face, Decision.MATCH), subject_id=subject_id, candidates=listed))
+        else:
+            answers.append(replace(_answer(face, Decision.NO_MATCH), candidates=listed))
+    return answers
+
+
+def _identified(
+    faces: Sequence[Face],
+    probes: Embedded,
+    gallery: Gallery,
+    card: Card,
+    user_id: str,
+    threshold: float,
+    candidates: int,
+) -> list[MatchedFace]:
+    if not gallery.subjects(user_id):
+        return [_answer(face, Decision.UNKNOWN, Reason.EMPTY_GALLERY) for face in faces]
+    found = gallery.nearest(user_id, probes, max(2, candidates))
+    nearest_face: dict[str, float] = {}
+    for best, *_ in found:
+        nearest_face[best[0]] = min(best[1], nearest_face.get(best[0], np.inf))
+    second_claim = surely(card, threshold)
+    answers = []
+    for face, listed in zip(faces, found, strict=True):
+        subject_id, distance = listed[0]
+        named = distance < threshold and (distance == nearest_face[subject_id] or distance < second_claim)
+        answer = _answer(face, Decision.MATCH if named else Decision.UNKNOWN)
+        answers.append(
+            replace(
+                answer,
+                subject_id=subject_id if named else None,
+                ambiguous=named and _is_ambiguous(listed, card, threshold),
+                candidates=[_candidate(card, subject, away) for subject, away in listed[:candidates]],
+            )
+        )
+    return answers
+
+
+def surely(card: Card, threshold: float) -> float:
+    """The distance below which it is somebody at a hundredth of the threshold's false-match rate."""
+    return card.distance(card.fmr(threshold) * _SECOND_CLAIM)
+
+
+def also_like(
+    gallery: Gallery, card: Card, user_id: str, subject_id: str, template: Embedded, threshold: float
+) -> str | None:
+    """Another of a user's subjects who would surely be recognised in a template of this one, if there is one.
+
+    Raises:
+        MixedVersions: gallery and template are not of one model version.
+    """
+    nearest = gallery.nearest_other(user_id, subject_id, template)
+    return nearest[0] if nearest is not None and nearest[1] < surely(card, threshold) else None
+
+
+def _is_ambiguous(listed: Sequence[tuple[str, float]], card: Card, threshold: float) -> bool:
+    if len(listed) < 2 or listed[1][1] >= threshold:
+        return False
+    first, second = (distance for _, distance in listed[:2])
+    return second < surely(card, threshold) or card.similarity(first) - card.similarity(second) <= TIE
+
+
+def _answer(face: Face, decision: Decision, reason: str | None = None) -> MatchedFace:
+    return MatchedFace(face.box, face.landmarks, face.quality, decision, reason=reason)
+
+
+def _candidate(card: Card, subject_id: str, distance: float) -> Candidate:
+    return Candidate(subject_id, card.similarity(distance), distance, card.fmr(distance))

@@ -1,0 +1,143 @@
+"""Pictures in folders as machines leave them: with thumbnails, waste baskets and dead links among them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from models.pictures.formats import HEAD_BYTES, SUFFIXES, format_of
+
+_SYSTEM = frozenset(
+    {
+        # Network storage: Synology, QNAP, NetApp, TrueNAS.
+        *("@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharebin", "@sharesnap", "@snapshots", "@database"),
+        *("#recycle", "#snapshot", "~snapshot"),
+        # Windows.
+        *("$recycle.bin", "recycler", "recycled", "system volume information", "found.000"),
+        *("thumbs.db", "ehthumbs.db", "desktop.ini"),
+        # macOS and Linux; what begins with a dot is left out anyway.
+        *("__macosx", "network trash folder", "temporary items", "thevolumesettingsfolder", "icon\r", "lost+found"),
+    }
+)
+_SYSTEM_ENDINGS = ("@synoeastream", "@synoresource")
+_NAMED = 3
+
+
+def is_system(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or made by a machine for itself."""
+    small = name.casefold()
+    return small.startswith(".") or small in _SYSTEM or small.endswith(_SYSTEM_ENDINGS)
+
+
+@dataclass(slots=True)
+class Found:
+    """What is in a folder and the folders in it.
+
+    Attributes:
+        pictures: files by their paths; see :func:`is_picture`.
+        left_out: hidden and system files and folders, and links to folders.
+        unreadable: folders that cannot be read, and links that are called like a picture and lead nowhere, each with
+            the reason.
+    """
+
+    pictures: list[Path] = field(default_factory=list)
+    left_out: list[Path] = field(default_factory=list)
+    unreadable: dict[Path, str] = field(default_factory=dict)
+
+    def add(self, other: Found) -> None:
+        """Take in what another folder holds."""
+        self.pictures += other.pictures
+        self.left_out += other.left_out
+        self.unreadable |= other.unreadable
+
+    @property
+    def left_out_in_words(self) -> str:
+        """What to tell people of what was left out."""
+        return left_out_in_words(self.left_out)
+
+
+def left_out_in_words(paths: Sequence[Path | str]) -> str:
+    """What to tell people of the hidden and system files and folders that were left out."""
+    names = list(dict.fromkeys(Path(path).name for path in paths))
+    shown = ", ".join(map(repr, names[:_NAMED])) + (", …" if len(names) > _NAMED else "")
+    return f"left out: {len(paths)} hidden or system files and folders, or links to folders ({shown})"
+
+
+def pictures_below(folder: Path, depth: int | None = None) -> Found:
+    """Look through a folder; never raises for what is in it.
+
+    Args:
+        folder: may itself be a link, or called like a system folder.
+        depth: how many folders deep, 1: its own files only; None: all.
+    """
+    found = Found()
+    _look(folder, found, depth)
+    found.pictures.sort()
+    found.left_out.sort()
+    return found
+
+
+def folders_of(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The folders in a folder, links to such among them, and the hidden and system files and folders left out.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    folders, left_out = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if is_system(entry.name):
+                left_out.append(folder / entry.name)
+            elif _is_folder(entry):
+                folders.append(folder / entry.name)
+    return sorted(folders), sorted(left_out)
+
+
+def is_picture(file: Path) -> bool:
+    """Whether a file's name ends as a picture's does, or says nothing and the file begins as one."""
+    suffix = file.suffix.lower()
+    if suffix and not suffix[1:].isdecimal():
+        return suffix in SUFFIXES
+    try:
+        if not file.is_file():
+            return False
+        with file.open("rb") as opened:
+            return format_of(opened.read(HEAD_BYTES)) is not None
+    except OSError:
+        return False
+
+
+def _look(folder: Path, found: Found, depth: int | None) -> None:
+    for entry in _entries(folder, found):
+        path = folder / entry.name
+        if is_system(entry.name):
+            found.left_out.append(path)
+        elif _is_folder(entry):
+            if depth == 1:
+                continue
+            if entry.is_symlink():
+                found.left_out.append(path)
+            else:
+                _look(path, found, None if depth is None else depth - 1)
+        elif is_picture(path):
+            if path.is_file():
+                found.pictures.append(path)
+            elif entry.is_symlink():
+                found.unreadable[path] = "the link leads nowhere"
+
+
+def _entries(folder: Path, found: Found) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            yield from entries
+    except OSError as error:
+        found.unreadable[folder] = error.strerror or str(error)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

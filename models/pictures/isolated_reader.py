@@ -1,0 +1,92 @@
+"""The process in which :mod:`models.pictures.isolated` decodes one picture: bytes on stdin, pixels on stdout.
+
+It is run as a file. Limits are set before anything is read, and once more when the size is known, as wide as that
+size explains.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import resource
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_OPEN_S = 2
+"""Seconds of processor time to find out what a picture is."""
+_PIXELS_A_S = 7_500_000
+"""One more second to decode so many; a photo of 12 million takes one. A batch of 32 of the slowest
+stays below what the watchdog grants it.
+"""
+_BYTES = 512 * 2**20
+_BYTES_A_PIXEL = 16
+_REDUCED_SIDE = 2_000
+
+
+def main() -> None:
+    """Read one picture of at most so many pixels (the argument); answer a line of JSON, and the pixels if it is one."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    most = int(sys.argv[1])
+    data = sys.stdin.buffer.read()
+    _allow(len(data) * 4, 0)
+    import pi_heif  # type: ignore[import-untyped]
+    from PIL import Image
+
+    pi_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
+    Image.MAX_IMAGE_PIXELS = None
+    with Image.open(io.BytesIO(data), formats=("HEIF", "JPEG2000")) as image:
+        size, pixels = image.size, image.width * image.height
+        if pixels > most:
+            _answer({"pixels": size})
+            return
+        _allow(len(data) * 4, pixels)
+        image.load()
+        if image.size != size:
+            raise ValueError(f"it announces {size[0]} × {size[1]} pixels and holds {image.width} × {image.height}")
+        plain = _plain(image)
+    if max(size) >= 2 * _REDUCED_SIDE:
+        plain = plain.reduce(max(size) // _REDUCED_SIDE)
+    _answer({"of": size, "size": plain.size, "mode": plain.mode}, plain.tobytes())
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """With one byte for each channel: L, RGB or RGBA."""
+    from PIL import Image
+
+    if image.mode.startswith("I;16"):
+        return Image.frombytes("L", image.size, image.tobytes("raw", "I;16")[1::2])
+    if image.has_transparency_data:
+        return image.convert("RGBA")
+    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def _allow(more_bytes: int, pixels: int) -> None:
+    """Set how much memory, and how much more processor time, this process may take."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = math.ceil(used.ru_utime + used.ru_stime + _OPEN_S + pixels / _PIXELS_A_S)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
+    try:
+        most = _BYTES + more_bytes + pixels * _BYTES_A_PIXEL
+        resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+    except (ValueError, OSError):
+        pass  # macOS knows no such limit
+
+
+def _answer(head: dict[str, object], pixels: bytes = b"") -> None:
+    sys.stdout.buffer.write(json.dumps(head).encode() + b"\n" + pixels)
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ImportError:
+        raise  # not the picture's fault
+    except Exception as error:
+        unknown = type(error).__name__ == "UnidentifiedImageError"
+        _answer({"error": "it is cut off or damaged" if unknown else f"{type(error).__name__}: {error}"})

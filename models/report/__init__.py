@@ -1,0 +1,4 @@
+"""A model version's page in HTML, with plots.
+
+Imports ``evaluation`` and ``training``.
+"""

@@ -1,0 +1,45 @@
+"""A model card as one page of HTML that needs nothing else: facts, lineage, and plots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from models.embedder.card import Card
+from models.report import plots
+from models.training import gate
+
+
+def page(card: Card, folder: Path) -> str:
+    """Write the page of a version.
+
+    Args:
+        card: of the version; what it does not have is named on the page.
+        folder: where the version is, for the size of its weights.
+    """
+    pages = Environment(
+        loader=PackageLoader("models", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    lineage = card.lineage
+    return pages.get_template("page.html").render(
+        card=card,
+        lineage=lineage,
+        refusals=gate.refusals(lineage) if lineage else [],
+        least=gate.Rules().people_tested,
+        weights_bytes=_size(folder / card.weights.file) if card.weights else None,
+        roc=Markup(plots.roc(card.scores)) if card.scores else None,
+        distances={kind: Markup(plots.distances(one, card.threshold())) for kind, one in card.scores.items()},
+        false_matches=Markup(plots.false_matches(card)),
+        course=Markup(plots.course(lineage.history)) if lineage and lineage.history else None,
+    )
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())

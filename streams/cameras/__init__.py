@@ -1,0 +1,4 @@
+"""Where pictures come from: folders, video files, cameras and streams.
+
+Needs OpenCV and nothing of Kafka; the command line imports it.
+"""

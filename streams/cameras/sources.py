@@ -1,0 +1,229 @@
+"""Where frames come from: folders, video files, cameras, RTSP addresses."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from tenacity import Retrying, before_sleep_log, retry_if_exception_type, wait_exponential
+
+from models.pictures.folders import Found, is_picture, pictures_below
+from models.pictures.formats import HEAD_BYTES, SUFFIXES, format_of
+from schemas.events import utc_now
+from streams.cameras.captures import STREAM_SCHEMES, Shot, SourceError, Unreadable, frames, opened
+from streams.cameras.videos import Video
+
+if TYPE_CHECKING:
+    import cv2
+
+__all__ = ["Camera", "NetworkCamera", "Pictures", "Shot", "Source", "SourceError", "Unreadable", "Video", "open_source"]
+
+LOG = logging.getLogger(__name__)
+
+_LONGEST_PAUSE_S = 60.0
+"""A longer one between two frames of a video is taken for damage of its times."""
+
+
+class Source(Protocol):
+    """Pictures one after another."""
+
+    @property
+    def total(self) -> int | None:
+        """How many pictures one round has, where that is known."""
+
+    @property
+    def own_fps(self) -> float | None:
+        """The rate at which to play it, where it has one; a camera keeps time by itself."""
+
+    def shots(self) -> Iterator[Shot | Unreadable]:
+        """One round of it; a camera's never ends.
+
+        Raises:
+            SourceError: it cannot be opened, or nothing of it can be read.
+        """
+
+
+def open_source(where: str) -> Source:
+    """Find out what a source is: a folder, a picture, a video file, the number of a camera or an RTSP address.
+
+    Raises:
+        SourceError: it is none of them.
+    """
+    if where.isdecimal():
+        return Camera(int(where))
+    if where.startswith(STREAM_SCHEMES):
+        return NetworkCamera(where)
+    path = Path(where)
+    if path.is_dir() or (path.is_file() and (is_picture(path) or _begins_as_picture(path))):
+        return Pictures(path)
+    if path.is_file():
+        return Video(path)
+    raise SourceError(
+        f"there is no {where!r}: give a folder of pictures, a picture, a video file, a camera's number or rtsp://…"
+    )
+
+
+def _begins_as_picture(file: Path) -> bool:
+    try:
+        with file.open("rb") as opened_file:
+            return format_of(opened_file.read(HEAD_BYTES)) is not None
+    except OSError as error:
+        raise SourceError(f"{str(file)!r} cannot be read: {error.strerror}") from error
+
+
+def shots(source: Source, *, fps: float | None = None, loop: bool = False) -> Iterator[Shot | Unreadable]:
+    """Take the pictures of a source, waiting between them, and hear of those that cannot be read.
+
+    Args:
+        source: what to play.
+        fps: pictures a second, 0: as fast as they come; default: the source's own pace, of a video as the times of its
+            frames say, which are then their ``captured_at``. Every picture of a folder or file is given; a camera's
+            that come faster are left out.
+        loop: begin anew when a round ends.
+
+    Raises:
+        SourceError: it cannot be opened, or nothing of it can be read.
+    """
+    rate = source.own_fps if fps is None else fps
+    period = 1 / rate if rate else 0.0
+    live = is_live(source)
+    due: float | None = None
+    given = 0.0
+    while True:
+        before: float | None = None
+        for shot in source.shots():
+            if isinstance(shot, Unreadable):
+                yield shot
+                continue
+            now = time.monotonic()
+            timed = fps is None and shot.at_s is not None
+            pause = shot.at_s - before if timed and shot.at_s is not None and before is not None else period
+            # A late picture does not make the next ones early: no burst after a pause.
+            next_due = now if due is None else max(due + (pause if pause <= _LONGEST_PAUSE_S else period), given)
+            if live and now < next_due:
+                continue
+            due, given, before = next_due, now, shot.at_s
+            if due > now:
+                time.sleep(due - now)
+            yield replace(shot, captured_at=utc_now() - timedelta(seconds=time.monotonic() - due)) if timed else shot
+        if not loop:
+            return
+
+
+def is_live(source: Source) -> bool:
+    """Whether its pictures come when they come, so that one that cannot be sent at once is better left out."""
+    return isinstance(source, Camera | NetworkCamera)
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """A picture file, or those of a folder and the folders in it in the order of their paths; bytes as they are."""
+
+    path: Path
+
+    @property
+    def own_fps(self) -> float | None:
+        """None: as fast as they can be read."""
+        return None
+
+    @property
+    def total(self) -> int:
+        """The number of files."""
+        return len(self.files())
+
+    def files(self) -> list[Path]:
+        """The picture files.
+
+        Raises:
+            SourceError: there is none.
+        """
+        return self.found().pictures
+
+    def found(self) -> Found:
+        """The picture files, and what was left out or cannot be read.
+
+        Raises:
+            SourceError: there is no picture file.
+        """
+        if self.path.is_file():
+            return Found([self.path])
+        found = pictures_below(self.path)
+        if not found.pictures:
+            why = "".join(f"; {str(path)!r} cannot be read: {error}" for path, error in found.unreadable.items())
+            raise SourceError(f"there is no picture in {str(self.path)!r} ({' '.join(sorted(SUFFIXES))}){why}")
+        return found
+
+    def shots(self) -> Iterator[Shot | Unreadable]:
+        """Each file's bytes."""
+        found = self.found()
+        for path, why in found.unreadable.items():
+            yield Unreadable(1, f"{str(path)!r} cannot be read: {why}")
+        for file in found.pictures:
+            try:
+                data = file.read_bytes()
+            except OSError as error:
+                yield Unreadable(1, f"{str(file)!r} cannot be read: {error.strerror}")
+            else:
+                yield Shot(str(file), data)
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """A camera of this machine, by its number."""
+
+    number: int
+    total: int | None = None
+    own_fps: float | None = None
+
+    def shots(self) -> Iterator[Shot]:
+        """Frames as they come, until the camera is unplugged."""
+        capture = opened(self.number, f"camera {self.number} cannot be opened: is it plugged in, and in use elsewhere?")
+        try:
+            for count, data in enumerate(frames(capture)):
+                yield Shot(f"camera {self.number}#{count}", data)
+        finally:
+            capture.release()
+        raise SourceError(f"camera {self.number} gives no more pictures")
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCamera:
+    """A camera behind an address; reconnects for as long as it takes, once it has been reached."""
+
+    address: str
+    longest_wait_s: float = 30.0
+    total: int | None = None
+    own_fps: float | None = None
+
+    def shots(self) -> Iterator[Shot]:
+        """Frames as they come; never ends."""
+        reconnect = Retrying(
+            retry=retry_if_exception_type(SourceError),
+            wait=wait_exponential(multiplier=0.5, max=self.longest_wait_s),
+            before_sleep=before_sleep_log(LOG, logging.WARNING),
+        )
+        capture = self._open()
+        count = 0
+        while True:
+            try:
+                for data in frames(capture):
+                    yield Shot(f"{self.name}#{count}", data)
+                    count += 1
+            finally:
+                capture.release()
+            LOG.warning("%s gives no more pictures: connecting again", self.name)
+            capture = reconnect(self._open)
+
+    @property
+    def name(self) -> str:
+        """The address without user and password."""
+        return re.sub("//[^/]*@", "//", self.address)
+
+    def _open(self) -> cv2.VideoCapture:
+        return opened(self.address, f"nothing can be seen at {self.name}: check address, user and password")

@@ -1,0 +1,4 @@
+"""Benchmarks, each with a baseline in the same run.
+
+The command ``facestream bench`` runs them.
+"""

@@ -1,0 +1,85 @@
+"""A steady stream of enrolments and frames, each with an id, for which every event must be accounted."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Mapping
+from typing import Self
+
+from streams.client.delivery_report import BackPressure
+from streams.client.producer import Producer
+from streams.settings import Settings
+
+_USERS = 24
+_ENROL_EVERY = 25
+
+
+class Load:
+    """Sends from a thread of its own at a given rate until it is stopped; the pictures are for the digest embedder."""
+
+    def __init__(self, settings: Settings, events_per_s: float, name: str) -> None:
+        """``name`` keeps the users of several loads apart."""
+        self.users = [f"{name}-user-{number}" for number in range(_USERS)]
+        self.sent: dict[str, str] = {}
+        """Event id to user."""
+        self._producer = Producer(settings, delivery_timeout_s=300, block_s=120)
+        self._events_per_s = events_per_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="load")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._producer.close(120)
+
+    def burst(self, frames: int) -> None:
+        """Send frames as fast as Kafka takes them."""
+        for user in itertools.islice(itertools.cycle(self.users), frames):
+            self._frame(user)
+
+    def enrol_many(self, uploads: int) -> None:
+        """Enrol a subject of its own with each upload."""
+        for number, user in enumerate(itertools.islice(itertools.cycle(self.users), uploads)):
+            self._enrol(user, f"{user}-subject-{number}")
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        for number, user in enumerate(itertools.cycle(self.users)):
+            if self._stop.wait(max(0.0, began + number / self._events_per_s - time.monotonic())):
+                return
+            try:
+                if number < _USERS or number % _ENROL_EVERY == 0:
+                    self._enrol(user, user)
+                else:
+                    self._frame(user)
+            except BackPressure:
+                continue
+
+    def _enrol(self, user: str, subject: str) -> None:
+        sent = self._producer.enrol(user, _picture(subject), consent="load test", subject_id=subject)
+        self.sent[sent.event_id] = user
+
+    def _frame(self, user: str) -> None:
+        self.sent[self._producer.frame(user, _picture(user), camera_id="load").event_id] = user
+
+
+def gap_s(live_at: Mapping[str, float], users_of: Mapping[str, str]) -> float:
+    """The longest time for which some user saw nothing new, in seconds."""
+    last: dict[str, float] = {}
+    longest = 0.0
+    for event_id, at in sorted(live_at.items(), key=lambda item: item[1]):
+        user = users_of.get(event_id)
+        if user is not None:
+            longest = max(longest, at - last.get(user, at))
+            last[user] = at
+    return longest
+
+
+def _picture(of: str) -> bytes:
+    return of.encode() * 100

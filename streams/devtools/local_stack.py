@@ -1,0 +1,175 @@
+"""Everything on this machine: services, topics, tables and workers, as `up`, `demo`, `bench` and the tests run it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from infra.death import last_words
+from infra.room import Room
+from infra.services import LocalServices
+from infra.supervisor import Backoff, ChildFailed
+from streams.kafka.connection import KafkaUnavailable, admin_client
+from streams.kafka.consumer_groups import describe_group, group_id
+from streams.kafka.topic_admin import Change, create
+from streams.operations.topic_repair import plan, repair
+from streams.roles import ANSWERING, Embedder, Role
+from streams.settings import RUNNING_FILE, OwnSettings, Settings
+from streams.topology import READS
+
+_READY_S = 180.0
+_DEATHS = 3
+_BACKGROUND = {Role.SINK_BIGQUERY, Role.DRIFT, Role.RETRAIN}
+"""Analysts can wait for a moment, and a camera that drifts or a model that learns for longer; a door cannot."""
+
+
+class Stack:
+    """The services in a folder and workers on them; a context manager that stops all of it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        report: Callable[[str], None] = lambda line: None,
+        *,
+        accept_loss: bool = False,
+        room: Room | None = None,
+        **changes: Any,
+    ) -> None:
+        """A stack that is not started yet.
+
+        Args:
+            folder: for data and logs.
+            report: told what happens, line by line.
+            accept_loss: start also where topics or records are gone that were there.
+            room: see :class:`~infra.services.LocalServices`.
+            changes: settings that differ from the environment's.
+        """
+        self.folder = folder
+        self.services = LocalServices(folder, report, stale=[RUNNING_FILE], room=room, accept_loss=accept_loss)
+        self._accept_loss = accept_loss
+        self._changes = changes
+        self._report = report
+        self._numbers: dict[Role, int] = {}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.stop()
+
+    def start(self) -> Settings:
+        """Start the services, create topics, tables and views; return the settings that reach them.
+
+        What has been started is stopped again where the rest fails.
+        """
+        found: dict[str, Any] = dict(self.services.start().settings())
+        try:
+            return self._prepare(found)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _prepare(self, found: dict[str, Any]) -> Settings:
+        from sinks.bigquery import Address, apply
+
+        self.settings: Settings = OwnSettings(**found | {"home": self.folder} | self._changes)
+        now = self.settings
+        with ThreadPoolExecutor(2) as pool:
+            tables = Address(now.bigquery_project, now.bigquery_dataset, now.bigquery_rest, now.bigquery_grpc)
+            applied = pool.submit(lambda: apply(tables.rest_client(), tables.dataset_id))
+            changes = self._prepare_topics(now)
+            applied.result()
+        for change in changes:
+            if change.did == "created" and "before" in change.detail:
+                self._report(f"topic {change.name} was gone and is created anew: what it held is lost")
+        return now
+
+    def _prepare_topics(self, now: Settings) -> list[Change]:
+        """Create the topics, and make those anew that somebody gave other partitions: no worker runs yet."""
+        admin = admin_client(now)
+        if repairs := plan(admin, now):
+            self._report("repairing topics that have other partitions than the rest")
+            repair(now, repairs, self._report)
+        return create(admin, now, accept_loss=self._accept_loss, own=True)
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables with which another process reaches this stack."""
+        values = self.settings.model_dump(mode="json", exclude_unset=True)
+        return {
+            f"FACESTREAM_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in values.items()
+            if value is not None
+        }
+
+    def add_worker(self, role: Role, *arguments: str) -> str:
+        """Start one more worker of a role, without waiting until it owns partitions; return its name."""
+        number = self._numbers.get(role, 0)
+        self._numbers[role] = number + 1
+        name = f"{role}-{number}"
+        self.services.supervisor.start(
+            name,
+            [sys.executable, "-m", "streams.cli", "worker", role, *arguments],
+            log=self.folder / "logs" / f"{name}.log",
+            env=self.environment(),
+            grace_s=20,
+            stage=1,
+            restart=Backoff(),
+            background=role in _BACKGROUND,
+        )
+        return name
+
+    def add_workers(self, embedder: Embedder = Embedder.MODEL, roles: Sequence[Role] = ANSWERING) -> None:
+        """Start one worker of each of these roles and wait until all partitions have an owner."""
+        self._report("starting workers")
+        for role in roles:
+            self.add_worker(role, "--embedder", embedder)
+        self.await_owners(roles)
+
+    def await_owners(self, roles: Sequence[Role] = ANSWERING, timeout_s: float = _READY_S) -> None:
+        """Wait until every partition that these roles read has an owner.
+
+        Raises:
+            ChildFailed: a worker or a service dies again and again, or the time is over.
+        """
+        admin, deadline = admin_client(self.settings), time.monotonic() + timeout_s
+        deaths: Counter[str] = Counter()
+        for role in roles:
+            wanted = set(range(self.settings.partitions))
+            topics = [topic.named(self.settings) for topic in READS[role]]
+            while True:
+                # A new broker's groups have no coordinator for a moment.
+                with suppress(KafkaUnavailable):
+                    group = describe_group(admin, group_id(role, self.settings))
+                    if group.settled and all(group.owned(topic) == wanted for topic in topics):
+                        break
+                if (death := self.services.supervisor.wait(0.1)) is not None:
+                    deaths[death.name] += 1
+                    if deaths[death.name] >= _DEATHS or death.restart_in_s is None:
+                        raise ChildFailed(
+                            f"{death.name} dies again and again: {last_words(death.log_tail)}; see {death.log}"
+                        )
+                if time.monotonic() > deadline:
+                    raise ChildFailed(f"{role} has not taken its partitions within {timeout_s:g} s")
+
+    def announce(self) -> None:
+        """Write how to reach the stack into its folder, for commands that run beside it."""
+        values = self.settings.model_dump(mode="json", exclude_unset=True)
+        values.pop("home", None)
+        path = self.folder / RUNNING_FILE
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps({"settings": values}, indent=2) + "\n", "utf-8")
+        partial.replace(path)
+
+    def stop(self) -> None:
+        """Stop the workers, each after the batch in hand, then the services."""
+        (self.folder / RUNNING_FILE).unlink(missing_ok=True)
+        self.services.stop()

@@ -1,0 +1,234 @@
+"""The role drift: reads embeddings and matches beside everybody else, and tells when a camera is no longer what it was.
+
+It is driven like a sink (see ``streams.engine.sink_worker``): its effect is on what is known of the cameras. That is
+written to ``drift-references`` every few seconds, and each commit notes how far what was written reaches; whoever takes
+a partition over reads again from there, and every record says which messages it has counted already.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import wraps
+from threading import Lock
+from typing import Concatenate, ParamSpec, TypeVar
+
+from models.drift.monitor import Plan
+from models.embedder.card import Card, UnusableModel
+from schemas import codec
+from schemas.events import Drift, Embedding, Face, FrameOrigin, Match
+from sinks.base import Again, Delivery, Partition, Position, SinkUnavailable
+from streams.dead_letters.sender import Outbox, Outgoing
+from streams.drift import metrics
+from streams.drift.camera import Camera
+from streams.drift.samples import CameraKey, Part, read_samples
+from streams.kafka.connection import KafkaUnavailable
+from streams.kafka.topics import Topic, TopicMissing
+from streams.model_registry.records import card_of, read_lineup
+from streams.roles import Role
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_SAVE_S = 10.0
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _alone(method: Callable[Concatenate[DriftSink, P], R]) -> Callable[Concatenate[DriftSink, P], R]:
+    """Let no two of these run at a time: an erasure comes from a thread of its own."""
+
+    @wraps(method)
+    def call(self: DriftSink, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return call
+
+
+class DriftSink:
+    """A :class:`sinks.base.Sink` of embeddings and matches; answers of replays do not count."""
+
+    def __init__(self, settings: Settings, cards: Iterable[Card], plan: Plan | None = None) -> None:
+        """``cards`` are of the model versions whose distances are known."""
+        self._lock = Lock()
+        self._settings = settings
+        self._cards: dict[str, Card | None] = {card.version: card for card in cards}
+        self._plan = plan or Plan(settings.drift_reference, settings.drift_window)
+        self._cameras: dict[int, dict[CameraKey, Camera]] = {}
+        self._written: dict[Partition, int] = {}
+        """Next offsets of what was counted."""
+        self._saved: dict[Partition, int] = {}
+        """Next offsets of what was counted and written."""
+        self._save_at = 0.0
+        self._reports: list[tuple[int, Drift]] = []
+        """With their partition numbers; not delivered yet."""
+        self._outbox = Outbox(Role.DRIFT, settings)
+
+    @_alone
+    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, Again]:
+        """Learn what a predecessor has written, and read again what it has not."""
+        numbers = {position.partition.number for position in positions}
+        cameras: dict[int, dict[CameraKey, Camera]] = {number: {} for number in numbers}
+        try:
+            for saved in read_samples(self._settings, numbers):
+                found = cameras[saved.number]
+                found.setdefault(saved.camera, self._camera(saved.camera)).restore(saved.part, saved.sample)
+        except (KafkaUnavailable, TopicMissing) as error:
+            raise SinkUnavailable(str(error)) from error
+        self._forget(numbers)
+        self._cameras.update(cameras)
+        again = {}
+        for position in positions:
+            saved_to = int(position.note or position.offset) if not position.renewed else position.offset
+            self._saved[position.partition] = self._written[position.partition] = saved_to
+            if saved_to < position.offset:
+                again[position.partition] = Again(saved_to, self._settings.retention_hours * 3600)
+        if renewed := [position.partition for position in positions if position.renewed]:
+            topics = {topic.named(self._settings): topic for topic in (Topic.EMBEDDINGS, Topic.MATCHES)}
+            for partition in renewed:
+                for camera in self._cameras[partition.number].values():
+                    camera.count_again(topics[partition.topic])
+            self._save()
+        return again
+
+    @_alone
+    def revoke(self, partitions: Sequence[Partition]) -> None:
+        """Forget them; their next owner begins where what was written ends."""
+        for partition in partitions:
+            self._written.pop(partition, None)
+            self._saved.pop(partition, None)
+        self._forget({partition.number for partition in partitions})
+
+    def note(self, partition: Partition) -> str:
+        """How far what was written reaches."""
+        return str(self._saved[partition])
+
+    @_alone
+    def write(self, batch: Sequence[Delivery]) -> None:
+        """Count frames and decisions; deliver reports, and now and then what is known.
+
+        Raises:
+            SinkUnavailable: Kafka does not take them; what was counted is not counted again.
+        """
+        # A decision is about a face that was seen.
+        for one in sorted(batch, key=lambda delivery: isinstance(delivery.event, Match)):
+            self._reports += [(one.partition.number, report) for report in self._count(one)]
+            self._written[one.partition] = one.offset + 1
+        saves = time.monotonic() >= self._save_at or any(report.alarm for _, report in self._reports)
+        topic = Topic.DRIFT.named(self._settings)
+        self._outbox.send(
+            [Outgoing(topic, report.user_id.encode(), codec.encode(report), n) for n, report in self._reports]
+        )
+        self._reports.clear()
+        if saves:
+            self._save()
+
+    def check(self) -> None:
+        """Nothing to do: Kafka keeps what it has taken."""
+
+    @_alone
+    def erase(
+        self,
+        user_id: str,
+        subject_id: str | None,
+        *,
+        erasure_id: str | None = None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
+        """Forget what is known of the user's cameras: whose the faces were that it was made of, nobody wrote down.
+
+        Raises:
+            SinkUnavailable: Kafka does not take the tombstones.
+        """
+        gone = [
+            (number, camera)
+            for number, cameras in self._cameras.items()
+            for key, camera in cameras.items()
+            if key.user_id == user_id
+        ]
+        topic = Topic.DRIFT_REFERENCES.named(self._settings)
+        self._outbox.send(
+            [Outgoing(topic, camera.key.message_key(part), None, n) for n, camera in gone for part in Part]
+        )
+        for number, camera in gone:
+            del self._cameras[number][camera.key]
+            metrics.forget(camera.labels)
+        return {"drift_references": len(gone)}
+
+    def close(self) -> None:
+        """Nothing to do: what was not written is read again."""
+
+    def _count(self, delivery: Delivery) -> list[Drift]:
+        event, number = delivery.event, delivery.partition.number
+        if isinstance(event, Match) and event.replay_id is None:
+            key = CameraKey(event.user_id, event.camera_id, event.model_version)
+            self._known(number, key).matched(event, delivery.offset)
+        if not isinstance(event, Embedding) or event.replay_id is not None or not isinstance(event.origin, FrameOrigin):
+            return []
+        reports = []
+        for version, faces in _by_version(event):
+            camera = self._known(number, CameraKey(event.user_id, event.origin.camera_id, version))
+            report = camera.embedded(event, faces, event.origin, delivery.offset)
+            if camera.monitor.due:
+                metrics.show(camera.labels, camera.measures, camera.monitor.alarms)
+            if report is not None:
+                reports.append(report)
+                if report.alarm:
+                    log.warning("drift: %s", ", ".join([*camera.labels, *camera.monitor.alarms]))
+        return reports
+
+    def _known(self, number: int, key: CameraKey) -> Camera:
+        cameras = self._cameras[number]
+        if key not in cameras:
+            cameras[key] = self._camera(key)
+        return cameras[key]
+
+    def _camera(self, key: CameraKey) -> Camera:
+        version = key.model_version
+        if version not in self._cards:
+            self._cards[version] = _published(self._settings, version)
+        return Camera(key, self._plan, self._cards[version])
+
+    def _forget(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            for camera in self._cameras.pop(number, {}).values():
+                metrics.forget(camera.labels)
+
+    def _save(self) -> None:
+        reaches = dict(self._written)
+        topic = Topic.DRIFT_REFERENCES.named(self._settings)
+        changed = [(n, camera) for n, cameras in self._cameras.items() for camera in cameras.values() if camera.dirty]
+        self._outbox.send([Outgoing(topic, key, value, n) for n, camera in changed for key, value in camera.records()])
+        for _, camera in changed:
+            camera.saved()
+        self._saved = reaches
+        self._save_at = time.monotonic() + _SAVE_S
+
+
+def _by_version(embedding: Embedding) -> Iterator[tuple[str, list[Face]]]:
+    """The largest face, if there is one, by each model version that has a vector of it."""
+    faces = embedding.faces[:1]
+    yield embedding.model_version, faces
+    for face in faces:
+        for other in face.others:
+            yield other.model_version, [replace(face, vector=other.vector)]
+
+
+def _published(settings: Settings, version: str) -> Card | None:
+    """The card of a version on the topic ``models``, None if there is none.
+
+    Raises:
+        SinkUnavailable: no broker answers.
+    """
+    try:
+        record = read_lineup(settings).record(version)
+        return None if record is None else card_of(record)
+    except (KafkaUnavailable, TopicMissing) as error:
+        raise SinkUnavailable(str(error)) from error
+    except UnusableModel:
+        return None

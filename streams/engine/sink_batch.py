@@ -1,0 +1,58 @@
+"""What a sink's worker has read at once, sorted by what is to be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from schemas.events import DeadLetter, Erasure
+from sinks.base import Delivery, Partition, Result
+from streams.dead_letters.records import dead_letter
+from streams.kafka import decoding
+from streams.kafka.decoding import decode
+from streams.kafka.messages import Message
+from streams.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Deliveries, what is to be erased, and what to commit once that is done."""
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    erasures: list[tuple[Message, Erasure]] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
+    messages: dict[tuple[Partition, int], Message] = field(default_factory=dict)
+    next_offsets: dict[Partition, int] = field(default_factory=dict)
+
+    def add(self, message: Message, topics: Mapping[str, type[Result]], role: Role, *, letters: bool) -> Erasure | None:
+        """Sort a message in: a result of one of these topics, or else an erasure.
+
+        Erased is when match has: nothing from before is written any more, all that comes after is. Messages that cannot
+        be read become dead letters of the role, or with ``letters`` False are passed over.
+
+        Returns:
+            What is to be erased.
+        """
+        partition = Partition(message.source.topic, message.source.partition)
+        self.next_offsets[partition] = message.offset + 1
+        self.messages[partition, message.offset] = message
+        if partition.topic not in topics:
+            return self._add_erasure(message)
+        try:
+            event = decode(message, topics[partition.topic])
+        except decoding.BadMessage as error:
+            if letters:
+                self.letters.append(dead_letter(message, role, error))
+        else:
+            self.deliveries.append(Delivery(partition, message.offset, event))
+        return None
+
+    def _add_erasure(self, message: Message) -> Erasure | None:
+        try:
+            erasure = decoding.read(message, Erasure)
+        except decoding.BadMessage:
+            return None  # match makes a dead letter of it
+        if erasure.stage != Role.MATCH:
+            return None
+        self.erasures.append((message, erasure))
+        return erasure

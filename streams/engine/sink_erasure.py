@@ -1,0 +1,223 @@
+"""What a sink's worker erases, in a thread of its own, and the results that wait until it has.
+
+An erasure may take minutes where the service is slow. Meanwhile the worker polls and writes what is of others, so that
+nobody's results are late and the group keeps the worker. The order holds, since three things are kept:
+
+- what came before an erasure is not written any more once it was read (``streams.privacy.erasures.Erasures``);
+- results of its user that came later are held, up to a bound, and written when it is done, as it takes all it finds;
+- the topic ``erasures`` is committed up to the first that is not done, and the others up to the first result held. So
+  whoever takes the partitions over begins with what was not finished.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from schemas import codec
+from schemas.events import Erasure
+from sinks.base import Delivery, Partition, Position, Sink, SinkUnavailable
+from streams.dead_letters.sender import Outbox, Outgoing
+from streams.kafka.connection import KafkaUnavailable
+from streams.kafka.messages import Message
+from streams.kafka.topics import TopicMissing
+from streams.observability.heartbeat import Pulse
+from streams.privacy.erasures import Erasures, NewErasures, owner
+from streams.roles import Role
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_RETRY_S = (0.2, 5.0)
+"""First and longest pause before an erasure is tried again."""
+_STOP_S = 1.0
+"""How long a worker that stops waits for the erasure in hand; what is not done is done by the next owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    message: Message
+    erasure: Erasure
+
+
+class SinkEraser:
+    """Erases one after the other, in order. ``add``, ``drop`` and the questions are for the worker's thread."""
+
+    def __init__(self, role: Role, settings: Settings, sink: Sink, topic: str, pulse: Pulse) -> None:
+        """``topic`` is the name of the topic ``erasures``, where it says what is done."""
+        self._role = role
+        self._settings = settings
+        self._sink = sink
+        self.topic = topic
+        self._pulse = pulse
+        self._outbox = Outbox(role, settings)
+        self._answers = NewErasures(settings, Role.MATCH)
+        self._changed = threading.Condition()
+        self._pending: dict[tuple[int, int], _Asked] = {}
+        """By partition number and offset, the one in hand first."""
+        self._stopped = False
+        self._failed: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="erasing", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Begin nothing more; what is not done stays open, and is not committed."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        self._thread.join(_STOP_S)
+
+    def add(self, message: Message, erasure: Erasure) -> None:
+        """Have it erased; one that is waiting already is not added again.
+
+        Raises:
+            Exception: an earlier one failed in a way that nothing foreseen explains.
+        """
+        with self._changed:
+            if self._failed is not None:
+                raise self._failed
+            self._pending.setdefault((message.source.partition, message.offset), _Asked(message, erasure))
+            self._changed.notify_all()
+
+    def catch_up(self, positions: list[Position], erased: Erasures) -> None:
+        """Have erased what nobody has erased meanwhile, and move the positions of ``erasures`` behind that.
+
+        Args:
+            positions: of the partitions that the worker has now.
+            erased: takes in all who were ever erased: what is read again later, of whatever age, brings nobody back.
+
+        Raises:
+            SinkUnavailable: Kafka does not tell.
+        """
+        own = {one.partition.number: n for n, one in enumerate(positions) if one.partition.topic == self.topic}
+        try:
+            erased.update(self._answers.of())
+            for message, erasure in self._answers.since({n: positions[at].offset for n, at in own.items()}):
+                erased.add(erasure, message.timestamp_ms)
+                self.add(message, erasure)
+                index = own[message.source.partition]
+                positions[index] = replace(positions[index], offset=message.offset + 1)
+        except (KafkaUnavailable, TopicMissing) as error:
+            raise SinkUnavailable(str(error)) from error
+
+    def drop(self, numbers: Collection[int]) -> None:
+        """Leave those of partitions that went elsewhere to their owner."""
+        with self._changed:
+            for key in [key for key in self._pending if key[0] in numbers]:
+                del self._pending[key]
+
+    def waits(self) -> set[str]:
+        """Users of whom something is still to be erased.
+
+        Raises:
+            Exception: see ``add``.
+        """
+        with self._changed:
+            if self._failed is not None:
+                raise self._failed
+            return {one.erasure.user_id for one in self._pending.values()}
+
+    def first(self, number: int) -> int | None:
+        """The offset of the first of a partition that is not done."""
+        with self._changed:
+            return min((offset for partition, offset in self._pending if partition == number), default=None)
+
+    def _run(self) -> None:
+        try:
+            while (found := self._next()) is not None:
+                self._do(*found)
+        except Exception as error:  # the worker's thread raises it
+            if not self._stopped:
+                log.exception("%s: erasing failed", self._role)
+                self._failed = error
+
+    def _next(self) -> tuple[tuple[int, int], _Asked] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._pending or self._stopped)
+            return None if self._stopped else next(iter(self._pending.items()))
+
+    def _do(self, key: tuple[int, int], asked: _Asked) -> None:
+        pause = _RETRY_S[0]
+
+        def wanted() -> bool:
+            return not self._stopped and self._pending.get(key) is asked
+
+        while wanted():
+            try:
+                erasure = asked.erasure
+                removed = self._sink.erase(
+                    erasure.user_id, erasure.subject_id, erasure_id=erasure.erasure_id, wanted=wanted
+                )
+                if wanted():
+                    self._say(asked, removed)
+            except SinkUnavailable as error:
+                if not wanted():
+                    break
+                log.warning("%s: erasing of %s: %s", self._role, asked.erasure.erasure_id, error)
+                self._pulse.erasing_failed(error)
+                with self._changed:
+                    self._changed.wait_for(lambda: not wanted(), pause)
+                pause = min(2 * pause, _RETRY_S[1])
+            else:
+                break
+        self._pulse.erasing_succeeded()
+        with self._changed:
+            if wanted():
+                del self._pending[key]
+
+    def _say(self, asked: _Asked, removed: Mapping[str, int]) -> None:
+        """Tell whoever asked for it that it is done here."""
+        done = codec.encode(replace(asked.erasure, stage=self._role, removed=dict(removed)))
+        self._outbox.send([Outgoing(self.topic, asked.message.key, done, asked.message.source.partition)])
+
+
+class Held:
+    """Results of users of whom something is still to be erased, in order."""
+
+    def __init__(self) -> None:
+        self._of_user: dict[str, dict[tuple[Partition, int], tuple[Delivery, Message]]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._of_user.values()))
+
+    def take_in(
+        self, deliveries: Iterable[Delivery], messages: Mapping[tuple[Partition, int], Message], users: Collection[str]
+    ) -> list[Delivery]:
+        """Keep those of these users, and of users that have some here; give the others."""
+        others = []
+        for one in deliveries:
+            user = owner(one.event)
+            if user is not None and (user in users or user in self._of_user):
+                key = one.partition, one.offset
+                self._of_user.setdefault(user, {})[key] = one, messages[key]
+            else:
+                others.append(one)
+        return others
+
+    def released(self, users: Collection[str]) -> tuple[list[Delivery], dict[tuple[Partition, int], Message]]:
+        """Those of all but these users, and their messages; they stay until ``forget``."""
+        free = [kept for user, kept in self._of_user.items() if user not in users]
+        deliveries = [delivery for kept in free for delivery, _ in kept.values()]
+        return deliveries, {key: message for kept in free for key, (_, message) in kept.items()}
+
+    def forget(self, keys: Collection[tuple[Partition, int]]) -> None:
+        """Those have been written."""
+        for user, kept in list(self._of_user.items()):
+            left = {key: one for key, one in kept.items() if key not in keys}
+            if left:
+                self._of_user[user] = left
+            else:
+                del self._of_user[user]
+
+    def first(self, partition: Partition) -> int | None:
+        """The lowest offset of a partition that is held."""
+        return min((n for kept in self._of_user.values() for at, n in kept if at == partition), default=None)
+
+    def clear(self) -> None:
+        """Forget all; it is read again."""
+        self._of_user.clear()

@@ -1,0 +1,168 @@
+"""What a sink's worker reads: the messages of its partitions in their order, and where reading stands in each."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from streams.engine.stall_detector import Stalled
+from streams.kafka.connection import KafkaUnavailable, admin_client
+from streams.kafka.messages import Message, as_read
+from streams.kafka.messages import TopicPartition as Source
+from streams.kafka.offsets import next_offsets
+from streams.kafka.unreadable import EVERY_S, UNDECODED, Passes, look_now
+from streams.observability.heartbeat import Pulse
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class SinkReader:
+    """Reads for one worker, with the worker's own consumer, which it shares; for one thread.
+
+    The consumer must tell when it comes to the end of a partition (``enable.partition.eof``): what lies before the end
+    and is not given, as the mark of a transaction or what its producer took back, has been passed then.
+    """
+
+    def __init__(self, consumer: confluent_kafka.Consumer, settings: Settings, pulse: Pulse) -> None:
+        """``pulse`` is told of what cannot be read."""
+        self._consumer = consumer
+        self._settings = settings
+        self._role = pulse.role
+        self._unreadable = pulse.unreadable
+        self._held: set[Source] = set()
+        self._retry_at = 0.0
+        self._passes = Passes(settings)
+        self._admin = admin_client(settings)
+        self._stalled = Stalled()
+        self._next: dict[Source, int] = {}
+        self._moved: set[Source] = set()
+
+    def begin(self, starts: Mapping[Source, int]) -> None:
+        """Read these partitions, each from its offset on."""
+        parts = [TopicPartition(source.topic, source.partition, offset) for source, offset in starts.items()]
+        self._consumer.assign(parts)
+        self._consumer.resume(parts)
+        self._next = dict(starts)
+        self._moved.clear()
+        self._release(self._held.copy())
+
+    def forget(self) -> None:
+        """Know nothing of any partition: they are assigned anew, or went elsewhere."""
+        self._next.clear()
+        self._moved.clear()
+        self._release(self._held.copy())
+        self._stalled.forget()
+
+    def resume(self) -> None:
+        """Go on with everything that was paused, but for what cannot be read."""
+        parts = self._consumer.assignment()
+        self._consumer.resume([one for one in parts if Source(one.topic, one.partition) not in self._held])
+
+    def retry(self) -> None:
+        """Look again, now and then, at what could not be read: it may have been mended, or passed."""
+        if not self._held or time.monotonic() < self._retry_at:
+            return
+        self._retry_at = time.monotonic() + EVERY_S
+        for source in self._held.copy():
+            try:
+                found = look_now(self._settings, source, self._next[source])
+                passed = found is not None and self._passes.has(found)
+            except (KafkaUnavailable, KafkaException) as error:
+                log.warning("%s: %s", self._role, error)
+                continue
+            if found is None or passed:
+                if found is not None:
+                    log.warning("%s: %s; it has been passed", self._role, found)
+                    self._reach(source, found.end)
+                self._release({source})
+                part = TopicPartition(source.topic, source.partition, self._next[source])
+                self._consumer.seek(part)
+                self._consumer.resume([part])
+            else:
+                if source not in self._unreadable:
+                    log.error("%s: %s. To pass it: %s", self._role, found, found.remedy)
+                self._unreadable[source] = found
+
+    def take(self, message: confluent_kafka.Message) -> Message | None:
+        """What the consumer gave as a message to process, or None.
+
+        Raises:
+            KafkaException: the consumer cannot go on.
+        """
+        error, topic = message.error(), message.topic()
+        if error is None:
+            read = as_read(message)
+            if read.source in self._held:
+                return None
+            self._reach(read.source, read.offset + 1)
+            return read
+        if error.fatal():
+            raise KafkaException(error)
+        source = None if topic is None else Source(topic, message.partition() or 0)
+        if source is not None and error.code() in UNDECODED:
+            self._hold(source)
+        elif source is not None and error.code() == KafkaError._PARTITION_EOF:
+            if source not in self._held:
+                self._reach(source, message.offset() or 0)
+        else:
+            log.warning("%s: %s", self._role, error)
+        return None
+
+    def moved(self) -> dict[Source, int]:
+        """The next offsets of the partitions that were read on since this was last asked."""
+        moved, self._moved = self._moved, set()
+        return {source: self._next[source] for source in moved}
+
+    def stalled(self) -> bool:
+        """Whether, now and then looked at, some partition has messages of which nothing is fetched."""
+        if not self._stalled.due():
+            return False
+        parts = [TopicPartition(source.topic, source.partition) for source in self._next]
+        try:
+            ends = {Source(*key): end for key, end in next_offsets(self._admin, parts).items()}
+        except KafkaUnavailable as error:
+            log.warning("%s: the ends of the logs are not known: %s", self._role, error)
+            # After a broker's restart a client goes on for minutes to ask for the leaders of before.
+            self._admin = admin_client(self._settings)
+            self._stalled.forget()
+            return False
+        stalled = self._stalled.look({one: at for one, at in self._next.items() if one not in self._held}, ends)
+        for source in stalled.copy():
+            if self._cannot_be_read(source):
+                stalled.discard(source)
+                self._hold(source)
+        if stalled:
+            log.warning("%s: nothing is fetched of %s; assigning anew", self._role, ", ".join(map(str, stalled)))
+        return bool(stalled)
+
+    def _cannot_be_read(self, source: Source) -> bool:
+        try:
+            return look_now(self._settings, source, self._next[source]) is not None
+        except KafkaUnavailable as error:
+            log.warning("%s: %s", self._role, error)
+            return False
+
+    def _hold(self, source: Source) -> None:
+        """Read nothing more of a partition: behind what it cannot decode librdkafka would leave messages out."""
+        if source in self._held or source not in self._next:
+            return
+        part = TopicPartition(source.topic, source.partition, self._next[source])
+        self._held.add(source)
+        self._retry_at = 0.0
+        self._consumer.pause([part])
+        self._consumer.seek(part)
+
+    def _release(self, sources: set[Source]) -> None:
+        self._held -= sources
+        for source in sources:
+            self._unreadable.pop(source, None)
+
+    def _reach(self, source: Source, offset: int) -> None:
+        if offset > self._next.get(source, offset):
+            self._next[source] = offset
+            self._moved.add(source)

@@ -1,0 +1,375 @@
+"""One stage of the pipeline: take messages in order, let them have their effect, commit.
+
+Faust reads, assigns partitions and keeps tables. What it does about acknowledging is not used, because there a commit
+can pass a message that is still in flight (faust-streaming #606, #189, #315, and messages skipped after a rebalance are
+acknowledged), and a failed commit counts as done (#316). Instead a stage commits, itself and only, the offsets of
+batches whose effects were delivered: effects, then outputs, then offsets. Its topics are declared with ``acks=False``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import faust
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+from faust.types import TP
+
+from streams.engine.faust_internals import positions
+from streams.engine.faust_offsets import commit, committed_offset, forget_void_offsets
+from streams.engine.timestamp_merge import TimeOrder, ends_reached
+from streams.kafka.commit_metadata import Note, Size
+from streams.kafka.log_ends import LogEnds
+from streams.kafka.messages import Message, TopicPartition
+from streams.observability.faults import Fault, fault_of
+from streams.observability.heartbeat import Pulse
+
+log = logging.getLogger(__name__)
+
+Process = Callable[[Sequence[Message]], Awaitable[None]]
+"""Gives a batch its effect and returns when every effect and output was delivered. Called again with the same batch, or
+with parts of it, if it raises, so it must be idempotent."""
+Reject = Callable[[Message, Exception, int], Awaitable[None]]
+"""Gives up one message that failed so many times, and returns when its dead letter was delivered."""
+
+_HANDOVER_S = 3.0
+"""How long a rebalance waits for the batch in hand; well below the session time-out."""
+_SILENCE_S = 1.0
+"""After this long without a message, the log's end may be a transaction marker, which no consumer ever sees."""
+_RETRY_S = (0.2, 5.0)
+"""First and longest pause before a batch is tried again."""
+_ATTEMPTS = 3
+"""So many failures of its own doing split a batch, and turn a single message into a dead letter."""
+_BUFFER_BYTES = 4 * 2**20
+"""A partition that has more than this waiting is not read further until half is done. Faust notices that reading may go
+on only after a moment, so half must be work for more than that."""
+_REWINDS = 20
+"""So often in a row a partition is read again from where messages are missing. Those that were already on their way
+come first, and each of them may call for one more."""
+_NONE = -1
+"""No generation of the consumer group."""
+
+
+class SkippedMessages(Exception):
+    """Messages were not given to the stage, although they are in the log, however often they were asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gap:
+    """Offsets from ``start`` to before ``end`` that never came; ``start`` is None at the begin of reading."""
+
+    source: TopicPartition
+    start: int | None
+    end: int
+
+
+class Stage:
+    """Runs ``process`` over the messages of co-partitioned topics, in the order of ``timestamp_merge.TimeOrder``."""
+
+    def __init__(
+        self,
+        app: faust.App,
+        topics: Sequence[str],
+        process: Process,
+        reject: Reject,
+        log_ends: LogEnds,
+        *,
+        role: str,
+        batch_size: int,
+        batch_wait_ms: float,
+        commit_interval_s: float,
+        sizes: Callable[[], Mapping[int, Size]] = dict,
+        aside: Sequence[str] = (),
+    ) -> None:
+        """``sizes`` are those of the gallery shards by partition, which each commit tells to ops.
+
+        ``aside`` are topics that are read too, in no order with the others; see ``TimeOrder``.
+        """
+        self._app = app
+        self._process = process
+        self._reject = reject
+        self._log_ends = log_ends
+        self.pass_over = log_ends.pass_over
+        self._batch_size = batch_size
+        self._batch_wait_s = batch_wait_ms / 1000
+        self._commit_interval_s = commit_interval_s
+        self._sizes = sizes
+        self._order = TimeOrder(topics, aside)
+        self._full: set[TopicPartition] = set()
+        self._starts: dict[TopicPartition, int] = {}
+        self._processed: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
+        self._last_arrival: dict[TopicPartition, float] = {}
+        self._gaps: list[_Gap] = []
+        self._rewinds: dict[TopicPartition, tuple[int, int]] = {}
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._draining = False
+        self._generation = _NONE
+        self._revoked = _NONE
+        self.topics = (*topics, *aside)
+        self.pulse = Pulse(role)
+        self.pulse.held = self._full
+        self._topic_ids: Mapping[str, str] = {}
+        app.on_partitions_revoked.connect(self._on_revoked)
+        app.on_rebalance_complete.connect(self._on_assigned)
+        channel = app.topic(*self.topics, key_serializer="raw", value_serializer="raw", allow_empty=True, acks=False)
+        app.agent(channel, name="-".join(self.topics))(self._read)
+        app.task(self._run)
+        app.task(self._commit_regularly)
+
+    async def drain(self) -> None:
+        """Take nothing more, finish the batch in hand, and commit it."""
+        self._draining = True
+        await self._idle.wait()
+        await self._commit()
+        await self._log_ends.close()
+
+    async def _read(self, stream: faust.StreamT[Any]) -> None:
+        """The agent: move messages from Faust's stream into the buffer, never waiting for what becomes of them."""
+        async for event in stream.events():
+            message = event.message
+            if message.generation_id in (self._revoked, _NONE):
+                continue
+            if message.generation_id != self._generation:
+                self._begin(message.generation_id)
+            source = TopicPartition(message.topic, message.partition)
+            expected = self._order.next_offset(source)
+            if expected is None or message.offset > expected:
+                self._gaps.append(_Gap(source, expected, message.offset))
+            self._order.add(
+                Message(
+                    source,
+                    message.offset,
+                    round(message.timestamp * 1000),
+                    message.key,
+                    message.value,
+                    tuple(message.headers or ()),
+                )
+            )
+            self._last_arrival[source] = time.monotonic()
+            self.pulse.arrived(source, message.offset)
+            self._arrived.set()
+            if self._order.buffered_bytes(source) > _BUFFER_BYTES:
+                self._full.add(source)
+                self._app.consumer.on_buffer_full(TP(source.topic, source.partition))
+
+    async def _run(self) -> None:
+        async for batch in self._batches():
+            generation = self._generation
+            try:
+                await self._retry(batch)
+                if generation == self._generation:
+                    self._processed.update({message.source: message.offset + 1 for message in batch})
+                    self.pulse.processed(len(batch))
+            finally:
+                self.pulse.ended()
+                self._idle.set()
+
+    async def _batches(self) -> AsyncIterator[list[Message]]:
+        while not self._app.should_stop:
+            self.pulse.turned()
+            if not len(self._order):
+                self._arrived.clear()
+                await _wait(self._arrived, 1.0)
+                continue
+            if len(self._order) < self._batch_size:
+                await asyncio.sleep(self._batch_wait_s)
+            generation = self._generation
+            try:
+                await self._verify_gaps()
+                caught_up = await self._caught_up()
+            except (KafkaError, OSError) as error:
+                log.warning("the ends of the logs are not known: %r; waiting", error)
+                self.pulse.failed(Fault.SERVICE, error)
+                await asyncio.sleep(_RETRY_S[0])
+                continue
+            self.pulse.succeeded()
+            if self._gaps:  # One more while the brokers were asked: nothing behind it may be taken.
+                continue
+            if self._draining or generation != self._generation:
+                await asyncio.sleep(self._batch_wait_s)
+                continue
+            batch = self._order.take(self._batch_size, caught_up.__contains__)
+            self._resume_fetching()
+            if not batch:
+                self._arrived.clear()
+                await _wait(self._arrived, 0.01)
+                continue
+            self._idle.clear()
+            yield batch
+
+    async def _retry(self, batch: Sequence[Message]) -> None:
+        """Process until it succeeds, or each message that cannot be processed has become a dead letter.
+
+        Given up only when the partitions are gone, since their next owner does it then.
+        """
+        generation, pause, failures = self._generation, _RETRY_S[0], 0
+        cause: Exception | None = None
+        self.pulse.begins()
+        while True:
+            try:
+                if cause is None or failures < _ATTEMPTS:
+                    await self._process(batch)
+                elif len(batch) == 1:
+                    await self._reject(batch[0], cause, failures)
+                else:
+                    for message in batch:
+                        await self._retry([message])
+                self.pulse.succeeded()
+                return
+            except asyncio.CancelledError:
+                raise
+            except Exception as raised:
+                if generation != self._generation:
+                    log.warning("a batch failed after its partitions were revoked; their owner repeats it: %r", raised)
+                    return
+                fault = fault_of(raised)
+                if fault is Fault.MESSAGE:
+                    cause, failures = raised, failures + 1
+                log.exception("a batch of %d failed; trying again in %.1f s", len(batch), pause)
+                self.pulse.failed(fault, raised)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _RETRY_S[1])
+
+    async def _verify_gaps(self) -> None:
+        """Make sure that where offsets are missing, messages are not: Faust drops some when a rebalance cuts in.
+
+        Where they are, the partition is read again from there on; nothing behind the gap has been processed.
+
+        Raises:
+            SkippedMessages: they do not come.
+        """
+        while self._gaps:
+            gap = self._gaps[0]
+            start = gap.start
+            if start is None:
+                await self._learn_starts({gap.source})
+                start = self._starts.get(gap.source, gap.end)
+            missing = start < gap.end and await self._log_ends.holds_messages(gap.source, start, gap.end)
+            if not self._gaps or self._gaps[0] is not gap:
+                continue
+            if missing:
+                await self._rewind(gap, start)
+            else:
+                self._gaps.pop(0)
+
+    async def _rewind(self, gap: _Gap, start: int) -> None:
+        """Have the partition given anew from ``start`` on."""
+        source, generation = gap.source, self._generation
+        before, times = self._rewinds.get(source, (start, 0))
+        times = times + 1 if before == start else 1
+        if times > _REWINDS:
+            raise SkippedMessages(f"{source} was not given from {start} to {gap.end - 1}: starting again")
+        self._rewinds[source] = start, times
+        log.warning("%s was not given from %d to %d: reading it again", source, start, gap.end - 1)
+        await self._app.consumer.seek(TP(source.topic, source.partition), start)
+        if generation == self._generation:
+            self._order.rewind(source, start)
+            self._gaps = [one for one in self._gaps if one.source != source]
+
+    async def _caught_up(self) -> set[TopicPartition]:
+        """Partitions with nothing buffered of which it is certain that nothing older is still to come."""
+        silent = self._order.silent()
+        if not silent:
+            return set()
+        await self._learn_starts(silent)
+        ends = await self._log_ends.next(silent)
+        reached = ends_reached(self._order, self._starts, ends)
+        for source in silent - reached:
+            quiet = time.monotonic() - self._last_arrival.setdefault(source, time.monotonic())
+            if quiet > _SILENCE_S:
+                position = await self._app.consumer.position(TP(source.topic, source.partition))
+                if position is not None and position >= ends.get(source, 0):
+                    reached.add(source)
+        return reached
+
+    async def _learn_starts(self, sources: set[TopicPartition]) -> None:
+        """Find out where reading began, for partitions that gave no message yet."""
+        unknown = [source for source in sources if source not in self._starts]
+        if not unknown:
+            return
+        first = await self._log_ends.first(unknown)
+        for source in unknown:
+            committed = await committed_offset(self._app, source)
+            self._starts[source] = max(committed or 0, first.get(source, 0))
+
+    def _resume_fetching(self) -> None:
+        for source in [s for s in self._full if self._order.buffered_bytes(s) < _BUFFER_BYTES // 2]:
+            self._full.discard(source)
+            self._app.consumer.on_buffer_drop(TP(source.topic, source.partition))
+
+    async def _commit_regularly(self) -> None:
+        while not self._app.should_stop:
+            await asyncio.sleep(self._commit_interval_s)
+            if not self._app.rebalancing:
+                await self._pass_marks()
+                await self._commit()
+
+    async def _pass_marks(self) -> None:
+        """Count as processed what no consumer is given behind the last message, or it would seem to wait for ever."""
+        generation = self._generation
+        if not self._idle.is_set() or len(self._order) or generation == _NONE:
+            return
+        reached = {one: end for one, end in positions(self._app).items() if one.topic in self.topics}
+        try:
+            await self._learn_starts(reached.keys() - self._processed.keys())
+            passed = await self._log_ends.past_marks(self._starts | self._processed, reached)
+        except KafkaError as error:
+            log.warning("what lies behind the last messages is not known: %r", error)
+            return
+        if generation == self._generation:
+            self._processed.update({s: end for s, end in passed.items() if end > self._processed.get(s, 0)})
+
+    async def _commit(self) -> None:
+        """Commit what was processed; a partition that is not ours any more is left out."""
+        assigned = self._app.consumer.assignment()
+        offsets = {
+            source: offset
+            for source, offset in self._processed.items()
+            if offset > self._committed.get(source, -1) and TP(source.topic, source.partition) in assigned
+        }
+        if not offsets:
+            return
+        sizes = self._sizes()
+        ids = self._topic_ids
+        notes = {one: Note(size=sizes.get(one.partition), topic_id=ids.get(one.topic)).now() for one in offsets}
+        if await commit(self._app, {s: OffsetAndMetadata(offset, notes[s]) for s, offset in offsets.items()}):
+            self._committed.update(offsets)
+            self.pulse.committed(offsets, all_of_it=self._processed == self._committed)
+
+    async def _on_assigned(self, *_: object, **__: object) -> None:
+        """Before reading goes back to the committed offsets: void those of topics that are not there any more."""
+        self._topic_ids = await forget_void_offsets(self._app, self._log_ends, self.topics)
+
+    async def _on_revoked(self, *_: object, **__: object) -> None:
+        """Hand over cleanly: finish the batch in hand, commit it, forget what is buffered."""
+        # First of all nothing more may come in: behind what is forgotten here it would be committed over a gap.
+        self._revoked = self._generation
+        self._order.clear()
+        await _wait(self._idle, _HANDOVER_S)
+        await self._commit()
+        self._begin(_NONE)
+
+    def _begin(self, generation: int) -> None:
+        """Forget what was known of the partitions of the generation before."""
+        self._generation = generation
+        self._order.clear()
+        for known in (self._starts, self._processed, self._committed, self._last_arrival, self._rewinds):
+            known.clear()
+        self._full.clear()
+        self._gaps.clear()
+        self.pulse.reassigned()
+
+
+async def _wait(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), timeout_s)
+    except TimeoutError:
+        return

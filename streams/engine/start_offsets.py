@@ -1,0 +1,92 @@
+"""Where a sink's worker goes on reading."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+import confluent_kafka
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from sinks.base import Again, Partition, Position, SinkUnavailable
+from streams.kafka.connection import KafkaUnavailable
+from streams.kafka.consumer_groups import commits
+from streams.kafka.topic_identity import is_void, topic_identities
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT_S = 10.0
+
+
+def identify(admin: AdminClient, topics: Collection[str]) -> dict[str, str]:
+    """The ids of those topics that exist.
+
+    Raises:
+        SinkUnavailable: Kafka does not tell.
+    """
+    try:
+        return {name: one.topic_id for name, one in topic_identities(admin, topics).items()}
+    except KafkaUnavailable as error:
+        raise SinkUnavailable(str(error)) from error
+
+
+def positions_of(
+    consumer: confluent_kafka.Consumer,
+    partitions: Sequence[TopicPartition],
+    settings: Settings,
+    group: str,
+    from_end: Collection[str],
+    topic_ids: Mapping[str, str],
+) -> list[Position]:
+    """Where reading goes on: the committed offset, or the first message that is still there.
+
+    Of the topics ``from_end`` it is the end for a group that has never committed anything. A committed offset of an
+    earlier topic than the one with this id does not count.
+
+    Raises:
+        SinkUnavailable: Kafka does not tell.
+    """
+    try:
+        committed = commits(settings, group)
+        positions = []
+        for one in partitions:
+            known = committed.get((one.topic, one.partition))
+            first, end = consumer.get_watermark_offsets(one, timeout=_TIMEOUT_S)
+            if known is not None and is_void(known.offset, known.note, topic_ids.get(one.topic), end):
+                log.warning("%s/%d was created again: read from the beginning", one.topic, one.partition)
+                positions.append(Position(Partition(one.topic, one.partition), first, known.note.text, renewed=True))
+            elif known is None:
+                # Kafka drops the offsets of a topic that is deleted: then the group has others.
+                offset = end if one.topic in from_end and not committed else first
+                positions.append(Position(Partition(one.topic, one.partition), offset, ""))
+            else:
+                positions.append(Position(Partition(one.topic, one.partition), known.offset, known.note.text))
+    except (KafkaException, KafkaUnavailable) as error:
+        raise SinkUnavailable(f"Kafka does not tell the committed offsets: {error}") from error
+    return positions
+
+
+def moved_back(consumer: confluent_kafka.Consumer, position: Position, again: Again | None) -> Position:
+    """The position from which to read again what the service has lost.
+
+    Raises:
+        SinkUnavailable: Kafka does not tell.
+    """
+    if again is None:
+        return position
+    partition = position.partition
+    since_ms = round((time.time() - again.age_s) * 1000)
+    try:
+        found = consumer.offsets_for_times(
+            [TopicPartition(partition.topic, partition.number, since_ms)], timeout=_TIMEOUT_S
+        )
+    except KafkaException as error:
+        raise SinkUnavailable(f"Kafka does not tell offsets by time: {error}") from error
+    oldest = found[0].offset if found[0].offset >= 0 else position.offset
+    offset = min(position.offset, max(again.offset, oldest))
+    log.warning("%s %d is read again from %d", partition.topic, partition.number, offset)
+    return replace(position, offset=offset)

@@ -1,0 +1,88 @@
+"""Say something of a match: find it, check what is said, and put that on the topic."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from schemas.events import Feedback, Statement, utc_now
+from schemas.ids import canonical, event_id_or_same
+from sinks.base import SinkUnavailable
+from sinks.redis import RedisResults
+from streams.feedback import lookup, validation
+from streams.feedback.errors import FeedbackRefused
+from streams.feedback.store import read_feedback_of, send
+from streams.privacy.erasures import named, read_erasures_of
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_CLOCKS_DIFFER = timedelta(minutes=10)
+"""How much the brokers' clocks may differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was said; ``is_new`` is false where it had been said already, so that nothing was sent."""
+
+    feedback: Feedback
+    is_new: bool
+
+
+def say(
+    settings: Settings,
+    event_id: str,
+    statement: Statement,
+    subject_id: str,
+    *,
+    user_id: str | None = None,
+    face: int | None = None,
+    training: bool = False,
+) -> Said:
+    """Confirm or correct the match of a frame.
+
+    Args:
+        settings: where matches are found, and where it goes.
+        event_id: of the frame.
+        statement: what is said of the face.
+        subject_id: of whom it is said.
+        user_id: whose frame it must be; None: anybody's.
+        face: which face of the match, from 0; None: the one that is meant, if that is clear.
+        training: whether models may learn from the face, if the person has agreed to that.
+
+    Raises:
+        FeedbackRefused: it does not fit the match, or there is none.
+        KafkaUnavailable: it is not known whether it was taken; said again it is the same.
+        TopicMissing: a topic has not been created.
+    """
+    event_id, subject_id = event_id_or_same(event_id), canonical(subject_id)
+    answer = lookup.find(settings, event_id)
+    if user_id is not None and answer.user_id != canonical(user_id):
+        raise FeedbackRefused(f"the event {event_id} is not of the user {user_id!r}")
+    number = validation.face_meant(answer, statement, subject_id, face)
+    # Nobody has said anything of a frame, and whom it shows has not been erased for good, before it was there.
+    since = min(answer.produced_at, utc_now()) - _CLOCKS_DIFFER
+    erased = read_erasures_of(settings, answer.user_id, since)
+    before = read_feedback_of(settings, answer.user_id, erased, since).last.get((event_id, number))
+    subjects = _subjects(settings, answer.user_id)
+    said = validation.feedback(
+        answer, statement, subject_id, face=number, training=training, subjects=subjects, before=before
+    )
+    if erased.covers(round(1000 * answer.produced_at.timestamp()), answer.user_id, named(said)):
+        raise FeedbackRefused(f"who is on the frame {event_id} has been erased since: nothing more is kept of it")
+    if said is not before:
+        send(settings, said)
+    return Said(said, said is not before)
+
+
+def _subjects(settings: Settings, user_id: str) -> list[str] | None:
+    """The user's subjects; None where they are not known: an empty Redis says nothing."""
+    results = RedisResults(settings.redis_url, settings.redis_prefix)
+    try:
+        return list(results.subjects(user_id)) or None
+    except SinkUnavailable as error:
+        log.warning("it is not checked whether the user has this subject: %s", error)
+        return None
+    finally:
+        results.close()

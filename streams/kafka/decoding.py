@@ -1,0 +1,87 @@
+"""From a Kafka message to a checked event."""
+
+from __future__ import annotations
+
+from typing import TypeVar, overload
+
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import Comparison, Embedding, Enrolment, Erasure, Frame, Match, Reembedding, Upload
+from schemas.ids import InvalidId, canonical, check_seen
+from schemas.reasons import Reason
+from sinks.base import Result
+from streams.kafka.messages import Message
+
+Keyed = Upload | Frame | Embedding | Reembedding | Match | Comparison | Enrolment | Erasure
+K = TypeVar("K", bound=Keyed)
+L = TypeVar("L", bound=Keyed)
+
+
+class BadMessage(Exception):
+    """A message that can never be processed."""
+
+    def __init__(self, reason: Reason, error_class: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.error_class = error_class
+
+
+@overload
+def read(message: Message, event_type: type[K]) -> K: ...
+@overload
+def read(message: Message, event_type: type[K], other: type[L]) -> K | L: ...
+def read(message: Message, event_type: type[K], other: type[L] | None = None) -> K | L:
+    """The event, of the one kind or the other, in a message whose key is its user, in whatever spelling.
+
+    Raises:
+        BadMessage: it cannot be decoded, has no key or an empty one, or another user's; or it comes in with an id that
+            has a character which nobody sees.
+    """
+    if not message.key:
+        raise BadMessage(Reason.NO_KEY, "NoKey", "the message has no key: produce it with its user_id as the key")
+    try:
+        event: K | L
+        if other is not None and codec.kind(message.value) is other:
+            event = codec.decode(message.value, other)
+        else:
+            event = codec.decode(message.value, event_type)
+    except CodecError as error:
+        raise BadMessage(error.reason, type(error).__name__, str(error)) from error
+    if canonical(message.key.decode(errors="surrogateescape")) != event.user_id:
+        key = message.key[:80].decode(errors="replace")
+        raise BadMessage(
+            Reason.KEY_MISMATCH, "KeyMismatch", f"the key {key!r} is not the event's user_id {event.user_id[:80]!r}"
+        )
+    if isinstance(event, Upload | Frame):
+        _check_names(event)
+    return event
+
+
+def _check_names(event: Upload | Frame) -> None:
+    """Check the ids that come in; what is there already may have others, and is found and erased under them.
+
+    Raises:
+        BadMessage: one has a character that nobody sees.
+    """
+    names = {"user_id": event.user_id, "subject_id": event.subject_id}
+    if isinstance(event, Frame):
+        names["camera_id"] = event.camera_id
+    try:
+        for what, name in names.items():
+            check_seen(what, name or "")
+    except InvalidId as error:
+        raise BadMessage(Reason.INVALID_ID, type(error).__name__, f"{error}, and send the event anew") from error
+
+
+def decode(message: Message, event_type: type[Result]) -> Result:
+    """The result in a message.
+
+    Raises:
+        BadMessage: there is none, or not with its key.
+    """
+    if event_type in (Match, Enrolment, Embedding):
+        return read(message, event_type)
+    try:
+        return codec.decode(message.value, event_type)
+    except CodecError as error:
+        raise BadMessage(error.reason, type(error).__name__, str(error)) from error

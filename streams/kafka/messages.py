@@ -1,0 +1,45 @@
+"""A Kafka message as facestream reads it, and the partition it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import confluent_kafka
+
+
+@dataclass(frozen=True, slots=True)
+class TopicPartition:
+    """One partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One Kafka message as it was read."""
+
+    source: TopicPartition
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...] = field(default=())
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of key and value, and roughly what Python needs around them."""
+        return len(self.key or b"") + len(self.value or b"") + 1024
+
+
+def as_read(message: confluent_kafka.Message) -> Message:
+    """The client library's message, of which it declares every part optional, as ours."""
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    if topic is None or partition is None or offset is None:
+        raise ValueError("a consumed message without topic, partition or offset")
+    headers = cast(list[tuple[str, bytes | None]], message.headers() or [])
+    key: Any = message.key()
+    return Message(
+        TopicPartition(topic, partition), offset, message.timestamp()[1], key, message.value(), tuple(headers)
+    )

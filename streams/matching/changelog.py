@@ -1,0 +1,98 @@
+"""The changelog of the gallery: made as it must be, and matched with the local copies of it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+import tenacity
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient, NewTopic, TopicDescription
+
+from streams.kafka.connection import KafkaUnavailable, metadata
+from streams.kafka.consumer_groups import group_id
+from streams.kafka.topic_admin import check_lost, lost
+from streams.kafka.topic_record import TopicRecord
+from streams.kafka.topics import PartitionsDiffer
+from streams.roles import Role
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TABLE = "gallery"
+_TIMEOUT_S = 15.0
+_IDENTITY = "changelog-id"
+
+
+def changelog_name(settings: Settings) -> str:
+    """Faust's name for the table's changelog."""
+    return f"{group_id(Role.MATCH, settings)}-{TABLE}-changelog"
+
+
+def changelog_config(settings: Settings) -> dict[str, str]:
+    """How the changelog is configured."""
+    return {
+        "cleanup.policy": "compact",
+        "max.compaction.lag.ms": str(24 * 3_600_000),
+        "max.message.bytes": str(settings.max_message_bytes),
+        "min.insync.replicas": str(max(1, settings.replication_factor - 1)),
+    }
+
+
+def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) -> str:
+    """Create the changelog if there is none, compacted only (faust-streaming #597: recovery hangs on deleted segments).
+
+    Returns:
+        The topic's id, which no other topic ever has, not even one of the same name.
+
+    Raises:
+        TopicsLost: it was there once and is gone, and nobody has accepted that.
+        PartitionsDiffer: it has another number of partitions than the topics.
+        KafkaUnavailable: no broker answers.
+    """
+    name = changelog_name(settings)
+    cluster = metadata(admin, settings)
+    check_lost({one: since for one, since in lost(cluster, settings).items() if one == name}, settings)
+    new = NewTopic(name, partitions, settings.replication_factor, config=changelog_config(settings))
+    try:
+        admin.create_topics([new], operation_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise KafkaUnavailable(f"the changelog {name} cannot be created: {error.args[0].str()}") from error
+    try:
+        found = _describe(admin, name)
+    except KafkaException as error:
+        raise KafkaUnavailable(f"the changelog {name} cannot be described: {error.args[0].str()}") from error
+    if len(found.partitions) != partitions:
+        raise PartitionsDiffer(
+            f"the changelog {name} has {len(found.partitions)} partitions and the topics have {partitions}: "
+            "`facestream topics repair` makes what differs anew, with all that is in it"
+        )
+    TopicRecord(settings.home).note(str(cluster.cluster_id), [name])
+    return str(found.topic_id)
+
+
+@tenacity.retry(
+    # A new topic is not at once in the metadata of every broker.
+    retry=tenacity.retry_if_exception_type(KafkaException),
+    wait=tenacity.wait_fixed(0.1),
+    stop=tenacity.stop_after_delay(_TIMEOUT_S),
+    reraise=True,
+)
+def _describe(admin: AdminClient, name: str) -> TopicDescription:
+    futures = admin.describe_topics(TopicCollection([name]), request_timeout=_TIMEOUT_S)
+    description: TopicDescription = futures[name].result(_TIMEOUT_S)
+    return description
+
+
+def discard_foreign_tables(folder: Path, changelog_id: str) -> None:
+    """Empty a worker's folder of tables that were made from another changelog, of which they would show ghosts."""
+    identity = folder / _IDENTITY
+    known = identity.read_text("utf-8") if identity.exists() else None
+    if known != changelog_id:
+        for old in folder.iterdir():
+            if old.is_dir():
+                log.warning("%s was made from another changelog: removed", old)
+                shutil.rmtree(old)
+        identity.write_text(changelog_id, "utf-8")

@@ -1,0 +1,77 @@
+"""Users whose events or templates lie under another spelling of their name, and so in another partition than theirs.
+
+A producer that writes Unicode's decomposed form (as a Mac's file system does) keys by it, and releases that compared
+names byte by byte made a gallery of its own of each spelling. The gallery of a user is where the canonical form of his
+name belongs; whatever is met elsewhere is sent there as an embedding, to be enrolled or matched as any other.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from schemas import codec
+from schemas.events import (
+    Box,
+    Embedding,
+    Erasure,
+    Face,
+    OtherVector,
+    Reembedding,
+    Template,
+    Timings,
+    UploadOrigin,
+    utc_now,
+)
+from streams.engine.faust_producer import Outgoing
+from streams.kafka.messages import Message
+from streams.privacy.erasures import Erasures
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A template that the table has under a key which is not that of its user."""
+
+    key: bytes
+    template: Template
+
+
+def belongs_elsewhere(message: Message, event: Embedding | Reembedding | Erasure) -> bool:
+    """Whether the key of a message is its user's name in another spelling."""
+    return message.key != event.user_id.encode()
+
+
+def sent_on(event: Embedding | Reembedding | Erasure) -> Outgoing:
+    """The event as it goes to the partition of its user."""
+    return event.user_id.encode(), codec.encode(event), None
+
+
+def as_embeddings(strays: Collection[Stray], erased: Erasures, retired: Collection[str]) -> list[Outgoing]:
+    """Templates as embeddings for the partitions of their users, without those who have been erased since."""
+    by_id: dict[tuple[str, str], list[Template]] = defaultdict(list)
+    for stray in strays:
+        one = stray.template
+        at_ms = round(one.enrolled_at.timestamp() * 1000)
+        if one.model_version not in retired and not erased.covers(at_ms, one.user_id, [one.subject_id]):
+            by_id[one.user_id, one.template_id].append(one)
+    now = utc_now()
+    return [sent_on(_embedding(versions, now)) for versions in by_id.values()]
+
+
+def _embedding(versions: list[Template], now: datetime) -> Embedding:
+    """One template, as if its upload had been embedded by all of its versions. Where the face was, nobody knows now."""
+    first, *others = versions
+    face = Face(Box(0.0, 0.0, 0.0, 0.0), [], first.quality, vector=first.vector)
+    return Embedding(
+        event_id=first.template_id,
+        user_id=first.user_id,
+        origin=UploadOrigin(first.subject_id, first.enrolled_at, first.consent, first.picture_sha256),
+        source=first.source,
+        model_version=first.model_version,
+        width=0,
+        height=0,
+        timings=Timings(produced_at=first.enrolled_at, received_at=now, embedded_at=now),
+        faces=[replace(face, others=[OtherVector(one.model_version, one.vector) for one in others])],
+    )

@@ -1,0 +1,106 @@
+"""The model versions that an embed worker has loaded, as the topic ``models`` wants them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from models.analysis.face_analysis import Analyzes
+from models.embedder.card import Card, UnusableModel
+from models.embedder.registry_snapshot import Asked, Lineup
+from streams.model_registry.records import card_of, folder_of
+from streams.model_registry.watcher import Follower
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_AGAIN_S = 15.0
+"""After so long a version that could not be loaded is tried again, and one that nobody wants is let go of: a batch that
+asked for it is over by then."""
+
+
+class Crew:
+    """Loads versions in a thread of its own; a context manager.
+
+    A version is asked for nothing before it is loaded and warm. One that cannot be loaded is left out: the versions
+    that answered before it go on, the log and ``/healthz`` say why, and it is tried again.
+    """
+
+    def __init__(self, settings: Settings, follower: Follower, analyzer: Analyzes) -> None:
+        """Load every version that is wanted now."""
+        self._settings = settings
+        self._follower = follower
+        self._analyzer = analyzer
+        self._seen = Lineup("")
+        self._lineup = follower.lineup
+        self._failed: dict[str, str] = {}
+        self._idle_since: dict[str, float] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="crew", daemon=True)
+        self._follow()
+
+    def __enter__(self) -> Self:
+        """Begin to follow."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stop.set()
+        self._follower.close()
+        self._thread.join()
+
+    def of_upload(self, user_id: str) -> Asked:
+        """By which of the loaded versions an upload is embedded."""
+        return self._loaded(self._lineup.of_upload(user_id))
+
+    def of_frame(self, user_id: str) -> Asked:
+        """By which of the loaded versions a frame is embedded."""
+        return self._loaded(self._lineup.of_frame(user_id))
+
+    def report(self) -> dict[str, Any]:
+        """What ``/healthz`` says of it."""
+        return {
+            "answers": self._lineup.production,
+            "loaded": sorted(self._analyzer.versions),
+            "failed": dict(self._failed),
+        }
+
+    def _loaded(self, asked: Asked) -> Asked:
+        # The first version is always there: the analyzer was made with it.
+        return asked.among(self._analyzer.versions) or Asked(self._analyzer.model_version)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._follower.await_change(self._seen, _AGAIN_S)
+            if not self._stop.is_set():
+                self._follow()
+
+    def _follow(self) -> None:
+        """Load what is wanted and not there; then go by the new states; then let go of what nobody wants."""
+        self._seen = lineup = self._follower.lineup
+        failed = {}
+        for version in lineup.active:
+            if version in self._analyzer.versions:
+                continue
+            try:
+                self._learn(version, lineup)
+            except Exception as error:  # whatever is wrong with it, the others go on
+                failed[version] = f"{type(error).__name__}: {error}"
+                log.error("%s is not used: %s", version, failed[version])
+        self._failed = failed
+        self._lineup = lineup
+        now, idle = time.monotonic(), set(self._analyzer.versions) - {*lineup.active, self._analyzer.model_version}
+        self._idle_since = {version: self._idle_since.get(version, now) for version in idle}
+        for version in [version for version, since in self._idle_since.items() if now - since >= _AGAIN_S]:
+            self._analyzer.forget(version)
+
+    def _learn(self, version: str, lineup: Lineup) -> None:
+        folder, record = folder_of(version, self._settings), lineup.record(version)
+        if record is not None and (wanted := card_of(record)) != Card.read(folder):
+            raise UnusableModel(f"{folder} is not the {wanted.version} that is rolled out: its card is another")
+        began = time.monotonic()
+        self._analyzer.learn(folder)
+        log.info("%s is loaded and warm after %.1f s", version, time.monotonic() - began)

@@ -1,0 +1,94 @@
+"""The topic ``models``: how every version stands."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from models.embedder.card import Card, UnusableModel
+from models.embedder.model import REFERENCE
+from models.embedder.registry_snapshot import Lineup
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import ModelRecord
+from streams.kafka.topic_reader import read_events
+from streams.kafka.topics import Topic
+from streams.kafka.writer import RecordWriter
+from streams.settings import Settings
+
+PARTITION = 0
+"""All records are in one partition: which version was put in production last is a question of order."""
+
+
+def base_card(settings: Settings) -> Card:
+    """The card of the version that answers while no other does.
+
+    Raises:
+        UnusableModel: FACESTREAM_MODEL_DIR has none.
+    """
+    return Card.read(settings.model_dir or REFERENCE)
+
+
+def card_of(record: ModelRecord) -> Card:
+    """The card in a record.
+
+    Raises:
+        UnusableModel: it has none that this release can read.
+    """
+    try:
+        return Card.model_validate_json(record.card)
+    except ValueError as error:
+        raise UnusableModel(f"the record of {record.version} has no model card: {error}") from error
+
+
+def folder_of(version: str, settings: Settings) -> Path:
+    """Where the card and weights of a version are, whether or not they are there.
+
+    Raises:
+        UnusableModel: FACESTREAM_MODEL_DIR has no card, or the name is none of a folder.
+    """
+    if version == base_card(settings).version:
+        return settings.model_dir or REFERENCE
+    if Path(version).name != version:
+        raise UnusableModel(f"{version!r} is no name of a model version")
+    return settings.versions_dir / version
+
+
+def decode(value: bytes | None) -> ModelRecord | None:
+    """The record in a message; None where there is none."""
+    with suppress(CodecError):
+        return codec.decode(value, ModelRecord)
+    return None
+
+
+def read_lineup(settings: Settings, base: str | None = None) -> Lineup:
+    """How all versions stand now.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicMissing: the topic has not been created.
+        UnusableModel: FACESTREAM_MODEL_DIR has no card.
+    """
+    events = read_events(settings, Topic.MODELS, ModelRecord)
+    records = (record for message, record in events if message.partition() == PARTITION)
+    return Lineup.of(base or base_card(settings).version, records)
+
+
+def write(settings: Settings, record: ModelRecord) -> None:
+    """Put a record on the topic and wait until the brokers have it.
+
+    Raises:
+        KafkaUnavailable: it was not taken.
+    """
+    RecordWriter(settings, Topic.MODELS).write(record.version, codec.encode(record), PARTITION)
+
+
+def whoami() -> str:
+    """Who changes a state, for ``changed_by``."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"

@@ -1,0 +1,131 @@
+"""Which state may follow which: every step of a rollout as the record that makes it, or why it must not be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from models.embedder.card import Card
+from models.embedder.registry_snapshot import Lineup
+from models.training import gate
+from schemas.events import ModelRecord, ModelState, utc_now
+from streams.model_registry.errors import RolloutError
+from streams.model_registry.records import whoami
+
+_ACTIVE = {ModelState.SHADOW, ModelState.CANARY, ModelState.PRODUCTION}
+
+
+def shadow(lineup: Lineup, card: Card, *, force: bool = False, reason: str = "") -> ModelRecord:
+    """Let a version decide beside the one that answers.
+
+    Raises:
+        RolloutError: it answers already, or the gate refuses it and ``force`` is not set.
+    """
+    if card.version in lineup.in_production:
+        which = "answers" if card.version == lineup.production else "has answered and is kept for a rollback"
+        raise RolloutError(f"{card.version} {which}: there is nothing to try")
+    if card.lineage is not None and not force and (refusals := gate.refusals(card.lineage)):
+        raise RolloutError(f"{card.version} must not take over: {'; '.join(refusals)} (`--force` overrules)")
+    return _record(lineup, card, ModelState.SHADOW, reason or "to decide beside")
+
+
+def canary(lineup: Lineup, card: Card, percent: float, *, force: bool = False, reason: str = "") -> ModelRecord:
+    """Let a version answer for a share of the users.
+
+    Raises:
+        RolloutError: it is not tried as a shadow, its templates are not made, or another version is a canary.
+    """
+    if not 0 < percent <= 100:
+        raise RolloutError(f"{percent:g} % of the users: give a share above 0 and up to 100")
+    if others := [one for one in lineup.canaries if one != card.version]:
+        raise RolloutError(f"{others[0]} is a canary already: `facestream models rollback` or promote it first")
+    _check_tried(lineup, card.version, force)
+    text = reason or f"answers for {percent:g} % of the users"
+    return replace(_record(lineup, card, ModelState.CANARY, text), percent=percent)
+
+
+def promote(lineup: Lineup, card: Card, *, force: bool = False, reason: str = "") -> ModelRecord:
+    """Let a version answer for everybody; the one before is kept.
+
+    Raises:
+        RolloutError: it answers already, was not tried, or its templates are not made.
+    """
+    if card.version == lineup.production:
+        raise RolloutError(f"{card.version} answers already")
+    if card.version not in lineup.in_production:
+        _check_tried(lineup, card.version, force)
+    return _record(lineup, card, ModelState.PRODUCTION, reason or f"takes over from {lineup.production}")
+
+
+def rollback(lineup: Lineup, *, version: str | None = None, reason: str = "") -> ModelRecord:
+    """Take the last step back: end the canary or else the shadow, or else let the version before answer again.
+
+    With ``version`` it is that one which is to answer nobody.
+
+    Raises:
+        RolloutError: there is nothing to go back to.
+    """
+    under_way = [*lineup.canaries, *reversed(lineup.shadows)]
+    last = version or (under_way[0] if under_way else lineup.production)
+    if last == lineup.production and len(lineup.in_production) < 2:
+        raise RolloutError(f"{lineup.production} answers, and no version before it is kept")
+    record = lineup.record(last)
+    if record is None:
+        raise RolloutError(f"{last} has not been rolled out")
+    # Uploads from now on have no template of it, so what is complete today will not stay so.
+    return replace(
+        record,
+        state=ModelState.CANDIDATE,
+        percent=0.0,
+        filled=False,
+        stragglers=[],
+        changed_at=utc_now(),
+        changed_by=whoami(),
+        reason=reason or "rolled back",
+    )
+
+
+def retire(lineup: Lineup, card: Card, *, reason: str = "") -> ModelRecord:
+    """Let a version go: its templates are removed, and it cannot be rolled back to.
+
+    Raises:
+        RolloutError: it answers, for all or for some, or is unknown.
+    """
+    state = lineup.state(card.version)
+    if card.version == lineup.production:
+        raise RolloutError(f"{card.version} answers: promote another version first")
+    if state is ModelState.CANARY:
+        raise RolloutError(f"{card.version} answers for some users: `facestream models rollback` first")
+    return _record(lineup, card, ModelState.RETIRED, reason or "retired")
+
+
+def filled(record: ModelRecord, stragglers: list[str]) -> ModelRecord:
+    """The same state, with what is now known of its templates."""
+    return replace(record, filled=True, stragglers=stragglers)
+
+
+def _check_tried(lineup: Lineup, version: str, force: bool) -> None:
+    record = lineup.record(version)
+    if record is None or record.state not in _ACTIVE:
+        raise RolloutError(f"{version} has not been tried: `facestream models shadow {version}` first")
+    if not record.filled and not force:
+        raise RolloutError(
+            f"not all users have templates of {version}: `facestream models fill {version}` first. With `--force` "
+            "users without them stay with the version before"
+        )
+
+
+def _record(lineup: Lineup, card: Card, state: ModelState, reason: str) -> ModelRecord:
+    before = lineup.record(card.version)
+    was_active = before is not None and before.state in _ACTIVE and state in _ACTIVE
+    if before is None and card.version == lineup.base and state in _ACTIVE:
+        was_active = True  # every upload was embedded by the base
+    return ModelRecord(
+        version=card.version,
+        state=state,
+        card=card.model_dump_json(exclude_none=True),
+        changed_at=utc_now(),
+        changed_by=whoami(),
+        filled=was_active and (before.filled if before else True),
+        stragglers=list(before.stragglers) if before and was_active else [],
+        reason=reason,
+    )

@@ -1,0 +1,4 @@
+"""What a worker tells about itself: metrics, health, heartbeats, lag, and the watchdog that ends a worker that hangs.
+
+Imports ``kafka`` and ``topology``; the engine and the roles report to it.
+"""

@@ -1,0 +1,227 @@
+"""What a worker tells of itself over HTTP, from threads of its own: it answers while the worker hangs.
+
+``/healthz`` is 200 while the worker lives and 503 when it hangs (soon the watchdog ends it), ``/readyz`` is 200 when it
+also has its partitions and their tables; both with the same JSON. ``/metrics`` is for Prometheus.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from prometheus_client import REGISTRY, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer
+
+from streams.kafka.commit_metadata import Size
+from streams.kafka.consumer_groups import client_id
+from streams.kafka.messages import TopicPartition
+from streams.observability.gauges import Gauges
+from streams.observability.heartbeat import Facts, Pulse, Waiting
+from streams.observability.lag_probe import LogProbe
+from streams.observability.watchdog import Complaint, Judge, Watchdog
+from streams.roles import Role
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_SICK = 0.5
+"""From this share of the time that something may last, the worker says that it is not alive."""
+_PROBE_S = 5.0
+_NONE = Complaint("", 0.0, 0.0)
+
+
+class HealthPortTaken(OSError):
+    """The port for health is in use; the message says what to set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """The worker whose health it is; ``sizes`` are those of its gallery shards by partition number.
+
+    ``models`` is how its model versions stand, None with a role that has none.
+    """
+
+    pulse: Pulse
+    facts: Callable[[], Facts]
+    sizes: Callable[[], Mapping[int, Size]] = dict
+    models: Callable[[], Mapping[str, Any]] | None = None
+
+
+class Health:
+    """The health of this process's worker; a context manager that serves it and ends a worker that hangs."""
+
+    def __init__(self, role: Role, name: str, settings: Settings) -> None:
+        """Take the port at once, so that the worker can tell it to its consumer group."""
+        self._who = {"role": str(role), "name": name, "host": socket.gethostname(), "pid": os.getpid()}
+        self.settings = settings
+        self._began = time.monotonic()
+        self._patient = Patient(Pulse(role), lambda: Facts(False, frozenset()))
+        limit_s = settings.watchdog_s
+        self._limit_s = limit_s
+        self._judge = Judge(self._patient.pulse, limit_s)
+        self._complaint: Complaint | None = None
+        self._watchdog = Watchdog(self._examine, limit_s)
+        self._metrics: WSGIApplication = make_wsgi_app(REGISTRY)
+        self._gauges = Gauges(self.report)
+        where = (settings.health_host, settings.health_port)
+        try:
+            self._server = make_server(*where, self._answer, ThreadingWSGIServer, _Quiet)
+        except OSError as error:
+            raise HealthPortTaken(
+                f"the worker's health cannot be served at {where[0]}:{where[1]} ({error.strerror}): set "
+                "FACESTREAM_HEALTH_PORT to another port, or to 0 for a free one"
+            ) from error
+        every_s = min(_PROBE_S, limit_s / 8)
+        self._probe = LogProbe(role, settings, lambda: self._patient.facts(), every_s, self.client_id)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+
+    @property
+    def name(self) -> str:
+        """The worker's name, such as ``match-0``."""
+        return str(self._who["name"])
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port where it is served."""
+        host, port = self._server.server_address[:2]
+        return str(host), int(port)
+
+    @property
+    def client_id(self) -> str:
+        """By which the consumer group knows the worker and where its health is served."""
+        return client_id(str(self._who["name"]), str(self._who["host"]), self.address[1])
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._probe.start()
+        self._watchdog.start()
+        REGISTRY.register(self._gauges)
+        log.info("%s: health at http://%s:%d/healthz, /readyz and /metrics", self._who["name"], *self.address)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        REGISTRY.unregister(self._gauges)
+        self._watchdog.stop()
+        self._probe.stop()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def follow(self, patient: Patient) -> None:
+        """Tell of this worker from now on; before, there is nothing to tell but that it starts."""
+        self._judge = Judge(patient.pulse, self._limit_s)
+        self._patient = patient
+
+    def unfetched(self) -> Collection[TopicPartition]:
+        """Partitions of which the broker has more than came."""
+        return self._judge.unfetched
+
+    def report(self) -> dict[str, Any]:
+        """What ``/healthz`` answers."""
+        now = time.monotonic()
+        patient, complaint, states = self._patient, self._complaint, self._probe.states()
+        pulse, facts, sizes = patient.pulse, patient.facts(), self._probe.sizes() | dict(patient.sizes())
+        partitions = []
+        for source in sorted(facts.assigned, key=lambda one: (one.topic, one.partition)):
+            state, committed_at = (states or {}).get(source), pulse.committed_at.get(source)
+            waits = self._probe.waiting_since(source)
+            partitions.append(
+                {
+                    "topic": source.topic,
+                    "partition": source.partition,
+                    "lag": state.lag if state is not None else None,
+                    "committed_s_ago": _ago(committed_at, now),
+                    "waits_for_commit_s": 0.0 if waits is None else round(now - max(waits, committed_at or 0), 3),
+                    "held_back": state.held_back if state is not None else None,
+                    "waits_for_transaction_s": _ago(self._probe.held_since(source), now) or 0.0,
+                }
+            )
+        numbers = {source.partition for source in facts.assigned}
+        trouble = self._probe.topics.trouble
+        problem = str(complaint) if complaint is not None and complaint.share > _SICK else None
+        return self._who | {
+            "time": time.time(),
+            "up_s": round(now - self._began, 3),
+            "alive": complaint is None or complaint.share <= _SICK,
+            "ready": facts.ready and (trouble is None or trouble.ready),
+            "spare": self._probe.topics.spare,
+            "problem": problem or (trouble.text if trouble is not None else None),
+            "kafka_answers": states is not None,
+            "loop_turned_s_ago": _ago(pulse.loop_turned_at, now),
+            "batch_in_hand_s": _ago(pulse.busy_since, now),
+            "waits": _waits(pulse.waiting or pulse.erasing, now),
+            "partitions": partitions,
+            "unreadable": [
+                {
+                    "topic": one.source.topic,
+                    "partition": one.source.partition,
+                    "offset": one.offset,
+                    "end_offset": one.end,
+                    "problem": one.problem,
+                    "remedy": one.remedy,
+                }
+                for one in list(pulse.unreadable.values())
+            ],
+            "standbys": [
+                {"topic": source.topic, "partition": source.partition, "lag": lag}
+                for source, lag in sorted(self._probe.standby_lags().items(), key=lambda one: one[0].partition)
+            ],
+            "gallery": [
+                {"partition": number, "users": size.users, "templates": size.templates}
+                for number, size in sorted(sizes.items())
+                if number in numbers
+            ],
+            "models": None if patient.models is None else dict(patient.models()),
+        }
+
+    def _examine(self) -> Complaint | None:
+        now = time.monotonic()
+        found = self._judge.worst(now, self._patient.facts(), self._probe.states())
+        trouble = self._probe.topics.trouble
+        if trouble is not None and trouble.begins_anew and self._probe.states() is not None:
+            age_s = now - trouble.since
+            share = 2.0 if trouble.at_once else age_s / self._limit_s
+            found = max((Complaint(trouble.text, age_s, share, hangs=False), found or _NONE), key=lambda one: one.share)
+        self._complaint = found
+        return found
+
+    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO")
+        if path == "/metrics":
+            return self._metrics(environ, start_response)
+        if path not in ("/healthz", "/readyz"):
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"/healthz, /readyz or /metrics\n"]
+        report = self.report()
+        well = report["alive"] and (report["ready"] or path == "/healthz")
+        start_response("200 OK" if well else "503 Service Unavailable", [("Content-Type", "application/json")])
+        return [json.dumps(report).encode() + b"\n"]
+
+
+def _waits(waiting: Waiting | None, now: float) -> dict[str, Any] | None:
+    """What work is tried again and again for."""
+    if waiting is None:
+        return None
+    return {"for": waiting.what, "for_s": round(now - waiting.since, 3), "error": waiting.error}
+
+
+def _ago(at: float | None, now: float) -> float | None:
+    return None if at is None else round(now - at, 3)
+
+
+class _Quiet(WSGIRequestHandler):
+    """Logs no requests: Prometheus asks every few seconds."""
+
+    timeout = 10
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""

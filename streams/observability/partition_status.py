@@ -1,0 +1,175 @@
+"""Where events wait and who is to take them: every role's partitions, as the brokers know them.
+
+Owners and commits come from the consumer groups, the size of a gallery shard from the note of its last commit: so it
+holds with workers on many machines, and when they are gone.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import confluent_kafka
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from streams.kafka.commit_metadata import Size
+from streams.kafka.connection import consumer
+from streams.kafka.consumer_groups import Commit, Commits, Group, Member, describe_group, group_id
+from streams.kafka.offsets import appended_offsets, first_offsets, next_offsets
+from streams.kafka.topics import Topic
+from streams.roles import Role
+from streams.settings import Settings
+from streams.topology import READS
+
+_ANSWER_S = 5.0
+_FETCH_BYTES = 64 * 1024
+
+Source = tuple[str, int]
+"""A topic's name and the number of a partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Messages that wait in one partition of one topic, and when the oldest was appended (seconds since 1970)."""
+
+    events: int
+    appended_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """One partition number of a role: all topics that the role reads, together.
+
+    Attributes:
+        partition: its number.
+        owner: the worker that has all of its topics, or None.
+        lag_events: messages that wait.
+        lag_s: since the oldest of them was appended; 0 if none waits, None if its time could not be read.
+        committed_s: since the last commit; None if there is none, or it does not say when.
+        size: of the gallery shard at the last commit; None in other roles, and if the commit does not say.
+        held_back: messages that wait for a producer to end its transaction, and are not counted as waiting.
+    """
+
+    partition: int
+    owner: Member | None
+    lag_events: int
+    lag_s: float | None
+    committed_s: float | None
+    size: Size | None
+    held_back: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RoleState:
+    """A role's consumer group and its partitions."""
+
+    role: Role
+    group: Group
+    partitions: tuple[PartitionState, ...]
+
+
+def role_states(
+    admin: AdminClient, settings: Settings, counts: Mapping[Topic, int], roles: Sequence[Role]
+) -> list[RoleState]:
+    """How these roles stand.
+
+    Args:
+        admin: a client.
+        settings: of the cluster.
+        counts: the number of partitions of each topic that exists.
+        roles: to look at.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    topics = {topic for role in roles for topic in READS[role]}
+    parts = [TopicPartition(topic.named(settings), n) for topic in topics for n in range(counts.get(topic, 0))]
+    # Ends last, so that no group seems to be beyond the end.
+    groups = {role: describe_group(admin, group_id(role, settings)) for role in roles}
+    with Commits(settings) as commits:
+        committed = {role: commits.of(group_id(role, settings)) for role in roles}
+    firsts, ends, appended = first_offsets(admin, parts), next_offsets(admin, parts), appended_offsets(admin, parts)
+    held = {one: appended[one] - end for one, end in ends.items()}
+    states = []
+    for role in roles:
+        names = {topic.named(settings) for topic in READS[role]}
+        read = {
+            one: max(firsts[one], committed[role][one].offset if one in committed[role] else 0)
+            for one in ends
+            if one[0] in names
+        }
+        waiting = {one: offset for one, offset in read.items() if offset < ends[one]}
+        lags = {one: Lag(ends[one] - offset, None) for one, offset in waiting.items()}
+        lags |= {one: Lag(lags[one].events, at) for one, at in appended_at(settings, waiting).items()}
+        numbers = sorted({number for _, number in read})
+        partitions = [
+            _state(number, role, groups[role], [one for one in read if one[1] == number], committed[role], lags, held)
+            for number in numbers
+        ]
+        states.append(RoleState(role, groups[role], tuple(partitions)))
+    return states
+
+
+def _state(
+    number: int,
+    role: Role,
+    group: Group,
+    sources: Sequence[Source],
+    committed: Mapping[Source, Commit],
+    lags: Mapping[Source, Lag],
+    held: Mapping[Source, int],
+) -> PartitionState:
+    now = time.time()
+    owners = {group.owner(*source) for source in sources}
+    waiting = [lags[one] for one in sources if one in lags]
+    since = [lag.appended_at for lag in waiting if lag.appended_at is not None]
+    notes = [committed[one].note for one in sources if one in committed]
+    last = max(notes, key=lambda note: note.at or 0.0, default=None)
+    size = last.size if last is not None else Size(0, 0)
+    return PartitionState(
+        partition=number,
+        owner=owners.pop() if len(owners) == 1 else None,
+        lag_events=sum(lag.events for lag in waiting),
+        lag_s=(max(0.0, now - min(since)) if since else None) if waiting else 0.0,
+        committed_s=max(0.0, now - last.at) if last is not None and last.at is not None else None,
+        size=size if role is Role.MATCH else None,
+        held_back=sum(max(0, held[one]) for one in sources),
+    )
+
+
+def appended_at(settings: Settings, offsets: Mapping[Source, int]) -> dict[Source, float]:
+    """When the broker appended the first message at or after each offset, seconds since 1970.
+
+    Messages are read outside any group and thrown away. A partition that does not answer in time is left out.
+    """
+    found: dict[Source, float] = {}
+    if not offsets:
+        return found
+    config = {
+        "auto.offset.reset": "earliest",
+        "fetch.message.max.bytes": _FETCH_BYTES,
+        "queued.max.messages.kbytes": 1024,
+    }
+    with closing(consumer(settings, f"facestream-reader-{uuid.uuid4()}", config)) as reader:
+        reader.assign([TopicPartition(*source, offset) for source, offset in offsets.items()])
+        deadline = time.monotonic() + _ANSWER_S
+        while len(found) < len(offsets) and (left := deadline - time.monotonic()) > 0:
+            message = reader.poll(left)
+            if message is None or message.error() is not None:
+                continue
+            source = _source(message)
+            if source not in found:
+                found[source] = message.timestamp()[1] / 1000
+                reader.incremental_unassign([TopicPartition(*source)])
+    return found
+
+
+def _source(message: confluent_kafka.Message) -> Source:
+    topic, partition = message.topic(), message.partition()
+    if topic is None or partition is None:
+        raise ValueError("a consumed message without topic or partition")
+    return topic, partition

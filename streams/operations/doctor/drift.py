@@ -1,0 +1,32 @@
+"""Cameras that are not what they were: the last report of each camera and model version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from streams.drift.alarms import last_reports, told
+from streams.kafka.connection import KafkaUnavailable
+from streams.kafka.topics import TopicMissing
+from streams.operations.doctor.finding import Finding, ok, warn
+from streams.operations.doctor.remedies import Remedy
+from streams.settings import Settings
+from streams.text import counted
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """Read the reports; nothing is said where there are none, or where the check of Kafka says that it is away."""
+    try:
+        last = last_reports(settings)
+    except (KafkaUnavailable, TopicMissing):
+        return
+    reports = last.reports
+    alarms = [report for report in reports if report.alarm]
+    for report in alarms:
+        yield warn(
+            f"drift of {report.user_id}/{report.camera_id}",
+            f"{', '.join(told(report))}; {report.model_version}, at {report.reported_at:%Y-%m-%d %H:%M} UTC",
+            Remedy.CAMERA(),
+        )
+    if reports and not alarms:
+        seen = "" if last.since is None else f", of those that have reported since {last.since:%Y-%m-%d %H:%M} UTC"
+        yield ok("drift", counted(len(reports), "camera is as it was", "cameras are as they were") + seen)

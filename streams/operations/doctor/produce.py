@@ -1,0 +1,94 @@
+"""Whether Kafka takes a record and gives it back, which a broker that answers may not."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from streams.kafka.connection import client_config, consumer
+from streams.kafka.topic_admin import Found
+from streams.kafka.topics import Topic
+from streams.operations.doctor.finding import Finding, fail, ok
+from streams.operations.doctor.remedies import Remedy
+from streams.settings import Settings
+
+_LIMIT_S = 10.0
+_KEY = b"facestream-doctor"
+_RIGHTS = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+}
+
+
+def check(settings: Settings, states: Sequence[Found]) -> Iterator[Finding]:
+    """Write a record to each partition of ``replays`` and read it.
+
+    It has a key and no value, so that whoever reads the topic finds nothing, and compaction removes it.
+    """
+    state = next(state for state in states if state.topic is Topic.REPLAYS)
+    if not state.exists:
+        return
+    try:
+        began = time.monotonic()
+        written = _write(settings, state)
+        _read(settings, state.name, written)
+    except KafkaException as error:
+        code, text = error.args[0].code(), error.args[0].str()
+        rights = code in _RIGHTS
+        mend = Remedy.KAFKA_RIGHTS(who="this user", topic=state.name) if rights else Remedy.BROKERS_LOGS()
+        yield fail("kafka writes", f"{state.name} cannot be written to and read: {text}", mend)
+    else:
+        took = time.monotonic() - began
+        yield ok("kafka writes", f"a record was written and read in {took:.1f} s")
+
+
+def _write(settings: Settings, state: Found) -> list[TopicPartition]:
+    """Give where the records are.
+
+    Raises:
+        KafkaException: a partition did not take one.
+    """
+    written: list[TopicPartition] = []
+    failed: list[KafkaError] = []
+
+    def told(error: KafkaError | None, message: confluent_kafka.Message) -> None:
+        if error is not None:
+            failed.append(error)
+        else:
+            written.append(TopicPartition(state.name, message.partition() or 0, message.offset() or 0))
+
+    producer = confluent_kafka.Producer(
+        client_config(settings) | {"acks": "all", "message.timeout.ms": int(1000 * _LIMIT_S), "linger.ms": 0}
+    )
+    for number in range(state.partitions):
+        producer.produce(state.name, None, _KEY, number, on_delivery=told)
+    producer.flush(2 * _LIMIT_S)
+    if failed or len(written) < state.partitions:
+        raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))
+    return written
+
+
+def _read(settings: Settings, topic: str, written: list[TopicPartition]) -> None:
+    """Read the records.
+
+    Raises:
+        KafkaException: one did not come.
+    """
+    with closing(consumer(settings, f"facestream-doctor-{uuid.uuid4()}", {})) as reader:
+        reader.assign(written)
+        left = {one.partition for one in written}
+        deadline = time.monotonic() + _LIMIT_S
+        while left:
+            message = reader.poll(0.2)
+            if message is not None and (error := message.error()) is not None and error.code() in _RIGHTS:
+                raise KafkaException(error)
+            if message is not None and message.error() is None:
+                left.discard(message.partition() or 0)
+            elif time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))

@@ -1,0 +1,142 @@
+"""The Redis-protocol server: whether the sink can use it, what it throws away, and its clock against ours."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+
+from sinks.redis.sink import connect
+from streams.operations.doctor.clock import clock
+from streams.operations.doctor.finding import Finding, fail, ok, warn
+from streams.operations.doctor.remedies import Advice, Remedy
+from streams.settings import Settings
+
+_ANSWER_S = 3.0
+_PROBE_TTL_S = 60
+_TAKE_OUT = "return redis.call('DEL', KEYS[1])"
+"""By a script, as the sink does what watchers see."""
+_NEARLY = 0.9
+_RIGHTS = (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)
+
+
+def check(settings: Settings) -> Iterator[Finding]:
+    """Whether it takes a write and a script, is a primary of its own, keeps what it holds, and knows the time."""
+    where = _where(settings)
+    try:
+        with closing(connect(settings.redis_url, _ANSWER_S)) as client:
+            began = time.time()
+            seconds, micros = client.time()
+            took = time.time() - began
+            trouble = _trouble(client, settings)
+            memory: dict[str, Any] = client.info("memory")
+    except (redis.RedisError, OSError, ValueError) as error:
+        yield _unusable(where, error, settings)
+        return
+    if trouble is not None:
+        yield trouble
+    else:
+        yield ok("redis", f"takes writes at {where}, answers in {1000 * took:.0f} ms")
+        yield from _memory(memory)
+    yield clock("Redis", seconds + micros / 1e6 - (began + took / 2), took / 2)
+
+
+def usable(settings: Settings) -> bool:
+    """Whether the sink could write to it now."""
+    try:
+        with closing(connect(settings.redis_url, _ANSWER_S)) as client:
+            return _trouble(client, settings) is None
+    except (redis.RedisError, OSError, ValueError):
+        return False
+
+
+def _trouble(client: redis.Redis, settings: Settings) -> Finding | None:
+    """Why the sink could not use a server that answers; None if it can.
+
+    Raises:
+        redis.RedisError: it does not answer.
+    """
+    info: dict[str, Any] = client.info()
+    mode = str(info.get("redis_mode") or info.get("server_mode") or "standalone")
+    if mode == "cluster" or info.get("cluster_enabled"):
+        return fail("redis", "a cluster, which is not supported yet", Remedy.REDIS_ALONE(mode="cluster"))
+    if mode == "sentinel":
+        return fail("redis", "a sentinel, which holds no data", Remedy.REDIS_ALONE(mode="sentinel"))
+    if info.get("role") == "slave":
+        primary = f"{info.get('master_host')}:{info.get('master_port')}"
+        kind = "read-only replica" if info.get("slave_read_only", 1) else "replica, which forgets what is written to it"
+        return fail("redis", f"a {kind}, of {primary}", Remedy.REDIS_PRIMARY(primary=primary))
+    key = f"{settings.redis_prefix}doctor:{uuid.uuid4().hex}"
+    try:
+        client.set(key, "writable?", ex=_PROBE_TTL_S)
+        if client.get(key) is None:
+            return fail("redis", "does not keep what is written to it", Remedy.REDIS_LOG())
+        client.eval(_TAKE_OUT, 1, key)
+    except redis.exceptions.OutOfMemoryError:
+        used, most = int(info["used_memory"]), int(info.get("maxmemory", 0))
+        policy = info.get("maxmemory_policy", "noeviction")
+        return fail("redis", f"full (used {_mb(used)} of {_mb(most)}, {policy})", Remedy.REDIS_FULL())
+    except redis.exceptions.ReadOnlyError:
+        return fail("redis", "read-only: it takes no writes", Remedy.REDIS_LOG())
+    except redis.ResponseError as error:
+        return fail("redis", f"takes no writes: {_line(error)}", _refused(error, settings))
+    return None
+
+
+def _refused(error: redis.ResponseError, settings: Settings) -> Advice:
+    text = str(error)
+    if isinstance(error, _RIGHTS):
+        return Remedy.REDIS_RIGHTS(prefix=settings.redis_prefix)
+    if "MISCONF" in text or "unable to persist" in text:
+        return Remedy.REDIS_SAVES()
+    if "NOREPLICAS" in text or "good replicas" in text:
+        return Remedy.REDIS_REPLICAS()
+    return Remedy.REDIS_LOG()
+
+
+def _unusable(where: str, error: Exception, settings: Settings) -> Finding:
+    if isinstance(error, _RIGHTS):
+        return fail(
+            "redis", f"refuses us at {where}: {_line(error)}", Remedy.REDIS_RIGHTS(prefix=settings.redis_prefix)
+        )
+    if isinstance(error, redis.exceptions.BusyLoadingError):
+        return fail("redis", f"still loads its data at {where}", Remedy.REDIS_LOG())
+    if isinstance(error, redis.ResponseError):
+        # A server that cannot save refuses even a PING.
+        return fail("redis", f"takes no writes at {where}: {_line(error)}", _refused(error, settings))
+    hangs = isinstance(error, redis.TimeoutError) and "connecting" not in str(error)
+    return fail("redis", f"no answer at {where}: {_line(error)}", Remedy.HANGS() if hangs else Remedy.REDIS_AWAY())
+
+
+def _memory(memory: dict[str, Any]) -> Iterator[Finding]:
+    policy, most = str(memory.get("maxmemory_policy", "noeviction")), int(memory.get("maxmemory") or 0)
+    if not most:
+        return
+    if policy.startswith("allkeys"):
+        yield warn(
+            "redis memory",
+            f"the policy {policy} throws results away before their time when memory is short",
+            Remedy.REDIS_EVICTS(),
+        )
+    elif int(memory["used_memory"]) > _NEARLY * most:
+        yield warn(
+            "redis memory", f"{_mb(int(memory['used_memory']))} of {_mb(most)} are used", Remedy.REDIS_NEARLY_FULL()
+        )
+
+
+def _where(settings: Settings) -> str:
+    parts = urlsplit(settings.redis_url)
+    return f"{parts.hostname}:{parts.port or 6379}"
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1e6:.1f} MB"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,340 @@
+"""Fill a table of BigQuery again from what Kafka still has, each event once; see ``facestream bigquery fill``.
+
+Only messages that the sink has committed are read, since it writes the others itself. They are written by a sink of
+the same kind in a consumer group of its own, with the same protocol: so of two fills one stops, and one that was killed
+or frozen is shut out by the next, which finds in the table what is there already.
+
+The sink goes on meanwhile. Afterwards its write streams are finalised, as a successor would do it: it then asks the
+table anew what is in it. An event that came to Kafka twice, and was written by both before that, loses our row.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+
+from schemas import codec
+from schemas.events import utc_now
+from sinks.base import Delivery, Partition, Position, RejectedRow, SinkFenced, SinkUnavailable
+from sinks.bigquery import BigQuerySink
+from sinks.bigquery.query import QueryFailed
+from sinks.bigquery.refill import Rows
+from sinks.bigquery.rows import micros, row_writer
+from streams.kafka import decoding
+from streams.kafka.commit_metadata import Note
+from streams.kafka.connection import KafkaUnavailable, admin_client, consumer
+from streams.kafka.consumer_groups import commits, group_id
+from streams.kafka.decoding import decode
+from streams.kafka.log_reader import Log
+from streams.kafka.messages import Message, as_read
+from streams.kafka.offsets import first_offsets
+from streams.kafka.topics import Topic
+from streams.operations.written_log import ErasureLog, dataset, known_rows, written_ranges
+from streams.roles import Role
+from streams.settings import Settings
+from streams.topology import EVENT_TYPES
+
+_BATCH = 500
+_KEYS = 200_000
+_PATIENCE_S = 120.0
+_JOIN_S = 60.0
+_SILENCE_S = 60.0
+_TIMEOUT_S = 30.0
+
+T = TypeVar("T")
+
+
+class FillError(Exception):
+    """The table cannot be filled now; the message says why and what to do."""
+
+
+@dataclass(slots=True)
+class Filled:
+    """What a fill found and did.
+
+    Attributes:
+        table: its name.
+        kept_since: the broker's time from which on Kafka has all messages; None: it has all there ever were.
+        gone: messages that Kafka has no longer, and that have no row.
+        read: messages that were looked at.
+        filled: rows that were missing, and are there now (or would be).
+        there: messages whose event had a row.
+        erased: whose user or subject has been erased.
+        unreadable: that are no events, and never made a row.
+        refused: that BigQuery does not take.
+    """
+
+    table: str
+    kept_since: datetime | None = None
+    gone: int = 0
+    read: int = 0
+    filled: int = 0
+    there: int = 0
+    erased: int = 0
+    unreadable: int = 0
+    refused: int = 0
+
+
+@dataclass(slots=True)
+class _Batch:
+    deliveries: list[Delivery] = field(default_factory=list)
+    messages: dict[tuple[Partition, int], Message] = field(default_factory=dict)
+    next_offsets: dict[int, int] = field(default_factory=dict)
+
+
+class Fill:
+    """Fills one table; a context manager, for one thread."""
+
+    def __init__(self, settings: Settings, topic: Topic, *, dry_run: bool, report: Callable[[int, int], None]) -> None:
+        """``report`` is told how many messages of how many have been read."""
+        self._settings = settings
+        self._topic = topic
+        self._name = topic.named(settings)
+        self._dry_run = dry_run
+        self._report = report
+        self._admin = admin_client(settings)
+        address = dataset(settings)
+        self._table = row_writer(EVENT_TYPES[topic]).table
+        self._rows = Rows(address.rest_client(), address.dataset_id, self._table, self._name)
+        self._once = known_rows(settings, topic)
+        self._sink = BigQuerySink(address, {self._name: EVENT_TYPES[topic]}, _TIMEOUT_S)
+        self._group = f"{group_id(Role.SINK_BIGQUERY, settings)}-fill-{self._table.name}"
+        self._erasures = ErasureLog(settings)
+        self._ranges: dict[int, tuple[int, int]] = {}
+        self._next: dict[int, int] = {}
+        self._owned: set[int] = set()
+        self._claimed = self._lost = False
+        self._consumer = consumer(
+            settings,
+            self._group,
+            {
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "session.timeout.ms": round(settings.session_timeout_s * 1000),
+                "max.poll.interval.ms": 900_000,
+                "partition.assignment.strategy": "range",
+                "fetch.message.max.bytes": settings.max_message_bytes,
+                "queued.max.messages.kbytes": 32 * 1024,
+            },
+        )
+        self.filled = Filled(self._table.name)
+
+    def __enter__(self) -> Fill:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+        self._sink.close()
+        self._erasures.close()
+
+    def run(self) -> Filled:
+        """Fill it.
+
+        Raises:
+            FillError: another fill of the table runs, or took over.
+            SinkUnavailable: BigQuery has not answered for long; run it again.
+            KafkaUnavailable: no broker answers; likewise.
+        """
+        self._ranges = written_ranges(self._settings, self._topic)
+        self.filled.kept_since = self._kept_since()
+        self._next = {number: first for number, (first, _) in self._ranges.items()}
+        for number in self._ranges:
+            self._once.begin(number)
+        if self._ranges:
+            self._join()
+            self._read_all()
+            # What the sink was just about to commit it may have written into the table that was deleted.
+            later = written_ranges(self._settings, self._topic)
+            self._ranges = {n: (first, max(end, later.get(n, (0, 0))[1])) for n, (first, end) in self._ranges.items()}
+            self._start_reading()
+            self._read_all()
+            if not self._dry_run:
+                self._hand_over()
+        self.filled.gone = self._count_gone()
+        return self.filled
+
+    def _join(self) -> None:
+        """Have the table to ourselves, and shut out a fill that was killed or frozen."""
+        if self._dry_run:
+            self._start_reading()
+            return
+        self._consumer.subscribe([self._name], on_assign=self._on_assign, on_revoke=self._on_revoke)
+        deadline = time.monotonic() + _JOIN_S
+        while not set(self._ranges) <= self._owned:
+            if time.monotonic() > deadline:
+                raise FillError(f"another fill of {self._table.name} runs: wait for it, or stop it")
+            self._consumer.poll(0.2)
+        self._claim()
+        self._claimed = True
+        self._start_reading()
+
+    def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+        self._owned = {one.partition for one in partitions}
+        consumer.assign(partitions)
+        consumer.pause(partitions)
+
+    def _on_revoke(self, consumer: confluent_kafka.Consumer, _: list[TopicPartition]) -> None:
+        self._owned = set()
+        self._lost = self._claimed
+        consumer.unassign()
+
+    def _claim(self) -> None:
+        """Finalise the stream of the fill before us, and tell the next one ours."""
+        before = commits(self._settings, self._group)
+        notes = {n: before[self._name, n].note.text if (self._name, n) in before else "" for n in self._ranges}
+        positions = [Position(Partition(self._name, n), first, notes[n]) for n, (first, _) in self._ranges.items()]
+        self._patiently(lambda: self._sink.assign(positions))
+        offsets = [
+            TopicPartition(
+                self._name, one.partition.number, one.offset, Note(text=self._sink.note(one.partition)).now()
+            )
+            for one in positions
+        ]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            raise FillError(f"another fill of {self._table.name} took over: {error.args[0].str()}") from error
+
+    def _start_reading(self) -> None:
+        """Go to where each partition stands."""
+        starts = [TopicPartition(self._name, n, self._next[n]) for n in self._open()]
+        self._consumer.assign(starts)
+        self._consumer.resume(starts)
+
+    def _open(self) -> list[int]:
+        return [number for number, (_, end) in self._ranges.items() if self._next[number] < end]
+
+    def _read_all(self) -> None:
+        heard = time.monotonic()
+        while self._open():
+            batch = _Batch()
+            got = self._consumer.consume(_BATCH, 1.0)
+            if self._lost:
+                raise FillError(f"another fill of {self._table.name} took over")
+            for message in got:
+                self._take(message, batch)
+            if batch.next_offsets:
+                heard = time.monotonic()
+                self._write(batch)
+                self._next |= batch.next_offsets
+                self._report(self.filled.read, sum(end - first for first, end in self._ranges.values()))
+            elif time.monotonic() - heard > _SILENCE_S:
+                raise KafkaUnavailable(f"{self._settings.kafka} has stopped answering while {self._name} was read")
+
+    def _take(self, message: confluent_kafka.Message, batch: _Batch) -> None:
+        number, error = message.partition() or 0, message.error()
+        if error is not None:
+            if error.code() == KafkaError._PARTITION_EOF and number in self._ranges:
+                batch.next_offsets[number] = max(self._ranges[number][1], self._next[number])
+            return
+        offset = message.offset() or 0
+        if number not in self._ranges or offset >= self._ranges[number][1]:
+            if number in self._ranges:
+                batch.next_offsets[number] = self._ranges[number][1]
+            return
+        read = as_read(message)
+        partition = Partition(self._name, number)
+        batch.next_offsets[number] = offset + 1
+        self.filled.read += 1
+        try:
+            event = decode(read, EVENT_TYPES[self._topic])
+        except decoding.BadMessage:
+            self.filled.unreadable += 1
+            return
+        batch.messages[partition, offset] = read
+        batch.deliveries.append(Delivery(partition, offset, event))
+
+    def _write(self, batch: _Batch) -> None:
+        """Write what is missing, without those who have been erased, and take out who is erased meanwhile."""
+        self._erasures.update()
+        left = self._erasures.known.left(batch.deliveries, batch.messages)
+        self.filled.erased += len(batch.deliveries) - len(left)
+        written = self._write_missing(left)
+        self.filled.there += len(left) - len(written)
+        while not self._dry_run and written and self._erasures.update():
+            still = self._erasures.known.left(written, batch.messages)
+            kept = {(one.partition, one.offset): one for one in still}
+            changed = [one for one in written if kept.get((one.partition, one.offset)) is not one]
+            if not changed:
+                return
+            places = [(one.partition, one.offset) for one in changed]
+            self._patiently(partial(self._rows.remove, places))
+            self._once.doubt()
+            self._claim()  # The sink too knows nothing more of what is in the table.
+            self.filled.filled -= len(changed)
+            self.filled.erased += len(written) - len(still)
+            written = self._write_missing([kept[place] for place in places if place in kept])
+
+    def _write_missing(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+        """Write those that have no row; which."""
+        fresh = self._patiently(lambda: self._once.fresh(deliveries, micros(utc_now())))
+        while fresh and not self._dry_run:
+            try:
+                self._patiently(partial(self._sink.write, fresh))
+                break
+            except RejectedRow as error:
+                self.filled.refused += len(error.deliveries)
+                fresh = [one for one in fresh if one not in error.deliveries]
+        self._once.landed(fresh)
+        self.filled.filled += len(fresh)
+        return fresh
+
+    def _hand_over(self) -> None:
+        """Have the sink ask the table anew, and take back what it wrote a second time until then."""
+        ends = {number: end for number, (_, end) in self._ranges.items()}
+        if self.filled.filled:
+            theirs = commits(self._settings, group_id(Role.SINK_BIGQUERY, self._settings))
+            notes = {n: theirs[self._name, n].note.text for n in ends if (self._name, n) in theirs}
+            positions = [Position(Partition(self._name, n), ends[n], note) for n, note in notes.items()]
+            self._patiently(lambda: self._sink.assign(positions))
+            doubled = self._patiently(lambda: self._rows.remove_doubled(ends))
+            self.filled.filled -= doubled
+            self.filled.there += doubled
+        self._consumer.close()
+        with suppress(KafkaException, TimeoutError):
+            # Nobody needs our notes any more; whoever comes next begins at the beginning.
+            self._admin.delete_consumer_groups([self._group])[self._group].result(_TIMEOUT_S)
+
+    def _kept_since(self) -> datetime | None:
+        """From when on Kafka has all."""
+        with closing(Log(self._settings, self._topic)) as log:
+            firsts = {n: first for n, (first, _) in self._ranges.items() if first > 0}
+            ranges = log.up_to({n: first + 1 for n, first in firsts.items()})
+            oldest = [message.timestamp_ms for message in log.messages(ranges)]
+        return codec.from_micros(max(oldest) * 1000) if oldest else None
+
+    def _count_gone(self) -> int:
+        """How many messages Kafka has no longer that have no row; those that never made one count too."""
+        parts = [TopicPartition(self._name, number) for number in range(self._settings.partitions)]
+        found = first_offsets(self._admin, parts)
+        firsts = {number: first for (_, number), first in found.items() if first > 0}
+        return max(0, sum(firsts.values()) - self._patiently(lambda: self._rows.below(firsts))) if firsts else 0
+
+    def _patiently(self, act: Callable[[], T]) -> T:
+        """Repeat until BigQuery answers.
+
+        Raises:
+            SinkUnavailable: it has not for long.
+            FillError: somebody finalised our stream who is no fill.
+        """
+        since, pause = time.monotonic(), 0.2
+        while True:
+            try:
+                return act()
+            except SinkFenced:
+                self._claim()
+            except QueryFailed as error:
+                raise FillError(f"BigQuery refuses: {error}; see `facestream doctor`") from error
+            except SinkUnavailable:
+                if time.monotonic() - since > _PATIENCE_S:
+                    raise
+                time.sleep(pause)
+                pause = min(2 * pause, 5.0)

@@ -1,0 +1,363 @@
+"""Make topics anew that somebody gave other partitions, or too few replicas, with all that is in them.
+
+Kafka can add partitions to a topic and never take them away, and users would move away from their galleries. So the
+records go to a topic beside it, the topic is made anew, and the records come back: with their keys, headers, times and
+order, first what every reader has read, then what still waits, and each group's commit between the two. What is
+interrupted goes on with the next call; a record may then be there twice, which has one effect like every redelivery.
+
+No worker may run meanwhile. The topic takes no records while it is copied (``max.message.bytes``): producers are told
+that their events were not delivered, and send them again. ``min.insync.replicas`` would have them wait, but Kafka 4
+takes it for no more than there are replicas.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import confluent_kafka
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from streams.kafka.connection import KafkaUnavailable, admin_client, client_config, consumer, metadata
+from streams.kafka.consumer_groups import Commit, commits, describe_group, group_id
+from streams.kafka.offsets import appended_offsets, first_offsets, next_offsets
+from streams.kafka.topic_admin import Found, alter
+from streams.kafka.topics import Topic, TopicsError, wanted
+from streams.matching.changelog import changelog_config, changelog_name
+from streams.roles import Role
+from streams.settings import Settings
+from streams.topology import READS
+
+_SIDE = ".repair"
+_FENCE = {"max.message.bytes": "1"}
+_TIMEOUT_S = 30.0
+_SILENCE_S = 30.0
+_REST_S = 1.0
+"""Longer than a broker takes to follow a change of a topic's configuration."""
+_MARGIN_BYTES = 2**20
+"""What wraps a record may be larger in our batches than it was in its producer's."""
+_OWN_PARTITIONS = {
+    Topic.CHIPS,
+    Topic.DRIFT_REFERENCES,
+    Topic.DEAD_LETTERS,
+    Topic.RESOLUTIONS,
+    Topic.REPLAYS,
+    Topic.MODELS,
+    Topic.RUNS,
+}
+"""Topics whose records lie in a partition that their key does not name."""
+
+
+class RepairError(Exception):
+    """The topics cannot be repaired now; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """One topic that is to be made anew; ``records`` counts by offsets."""
+
+    name: str
+    partitions: int
+    count: int
+    replicas: int
+    records: int
+    config: Mapping[str, str]
+    by_key: bool
+    groups: tuple[str, ...]
+
+
+def right_count(counts: Sequence[int], changelog: int | None, wanted: int) -> int:
+    """How many partitions are right where topics differ: as many as the galleries have, or else as the settings say."""
+    if changelog is not None and changelog in counts:
+        return changelog
+    return wanted if wanted in counts else Counter(counts).most_common(1)[0][0]
+
+
+def uneven(there: Sequence[Found], changelog: int | None, settings: Settings) -> tuple[int, list[str]]:
+    """The right number of partitions, and the topics that have another."""
+    right = right_count([state.partitions for state in there], changelog, settings.partitions)
+    return right, [state.name for state in there if state.partitions != right]
+
+
+def interrupted(names: Iterable[str], settings: Settings) -> list[str]:
+    """Of the names on a cluster, the topics of ours whose repair has not come to its end."""
+    there = set(names)
+    ours = [topic.named(settings) for topic in Topic] + [changelog_name(settings)]
+    return [name for name in ours if name + _SIDE in there]
+
+
+def plan(admin: AdminClient, settings: Settings) -> list[Repair]:
+    """What is to be repaired.
+
+    Raises:
+        RepairError: the settings want another number of partitions than the galleries have.
+        KafkaUnavailable: no broker answers.
+    """
+    cluster = metadata(admin, settings)
+    there = {name: len(topic.partitions) for name, topic in cluster.topics.items()}
+    changelog = changelog_name(settings)
+    specs = {spec.name: (spec.config, spec.topic) for spec in wanted(settings)}
+    every: dict[str, tuple[Mapping[str, str], Topic | None]] = {**specs, changelog: (changelog_config(settings), None)}
+    counts = [there[name] for name in specs if name in there]
+    if not counts:
+        return []
+    right = right_count(counts, there.get(changelog), settings.partitions)
+    left = interrupted(there, settings)
+    repairs = []
+    for name, (config, topic) in every.items():
+        if name not in there and name not in left:
+            continue
+        parts = cluster.topics[name].partitions.values() if name in there else []
+        few = min((len(part.replicas) for part in parts), default=settings.replication_factor)
+        enough = few >= settings.replication_factor or len(cluster.brokers) < settings.replication_factor
+        if len(parts) == right and enough and name not in left:
+            continue
+        groups = tuple(group_id(role, settings) for role, topics in READS.items() if topic in topics)
+        records = sum(end - first for first, end in _ends(admin, name, len(parts)).values())
+        by_key = topic is not None and topic not in _OWN_PARTITIONS
+        factor = min(settings.replication_factor, len(cluster.brokers))
+        repairs.append(Repair(name, len(parts), right, factor, records, config, by_key, groups))
+    if repairs and right != settings.partitions:
+        raise RepairError(
+            f"the galleries have {right} partitions and FACESTREAM_PARTITIONS is {settings.partitions}: "
+            f"set FACESTREAM_PARTITIONS={right}, then repair"
+        )
+    for one in repairs:
+        if one.name == changelog and any(
+            end for n, (_, end) in _ends(admin, changelog, one.partitions).items() if n >= right
+        ):
+            raise RepairError(
+                f"galleries lie in {one.partitions} partitions of {changelog} and the topics have {right}: "
+                f"set FACESTREAM_PARTITIONS={one.partitions}, remove the topics with {right} partitions when nothing "
+                "waits in them (`facestream shards`), and `facestream topics create`"
+            )
+    return repairs
+
+
+def repair(settings: Settings, repairs: Sequence[Repair], report: Callable[[str], None]) -> None:
+    """Make these topics anew; safe to repeat.
+
+    Raises:
+        RepairError: workers run, or something was not copied; what is done is kept, and the next call goes on.
+        KafkaUnavailable: no broker answers; likewise.
+    """
+    admin = admin_client(settings)
+    running = [member.name for role in Role for member in describe_group(admin, group_id(role, settings)).members]
+    if running:
+        raise RepairError(f"workers run ({', '.join(sorted(running))}): stop them all, then repair, then start them")
+    for one in repairs:
+        report(f"{one.name}: {one.records} records")
+        try:
+            _Copy(settings, one).run()
+        except KafkaException as error:
+            raise KafkaUnavailable(f"{one.name} was not repaired: {error.args[0].str()}; repair again") from error
+
+
+class _Copy:
+    """One topic's way to the topic beside it and back."""
+
+    def __init__(self, settings: Settings, repair: Repair) -> None:
+        self._settings = settings
+        self._repair = repair
+        self._admin = admin_client(settings)
+        self._side = repair.name + _SIDE
+        limit = int(repair.config["max.message.bytes"]) + _MARGIN_BYTES
+        self._loose = {"message.timestamp.type": "CreateTime", "max.message.bytes": str(limit)}
+        self._producer = confluent_kafka.Producer(
+            client_config(settings)
+            | {
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "acks": "all",
+                "message.max.bytes": limit + _MARGIN_BYTES,
+                "message.timeout.ms": 120_000,
+            }
+        )
+
+    def run(self) -> None:
+        """Copy there and back, or only what an interrupted call has left to do."""
+        repair = self._repair
+        there = metadata(self._admin, self._settings).topics
+        found = there.get(repair.name)
+        replicas = min((len(part.replicas) for part in found.partitions.values()), default=0) if found else 0
+        if found and (len(found.partitions) != repair.count or replicas < repair.replicas):
+            if self._side in there:
+                self._delete(self._side)
+            alter(self._admin, {repair.name: _FENCE})
+            ends = self._await_rest(len(found.partitions))
+            self._check_transactions(ends)
+            self._create(self._side, {"retention.ms": "-1", "cleanup.policy": "delete"})
+            self._copy(repair.name, self._side, len(found.partitions))
+            if _ends(self._admin, repair.name, len(found.partitions)) != ends:
+                raise RepairError(f"{repair.name} still takes records: stop the producers, then repair again")
+            self._delete(repair.name)
+        if repair.name not in metadata(self._admin, self._settings).topics:
+            self._create(repair.name, repair.config)
+        self._copy(self._side, repair.name, repair.count)
+        final = {key: repair.config.get(key, "CreateTime") for key in self._loose} | dict(repair.config)
+        alter(self._admin, {repair.name: final})
+        self._delete(self._side)
+
+    def _await_rest(self, partitions: int) -> dict[int, tuple[int, int]]:
+        """Wait until nothing is written to the topic any more, and give where it ends."""
+        deadline, ends = time.monotonic() + _TIMEOUT_S, None
+        while True:
+            before, ends = ends, _ends(self._admin, self._repair.name, partitions)
+            if ends == before or time.monotonic() > deadline:
+                return ends
+            time.sleep(_REST_S)
+
+    def _check_transactions(self, ends: Mapping[int, tuple[int, int]]) -> None:
+        """Refuse while a producer has a transaction open: what is in it and behind it could not be copied."""
+        appended = appended_offsets(self._admin, [TopicPartition(self._repair.name, number) for number in ends])
+        if held := [number for number, (_, end) in ends.items() if appended[self._repair.name, number] > end]:
+            raise RepairError(
+                f"a producer has a transaction open on {self._repair.name}, partition {', '.join(map(str, held))}: "
+                "stop that producer and wait until the brokers have ended it (its transaction.timeout.ms), then repair "
+                "again"
+            )
+
+    def _copy(self, source: str, target: str, partitions: int) -> None:
+        """Copy all records, what all groups have read first, and commit for each group where it stands."""
+        ends = _ends(self._admin, source, partitions)
+        committed = {group: commits(self._settings, group) for group in self._repair.groups}
+        begins = {
+            number: min((_begin(committed[group], source, number, first) for group in committed), default=first)
+            for number, (first, _) in ends.items()
+        }
+        waits: dict[str, dict[int, int]] = {group: {} for group in committed}
+        after: dict[int, int] = {}
+        failed: list[str] = []
+        for done in (True, False):
+            ranges = {
+                number: (first, min(max(first, begins[number]), end)) if done else (max(first, begins[number]), end)
+                for number, (first, end) in ends.items()
+            }
+            for message in _merged(self._settings, source, ranges):
+                number, offset = message.partition() or 0, message.offset() or 0
+                behind = [group for group, known in committed.items() if offset >= _begin(known, source, number, 0)]
+
+                def delivered(error: KafkaError | None, sent: Message, behind: list[str] = behind) -> None:
+                    if error is not None:
+                        failed.append(error.str())
+                        return
+                    to, at = sent.partition() or 0, sent.offset() or 0
+                    after[to] = max(after.get(to, 0), at + 1)
+                    for group in behind:
+                        waits[group][to] = min(waits[group].get(to, at), at)
+
+                keeps = not self._repair.by_key and number < self._repair.count
+                self._send(target, message, number if keeps else -1, delivered)
+            if self._producer.flush(120) or failed:
+                raise RepairError(f"{target} did not take a record: {(failed or ['no answer'])[0]}; repair again")
+        for group, known in committed.items():
+            self._commit(group, target, after | waits[group], known, source)
+
+    def _send(self, target: str, message: Message, partition: int, delivered: Callable[..., None]) -> None:
+        headers: Any = list(message.headers() or [])
+        while True:
+            try:
+                self._producer.produce(
+                    target,
+                    message.value(),
+                    message.key(),
+                    partition,
+                    on_delivery=delivered,
+                    timestamp=message.timestamp()[1],
+                    headers=headers,
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                self._producer.poll(0)
+                return
+
+    def _commit(
+        self, group: str, target: str, offsets: Mapping[int, int], known: Mapping[tuple[str, int], Commit], source: str
+    ) -> None:
+        """Commit in a group that has no members, with the notes that its sink left."""
+        if not any(topic == source for topic, _ in known):
+            return  # It has never read the topic.
+        parts = [
+            TopicPartition(target, n, at, known[source, n].note.now() if (source, n) in known else "")
+            for n, at in offsets.items()
+        ]
+        with closing(consumer(self._settings, group, {})) as committer:
+            if parts:
+                committer.commit(offsets=parts, asynchronous=False)
+
+    def _create(self, name: str, config: Mapping[str, str]) -> None:
+        new = NewTopic(name, self._repair.count, self._repair.replicas, config=dict(config) | self._loose)
+        deadline = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                self._admin.create_topics([new], operation_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
+            except KafkaException as error:
+                # One that is being deleted is there for a moment.
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                break
+        self._await(name, there=True)
+
+    def _delete(self, name: str) -> None:
+        self._admin.delete_topics([name], operation_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
+        self._await(name, there=False)
+
+    def _await(self, name: str, *, there: bool) -> None:
+        """Wait until the brokers' metadata has followed."""
+        deadline = time.monotonic() + _TIMEOUT_S
+        while (name in metadata(self._admin, self._settings).topics) is not there:
+            if time.monotonic() > deadline:
+                raise TopicsError(f"the cluster does not show {name} as it was ordered: look at the broker's log")
+            time.sleep(0.1)
+
+
+def _begin(known: Mapping[tuple[str, int], Commit], topic: str, number: int, first: int) -> int:
+    commit = known.get((topic, number))
+    return first if commit is None else commit.offset
+
+
+def _ends(admin: AdminClient, name: str, partitions: int) -> dict[int, tuple[int, int]]:
+    """The first offset that is still there and the next one, of each partition."""
+    parts = [TopicPartition(name, number) for number in range(partitions)]
+    first, after = first_offsets(admin, parts), next_offsets(admin, parts)
+    return {part.partition: (first[name, part.partition], after[name, part.partition]) for part in parts}
+
+
+def _merged(settings: Settings, name: str, ranges: Mapping[int, tuple[int, int]]) -> Iterator[Message]:
+    """The records of these offsets in the order of their times, which within a partition is its own."""
+    logs = [_records(settings, name, number, *between) for number, between in ranges.items() if between[0] < between[1]]
+    return heapq.merge(*logs, key=lambda message: message.timestamp()[1])
+
+
+def _records(settings: Settings, name: str, number: int, start: int, end: int) -> Iterator[Message]:
+    options = {
+        "enable.partition.eof": True,
+        "fetch.message.max.bytes": settings.max_message_bytes,
+        "queued.max.messages.kbytes": 8 * 1024,
+    }
+    with closing(consumer(settings, f"facestream-repair-{uuid.uuid4()}", options)) as reader:
+        reader.assign([TopicPartition(name, number, start)])
+        heard = time.monotonic()
+        while True:
+            message = reader.poll(1.0)
+            error = None if message is None else message.error()
+            if message is not None and error is None:
+                heard = time.monotonic()
+                if (message.offset() or 0) < end:
+                    yield message
+                if (message.offset() or 0) + 1 >= end:
+                    return
+            elif error is not None and error.code() == KafkaError._PARTITION_EOF:
+                return
+            elif time.monotonic() - heard > _SILENCE_S:
+                raise KafkaUnavailable(f"{settings.kafka} has stopped answering while {name} was read")

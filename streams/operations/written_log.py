@@ -1,0 +1,126 @@
+"""What the BigQuery sink has written and Kafka still has, by which a table that lost rows is noticed and filled."""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import Erasure, utc_now
+from sinks.base import Delivery, Partition
+from sinks.bigquery import Address
+from sinks.bigquery.history import History
+from sinks.bigquery.once import Once
+from sinks.bigquery.rows import micros, row_writer
+from streams.kafka import decoding
+from streams.kafka.consumer_groups import commits, group_id
+from streams.kafka.decoding import decode
+from streams.kafka.log_reader import Log
+from streams.kafka.messages import Message
+from streams.kafka.topics import Topic
+from streams.privacy.erasures import Erasures
+from streams.roles import Role
+from streams.settings import Settings
+from streams.topology import EVENT_TYPES, READS
+
+_KEYS = 200_000
+_TIMEOUT_S = 30.0
+
+
+def topics_of_tables() -> dict[str, Topic]:
+    """The topic that each table is written from."""
+    topics = [topic for topic in READS[Role.SINK_BIGQUERY] if topic is not Topic.ERASURES]
+    return {row_writer(EVENT_TYPES[topic]).table.name: topic for topic in topics}
+
+
+def written_ranges(settings: Settings, topic: Topic) -> dict[int, tuple[int, int]]:
+    """What Kafka still has of what the sink has committed: the first offset and the next, of each partition.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicMissing: there is no such topic.
+    """
+    name = topic.named(settings)
+    with closing(Log(settings, topic)) as log:
+        there = {one.partition: one for one in log.since({})}
+    committed = commits(settings, group_id(Role.SINK_BIGQUERY, settings))
+    ranges = {}
+    for number, one in there.items():
+        known = committed.get((name, number))
+        end = min(known.offset, one.end_offset) if known is not None else one.first_offset
+        if end > one.first_offset:
+            ranges[number] = (one.first_offset, end)
+    return ranges
+
+
+class ErasureLog:
+    """Who has been erased by now, according to match, after which nothing from before is written."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Reads with the first :meth:`update`."""
+        self._log = Log(settings, Topic.ERASURES)
+        self._next: dict[int, int] = {}
+        self.known = Erasures()
+
+    def update(self) -> bool:
+        """Take in what came since the last call; whether anything did.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+        """
+        ranges = self._log.since(self._next)
+        news = False
+        for message in self._log.messages(ranges):
+            with suppress(CodecError):
+                erasure = codec.decode(message.value, Erasure)
+                if erasure.stage == Role.MATCH:
+                    self.known.add(erasure, message.timestamp_ms)
+                    news = True
+        self._next |= {one.partition: one.end_offset for one in ranges}
+        return news
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._log.close()
+
+
+def dataset(settings: Settings) -> Address:
+    """Where the tables are."""
+    return Address(settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest, settings.bigquery_grpc)
+
+
+def known_rows(settings: Settings, topic: Topic) -> Once:
+    """What is in the table of a topic, of partitions that are begun."""
+    address, table = dataset(settings), row_writer(EVENT_TYPES[topic]).table
+    return Once(History(address.rest_client(), address.dataset_id, table, _KEYS, _TIMEOUT_S))
+
+
+def missing(settings: Settings, topic: Topic, at_most: int) -> tuple[int, int]:
+    """Of the oldest messages of each partition that Kafka has and the sink has committed: how many lack their row.
+
+    Returns:
+        How many lack it, and how many were looked at.
+
+    Raises:
+        SinkUnavailable: BigQuery does not answer.
+        KafkaUnavailable, TopicMissing: see :func:`written_ranges`.
+    """
+    ranges = written_ranges(settings, topic)
+    deliveries: list[Delivery] = []
+    messages: dict[tuple[Partition, int], Message] = {}
+    with closing(Log(settings, topic)) as log:
+        ends = {number: min(end, first + at_most) for number, (first, end) in ranges.items()}
+        for message in log.messages(log.up_to(ends)):
+            partition = Partition(message.source.topic, message.source.partition)
+            with suppress(decoding.BadMessage):
+                deliveries.append(Delivery(partition, message.offset, decode(message, EVENT_TYPES[topic])))
+                messages[partition, message.offset] = message
+    if not deliveries:
+        return 0, 0
+    with closing(ErasureLog(settings)) as erasures:
+        erasures.update()
+        left = erasures.known.left(deliveries, messages)
+    once = known_rows(settings, topic)
+    for number in ranges:
+        once.begin(number)
+    return len(once.fresh(left, micros(utc_now()))), len(left)

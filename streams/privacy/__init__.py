@@ -1,0 +1,4 @@
+"""Consent, and the erasures that everybody must heed.
+
+Imports ``kafka``; every folder above may import it.
+"""

@@ -1,0 +1,183 @@
+"""Who has been erased, and when: what the topic ``erasures`` says, for whoever must not bring a person back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import (
+    Comparison,
+    DeadLetter,
+    Decision,
+    Embedding,
+    Enrolment,
+    Erasure,
+    Feedback,
+    Match,
+    MatchedFace,
+    OffsetRange,
+    Resolution,
+)
+from schemas.ids import canonical
+from schemas.reasons import Reason
+from sinks.base import Delivery, Partition, Result
+from streams.kafka.log_reader import Log
+from streams.kafka.messages import Message
+from streams.kafka.topics import Topic
+from streams.settings import Settings
+
+
+class Erasures:
+    """Of each user and subject that was erased, the broker's time of the last record of it, in milliseconds."""
+
+    def __init__(self) -> None:
+        self._of_user: dict[str, dict[str | None, int]] = {}
+
+    def add(self, erasure: Erasure, at_ms: int) -> None:
+        """Take a record in."""
+        times = self._of_user.setdefault(erasure.user_id, {})
+        times[erasure.subject_id] = max(at_ms, times.get(erasure.subject_id, 0))
+
+    def update(self, other: Erasures) -> None:
+        """Take in all that another one has."""
+        for user_id, theirs in other._of_user.items():
+            times = self._of_user.setdefault(user_id, {})
+            times.update({name: max(at_ms, times.get(name, 0)) for name, at_ms in theirs.items()})
+
+    def left(self, deliveries: Iterable[Delivery], messages: Mapping[tuple[Partition, int], Message]) -> list[Delivery]:
+        """What may be written of deliveries, whose messages are given by partition and offset."""
+        left = []
+        for one in deliveries:
+            event = self._left_of(one.event, messages[one.partition, one.offset].timestamp_ms)
+            if event is not None:
+                left.append(one if event is one.event else replace(one, event=event))
+        return left
+
+    def _left_of(self, event: Result, at_ms: int) -> Result | None:
+        """An event of that time without those who were erased then or later; None if it is about them alone."""
+        if _is_refused(event):
+            return None
+        if (user_id := owner(event)) not in self._of_user:
+            return event
+        gone = {name for name in named(event) if self.covers(at_ms, user_id, [name])}
+        if self.covers(at_ms, user_id):
+            return None
+        if isinstance(event, Enrolment) and event.subject_id not in gone:
+            return replace(event, similar_subject_id=None, detail=None) if gone else event
+        if isinstance(event, Match) and event.subject_id not in gone:
+            return replace(event, faces=[_without(face, gone) for face in event.faces]) if gone else event
+        return None if gone else event
+
+    def touches(self, at_ms: int, user_id: str) -> bool:
+        """Whether a user, or any subject of his, was erased then or later."""
+        return any(at_ms <= at for at in self._of_user.get(user_id, {}).values())
+
+    def covers(self, at_ms: int, user_id: str | None, subjects: Collection[str] = ()) -> bool:
+        """Whether something of that time is of a user, or names a subject of his, that was erased then or later."""
+        times = self._of_user.get(user_id or "", {})
+        return any(at_ms <= times.get(name, -1) for name in (None, *subjects))
+
+
+class NewErasures:
+    """Requests (stage None), or the answers of one role: of each partition only what has come since the last look."""
+
+    def __init__(self, settings: Settings, stage: str | None = None) -> None:
+        """Connects when it is asked."""
+        self._settings = settings
+        self._stage = stage
+        self._next: dict[int, int] = {}
+
+    def of(self, partitions: Collection[int] | None = None) -> Erasures:
+        """The new ones of these partitions; None: of all.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+            TopicMissing: the topic has not been created.
+        """
+        erasures = Erasures()
+        with Log(self._settings, Topic.ERASURES) as log:
+            ranges = [one for one in log.since(self._next) if partitions is None or one.partition in partitions]
+            for message, erasure in self._in(log, ranges):
+                erasures.add(erasure, message.timestamp_ms)
+        self._next |= {one.partition: one.end_offset for one in ranges}
+        return erasures
+
+    def since(self, positions: Mapping[int, int]) -> Iterator[tuple[Message, Erasure]]:
+        """Those of some partitions from these offsets on, whether or not they are new.
+
+        Raises:
+            KafkaUnavailable, TopicMissing: see :meth:`NewErasures.of`.
+        """
+        with Log(self._settings, Topic.ERASURES) as log:
+            yield from self._in(log, [one for one in log.since(positions) if one.partition in positions])
+
+    def _in(self, log: Log, ranges: Sequence[OffsetRange]) -> Iterator[tuple[Message, Erasure]]:
+        for message in log.messages(ranges):
+            try:
+                erasure = codec.decode(message.value, Erasure)
+            except CodecError:
+                continue
+            if erasure.stage == self._stage:
+                yield message, erasure
+
+
+def read_erasures(settings: Settings, partitions: Collection[int] | None = None) -> Erasures:
+    """All that was asked for; see :meth:`NewErasures.of`."""
+    return NewErasures(settings).of(partitions)
+
+
+def read_erasures_of(settings: Settings, user_id: str, since: datetime) -> Erasures:
+    """What was asked for of one user from a time on.
+
+    Raises:
+        KafkaUnavailable, TopicMissing: see :meth:`NewErasures.of`.
+    """
+    erasures = Erasures()
+    with Log(settings, Topic.ERASURES) as log:
+        for message in log.messages(log.from_time(since)):
+            with suppress(CodecError):
+                erasure = codec.decode(message.value, Erasure)
+                if erasure.stage is None and erasure.user_id == user_id:
+                    erasures.add(erasure, message.timestamp_ms)
+    return erasures
+
+
+def owner(event: Result) -> str | None:
+    """Whose an event is; None: nobody's."""
+    if isinstance(event, DeadLetter):
+        return None if event.key is None else canonical(event.key.decode(errors="replace"))
+    return None if isinstance(event, Resolution) else event.user_id
+
+
+def named(event: Result) -> set[str]:
+    """Which of its owner's subjects an event names."""
+    names: set[str | None] = set()
+    match event:
+        case Match():
+            names = {event.subject_id, *(face.subject_id for face in event.faces)}
+            names |= {candidate.subject_id for face in event.faces for candidate in face.candidates}
+        case Comparison():
+            names = {name for face in event.faces for name in (face.subject_id, face.shadow_subject_id)}
+        case Enrolment():
+            names = {event.subject_id, event.similar_subject_id}
+        case Feedback():
+            names = {event.subject_id, event.matched_subject_id}
+        case Embedding():
+            names = {event.origin.subject_id}
+    return {name for name in names if name is not None}
+
+
+def _is_refused(event: Result) -> bool:
+    """Whether match has refused it, at whatever time, since it is about somebody who had been erased."""
+    return isinstance(event, Match | Enrolment) and event.refusal is not None and event.refusal.reason == Reason.ERASED
+
+
+def _without(face: MatchedFace, gone: set[str]) -> MatchedFace:
+    if face.subject_id in gone:
+        face = replace(face, decision=Decision.REFUSED, subject_id=None, reason=Reason.ERASED)
+    left = [one for one in face.candidates if one.subject_id not in gone]
+    return replace(face, candidates=left, ambiguous=face.ambiguous and len(left) > 1)

@@ -1,0 +1,103 @@
+"""The role retrain: a Faust application whose crontab agent looks at every tick whether to train.
+
+Faust's crontab is used for the time alone. Its own way to run a job once, ``on_leader``, is not: the election may have
+two leaders (faust-streaming #321), or none while the group rebalances, and a tick that nobody leads is lost. So every
+worker ticks, and the log decides whose the run is: see :mod:`streams.retraining.run_log`. The other traps of it are its
+time zone, the machine's unless it is named; that a timer may wake just before its tick, and then wakes again; and that
+an exception ends the application.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC
+
+import faust
+
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import RunState, TrainingRun, utc_now
+from streams.dead_letters.records import dead_letter
+from streams.engine.faust_producer import rejecter, send_dead_letters
+from streams.engine.stage import Stage
+from streams.kafka.decoding import BadMessage
+from streams.kafka.log_ends import LogEnds
+from streams.kafka.messages import Message
+from streams.kafka.topics import Topic
+from streams.retraining import cron
+from streams.retraining.scheduler import Retrainer
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+STAGE = "retrain"
+_BATCH = 256
+
+
+class Retrain:
+    """Calls a retrainer at every tick, and between ticks."""
+
+    def __init__(self, app: faust.App, settings: Settings, retrainer: Retrainer) -> None:
+        """``UnusableSchedule`` is raised where the schedule is no cron expression."""
+        self._app = app
+        self._settings = settings
+        self._retrainer = retrainer
+        self._told: dict[str, RunState] = {}
+        # One thread, since a retrainer is for one.
+        self._thread = ThreadPoolExecutor(1, "retrain")
+        self.stage = Stage(
+            app,
+            [Topic.RUNS.named(settings)],
+            self.process,
+            rejecter(app, settings, STAGE),
+            LogEnds(settings),
+            role=STAGE,
+            batch_size=_BATCH,
+            batch_wait_ms=0.0,
+            commit_interval_s=settings.commit_interval_s,
+        )
+        app.task(self._beat)
+        if settings.retrain_schedule:
+            cron.check(settings.retrain_schedule)
+            app.crontab(settings.retrain_schedule, timezone=UTC)(self._tick)
+
+    async def process(self, batch: Sequence[Message]) -> None:
+        """Tell in the log how the runs of all workers go, and give up what is none."""
+        letters = []
+        for message in batch:
+            try:
+                run = codec.decode(message.value, TrainingRun)
+            except CodecError as error:
+                bad = BadMessage(error.reason, type(error).__name__, str(error))
+                letters.append(dead_letter(message, STAGE, bad))
+                continue
+            if self._told.get(run.run_id) is not run.state:
+                log.info("run %s is %s on %s: %s", run.run_id, run.state, run.worker, run.reason)
+            self._told[run.run_id] = run.state
+        await send_dead_letters(self._app, self._settings, letters)
+
+    async def close(self) -> None:
+        """Give the run in hand back."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._retrainer.close)
+        self._thread.shutdown()
+
+    async def _tick(self) -> None:
+        await self._safely(lambda: self._retrainer.tick(utc_now()))
+
+    async def _beat(self) -> None:
+        while not self._app.should_stop:
+            await self._safely(self._retrainer.beat)
+            await self._app.sleep(self._retrainer.every_s)
+
+    async def _safely(self, act: Callable[[], None]) -> None:
+        """What goes wrong is told, and tried anew at the next beat or tick: no training under way may die of it."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, act)
+        except Exception as error:
+            log.warning("the runs could not be looked after: %s: %s", type(error).__name__, error)
+            self.stage.pulse.failed("the runs", error)
+        else:
+            self.stage.pulse.succeeded()

@@ -1,0 +1,106 @@
+"""The process that trains: ``python -m streams.retraining.job_main FOLDER``, with an order in the folder.
+
+It lives as long as it hears of the worker that started it, on its standard input: if that worker is dead, or suspended
+so that another has taken the run over, it ends itself and all that it has started.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from models.embedder.card import Card
+from models.embedder.model import REFERENCE
+from models.training.plan import Plan
+from streams.model_registry.records import folder_of, read_lineup
+from streams.retraining.job_files import Order, Result, Status
+from streams.retraining.train import Told, Wish, train
+from streams.settings import Settings, settings
+from streams.training_data.training_set import read_training_set
+
+_AT_ONCE = 4096
+
+
+def listen(patience_s: float) -> None:
+    """Start a thread that kills the process group when standard input ends, or is silent for too long."""
+
+    def wait() -> None:
+        while select.select([0], [], [], patience_s)[0] and os.read(0, _AT_ONCE):
+            pass
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=wait, name="orders", daemon=True).start()
+
+
+def obey(folder: Path, order: Order, now: Settings) -> Result:
+    """Train as ordered; the version is a folder in ``folder``.
+
+    Raises:
+        UnusableModel, UnusableTrainingSet, TrainingFailed, KafkaUnavailable: there is no version.
+    """
+    wish = Wish(
+        order.mode,
+        order.workers,
+        Plan(steps=order.steps),
+        parent=production(now),
+        threads=now.cpu_threads,
+        groups=now.retrain_groups,
+    )
+    geometry = Card.read(wish.parent or REFERENCE).chip
+    read = read_training_set(now, geometry, order.until)
+    told = Status()
+
+    def begin(what: Told) -> None:
+        nonlocal told
+        told = Status(faces=what.faces, people=what.people, steps=order.steps)
+        told.write(folder)
+
+    trained = train(
+        folder,
+        read.samples,
+        read.source,
+        wish,
+        corrections=read.corrections,
+        begin=begin,
+        say=lambda now: told.model_copy(update={"step": now.step}).write(folder),
+    )
+    return Result(version=trained.card.version, refusals=trained.refusals)
+
+
+def production(now: Settings) -> Path | None:
+    """The folder of the version in production, from which a training starts; None: the reference.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        UnusableModel: FACESTREAM_MODEL_DIR has no card.
+    """
+    folder = folder_of(read_lineup(now).production, now)
+    return None if folder == REFERENCE else folder
+
+
+def main() -> int:
+    """Read the order, obey, write the result."""
+    folder = Path(sys.argv[1])
+    order = Order.read(folder)
+    if order is None:
+        sys.stderr.write(f"there is no order in {folder}\n")
+        return 2
+    done = Result.read(folder)
+    if done is not None and done.version is not None and (folder / done.version).is_dir():
+        return 0  # a predecessor got as far as that
+    listen(order.patience_s)
+    try:
+        result = obey(folder, order, settings())
+    except Exception as error:
+        Result(error=" ".join(f"{type(error).__name__}: {error}".split())).write(folder)
+        raise
+    result.write(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""The worker's side of the process that trains: start it, keep it alive, and see how far it is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from streams.retraining.job_files import Order, Result, Status
+
+COMMAND = (sys.executable, "-m", "streams.retraining.job_main")
+"""What trains; the folder with the order comes behind it."""
+_ROOT = Path(__file__).parents[2]
+_LOG = "training.log"
+_LAST_LINES = 5
+
+
+class Trainer:
+    """One training process, of a process group of its own."""
+
+    def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
+        self.folder = folder
+        self._process = process
+
+    @classmethod
+    def start(cls, folder: Path, order: Order, command: Sequence[str] = COMMAND) -> Self:
+        """Start it in a folder that it shares with nobody.
+
+        Raises:
+            OSError: the folder cannot be written, or the command not be run.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        inherited = Result.read(folder)
+        if inherited is not None and inherited.version is None:
+            Result.remove(folder)
+        order.write(folder)
+        path = os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])
+        with (folder / _LOG).open("ab") as output:
+            process = subprocess.Popen(
+                [*command, str(folder.absolute())],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                env=os.environ | {"PYTHONPATH": path},
+                process_group=0,
+            )
+        return cls(folder, process)
+
+    def encourage(self) -> None:
+        """Let it hear that the worker lives, and that the run is still its own."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):
+            os.write(self._process.stdin.fileno(), b".")
+
+    def status(self) -> Status:
+        """How far it is."""
+        return Status.read(self.folder) or Status()
+
+    def result(self) -> Result | None:
+        """What came of it; None while it works."""
+        code = self._process.poll()
+        if code is None:
+            return None
+        return Result.read(self.folder) or Result(
+            error=f"the training ended with exit code {code}: {self._last_lines()}"
+        )
+
+    def stop(self) -> None:
+        """Kill it and all that it has started, and wait for its end."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+    def _last_lines(self) -> str:
+        log = self.folder / _LOG
+        return " / ".join(log.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:])

@@ -1,0 +1,123 @@
+"""One training, whoever asks for it: faces in, a version and what the gate says of it out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.embedder import runtime
+from models.training.plan import Plan
+from streams.retraining.job_files import Mode
+
+if TYPE_CHECKING:
+    from models.embedder.card import Card, Source
+    from models.training.cluster import Cluster
+    from models.training.history import Progress
+    from models.training.samples import Correction, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How to train.
+
+    Attributes:
+        mode: full: the network's first layers. head: a small network behind its vectors.
+        workers: processes that train together, with the mode full.
+        plan: with the mode full; of it the seed counts for both.
+        parent: folder of the version to start from; None: the reference.
+        threads: of each process; None: all cores.
+        groups: file of what is known of people and pictures, see :mod:`models.evaluation.groups`.
+        cluster: instead of ``workers``: processes that were started elsewhere, this being the first.
+    """
+
+    mode: Mode
+    workers: int = 1
+    plan: Plan = field(default_factory=Plan)
+    parent: Path | None = None
+    threads: int | None = None
+    groups: Path | None = None
+    cluster: Cluster | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A version, and why it may not take over (nothing: it may)."""
+
+    card: Card
+    folder: Path
+    refusals: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is known before the first step."""
+
+    version: str
+    faces: int
+    people: int
+
+
+def train(
+    folder: Path,
+    samples: Sequence[Sample],
+    source: Source,
+    wish: Wish,
+    *,
+    corrections: Sequence[Correction] = (),
+    begin: Callable[[Told], None] = lambda told: None,
+    say: Callable[[Progress], None] = lambda progress: None,
+) -> Trained:
+    """Train a version and write it to ``folder / version``; one that was broken off there goes on.
+
+    Args:
+        folder: where to.
+        samples: faces to learn from and to measure on.
+        source: where they were read, for the card.
+        wish: how.
+        corrections: faces that are not those of whom they were taken for.
+        begin: called once, before the training.
+        say: called with the progress of a full training.
+
+    Raises:
+        UnusableLabels: the file of groups cannot be understood.
+        UnusableModel, UnusableTrainingSet, TrainingFailed: see :func:`models.training.retrain.retrain`.
+    """
+    runtime.tensorflow(wish.threads)
+
+    from models.embedder.model import Model
+    from models.evaluation.groups import Labelling
+    from models.training import gate
+    from models.training.retrain import retrain
+    from models.training.samples import TrainingSet
+
+    if wish.groups is not None:
+        labelling = Labelling.read(wish.groups)
+        samples = [sample.labelled(labelling) for sample in samples]
+    parent = Model.load(wish.parent, threads=wish.threads).card
+    known = TrainingSet.of(samples, parent.chip.size, corrections)
+    version = name(parent.version, wish.mode, known.digest, wish.plan)
+    begin(Told(version, len(known), len(known.people)))
+    card = retrain(
+        folder,
+        version,
+        known,
+        mode="head" if wish.mode is Mode.HEAD else "full",
+        old_folder=wish.parent,
+        plan=wish.plan,
+        workers=wish.workers,
+        cluster=wish.cluster,
+        source=source,
+        say=say,
+    )
+    assert card.lineage is not None
+    return Trained(card, folder / version, gate.refusals(card.lineage))
+
+
+def name(parent: str, mode: Mode, digest: str, plan: Plan) -> str:
+    """The name of a version; the same for the same parent, faces and settings."""
+    made_of = json.dumps([parent, mode, digest, plan.model_dump(mode="json")], sort_keys=True)
+    return f"{mode}-{hashlib.sha256(made_of.encode()).hexdigest()[:10]}"

@@ -1,0 +1,162 @@
+"""Templates of a new model version for everybody who is enrolled, while the old version answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass
+
+import confluent_kafka
+
+from schemas import codec
+from schemas.events import ModelRecord, Reembedding, Template
+from streams.kafka.connection import KafkaUnavailable, admin_client, client_config
+from streams.kafka.consumer_groups import describe_group, group_id
+from streams.kafka.topics import Topic
+from streams.model_registry import records, transitions
+from streams.model_registry.errors import RolloutError
+from streams.observability.health_client import health_of
+from streams.roles import Role
+from streams.rollout.enrolled_templates import Enrolled, Lacking
+from streams.rollout.vector_sources import Embeds
+from streams.settings import Settings
+
+_Id = tuple[str, str]
+"""User and id of a template."""
+
+_FOLLOW_S = 60.0
+_ARRIVE_S = 60.0
+_AGAIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is: templates that have been made, of those that were lacking."""
+
+    made: int
+    lacking: int
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What was done: templates made, and users some of whose templates cannot be."""
+
+    made: int
+    stragglers: list[str]
+
+
+def fill(
+    settings: Settings,
+    version: str,
+    sources: Sequence[Embeds],
+    *,
+    rate: float | None = None,
+    say: Callable[[Progress], None] = lambda progress: None,
+) -> Filled:
+    """Make what a version lacks, and say on the topic ``models`` that it is there. Doing it again changes nothing.
+
+    Args:
+        settings: where Kafka is.
+        version: a shadow or canary, or the one in production.
+        sources: asked in this order; each for what those before had nothing for.
+        rate: templates a second at most; None: as fast as it goes.
+        say: called with the progress.
+
+    Raises:
+        RolloutError: uploads are not embedded by this version yet, or match does not take what is sent.
+        KafkaUnavailable: a broker does not answer.
+    """
+    base = records.base_card(settings).version
+    _record(settings, version, base)
+    _await_embed(settings, version)
+    producer = confluent_kafka.Producer(client_config(settings) | {"enable.idempotence": True, "linger.ms": 5})
+    made: set[_Id] = set()
+    hopeless: set[_Id] = set()
+    with Enrolled(settings) as enrolled:
+        while lacking := [one for one in enrolled.refresh().lacking(version) if _id(one.template) not in hopeless]:
+            sent: set[_Id] = set()
+            for template_id in _send(settings, producer, version, lacking, sources, rate):
+                sent.add(template_id)
+                say(Progress(len(made) + len(sent), len(made) + len(lacking)))
+            _await_match(enrolled, version, sent)
+            made |= sent
+            hopeless |= {_id(one.template) for one in lacking} - sent
+        stragglers = sorted({user_id for user_id, _ in hopeless & enrolled.refresh().templates.keys()})
+    record = _record(settings, version, base)
+    if not record.filled or record.stragglers != stragglers:
+        records.write(settings, transitions.filled(record, stragglers))
+    return Filled(len(made), stragglers)
+
+
+def _send(
+    settings: Settings,
+    producer: confluent_kafka.Producer,
+    version: str,
+    lacking: Sequence[Lacking],
+    sources: Sequence[Embeds],
+    rate: float | None,
+) -> Iterator[_Id]:
+    """Send a new vector of each template that some source has one for; yield what was sent."""
+    left = {_id(one.template): one for one in lacking}
+    began, count = time.monotonic(), 0
+    for source in sources:
+        for template, vector in source([one.template for one in left.values()]):
+            one = left.pop(_id(template))
+            event = Reembedding(template.template_id, template.user_id, version, vector)
+            producer.produce(
+                Topic.EMBEDDINGS.named(settings), codec.encode(event), template.user_id, partition=one.partition
+            )
+            count += 1
+            if rate is not None:
+                time.sleep(max(0.0, began + count / rate - time.monotonic()))
+            producer.poll(0)
+            yield _id(template)
+    if producer.flush(_ARRIVE_S):
+        raise KafkaUnavailable(f"{settings.kafka} has not taken the new templates within {_ARRIVE_S:g} s")
+
+
+def _await_match(enrolled: Enrolled, version: str, sent: Set[_Id]) -> None:
+    """Wait until the gallery has what was sent, or no longer has the template that it belongs to."""
+    deadline = time.monotonic() + _ARRIVE_S
+    while enrolled.refresh().lack(sent, version):
+        if time.monotonic() > deadline:
+            raise RolloutError(
+                f"match does not take the templates of {version}: see `facestream doctor`, and do this again"
+            )
+        time.sleep(_AGAIN_S)
+
+
+def _await_embed(settings: Settings, version: str) -> None:
+    """Wait until every embed worker that can be asked has loaded the version: then no upload comes without it."""
+    deadline = time.monotonic() + _FOLLOW_S
+    admin = admin_client(settings)
+    while True:
+        waiting = []
+        for member in describe_group(admin, group_id(Role.EMBED, settings)).members:
+            models = (health_of(member, settings) or {}).get("models") or {}
+            if why := models.get("failed", {}).get(version):
+                raise RolloutError(f"{member.name} on {member.machine} does not use {version}: {why}")
+            if models and version not in models["loaded"]:
+                waiting.append(member.name)
+        if not waiting:
+            return
+        if time.monotonic() > deadline:
+            raise RolloutError(f"{', '.join(waiting)} has not loaded {version} within {_FOLLOW_S:g} s: see its log")
+        time.sleep(_AGAIN_S)
+
+
+def _record(settings: Settings, version: str, base: str) -> ModelRecord:
+    """The record of a version that is being brought in.
+
+    Raises:
+        RolloutError: it is not; writing it anew would put an old version in production.
+    """
+    lineup = records.read_lineup(settings, base)
+    record = lineup.record(version)
+    if record is None or version not in (*lineup.shadows, *lineup.canaries, lineup.production):
+        raise RolloutError(f"{version} is not being rolled out: `facestream models shadow {version}` first")
+    return record
+
+
+def _id(template: Template) -> _Id:
+    return template.user_id, template.template_id

@@ -1,0 +1,166 @@
+"""How a version does beside the one that answers: what ``comparisons`` and ``matches`` say of a stretch of time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import NamedTuple, Self, TypeVar
+
+import numpy as np
+
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import Comparison, Decision, Match, utc_now
+from schemas.reasons import Reason
+from streams.kafka.log_reader import Log
+from streams.kafka.topics import Topic
+from streams.settings import Settings
+
+E = TypeVar("E", Comparison, Match)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one of the versions said: rates of all faces; the margin as a mean of those that it named, None of none."""
+
+    unknown_rate: float
+    margin: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A version and the one that it is compared with.
+
+    Attributes:
+        version: the new one.
+        against: the other; empty if nothing was compared.
+        frames: compared.
+        faces: in them.
+        disagreement: share of the faces of which they do not say the same.
+        new: what the new one said.
+        old: what the other said.
+        answered: frames that anybody answered in this time.
+        p99_ms: of these, from the producer to the decision; None of none.
+        error_rate: share of them that failed.
+    """
+
+    version: str
+    against: str
+    frames: int
+    faces: int
+    disagreement: float
+    new: Side
+    old: Side
+    answered: int
+    p99_ms: float | None
+    error_rate: float
+
+
+class _Said(NamedTuple):
+    decision: Decision
+    subject_id: str | None
+    margin: float | None
+
+
+class Comparing:
+    """Watches a version from a time on; a context manager. What has been read once is not read again."""
+
+    def __init__(self, settings: Settings, version: str, since: datetime) -> None:
+        """Connects when it is first asked."""
+        self._version = version
+        self._comparisons = _Since(settings, Topic.COMPARISONS, since)
+        self._matches = _Since(settings, Topic.MATCHES, since)
+        self._against: Counter[str] = Counter()
+        self._new: list[_Said] = []
+        self._old: list[_Said] = []
+        self._latencies_ms: list[float] = []
+        self._failed = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._comparisons.close()
+        self._matches.close()
+
+    def report(self) -> Report:
+        """What was seen until now; replays do not count.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+            LogTruncated: the topics no longer reach back so far.
+        """
+        for comparison in self._comparisons.more(Comparison):
+            self._compare(comparison)
+        for match in self._matches.more(Match):
+            if match.replay_id is None:
+                self._latencies_ms.append((match.matched_at - match.timings.produced_at).total_seconds() * 1000)
+                self._failed += match.refusal is not None and match.refusal.reason == Reason.FAILED
+        new, old, latencies = self._new, self._old, self._latencies_ms
+        differ = sum((a.decision, a.subject_id) != (b.decision, b.subject_id) for a, b in zip(new, old, strict=True))
+        return Report(
+            version=self._version,
+            against=self._against.most_common(1)[0][0] if self._against else "",
+            frames=self._against.total(),
+            faces=len(new),
+            disagreement=differ / max(1, len(new)),
+            new=_side(new),
+            old=_side(old),
+            answered=len(latencies),
+            p99_ms=float(np.percentile(latencies, 99)) if latencies else None,
+            error_rate=self._failed / max(1, len(latencies)),
+        )
+
+    def _compare(self, event: Comparison) -> None:
+        answered = [_Said(one.decision, one.subject_id, one.margin) for one in event.faces]
+        beside = [_Said(one.shadow_decision, one.shadow_subject_id, one.shadow_margin) for one in event.faces]
+        if event.shadow_version == self._version:
+            self._new += beside
+            self._old += answered
+            self._against[event.model_version] += 1
+        elif event.model_version == self._version:
+            self._new += answered
+            self._old += beside
+            self._against[event.shadow_version] += 1
+
+
+class _Since:
+    """The events of a topic from a time on, each once."""
+
+    def __init__(self, settings: Settings, topic: Topic, since: datetime) -> None:
+        self._log = Log(settings, topic)
+        self._since = since
+        self._next: dict[int, int] | None = None
+
+    def more(self, event_type: type[E]) -> Iterator[E]:
+        """What has come since the last time."""
+        if self._next is None:
+            # Asked for first: of a partition that has nothing since then, all that comes after this counts.
+            self._next = {one.partition: one.end_offset for one in self._log.up_to(None)}
+            ranges = self._log.between(self._since, utc_now())
+        else:
+            ranges = self._log.since(self._next)
+        self._next |= {one.partition: one.end_offset for one in ranges}
+        for message in self._log.messages(ranges):
+            try:
+                yield codec.decode(message.value, event_type)
+            except CodecError:
+                continue
+
+    def close(self) -> None:
+        self._log.close()
+
+
+def report(settings: Settings, version: str, since: datetime) -> Report:
+    """What :class:`Comparing` sees from a time until now."""
+    with Comparing(settings, version, since) as comparing:
+        return comparing.report()
+
+
+def _side(said: Sequence[_Said]) -> Side:
+    unknown = sum(one.decision is Decision.UNKNOWN for one in said)
+    margins = [one.margin for one in said if one.decision is Decision.MATCH and one.margin is not None]
+    return Side(unknown / max(1, len(said)), float(np.mean(margins)) if margins else None)

@@ -1,0 +1,134 @@
+"""Vectors of enrolled faces by another model version: from old vectors, kept chips, or the uploads themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from models.analysis import chips as faces
+from models.analysis.face_analysis import Analyzes
+from models.embedder.card import Card
+from models.embedder.model import Model
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import Chip, OffsetRange, Refusal, Template, Upload
+from streams.embedding.payload import PayloadUnavailable, fetch
+from streams.kafka.log_reader import Log, LogTruncated
+from streams.kafka.log_tail import Tail
+from streams.kafka.topics import Topic
+from streams.settings import Settings
+
+Named = tuple[Template, bytes]
+"""A template and its new vector, little-endian float32."""
+
+
+class Embeds(Protocol):
+    """Makes new vectors of some of the templates that it is given; what it has nothing for it leaves out."""
+
+    def __call__(self, templates: Sequence[Template]) -> Iterator[Named]:
+        """Yield as it goes."""
+
+
+def head_of(card: Card, folder: Path) -> Embeds | None:
+    """From the vectors that a version's parent made, where all it has learned is behind them: no picture is needed."""
+    if card.lineage is None or card.lineage.mode != "head":
+        return None
+    import keras  # type: ignore[import-untyped]
+
+    from models.training.head import project
+    from models.training.retrain import HEAD_FILE
+
+    if not (folder / HEAD_FILE).exists():
+        return None
+    parent, head = card.lineage.parent, keras.models.load_model(folder / HEAD_FILE, compile=False)
+
+    def embed(templates: Sequence[Template]) -> Iterator[Named]:
+        of_parent = [one for one in templates if one.model_version == parent]
+        if of_parent:
+            vectors = np.stack([np.frombuffer(one.vector, "<f4") for one in of_parent])
+            for template, vector in zip(of_parent, project(head, vectors), strict=True):
+                yield template, vector.astype("<f4").tobytes()
+
+    return embed
+
+
+def from_chips(settings: Settings, model: Model, cards: Mapping[str, Card]) -> Embeds:
+    """From aligned faces that were kept for training, where they were cut as the model takes them.
+
+    The topic is read once: what somebody asks for later is read of what has come since, and of its own place.
+    """
+    places: dict[bytes, OffsetRange] = {}
+    tail = Tail(settings, Topic.CHIPS, places.clear)
+
+    def embed(templates: Sequence[Template]) -> Iterator[Named]:
+        wanted = {one.template_id.encode(): one for one in templates}
+        kept: dict[bytes, Chip] = {}
+        with tail:
+            for message in tail.more():
+                key = message.key or b""
+                kept.pop(key, None)
+                places.pop(key, None)
+                if message.value is not None:
+                    number, offset = message.source.partition, message.offset
+                    places[key] = OffsetRange(number, offset, offset, offset + 1)
+                    if key in wanted:
+                        _keep(kept, key, message.value)
+        if others := [key for key in wanted if key in places and key not in kept]:
+            with Log(settings, Topic.CHIPS) as log:
+                for key in others:
+                    for message in log.messages([places[key]]):
+                        _keep(kept, key, message.value)
+        for key, chip in kept.items():
+            made_for = cards.get(chip.model_version)
+            pixels = faces.decode(chip.jpeg)
+            if made_for is None or pixels is None or _frame(made_for) != _frame(model.card):
+                continue
+            yield wanted[key], model.embed(pixels[None])[0].astype("<f4").tobytes()
+
+    return embed
+
+
+def _keep(kept: dict[bytes, Chip], key: bytes, value: bytes | None) -> None:
+    with suppress(CodecError):
+        kept[key] = codec.decode(value, Chip)
+
+
+def from_uploads(settings: Settings, analyzer: Analyzes, version: str) -> Embeds:
+    """From the pictures on the topic ``uploads``, as long as it keeps them."""
+    name = Topic.UPLOADS.named(settings)
+
+    def embed(templates: Sequence[Template]) -> Iterator[Named]:
+        with closing(Log(settings, Topic.UPLOADS)) as log:
+            for template in sorted(templates, key=lambda one: (one.source.partition, one.source.offset)):
+                if template.source.topic != name:
+                    continue
+                at = template.source.offset
+                try:
+                    messages = list(log.messages([OffsetRange(template.source.partition, at, at, at + 1)]))
+                    upload = codec.decode(messages[0].value, Upload) if messages else None
+                    picture = fetch(upload.picture, settings) if upload is not None else None
+                except (LogTruncated, CodecError, PayloadUnavailable):
+                    continue
+                if upload is None or picture is None or isinstance(picture, Refusal):
+                    continue
+                if upload.event_id != template.template_id and not _is_of(picture, template):
+                    continue  # another topic of the same name, made anew
+                [analysis] = analyzer.analyze([picture], enrolment=True, versions=[(version,)])
+                if analysis.refusal is None and analysis.faces and (vector := analysis.faces[0].vector):
+                    yield template, vector
+
+    return embed
+
+
+def _is_of(picture: bytes, template: Template) -> bool:
+    """Whether a template is of a picture: its last message may have come with another event, the same photo again."""
+    return sha256(picture).hexdigest() == template.picture_sha256
+
+
+def _frame(card: Card) -> tuple[int, float]:
+    return card.chip.size, card.chip.padding

@@ -1,0 +1,39 @@
+"""Which role reads which topics, and which events the topics of results carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from schemas.events import Comparison, DeadLetter, Drift, Embedding, Enrolment, Feedback, Match, Resolution
+from sinks.base import Result
+from streams.kafka.topics import Topic
+from streams.roles import Role
+
+READS: Mapping[Role, Sequence[Topic]] = {
+    Role.EMBED: (Topic.UPLOADS, Topic.FRAMES),
+    Role.MATCH: (Topic.EMBEDDINGS, Topic.ERASURES),
+    Role.SINK_REDIS: (Topic.MATCHES, Topic.ENROLMENTS, Topic.ERASURES),
+    Role.SINK_BIGQUERY: (
+        Topic.MATCHES,
+        Topic.COMPARISONS,
+        Topic.ENROLMENTS,
+        Topic.DEAD_LETTERS,
+        Topic.RESOLUTIONS,
+        Topic.DRIFT,
+        Topic.FEEDBACK,
+        Topic.ERASURES,
+    ),
+    Role.DRIFT: (Topic.EMBEDDINGS, Topic.MATCHES, Topic.ERASURES),
+    Role.RETRAIN: (Topic.RUNS,),
+}
+"""What each role reads."""
+EVENT_TYPES: Mapping[Topic, type[Result]] = {
+    Topic.MATCHES: Match,
+    Topic.COMPARISONS: Comparison,
+    Topic.ENROLMENTS: Enrolment,
+    Topic.DEAD_LETTERS: DeadLetter,
+    Topic.RESOLUTIONS: Resolution,
+    Topic.DRIFT: Drift,
+    Topic.EMBEDDINGS: Embedding,
+    Topic.FEEDBACK: Feedback,
+}

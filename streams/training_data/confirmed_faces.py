@@ -1,0 +1,124 @@
+"""Faces to learn from that somebody has confirmed: cut out of their frames, as long as Kafka keeps these."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models.analysis import chips
+from models.analysis.aligner import Aligner
+from models.embedder.card import ChipGeometry
+from models.evaluation.groups import CAMERA
+from models.pictures.decoder import decode
+from models.training.samples import Correction, Sample
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.events import Feedback, Frame, OffsetRange, Refusal, Statement
+from streams.embedding.payload import PayloadUnavailable, fetch
+from streams.kafka.log_reader import Log
+from streams.kafka.messages import Message
+from streams.kafka.topics import Topic
+from streams.settings import Settings
+
+
+@dataclass(slots=True)
+class Confirmed:
+    """What came of the feedback that may be learned from.
+
+    Attributes:
+        samples: confirmed faces.
+        corrections: faces that were taken, or might be, for somebody who is learned from, and are not his. Of people
+            who are not known: who says that models may learn from such a face answers for their agreement.
+        without_consent: faces of people who have not agreed that models learn from them, or do not any more.
+        gone: frames that Kafka has no longer, or whose picture cannot be had.
+    """
+
+    samples: list[Sample] = field(default_factory=list)
+    corrections: list[Correction] = field(default_factory=list)
+    without_consent: int = 0
+    gone: int = 0
+
+
+def confirmed(
+    settings: Settings, said: Iterable[Feedback], people: Collection[str], geometry: ChipGeometry
+) -> Confirmed:
+    """Cut the confirmed faces out of their frames.
+
+    Args:
+        settings: where the frames are.
+        said: what was said last of each face.
+        people: who has agreed to be learned from, and still does, as ``Sample.person`` names them.
+        geometry: of the chips of the model that is trained.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicMissing: the topic ``frames`` has not been created.
+    """
+    found = Confirmed()
+    wanted: dict[tuple[int, int], list[Feedback]] = defaultdict(list)
+    for one in said:
+        if not one.training:
+            continue
+        if f"{one.user_id}/{one.subject_id}" not in people:
+            found.without_consent += 1
+        else:
+            wanted[one.source.partition, one.source.offset].append(one)
+    aligner = Aligner(geometry)
+    for message in _frames(settings, wanted):
+        for one in wanted.pop((message.source.partition, message.offset)):
+            face = _face(message, one, settings, aligner)
+            if face is None:
+                found.gone += 1
+                continue
+            jpeg, camera = face
+            event_id = f"{one.event_id}/{one.face}"
+            if (never := _taken_for(one, people)) is None:
+                known = {CAMERA: camera}
+                found.samples.append(Sample(event_id, one.user_id, one.subject_id, jpeg, one.quality.overall, known))
+            else:
+                whose = one.subject_id if one.statement is Statement.IS else None
+                found.corrections.append(Correction(event_id, one.user_id, never, jpeg, whose))
+    found.gone += sum(map(len, wanted.values()))
+    return found
+
+
+def _taken_for(said: Feedback, people: Collection[str]) -> str | None:
+    """The subject that a face is not, should he be one that is learned from."""
+    if said.statement is Statement.IS_NOT:
+        return said.subject_id
+    other = said.matched_subject_id
+    return other if other not in (None, said.subject_id) and f"{said.user_id}/{other}" in people else None
+
+
+def _frames(settings: Settings, places: Iterable[tuple[int, int]]) -> Iterator[Message]:
+    """The messages at these partitions and offsets that are still there, one of each partition at a time."""
+    with Log(settings, Topic.FRAMES) as log:
+        there = {one.partition: one for one in log.since({})}
+        left: dict[int, deque[int]] = defaultdict(deque)
+        for partition, offset in sorted(places):
+            held = there.get(partition)
+            if held is not None and held.first_offset <= offset < held.end_offset:
+                left[partition].append(offset)
+        while left:
+            offsets = {partition: waiting.popleft() for partition, waiting in left.items()}
+            yield from log.messages([OffsetRange(number, at, at, at + 1) for number, at in offsets.items()])
+            left = defaultdict(deque, {partition: waiting for partition, waiting in left.items() if waiting})
+
+
+def _face(message: Message, said: Feedback, settings: Settings, aligner: Aligner) -> tuple[bytes, str] | None:
+    """The chip as JPEG, and the camera; None where the message is not the frame, or its picture cannot be had."""
+    try:
+        frame = codec.decode(message.value, Frame)
+        picture = fetch(frame.picture, settings)
+    except (CodecError, PayloadUnavailable):
+        return None
+    if frame.event_id != said.event_id or isinstance(picture, Refusal):
+        return None
+    raster = decode(picture, max_bytes=settings.max_picture_bytes, max_pixels=settings.max_picture_pixels)
+    if isinstance(raster, Refusal):
+        return None
+    points = np.array(said.landmarks, np.float64).reshape(-1, 2) * (raster.pixels.shape[1] / raster.width)
+    return chips.encode(aligner.align(raster.pixels, points)), frame.camera_id

@@ -1,0 +1,151 @@
+"""What a bench keeps of what it has measured; rows of a tiny bench, and no service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import typer
+
+from streams.cli import bench
+from streams.cli.console import Output
+from streams.devtools.benchmarks.rows import attempt, on_stacks
+
+
+def tiny(*rows: object) -> Iterator[dict[str, Any]]:
+    """A figure by each name; what is an exception is raised."""
+    for row in rows:
+        if isinstance(row, BaseException):
+            raise row
+        yield {str(row): 1}
+
+
+def fails() -> dict[str, Any]:
+    raise TimeoutError("BigQuery has not\nanswered")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_row_that_fails_is_marked_and_the_rest_goes_on(as_json: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    shown: list[str] = []
+
+    def measure() -> Iterator[Any]:
+        yield {"first": 1}
+        shown.append("".join(capsys.readouterr()))
+        yield attempt("second", fails)
+        shown.append("".join(capsys.readouterr()))
+        yield {"third": 3}
+
+    with pytest.raises(typer.Exit) as ended:
+        bench._measure(measure(), Output(as_json))
+    assert ended.value.exit_code == 1
+    assert shown == ["first: 1\n", "second: could not be measured: TimeoutError: BigQuery has not answered\n"]
+    out = capsys.readouterr().out
+    if as_json:
+        why = "TimeoutError: BigQuery has not answered"
+        assert json.loads(out) == {"first": 1, "not_measured": {"second": why}, "third": 3}
+    else:
+        assert "third: 3" in out
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143), RuntimeError("no room")], ids=repr)
+def test_what_was_measured_is_printed_however_it_ends(error: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(type(error)):
+        bench._measure(tiny("first", "second", error, "third"), Output(True))
+    assert json.loads(capsys.readouterr().out) == {"first": 1, "second": 1}
+
+
+def test_a_bench_that_has_measured_nothing_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError):
+        bench._measure(tiny(RuntimeError("no Kafka")), Output(True))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_bad_figure_fails_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    bench._measure(tiny("events"), Output(True), wrong=("lost",))
+    with pytest.raises(typer.Exit):
+        bench._measure(tiny("lost"), Output(True), wrong=("lost",))
+
+
+class Stacks:
+    """Stacks of which those of some numbers cannot be started, or stopped."""
+
+    def __init__(self, *broken: int, stuck: int | None = None) -> None:
+        self.events: list[str] = []
+        self._broken = broken
+        self._stuck = stuck
+
+    @contextmanager
+    def start(self, number: int) -> Iterator[int]:
+        if number in self._broken:
+            raise OSError("no room")
+        self.events.append(f"start {number}")
+        try:
+            yield number
+        finally:
+            self.events.append(f"stop {number}")
+            if number == self._stuck:
+                raise OSError("stuck")
+
+    def measure(self, stack: int, name: str) -> dict[str, Any]:
+        self.events.append(name)
+        if name == "bad":
+            return fails()
+        return {"fault": name, "stack": stack}
+
+
+WHY = "TimeoutError: BigQuery has not answered"
+
+
+def test_after_a_row_that_fails_there_is_a_fresh_stack() -> None:
+    stacks = Stacks()
+    rows = list(on_stacks(["one", "bad", "two", "three"], stacks.start, stacks.measure))
+    assert rows == [
+        {"fault": "one", "stack": 0},
+        {"not_measured": {"bad": WHY}},
+        {"fault": "two", "stack": 1},
+        {"fault": "three", "stack": 1},
+    ]
+    assert stacks.events == ["start 0", "one", "bad", "stop 0", "start 1", "two", "three", "stop 1"]
+
+
+def test_where_no_other_stack_starts_all_that_are_left_are_marked() -> None:
+    stacks = Stacks(1)
+    rows = list(on_stacks(["one", "bad", "two", "three"], stacks.start, stacks.measure))
+    assert rows[1:] == [
+        {"not_measured": {"bad": WHY}},
+        {"not_measured": {"two": "OSError: no room"}},
+        {"not_measured": {"three": "OSError: no room"}},
+    ]
+    with pytest.raises(OSError, match="no room"):
+        list(on_stacks(["one"], Stacks(0).start, stacks.measure))
+
+
+def test_a_stack_that_does_not_stop_takes_no_row_with_it() -> None:
+    rows = list(on_stacks(["one"], Stacks(stuck=0).start, Stacks().measure))
+    assert rows == [{"fault": "one", "stack": 0}, {"not_measured": {"stopping the stack": "OSError: stuck"}}]
+
+
+def test_ctrl_c_stops_the_stack_and_keeps_the_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    stacks = Stacks()
+
+    def measure(stack: int, name: str) -> dict[str, Any]:
+        if name == "two":
+            raise KeyboardInterrupt
+        return stacks.measure(stack, name)
+
+    rows = on_stacks(["one", "two"], stacks.start, measure)
+    with pytest.raises(KeyboardInterrupt):
+        bench._measure(bench._rows_so_far(rows, "fault", "faults"), Output(True))
+    assert json.loads(capsys.readouterr().out) == {"faults": [{"fault": "one", "stack": 0}]}
+    assert stacks.events == ["start 0", "one", "stop 0"]
+
+
+def test_a_fault_that_fails_is_a_row_of_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    stacks = Stacks()
+    rows = on_stacks(["one", "bad"], stacks.start, stacks.measure)
+    with pytest.raises(typer.Exit):
+        bench._measure(bench._rows_so_far(rows, "fault", "faults"), Output(False), show=bench._faults_table)
+    assert f"not measured: {WHY}" in capsys.readouterr().out.splitlines()[-1]

@@ -1,0 +1,367 @@
+"""The commands against real services and real workers."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from confluent_kafka import Producer as RawProducer
+
+from infra.photos import sample_photos
+from schemas.codec import encode
+from schemas.events import Consent, Picture, Upload, new_event_id, utc_now
+from tests.streams.cameras.test_sources import write_video
+from tests.streams.cli.conftest import TIMEOUT_S, Run, command
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Different pictures of two subjects; the workers of these tests know a picture by its digest."""
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(7)
+    for name in ("anna/1.jpg", "anna/2.jpg", "otto/1.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / name), random.integers(0, 255, (60, 80, 3), np.uint8))
+    return folder
+
+
+pytestmark = pytest.mark.usefixtures("workers")
+
+
+def test_topics(facestream: Run) -> None:
+    created = facestream("topics", "create", "--json")
+    assert created.code == 0
+    assert set(created.json["topics"].values()) == {"unchanged"}
+    listed = facestream("topics", "list", "--json")
+    assert listed.code == 0
+    assert all(topic["exists"] and topic["partitions"] == 2 for topic in listed.json["topics"])
+    shown = facestream("topics", "list").out
+    for topic, kept in {"frames": "for 168 h", "chips": "compacted", "replays": "compacted, for 2160 h"}.items():
+        assert re.search(rf"\.{topic} .* \d  {kept}$", shown, re.MULTILINE), shown
+
+
+def test_topics_that_are_missing(facestream: Run) -> None:
+    listed = facestream("topics", "list", "--json", FACESTREAM_TOPIC_PREFIX="nobody.")
+    assert listed.code == 1
+    assert not any(topic["exists"] for topic in listed.json["topics"])
+    assert "facestream topics create" in listed.err
+    played = facestream("enrol", __file__, FACESTREAM_TOPIC_PREFIX="nobody.")
+    assert played.code == 1
+    assert "facestream topics create" in played.err
+
+
+def test_enrol_a_folder(facestream: Run, pictures: Path) -> None:
+    ended = facestream("enrol", "--dir", pictures, "--user", "home", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.out.count("\n") == 1
+    result = ended.json
+    assert (result["enrolled"], result["refused"], result["timed_out"]) == (3, 0, 0)
+    assert [(one["subject_id"], one["outcome"]) for one in result["outcomes"]] == [
+        ("anna", "enrolled"),
+        ("anna", "enrolled"),
+        ("otto", "enrolled"),
+    ]
+    assert "enrolled" in ended.err
+
+
+def test_a_folder_without_a_photo_does_not_keep_the_others_out(facestream: Run, pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "people")
+    (tmp_path / "people" / "berta").mkdir()
+    ended = facestream("enrol", "--dir", "people", "-u", "three", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.json["enrolled"] == 3
+    assert "there is no picture in 'people/berta'" in ended.err
+
+
+def test_a_share_of_a_nas(facestream: Run, pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "people")
+    for name in ("#recycle/deleted.jpg", "anna/@eaDir/1.jpg/thumb.jpg", "@eaDir/anna/1.jpg", "anna/._1.jpg"):
+        (tmp_path / "people" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(pictures / "anna/1.jpg", tmp_path / "people" / name)
+    ended = facestream("enrol", "--dir", "people", "-u", "nas", "--json")
+    assert ended.code == 0, ended.err
+    assert (ended.json["enrolled"], ended.json["left_out"]) == (3, 4)
+    assert {one["subject_id"] for one in ended.json["outcomes"]} == {"anna", "otto"}
+    assert "left out: 4 hidden or system files and folders" in ended.err
+    played = facestream("play", "people", "-u", "nas", "--json")
+    assert played.code == 0, played.err
+    assert (played.json["sent"], played.json["left_out"], played.json["unreadable"]) == (3, 4, 0)
+
+
+def test_one_bad_file_ends_neither_the_run_nor_its_report(facestream: Run, pictures: Path, tmp_path: Path) -> None:
+    shutil.copytree(pictures, tmp_path / "people")
+    (tmp_path / "people/anna/0.jpg").symlink_to("nowhere.jpg")
+    (tmp_path / "people/anna/3.jpg").write_bytes(base64.b64encode((pictures / "anna/1.jpg").read_bytes()))
+    ended = facestream("enrol", "--dir", "people", "-u", "bad", "--json")
+    assert ended.code == 1
+    assert [ended.json[one] for one in ("enrolled", "refused", "timed_out", "failed")] == [3, 1, 0, 1]
+    outcomes = {Path(one["photo"]).name: one for one in ended.json["outcomes"] if one["subject_id"] == "anna"}
+    assert outcomes["0.jpg"]["detail"] == "the link leads nowhere"
+    assert outcomes["3.jpg"]["reason"] == "undecodable"
+    assert "Base64" in outcomes["3.jpg"]["detail"]
+    assert "1 of 5 photos could not be read or sent" in ended.err
+    played = facestream("play", "people", "-u", "bad", "--json")
+    assert played.code == 1
+    assert [played.json[one] for one in ("sent", "delivered", "refused", "unreadable")] == [3, 3, 1, 1]
+    assert "0.jpg' cannot be read: the link leads nowhere" in played.err
+
+
+def test_a_damaged_video_is_told(facestream: Run, tmp_path: Path) -> None:
+    whole = write_video(tmp_path / "clip.avi", "MJPG", 20)
+    (tmp_path / "clip.avi").write_bytes(whole[: len(whole) // 2])
+    played = facestream("play", "clip.avi", "-u", "film", "--fps", "0", "--json")
+    assert played.code == 1
+    assert played.json["sent"] == played.json["delivered"] == 20 - played.json["unreadable"] > 0
+    assert f"{played.json['unreadable']} of 20 frames of 'clip.avi' could not be read" in played.err
+
+
+def test_a_refused_photo_fails_and_says_why(facestream: Run, pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    ended = facestream("enrol", pictures / "anna/1.jpg", tmp_path / "empty.jpg", "-u", "poor", "-s", "anna", "--json")
+    assert ended.code == 1
+    good, bad = ended.json["outcomes"]
+    assert (good["outcome"], good["subject_id"]) == ("enrolled", "anna")
+    assert (bad["outcome"], bad["reason"], bad["event_id"]) == ("refused", "empty_picture", None)
+    assert "empty_picture" in ended.err
+
+
+def test_no_outcome_in_time_fails(facestream: Run, pictures: Path) -> None:
+    ended = facestream("enrol", pictures / "anna/1.jpg", "--timeout", "0", "--json")
+    assert ended.code == 1
+    assert ended.json["timed_out"] == 1
+    assert "facestream doctor" in ended.err
+
+
+def test_what_was_sent_is_told_where_nobody_can_be_asked_for_outcomes(facestream: Run, pictures: Path) -> None:
+    ended = facestream("enrol", pictures / "anna/1.jpg", "--json", FACESTREAM_REDIS_URL="redis://127.0.0.1:1/0")
+    assert ended.code == 1
+    assert "no Redis answers" in ended.err
+    assert ended.json["outcomes"][0]["outcome"] == "sent"
+
+
+def test_no_wait(facestream: Run, pictures: Path) -> None:
+    ended = facestream("enrol", pictures / "anna/1.jpg", "-u", "later", "--no-wait", "--json")
+    assert ended.code == 0
+    assert ended.json["outcomes"][0]["outcome"] == "sent"
+
+
+def test_play_and_watch(facestream: Run, pictures: Path) -> None:
+    user = "player"
+    assert facestream("enrol", "--dir", pictures, "-u", user).code == 0
+    played = facestream("play", pictures, "-u", user, "-c", "door", "--loop", "-n", "6", "--json")
+    assert played.code == 0, played.err
+    assert (played.json["sent"], played.json["delivered"], played.json["failed"]) == (6, 6, 0)
+    watched = facestream("watch", "-u", user, "--kept", "-n", 3 + 6, "--timeout", "30", "--json")
+    assert watched.code == 0, watched.err
+    entries = [json.loads(line) for line in watched.out.splitlines()]
+    assert [entry["kind"] for entry in entries] == ["enrolment"] * 3 + ["match"] * 6
+    assert [entry["faces"][0]["subject_id"] for entry in entries[3:]] == ["anna", "anna", "otto"] * 2
+    shown = facestream("watch", "-u", user, "--kept", "-n", "9", "--timeout", "30", COLUMNS="40")
+    assert shown.out.count("\n") == 9, "an answer is a line"
+    assert "player/door #5" in shown.out
+    assert "otto" in shown.out
+
+
+def test_verify(facestream: Run, pictures: Path) -> None:
+    user = "verifier"
+    assert facestream("enrol", pictures / "anna/1.jpg", "-u", user, "-s", "anna").code == 0
+    ask = ("play", pictures / "anna/1.jpg", "-u", user, "--mode", "verify")
+    assert facestream(*ask, "-s", "anna").code == 0
+    assert facestream(*ask).code == 0
+    watched = facestream("watch", "-u", user, "--kept", "-n", "3", "--timeout", "30", "--json")
+    decisions = [json.loads(line)["faces"][0]["decision"] for line in watched.out.splitlines()[1:]]
+    assert decisions == ["match", "no_match"]
+
+
+def test_watching_everybody_ends_when_the_time_is_over(facestream: Run) -> None:
+    began = time.monotonic()
+    assert facestream("watch", "--timeout", "1").code == 0
+    assert time.monotonic() - began < 20
+    ended = facestream("watch", "-u", "nobody", "-n", "1", "--timeout", "1")
+    assert ended.code == 1
+    assert "0 of 1" in ended.err
+
+
+def test_dead_letters(facestream: Run, cluster: dict[str, str], tmp_path: Path) -> None:
+    raw = RawProducer({"bootstrap.servers": cluster["FACESTREAM_KAFKA"]})
+    now = utc_now()
+    strange = encode(Upload(new_event_id(), "anna", "anna", now, Picture(data=b"x"), Consent("door", now)))
+    uploads = cluster["FACESTREAM_TOPIC_PREFIX"] + "uploads"
+    raw.produce(uploads, b"rubbish", key=b"anna", headers=[("trace", b"\x01")])
+    raw.produce(uploads, b"more rubbish", key=b"anna")
+    raw.produce(uploads, strange, key=b"otto")
+    assert raw.flush(20) == 0
+    deadline = time.monotonic() + 30
+    while (listed := facestream("dead-letters", "list", "--json")).json["total"] < 3:
+        assert time.monotonic() < deadline, listed.err
+    assert listed.code == 0
+    groups = {group["reason"]: group for group in listed.json["groups"]}
+    assert groups["not_an_event"]["count"] == 2
+    assert groups["key_mismatch"]["count"] == 1
+    only = facestream("dead-letters", "list", "--reason", "key_mismatch", "--json").json
+    assert only["total"] == 1
+
+    letter_id = groups["key_mismatch"]["last_id"]
+    shown = facestream("dead-letters", "show", letter_id[:20], "--json")
+    assert shown.code == 0, shown.err
+    assert shown.json["letter_id"] == letter_id
+    assert shown.json["key"] == "otto"
+    assert shown.json["value_bytes"] == len(strange)
+    assert facestream("dead-letters", "show", "nobody").code == 2
+
+    file = tmp_path / "letters.jsonl"
+    exported = facestream("dead-letters", "export", file, "--json")
+    assert exported.json["written"] == 3
+    letters = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    values = {base64.b64decode(letter["value"]) for letter in letters}
+    assert values == {b"rubbish", b"more rubbish", strange}
+    assert ["trace", "AQ=="] in [header for letter in letters for header in letter["headers"]]
+
+
+def test_one_is_not_many_and_nothing_is_nothing(facestream: Run, pictures: Path) -> None:
+    assert facestream("enrol", pictures / "anna/1.jpg", "-u", "single", "-s", "anna", "--training").code == 0
+    assert "1 frame delivered in" in facestream("play", pictures / "anna/1.jpg", "-u", "single").out
+    assert "anna enrolled, 1 template\n" in facestream("watch", "-u", "single", "--kept", "-n", "1").out
+    assert "nothing is kept of nobody to learn from" in facestream("chips", "remove", "-u", "nobody").out
+    assert "kafka: 1 broker answers at" in facestream("doctor", "--no-model").out
+    assert "no such dead letter is open\n" in facestream("replay", "dead-letters", "--reason", "unknown_model").out
+    assert facestream("bigquery", "query", "select 1 as one").out == "one\n1\n1 row\n"
+    assert facestream("bigquery", "query", "select 1 as one limit 0").out == "0 rows\n"
+
+
+def test_bigquery(facestream: Run) -> None:
+    planned = facestream("bigquery", "apply", "--dry-run", "--json")
+    assert planned.code == 0, planned.err
+    applied = facestream("bigquery", "apply", "--json")
+    assert applied.code == 0, applied.err
+    assert len(applied.json["changes"]) >= len(planned.json["changes"]) > 0
+    assert facestream("bigquery", "apply", "--json").json["changes"] == []
+    asked = facestream("bigquery", "query", "select 1 as one, 'x' as letter, timestamp '2026-01-02' as day", "--json")
+    assert asked.json["rows"] == [{"one": 1, "letter": "x", "day": "2026-01-02T00:00:00+00:00"}]
+    assert facestream("bigquery", "query", "results", "--json").json["rows"] == []
+    missing = facestream("bigquery", "query", "nothing_of_that_name")
+    assert (missing.code, missing.err.count("\n")) == (1, 1)
+    assert missing.err.startswith("facestream: Not found: Table")
+    assert "there are comparisons, " in missing.err
+    assert "sightings_by_day" in missing.err
+    wrong = facestream("bigquery", "query", "selec 1")
+    assert (wrong.code, wrong.err) == (1, 'facestream: Syntax error: Unexpected identifier "selec" at [1:1]\n')
+    elsewhere = facestream("bigquery", "query", "matches", FACESTREAM_BIGQUERY_DATASET="nowhere")
+    assert "is empty: `facestream bigquery apply`" in elsewhere.err
+
+
+@pytest.mark.parametrize(
+    "exceptions", [{}, {"NO_PROXY": "example.org"}, {"no_proxy": "a.example.org, b.example.org", "NO_PROXY": "c"}]
+)
+def test_a_proxy_is_not_asked_for_this_machine(facestream: Run, exceptions: dict[str, str]) -> None:
+    names = ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy")
+    proxies = {spelt: "http://127.0.0.1:1" for name in names for spelt in (name, name.upper())}
+    asked = facestream("bigquery", "query", "select 1 as one", "--json", **proxies, **exceptions)
+    assert asked.code == 0, asked.err
+    looked = facestream("doctor", "--no-model", "--json", **proxies, **exceptions)
+    found = {one["name"]: one["status"] for one in looked.json["checks"]}
+    assert (found["bigquery"], found["bigquery storage write"]) == ("ok", "ok")
+
+
+def test_evaluate(facestream: Run, tmp_path: Path) -> None:
+    photos = sample_photos()
+    for name, copied in {"anna/1.jpg": "obama", "anna/2.jpg": "obama2", "otto/1.jpg": "biden"}.items():
+        (tmp_path / "people" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos / f"{copied}.jpg", tmp_path / "people" / name)
+    for number in range(6):
+        (tmp_path / f"people/otto/bad{number}.jpg").write_text("no picture")
+    ended = facestream("evaluate", "people", "--threshold", "0.6", "--json")
+    assert ended.code == 0, ended.err
+    result = ended.json
+    assert (result["identities"], result["images"], result["faces_not_found"]) == (2, 9, 6)
+    assert result["skipped_by_reason"] == {"undecodable": 6}
+    assert set(result["tar_at_far"]) == {"1e-2", "1e-3", "1e-4"}
+    assert (ended.err.count("bad"), "and 1 more: --verbose names them" in ended.err) == (5, True)
+    assert facestream("evaluate", "people", "--verbose").err.count("bad") == 6
+    shutil.copy(photos / "biden.jpg", tmp_path / "people")
+    (tmp_path / "pairs.csv").write_text("anna/1.jpg,biden.jpg,no\n")
+    listed = facestream("evaluate", "people", "--pairs", "pairs.csv", "--json")
+    assert (listed.json["genuine_pairs"], listed.json["impostor_pairs"]) == (0, 1)
+    (tmp_path / "groups.csv").write_text("subject_id,age\nanna,20\notto,20\n")
+    grouped = facestream("evaluate", "people", "--threshold", "0.6", "--groups", "groups.csv", "--json")
+    [group] = grouped.json["groups"]
+    assert (group["by"], group["group"], group["people"]) == ("age", "20", 2)
+    (tmp_path / "groups.csv").write_text("name,age\nanna,20\n")
+    wrong = facestream("evaluate", "people", "--groups", "groups.csv")
+    assert wrong.code == 1
+    assert "needs a heading with" in wrong.err
+
+
+def test_nothing_is_measured_on_pictures_without_a_face(facestream: Run, pictures: Path, tmp_path: Path) -> None:
+    ended = facestream("evaluate", pictures, "--json")  # noise
+    assert ended.code == 1
+    last = ended.err.splitlines()[-1]
+    assert last == "facestream: no face to compare in any of 3 pictures: 3 no_face"
+    assert ended.json["skipped_by_reason"] == {"no_face": 3}
+    assert ended.json["roc_auc"] is None
+    assert "ROC" not in ended.err
+    (tmp_path / "empty" / "anna").mkdir(parents=True)
+    ended = facestream("evaluate", "empty")
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert "has no pictures in sub-folders" in ended.err
+
+
+@pytest.mark.parametrize("arguments", [("play", "PICTURES", "--loop", "--fps", "50", "--json"), ("watch",)])
+def test_ctrl_c_ends_it_cleanly(
+    arguments: tuple[str, ...], cluster: dict[str, str], pictures: Path, tmp_path: Path
+) -> None:
+    called = command(*(str(pictures) if one == "PICTURES" else one for one in arguments))
+    process = subprocess.Popen(
+        called, env=cluster, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(4)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    if arguments[0] == "play":
+        result = json.loads(out)
+        assert result["sent"] == result["delivered"] > 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [("watch",), ("worker", "embed", "--embedder", "digest")], ids=["watch", "worker"]
+)
+def test_a_closed_terminal_ends_it_cleanly(arguments: tuple[str, ...], cluster: dict[str, str], tmp_path: Path) -> None:
+    terminal, inside = os.openpty()
+    process = subprocess.Popen(
+        command(*arguments),
+        env=cluster,
+        cwd=tmp_path,
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        preexec_fn=lambda: os.login_tty(inside),
+    )
+    os.close(inside)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(8)
+    os.close(terminal)
+    assert process.wait(TIMEOUT_S) == (143 if arguments[0] == "watch" else 0)
+
+
+def test_nohup_outlives_the_terminal(cluster: dict[str, str], tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        ["nohup", *command("watch")], env=cluster, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(4)
+        process.send_signal(number)
+    assert process.wait(TIMEOUT_S) == 143

@@ -1,0 +1,123 @@
+"""How tables look: in a pipe, on a terminal, and on one that is too narrow."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from schemas.events import new_event_id
+from streams.cli.bigquery import _show
+from streams.cli.console import Output, grid
+from streams.cli.shards import _of_all
+from streams.kafka.commit_metadata import Size
+from streams.kafka.consumer_groups import Group, Member
+from streams.observability.partition_status import PartitionState, RoleState
+from streams.roles import Role
+from streams.text import counted
+
+ID = new_event_id()
+PROSE = "what was wrong with it, in as many words as it takes to fill more than a line of a terminal " * 2
+
+
+def written(width: int | None, prose: str = PROSE) -> list[str]:
+    """The lines of a table on a terminal of this width; None: in a pipe."""
+    output = an_output(width)
+    table = grid("id", "#count", "~why", "owner")
+    table.add_row(ID, "12", prose, "match-0")
+    table.add_row(ID, "1", "", "")
+    output.table(table)
+    return lines(output)
+
+
+def an_output(width: int | None) -> Output:
+    output = Output(as_json=False)
+    output.people = Console(
+        file=io.StringIO(), width=width or 40, force_terminal=width is not None, color_system=None, highlight=False
+    )
+    return output
+
+
+def lines(output: Output) -> list[str]:
+    assert isinstance(output.people.file, io.StringIO)
+    return output.people.file.getvalue().splitlines()
+
+
+def test_in_a_pipe_a_row_is_a_line_without_blanks_at_its_end() -> None:
+    head, first, second = written(None)
+    assert first.startswith(f"{ID}     12  {PROSE.strip()} ")
+    assert first.endswith("  match-0")
+    assert second == f"{ID}      1"
+    assert head.split() == ["id", "count", "why", "owner"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+def test_on_a_terminal_prose_is_folded_and_ids_are_not(width: int) -> None:
+    shown = written(width)
+    assert len(shown) > 3
+    assert sum(ID in line for line in shown) == 2
+    assert sum("match-0" in line for line in shown) == 1
+    assert " ".join(" ".join(shown).split()).count("terminal") == 2
+    assert max(map(len, shown)) <= max(width, len(ID) + len("count") + 24 + len("match-0") + 6)
+    assert all(line == line.rstrip() for line in shown)
+
+
+def test_a_word_that_is_longer_than_a_line_is_folded_where_it_is_prose() -> None:
+    assert max(map(len, written(100, "x" * 300))) <= 100
+
+
+ROWS = [
+    {"event_id": ID, "faces": [{"subject_id": "anna", "score": 0.5}], "took_ms": 21330.4, "fmr": 5.2e-9},
+    {"event_id": ID, "faces": [], "took_ms": 0.58661, "fmr": None},
+]
+
+
+def test_rows_of_a_query_stand_below_each_other_where_there_is_room() -> None:
+    output = an_output(None)
+    _show(ROWS, output)
+    head, first, second = lines(output)
+    assert head.split() == list(ROWS[0])
+    assert re.split("  +", first) == [ID, '[{"subject_id": "anna", "score": 0.5}]', "21330", "5.2e-09"]
+    assert second.split() == [ID, "[]", "0.5866"]
+
+
+def test_rows_of_a_query_that_are_wider_than_the_terminal_are_a_value_a_line() -> None:
+    output = an_output(60)
+    _show(ROWS, output)
+    assert lines(output) == [
+        f"event_id: {ID}",
+        'faces: [{"subject_id": "anna", "score": 0.5}]',
+        "took_ms: 21330",
+        "fmr: 5.2e-09",
+        "",
+        f"event_id: {ID}",
+        "faces: []",
+        "took_ms: 0.5866",
+        "fmr:",
+        "",
+    ]
+
+
+def test_one_and_more() -> None:
+    assert [counted(0, "face"), counted(1, "face"), counted(2, "face")] == ["0 faces", "1 face", "2 faces"]
+    assert [counted(1, "person", "people"), counted(3, "person", "people")] == ["1 person", "3 people"]
+
+
+def test_partitions_are_a_line_each_also_where_much_waits() -> None:
+    output = an_output(100)
+    states = {}
+    for role in Role:
+        owner = Member("m", f"{role}-12@127.0.0.1:8080", "/127.0.0.1", frozenset())
+        parts = [
+            PartitionState(0, owner, 1234, 59.0, 12.3, Size(1200, 4800)),
+            PartitionState(1, None if role is Role.DRIFT else owner, 12, 3.2, 0.1, Size(12, 48)),
+        ]
+        states[role] = RoleState(role, Group("g", True, (owner,)), tuple(parts))
+    output.table(_of_all(states))
+    head, first, second = lines(output)
+    assert " ".join(head.split()) == "# owner users templates embed match redis bigquery drift retrain commit"
+    assert first.split() == ["0", "match-12", "1200", "4800", *["1234/59s"] * 6, "12", "s"]
+    assert second.split()[4:11] == [*["12/3.2s"] * 4, "12", "nobody", "12/3.2s"]
+    assert max(map(len, (head, first, second))) <= 100

@@ -1,0 +1,31 @@
+import json
+from pathlib import Path
+
+from streams.settings import RUNNING_FILE, Settings
+from tests.streams.cli.conftest import Run
+
+
+def test_values_and_where_they_come_from(offline: Run, tmp_path: Path) -> None:
+    home = tmp_path / ".facestream"
+    home.mkdir()
+    (home / RUNNING_FILE).write_text(json.dumps({"settings": {"partitions": 5, "kafka": "elsewhere:9092"}}))
+    ended = offline("settings", "--json")
+    assert ended.code == 0
+    found = ended.json["settings"]
+    assert set(found) == {f"FACESTREAM_{name.upper()}" for name in Settings.model_fields}
+    assert found["FACESTREAM_PARTITIONS"] == {"value": "5", "from": ".facestream/running.json"}
+    assert found["FACESTREAM_KAFKA"] == {"value": "127.0.0.1:1", "from": "environment"}
+    assert found["FACESTREAM_REDIS_PREFIX"] == {"value": "facestream:", "from": "default"}
+
+
+def test_passwords_are_masked(offline: Run) -> None:
+    ended = offline("settings", "--json")
+    assert "secret" not in ended.out + ended.err
+    assert ended.json["settings"]["FACESTREAM_REDIS_URL"]["value"] == "redis://:***@127.0.0.1:1/0"
+
+
+def test_the_table_for_the_readme(offline: Run) -> None:
+    lines = offline("settings", "--markdown").out.splitlines()
+    assert len(lines) == 2 + len(Settings.model_fields)
+    assert all(line.startswith("| ") and line.count(" | ") >= 2 for line in lines[2:])
+    assert "| `FACESTREAM_PARTITIONS` | `8` |" in "\n".join(lines)

@@ -1,0 +1,94 @@
+"""Which events are about somebody who has been erased, and what is left of those that are not only."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from schemas.events import Decision, Erasure, Refusal, ResolutionState, new_event_id
+from schemas.reasons import Reason
+from sinks.base import Result
+from streams.kafka.messages import Message, TopicPartition
+from streams.privacy.erasures import Erasures
+from tests.sinks.examples import (
+    NOW,
+    comparison,
+    dead_letter,
+    delivery,
+    enrolment,
+    feedback,
+    match,
+    resolution,
+    with_otto,
+)
+
+
+def erased(subject_id: str | None = None, at_ms: int = 1_000) -> Erasures:
+    erasures = Erasures()
+    erasures.add(Erasure(new_event_id(), "ursula", NOW, subject_id), at_ms)
+    return erasures
+
+
+def left(erasures: Erasures, event: Result, at_ms: int) -> Result | None:
+    one = delivery(event)
+    message = Message(TopicPartition(one.partition.topic, 0), 0, at_ms, b"ursula", b"")
+    found = erasures.left([one], {(one.partition, 0): message})
+    return found[0].event if found else None
+
+
+OF_URSULA = [match(), comparison(), enrolment(), feedback(new_event_id()), dead_letter()]
+
+
+@pytest.mark.parametrize("event", OF_URSULA, ids=lambda event: type(event).__name__)
+def test_nothing_of_a_user_is_written_that_was_there_when_he_was_erased(event: Result) -> None:
+    assert left(erased(), event, 1_000) is None
+    assert left(erased(), event, 1_001) is event, "what comes later is new"
+    assert left(erased("somebody"), event, 1_000) is event
+    assert left(Erasures(), event, 1_000) is event
+
+
+def test_others_are_left_alone() -> None:
+    letter, resolved = dead_letter(key=None), resolution("l1", ResolutionState.SENT)
+    for event in (match(user_id="bert"), dead_letter(key=b"bert"), letter, resolved):
+        assert left(erased(), event, 1) is event
+
+
+def test_an_answer_about_others_stays_without_the_subject() -> None:
+    both = with_otto()
+    found = left(erased("otto"), both, 1)
+    assert dataclasses.replace(found, faces=[]) == dataclasses.replace(both, faces=[])  # type: ignore[type-var]
+    anna, otto = found.faces  # type: ignore[union-attr]
+    assert (anna.decision, anna.subject_id, [one.subject_id for one in anna.candidates]) == ("match", "anna", ["anna"])
+    assert (otto.decision, otto.subject_id, otto.reason, otto.candidates) == (Decision.REFUSED, None, "erased", [])
+
+
+def test_an_answer_about_the_subject_alone_goes() -> None:
+    for event in (enrolment(subject_id="otto"), match(subject_id="otto"), feedback("e", subject_id="otto")):
+        assert left(erased("otto"), event, 1) is None
+
+
+def test_an_enrolment_that_is_like_the_subject_stays_without_it() -> None:
+    like = enrolment(similar_subject_id="otto", detail="…")
+    assert left(erased("otto"), like, 1) == dataclasses.replace(like, similar_subject_id=None, detail=None)
+    assert left(erased("otto"), like, 2_000) is like
+
+
+def test_a_match_is_not_ambiguous_any_more() -> None:
+    two = dataclasses.replace(with_otto().faces[0], ambiguous=True)
+    found = left(erased("otto"), match(faces=[two]), 1)
+    assert found.faces == [dataclasses.replace(two, candidates=two.candidates[:1], ambiguous=False)]  # type: ignore[union-attr]
+
+
+def test_what_match_has_refused_for_it_goes_at_any_time() -> None:
+    refusal = Refusal(Reason.ERASED, "gone")
+    assert left(Erasures(), enrolment(refusal=refusal), 9_000) is None
+
+
+def test_of_several_erasures_the_last_counts() -> None:
+    erasures = erased(at_ms=1_000)
+    erasures.update(erased(at_ms=2_000))
+    erasures.update(erased(at_ms=500))
+    assert left(erasures, match(), 2_000) is None
+    assert erasures.touches(2_000, "ursula")
+    assert not erasures.touches(2_001, "ursula")

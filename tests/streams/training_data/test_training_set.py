@@ -1,0 +1,91 @@
+"""What is learned from: faces of people who agreed, the last of each upload, up to fixed offsets."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from datetime import timedelta
+
+import confluent_kafka
+import pytest
+
+from infra.services import LocalServices
+from models.training.samples import digest
+from schemas import codec
+from schemas.events import Chip, Consent, Source, new_event_id, utc_now
+from streams.kafka.connection import admin_client, client_config
+from streams.kafka.topic_admin import create
+from streams.kafka.topics import Topic
+from streams.settings import Settings
+from streams.training_data.chip_store import read_kept_chips
+from streams.training_data.training_set import read_chips
+from tests.sinks.examples import QUALITY
+
+
+@pytest.fixture
+def settings(services: LocalServices) -> Settings:
+    made = Settings(**services.addresses.settings(), topic_prefix=f"chips-{uuid.uuid4().hex[:8]}.", partitions=2)
+    create(admin_client(made), made)
+    return made
+
+
+def chip(jpeg: bytes = b"face", **consent: object) -> Chip:
+    now = utc_now()
+    agreed = dataclasses.replace(Consent("tests", now, training=True), **consent)  # type: ignore[arg-type]
+    return Chip(new_event_id(), "anna", "otto", jpeg, "some", QUALITY, agreed, Source("uploads", 0, 1), now)
+
+
+def send(settings: Settings, *messages: tuple[bytes | None, bytes | None]) -> None:
+    producer = confluent_kafka.Producer(client_config(settings))
+    for key, value in messages:
+        producer.produce(Topic.CHIPS.named(settings), value, key, partition=1)
+    assert producer.flush(20) == 0
+
+
+def message(one: Chip) -> tuple[bytes, bytes]:
+    return one.event_id.encode(), codec.encode(one)
+
+
+def test_the_last_of_each_upload_counts_and_what_was_withdrawn_does_not(settings: Settings) -> None:
+    kept, withdrawn, again = chip(), chip(), chip(b"first")
+    send(settings, message(kept), message(withdrawn), message(again))
+    send(settings, (withdrawn.event_id.encode(), None), message(dataclasses.replace(again, jpeg=b"second")))
+    read = read_chips(settings)
+    assert {one.event_id: one.chip for one in read.samples} == {kept.event_id: b"face", again.event_id: b"second"}
+    assert read.samples[0].person == "anna/otto"
+    assert read.ends == {1: 5}
+
+
+def test_faces_without_a_valid_consent_and_rubbish_are_left_out(settings: Settings) -> None:
+    ended = chip(expires_at=utc_now() - timedelta(seconds=1))
+    other = chip()
+    send(settings, message(ended), message(chip(training=False)), (b"key", b"rubbish"))
+    send(settings, (b"another", codec.encode(other)), message(chip(expires_at=utc_now() + timedelta(hours=1))))
+    read = read_chips(settings)
+    assert len(read.samples) == 1
+    assert (read.ended, read.unreadable) == (1, 3)
+
+
+def test_the_same_offsets_give_the_same_samples(settings: Settings) -> None:
+    send(settings, *(message(chip(f"face {n}".encode())) for n in range(3)))
+    first = read_chips(settings)
+    send(settings, *(message(chip(f"face {n}".encode())) for n in range(3, 6)))
+    again = read_chips(settings, first.ends)
+    assert again == first
+    assert digest(again.samples) == digest(first.samples)
+    assert len(read_chips(settings).samples) == 6
+
+
+def test_copies_of_a_face_are_learned_from_once(settings: Settings) -> None:
+    """As a release that enrolled the same photo every night has kept them; of somebody else it is another face."""
+    ended, first, second = chip(expires_at=utc_now()), chip(), chip()
+    other = dataclasses.replace(chip(), subject_id="carla")
+    send(settings, *map(message, (ended, first, second, other)))
+    assert [one.event_id for one in read_chips(settings).samples] == [first.event_id, other.event_id]
+    assert len(read_kept_chips(settings).of("anna", "otto")) == 3, "all of them can be removed"
+    send(settings, (first.event_id.encode(), None))
+    assert [one.event_id for one in read_chips(settings).samples] == [second.event_id, other.event_id]
+
+
+def test_an_empty_topic_gives_nothing(settings: Settings) -> None:
+    assert read_chips(settings).samples == []
