@@ -65,6 +65,6 @@ def test_it_sees_nothing_of_our_environment(tmp_path: Path, monkeypatch: pytest.
 )
 def test_its_limits_are_as_wide_as_the_size_explains(script: str, code: int) -> None:
     pixels = 50_000_000 if code == 0 else 0
-    limited = f"from models import isolated_reader; isolated_reader._allow(0, {pixels})\n{script}"
+    limited = f"from models.pictures import isolated_reader; isolated_reader._allow(0, {pixels})\n{script}"
     ended = subprocess.run([sys.executable, "-c", limited], stderr=subprocess.PIPE, check=False)
     assert ended.returncode == code, ended.stderr
