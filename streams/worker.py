@@ -21,13 +21,13 @@ from streams.kafka.consumer_groups import group_id
 from streams.kafka.topic_admin import check_copartitioned, partition_counts
 from streams.kafka.topics import Topic
 from streams.matching.changelog import discard_foreign_tables, ensure_changelog
-from streams.observability.health_server import Health, Patient
+from streams.observability.health_server import HealthServer, MonitoredWorker
 from streams.roles import Embedder, Role
 from streams.settings import Settings
 from streams.topology import READS
 
 if TYPE_CHECKING:
-    from models.analysis.face_analysis import Analyzes
+    from models.analysis.face_analysis import FaceAnalyzer
     from models.embedder.card import Card
     from sinks.base import Sink
 
@@ -55,19 +55,19 @@ def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.
     admin = admin_client(settings)
     partitions = check_copartitioned(partition_counts(admin, settings), settings)
     if role in (Role.SINK_REDIS, Role.SINK_BIGQUERY, Role.DRIFT):
-        with Health(role, f"{role}-{os.getpid()}", settings) as health:
+        with HealthServer(role, f"{role}-{os.getpid()}", settings) as health:
             end(_run_sink(role, settings, embedder, health))
     with _own_folder(role, settings) as folder:
         if role is Role.MATCH:
             discard_foreign_tables(folder, ensure_changelog(admin, settings, partitions))
         name = f"{role}{folder.name.removeprefix(group_id(role, settings))}"
-        with Health(role, name, settings) as health:
+        with HealthServer(role, name, settings) as health:
             asyncio.run(_run_stage(role, settings, partitions, folder, embedder, health))
     raise AssertionError("unreachable")
 
 
 async def _run_stage(
-    role: Role, settings: Settings, partitions: int, folder: Path, embedder: Embedder, health: Health
+    role: Role, settings: Settings, partitions: int, folder: Path, embedder: Embedder, health: HealthServer
 ) -> NoReturn:
     """Run embed, match or retrain to the end of the process.
 
@@ -77,17 +77,17 @@ async def _run_stage(
         end(await _run_retrain(settings, partitions, folder, health))
     from streams.engine.faust_app import make_app
     from streams.engine.faust_runner import run_watched
-    from streams.model_registry.model_pool import Crew
-    from streams.model_registry.watcher import Follower
+    from streams.model_registry.model_pool import ModelPool
+    from streams.model_registry.watcher import RegistryWatcher
 
     base = _base(settings, embedder)
-    with Follower(settings, base) as follower:
+    with RegistryWatcher(settings, base) as follower:
         if role is Role.EMBED:
             from streams.embedding.agent import Embed
 
             app = make_app(role, settings, partitions=partitions, folder=folder, client_id=health.client_id)
             analyzer = await asyncio.to_thread(_analyzer, settings, embedder)
-            crew = await asyncio.to_thread(Crew, settings, follower, analyzer)
+            crew = await asyncio.to_thread(ModelPool, settings, follower, analyzer)
             with crew:
                 stage = Embed(app, settings, analyzer, crew).stage
                 end(await run_watched(app, stage, health, models=crew.report))
@@ -101,7 +101,7 @@ async def _run_stage(
         end(await run_watched(app, matcher.stage, health, sizes=matcher.sizes))
 
 
-async def _run_retrain(settings: Settings, partitions: int, folder: Path, health: Health) -> int:
+async def _run_retrain(settings: Settings, partitions: int, folder: Path, health: HealthServer) -> int:
     """Run retrain, which trains in a process of its own."""
     from streams.drift.alarms import CameraAlarms
     from streams.engine.faust_app import make_app
@@ -130,7 +130,7 @@ def _base(settings: Settings, embedder: Embedder) -> Card:
     return base_card(settings)
 
 
-def _analyzer(settings: Settings, embedder: Embedder) -> Analyzes:
+def _analyzer(settings: Settings, embedder: Embedder) -> FaceAnalyzer:
     if embedder is Embedder.DIGEST:
         from models.testing.digest import DigestAnalyzer
 
@@ -148,7 +148,7 @@ def _analyzer(settings: Settings, embedder: Embedder) -> Analyzes:
     return analyzer
 
 
-def _run_sink(role: Role, settings: Settings, embedder: Embedder, health: Health) -> int:
+def _run_sink(role: Role, settings: Settings, embedder: Embedder, health: HealthServer) -> int:
     from streams.engine.sink_worker import SinkWorker
     from streams.topology import EVENT_TYPES
 
@@ -166,9 +166,9 @@ def _run_sink(role: Role, settings: Settings, embedder: Embedder, health: Health
         )
         linger_s = 0.0
     elif role is Role.DRIFT:
-        from streams.drift.processor import DriftSink
+        from streams.drift.processor import DriftProcessor
 
-        sink = DriftSink(settings, [_base(settings, embedder)])
+        sink = DriftProcessor(settings, [_base(settings, embedder)])
         linger_s = 1.0
     else:
         from sinks.bigquery import Address, BigQuerySink
@@ -188,7 +188,7 @@ def _run_sink(role: Role, settings: Settings, embedder: Embedder, health: Health
         client_id=health.client_id,
         letters=role is not Role.DRIFT,
     )
-    health.follow(Patient(worker.pulse, worker.facts))
+    health.follow(MonitoredWorker(worker.pulse, worker.facts))
     stop = Flag()
 
     def on_signal(*_: object) -> None:

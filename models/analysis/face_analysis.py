@@ -34,7 +34,7 @@ class Analysis:
     embed_ms: float = 0.0
 
 
-class Analyzes(Protocol):
+class FaceAnalyzer(Protocol):
     """Turns pictures into faces with vectors."""
 
     @property

@@ -1,7 +1,7 @@
 """Watches one camera and model version: the first faces are the reference, the last ones are compared with it.
 
 One face counts of each frame, the largest. Pure: it knows no clock and no Kafka, and what it holds can be saved and
-handed to another (``Sample``).
+handed to another (``MonitorSample``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STRIKES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class MonitorPlan:
     """How many faces are compared, and how often."""
 
     reference: int = 300
@@ -36,7 +36,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Sample:
+class MonitorSample:
     """Faces and decisions, oldest first. ``faceless`` counts the frames without a face after the last of them."""
 
     faces: list[DriftFace] = field(default_factory=list)
@@ -47,13 +47,13 @@ class Sample:
 class Monitor:
     """The reference and the present of one camera and model version."""
 
-    def __init__(self, plan: Plan, same_person: float | None = None) -> None:
+    def __init__(self, plan: MonitorPlan, same_person: float | None = None) -> None:
         """``same_person`` is the distance within which two vectors mostly show one person; None: it is not known, and
         vectors are not judged."""
         self._plan = plan
         self._same_person = same_person
-        self.reference = Sample()
-        self.current = Sample()
+        self.reference = MonitorSample()
+        self.current = MonitorSample()
         self.frames = 0
         self.alarms: dict[str, int] = {}
         """The measures that alarm, with the frame at which each began to."""
@@ -205,7 +205,7 @@ def _sure(decisions: Sequence[DriftDecision]) -> list[DriftDecision]:
     return [one for one in decisions if one.subject_id is not None and one.margin is not None]
 
 
-def _faceless(sample: Sample) -> list[float]:
+def _faceless(sample: MonitorSample) -> list[float]:
     """1 for a frame without a face, 0 for one with it, oldest first."""
     frames: list[float] = []
     for face in sample.faces:

@@ -13,7 +13,7 @@ _BUCKETS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ModelSelection:
     """The versions that a picture is embedded by. Each that does not answer is compared with the one that does.
 
     Attributes:
@@ -31,15 +31,15 @@ class Asked:
         """All of them, the one that is to answer first."""
         return tuple(dict.fromkeys((self.answer, *self.fallbacks, *self.shadows)))
 
-    def among(self, loaded: Collection[str]) -> Asked | None:
+    def among(self, loaded: Collection[str]) -> ModelSelection | None:
         """The same by those versions alone that are at hand; None if nobody can answer."""
         answering = [version for version in (self.answer, *self.fallbacks) if version in loaded]
         shadows = tuple(version for version in self.shadows if version in loaded and version not in answering)
-        return Asked(answering[0], tuple(answering[1:]), shadows) if answering else None
+        return ModelSelection(answering[0], tuple(answering[1:]), shadows) if answering else None
 
 
 @dataclass(frozen=True)
-class Lineup:
+class RegistrySnapshot:
     """The last record of each version, in the order in which they were written.
 
     Of several versions in production the last one answers; those before it are kept for a rollback. ``base`` answers
@@ -50,7 +50,7 @@ class Lineup:
     records: tuple[ModelRecord, ...] = ()
 
     @classmethod
-    def of(cls, base: str, log: Iterable[ModelRecord]) -> Lineup:
+    def of(cls, base: str, log: Iterable[ModelRecord]) -> RegistrySnapshot:
         """From everything that was ever written, oldest first."""
         last: dict[str, ModelRecord] = {}
         for record in log:
@@ -105,20 +105,20 @@ class Lineup:
         """Every version that some picture is embedded by, the one in production first."""
         return tuple(dict.fromkeys((*self.in_production, *self.canaries, *self.shadows)))
 
-    def of_upload(self, user_id: str) -> Asked:
+    def of_upload(self, user_id: str) -> ModelSelection:
         """By which versions an upload is embedded: all that may ever answer for its user."""
         answer = self._answering(user_id)[0]
         others = (version for version in (*self.canaries, *self.in_production) if version != answer)
-        return Asked(answer, tuple(others), self.shadows)
+        return ModelSelection(answer, tuple(others), self.shadows)
 
-    def of_frame(self, user_id: str) -> Asked:
+    def of_frame(self, user_id: str) -> ModelSelection:
         """By which versions a frame is embedded: no more than may be needed, and what a canary is compared with."""
         answering = self._answering(user_id)
         whole = (number for number, version in enumerate(answering) if self._is_whole(version, user_id))
         needed = next(whole, len(answering) - 1)
         if answering[0] in self.canaries:
             needed = max(needed, answering.index(self.production))
-        return Asked(answering[0], answering[1 : needed + 1], self.shadows)
+        return ModelSelection(answering[0], answering[1 : needed + 1], self.shadows)
 
     def _answering(self, user_id: str) -> tuple[str, ...]:
         """The versions that may answer for a user, the wanted one first."""

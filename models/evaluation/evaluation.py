@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.analysis.face_analysis import Analysis, Analyzes
+from models.analysis.face_analysis import Analysis, FaceAnalyzer
 from models.evaluation.comparisons import Comparisons
 from models.evaluation.groups import Errors, Labelling, Labels, errors, groups_of, labelled, within
 from models.evaluation.pairs import Pairs, UnusablePairs
 from models.evaluation.pairs import read as read_pairs
 from models.evaluation.scores import Distances, accuracy, roc_auc, tar_at_far
-from models.pictures.folders import Found, folders_of, pictures_below
+from models.pictures.folders import FoundPictures, folders_of, pictures_below
 from schemas.events import Face, Refusal
 from schemas.reasons import Reason
 
@@ -80,7 +80,7 @@ class Evaluation:
 
 
 def evaluate(
-    analyzer: Analyzes,
+    analyzer: FaceAnalyzer,
     folder: Path,
     *,
     threshold: float,
@@ -149,10 +149,10 @@ def pictures_of(folder: Path) -> list[Path]:
     return found_in(folder).pictures
 
 
-def found_in(folder: Path) -> Found:
+def found_in(folder: Path) -> FoundPictures:
     """The pictures in ``DIR/<identity>/``, and what was left out or cannot be read."""
     identities, left_out = folders_of(folder)
-    found = Found(left_out=left_out)
+    found = FoundPictures(left_out=left_out)
     for identity in identities:
         found.add(pictures_below(identity, depth=1))
     return found
@@ -166,7 +166,7 @@ def bytes_of(picture: Path) -> bytes | Refusal:
         return Refusal(Reason.URI_UNREADABLE, f"{str(picture)!r} cannot be read: {error.strerror}")
 
 
-def _unreadable(found: Found) -> dict[Path, str]:
+def _unreadable(found: FoundPictures) -> dict[Path, str]:
     return {path: f"{Reason.URI_UNREADABLE}: {why}" for path, why in found.unreadable.items()}
 
 
@@ -191,7 +191,7 @@ def _people(folder: Path, pictures: Sequence[Path], same: Sequence[tuple[Path, P
 
 
 def _vectors(
-    analyzer: Analyzes, pictures: Sequence[Path], progress: Callable[[int, int], None]
+    analyzer: FaceAnalyzer, pictures: Sequence[Path], progress: Callable[[int, int], None]
 ) -> tuple[list[NDArray[np.float32] | None], dict[Path, str]]:
     vectors: list[NDArray[np.float32] | None] = []
     skipped: dict[Path, str] = {}

@@ -32,7 +32,7 @@ def is_system(name: str) -> bool:
 
 
 @dataclass(slots=True)
-class Found:
+class FoundPictures:
     """What is in a folder and the folders in it.
 
     Attributes:
@@ -46,7 +46,7 @@ class Found:
     left_out: list[Path] = field(default_factory=list)
     unreadable: dict[Path, str] = field(default_factory=dict)
 
-    def add(self, other: Found) -> None:
+    def add(self, other: FoundPictures) -> None:
         """Take in what another folder holds."""
         self.pictures += other.pictures
         self.left_out += other.left_out
@@ -65,14 +65,14 @@ def left_out_in_words(paths: Sequence[Path | str]) -> str:
     return f"left out: {len(paths)} hidden or system files and folders, or links to folders ({shown})"
 
 
-def pictures_below(folder: Path, depth: int | None = None) -> Found:
+def pictures_below(folder: Path, depth: int | None = None) -> FoundPictures:
     """Look through a folder; never raises for what is in it.
 
     Args:
         folder: may itself be a link, or called like a system folder.
         depth: how many folders deep, 1: its own files only; None: all.
     """
-    found = Found()
+    found = FoundPictures()
     _look(folder, found, depth)
     found.pictures.sort()
     found.left_out.sort()
@@ -109,7 +109,7 @@ def is_picture(file: Path) -> bool:
         return False
 
 
-def _look(folder: Path, found: Found, depth: int | None) -> None:
+def _look(folder: Path, found: FoundPictures, depth: int | None) -> None:
     for entry in _entries(folder, found):
         path = folder / entry.name
         if is_system(entry.name):
@@ -128,7 +128,7 @@ def _look(folder: Path, found: Found, depth: int | None) -> None:
                 found.unreadable[path] = "the link leads nowhere"
 
 
-def _entries(folder: Path, found: Found) -> Iterator[os.DirEntry[str]]:
+def _entries(folder: Path, found: FoundPictures) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             yield from entries

@@ -20,7 +20,7 @@ from models.evaluation.comparisons import FAR, Comparisons, Interval, draws, int
 from models.pictures.geometry import Pixels
 from models.training.crossval import trained
 from models.training.measure import Change, degraded
-from models.training.plan import Plan
+from models.training.plan import TrainingPlan
 from models.training.samples import Corrected, TrainingSet, UnusableTrainingSet
 
 _PARTS = 3
@@ -62,7 +62,7 @@ class Gained:
 def measure(
     known: TrainingSet,
     *,
-    plan: Plan,
+    plan: TrainingPlan,
     old_folder: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Gained]:

@@ -17,9 +17,9 @@ from models.embedder.model import Model, keras_network
 from models.evaluation.comparisons import Comparisons
 from models.training import loop, publish
 from models.training.compare import Compared
-from models.training.history import Progress
+from models.training.history import TrainingProgress
 from models.training.measure import Change
-from models.training.plan import Plan
+from models.training.plan import TrainingPlan
 from models.training.prepare import prepare
 from models.training.samples import TrainingSet, folds
 
@@ -58,7 +58,7 @@ def cross_validate(
     known: TrainingSet,
     *,
     parts: int,
-    plan: Plan,
+    plan: TrainingPlan,
     old_folder: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Outcome]:
@@ -143,12 +143,17 @@ def cross_validate(
 
 
 def trained(
-    folder: Path, plan: Plan, old: Model, old_folder: Path | None, learn: TrainingSet, say: Callable[[str], None]
+    folder: Path,
+    plan: TrainingPlan,
+    old: Model,
+    old_folder: Path | None,
+    learn: TrainingSet,
+    say: Callable[[str], None],
 ) -> tuple[Model, int]:
     """Train in this process and in a folder that is empty; the new version, and the steps that it took."""
     run = prepare(folder / "run", plan, old, keras_network(old_folder), learn, say)
 
-    def tell(now: Progress) -> None:
+    def tell(now: TrainingProgress) -> None:
         held_out = "" if now.validation is None else f", held out {now.validation:.4f} and TAR {now.tar:.3f}"
         say(f"step {now.step} of {now.steps}: loss {now.loss:.4f}{held_out}, {now.samples_per_s:.0f} faces/s")
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from models.pictures.geometry import Pixels
 from models.training.degrade import TRAINING, degrade
-from models.training.plan import Material, Plan
+from models.training.plan import Material, TrainingPlan
 
 _AHEAD = 4
 
@@ -21,7 +21,7 @@ Part = tuple[Pixels, NDArray[np.int32]]
 class Feeder:
     """Draws faces, most of them degraded; what a replica gets at a step depends on seed, step and replica alone."""
 
-    def __init__(self, material: Material, plan: Plan) -> None:
+    def __init__(self, material: Material, plan: TrainingPlan) -> None:
         self._material, self._plan = material, plan
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="degrade")
         self._coming: dict[tuple[int, int], Future[Part]] = {}

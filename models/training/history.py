@@ -11,7 +11,7 @@ from models.training.plan import Run
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainingProgress:
     """How far a run is."""
 
     step: int
@@ -36,7 +36,7 @@ class History:
         self._scalar = self._tf.compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
         self._scalar.plugin_data.plugin_name = "scalars"
 
-    def add(self, now: Progress) -> None:
+    def add(self, now: TrainingProgress) -> None:
         """Write how far the run is."""
         with self._lines.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(asdict(now)) + "\n")
@@ -47,9 +47,9 @@ class History:
         self._board.flush()
 
 
-def read(run: Run) -> list[Progress]:
+def read(run: Run) -> list[TrainingProgress]:
     """The course of a run so far; steps that were taken again after a worker was lost are there once."""
     if not run.progress.exists():
         return []
-    lines = [Progress(**json.loads(line)) for line in run.progress.read_text("utf-8").splitlines()]
+    lines = [TrainingProgress(**json.loads(line)) for line in run.progress.read_text("utf-8").splitlines()]
     return list({now.step: now for now in lines}.values())

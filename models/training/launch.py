@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.training.cluster import Cluster
-from models.training.history import Progress
+from models.training.history import TrainingProgress
 from models.training.loop import Outcome
 from models.training.plan import Run
 
@@ -55,7 +55,7 @@ def launch(
     cluster: Cluster | None = None,
     threads: int = 0,
     restarts: int = 3,
-    say: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[TrainingProgress], None] = lambda progress: None,
     started: Callable[[list[int]], None] = lambda pids: None,
 ) -> Launched:
     """Start the workers, and again whenever one ends too early.
@@ -92,7 +92,7 @@ def _once(
     numbers: Sequence[int],
     addresses: Sequence[str],
     threads: int,
-    say: Callable[[Progress], None],
+    say: Callable[[TrainingProgress], None],
     started: Callable[[list[int]], None],
 ) -> bool:
     """Run these workers until they have ended well, or one has not; then the others are killed."""
@@ -154,7 +154,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 class _Told:
     """Passes on the lines that a run adds to its progress."""
 
-    def __init__(self, path: Path, say: Callable[[Progress], None]) -> None:
+    def __init__(self, path: Path, say: Callable[[TrainingProgress], None]) -> None:
         self._path, self._say = path, say
         self._at = path.stat().st_size if path.exists() else 0
 
@@ -165,7 +165,7 @@ class _Told:
             lines.seek(self._at)
             while (line := lines.readline()).endswith(b"\n"):
                 self._at += len(line)
-                self._say(Progress(**json.loads(line)))
+                self._say(TrainingProgress(**json.loads(line)))
 
 
 def _free_ports(count: int) -> list[int]:

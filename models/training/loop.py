@@ -24,9 +24,9 @@ from models.evaluation.comparisons import FAR
 from models.training import losses
 from models.training.checkpoint import State
 from models.training.feeder import Feeder, Part
-from models.training.history import History, Progress
+from models.training.history import History, TrainingProgress
 from models.training.network import compute_in, learnable
-from models.training.plan import Material, Plan, Run
+from models.training.plan import Material, Run, TrainingPlan
 from models.training.samples import NOBODY
 from models.training.validation import Judged
 
@@ -45,7 +45,7 @@ class Outcome:
     digest: str
 
 
-Say = Callable[[Progress], None]
+Say = Callable[[TrainingProgress], None]
 
 
 def train(
@@ -114,7 +114,7 @@ class _Trainer:
                     lost = []
                     if history:
                         validation, tar = (judged.loss, judged.tar) if judged else (None, None)
-                        history.add(now := Progress(state.step, plan.steps, loss, validation, tar, speed))
+                        history.add(now := TrainingProgress(state.step, plan.steps, loss, validation, tar, speed))
                         say(now)
                 stop = last or state.worse >= plan.patience
                 if self._worker == 0 and (stop or state.step % plan.checkpoint_every == 0):
@@ -242,7 +242,7 @@ def digest(values: Sequence[NDArray[Any]]) -> str:
     return whole.hexdigest()
 
 
-def _optimizer(plan: Plan, replicas: int) -> Any:
+def _optimizer(plan: TrainingPlan, replicas: int) -> Any:
     rate = keras.optimizers.schedules.CosineDecay(
         0.0 if plan.warm_up else plan.learning_rate,
         max(1, plan.steps - plan.warm_up),

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.pictures.geometry import Pixels
 
 
-class Plan(BaseModel):
+class TrainingPlan(BaseModel):
     """The settings of one run; the same plan, data and number of workers give the same weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,7 +77,7 @@ class Run:
 
     @property
     def progress(self) -> Path:
-        """One JSON object a line, see :class:`models.training.history.Progress`."""
+        """One JSON object a line, see :class:`models.training.history.TrainingProgress`."""
         return self.folder / "progress.jsonl"
 
     @property
@@ -99,16 +99,16 @@ class Run:
         return self.folder / f"worker-{worker}.log"
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> TrainingPlan:
         """Read the plan."""
-        return Plan.model_validate_json((self.folder / "plan.json").read_bytes())
+        return TrainingPlan.model_validate_json((self.folder / "plan.json").read_bytes())
 
     @property
     def is_prepared(self) -> bool:
         """Whether all that the workers need is there; the network is written last."""
         return self.network.exists()
 
-    def write(self, plan: Plan, material: Material) -> Self:
+    def write(self, plan: TrainingPlan, material: Material) -> Self:
         """Store plan and material, in an empty folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)

@@ -15,7 +15,7 @@ from models.embedder.model import Model
 from models.pictures.geometry import Pixels
 from models.training import bases, network
 from models.training.degrade import TRAINING, degrade
-from models.training.plan import Material, Plan, Run
+from models.training.plan import Material, Run, TrainingPlan
 from models.training.samples import TrainingSet, folds
 
 _HELD_OUT = 6
@@ -27,7 +27,7 @@ _VIEWS = 2
 
 def prepare(
     folder: Path,
-    plan: Plan,
+    plan: TrainingPlan,
     old: Model,
     old_network: Any,
     known: TrainingSet,

@@ -18,9 +18,9 @@ from models.training import gate, head, history, publish
 from models.training.cluster import Cluster
 from models.training.compare import Compared
 from models.training.gaps import gaps
-from models.training.history import Progress
+from models.training.history import TrainingProgress
 from models.training.launch import launch
-from models.training.plan import Plan, Run
+from models.training.plan import Run, TrainingPlan
 from models.training.prepare import prepare
 from models.training.samples import NOBODY, TrainingSet, UnusableTrainingSet, enough, split
 from models.training.scoring import scored
@@ -46,12 +46,12 @@ def retrain(
     *,
     mode: Literal["head", "full"],
     old_folder: Path | None = None,
-    plan: Plan | None = None,
+    plan: TrainingPlan | None = None,
     workers: int = 1,
     cluster: Cluster | None = None,
     threads: int = 0,
     source: Source | None = None,
-    say: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[TrainingProgress], None] = lambda progress: None,
 ) -> Card:
     """Train a version from an old one and write it to ``folder / version``; it is not promoted (see the gate).
 
@@ -74,7 +74,7 @@ def retrain(
         UnusableModel: the old version cannot be trained this way.
         TrainingFailed: the workers were lost too often.
     """
-    plan = plan or Plan()
+    plan = plan or TrainingPlan()
     learn_from, measured_on = split(known.people, HELD_OUT, _SIDES_SEED)
     if min(len(learn_from), len(measured_on)) < _LEAST:
         raise UnusableTrainingSet(
@@ -156,6 +156,6 @@ def _learned_head(old: Model, learn: TrainingSet, plan: head.HeadPlan) -> Any:
     return head.train(vectors, labels, old.card.distance(1e-2), plan, never)
 
 
-def _made_of(parent: Card, known: TrainingSet, plan: Plan) -> str:
+def _made_of(parent: Card, known: TrainingSet, plan: TrainingPlan) -> str:
     """What a broken-off training must be of to be gone on with."""
     return hashlib.sha256("\0".join((parent.version, known.digest, plan.model_dump_json())).encode()).hexdigest()[:16]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.analysis import chips
-from models.analysis.face_analysis import Analyzes
+from models.analysis.face_analysis import FaceAnalyzer
 from models.evaluation.evaluation import UnusableEvaluation, bytes_of, meant, pictures_of, why_skipped
 from models.evaluation.groups import Labelling, Labels, labelled
 from models.pictures.geometry import Pixels
@@ -214,7 +214,7 @@ def split(people: Iterable[str], held_out: float, seed: int) -> tuple[list[str],
 
 
 def from_folders(
-    analyzer: Analyzes,
+    analyzer: FaceAnalyzer,
     folders: Sequence[Path],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[Sample], dict[str, str]]:

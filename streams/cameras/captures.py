@@ -21,7 +21,7 @@ class SourceError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class CapturedFrame:
     """One encoded picture and what to call it when something is wrong with it.
 
     Attributes:
@@ -38,7 +38,7 @@ class Shot:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableFrames:
     """Pictures of a source that cannot be read: how many, and in words which and why."""
 
     count: int

@@ -13,16 +13,26 @@ from typing import TYPE_CHECKING, Protocol
 
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, wait_exponential
 
-from models.pictures.folders import Found, is_picture, pictures_below
+from models.pictures.folders import FoundPictures, is_picture, pictures_below
 from models.pictures.formats import HEAD_BYTES, SUFFIXES, format_of
 from schemas.events import utc_now
-from streams.cameras.captures import STREAM_SCHEMES, Shot, SourceError, Unreadable, frames, opened
+from streams.cameras.captures import STREAM_SCHEMES, CapturedFrame, SourceError, UnreadableFrames, frames, opened
 from streams.cameras.videos import Video
 
 if TYPE_CHECKING:
     import cv2
 
-__all__ = ["Camera", "NetworkCamera", "Pictures", "Shot", "Source", "SourceError", "Unreadable", "Video", "open_source"]
+__all__ = [
+    "CapturedFrame",
+    "FrameSource",
+    "LocalCamera",
+    "NetworkCamera",
+    "Pictures",
+    "SourceError",
+    "UnreadableFrames",
+    "Video",
+    "open_source",
+]
 
 LOG = logging.getLogger(__name__)
 
@@ -30,7 +40,7 @@ _LONGEST_PAUSE_S = 60.0
 """A longer one between two frames of a video is taken for damage of its times."""
 
 
-class Source(Protocol):
+class FrameSource(Protocol):
     """Pictures one after another."""
 
     @property
@@ -41,7 +51,7 @@ class Source(Protocol):
     def own_fps(self) -> float | None:
         """The rate at which to play it, where it has one; a camera keeps time by itself."""
 
-    def shots(self) -> Iterator[Shot | Unreadable]:
+    def shots(self) -> Iterator[CapturedFrame | UnreadableFrames]:
         """One round of it; a camera's never ends.
 
         Raises:
@@ -49,14 +59,14 @@ class Source(Protocol):
         """
 
 
-def open_source(where: str) -> Source:
+def open_source(where: str) -> FrameSource:
     """Find out what a source is: a folder, a picture, a video file, the number of a camera or an RTSP address.
 
     Raises:
         SourceError: it is none of them.
     """
     if where.isdecimal():
-        return Camera(int(where))
+        return LocalCamera(int(where))
     if where.startswith(STREAM_SCHEMES):
         return NetworkCamera(where)
     path = Path(where)
@@ -77,7 +87,9 @@ def _begins_as_picture(file: Path) -> bool:
         raise SourceError(f"{str(file)!r} cannot be read: {error.strerror}") from error
 
 
-def shots(source: Source, *, fps: float | None = None, loop: bool = False) -> Iterator[Shot | Unreadable]:
+def shots(
+    source: FrameSource, *, fps: float | None = None, loop: bool = False
+) -> Iterator[CapturedFrame | UnreadableFrames]:
     """Take the pictures of a source, waiting between them, and hear of those that cannot be read.
 
     Args:
@@ -98,7 +110,7 @@ def shots(source: Source, *, fps: float | None = None, loop: bool = False) -> It
     while True:
         before: float | None = None
         for shot in source.shots():
-            if isinstance(shot, Unreadable):
+            if isinstance(shot, UnreadableFrames):
                 yield shot
                 continue
             now = time.monotonic()
@@ -116,9 +128,9 @@ def shots(source: Source, *, fps: float | None = None, loop: bool = False) -> It
             return
 
 
-def is_live(source: Source) -> bool:
+def is_live(source: FrameSource) -> bool:
     """Whether its pictures come when they come, so that one that cannot be sent at once is better left out."""
-    return isinstance(source, Camera | NetworkCamera)
+    return isinstance(source, LocalCamera | NetworkCamera)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,48 +157,48 @@ class Pictures:
         """
         return self.found().pictures
 
-    def found(self) -> Found:
+    def found(self) -> FoundPictures:
         """The picture files, and what was left out or cannot be read.
 
         Raises:
             SourceError: there is no picture file.
         """
         if self.path.is_file():
-            return Found([self.path])
+            return FoundPictures([self.path])
         found = pictures_below(self.path)
         if not found.pictures:
             why = "".join(f"; {str(path)!r} cannot be read: {error}" for path, error in found.unreadable.items())
             raise SourceError(f"there is no picture in {str(self.path)!r} ({' '.join(sorted(SUFFIXES))}){why}")
         return found
 
-    def shots(self) -> Iterator[Shot | Unreadable]:
+    def shots(self) -> Iterator[CapturedFrame | UnreadableFrames]:
         """Each file's bytes."""
         found = self.found()
         for path, why in found.unreadable.items():
-            yield Unreadable(1, f"{str(path)!r} cannot be read: {why}")
+            yield UnreadableFrames(1, f"{str(path)!r} cannot be read: {why}")
         for file in found.pictures:
             try:
                 data = file.read_bytes()
             except OSError as error:
-                yield Unreadable(1, f"{str(file)!r} cannot be read: {error.strerror}")
+                yield UnreadableFrames(1, f"{str(file)!r} cannot be read: {error.strerror}")
             else:
-                yield Shot(str(file), data)
+                yield CapturedFrame(str(file), data)
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class LocalCamera:
     """A camera of this machine, by its number."""
 
     number: int
     total: int | None = None
     own_fps: float | None = None
 
-    def shots(self) -> Iterator[Shot]:
+    def shots(self) -> Iterator[CapturedFrame]:
         """Frames as they come, until the camera is unplugged."""
         capture = opened(self.number, f"camera {self.number} cannot be opened: is it plugged in, and in use elsewhere?")
         try:
             for count, data in enumerate(frames(capture)):
-                yield Shot(f"camera {self.number}#{count}", data)
+                yield CapturedFrame(f"camera {self.number}#{count}", data)
         finally:
             capture.release()
         raise SourceError(f"camera {self.number} gives no more pictures")
@@ -201,7 +213,7 @@ class NetworkCamera:
     total: int | None = None
     own_fps: float | None = None
 
-    def shots(self) -> Iterator[Shot]:
+    def shots(self) -> Iterator[CapturedFrame]:
         """Frames as they come; never ends."""
         reconnect = Retrying(
             retry=retry_if_exception_type(SourceError),
@@ -213,7 +225,7 @@ class NetworkCamera:
         while True:
             try:
                 for data in frames(capture):
-                    yield Shot(f"{self.name}#{count}", data)
+                    yield CapturedFrame(f"{self.name}#{count}", data)
                     count += 1
             finally:
                 capture.release()

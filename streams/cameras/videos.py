@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from streams.cameras.captures import Shot, SourceError, Unreadable, frame, opened
-from streams.text import counted
+from streams.cameras.captures import CapturedFrame, SourceError, UnreadableFrames, frame, opened
+from streams.text import pluralize
 
 if TYPE_CHECKING:
     import cv2
@@ -45,7 +45,7 @@ class Video:
         with self._open() as capture:
             return _announced(capture)
 
-    def shots(self) -> Iterator[Shot | Unreadable]:
+    def shots(self) -> Iterator[CapturedFrame | UnreadableFrames]:
         """Every frame that can be read, and in the end how many could not.
 
         Raises:
@@ -66,7 +66,7 @@ class Video:
                 failed = 0
                 at_s = max(last_s, capture.get(cv2.CAP_PROP_POS_MSEC) / 1_000)
                 # Raw streams have no times but for their first frame.
-                yield Shot(f"{self.path}#{seen + skipped}", data, at_s if at_s or not seen else None)
+                yield CapturedFrame(f"{self.path}#{seen + skipped}", data, at_s if at_s or not seen else None)
                 seen, last_s = seen + 1, at_s
         if not seen:
             raise SourceError(
@@ -75,8 +75,10 @@ class Video:
             )
         missing, of = self._missing(seen, skipped, total, fps, last_s)
         if missing:
-            which = f"{missing} {of} frames" if of else counted(missing, "frame")
-            yield Unreadable(missing, f"{which} of {str(self.path)!r} could not be read: it is damaged or cut off")
+            which = f"{missing} {of} frames" if of else pluralize(missing, "frame")
+            yield UnreadableFrames(
+                missing, f"{which} of {str(self.path)!r} could not be read: it is damaged or cut off"
+            )
 
     def _missing(self, seen: int, skipped: int, total: int | None, fps: float, last_s: float) -> tuple[int, str]:
         """How many frames are missing, and of how many, in words."""

@@ -12,14 +12,14 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import LOOK, Json, Output, grid, json_text, load_settings
-from streams.text import counted
+from streams.text import pluralize
 
 if TYPE_CHECKING:
     from google.cloud.bigquery import Client
     from rich.progress import Progress, TaskID
 
     from sinks.bigquery import Address
-    from streams.operations.table_backfill import Filled
+    from streams.operations.table_backfill import TableBackfilled
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
@@ -85,7 +85,7 @@ def query(
     else:
         if answer.rows:
             _show(answer.rows, output)
-        output.say(counted(len(answer.rows), "row"))
+        output.say(pluralize(len(answer.rows), "row"))
     output.finish({"rows": answer.rows, "bytes_processed": answer.bytes_processed})
 
 
@@ -100,7 +100,7 @@ def fill(
     what is there is not written twice.
     """
     from sinks import bigquery
-    from streams.operations.table_backfill import Fill
+    from streams.operations.table_backfill import TableBackfill
     from streams.operations.written_log import topics_of_tables
 
     known = topics_of_tables()
@@ -117,7 +117,7 @@ def fill(
             for name in dict.fromkeys(tables or known):
                 task = bar.add_task(name, total=None, note="")
                 report = partial(_progress, bar, task)
-                with Fill(settings, known[name], dry_run=dry_run, report=report) as one:
+                with TableBackfill(settings, known[name], dry_run=dry_run, report=report) as one:
                     found = one.run()
                 since = f"{found.kept_since:%Y-%m-%d %H:%M:%S} UTC" if found.kept_since else "the beginning"
                 counts = (found.filled, found.there, found.erased, found.unreadable, found.refused, found.gone)
@@ -130,9 +130,9 @@ def fill(
         if results:
             output.table(shown)
         filled = sum(one["filled"] for one in results)
-        output.say(f"{counted(filled, 'row')} {'would be written' if dry_run else 'written'}")
+        output.say(f"{pluralize(filled, 'row')} {'would be written' if dry_run else 'written'}")
         if gone := sum(one["gone"] for one in results):
-            output.warn(f"{counted(gone, 'earlier message')} at most cannot be filled: Kafka has no more of them")
+            output.warn(f"{pluralize(gone, 'earlier message')} at most cannot be filled: Kafka has no more of them")
         output.finish({"tables": results, "dry_run": dry_run})
 
 
@@ -140,7 +140,7 @@ def _progress(bar: Progress, task: TaskID, read: int, planned: int) -> None:
     bar.update(task, completed=read, total=max(planned, read))
 
 
-def _plain(found: Filled) -> dict[str, Any]:
+def _plain(found: TableBackfilled) -> dict[str, Any]:
     """A fill's result for programs."""
     from dataclasses import asdict
 

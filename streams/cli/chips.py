@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
-from streams.text import counted
+from streams.text import pluralize
 
 Subject = Annotated[str | None, typer.Option("--subject", "-s", help="One subject of the user.", show_default=False)]
 
@@ -55,8 +55,8 @@ def list_(
     if listed:
         output.table(table)
     faces = sum(map(len, people.values()))
-    of_people = counted(len(people), "person", "people")
-    output.say(f"{counted(faces, 'face')} of {of_people} {'is' if faces == 1 else 'are'} kept to learn from")
+    of_people = pluralize(len(people), "person", "people")
+    output.say(f"{pluralize(faces, 'face')} of {of_people} {'is' if faces == 1 else 'are'} kept to learn from")
     output.finish({"people": listed})
 
 
@@ -76,7 +76,7 @@ def remove(
     removed = chip_store.remove(load_settings(), user, subject)
     whose = user if subject is None else f"{user}/{subject}"
     if removed.chips or removed.frames:
-        faces, statements = counted(removed.chips, "face"), counted(removed.frames, "statement")
+        faces, statements = pluralize(removed.chips, "face"), pluralize(removed.frames, "statement")
         output.say(f"{faces} of {whose}, and {statements} on frames, removed")
     else:
         output.say(f"nothing is kept of {whose} to learn from")

@@ -15,11 +15,11 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import LOOK, Json, Output, grid, load_settings
-from streams.text import counted
+from streams.text import pluralize
 
 if TYPE_CHECKING:
     from schemas.events import DeadLetter
-    from streams.dead_letters.store import Letter
+    from streams.dead_letters.store import DeadLetterRecord
 
 Why = Annotated[str | None, typer.Option("--reason", "-r", help="Only those with this reason.")]
 _WHOLE_ID = len(str(uuid.UUID(int=0)))
@@ -101,7 +101,7 @@ def pass_(
     output = Output(as_json)
     passed = pass_over(load_settings(), TopicPartition(topic, partition), offset)
     output.say(
-        f"passed {counted(passed.end - passed.offset, 'offset')} of {topic} {partition} from {passed.offset} on: "
+        f"passed {pluralize(passed.end - passed.offset, 'offset')} of {topic} {partition} from {passed.offset} on: "
         f"{passed.problem}; dead letter {passed.letter_id}"
     )
     output.finish(
@@ -122,12 +122,12 @@ def show(
 ) -> None:
     """Show one dead letter: where it comes from, what was wrong, and how its bytes begin."""
     from schemas.ids import begins, event_id_or_same
-    from streams.dead_letters.store import find_letter
+    from streams.dead_letters.store import find_record
 
     output = Output(as_json)
     whole_id = event_id_or_same(letter_id)
     if len(whole_id) == _WHOLE_ID:
-        whole = find_letter(load_settings(), whole_id)
+        whole = find_record(load_settings(), whole_id)
         found = [] if whole is None else [whole]
     else:
         found = [one for one in _letters(None) if begins(one.letter.letter_id, letter_id)]
@@ -165,19 +165,19 @@ def export(
             }
             lines.write(json.dumps(whole, ensure_ascii=False) + "\n")
             count += 1
-    output.say(f"{counted(count, 'dead letter')} written to {file}")
+    output.say(f"{pluralize(count, 'dead letter')} written to {file}")
     output.finish({"written": count, "file": str(file)})
 
 
-def _letters(reason: str | None) -> Iterator[Letter]:
+def _letters(reason: str | None) -> Iterator[DeadLetterRecord]:
     """Each letter once, with this reason or any."""
-    from streams.dead_letters.store import check_reasons, read_letters
+    from streams.dead_letters.store import check_reasons, read_records
 
     check_reasons([] if reason is None else [reason])
-    return (one for one in read_letters(load_settings()) if reason in (None, one.letter.reason))
+    return (one for one in read_records(load_settings()) if reason in (None, one.letter.reason))
 
 
-def _plain(one: Letter) -> dict[str, Any]:
+def _plain(one: DeadLetterRecord) -> dict[str, Any]:
     """The letter, how it stands, and what counts of what became of it."""
     from schemas.as_json import to_json
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.console import RUN, Json, Output, grid
-from streams.text import counted
+from streams.text import pluralize
 
 if TYPE_CHECKING:
-    from streams.devtools.demo import Sent
-    from streams.devtools.reconciliation import Account
+    from streams.devtools.demo import DemoEvents
+    from streams.devtools.reconciliation import ReconciliationReport
 
 _PARTS = ("decode_ms", "detect_ms", "align_ms", "embed_ms")
 _TIMEOUT_S = 120.0
@@ -70,14 +70,14 @@ def _run(folder: Path, frames: int, fps: float, video: Path | None, output: Outp
     from streams.client.producer import Producer
     from streams.devtools import demo as show
     from streams.devtools.local_stack import Stack
-    from streams.devtools.reconciliation import Accounts
+    from streams.devtools.reconciliation import Reconciliation
 
     photos = sample_photos()
-    sent = show.Sent()
+    sent = show.DemoEvents()
     with Stack(folder, output.say, live_stream_length=100_000) as stack:
         stack.add_workers()
         output.say(
-            f"enrolling {len(show.PHOTOS)} photos, then {counted(frames, 'frame')} of {len(show.CAMERAS)} cameras"
+            f"enrolling {len(show.PHOTOS)} photos, then {pluralize(frames, 'frame')} of {len(show.CAMERAS)} cameras"
         )
         with output.progress() as progress, Producer(stack.settings) as producer:
             show.enrol(producer, photos, sent)
@@ -91,7 +91,7 @@ def _run(folder: Path, frames: int, fps: float, video: Path | None, output: Outp
                 video=video,
                 progress=lambda done: progress.update(task, completed=done),
             )
-        accounts = Accounts(stack.settings)
+        accounts = Reconciliation(stack.settings)
         with output.progress() as progress:
             task = progress.add_task("waiting for results", total=len(sent.event_ids), note="")
             account = accounts.settle(
@@ -106,7 +106,7 @@ def _run(folder: Path, frames: int, fps: float, video: Path | None, output: Outp
     return result
 
 
-def _result(sent: Sent, account: Account) -> dict[str, Any]:
+def _result(sent: DemoEvents, account: ReconciliationReport) -> dict[str, Any]:
     from streams.devtools.demo import score
     from streams.devtools.stats import percentile
 
@@ -128,7 +128,7 @@ def _result(sent: Sent, account: Account) -> dict[str, Any]:
     }
 
 
-def _latencies_ms(sent: Sent, account: Account) -> list[float]:
+def _latencies_ms(sent: DemoEvents, account: ReconciliationReport) -> list[float]:
     """From the broker's time stamp of each frame to the moment at which its result could be read in Redis."""
     return [
         1000 * (account.live_at[one] - _seconds(account.answers[one]["timings"]["produced_at"]))
@@ -141,7 +141,7 @@ def _seconds(iso: str) -> float:
     return datetime.fromisoformat(iso).timestamp()
 
 
-def _show(sent: Sent, account: Account, result: dict[str, Any], output: Output) -> None:
+def _show(sent: DemoEvents, account: ReconciliationReport, result: dict[str, Any], output: Output) -> None:
     from streams.cli.charts import histogram
 
     table = grid("enrolment photo", "user", "subject", "outcome", "")
@@ -163,8 +163,8 @@ def _show(sent: Sent, account: Account, result: dict[str, Any], output: Output) 
     output.say("from Kafka to Redis, milliseconds:\n" + histogram(_latencies_ms(sent, account), "ms"))
     output.table(_where_the_time_went(sent, account))
     output.say(
-        f"{counted(result['frames'], 'frame')}: {counted(result['results_redis'], 'result')} in Redis, "
-        f"{counted(result['rows_bigquery'], 'row')} in BigQuery, {counted(result['lost'], 'event')} lost, "
+        f"{pluralize(result['frames'], 'frame')}: {pluralize(result['results_redis'], 'result')} in Redis, "
+        f"{pluralize(result['rows_bigquery'], 'row')} in BigQuery, {pluralize(result['lost'], 'event')} lost, "
         f"{result['duplicates']} doubled; {result['correct']} right, "
         f"{result['wrong']} wrong, {result['missed']} missed; p50 {result['latency_ms']['p50']} ms, "
         f"p99 {result['latency_ms']['p99']} ms, {result['frames_per_s']} frames/s"
@@ -175,7 +175,7 @@ def _named(answer: dict[str, Any]) -> Sequence[str]:
     return [face["subject_id"] if face["decision"] == "match" else face["decision"] for face in answer["faces"]]
 
 
-def _where_the_time_went(sent: Sent, account: Account) -> Any:
+def _where_the_time_went(sent: DemoEvents, account: ReconciliationReport) -> Any:
     """Mean milliseconds of each step of a frame, from its broker to Redis."""
     answers = [(account.answers[one], account.live_at[one]) for one in sent.frames if one in account.live_at]
     steps: dict[str, list[float]] = {}

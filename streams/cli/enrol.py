@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import PRODUCE, Json, Output, User, asking_redis, grid, load_settings, not_empty
-from streams.text import counted
+from streams.text import pluralize
 
 if TYPE_CHECKING:
     from schemas.events import Consent
@@ -77,13 +77,13 @@ def enrol(
         output.finish(counts | {"left_out": left_out, "user_id": user, "outcomes": [asdict(one) for one in outcomes]})
     if counts["timed_out"]:
         output.warn(
-            f"{counted(counts['timed_out'], 'photo has', 'photos have')} no outcome after {timeout_s:g} s: "
+            f"{pluralize(counts['timed_out'], 'photo has', 'photos have')} no outcome after {timeout_s:g} s: "
             "see whether workers run (`facestream doctor`), and `facestream dead-letters list`"
         )
     if counts["refused"]:
-        output.warn(f"{counts['refused']} of {counted(len(outcomes), 'photo')} refused")
+        output.warn(f"{counts['refused']} of {pluralize(len(outcomes), 'photo')} refused")
     if counts["failed"]:
-        output.warn(f"{counts['failed']} of {counted(len(outcomes), 'photo')} could not be read or sent")
+        output.warn(f"{counts['failed']} of {pluralize(len(outcomes), 'photo')} could not be read or sent")
     if counts["refused"] or counts["timed_out"] or counts["failed"]:
         raise typer.Exit(1)
 
@@ -107,12 +107,12 @@ def _chosen(
 
 
 def _in_folders(folder: Path, output: Output) -> tuple[list[Photo], int]:
-    from models.pictures.folders import Found, folders_of, pictures_below
+    from models.pictures.folders import FoundPictures, folders_of, pictures_below
 
     if not folder.is_dir():
         raise typer.BadParameter(f"there is no folder {str(folder)!r}")
     people, left_out = folders_of(folder)
-    found = Found(left_out=left_out)
+    found = FoundPictures(left_out=left_out)
     chosen, empty = [], []
     for person in people:
         of_person = pictures_below(person)

@@ -33,7 +33,7 @@ def feedback(
     from schemas.as_json import to_json
     from schemas.events import Statement
     from schemas.ids import InvalidId, canonical_event_id
-    from streams.feedback.submit import say
+    from streams.feedback.submit import submit
 
     output = Output(as_json)
     if (subject is None) == (not_subject is None):
@@ -44,7 +44,7 @@ def feedback(
         raise typer.BadParameter(f"{event!r} is no event id") from error
     statement, whom = (Statement.IS, subject) if subject is not None else (Statement.IS_NOT, not_subject)
     assert whom is not None
-    said = say(load_settings(), event_id, statement, whom, user_id=user, face=face, training=training)
+    said = submit(load_settings(), event_id, statement, whom, user_id=user, face=face, training=training)
     event_said = said.feedback
     was = f"recognised as {event_said.matched_subject_id}" if event_said.matched_subject_id else event_said.decision
     verb = "it is" if statement is Statement.IS else "it is not"

@@ -10,11 +10,11 @@ from rich.markup import escape
 
 from streams.cli import rollout
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
-from streams.text import counted
+from streams.text import pluralize
 
 if TYPE_CHECKING:
     from models.embedder.card import Card, Shift
-    from models.embedder.registry_snapshot import Lineup
+    from models.embedder.registry_snapshot import RegistrySnapshot
     from streams.settings import Settings
 
 
@@ -89,17 +89,17 @@ def show(
         table.add_row(escape(name), str(value))
     if card.lineage is not None:
         made = card.lineage
-        faces = f"{counted(made.chips, 'face')} of {counted(made.people, 'person', 'people')}"
+        faces = f"{pluralize(made.chips, 'face')} of {pluralize(made.people, 'person', 'people')}"
         table.add_row("trained on", f"{faces}, from {escape(made.parent)} ({made.mode})")
         for kind, one in made.measured.items():
             low, high = one.interval
             table.add_row(
                 f"TAR at FAR 1e-2, {kind}", f"{one.before:.3f} before, {one.after:.3f} after ({low:.3f} to {high:.3f})"
             )
-        table.add_row("measured on", counted(made.people_tested, "other person", "other people"))
+        table.add_row("measured on", pluralize(made.people_tested, "other person", "other people"))
         for group in made.groups:
             name = f"{escape(group.by)} {escape(group.group)}, {group.pictures}"
-            people = counted(group.people, "person", "people")
+            people = pluralize(group.people, "person", "people")
             table.add_row(name, f"{_shift('FNMR', group.fnmr)}, {_shift('FMR', group.fmr)}, {people}")
         for refusal in gate.refusals(made):
             table.add_row("must not take over", escape(refusal))
@@ -138,20 +138,20 @@ def _versions(settings: Settings, output: Output) -> dict[Path, Card]:
     return found
 
 
-def _lineup(settings: Settings, output: Output) -> Lineup | None:
+def _lineup(settings: Settings, output: Output) -> RegistrySnapshot | None:
     """How the versions stand; None where no Kafka can be asked."""
     from streams.kafka.connection import KafkaUnavailable
     from streams.kafka.topics import TopicMissing
-    from streams.model_registry.records import read_lineup
+    from streams.model_registry.records import read_registry
 
     try:
-        return read_lineup(settings)
+        return read_registry(settings)
     except (KafkaUnavailable, TopicMissing) as error:
         output.warn(f"where the versions stand is not known: {error}")
         return None
 
 
-def _state(lineup: Lineup | None, version: str) -> str:
+def _state(lineup: RegistrySnapshot | None, version: str) -> str:
     """In words."""
     if lineup is None:
         return ""

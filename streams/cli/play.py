@@ -11,13 +11,13 @@ import typer
 
 from schemas.events import Mode
 from streams.cli.console import PRODUCE, Json, Output, User, load_settings, not_empty
-from streams.text import counted
+from streams.text import pluralize
 
 if TYPE_CHECKING:
     from streams.client.delivery_report import Sent
 
 
-class Tally:
+class FrameCounts:
     """What became of the frames.
 
     Sent to Kafka; delivered or failed; refused, as no worker would take them; dropped to keep up; unreadable.
@@ -77,8 +77,8 @@ def play(
     as_json: Json = False,
 ) -> None:
     """Send pictures as a camera's frames. Fails if one could not be read or was not delivered."""
-    from models.pictures.folders import Found
-    from streams.cameras.sources import Pictures, Unreadable, is_live, open_source, shots
+    from models.pictures.folders import FoundPictures
+    from streams.cameras.sources import Pictures, UnreadableFrames, is_live, open_source, shots
     from streams.client.delivery_report import BackPressure, InvalidPicture
     from streams.client.producer import Producer
 
@@ -86,8 +86,8 @@ def play(
     if subject is not None and mode is not Mode.VERIFY:
         raise typer.BadParameter("--subject is the person claimed: it goes with --mode verify")
     source = open_source(where)
-    tally = Tally(output)
-    found = source.found() if isinstance(source, Pictures) else Found()
+    tally = FrameCounts(output)
+    found = source.found() if isinstance(source, Pictures) else FoundPictures()
     if found.left_out:
         output.warn(found.left_out_in_words)
     began = time.monotonic()
@@ -100,7 +100,7 @@ def play(
             task = progress.add_task(f"{user}/{camera}", total=total, note="")
             taken = 0
             for shot in shots(source, fps=fps, loop=loop):
-                if isinstance(shot, Unreadable):
+                if isinstance(shot, UnreadableFrames):
                     tally.add("unreadable", shot.count)
                     output.warn(shot.why)
                     continue
@@ -121,7 +121,7 @@ def play(
     finally:
         seconds = time.monotonic() - began
         rate = tally.counts["delivered"] / seconds
-        text = f"{counted(tally.counts['delivered'], 'frame')} delivered in {seconds:.1f} s, {rate:.1f} a second"
+        text = f"{pluralize(tally.counts['delivered'], 'frame')} delivered in {seconds:.1f} s, {rate:.1f} a second"
         if any(tally.counts.values()):
             output.say(", ".join(filter(None, [text, tally.troubles])))
             times = {"seconds": round(seconds, 3), "frames_per_s": round(rate, 2)}

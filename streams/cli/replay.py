@@ -10,12 +10,12 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
-from streams.text import counted
+from streams.text import pluralize
 
 if TYPE_CHECKING:
     from schemas.events import Replay
-    from streams.replay.plan import Plan
-    from streams.replay.sender import Progress
+    from streams.replay.plan import ReplayPlan
+    from streams.replay.sender import ReplayProgress
 
 Since = Annotated[str, typer.Option("--from", help="The earliest: ISO 8601 (UTC without a zone), -2h, -3d, or oldest.")]
 Until = Annotated[str, typer.Option("--to", help="Until before then.")]
@@ -154,9 +154,9 @@ def dead_letters(
 ) -> None:
     """After a fix: send the message of each open dead letter back to where it came from, at most once."""
     from streams.cli.send_back import send_back
-    from streams.dead_letters.redrive import Wanted
+    from streams.dead_letters.redrive import RedriveFilter
 
-    wanted = Wanted(reasons or (), stage, [word.lower() for word in letters or ()], retry)
+    wanted = RedriveFilter(reasons or (), stage, [word.lower() for word in letters or ()], retry)
     send_back(wanted, rate, dry_run, Output(as_json))
 
 
@@ -202,11 +202,11 @@ def _replay(
     from schemas.events import utc_now
     from streams.kafka.topics import Topic
     from streams.replay import store
-    from streams.replay.plan import Request, estimate_s, make_plan
+    from streams.replay.plan import ReplayRequest, estimate_s, make_plan
     from streams.replay.times import parse_time
 
     output, settings, now = Output(as_json), load_settings(), utc_now()
-    request = Request(
+    request = ReplayRequest(
         Topic(topic),
         parse_time(since, now),
         parse_time(until, now),
@@ -234,7 +234,7 @@ def _uuid(text: str) -> str:
         raise typer.BadParameter(f"{text!r} is no event id: it is a UUID") from error
 
 
-def _show(plan: Plan, seconds: float, output: Output) -> dict[str, Any]:
+def _show(plan: ReplayPlan, seconds: float, output: Output) -> dict[str, Any]:
     replay = plan.replay
     table = grid("partition", "#events", "#from offset", "#to offset")
     for one in replay.ranges:
@@ -272,7 +272,7 @@ def _send(replay: Replay, rate: float | None, output: Output, planned: dict[str,
     with output.progress() as bar:
         task = bar.add_task(f"replay {replay.replay_id}", total=replay.planned, completed=before, note="")
 
-        def report(progress: Progress) -> None:
+        def report(progress: ReplayProgress) -> None:
             note = f"{progress.under_way} under way {progress.note}"
             bar.update(task, completed=before + progress.sent - progress.under_way, note=note)
 
@@ -286,7 +286,7 @@ def _send(replay: Replay, rate: float | None, output: Output, planned: dict[str,
             output.finish(planned | _result(sender.replay, sender))
             raise
     result = planned | _result(sender.replay, sender)
-    sent = counted(sender.progress.sent, "event")
+    sent = pluralize(sender.progress.sent, "event")
     of_all = f" (with those before {sender.replay.sent})" if before else ""
     output.say(
         f"{sent} sent{of_all}, {result['answered']} answered, {result['events_per_s']} a second: "
@@ -294,13 +294,13 @@ def _send(replay: Replay, rate: float | None, output: Output, planned: dict[str,
     )
     output.finish(result)
     if sender.progress.unanswered:
-        unanswered = counted(sender.progress.unanswered, "event has", "events have")
+        unanswered = pluralize(sender.progress.unanswered, "event has", "events have")
         output.warn(f"{unanswered} not been answered: see `facestream doctor`")
         raise typer.Exit(1)
 
 
 def _result(replay: Replay, sender: Any) -> dict[str, Any]:
-    progress: Progress = sender.progress
+    progress: ReplayProgress = sender.progress
     seconds = max(replay.seconds, 1e-3)
     return {
         "replay_id": replay.replay_id,

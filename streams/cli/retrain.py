@@ -9,13 +9,13 @@ import typer
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 from streams.retraining.job_files import Mode
-from streams.text import counted
+from streams.text import pluralize
 
 if TYPE_CHECKING:
     from models.embedder.card import Card, ChipGeometry, Source
     from models.training.cluster import Cluster
-    from models.training.history import Progress
-    from models.training.plan import Plan
+    from models.training.history import TrainingProgress
+    from models.training.plan import TrainingPlan
     from models.training.samples import Correction, Sample
     from streams.settings import Settings
     from streams.training_data.training_set import TrainingSetRead
@@ -88,7 +88,7 @@ def retrain(
     from models.embedder.card import Card
     from models.embedder.model import REFERENCE
     from streams.retraining.job_main import production
-    from streams.retraining.train import Told, Wish, train
+    from streams.retraining.train import TrainRequest, TrainStarted, train
 
     before = Card.read(up_to).lineage if up_to else None
     if up_to and (folders or before is None or not before.source.offsets):
@@ -105,16 +105,16 @@ def retrain(
     with output.progress() as progress:
         task = progress.add_task("training", total=plan.steps, note="")
 
-        def begin(told: Told) -> None:
-            output.say(f"{counted(told.faces, 'face')} of {counted(told.people, 'person', 'people')}")
+        def begin(told: TrainStarted) -> None:
+            output.say(f"{pluralize(told.faces, 'face')} of {pluralize(told.people, 'person', 'people')}")
             output.say(f"training {told.version}")
 
-        def tell(now: Progress) -> None:
+        def tell(now: TrainingProgress) -> None:
             note = f"loss {now.loss:.4f}, {now.samples_per_s:.0f} faces/s"
             progress.update(task, completed=now.step, note=note)
 
         groups = groups or settings.retrain_groups
-        wish = Wish(mode, workers, plan, parent, settings.cpu_threads, groups, cluster)
+        wish = TrainRequest(mode, workers, plan, parent, settings.cpu_threads, groups, cluster)
         made = train(settings.versions_dir, samples, source, wish, corrections=corrections, begin=begin, say=tell)
     assert made.card.lineage is not None
     _show(made.card, made.folder, made.refusals, output)
@@ -127,12 +127,12 @@ def retrain(
 
 def make_plan(
     seed: int, steps: int | None, arc_face: float, compatibility: float, precision: Literal["float32", "mixed_bfloat16"]
-) -> Plan:
+) -> TrainingPlan:
     """The plan that the options ask for."""
-    from models.training.plan import Plan
+    from models.training.plan import TrainingPlan
 
-    at_most = Plan().steps if steps is None else steps
-    return Plan(seed=seed, steps=at_most, arc_face=arc_face, compatibility=compatibility, precision=precision)
+    at_most = TrainingPlan().steps if steps is None else steps
+    return TrainingPlan(seed=seed, steps=at_most, arc_face=arc_face, compatibility=compatibility, precision=precision)
 
 
 def _take_part(cluster: Cluster, settings: Settings, output: Output) -> None:
@@ -155,11 +155,11 @@ def _from_topics(geometry: ChipGeometry, before: Source | None, settings: Settin
     read = read_training_set(settings, geometry, until_of(before, settings) if before else None)
     said = read.confirmed
     if read.ended:
-        output.warn(f"{counted(read.ended, 'face is', 'faces are')} left out, since the consent to them has ended")
+        output.warn(f"{pluralize(read.ended, 'face is', 'faces are')} left out, since the consent to them has ended")
     if read.unreadable:
-        output.warn(f"{counted(read.unreadable, 'message')} passed over: no face to learn from")
+        output.warn(f"{pluralize(read.unreadable, 'message')} passed over: no face to learn from")
     if said.gone:
-        output.warn(f"{counted(said.gone, 'confirmed face is', 'confirmed faces are')} left out: the frame is gone")
+        output.warn(f"{pluralize(said.gone, 'confirmed face is', 'confirmed faces are')} left out: the frame is gone")
     return read
 
 

@@ -12,16 +12,16 @@ import typer
 
 from streams.cli.console import Json, Output, grid, load_settings
 from streams.roles import Embedder
-from streams.text import counted
+from streams.text import pluralize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from models.embedder.card import Card
-    from models.embedder.registry_snapshot import Lineup
+    from models.embedder.registry_snapshot import RegistrySnapshot
     from schemas.events import ModelRecord
     from streams.rollout.report import Report
-    from streams.rollout.vector_sources import Embeds
+    from streams.rollout.vector_sources import VectorSource
     from streams.settings import Settings
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="Name of the version, see `facestream models list`.")]
@@ -149,14 +149,14 @@ def retire(
 
     output, settings = Output(as_json), load_settings()
     card = _card(settings, version)
-    lineup = records.read_lineup(settings)
+    lineup = records.read_registry(settings)
     transitions.retire(lineup, card)
     left = read_enrolled(settings).only_of(version, [one for one in lineup.active if one != version])
     if left and not force:
         users = sorted({one.user_id for one in left})
         listed = ", ".join(users[:3]) + (", …" if users[3:] else "")
         raise RolloutError(
-            f"{counted(len(left), 'template')} of {counted(len(users), 'user')} ({listed}) would be lost with "
+            f"{pluralize(len(left), 'template')} of {pluralize(len(users), 'user')} ({listed}) would be lost with "
             f"{version}, and no picture of them is kept: they would have to enrol again. "
             "`--force` retires it all the same"
         )
@@ -206,8 +206,8 @@ def rollout(
 
     Broken off, it leaves the version where it is, and goes on from there when it is called again.
     """
-    from streams.rollout.controller import Now, Pace
-    from streams.rollout.controller import rollout as run
+    from streams.rollout.controller import Pace, RolloutStep
+    from streams.rollout.controller import run_rollout as run
     from streams.rollout.gates import Gates
 
     output, settings = Output(as_json), load_settings()
@@ -220,13 +220,13 @@ def rollout(
     with _sources(settings, version, embedder) as sources, output.progress() as progress:
         task = progress.add_task(version, total=int(hold), note="")
 
-        def tell(now: Now) -> None:
+        def tell(now: RolloutStep) -> None:
             step = (now.record.state, now.record.percent)
             if step != last[0]:
                 last[0] = step
                 output.say(_sentence(now.record))
             seen = now.seen
-            note = f"{counted(seen.frames, 'frame')} compared, {seen.disagreement:.1%} differ" if seen else ""
+            note = f"{pluralize(seen.frames, 'frame')} compared, {seen.disagreement:.1%} differ" if seen else ""
             progress.update(task, completed=int(min(now.watched_s, hold)), note=note)
 
         def ask(record: ModelRecord) -> bool:
@@ -260,10 +260,10 @@ def rollout(
         raise typer.Exit(1)
 
 
-def _write(settings: Settings, step: Callable[[Lineup], ModelRecord]) -> ModelRecord:
+def _write(settings: Settings, step: Callable[[RegistrySnapshot], ModelRecord]) -> ModelRecord:
     from streams.model_registry import records
 
-    record = step(records.read_lineup(settings))
+    record = step(records.read_registry(settings))
     records.write(settings, record)
     return record
 
@@ -277,7 +277,7 @@ def _card(settings: Settings, version: str) -> Card:
     try:
         card = Card.read(folder)
     except UnusableModel as error:
-        record = records.read_lineup(settings).record(version)
+        record = records.read_registry(settings).record(version)
         if record is None:
             raise UnusableModel(f"there is no model version {version!r}: {error}") from error
         return records.card_of(record)
@@ -287,28 +287,28 @@ def _card(settings: Settings, version: str) -> Card:
 
 
 def _fill(
-    settings: Settings, version: str, sources: Sequence[Embeds], rate: float | None, output: Output
+    settings: Settings, version: str, sources: Sequence[VectorSource], rate: float | None, output: Output
 ) -> dict[str, Any]:
-    from streams.rollout.backfill import Progress
-    from streams.rollout.backfill import fill as run
+    from streams.rollout.backfill import BackfillProgress
+    from streams.rollout.backfill import backfill as run
 
     with output.progress() as progress:
         task = progress.add_task("templates", total=None, note=version)
 
-        def tell(now: Progress) -> None:
+        def tell(now: BackfillProgress) -> None:
             progress.update(task, completed=now.made, total=now.lacking)
 
         done = run(settings, version, sources, rate=rate, say=tell)
-    output.say(f"{counted(done.made, 'template')} of {version} made")
+    output.say(f"{pluralize(done.made, 'template')} of {version} made")
     if done.stragglers:
         listed = ", ".join(done.stragglers[:5])
-        stay = counted(len(done.stragglers), "user stays", "users stay")
+        stay = pluralize(len(done.stragglers), "user stays", "users stay")
         output.warn(f"{stay} with the version before, since neither faces nor photos of theirs are kept: {listed}")
     return {"made": done.made, "stragglers": done.stragglers}
 
 
 @contextmanager
-def _sources(settings: Settings, version: str, embedder: Embedder) -> Iterator[list[Embeds]]:
+def _sources(settings: Settings, version: str, embedder: Embedder) -> Iterator[list[VectorSource]]:
     """What new vectors are made from, the cheapest first."""
     from streams.model_registry import records
     from streams.rollout import vector_sources
@@ -329,7 +329,7 @@ def _sources(settings: Settings, version: str, embedder: Embedder) -> Iterator[l
 
     model = Model.load(folder, threads=settings.cpu_threads)
     head = vector_sources.head_of(model.card, folder)
-    lineup = records.read_lineup(settings)
+    lineup = records.read_registry(settings)
     cards = {one.version: records.card_of(one) for one in lineup.records} | {lineup.base: records.base_card(settings)}
     analyzer = Analyzer(
         model,
@@ -372,13 +372,13 @@ def _show(found: Report, output: Output) -> None:
     table.add_row("unknown", f"{found.new.unknown_rate:.2%}", f"{found.old.unknown_rate:.2%}")
     table.add_row("margin of those named", *(_number(side.margin) for side in (found.new, found.old)))
     output.say(
-        f"{counted(found.frames, 'frame')} with {counted(found.faces, 'face')} compared; "
+        f"{pluralize(found.frames, 'frame')} with {pluralize(found.faces, 'face')} compared; "
         f"{found.version} says otherwise of {found.disagreement:.2%}"
     )
     output.table(table)
     if found.p99_ms is not None:
         output.say(
-            f"{counted(found.answered, 'frame')} answered, 99 of 100 within {found.p99_ms:.0f} ms, "
+            f"{pluralize(found.answered, 'frame')} answered, 99 of 100 within {found.p99_ms:.0f} ms, "
             f"{found.error_rate:.2%} failed"
         )
 

@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import LOOK, Json, Output, grid, load_settings
-from streams.text import counted
+from streams.text import pluralize
 
 
 def register(app: typer.Typer) -> None:
@@ -42,7 +42,7 @@ def list_(
         output.table(table)
     if left_out := [one for one in found if one not in shown]:
         output.say(
-            f"{counted(len(left_out), 'tick was', 'ticks were')} skipped, the last one since: {left_out[-1].reason}"
+            f"{pluralize(len(left_out), 'tick was', 'ticks were')} skipped, the last one since: {left_out[-1].reason}"
         )
     if not found:
         output.say("no runs: a worker of the role retrain decides at the ticks of FACESTREAM_RETRAIN_SCHEDULE")
@@ -65,7 +65,7 @@ def show(run_id: Annotated[str, typer.Argument(help="Its id.")], as_json: Json =
     for name in ("run_id", "state", "reason", "due_at", "claimed_at", "heartbeat_at", "ended_at"):
         table.add_row(name, escape(str(plain[name] or "")))
     table.add_row("worker", escape(f"{run.worker} on {run.host}, token {run.token}, attempt {run.attempt}"))
-    table.add_row("learns from", f"{counted(run.faces, 'face')} of {counted(run.people, 'person', 'people')}")
+    table.add_row("learns from", f"{pluralize(run.faces, 'face')} of {pluralize(run.people, 'person', 'people')}")
     for source in run.until:
         table.add_row("reads", escape(f"{source.topic}/{source.partition} to offset {source.offset}"))
     for condition in run.conditions:

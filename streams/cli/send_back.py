@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from streams.cli.console import Output, grid, load_settings
-from streams.text import counted
+from streams.text import pluralize
 
 if TYPE_CHECKING:
-    from streams.dead_letters.redrive import Tally, Wanted
+    from streams.dead_letters.redrive import RedriveCounts, RedriveFilter
 
 
-def send_back(wanted: Wanted, rate: float, dry_run: bool, output: Output) -> None:
+def send_back(wanted: RedriveFilter, rate: float, dry_run: bool, output: Output) -> None:
     """Count the letters that are wanted, send their messages back, and show what became of them."""
     from schemas.events import utc_now
-    from streams.dead_letters.redrive import SendBack
+    from streams.dead_letters.redrive import Redrive
     from streams.replay.store import new_replay_id
 
     found = _count(wanted, output)
@@ -31,7 +31,7 @@ def send_back(wanted: Wanted, rate: float, dry_run: bool, output: Output) -> Non
     replay_id = new_replay_id(utc_now())
     with output.progress() as bar:
         task = bar.add_task(f"replay {replay_id}", total=found["letters"], note="")
-        sender = SendBack(
+        sender = Redrive(
             load_settings(), replay_id, rate=rate, report=lambda tally: bar.update(task, completed=tally.sent)
         )
         with _between_chunks() as interrupted:
@@ -43,16 +43,16 @@ def send_back(wanted: Wanted, rate: float, dry_run: bool, output: Output) -> Non
         raise KeyboardInterrupt
 
 
-def _count(wanted: Wanted, output: Output) -> dict[str, Any]:
+def _count(wanted: RedriveFilter, output: Output) -> dict[str, Any]:
     from schemas.ids import begins
     from streams.dead_letters.errors import DeadLetterError
-    from streams.dead_letters.store import Standing, check_reasons, read_letters
+    from streams.dead_letters.store import DeadLetterStatus, check_reasons, read_records
 
     check_reasons(wanted.reasons)
     reasons: Counter[str] = Counter()
-    standings: Counter[Standing] = Counter()
+    standings: Counter[DeadLetterStatus] = Counter()
     missing = set(wanted.letter_ids)
-    for one in read_letters(load_settings()):
+    for one in read_records(load_settings()):
         if wanted.names(one):
             standings[one.standing] += 1
             missing -= {word for word in missing if begins(one.letter.letter_id, word)}
@@ -66,25 +66,27 @@ def _count(wanted: Wanted, output: Output) -> dict[str, Any]:
     if reasons:
         output.table(table)
     else:
-        sent = standings[Standing.SENT]
-        output.say("no such dead letter is open" + (f": {counted(sent, 'has', 'have')} been sent back" if sent else ""))
-    if standings[Standing.SENDING] and not wanted.retry:
-        left = counted(standings[Standing.SENDING], "is", "are")
+        sent = standings[DeadLetterStatus.SENT]
+        output.say(
+            "no such dead letter is open" + (f": {pluralize(sent, 'has', 'have')} been sent back" if sent else "")
+        )
+    if standings[DeadLetterStatus.SENDING] and not wanted.retry:
+        left = pluralize(standings[DeadLetterStatus.SENDING], "is", "are")
         output.warn(f"{left} left `sending` by a replay that was killed: see --retry")
     return {
         "topic": "dead-letters",
         "letters": reasons.total(),
         "reasons": dict(reasons),
-        "standing": {word.value: standings[word] for word in Standing},
+        "standing": {word.value: standings[word] for word in DeadLetterStatus},
     }
 
 
-def _finish(tally: Tally, result: dict[str, Any], output: Output) -> None:
+def _finish(tally: RedriveCounts, result: dict[str, Any], output: Output) -> None:
     for problem in tally.problems[:10]:
         output.warn(problem)
     if tally.left:
         output.warn(f"{tally.left} left alone: another replay has them, or their topic or their person is gone")
-    output.say(f"{counted(tally.sent, 'message')} sent back")
+    output.say(f"{pluralize(tally.sent, 'message')} sent back")
     output.finish(result | {"sent": tally.sent, "left": tally.left, "failed": tally.failed})
     if tally.failed or tally.problems:
         raise typer.Exit(1)

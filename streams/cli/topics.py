@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
-from streams.text import counted
+from streams.text import pluralize
 
 
 def register(app: typer.Typer) -> None:
@@ -105,7 +105,7 @@ def repair(
         output.table(table)
     if not dry_run and repairs:
         topic_repair.repair(now, repairs, output.warn)
-    output.say(f"{counted(len(repairs), 'topic')} {'to be repaired' if dry_run else 'repaired'}")
+    output.say(f"{pluralize(len(repairs), 'topic')} {'to be repaired' if dry_run else 'repaired'}")
     repaired = [{"name": one.name, "partitions": one.partitions, "records": one.records} for one in repairs]
     output.finish({"repaired": repaired, "partitions": now.partitions, "dry_run": dry_run})
 

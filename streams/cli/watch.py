@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import LOOK, Output, asking_redis, line, load_settings
-from streams.text import counted
+from streams.text import pluralize
 
 if TYPE_CHECKING:
     from sinks.redis import LiveEntry, RedisResults
@@ -115,7 +115,7 @@ def _enrolment(event: dict[str, Any]) -> str:
     why = (
         f" ({refusal['reason']}: {escape(refusal['detail'])})"
         if refusal
-        else f", {counted(event['templates'], 'template')}"
+        else f", {pluralize(event['templates'], 'template')}"
     )
     if detail := event.get("detail"):
         why += f" [yellow]({escape(detail)})[/]"

@@ -27,7 +27,7 @@ from streams.kafka.topic_admin import check_copartitioned, partition_counts
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 from streams.settings import settings as process_settings
-from streams.text import counted
+from streams.text import pluralize
 
 LOG = logging.getLogger(__name__)
 
@@ -244,12 +244,12 @@ class Producer:
             self._failed.clear()
         if failed:
             raise DeliveryFailed(
-                f"{counted(len(failed), 'event was', 'events were')} not delivered: {failed[0].future.exception()}",
+                f"{pluralize(len(failed), 'event was', 'events were')} not delivered: {failed[0].future.exception()}",
                 [sent.event_id for sent in failed],
             )
         if late:
             raise DeliveryFailed(
-                f"{counted(len(late), 'event has', 'events have')} not been delivered after {timeout_s} s",
+                f"{pluralize(len(late), 'event has', 'events have')} not been delivered after {timeout_s} s",
                 [sent.event_id for sent in late],
             )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from schemas import codec
 from schemas.events import DeadLetter, Header, utc_now
 from schemas.reasons import Reason
-from streams.kafka.decoding import BadMessage
+from streams.kafka.decoding import InvalidMessage
 from streams.kafka.messages import Message
 
 _TEXT = 2_000
@@ -22,7 +22,9 @@ def dead_letter(message: Message, stage: str, error: Exception, attempt: int = 1
 
     Its time is part of that: a topic that was created again gives the same places to other messages.
     """
-    bad = error if isinstance(error, BadMessage) else BadMessage(Reason.FAILED, type(error).__name__, str(error))
+    bad = (
+        error if isinstance(error, InvalidMessage) else InvalidMessage(Reason.FAILED, type(error).__name__, str(error))
+    )
     source = message.source
     return DeadLetter(
         letter_id=codec.stable_id(source.topic, source.partition, message.offset, message.timestamp_ms, stage),

@@ -20,7 +20,7 @@ from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import DeadLetter, Resolution, ResolutionState, Upload, utc_now
 from schemas.ids import begins, canonical
-from streams.dead_letters.store import Letter, Resolutions, Standing, read_letters
+from streams.dead_letters.store import DeadLetterRecord, DeadLetterStatus, Resolutions, read_records
 from streams.kafka.connection import KafkaUnavailable, client_config, metadata
 from streams.kafka.topics import Topic
 from streams.privacy.erasures import Erasures, read_erasures
@@ -32,7 +32,7 @@ _FLUSH_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RedriveFilter:
     """Which letters; empty filters let all pass. ``retry`` takes those that are ``sending``, too."""
 
     reasons: Collection[str] = ()
@@ -40,13 +40,13 @@ class Wanted:
     letter_ids: Collection[str] = ()
     retry: bool = False
 
-    def has(self, one: Letter) -> bool:
+    def has(self, one: DeadLetterRecord) -> bool:
         """Whether a letter is among them and may be sent."""
         return self.names(one) and one.standing in (
-            (Standing.OPEN, Standing.SENDING) if self.retry else (Standing.OPEN,)
+            (DeadLetterStatus.OPEN, DeadLetterStatus.SENDING) if self.retry else (DeadLetterStatus.OPEN,)
         )
 
-    def names(self, one: Letter) -> bool:
+    def names(self, one: DeadLetterRecord) -> bool:
         """Whether a letter is among them, however it stands."""
         return (
             (not self.reasons or one.letter.reason in self.reasons)
@@ -56,7 +56,7 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class Tally:
+class RedriveCounts:
     """What became of letters: ``left`` ones were taken by another replay, or must not go back."""
 
     sent: int = 0
@@ -65,7 +65,7 @@ class Tally:
     problems: list[str] = field(default_factory=list)
 
 
-class SendBack:
+class Redrive:
     """One replay of dead letters."""
 
     def __init__(
@@ -74,10 +74,10 @@ class SendBack:
         replay_id: str,
         *,
         rate: float | None = None,
-        report: Callable[[Tally], None] = lambda tally: None,
+        report: Callable[[RedriveCounts], None] = lambda tally: None,
     ) -> None:
         """Prepare it; ``rate`` is in letters a second."""
-        self.tally = Tally()
+        self.tally = RedriveCounts()
         self._settings = settings
         self._replay_id = replay_id
         self._rate = rate
@@ -94,7 +94,7 @@ class SendBack:
             }
         )
 
-    def run(self, wanted: Wanted) -> Iterator[Tally]:
+    def run(self, wanted: RedriveFilter) -> Iterator[RedriveCounts]:
         """Send letters back, a few at a time; between two of them it may be stopped.
 
         Raises:
@@ -104,7 +104,7 @@ class SendBack:
         topics = metadata(self._producer, self._settings).topics
         erased = read_erasures(self._settings)
         with Resolutions(self._settings) as resolutions:
-            for some in _chunks(one for one in read_letters(self._settings) if wanted.has(one)):
+            for some in _chunks(one for one in read_records(self._settings) if wanted.has(one)):
                 here = []
                 for one in some:
                     problem = _why_not(one.letter, topics, erased)
@@ -119,7 +119,7 @@ class SendBack:
                 if self._rate is not None:
                     time.sleep(max(0.0, began + self.tally.sent / self._rate - time.monotonic()))
 
-    def _send(self, letters: list[Letter], resolutions: Resolutions) -> None:
+    def _send(self, letters: list[DeadLetterRecord], resolutions: Resolutions) -> None:
         for one in letters:
             retries = None if one.resolution is None else one.resolution.replay_id
             self._resolve(one, ResolutionState.SENDING, retries=retries)
@@ -137,7 +137,7 @@ class SendBack:
         self._flush()
         self._note_sent(ours, sent)
 
-    def _note_sent(self, letters: list[Letter], sent: dict[str, confluent_kafka.Message]) -> None:
+    def _note_sent(self, letters: list[DeadLetterRecord], sent: dict[str, confluent_kafka.Message]) -> None:
         for one in letters:
             message = sent.get(one.letter.letter_id)
             if message is not None:
@@ -145,7 +145,7 @@ class SendBack:
                 self.tally.sent += 1
         self._flush()
 
-    def _produce(self, one: Letter, sent: dict[str, confluent_kafka.Message]) -> None:
+    def _produce(self, one: DeadLetterRecord, sent: dict[str, confluent_kafka.Message]) -> None:
         letter = one.letter
 
         def delivered(error: KafkaError | None, message: confluent_kafka.Message) -> None:
@@ -164,7 +164,7 @@ class SendBack:
 
     def _resolve(
         self,
-        one: Letter,
+        one: DeadLetterRecord,
         state: ResolutionState,
         *,
         retries: str | None = None,
@@ -215,8 +215,8 @@ def _why_not(letter: DeadLetter, topics: Collection[str], erased: Erasures) -> s
     return "it is of a user who has been erased, or has a subject who has" if erased.touches(at_ms, user_id) else None
 
 
-def _chunks(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
-    chunk: list[Letter] = []
+def _chunks(letters: Iterable[DeadLetterRecord]) -> Iterator[list[DeadLetterRecord]]:
+    chunk: list[DeadLetterRecord] = []
     size = 0
     for one in letters:
         chunk.append(one)

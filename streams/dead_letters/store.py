@@ -17,7 +17,7 @@ from schemas.errors import CodecError
 from schemas.events import DeadLetter, Resolution, ResolutionState
 from schemas.reasons import Reason
 from streams.dead_letters.errors import DeadLetterError
-from streams.kafka.log_reader import Log, newest_first
+from streams.kafka.log_reader import LogReader, newest_first
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 
@@ -26,7 +26,7 @@ _REPEATED = timedelta(hours=1)
 """A letter that was made a second time comes within this time."""
 
 
-class Standing(StrEnum):
+class DeadLetterStatus(StrEnum):
     """How a dead letter stands; ``sending``: a replay was about to send its message, and it is not known if it did."""
 
     OPEN = "open"
@@ -35,14 +35,14 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetterRecord:
     """A dead letter and the resolution that counts, None while it is open."""
 
     letter: DeadLetter
     resolution: Resolution | None
 
     @property
-    def standing(self) -> Standing:
+    def standing(self) -> DeadLetterStatus:
         """How it stands."""
         return _standing(self.resolution)
 
@@ -64,7 +64,7 @@ class Resolutions:
             since: of resolutions that were written before, nothing is known; None: all are read.
             partitions: likewise of letters that came of other partitions; None: all are read.
         """
-        self._log = Log(settings, Topic.RESOLUTIONS)
+        self._log = LogReader(settings, Topic.RESOLUTIONS)
         self._since = since
         self._partitions = partitions
         self._next: dict[int, int] = {}
@@ -122,7 +122,7 @@ def check_reasons(words: Collection[str]) -> None:
         raise DeadLetterError(f"there is no reason {', '.join(sorted(unknown))}: see `facestream dead-letters list`")
 
 
-def read_letters(settings: Settings) -> Iterator[Letter]:
+def read_records(settings: Settings) -> Iterator[DeadLetterRecord]:
     """Each dead letter that is there when it begins, once.
 
     What is no letter has one of its own, from the sink that met it.
@@ -132,7 +132,7 @@ def read_letters(settings: Settings) -> Iterator[Letter]:
         TopicMissing: the topics have not been created.
     """
     seen = set()
-    with Resolutions(settings) as resolutions, Log(settings, Topic.DEAD_LETTERS) as log:
+    with Resolutions(settings) as resolutions, LogReader(settings, Topic.DEAD_LETTERS) as log:
         resolutions.refresh()
         for message in log.messages(log.since({})):
             try:
@@ -141,10 +141,10 @@ def read_letters(settings: Settings) -> Iterator[Letter]:
                 continue
             if letter.letter_id not in seen:
                 seen.add(letter.letter_id)
-                yield Letter(letter, resolutions.of(letter.letter_id))
+                yield DeadLetterRecord(letter, resolutions.of(letter.letter_id))
 
 
-def find_letter(settings: Settings, letter_id: str) -> Letter | None:
+def find_record(settings: Settings, letter_id: str) -> DeadLetterRecord | None:
     """The dead letter of an id, looked for from the end of the topic on; None: there is none.
 
     Raises:
@@ -152,7 +152,7 @@ def find_letter(settings: Settings, letter_id: str) -> Letter | None:
         TopicMissing: the topics have not been created.
     """
     found: DeadLetter | None = None
-    with Log(settings, Topic.DEAD_LETTERS) as log:
+    with LogReader(settings, Topic.DEAD_LETTERS) as log:
         for ranges in newest_first(log.since({}), _STEP):
             for message in log.messages(ranges):
                 with suppress(CodecError):
@@ -164,18 +164,18 @@ def find_letter(settings: Settings, letter_id: str) -> Letter | None:
         return None
     with Resolutions(settings, partitions={found.partition}) as resolutions:
         resolutions.refresh()
-        return Letter(found, resolutions.of(letter_id))
+        return DeadLetterRecord(found, resolutions.of(letter_id))
 
 
 @dataclass(frozen=True, slots=True)
-class LastLetters:
+class NewestRecords:
     """The newest letters, and whether these are all; of a letter's message there is nothing here."""
 
-    standings: Counter[Standing]
+    standings: Counter[DeadLetterStatus]
     all_of_them: bool
 
 
-def read_last_letters(settings: Settings, count: int, limit_s: float) -> LastLetters:
+def read_newest_records(settings: Settings, count: int, limit_s: float) -> NewestRecords:
     """How the newest letters stand: so many at most, and for so long; of resolutions only those that came after them.
 
     Raises:
@@ -184,7 +184,7 @@ def read_last_letters(settings: Settings, count: int, limit_s: float) -> LastLet
     """
     until, oldest_ms = time.monotonic() + limit_s, None
     newest: set[str] = set()
-    with Log(settings, Topic.DEAD_LETTERS) as log:
+    with LogReader(settings, Topic.DEAD_LETTERS) as log:
         pieces = list(newest_first(log.since({}), _STEP))
         while pieces and len(newest) < count and time.monotonic() < until:
             for message in log.messages(pieces[0]):
@@ -197,12 +197,12 @@ def read_last_letters(settings: Settings, count: int, limit_s: float) -> LastLet
                 pieces.pop(0)
     whole = not pieces
     if oldest_ms is None:
-        return LastLetters(Counter(), whole)
+        return NewestRecords(Counter(), whole)
     with Resolutions(settings, codec.from_micros(1000 * oldest_ms) - _REPEATED) as resolutions:
         resolutions.refresh()
         standings = Counter(_standing(resolutions.of(letter_id)) for letter_id in newest)
-    return LastLetters(standings, whole)
+    return NewestRecords(standings, whole)
 
 
-def _standing(resolution: Resolution | None) -> Standing:
-    return Standing.OPEN if resolution is None else Standing(resolution.state.value)
+def _standing(resolution: Resolution | None) -> DeadLetterStatus:
+    return DeadLetterStatus.OPEN if resolution is None else DeadLetterStatus(resolution.state.value)

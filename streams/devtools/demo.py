@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streams.cameras.sources import Shot, open_source
+from streams.cameras.sources import CapturedFrame, open_source
 from streams.client.producer import Producer
 from streams.devtools.synthetic_frames import Scene, side_by_side
 
 
 @dataclass(frozen=True, slots=True)
-class Photo:
+class DemoPhoto:
     """An enrolment photo; of several files one beside the other."""
 
     user: str
@@ -29,7 +29,7 @@ class Photo:
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class DemoCamera:
     """A camera before which the person of a photograph moves.
 
     ``subject`` is who that is to the user, None a stranger.
@@ -42,27 +42,27 @@ class Camera:
 
 
 PHOTOS = (
-    Photo("alice", "obama", ("obama.jpg",)),
-    Photo("alice", "obama", ("obama2.jpg",)),
-    Photo("alice", "obama", ("obama.jpg", "biden.jpg")),
-    Photo("bob", "biden", ("biden.jpg",)),
+    DemoPhoto("alice", "obama", ("obama.jpg",)),
+    DemoPhoto("alice", "obama", ("obama2.jpg",)),
+    DemoPhoto("alice", "obama", ("obama.jpg", "biden.jpg")),
+    DemoPhoto("bob", "biden", ("biden.jpg",)),
 )
 """The third shows two people: it is there to be refused."""
 CAMERAS = (
-    Camera("alice", "front-door", "obama3.jpg", "obama"),
-    Camera("alice", "garden", "biden.jpg", None),
-    Camera("bob", "lobby", "biden.jpg", "biden"),
-    Camera("bob", "garage", "obama2.jpg", None),
+    DemoCamera("alice", "front-door", "obama3.jpg", "obama"),
+    DemoCamera("alice", "garden", "biden.jpg", None),
+    DemoCamera("bob", "lobby", "biden.jpg", "biden"),
+    DemoCamera("bob", "garage", "obama2.jpg", None),
 )
 USERS = ("alice", "bob")
 
 
 @dataclass(slots=True)
-class Sent:
+class DemoEvents:
     """What went in, by event id; of a video it is not known who is in it."""
 
-    uploads: dict[str, Photo] = field(default_factory=dict)
-    frames: dict[str, Camera | None] = field(default_factory=dict)
+    uploads: dict[str, DemoPhoto] = field(default_factory=dict)
+    frames: dict[str, DemoCamera | None] = field(default_factory=dict)
     began: float = 0.0
 
     @property
@@ -80,7 +80,7 @@ class Score:
     missed: int
 
 
-def enrol(producer: Producer, photos: Path, sent: Sent) -> None:
+def enrol(producer: Producer, photos: Path, sent: DemoEvents) -> None:
     """Send the enrolment photos."""
     for photo in PHOTOS:
         picture = side_by_side([photos / file for file in photo.files])
@@ -91,7 +91,7 @@ def enrol(producer: Producer, photos: Path, sent: Sent) -> None:
 def stream(
     producer: Producer,
     photos: Path,
-    sent: Sent,
+    sent: DemoEvents,
     *,
     frames: int,
     fps: float,
@@ -112,7 +112,7 @@ def stream(
         progress(number + 1)
 
 
-def score(sent: Sent, answers: Mapping[str, dict[str, Any]]) -> Score:
+def score(sent: DemoEvents, answers: Mapping[str, dict[str, Any]]) -> Score:
     """Judge the answers against who was before the camera."""
     correct = wrong = missed = 0
     for event_id, camera in sent.frames.items():
@@ -128,7 +128,7 @@ def score(sent: Sent, answers: Mapping[str, dict[str, Any]]) -> Score:
     return Score(correct, wrong, missed)
 
 
-def _scenes(photos: Path, frames: int) -> Iterator[tuple[str, str, Camera, bytes]]:
+def _scenes(photos: Path, frames: int) -> Iterator[tuple[str, str, DemoCamera, bytes]]:
     scenes = [iter(Scene(photos / camera.file, seed)) for seed, camera in enumerate(CAMERAS)]
     for number in range(frames):
         camera = CAMERAS[number % len(CAMERAS)]
@@ -138,5 +138,5 @@ def _scenes(photos: Path, frames: int) -> Iterator[tuple[str, str, Camera, bytes
 def _video(video: Path | None) -> Iterator[tuple[str, str, None, bytes]]:
     if video is not None:
         for shot in open_source(str(video)).shots():
-            if isinstance(shot, Shot):
+            if isinstance(shot, CapturedFrame):
                 yield "alice", "video", None, shot.data

@@ -19,7 +19,7 @@ from infra.services import LocalServices
 from infra.supervisor import Backoff, ChildFailed
 from streams.kafka.connection import KafkaUnavailable, admin_client
 from streams.kafka.consumer_groups import describe_group, group_id
-from streams.kafka.topic_admin import Change, create
+from streams.kafka.topic_admin import TopicChange, create
 from streams.operations.topic_repair import plan, repair
 from streams.roles import ANSWERING, Embedder, Role
 from streams.settings import RUNNING_FILE, OwnSettings, Settings
@@ -93,7 +93,7 @@ class Stack:
                 self._report(f"topic {change.name} was gone and is created anew: what it held is lost")
         return now
 
-    def _prepare_topics(self, now: Settings) -> list[Change]:
+    def _prepare_topics(self, now: Settings) -> list[TopicChange]:
         """Create the topics, and make those anew that somebody gave other partitions: no worker runs yet."""
         admin = admin_client(now)
         if repairs := plan(admin, now):

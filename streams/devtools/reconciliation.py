@@ -22,7 +22,7 @@ _QUIET_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ReconciliationReport:
     """What became of events; ``answers`` has each event's answer as JSON, ``live_at`` when watchers saw it.
 
     ``lost`` counts events that are missing anywhere: in Redis by id, in the live stream, in BigQuery's table, in its
@@ -37,7 +37,7 @@ class Account:
     duplicates: int
 
 
-class Accounts:
+class Reconciliation:
     """Compares what went in with what came out. The live streams must be long enough for all events of a user."""
 
     def __init__(self, settings: Settings) -> None:
@@ -54,7 +54,7 @@ class Accounts:
         timeout_s: float,
         progress: Callable[[int, int], None] = lambda in_redis, in_bigquery: None,
         ask_every_s: float = _ASK_EVERY_S,
-    ) -> Account:
+    ) -> ReconciliationReport:
         """Wait until every event is in Redis and BigQuery, or the time is over, and then a moment for doubles.
 
         Args:
@@ -91,7 +91,9 @@ class Accounts:
         live = Counter(event_id for event_id, _ in entries if event_id in wanted)
         doubles = sum(seen.total() - len(seen) for seen in (rows, in_views, live))
         arrived = wanted & answers.keys() & rows.keys() & in_views.keys() & live.keys()
-        return Account(answers, dict(reversed(entries)), len(answers), len(rows), len(wanted) - len(arrived), doubles)
+        return ReconciliationReport(
+            answers, dict(reversed(entries)), len(answers), len(rows), len(wanted) - len(arrived), doubles
+        )
 
     def close(self) -> None:
         """Disconnect."""

@@ -11,8 +11,8 @@ from schemas.errors import CodecError
 from schemas.events import Drift, utc_now
 from streams.drift.samples import CameraKey
 from streams.kafka.connection import KafkaUnavailable
-from streams.kafka.log_reader import Log
-from streams.kafka.log_tail import Tail
+from streams.kafka.log_reader import LogReader
+from streams.kafka.log_tail import LogTail
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic, TopicMissing
 from streams.settings import Settings
@@ -40,7 +40,7 @@ def last_reports(settings: Settings, enough: int = ENOUGH) -> LastReports:
     """
     found: dict[CameraKey, Drift] = {}
     since: datetime | None = None
-    with Log(settings, Topic.DRIFT) as log:
+    with LogReader(settings, Topic.DRIFT) as log:
         bounds = log.bounds()
         ranges = log.last(max(1, enough // max(1, len(bounds))))
         cut = {one.partition for one in ranges if one.first_offset > bounds[one.partition][0]}
@@ -69,7 +69,7 @@ class CameraAlarms:
     def __init__(self, settings: Settings) -> None:
         """Connects when it is first asked."""
         self._alarms: dict[CameraKey, Drift] = {}
-        self._tail = Tail(settings, Topic.DRIFT, self._alarms.clear, lambda: utc_now() - _FRESH - _CLOCKS_DIFFER)
+        self._tail = LogTail(settings, Topic.DRIFT, self._alarms.clear, lambda: utc_now() - _FRESH - _CLOCKS_DIFFER)
 
     def __call__(self) -> str | None:
         """A sentence if some camera alarms, None otherwise, or where Kafka does not tell."""

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 from models.drift.measures import Measure
-from models.drift.monitor import Monitor, Plan, Sample
+from models.drift.monitor import Monitor, MonitorPlan, MonitorSample
 from models.embedder.card import Card, UnknownThreshold
 from schemas import codec
 from schemas.drift import DriftAlarm, DriftMeasure, DriftPosition
@@ -34,10 +34,10 @@ _RENEW = timedelta(days=7)
 """A reference is written again after this long, so that it lives as long as its camera does."""
 
 
-class Camera:
+class CameraMonitor:
     """Counts each message once: of a topic those from ``positions`` on."""
 
-    def __init__(self, key: CameraKey, plan: Plan, card: Card | None) -> None:
+    def __init__(self, key: CameraKey, plan: MonitorPlan, card: Card | None) -> None:
         """``card`` is that of the model version; None: distances mean nothing here, and vectors are not judged."""
         self.key = key
         self.monitor = Monitor(plan, card.threshold() if card else None)
@@ -105,7 +105,7 @@ class Camera:
 
     def restore(self, part: Part, record: DriftSample) -> None:
         """Go on with what another has written; of two records the later one tells how far it had counted."""
-        sample = Sample(record.faces, record.decisions, record.faceless)
+        sample = MonitorSample(record.faces, record.decisions, record.faceless)
         if part is Part.REFERENCE:
             self.monitor.reference = sample
             self._saved_size, self._saved_at = _size(sample), record.saved_at
@@ -140,7 +140,7 @@ class Camera:
         except UnknownThreshold:
             return None
 
-    def _record(self, sample: Sample) -> DriftSample:
+    def _record(self, sample: MonitorSample) -> DriftSample:
         return DriftSample(
             user_id=self.key.user_id,
             camera_id=self.key.camera_id,
@@ -175,5 +175,5 @@ class Camera:
         )
 
 
-def _size(sample: Sample) -> tuple[int, int, int]:
+def _size(sample: MonitorSample) -> tuple[int, int, int]:
     return len(sample.faces), len(sample.decisions), sample.faceless

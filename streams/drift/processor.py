@@ -15,18 +15,18 @@ from functools import wraps
 from threading import Lock
 from typing import Concatenate, ParamSpec, TypeVar
 
-from models.drift.monitor import Plan
+from models.drift.monitor import MonitorPlan
 from models.embedder.card import Card, UnusableModel
 from schemas import codec
 from schemas.events import Drift, Embedding, Face, FrameOrigin, Match
 from sinks.base import Again, Delivery, Partition, Position, SinkUnavailable
 from streams.dead_letters.sender import Outbox, Outgoing
 from streams.drift import metrics
-from streams.drift.camera import Camera
+from streams.drift.camera import CameraMonitor
 from streams.drift.samples import CameraKey, Part, read_samples
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.topics import Topic, TopicMissing
-from streams.model_registry.records import card_of, read_lineup
+from streams.model_registry.records import card_of, read_registry
 from streams.roles import Role
 from streams.settings import Settings
 
@@ -39,27 +39,27 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _alone(method: Callable[Concatenate[DriftSink, P], R]) -> Callable[Concatenate[DriftSink, P], R]:
+def _alone(method: Callable[Concatenate[DriftProcessor, P], R]) -> Callable[Concatenate[DriftProcessor, P], R]:
     """Let no two of these run at a time: an erasure comes from a thread of its own."""
 
     @wraps(method)
-    def call(self: DriftSink, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def call(self: DriftProcessor, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with self._lock:
             return method(self, *args, **kwargs)
 
     return call
 
 
-class DriftSink:
+class DriftProcessor:
     """A :class:`sinks.base.Sink` of embeddings and matches; answers of replays do not count."""
 
-    def __init__(self, settings: Settings, cards: Iterable[Card], plan: Plan | None = None) -> None:
+    def __init__(self, settings: Settings, cards: Iterable[Card], plan: MonitorPlan | None = None) -> None:
         """``cards`` are of the model versions whose distances are known."""
         self._lock = Lock()
         self._settings = settings
         self._cards: dict[str, Card | None] = {card.version: card for card in cards}
-        self._plan = plan or Plan(settings.drift_reference, settings.drift_window)
-        self._cameras: dict[int, dict[CameraKey, Camera]] = {}
+        self._plan = plan or MonitorPlan(settings.drift_reference, settings.drift_window)
+        self._cameras: dict[int, dict[CameraKey, CameraMonitor]] = {}
         self._written: dict[Partition, int] = {}
         """Next offsets of what was counted."""
         self._saved: dict[Partition, int] = {}
@@ -73,7 +73,7 @@ class DriftSink:
     def assign(self, positions: Sequence[Position]) -> Mapping[Partition, Again]:
         """Learn what a predecessor has written, and read again what it has not."""
         numbers = {position.partition.number for position in positions}
-        cameras: dict[int, dict[CameraKey, Camera]] = {number: {} for number in numbers}
+        cameras: dict[int, dict[CameraKey, CameraMonitor]] = {number: {} for number in numbers}
         try:
             for saved in read_samples(self._settings, numbers):
                 found = cameras[saved.number]
@@ -182,17 +182,17 @@ class DriftSink:
                     log.warning("drift: %s", ", ".join([*camera.labels, *camera.monitor.alarms]))
         return reports
 
-    def _known(self, number: int, key: CameraKey) -> Camera:
+    def _known(self, number: int, key: CameraKey) -> CameraMonitor:
         cameras = self._cameras[number]
         if key not in cameras:
             cameras[key] = self._camera(key)
         return cameras[key]
 
-    def _camera(self, key: CameraKey) -> Camera:
+    def _camera(self, key: CameraKey) -> CameraMonitor:
         version = key.model_version
         if version not in self._cards:
             self._cards[version] = _published(self._settings, version)
-        return Camera(key, self._plan, self._cards[version])
+        return CameraMonitor(key, self._plan, self._cards[version])
 
     def _forget(self, numbers: Iterable[int]) -> None:
         for number in numbers:
@@ -226,7 +226,7 @@ def _published(settings: Settings, version: str) -> Card | None:
         SinkUnavailable: no broker answers.
     """
     try:
-        record = read_lineup(settings).record(version)
+        record = read_registry(settings).record(version)
         return None if record is None else card_of(record)
     except (KafkaUnavailable, TopicMissing) as error:
         raise SinkUnavailable(str(error)) from error

@@ -13,7 +13,7 @@ from enum import StrEnum
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import DriftSample
-from streams.kafka.log_reader import Log
+from streams.kafka.log_reader import LogReader
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 
@@ -57,7 +57,7 @@ def read_samples(settings: Settings, numbers: Collection[int]) -> Iterator[Saved
         TopicMissing: the topic has not been created.
     """
     last: dict[tuple[int, bytes], bytes | None] = {}
-    with Log(settings, Topic.DRIFT_REFERENCES) as log:
+    with LogReader(settings, Topic.DRIFT_REFERENCES) as log:
         for message in log.messages([one for one in log.since({}) if one.partition in numbers]):
             last[message.source.partition, message.key or b""] = message.value
     for (number, key), value in last.items():

@@ -13,8 +13,8 @@ import faust
 import tenacity
 
 from models.analysis import chips as faces
-from models.analysis.face_analysis import Analysis, Analyzes
-from models.embedder.registry_snapshot import Asked
+from models.analysis.face_analysis import Analysis, FaceAnalyzer
+from models.embedder.registry_snapshot import ModelSelection
 from schemas import codec
 from schemas.events import (
     Chip,
@@ -35,11 +35,11 @@ from streams.dead_letters.records import dead_letter
 from streams.embedding.payload import PayloadUnavailable, check_roots, fetch
 from streams.engine.faust_producer import Outgoing, deliver, partition_of, rejecter, send_dead_letters
 from streams.engine.stage import Stage
-from streams.kafka.decoding import BadMessage, read
+from streams.kafka.decoding import InvalidMessage, read
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
-from streams.model_registry.model_pool import Crew
+from streams.model_registry.model_pool import ModelPool
 from streams.observability import metrics
 from streams.privacy import consent as consents
 from streams.settings import Settings
@@ -63,7 +63,7 @@ class _Work:
 class Embed:
     """Turns micro-batches of uploads and frames into embeddings by the model versions that a crew has loaded."""
 
-    def __init__(self, app: faust.App, settings: Settings, analyzer: Analyzes, crew: Crew) -> None:
+    def __init__(self, app: faust.App, settings: Settings, analyzer: FaceAnalyzer, crew: ModelPool) -> None:
         check_roots(settings)
         self._app = app
         self._settings = settings
@@ -108,7 +108,7 @@ class Embed:
         for message in batch:
             try:
                 event = read(message, Upload) if message.source.topic == self._uploads else read(message, Frame)
-            except BadMessage as error:
+            except InvalidMessage as error:
                 letters.append(dead_letter(message, STAGE, error))
             else:
                 read_events.append((message, event))
@@ -127,7 +127,7 @@ class Embed:
         chips = [chip for item, a, e in looked_at if (chip := self._chip(item, a, e)) is not None]
         return embeddings, chips, letters
 
-    def _asked(self, event: Upload | Frame) -> Asked:
+    def _asked(self, event: Upload | Frame) -> ModelSelection:
         if isinstance(event, Upload):
             return self._crew.of_upload(event.user_id)
         return self._crew.of_frame(event.user_id)
@@ -174,7 +174,7 @@ class Embed:
         except PayloadUnavailable as error:
             return Refusal(Reason.URI_UNREADABLE, f"its store did not answer for {_FETCH_S:g} s: {error}")
 
-    def _embedding(self, work: _Work, analysis: Analysis, asked: Asked, received_at: datetime) -> Embedding:
+    def _embedding(self, work: _Work, analysis: Analysis, asked: ModelSelection, received_at: datetime) -> Embedding:
         message, event = work.message, work.event
         return Embedding(
             event_id=event.event_id,

@@ -17,7 +17,7 @@ from aiokafka.structs import OffsetAndMetadata
 from faust.transport.drivers.aiokafka import Consumer
 from faust.types import TP
 
-from streams.kafka.commit_metadata import Note
+from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.messages import TopicPartition
@@ -79,11 +79,11 @@ async def _forget_void_offsets(app: faust.App, log_ends: LogEnds, topics: Collec
     void = [
         source
         for source, one in known.items()
-        if is_void(one.offset, Note.parse(one.metadata), ids.get(source.topic), ends.get(source, 0))
+        if is_void(one.offset, CommitMetadata.parse(one.metadata), ids.get(source.topic), ends.get(source, 0))
     ]
     if void:
         log.warning("read from the beginning, since the topic was created again: %s", ", ".join(map(str, void)))
-        notes = {source: Note(topic_id=ids.get(source.topic)).now() for source in void}
+        notes = {source: CommitMetadata(topic_id=ids.get(source.topic)).now() for source in void}
         firsts = await log_ends.first(void)
         await commit(app, {source: OffsetAndMetadata(firsts.get(source, 0), notes[source]) for source in void})
     return ids

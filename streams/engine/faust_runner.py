@@ -14,32 +14,32 @@ from faust.types import TP
 from streams.engine.faust_app import run_app
 from streams.engine.stage import Stage
 from streams.engine.stage_unreadable import StageUnreadable
-from streams.kafka.commit_metadata import Size
+from streams.kafka.commit_metadata import ShardSize
 from streams.kafka.messages import TopicPartition
-from streams.observability.health_server import Health, Patient
-from streams.observability.heartbeat import Facts, Pulse
+from streams.observability.health_server import HealthServer, MonitoredWorker
+from streams.observability.heartbeat import ConsumerStatus, WorkerHeartbeat
 
 _BEAT_S = 1.0
 
 
-class StageVitals:
+class StageMonitor:
     """What can be asked of an application with a stage over ``topics``; from any thread, but ``beat``."""
 
-    def __init__(self, app: faust.App, topics: Sequence[str], pulse: Pulse) -> None:
+    def __init__(self, app: faust.App, topics: Sequence[str], pulse: WorkerHeartbeat) -> None:
         self._app = app
         self._topics = frozenset(topics)
         self._pulse = pulse
 
-    def facts(self) -> Facts:
+    def facts(self) -> ConsumerStatus:
         """How it stands in its group."""
         app = self._app
         if not app.rebalancing_count:  # Before the first one there may be no consumer to ask.
-            return Facts(False, frozenset(), 0)
+            return ConsumerStatus(False, frozenset(), 0)
         assigned = frozenset(TopicPartition(tp.topic, tp.partition) for tp in app.consumer.assignment())
         recovery = cast(TableManager, app.tables).recovery
         offsets = dict(recovery.standby_offsets)
         # The stage runs only when the tables of the first assignment are complete.
-        return Facts(
+        return ConsumerStatus(
             ready=self._pulse.turned_at is not None and not app.rebalancing,
             assigned=frozenset(source for source in assigned if source.topic in self._topics),
             recovered=sum(offset or 0 for offset in list(recovery.active_offsets.values())),
@@ -75,9 +75,9 @@ class StageVitals:
 async def run_watched(
     app: faust.App,
     stage: Stage,
-    health: Health,
+    health: HealthServer,
     *,
-    sizes: Callable[[], Mapping[int, Size]] = dict,
+    sizes: Callable[[], Mapping[int, ShardSize]] = dict,
     models: Callable[[], Mapping[str, Any]] | None = None,
 ) -> int:
     """Run the application until SIGTERM, SIGINT, its crash or its hanging; return the exit code.
@@ -90,8 +90,8 @@ async def run_watched(
         models: how its model versions stand, for a role that has some.
     """
     unreadable = StageUnreadable(app, health.settings, stage.pulse, stage.pass_over)
-    vitals = StageVitals(app, stage.topics, stage.pulse)
-    health.follow(Patient(stage.pulse, vitals.facts, sizes, models))
+    vitals = StageMonitor(app, stage.topics, stage.pulse)
+    health.follow(MonitoredWorker(stage.pulse, vitals.facts, sizes, models))
     beat = asyncio.create_task(vitals.beat(health.unfetched))
     care = asyncio.create_task(unreadable.run(health.unfetched))
     try:

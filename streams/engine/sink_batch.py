@@ -15,7 +15,7 @@ from streams.roles import Role
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class SinkBatch:
     """Deliveries, what is to be erased, and what to commit once that is done."""
 
     deliveries: list[Delivery] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Batch:
             return self._add_erasure(message)
         try:
             event = decode(message, topics[partition.topic])
-        except decoding.BadMessage as error:
+        except decoding.InvalidMessage as error:
             if letters:
                 self.letters.append(dead_letter(message, role, error))
         else:
@@ -50,7 +50,7 @@ class Batch:
     def _add_erasure(self, message: Message) -> Erasure | None:
         try:
             erasure = decoding.read(message, Erasure)
-        except decoding.BadMessage:
+        except decoding.InvalidMessage:
             return None  # match makes a dead letter of it
         if erasure.stage != Role.MATCH:
             return None

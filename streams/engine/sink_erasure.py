@@ -23,7 +23,7 @@ from streams.dead_letters.sender import Outbox, Outgoing
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.messages import Message
 from streams.kafka.topics import TopicMissing
-from streams.observability.heartbeat import Pulse
+from streams.observability.heartbeat import WorkerHeartbeat
 from streams.privacy.erasures import Erasures, NewErasures, owner
 from streams.roles import Role
 from streams.settings import Settings
@@ -45,7 +45,7 @@ class _Asked:
 class SinkEraser:
     """Erases one after the other, in order. ``add``, ``drop`` and the questions are for the worker's thread."""
 
-    def __init__(self, role: Role, settings: Settings, sink: Sink, topic: str, pulse: Pulse) -> None:
+    def __init__(self, role: Role, settings: Settings, sink: Sink, topic: str, pulse: WorkerHeartbeat) -> None:
         """``topic`` is the name of the topic ``erasures``, where it says what is done."""
         self._role = role
         self._settings = settings

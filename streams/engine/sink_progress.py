@@ -8,7 +8,7 @@ from sinks.base import Partition
 from streams.engine.sink_erasure import Held, SinkEraser
 
 
-class Progress:
+class SinkProgress:
     """Next offsets by partition; for one thread."""
 
     def __init__(self, held: Held, eraser: SinkEraser) -> None:

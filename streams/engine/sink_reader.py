@@ -9,13 +9,13 @@ from collections.abc import Mapping
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.engine.stall_detector import Stalled
+from streams.engine.stall_detector import StallDetector
 from streams.kafka.connection import KafkaUnavailable, admin_client
 from streams.kafka.messages import Message, as_read
 from streams.kafka.messages import TopicPartition as Source
 from streams.kafka.offsets import next_offsets
-from streams.kafka.unreadable import EVERY_S, UNDECODED, Passes, look_now
-from streams.observability.heartbeat import Pulse
+from streams.kafka.unreadable import EVERY_S, UNDECODED, PassedBatches, look_now
+from streams.observability.heartbeat import WorkerHeartbeat
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class SinkReader:
     and is not given, as the mark of a transaction or what its producer took back, has been passed then.
     """
 
-    def __init__(self, consumer: confluent_kafka.Consumer, settings: Settings, pulse: Pulse) -> None:
+    def __init__(self, consumer: confluent_kafka.Consumer, settings: Settings, pulse: WorkerHeartbeat) -> None:
         """``pulse`` is told of what cannot be read."""
         self._consumer = consumer
         self._settings = settings
@@ -36,9 +36,9 @@ class SinkReader:
         self._unreadable = pulse.unreadable
         self._held: set[Source] = set()
         self._retry_at = 0.0
-        self._passes = Passes(settings)
+        self._passes = PassedBatches(settings)
         self._admin = admin_client(settings)
-        self._stalled = Stalled()
+        self._stalled = StallDetector()
         self._next: dict[Source, int] = {}
         self._moved: set[Source] = set()
 

@@ -20,19 +20,19 @@ from schemas.events import DeadLetter
 from sinks.base import Delivery, Partition, Position, RejectedRow, Sink, SinkFenced, SinkUnavailable
 from streams.dead_letters.records import dead_letter
 from streams.dead_letters.sender import Outbox
-from streams.engine.sink_batch import Batch
+from streams.engine.sink_batch import SinkBatch
 from streams.engine.sink_erasure import Held, SinkEraser
-from streams.engine.sink_progress import Progress
+from streams.engine.sink_progress import SinkProgress
 from streams.engine.sink_reader import SinkReader
-from streams.engine.start_offsets import identify, moved_back, positions_of
-from streams.kafka.commit_metadata import Note
+from streams.engine.start_offsets import identify, positions_of, rewind
+from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import admin_client, consumer
 from streams.kafka.consumer_groups import group_id
 from streams.kafka.messages import Message
 from streams.kafka.messages import TopicPartition as Source
 from streams.kafka.topics import Topic
 from streams.observability import metrics
-from streams.observability.heartbeat import Facts, Pulse
+from streams.observability.heartbeat import ConsumerStatus, WorkerHeartbeat
 from streams.privacy.erasures import Erasures
 from streams.roles import Role
 from streams.settings import Settings
@@ -87,8 +87,8 @@ class SinkWorker:
         self._admin = admin_client(settings)
         self._topic_ids: dict[str, str] = {}
         self._epoch = 0
-        self.pulse = Pulse(role)
-        self._facts = Facts(False, frozenset())
+        self.pulse = WorkerHeartbeat(role)
+        self._facts = ConsumerStatus(False, frozenset())
         self._consumer = consumer(
             settings,
             self._group,
@@ -109,9 +109,9 @@ class SinkWorker:
         self._outbox = Outbox(role, settings)
         self._eraser = SinkEraser(role, settings, sink, self._erasures, self.pulse)
         self._held = Held()
-        self._progress = Progress(self._held, self._eraser)
+        self._progress = SinkProgress(self._held, self._eraser)
 
-    def facts(self) -> Facts:
+    def facts(self) -> ConsumerStatus:
         """How the worker stands in its group; from any thread."""
         return self._facts
 
@@ -157,7 +157,7 @@ class SinkWorker:
         self._unclaimed = partitions
         self._reader.forget()
         sources = frozenset(Source(one.topic, one.partition) for one in partitions)
-        self._facts = Facts(not partitions, sources)
+        self._facts = ConsumerStatus(not partitions, sources)
         consumer.assign(partitions)
         if partitions:
             consumer.pause(partitions)
@@ -169,7 +169,7 @@ class SinkWorker:
         self._epoch += 1
         self._unclaimed = []
         self._reader.forget()
-        self._facts = Facts(False, frozenset())
+        self._facts = ConsumerStatus(False, frozenset())
         self.pulse.reassigned()
         self._sink.revoke(self._of_sink(Partition(one.topic, one.partition) for one in partitions))
         consumer.unassign()
@@ -187,9 +187,7 @@ class SinkWorker:
             )
             again = self._sink.assign([position for position in positions if position.partition.topic in self._topics])
             self._eraser.catch_up(positions, self._erased)
-            positions[:] = [
-                moved_back(self._consumer, position, again.get(position.partition)) for position in positions
-            ]
+            positions[:] = [rewind(self._consumer, position, again.get(position.partition)) for position in positions]
             # A successor learns from this note what to shut out, so it must be with Kafka before the first write.
             starts = {one.partition: self._progress.done_to(one.partition, one.offset) for one in positions}
             try:
@@ -226,16 +224,16 @@ class SinkWorker:
         else:
             self.pulse.succeeded()
 
-    def _read(self) -> Batch:
+    def _read(self) -> SinkBatch:
         """A batch: at least what is there, at most what arrives within the linger time."""
-        batch = Batch()
+        batch = SinkBatch()
         deadline = None
         while len(batch.messages) < self._batch_size:
             wait = 0.25 if deadline is None else max(0.0, deadline - time.monotonic())
             epoch = self._epoch
             message = self._consumer.poll(wait)
             if epoch != self._epoch:
-                return Batch()  # the rebalance took what was read so far
+                return SinkBatch()  # the rebalance took what was read so far
             if message is None:
                 break
             if (read := self._reader.take(message)) is None:
@@ -247,12 +245,12 @@ class SinkWorker:
         batch.next_offsets.update({Partition(one.topic, one.partition): offset for one, offset in moved.items()})
         return batch
 
-    def _add(self, batch: Batch, read: Message) -> None:
+    def _add(self, batch: SinkBatch, read: Message) -> None:
         metrics.observe(self._role, "wait", time.time() - read.timestamp_ms / 1000)
         if (erasure := batch.add(read, self._topics, self._role, letters=self._makes_letters)) is not None:
             self._erased.add(erasure, read.timestamp_ms)
 
-    def _write(self, batch: Batch, stop: Flag) -> None:
+    def _write(self, batch: SinkBatch, stop: Flag) -> None:
         # First, or it would take what came anew since.
         for message, erasure in batch.erasures:
             self._eraser.add(message, erasure)
@@ -365,7 +363,9 @@ class SinkWorker:
         ids = self._topic_ids
         notes = {one: self._sink.note(one) if one.topic in self._topics else "" for one in next_offsets}
         offsets = [
-            TopicPartition(one.topic, one.number, offset, Note(text=notes[one], topic_id=ids.get(one.topic)).now())
+            TopicPartition(
+                one.topic, one.number, offset, CommitMetadata(text=notes[one], topic_id=ids.get(one.topic)).now()
+            )
             for one, offset in next_offsets.items()
         ]
         self._consumer.commit(offsets=offsets, asynchronous=False)

@@ -22,12 +22,12 @@ from faust.types import TP
 
 from streams.engine.faust_internals import positions
 from streams.engine.faust_offsets import commit, committed_offset, forget_void_offsets
-from streams.engine.timestamp_merge import TimeOrder, ends_reached
-from streams.kafka.commit_metadata import Note, Size
+from streams.engine.timestamp_merge import TimestampMerge, ends_reached
+from streams.kafka.commit_metadata import CommitMetadata, ShardSize
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.messages import Message, TopicPartition
 from streams.observability.faults import Fault, fault_of
-from streams.observability.heartbeat import Pulse
+from streams.observability.heartbeat import WorkerHeartbeat
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class _Gap:
 
 
 class Stage:
-    """Runs ``process`` over the messages of co-partitioned topics, in the order of ``timestamp_merge.TimeOrder``."""
+    """Runs ``process`` over the messages of co-partitioned topics, merged by :class:`TimestampMerge`."""
 
     def __init__(
         self,
@@ -83,12 +83,12 @@ class Stage:
         batch_size: int,
         batch_wait_ms: float,
         commit_interval_s: float,
-        sizes: Callable[[], Mapping[int, Size]] = dict,
+        sizes: Callable[[], Mapping[int, ShardSize]] = dict,
         aside: Sequence[str] = (),
     ) -> None:
         """``sizes`` are those of the gallery shards by partition, which each commit tells to ops.
 
-        ``aside`` are topics that are read too, in no order with the others; see ``TimeOrder``.
+        ``aside`` are topics that are read too, in no order with the others; see ``TimestampMerge``.
         """
         self._app = app
         self._process = process
@@ -99,7 +99,7 @@ class Stage:
         self._batch_wait_s = batch_wait_ms / 1000
         self._commit_interval_s = commit_interval_s
         self._sizes = sizes
-        self._order = TimeOrder(topics, aside)
+        self._order = TimestampMerge(topics, aside)
         self._full: set[TopicPartition] = set()
         self._starts: dict[TopicPartition, int] = {}
         self._processed: dict[TopicPartition, int] = {}
@@ -114,7 +114,7 @@ class Stage:
         self._generation = _NONE
         self._revoked = _NONE
         self.topics = (*topics, *aside)
-        self.pulse = Pulse(role)
+        self.pulse = WorkerHeartbeat(role)
         self.pulse.held = self._full
         self._topic_ids: Mapping[str, str] = {}
         app.on_partitions_revoked.connect(self._on_revoked)
@@ -339,7 +339,9 @@ class Stage:
             return
         sizes = self._sizes()
         ids = self._topic_ids
-        notes = {one: Note(size=sizes.get(one.partition), topic_id=ids.get(one.topic)).now() for one in offsets}
+        notes = {
+            one: CommitMetadata(size=sizes.get(one.partition), topic_id=ids.get(one.topic)).now() for one in offsets
+        }
         if await commit(self._app, {s: OffsetAndMetadata(offset, notes[s]) for s, offset in offsets.items()}):
             self._committed.update(offsets)
             self.pulse.committed(offsets, all_of_it=self._processed == self._committed)

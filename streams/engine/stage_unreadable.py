@@ -14,8 +14,8 @@ from confluent_kafka import KafkaException
 from streams.engine.faust_internals import held, hold, positions, release
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.messages import TopicPartition
-from streams.kafka.unreadable import EVERY_S, Passes, Unreadable, look
-from streams.observability.heartbeat import Pulse
+from streams.kafka.unreadable import EVERY_S, PassedBatches, UnreadableBatch, look
+from streams.observability.heartbeat import WorkerHeartbeat
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class StageUnreadable:
         self,
         app: faust.App,
         settings: Settings,
-        pulse: Pulse,
+        pulse: WorkerHeartbeat,
         pass_over: Callable[[TopicPartition, int, int], None],
     ) -> None:
         """``pass_over`` is told which offsets are not missing though they never come."""
@@ -38,7 +38,7 @@ class StageUnreadable:
         self._settings = settings
         self._known = pulse.unreadable
         self._pass_over = pass_over
-        self._passes = Passes(settings)
+        self._passes = PassedBatches(settings)
         self._next_look = 0.0
 
     async def run(self, unfetched: Callable[[], Collection[TopicPartition]]) -> None:
@@ -81,7 +81,7 @@ class StageUnreadable:
         else:
             await self._name(found, was_held=was_held)
 
-    async def _name(self, found: Unreadable, *, was_held: bool) -> None:
+    async def _name(self, found: UnreadableBatch, *, was_held: bool) -> None:
         if not was_held:
             await hold(self._app, found.source)
         if found.source not in self._known:

@@ -16,7 +16,7 @@ _TRIES = 3
 """So many times one position may be found stalled: behind it there may be only the marker of a transaction."""
 
 
-class Stalled:
+class StallDetector:
     """Compares where reading stands with where the logs end, now and then."""
 
     def __init__(self) -> None:

@@ -70,7 +70,7 @@ def positions_of(
     return positions
 
 
-def moved_back(consumer: confluent_kafka.Consumer, position: Position, again: Again | None) -> Position:
+def rewind(consumer: confluent_kafka.Consumer, position: Position, again: Again | None) -> Position:
     """The position from which to read again what the service has lost.
 
     Raises:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from streams.kafka.messages import Message, TopicPartition
 
 
-class TimeOrder:
+class TimestampMerge:
     """Buffers messages and gives them back per partition in the order of their time stamps.
 
     Equal time stamps keep the order in which ``topics`` were given; messages of one topic partition keep theirs.
@@ -111,7 +111,7 @@ class TimeOrder:
 
 
 def ends_reached(
-    order: TimeOrder, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+    order: TimestampMerge, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
 ) -> set[TopicPartition]:
     """The partitions of which everything before ``ends`` was added; ``starts`` is where reading of them began."""
     return {source for source, end in ends.items() if max(order.next_offset(source) or 0, starts.get(source, 0)) >= end}

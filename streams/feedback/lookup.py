@@ -22,7 +22,7 @@ from sinks.bigquery import Address, run_query
 from sinks.bigquery.query import QueryFailed
 from sinks.redis import RedisResults
 from streams.feedback.errors import FeedbackRefused
-from streams.kafka.log_reader import Log, newest_first
+from streams.kafka.log_reader import LogReader, newest_first
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
 from streams.settings import Settings
@@ -113,7 +113,7 @@ def _on_the_topic(settings: Settings, event_id: str) -> Mapping[str, Any] | None
     """
     live: Match | None = None
     at = 0
-    with Log(settings, Topic.MATCHES) as topic:
+    with LogReader(settings, Topic.MATCHES) as topic:
         for ranges in newest_first(topic.since({}), _STEP):
             first: Match | None = None
             oldest_ms: dict[int, int] = {}

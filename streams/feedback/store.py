@@ -10,7 +10,7 @@ from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Feedback
 from schemas.ids import canonical, spellings
-from streams.kafka.log_reader import Log
+from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
@@ -21,7 +21,7 @@ _FLUSH_S = 20.0
 
 
 @dataclass(slots=True)
-class Given:
+class StoredFeedback:
     """What the topic held.
 
     Attributes:
@@ -35,7 +35,7 @@ class Given:
     unreadable: int = 0
 
 
-def read_feedback(settings: Settings, ends: Mapping[int, int] | None = None) -> Given:
+def read_feedback(settings: Settings, ends: Mapping[int, int] | None = None) -> StoredFeedback:
     """Read the topic up to these offsets, by partition number; None: up to its present end.
 
     What was said of somebody before he was erased is not there any more.
@@ -44,9 +44,9 @@ def read_feedback(settings: Settings, ends: Mapping[int, int] | None = None) -> 
         KafkaUnavailable: no broker answers.
         TopicMissing: a topic has not been created.
     """
-    given = Given()
+    given = StoredFeedback()
     erased = read_erasures(settings)
-    with Log(settings, Topic.FEEDBACK) as log:
+    with LogReader(settings, Topic.FEEDBACK) as log:
         ranges = log.up_to(ends)
         given.ends = {one.partition: one.end_offset for one in ranges}
         for message in log.messages(ranges):
@@ -54,7 +54,9 @@ def read_feedback(settings: Settings, ends: Mapping[int, int] | None = None) -> 
     return given
 
 
-def read_feedback_of(settings: Settings, user_id: str, erased: Erasures, since: datetime | None = None) -> Given:
+def read_feedback_of(
+    settings: Settings, user_id: str, erased: Erasures, since: datetime | None = None
+) -> StoredFeedback:
     """What was said of one user's faces from a time on; ``erased`` is what has been erased of him since.
 
     Without a time all partitions are read: what was said of him may once have had another key.
@@ -63,8 +65,8 @@ def read_feedback_of(settings: Settings, user_id: str, erased: Erasures, since: 
         KafkaUnavailable: no broker answers.
         TopicMissing: the topic has not been created.
     """
-    given = Given()
-    with Log(settings, Topic.FEEDBACK) as log:
+    given = StoredFeedback()
+    with LogReader(settings, Topic.FEEDBACK) as log:
         keys = {log.partition_of(name) for name in spellings(user_id)}
         ranges = log.since({}) if since is None else log.from_time(since, keys)
         for message in log.messages(ranges):
@@ -72,7 +74,7 @@ def read_feedback_of(settings: Settings, user_id: str, erased: Erasures, since: 
     return given
 
 
-def _take(given: Given, message: Message, erased: Erasures, user_id: str | None = None) -> None:
+def _take(given: StoredFeedback, message: Message, erased: Erasures, user_id: str | None = None) -> None:
     """Take a message in, if it is of this user; None: of anybody."""
     try:
         said = codec.decode(message.value, Feedback)

@@ -23,14 +23,14 @@ _CLOCKS_DIFFER = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SubmittedFeedback:
     """What was said; ``is_new`` is false where it had been said already, so that nothing was sent."""
 
     feedback: Feedback
     is_new: bool
 
 
-def say(
+def submit(
     settings: Settings,
     event_id: str,
     statement: Statement,
@@ -39,7 +39,7 @@ def say(
     user_id: str | None = None,
     face: int | None = None,
     training: bool = False,
-) -> Said:
+) -> SubmittedFeedback:
     """Confirm or correct the match of a frame.
 
     Args:
@@ -73,7 +73,7 @@ def say(
         raise FeedbackRefused(f"who is on the frame {event_id} has been erased since: nothing more is kept of it")
     if said is not before:
         send(settings, said)
-    return Said(said, said is not before)
+    return SubmittedFeedback(said, said is not before)
 
 
 def _subjects(settings: Settings, user_id: str) -> list[str] | None:

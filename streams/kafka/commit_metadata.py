@@ -14,7 +14,7 @@ _MARK = "facestream:"
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class ShardSize:
     """What a gallery shard holds; templates of every model version count."""
 
     users: int
@@ -22,7 +22,7 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class CommitMetadata:
     """The metadata of one partition's commit.
 
     Attributes:
@@ -33,12 +33,12 @@ class Note:
     """
 
     at: float | None = None
-    size: Size | None = None
+    size: ShardSize | None = None
     text: str = ""
     topic_id: str | None = None
 
     @classmethod
-    def parse(cls, metadata: str | None) -> Note:
+    def parse(cls, metadata: str | None) -> CommitMetadata:
         """Read it; metadata of others is all text. The Python client of librdkafka ends it with a NUL."""
         metadata = (metadata or "").rstrip("\x00")
         if not metadata or not metadata.startswith(_MARK):
@@ -46,7 +46,7 @@ class Note:
         head, _, text = metadata.removeprefix(_MARK).partition("\n")
         try:
             values = json.loads(head)
-            size = Size(int(values["users"]), int(values["templates"])) if "users" in values else None
+            size = ShardSize(int(values["users"]), int(values["templates"])) if "users" in values else None
             topic_id = values.get("topic")
             return cls(float(values["at"]), size, text, None if topic_id is None else str(topic_id))
         except (ValueError, KeyError, TypeError):

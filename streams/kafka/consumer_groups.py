@@ -22,7 +22,7 @@ from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka import KafkaError as BrokerError
 from confluent_kafka.admin import AdminClient
 
-from streams.kafka.commit_metadata import Note
+from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import KafkaUnavailable
 from streams.roles import Role
 from streams.settings import Settings
@@ -42,7 +42,7 @@ def client_id(name: str, host: str, health_port: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class GroupMember:
     """One worker of a group and the partitions it has, as (topic, number).
 
     Attributes:
@@ -75,14 +75,14 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ConsumerGroup:
     """A consumer group; ``settled`` when no rebalance is under way."""
 
     group_id: str
     settled: bool
-    members: tuple[Member, ...]
+    members: tuple[GroupMember, ...]
 
-    def owner(self, topic: str, partition: int) -> Member | None:
+    def owner(self, topic: str, partition: int) -> GroupMember | None:
         """The worker that has a partition, or None."""
         return next((member for member in self.members if (topic, partition) in member.partitions), None)
 
@@ -91,7 +91,7 @@ class Group:
         return {number for member in self.members for name, number in member.partitions if name == topic}
 
 
-def describe_group(admin: AdminClient, group_id: str) -> Group:
+def describe_group(admin: AdminClient, group_id: str) -> ConsumerGroup:
     """The group as it is now; one that never was has no members.
 
     Raises:
@@ -109,10 +109,10 @@ def describe_group(admin: AdminClient, group_id: str) -> Group:
         )
     except KafkaException as error:
         if error.args[0].code() == BrokerError.GROUP_ID_NOT_FOUND:
-            return Group(group_id, False, ())
+            return ConsumerGroup(group_id, False, ())
         raise KafkaUnavailable(f"the consumer group {group_id} cannot be read: {error.args[0].str()}") from error
     members = tuple(
-        Member(
+        GroupMember(
             one.member_id,
             one.client_id,
             one.host,
@@ -120,7 +120,7 @@ def describe_group(admin: AdminClient, group_id: str) -> Group:
         )
         for one in found.members
     )
-    return Group(group_id, found.state == ConsumerGroupState.STABLE, members)
+    return ConsumerGroup(group_id, found.state == ConsumerGroupState.STABLE, members)
 
 
 def _no_coordinator_yet(error: BaseException) -> bool:
@@ -133,15 +133,15 @@ def _no_coordinator_yet(error: BaseException) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
+class CommittedOffset:
     """What a group has committed of a partition."""
 
     offset: int
-    note: Note
+    note: CommitMetadata
 
 
 def committed_offsets(settings: Settings, group_id: str) -> dict[tuple[str, int], int]:
-    """The committed offset of each partition that the group has ever committed; see :class:`Commits`.
+    """The committed offset of each partition that the group has ever committed; see :class:`OffsetsClient`.
 
     Raises:
         KafkaUnavailable: no broker answers.
@@ -149,17 +149,19 @@ def committed_offsets(settings: Settings, group_id: str) -> dict[tuple[str, int]
     return {key: commit.offset for key, commit in commits(settings, group_id).items()}
 
 
-def commits(settings: Settings, group_id: str) -> dict[tuple[str, int], Commit]:
-    """The last commit of each partition that the group has ever committed; see :class:`Commits`, for who asks again.
+def commits(settings: Settings, group_id: str) -> dict[tuple[str, int], CommittedOffset]:
+    """The last commit of each partition that the group has ever committed.
+
+    Who asks again and again keeps an :class:`OffsetsClient`.
 
     Raises:
         KafkaUnavailable: no broker answers.
     """
-    with Commits(settings) as asked:
+    with OffsetsClient(settings) as asked:
         return asked.of(group_id)
 
 
-class Commits:
+class OffsetsClient:
     """Asks for the commits of groups, with one client; a context manager, for one thread that runs no event loop.
 
     Through aiokafka: the Python client of librdkafka takes metadata for a C string, and finds rubbish behind one that
@@ -178,7 +180,7 @@ class Commits:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def of(self, group_id: str) -> dict[tuple[str, int], Commit]:
+    def of(self, group_id: str) -> dict[tuple[str, int], CommittedOffset]:
         """The last commit of each partition that a group has ever committed.
 
         Raises:
@@ -194,7 +196,7 @@ class Commits:
                 return self.of(group_id)  # the broker has been started again since, or closed an idle connection
             raise KafkaUnavailable(f"the offsets of {group_id} cannot be read: {error!r}") from error
         return {
-            (tp.topic, tp.partition): Commit(one.offset, Note.parse(one.metadata))
+            (tp.topic, tp.partition): CommittedOffset(one.offset, CommitMetadata.parse(one.metadata))
             for tp, one in found.items()
             if one.offset >= 0
         }

@@ -17,7 +17,7 @@ K = TypeVar("K", bound=Keyed)
 L = TypeVar("L", bound=Keyed)
 
 
-class BadMessage(Exception):
+class InvalidMessage(Exception):
     """A message that can never be processed."""
 
     def __init__(self, reason: Reason, error_class: str, text: str) -> None:
@@ -38,7 +38,7 @@ def read(message: Message, event_type: type[K], other: type[L] | None = None) ->
             has a character which nobody sees.
     """
     if not message.key:
-        raise BadMessage(Reason.NO_KEY, "NoKey", "the message has no key: produce it with its user_id as the key")
+        raise InvalidMessage(Reason.NO_KEY, "NoKey", "the message has no key: produce it with its user_id as the key")
     try:
         event: K | L
         if other is not None and codec.kind(message.value) is other:
@@ -46,10 +46,10 @@ def read(message: Message, event_type: type[K], other: type[L] | None = None) ->
         else:
             event = codec.decode(message.value, event_type)
     except CodecError as error:
-        raise BadMessage(error.reason, type(error).__name__, str(error)) from error
+        raise InvalidMessage(error.reason, type(error).__name__, str(error)) from error
     if canonical(message.key.decode(errors="surrogateescape")) != event.user_id:
         key = message.key[:80].decode(errors="replace")
-        raise BadMessage(
+        raise InvalidMessage(
             Reason.KEY_MISMATCH, "KeyMismatch", f"the key {key!r} is not the event's user_id {event.user_id[:80]!r}"
         )
     if isinstance(event, Upload | Frame):
@@ -70,7 +70,7 @@ def _check_names(event: Upload | Frame) -> None:
         for what, name in names.items():
             check_seen(what, name or "")
     except InvalidId as error:
-        raise BadMessage(Reason.INVALID_ID, type(error).__name__, f"{error}, and send the event anew") from error
+        raise InvalidMessage(Reason.INVALID_ID, type(error).__name__, f"{error}, and send the event anew") from error
 
 
 def decode(message: Message, event_type: type[Result]) -> Result:
@@ -84,4 +84,4 @@ def decode(message: Message, event_type: type[Result]) -> Result:
     try:
         return codec.decode(message.value, event_type)
     except CodecError as error:
-        raise BadMessage(error.reason, type(error).__name__, str(error)) from error
+        raise InvalidMessage(error.reason, type(error).__name__, str(error)) from error

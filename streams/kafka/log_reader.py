@@ -39,7 +39,7 @@ class LogTruncated(Exception):
     """Messages that were to be read are no longer in the log."""
 
 
-class Log:
+class LogReader:
     """One topic; a context manager."""
 
     def __init__(self, settings: Settings, topic: Topic | str) -> None:

@@ -9,13 +9,13 @@ from typing import Self
 
 from schemas.events import OffsetRange
 from streams.kafka.connection import KafkaUnavailable
-from streams.kafka.log_reader import Log
+from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 
 
-class Tail:
+class LogTail:
     """Each message of a topic once, as it comes; a context manager, for one thread.
 
     Messages that were given before it stopped in the middle come again.
@@ -40,7 +40,7 @@ class Tail:
         self._topic = topic
         self._forget = forget
         self._since = since
-        self._log: Log | None = None
+        self._log: LogReader | None = None
         self.next: dict[int, int] = {}
         """The offset by partition number before which everything has been given."""
 
@@ -72,7 +72,7 @@ class Tail:
 
     def _more(self) -> Iterator[Message]:
         if self._log is None:
-            self._log = Log(self._settings, self._topic)
+            self._log = LogReader(self._settings, self._topic)
         log, bounds = self._log, self._log.bounds()
         if any(end < self.next.get(number, 0) for number, (_, end) in bounds.items()):
             self.next.clear()

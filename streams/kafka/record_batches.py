@@ -32,7 +32,7 @@ _CONTROL = 0x20
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class RecordBatch:
     """One record batch.
 
     Attributes:
@@ -50,7 +50,7 @@ class Batch:
     problem: str | None
 
 
-def parse(data: bytes) -> Iterator[Batch]:
+def parse(data: bytes) -> Iterator[RecordBatch]:
     """The batches of a fetch; the last one may be cut off by the end of the fetch, or of the log."""
     at = 0
     while at < len(data):
@@ -61,11 +61,11 @@ def parse(data: bytes) -> Iterator[Batch]:
         at += size
 
 
-def _parse_one(data: bytes) -> tuple[Batch, int | None]:
+def _parse_one(data: bytes) -> tuple[RecordBatch, int | None]:
     """The batch with which the bytes begin and how long it is; None if what comes behind it cannot be told."""
     if len(data) < _HEADER_BYTES:
         first = int.from_bytes(data[:8], "big", signed=True) if len(data) >= 8 else 0
-        return Batch(first, first + 1, "none", 0, f"only {len(data)} bytes of it are there"), None
+        return RecordBatch(first, first + 1, "none", 0, f"only {len(data)} bytes of it are there"), None
     first, length = _PREFIX.unpack_from(data)
     size = _PREFIX.size + length
     magic, attributes = data[16], int.from_bytes(data[21:23], "big")
@@ -74,12 +74,14 @@ def _parse_one(data: bytes) -> tuple[Batch, int | None]:
     codec = _CODECS[number] if number < len(_CODECS) else f"codec {number}"
     at_ms = int.from_bytes(data[35:43], "big", signed=True)
     if size < _HEADER_BYTES:
-        return Batch(first, end, codec, at_ms, f"its length is {length} bytes, less than a header"), None
+        return RecordBatch(first, end, codec, at_ms, f"its length is {length} bytes, less than a header"), None
     if size > len(data):
-        return Batch(first, end, codec, at_ms, f"only {len(data)} of its {size} bytes are there"), None
+        return RecordBatch(first, end, codec, at_ms, f"only {len(data)} of its {size} bytes are there"), None
     if magic != 2:
-        return Batch(first, end, codec, at_ms, f"its format is {magic}, not 2"), size
-    return Batch(first, end, codec, at_ms, _problem(data[:size], codec, control=bool(attributes & _CONTROL))), size
+        return RecordBatch(first, end, codec, at_ms, f"its format is {magic}, not 2"), size
+    return RecordBatch(
+        first, end, codec, at_ms, _problem(data[:size], codec, control=bool(attributes & _CONTROL))
+    ), size
 
 
 def _problem(data: bytes, codec: str, *, control: bool) -> str | None:
@@ -98,7 +100,7 @@ def _problem(data: bytes, codec: str, *, control: bool) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchedBatches:
     """What a broker gave for one partition from an offset on.
 
     Attributes:
@@ -109,10 +111,10 @@ class Fetched:
 
     error: str | None
     end: int
-    batches: tuple[Batch, ...]
+    batches: tuple[RecordBatch, ...]
 
 
-class Fetching:
+class BatchFetcher:
     """Fetches batches of a topic's partitions; an asynchronous context manager."""
 
     def __init__(self, settings: Settings) -> None:
@@ -132,7 +134,7 @@ class Fetching:
         if self._client is not None:
             await self._client.close()
 
-    async def fetch(self, source: TopicPartition, offset: int, max_bytes: int = _FETCH_BYTES) -> Fetched:
+    async def fetch(self, source: TopicPartition, offset: int, max_bytes: int = _FETCH_BYTES) -> FetchedBatches:
         """What there is from an offset on.
 
         Raises:
@@ -153,4 +155,6 @@ class Fetching:
         if issubclass(error, errors.KafkaError) and error is not errors.NoError and error.retriable:
             client.force_metadata_update()
             raise error(f"{source.topic} {source.partition} cannot be read now")
-        return Fetched(None if error is errors.NoError else error.__name__, end, tuple(parse(bytes(data or b""))))
+        return FetchedBatches(
+            None if error is errors.NoError else error.__name__, end, tuple(parse(bytes(data or b"")))
+        )

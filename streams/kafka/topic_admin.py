@@ -20,7 +20,7 @@ from confluent_kafka.admin import (
 from streams.kafka.connection import Client, metadata
 from streams.kafka.offsets import first_offsets, next_offsets
 from streams.kafka.topic_record import GALLERIES, TopicRecord, refuse_loss
-from streams.kafka.topics import LASTING, PartitionsDiffer, Topic, TopicMissing, TopicsError, Wanted, wanted
+from streams.kafka.topics import LASTING, PartitionsDiffer, Topic, TopicMissing, TopicsError, TopicSpec, topic_specs
 from streams.settings import Settings
 
 _REQUEST_TIMEOUT_S = 15.0
@@ -28,7 +28,7 @@ _VISIBLE_TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class TopicDescription:
     """How a topic is: 0 partitions if it does not exist; in ``differs`` the configuration that is to be and is not."""
 
     topic: Topic
@@ -45,7 +45,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class TopicChange:
     """What :func:`create` did to one topic: ``created``, ``updated`` or ``unchanged``."""
 
     name: str
@@ -53,7 +53,9 @@ class Change:
     detail: str = ""
 
 
-def create(admin: AdminClient, settings: Settings, *, accept_loss: bool = False, own: bool = False) -> list[Change]:
+def create(
+    admin: AdminClient, settings: Settings, *, accept_loss: bool = False, own: bool = False
+) -> list[TopicChange]:
     """Create what is missing and bring the configuration of the rest up to date. Safe to repeat, also side by side.
 
     Args:
@@ -68,7 +70,7 @@ def create(admin: AdminClient, settings: Settings, *, accept_loss: bool = False,
     """
     before = {state.topic: state for state in describe(admin, settings)}
     _check_partitions(before.values(), settings)
-    specs = wanted(settings)
+    specs = topic_specs(settings)
     cluster, record = metadata(admin, settings), TopicRecord(settings.home)
     gone = lost(cluster, settings, own=own)
     if not accept_loss:
@@ -83,11 +85,13 @@ def create(admin: AdminClient, settings: Settings, *, accept_loss: bool = False,
     for spec in specs:
         if not before[spec.topic].exists:
             anew = "; it was there before: what it held is gone" if spec.name in gone else ""
-            changes.append(Change(spec.name, "created", f"{spec.partitions} partitions{anew}"))
+            changes.append(TopicChange(spec.name, "created", f"{spec.partitions} partitions{anew}"))
         elif spec.name in stale:
-            changes.append(Change(spec.name, "updated", ", ".join(f"{k}={v}" for k, v in stale[spec.name].items())))
+            changes.append(
+                TopicChange(spec.name, "updated", ", ".join(f"{k}={v}" for k, v in stale[spec.name].items()))
+            )
         else:
-            changes.append(Change(spec.name, "unchanged"))
+            changes.append(TopicChange(spec.name, "unchanged"))
     return changes
 
 
@@ -110,7 +114,7 @@ def _is_internal(name: str, settings: Settings) -> bool:
     return name.startswith(f"{settings.topic_prefix}facestream-") and name.endswith("-changelog")
 
 
-def _check_partitions(states: Iterable[Found], settings: Settings) -> None:
+def _check_partitions(states: Iterable[TopicDescription], settings: Settings) -> None:
     for state in states:
         if state.exists and state.partitions != settings.partitions:
             raise PartitionsDiffer(
@@ -121,25 +125,25 @@ def _check_partitions(states: Iterable[Found], settings: Settings) -> None:
             )
 
 
-def describe(admin: AdminClient, settings: Settings) -> list[Found]:
+def describe(admin: AdminClient, settings: Settings) -> list[TopicDescription]:
     """How every topic of this version is now, in their order.
 
     Raises:
         KafkaUnavailable: no broker answers.
     """
     cluster = metadata(admin, settings)
-    specs = wanted(settings)
+    specs = topic_specs(settings)
     there = [spec for spec in specs if spec.name in cluster.topics]
     configs = _configs(admin, [spec.name for spec in there])
     states = []
     for spec in specs:
         if spec not in there:
-            states.append(Found(spec.topic, spec.name, 0))
+            states.append(TopicDescription(spec.topic, spec.name, 0))
             continue
         partitions = cluster.topics[spec.name].partitions
         config = {key: value for key, value in configs[spec.name].items() if key in spec.config}
         states.append(
-            Found(
+            TopicDescription(
                 spec.topic,
                 spec.name,
                 len(partitions),
@@ -151,7 +155,7 @@ def describe(admin: AdminClient, settings: Settings) -> list[Found]:
     return states
 
 
-def messages(admin: AdminClient, states: Collection[Found]) -> dict[Topic, int]:
+def messages(admin: AdminClient, states: Collection[TopicDescription]) -> dict[Topic, int]:
     """How many messages each topic holds now, counted by offsets.
 
     Raises:
@@ -199,7 +203,7 @@ def check_copartitioned(
     return numbers.pop()
 
 
-def _create(admin: AdminClient, missing: list[Wanted]) -> None:
+def _create(admin: AdminClient, missing: list[TopicSpec]) -> None:
     if not missing:
         return
     new = [

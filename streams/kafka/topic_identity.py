@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from streams.kafka.commit_metadata import Note
+from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import KafkaUnavailable
 
 _TIMEOUT_S = 10.0
@@ -56,7 +56,7 @@ def topic_identities(admin: AdminClient, names: Collection[str]) -> dict[str, To
     return found
 
 
-def is_void(offset: int, note: Note, topic_id: str | None, end: int) -> bool:
+def is_void(offset: int, note: CommitMetadata, topic_id: str | None, end: int) -> bool:
     """Whether a committed offset is of an earlier topic.
 
     Args:

@@ -90,7 +90,7 @@ LASTING = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TopicSpec:
     """How a topic is to be."""
 
     topic: Topic
@@ -107,12 +107,12 @@ class Wanted:
         return int(self.config["max.compaction.lag.ms"])
 
 
-def wanted(settings: Settings) -> list[Wanted]:
+def topic_specs(settings: Settings) -> list[TopicSpec]:
     """How the settings want every topic to be."""
     return [_wanted(topic, settings) for topic in Topic]
 
 
-def _wanted(topic: Topic, settings: Settings) -> Wanted:
+def _wanted(topic: Topic, settings: Settings) -> TopicSpec:
     # Written after its letter, a resolution outlives it.
     long_kept = topic in {
         Topic.DEAD_LETTERS,
@@ -150,4 +150,4 @@ def _wanted(topic: Topic, settings: Settings) -> Wanted:
     if topic is Topic.DRIFT_REFERENCES:
         # Each camera is written again every few seconds, and who takes one over reads all that is not compacted yet.
         config |= {"segment.bytes": str(_SMALL_SEGMENT), "min.cleanable.dirty.ratio": "0.1"}
-    return Wanted(topic, topic.named(settings), settings.partitions, settings.replication_factor, config)
+    return TopicSpec(topic, topic.named(settings), settings.partitions, settings.replication_factor, config)

@@ -26,7 +26,7 @@ from schemas.events import DeadLetter, Header, Resolution, ResolutionState, utc_
 from schemas.reasons import Reason
 from streams.kafka.connection import KafkaUnavailable, admin_client, consumer, metadata
 from streams.kafka.messages import TopicPartition as Source
-from streams.kafka.record_batches import Fetched, Fetching
+from streams.kafka.record_batches import BatchFetcher, FetchedBatches
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
 from streams.settings import Settings
@@ -61,7 +61,7 @@ class LogUnreadable(KafkaUnavailable):
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableBatch:
     """Offsets of a partition that cannot be read, from ``offset`` to before ``end``."""
 
     source: Source
@@ -89,27 +89,27 @@ class Unreadable:
         return f"{self.source.topic} {self.source.partition} {self.what}"
 
 
-async def look(settings: Settings, source: Source, offset: int) -> Unreadable | None:
+async def look(settings: Settings, source: Source, offset: int) -> UnreadableBatch | None:
     """What cannot be read at an offset; None if it can, or if there is nothing.
 
     Raises:
         KafkaError, OSError: no answer; ask again.
     """
-    async with Fetching(settings) as fetching:
+    async with BatchFetcher(settings) as fetching:
         return await look_with(fetching, source, offset)
 
 
-async def look_with(fetching: Fetching, source: Source, offset: int) -> Unreadable | None:
+async def look_with(fetching: BatchFetcher, source: Source, offset: int) -> UnreadableBatch | None:
     """The same, for who looks at several."""
     fetched = await fetching.fetch(source, offset)
     found = _problem(fetched, offset)
     if found is None:
         return None
     first, end, problem = found
-    return Unreadable(source, first, await _end(fetching, source, fetched, offset, end), problem)
+    return UnreadableBatch(source, first, await _end(fetching, source, fetched, offset, end), problem)
 
 
-def look_now(settings: Settings, source: Source, offset: int) -> Unreadable | None:
+def look_now(settings: Settings, source: Source, offset: int) -> UnreadableBatch | None:
     """The same for a thread, whether it runs an event loop or not.
 
     Raises:
@@ -122,7 +122,7 @@ def look_now(settings: Settings, source: Source, offset: int) -> Unreadable | No
         raise KafkaUnavailable(f"{source.topic} {source.partition} cannot be looked at: {error!r}") from error
 
 
-def _problem(fetched: Fetched, offset: int) -> tuple[int, int, str] | None:
+def _problem(fetched: FetchedBatches, offset: int) -> tuple[int, int, str] | None:
     """The first offset of what cannot be read, the one behind it as its header has it, and why."""
     if fetched.error == "OffsetOutOfRangeError":
         return None
@@ -136,7 +136,7 @@ def _problem(fetched: Fetched, offset: int) -> tuple[int, int, str] | None:
     return None
 
 
-async def _end(fetching: Fetching, source: Source, fetched: Fetched, offset: int, said: int) -> int:
+async def _end(fetching: BatchFetcher, source: Source, fetched: FetchedBatches, offset: int, said: int) -> int:
     """Where the log can be read again: at the end that the header gives, if a batch begins there, or at the next."""
     end = fetched.end
     if end <= offset:  # as the broker gives none with an error
@@ -153,7 +153,7 @@ async def _end(fetching: Fetching, source: Source, fetched: Fetched, offset: int
     return max(end, offset + 1)
 
 
-class Passes:
+class PassedBatches:
     """What has been passed, as far as the resolutions were read; for one thread at a time."""
 
     def __init__(self, settings: Settings) -> None:
@@ -161,7 +161,7 @@ class Passes:
         self._next: dict[int, int] = {}
         self._ids: set[str] = set()
 
-    def has(self, found: Unreadable) -> bool:
+    def has(self, found: UnreadableBatch) -> bool:
         """Whether somebody has said that this is to be passed; reads what has come since it was last asked."""
         topic, number = Topic.RESOLUTIONS.named(self._settings), found.source.partition
         group = f"facestream-passes-{uuid.uuid4()}"
@@ -197,9 +197,9 @@ class ReadersUnreadable:
         self._settings = settings
         self._reader = reader
         self._topic = topic
-        self._passes = Passes(settings)
+        self._passes = PassedBatches(settings)
         self._next: dict[int, int] = {}
-        self._found: dict[int, Unreadable] = {}
+        self._found: dict[int, UnreadableBatch] = {}
 
     @property
     def numbers(self) -> Collection[int]:
@@ -270,7 +270,7 @@ class ReadersUnreadable:
             raise LogUnreadable(f"{first}. Mend it, or pass it: {first.remedy}")
 
 
-def pass_over(settings: Settings, source: Source, offset: int) -> Unreadable:
+def pass_over(settings: Settings, source: Source, offset: int) -> UnreadableBatch:
     """Have everybody pass what cannot be read at an offset, and leave a dead letter of it. Safe to repeat.
 
     Raises:

@@ -21,17 +21,17 @@ from streams.dead_letters.records import dead_letter
 from streams.engine.faust_app import table_options
 from streams.engine.faust_producer import Outgoing, deliver, rejecter, send_dead_letters
 from streams.engine.stage import Stage
-from streams.kafka.commit_metadata import Size
-from streams.kafka.decoding import BadMessage, read
+from streams.kafka.commit_metadata import ShardSize
+from streams.kafka.decoding import InvalidMessage, read
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
 from streams.matching.changelog import TABLE
-from streams.matching.enrolment import Change, Enrolments
-from streams.matching.frame_decisions import FrameAnswers
-from streams.matching.gallery_table import GalleryTable, Shard, key_of, load, template_key
-from streams.matching.other_spellings import Stray, as_embeddings, belongs_elsewhere, sent_on
-from streams.model_registry.watcher import Follower
+from streams.matching.enrolment import Enrolments, GalleryChange
+from streams.matching.frame_decisions import FrameDecisions
+from streams.matching.gallery_table import GalleryShard, GalleryTable, key_of, load, template_key
+from streams.matching.other_spellings import MisplacedTemplate, as_embeddings, belongs_elsewhere, sent_on
+from streams.model_registry.watcher import RegistryWatcher
 from streams.observability import metrics
 from streams.privacy.erasures import Erasures, NewErasures
 from streams.settings import Settings
@@ -55,7 +55,7 @@ class Matcher:
     complete, by the first of the other versions in the frame of which they are.
     """
 
-    def __init__(self, app: faust.App, settings: Settings, cards: Iterable[Card], follower: Follower) -> None:
+    def __init__(self, app: faust.App, settings: Settings, cards: Iterable[Card], follower: RegistryWatcher) -> None:
         """``cards`` are of versions that need no record on the topic ``models``."""
         self._app = app
         self._settings = settings
@@ -67,7 +67,7 @@ class Matcher:
         self._embeddings = Topic.EMBEDDINGS.named(settings)
         self._chips = Topic.CHIPS.named(settings)
         self._erasures = Topic.ERASURES.named(settings)
-        self._answers = FrameAnswers(settings)
+        self._answers = FrameDecisions(settings)
         self._erased = Erasures()
         self._new_erasures = NewErasures(settings)
         self._learned: set[int] = set()
@@ -81,7 +81,7 @@ class Matcher:
         )
         self._table = cast(GalleryTable, table)
         self._decided = Enrolments(settings, self._table, follower, self._erased)
-        self._shards: dict[int, tuple[int | None, Shard]] = {}
+        self._shards: dict[int, tuple[int | None, GalleryShard]] = {}
         self.stage = Stage(
             app,
             [self._embeddings],
@@ -96,7 +96,7 @@ class Matcher:
             aside=[self._erasures],
         )
 
-    def sizes(self) -> Mapping[int, Size]:
+    def sizes(self) -> Mapping[int, ShardSize]:
         """What the shards in memory hold, by partition; from any thread."""
         return {partition: shard.size for partition, (_, shard) in dict(self._shards).items()}
 
@@ -138,11 +138,11 @@ class Matcher:
                     elsewhere.append(sent_on(event))
                     continue
                 cards = await self._known(event)
-            except BadMessage as error:
+            except InvalidMessage as error:
                 letters.append(dead_letter(message, STAGE, error))
                 continue
             with metrics.timed(STAGE, "match"):
-                change = Change()
+                change = GalleryChange()
                 if isinstance(event, Reembedding):
                     change = self._decided.again(event, partition, shard)
                 elif isinstance(event.origin, UploadOrigin):
@@ -172,7 +172,7 @@ class Matcher:
         """Remove the templates that a request is about, with their chips; then say so, to the sinks too."""
         try:
             erasure = read(message, Erasure)
-        except BadMessage as error:
+        except InvalidMessage as error:
             await send_dead_letters(self._app, self._settings, [dead_letter(message, STAGE, error)])
             return
         if erasure.stage is not None:
@@ -198,7 +198,7 @@ class Matcher:
         done = replace(erasure, stage=STAGE, removed={"templates": len(template_ids)})
         await deliver(self._app, self._erasures, [(message.key, codec.encode(done), partition)])
 
-    async def _shard(self, partition: int) -> Shard:
+    async def _shard(self, partition: int) -> GalleryShard:
         """The shard in memory; read again from the local store when another worker has changed it meanwhile."""
         assigned = {tp.partition for tp in self._app.consumer.assignment()}
         self._shards = {number: shard for number, shard in self._shards.items() if number in assigned}
@@ -214,7 +214,7 @@ class Matcher:
             return shard
         return known[1]
 
-    async def _send_on(self, partition: int, strays: Sequence[Stray]) -> None:
+    async def _send_on(self, partition: int, strays: Sequence[MisplacedTemplate]) -> None:
         """Send templates to the partitions of their users, without the chips that lie here."""
         try:
             retired = self._follower.lineup.retired
@@ -276,14 +276,14 @@ class Matcher:
         cards = [(version, self._card(version)) for version in versions]
         if unknown := [version for version, card in cards if card is None]:
             known = ", ".join(sorted({*self._cards, *self._follower.cards}))
-            raise BadMessage(
+            raise InvalidMessage(
                 Reason.UNKNOWN_MODEL,
                 "UnknownModel",
                 f"the vectors are of {unknown[0]!r} and this worker knows {known}: give embed and match the same "
                 "FACESTREAM_MODEL_DIR, then replay the dead letters",
             )
         if self._follower.lineup.retired.issuperset(versions):
-            raise BadMessage(
+            raise InvalidMessage(
                 Reason.UNKNOWN_MODEL,
                 "RetiredModel",
                 f"the vectors are of {versions[0]}, which has been retired: nobody has templates of it. Replay frame "
@@ -294,7 +294,7 @@ class Matcher:
     def _card(self, version: str) -> Card | None:
         return self._cards.get(version) or self._follower.cards.get(version)
 
-    def _retired(self, partition: int, shard: Shard) -> list[_Write]:
+    def _retired(self, partition: int, shard: GalleryShard) -> list[_Write]:
         """Remove some templates of versions that will not answer again."""
         writes: list[_Write] = []
         for version in self._follower.lineup.retired & set(shard.versions):

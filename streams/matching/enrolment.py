@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from models.embedder.card import Card
-from models.embedder.registry_snapshot import Lineup
+from models.embedder.registry_snapshot import RegistrySnapshot
 from models.matching.decision import also_like
 from models.matching.gallery import Embedded
 from schemas.events import (
@@ -33,7 +33,7 @@ from schemas.events import (
 )
 from schemas.reasons import Reason
 from streams.matching.frame_decisions import threshold_of
-from streams.matching.gallery_table import Shard, Templates
+from streams.matching.gallery_table import GalleryShard, Templates
 from streams.privacy import consent as consents
 from streams.privacy.erasures import Erasures
 from streams.settings import Settings
@@ -49,7 +49,7 @@ _SIMILAR = (
 
 
 @dataclass(slots=True)
-class Change:
+class GalleryChange:
     """What an event changes in the gallery.
 
     Attributes:
@@ -63,11 +63,11 @@ class Change:
     chips: list[str] = field(default_factory=list)
 
 
-class FollowsModels(Protocol):
+class ModelSource(Protocol):
     """Who knows how the model versions stand."""
 
     @property
-    def lineup(self) -> Lineup:
+    def lineup(self) -> RegistrySnapshot:
         """How they stand now."""
 
 
@@ -77,7 +77,7 @@ class Enrolments:
     What the caller could not deliver is remembered, so that a batch that comes again is decided alike.
     """
 
-    def __init__(self, settings: Settings, table: Templates, follower: FollowsModels, erased: Erasures) -> None:
+    def __init__(self, settings: Settings, table: Templates, follower: ModelSource, erased: Erasures) -> None:
         """``erased`` is added to by the caller."""
         self._settings = settings
         self._table = table
@@ -98,27 +98,27 @@ class Enrolments:
         for one in templates:
             self._undone.get(partition, {}).pop((user_id, *one), None)
 
-    def again(self, event: Reembedding, partition: int, shard: Shard) -> Change:
+    def again(self, event: Reembedding, partition: int, shard: GalleryShard) -> GalleryChange:
         """A template by another version, as long as there is one; nothing where it is gone or the version is."""
         version = shard.version_of(event.user_id, event.template_id)
         if version is None or event.model_version in self._follower.lineup.retired:
-            return Change()
+            return GalleryChange()
         known = self._template(partition, event.user_id, event.template_id, version)
         if known is None:
-            return Change()
+            return GalleryChange()
         template = replace(known, model_version=event.model_version, vector=event.vector)
         self._keep(partition, shard, [template])
-        return Change(kept=[template])
+        return GalleryChange(kept=[template])
 
     def enrol(
         self,
         embedding: Embedding,
         origin: UploadOrigin,
         partition: int,
-        shard: Shard,
+        shard: GalleryShard,
         cards: Sequence[Card],
         erased: Refusal | None,
-    ) -> tuple[Enrolment, Change]:
+    ) -> tuple[Enrolment, GalleryChange]:
         """Decide about an upload; ``erased`` says that it is of somebody who has been erased.
 
         There are templates of every version, or none if none is to be kept.
@@ -128,7 +128,7 @@ class Enrolments:
         refusal = erased or embedding.refusal or consents.refusal(origin.consent, embedding.timings.produced_at, limit)
         face = embedding.faces[0] if embedding.faces else None
         keeps = consents.may_keep(origin.consent, embedding.replay_id, embedding.corrects)
-        change, repeats, details = Change(), None, list[str]()
+        change, repeats, details = GalleryChange(), None, list[str]()
         similar: str | None = None
         if refusal is None and face is not None and face.vector is not None:
             vectors = self._vectors(embedding, face, cards)
@@ -143,7 +143,7 @@ class Enrolments:
                 room = self._settings.max_templates_per_subject
                 refusal = Refusal(Reason.SUBJECT_FULL, f"{subject_id!r} has {room} templates already")
             elif keeps:
-                change = Change(self._new(first, vectors, partition, shard))
+                change = GalleryChange(self._new(first, vectors, partition, shard))
                 self._remove(change, partition, shard, user_id, spare)
                 self._keep(partition, shard, change.kept)
             if refusal is None and (similar := self._similar(first, shard, cards[0])) is not None:
@@ -182,7 +182,9 @@ class Enrolments:
         assert face.vector is not None
         return {embedding.model_version: face.vector} | {version: others[version] for version in wanted}
 
-    def _same(self, template: Template, vectors: dict[str, bytes], partition: int, shard: Shard) -> Template | None:
+    def _same(
+        self, template: Template, vectors: dict[str, bytes], partition: int, shard: GalleryShard
+    ) -> Template | None:
         """The template of the same photo of the same subject by another event; of copies the one that lasts longest."""
         user_id, subject_id = template.user_id, template.subject_id
         if not shard.templates(user_id, subject_id) or shard.version_of(user_id, template.template_id) is not None:
@@ -219,9 +221,9 @@ class Enrolments:
         vectors: dict[str, bytes],
         same: Template,
         partition: int,
-        shard: Shard,
+        shard: GalleryShard,
         keeps: bool,
-    ) -> tuple[Change, str]:
+    ) -> tuple[GalleryChange, str]:
         """Keep one template of a photo that came again: the one there is, or this where its consent goes further."""
         known = {
             version: one
@@ -229,7 +231,7 @@ class Enrolments:
             if name == same.template_id and (one := self._template(partition, template.user_id, name, version))
         }
         said = f"enrolled already with the event {same.template_id}: one template is kept of both"
-        change = Change()
+        change = GalleryChange()
         if consents.goes_further(template.consent, same.consent):
             said += ", under the consent that goes further"
             if keeps:
@@ -250,7 +252,7 @@ class Enrolments:
         self._keep(partition, shard, change.kept)
         return change, said
 
-    def _spare(self, template: Template, partition: int, shard: Shard) -> list[str] | None:
+    def _spare(self, template: Template, partition: int, shard: GalleryShard) -> list[str] | None:
         """Copies that make room for one more template: none are needed where there is room, None: there is no room."""
         user_id, subject_id = template.user_id, template.subject_id
         if shard.version_of(user_id, template.template_id) is not None:
@@ -270,7 +272,7 @@ class Enrolments:
             spare += [name for name in names if name != stays]
         return spare or None
 
-    def _similar(self, template: Template, shard: Shard, card: Card) -> str | None:
+    def _similar(self, template: Template, shard: GalleryShard, card: Card) -> str | None:
         """Another subject of the user who would surely be recognised on the photo."""
         vector = np.frombuffer(template.vector, "<f4")
         return also_like(
@@ -282,7 +284,9 @@ class Enrolments:
             threshold_of(self._settings, card),
         )
 
-    def _new(self, template: Template, vectors: dict[str, bytes], partition: int, shard: Shard) -> list[Template]:
+    def _new(
+        self, template: Template, vectors: dict[str, bytes], partition: int, shard: GalleryShard
+    ) -> list[Template]:
         """The templates of an upload by each version. Of two messages with one event id the first counts.
 
         The message itself may come again, as its work may have been lost half done; so does a replay that corrects.
@@ -302,13 +306,15 @@ class Enrolments:
             return undone[key]
         return self._table.template(partition, user_id, template_id, version)
 
-    def _keep(self, partition: int, shard: Shard, templates: Sequence[Template]) -> None:
+    def _keep(self, partition: int, shard: GalleryShard, templates: Sequence[Template]) -> None:
         for template in templates:
             shard.add(template)
             key = template.user_id, template.template_id, template.model_version
             self._undone.setdefault(partition, {})[key] = template
 
-    def _remove(self, change: Change, partition: int, shard: Shard, user_id: str, names: Sequence[str]) -> None:
+    def _remove(
+        self, change: GalleryChange, partition: int, shard: GalleryShard, user_id: str, names: Sequence[str]
+    ) -> None:
         """Remove templates of all versions, with their chips."""
         for name in names:
             for version in shard.versions_of(user_id, name):

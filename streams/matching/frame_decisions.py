@@ -10,11 +10,11 @@ from models.matching.decision import Probes, decide
 from schemas.events import Comparison, Embedding, FrameOrigin, Match, MatchedFace, Refusal, utc_now
 from streams.kafka.topics import Topic
 from streams.matching.comparison import comparison
-from streams.matching.gallery_table import Shard
+from streams.matching.gallery_table import GalleryShard
 from streams.settings import Settings
 
 
-class FrameAnswers:
+class FrameDecisions:
     """Answers the frames of one worker's shards."""
 
     def __init__(self, settings: Settings) -> None:
@@ -23,7 +23,12 @@ class FrameAnswers:
         self._comparisons = Topic.COMPARISONS.named(settings)
 
     def of(
-        self, embedding: Embedding, origin: FrameOrigin, shard: Shard, cards: Sequence[Card], erased: Refusal | None
+        self,
+        embedding: Embedding,
+        origin: FrameOrigin,
+        shard: GalleryShard,
+        cards: Sequence[Card],
+        erased: Refusal | None,
     ) -> Iterator[tuple[str, Match | Comparison]]:
         """The answer to a frame, and how the other versions that know its user compare with it, by their topics.
 
@@ -50,7 +55,7 @@ class FrameAnswers:
     def _threshold(self, card: Card) -> float:
         return threshold_of(self._settings, card)
 
-    def _decided(self, embedding: Embedding, origin: FrameOrigin, shard: Shard, card: Card) -> list[MatchedFace]:
+    def _decided(self, embedding: Embedding, origin: FrameOrigin, shard: GalleryShard, card: Card) -> list[MatchedFace]:
         return decide(
             Probes.of(embedding, card.version),
             shard.gallery(card.version, card.output.dimensions),

@@ -19,8 +19,8 @@ from models.matching.gallery import Embedded, Gallery
 from schemas import codec
 from schemas.events import Template
 from streams.engine.faust_producer import deliver
-from streams.kafka.commit_metadata import Size
-from streams.matching.other_spellings import Stray
+from streams.kafka.commit_metadata import ShardSize
+from streams.matching.other_spellings import MisplacedTemplate
 from streams.observability.faults import LocalTableFailed
 
 
@@ -110,7 +110,7 @@ def _reaching(partition: int) -> Iterator[None]:
         raise LocalTableFailed(f"the gallery's table of partition {partition}: {error}") from error
 
 
-class Shard:
+class GalleryShard:
     """The templates of one partition in memory, by model version."""
 
     def __init__(self) -> None:
@@ -124,10 +124,10 @@ class Shard:
         self._of_user: dict[str, Counter[str]] = {}
 
     @property
-    def size(self) -> Size:
+    def size(self) -> ShardSize:
         """Users and templates, without counting them anew: every commit tells them. Several versions count once."""
         version, templates = max(self._templates.copy().items(), key=lambda item: item[1], default=("", 0))
-        return Size(len(self._of_user.get(version, ())), templates)
+        return ShardSize(len(self._of_user.get(version, ())), templates)
 
     def __len__(self) -> int:
         return sum(len(gallery) for gallery in self._galleries.values())
@@ -233,13 +233,13 @@ def key_of(user_id: str, template_id: str, model_version: str) -> bytes:
     return "\x00".join((user_id, template_id, model_version)).encode()
 
 
-def load(table: GalleryTable, partition: int) -> tuple[Shard, list[Stray]]:
+def load(table: GalleryTable, partition: int) -> tuple[GalleryShard, list[MisplacedTemplate]]:
     """Read the shard of a partition from the local store, and what lies there under another spelling of its user."""
-    shard, strays = Shard(), []
+    shard, strays = GalleryShard(), []
     for key, value in table.entries(partition):
         template = codec.decode(value, Template)
         if key == template_key(template):
             shard.add(template)
         else:
-            strays.append(Stray(key, template))
+            strays.append(MisplacedTemplate(key, template))
     return shard, strays

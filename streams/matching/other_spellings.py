@@ -31,7 +31,7 @@ from streams.privacy.erasures import Erasures
 
 
 @dataclass(frozen=True, slots=True)
-class Stray:
+class MisplacedTemplate:
     """A template that the table has under a key which is not that of its user."""
 
     key: bytes
@@ -48,7 +48,7 @@ def sent_on(event: Embedding | Reembedding | Erasure) -> Outgoing:
     return event.user_id.encode(), codec.encode(event), None
 
 
-def as_embeddings(strays: Collection[Stray], erased: Erasures, retired: Collection[str]) -> list[Outgoing]:
+def as_embeddings(strays: Collection[MisplacedTemplate], erased: Erasures, retired: Collection[str]) -> list[Outgoing]:
     """Templates as embeddings for the partitions of their users, without those who have been erased since."""
     by_id: dict[tuple[str, str], list[Template]] = defaultdict(list)
     for stray in strays:

@@ -8,11 +8,11 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from models.analysis.face_analysis import Analyzes
+from models.analysis.face_analysis import FaceAnalyzer
 from models.embedder.card import Card, UnusableModel
-from models.embedder.registry_snapshot import Asked, Lineup
+from models.embedder.registry_snapshot import ModelSelection, RegistrySnapshot
 from streams.model_registry.records import card_of, folder_of
-from streams.model_registry.watcher import Follower
+from streams.model_registry.watcher import RegistryWatcher
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -22,19 +22,19 @@ _AGAIN_S = 15.0
 asked for it is over by then."""
 
 
-class Crew:
+class ModelPool:
     """Loads versions in a thread of its own; a context manager.
 
     A version is asked for nothing before it is loaded and warm. One that cannot be loaded is left out: the versions
     that answered before it go on, the log and ``/healthz`` say why, and it is tried again.
     """
 
-    def __init__(self, settings: Settings, follower: Follower, analyzer: Analyzes) -> None:
+    def __init__(self, settings: Settings, follower: RegistryWatcher, analyzer: FaceAnalyzer) -> None:
         """Load every version that is wanted now."""
         self._settings = settings
         self._follower = follower
         self._analyzer = analyzer
-        self._seen = Lineup("")
+        self._seen = RegistrySnapshot("")
         self._lineup = follower.lineup
         self._failed: dict[str, str] = {}
         self._idle_since: dict[str, float] = {}
@@ -52,11 +52,11 @@ class Crew:
         self._follower.close()
         self._thread.join()
 
-    def of_upload(self, user_id: str) -> Asked:
+    def of_upload(self, user_id: str) -> ModelSelection:
         """By which of the loaded versions an upload is embedded."""
         return self._loaded(self._lineup.of_upload(user_id))
 
-    def of_frame(self, user_id: str) -> Asked:
+    def of_frame(self, user_id: str) -> ModelSelection:
         """By which of the loaded versions a frame is embedded."""
         return self._loaded(self._lineup.of_frame(user_id))
 
@@ -68,9 +68,9 @@ class Crew:
             "failed": dict(self._failed),
         }
 
-    def _loaded(self, asked: Asked) -> Asked:
+    def _loaded(self, asked: ModelSelection) -> ModelSelection:
         # The first version is always there: the analyzer was made with it.
-        return asked.among(self._analyzer.versions) or Asked(self._analyzer.model_version)
+        return asked.among(self._analyzer.versions) or ModelSelection(self._analyzer.model_version)
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -97,7 +97,7 @@ class Crew:
         for version in [version for version, since in self._idle_since.items() if now - since >= _AGAIN_S]:
             self._analyzer.forget(version)
 
-    def _learn(self, version: str, lineup: Lineup) -> None:
+    def _learn(self, version: str, lineup: RegistrySnapshot) -> None:
         folder, record = folder_of(version, self._settings), lineup.record(version)
         if record is not None and (wanted := card_of(record)) != Card.read(folder):
             raise UnusableModel(f"{folder} is not the {wanted.version} that is rolled out: its card is another")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.embedder.card import Card, UnusableModel
 from models.embedder.model import REFERENCE
-from models.embedder.registry_snapshot import Lineup
+from models.embedder.registry_snapshot import RegistrySnapshot
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import ModelRecord
@@ -63,7 +63,7 @@ def decode(value: bytes | None) -> ModelRecord | None:
     return None
 
 
-def read_lineup(settings: Settings, base: str | None = None) -> Lineup:
+def read_registry(settings: Settings, base: str | None = None) -> RegistrySnapshot:
     """How all versions stand now.
 
     Raises:
@@ -73,7 +73,7 @@ def read_lineup(settings: Settings, base: str | None = None) -> Lineup:
     """
     events = read_events(settings, Topic.MODELS, ModelRecord)
     records = (record for message, record in events if message.partition() == PARTITION)
-    return Lineup.of(base or base_card(settings).version, records)
+    return RegistrySnapshot.of(base or base_card(settings).version, records)
 
 
 def write(settings: Settings, record: ModelRecord) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from models.embedder.card import Card
-from models.embedder.registry_snapshot import Lineup
+from models.embedder.registry_snapshot import RegistrySnapshot
 from models.training import gate
 from schemas.events import ModelRecord, ModelState, utc_now
 from streams.model_registry.errors import RolloutError
@@ -14,7 +14,7 @@ from streams.model_registry.records import whoami
 _ACTIVE = {ModelState.SHADOW, ModelState.CANARY, ModelState.PRODUCTION}
 
 
-def shadow(lineup: Lineup, card: Card, *, force: bool = False, reason: str = "") -> ModelRecord:
+def shadow(lineup: RegistrySnapshot, card: Card, *, force: bool = False, reason: str = "") -> ModelRecord:
     """Let a version decide beside the one that answers.
 
     Raises:
@@ -28,7 +28,9 @@ def shadow(lineup: Lineup, card: Card, *, force: bool = False, reason: str = "")
     return _record(lineup, card, ModelState.SHADOW, reason or "to decide beside")
 
 
-def canary(lineup: Lineup, card: Card, percent: float, *, force: bool = False, reason: str = "") -> ModelRecord:
+def canary(
+    lineup: RegistrySnapshot, card: Card, percent: float, *, force: bool = False, reason: str = ""
+) -> ModelRecord:
     """Let a version answer for a share of the users.
 
     Raises:
@@ -43,7 +45,7 @@ def canary(lineup: Lineup, card: Card, percent: float, *, force: bool = False, r
     return replace(_record(lineup, card, ModelState.CANARY, text), percent=percent)
 
 
-def promote(lineup: Lineup, card: Card, *, force: bool = False, reason: str = "") -> ModelRecord:
+def promote(lineup: RegistrySnapshot, card: Card, *, force: bool = False, reason: str = "") -> ModelRecord:
     """Let a version answer for everybody; the one before is kept.
 
     Raises:
@@ -56,7 +58,7 @@ def promote(lineup: Lineup, card: Card, *, force: bool = False, reason: str = ""
     return _record(lineup, card, ModelState.PRODUCTION, reason or f"takes over from {lineup.production}")
 
 
-def rollback(lineup: Lineup, *, version: str | None = None, reason: str = "") -> ModelRecord:
+def rollback(lineup: RegistrySnapshot, *, version: str | None = None, reason: str = "") -> ModelRecord:
     """Take the last step back: end the canary or else the shadow, or else let the version before answer again.
 
     With ``version`` it is that one which is to answer nobody.
@@ -84,7 +86,7 @@ def rollback(lineup: Lineup, *, version: str | None = None, reason: str = "") ->
     )
 
 
-def retire(lineup: Lineup, card: Card, *, reason: str = "") -> ModelRecord:
+def retire(lineup: RegistrySnapshot, card: Card, *, reason: str = "") -> ModelRecord:
     """Let a version go: its templates are removed, and it cannot be rolled back to.
 
     Raises:
@@ -103,7 +105,7 @@ def filled(record: ModelRecord, stragglers: list[str]) -> ModelRecord:
     return replace(record, filled=True, stragglers=stragglers)
 
 
-def _check_tried(lineup: Lineup, version: str, force: bool) -> None:
+def _check_tried(lineup: RegistrySnapshot, version: str, force: bool) -> None:
     record = lineup.record(version)
     if record is None or record.state not in _ACTIVE:
         raise RolloutError(f"{version} has not been tried: `facestream models shadow {version}` first")
@@ -114,7 +116,7 @@ def _check_tried(lineup: Lineup, version: str, force: bool) -> None:
         )
 
 
-def _record(lineup: Lineup, card: Card, state: ModelState, reason: str) -> ModelRecord:
+def _record(lineup: RegistrySnapshot, card: Card, state: ModelState, reason: str) -> ModelRecord:
     before = lineup.record(card.version)
     was_active = before is not None and before.state in _ACTIVE and state in _ACTIVE
     if before is None and card.version == lineup.base and state in _ACTIVE:

@@ -13,7 +13,7 @@ from typing import Self
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
 
 from models.embedder.card import Card, UnusableModel
-from models.embedder.registry_snapshot import Lineup
+from models.embedder.registry_snapshot import RegistrySnapshot
 from schemas.events import ModelRecord
 from streams.kafka.connection import KafkaUnavailable, admin_client, consumer
 from streams.kafka.offsets import next_offsets
@@ -28,7 +28,7 @@ _POLL_S = 0.25
 _START_S = 30.0
 
 
-class Follower:
+class RegistryWatcher:
     """Reads the topic in a thread of its own; a context manager. Everything may be asked from any thread."""
 
     def __init__(self, settings: Settings, base: Card) -> None:
@@ -37,7 +37,7 @@ class Follower:
         self._settings = settings
         self._admin = admin_client(settings)
         self._base = base
-        self._lineup = Lineup(base.version)
+        self._lineup = RegistrySnapshot(base.version)
         self._cards: Mapping[str, Card] = {base.version: base}
         self._next_offset = 0
         self._moved = threading.Condition()
@@ -55,7 +55,7 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="models", daemon=True)
 
     @property
-    def lineup(self) -> Lineup:
+    def lineup(self) -> RegistrySnapshot:
         """How the versions stand."""
         return self._lineup
 
@@ -111,7 +111,7 @@ class Follower:
             self._unreadable.tell()
             raise KafkaUnavailable(f"{self._servers} did not give all of {self._topic} within {timeout_s:g} s")
 
-    def await_change(self, known: Lineup, timeout_s: float) -> Lineup:
+    def await_change(self, known: RegistrySnapshot, timeout_s: float) -> RegistrySnapshot:
         """The lineup, as soon as it is another than the one known, or the time is over, or this is closed."""
         with self._moved:
             self._moved.wait_for(lambda: self._lineup is not known or self._stopped, timeout_s)
@@ -156,5 +156,5 @@ class Follower:
         except UnusableModel:
             log.exception("a record on %s is passed over", self._topic)
             return
-        self._lineup = Lineup.of(self._base.version, [*self._lineup.records, record])
+        self._lineup = RegistrySnapshot.of(self._base.version, [*self._lineup.records, record])
         log.info("%s is %s: %s", record.version, record.state, record.reason)

@@ -9,20 +9,20 @@ from typing import Any
 
 import requests
 
-from streams.kafka.consumer_groups import Member
+from streams.kafka.consumer_groups import GroupMember
 from streams.settings import Settings
 
 _ASK_S = 2.0
 
 
-def health_host(member: Member, settings: Settings) -> str:
+def health_host(member: GroupMember, settings: Settings) -> str:
     """Where a worker's health may be reached: on this machine, or at the address that the broker knows."""
     if member.machine != socket.gethostname():
         return member.host.lstrip("/")
     return "127.0.0.1" if ip_address(settings.health_host).is_unspecified else settings.health_host
 
 
-def health_of(member: Member, settings: Settings) -> dict[str, Any] | None:
+def health_of(member: GroupMember, settings: Settings) -> dict[str, Any] | None:
     """What a worker says of its health, and how far its clock is from ours; None if it does not answer."""
     if member.health_port is None:
         return None

@@ -22,13 +22,13 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from prometheus_client import REGISTRY, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from streams.kafka.commit_metadata import Size
+from streams.kafka.commit_metadata import ShardSize
 from streams.kafka.consumer_groups import client_id
 from streams.kafka.messages import TopicPartition
 from streams.observability.gauges import Gauges
-from streams.observability.heartbeat import Facts, Pulse, Waiting
-from streams.observability.lag_probe import LogProbe
-from streams.observability.watchdog import Complaint, Judge, Watchdog
+from streams.observability.heartbeat import ConsumerStatus, RetriedWork, WorkerHeartbeat
+from streams.observability.lag_probe import LagProbe
+from streams.observability.watchdog import HangDetector, HangSymptom, Watchdog
 from streams.roles import Role
 from streams.settings import Settings
 
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 _SICK = 0.5
 """From this share of the time that something may last, the worker says that it is not alive."""
 _PROBE_S = 5.0
-_NONE = Complaint("", 0.0, 0.0)
+_NONE = HangSymptom("", 0.0, 0.0)
 
 
 class HealthPortTaken(OSError):
@@ -45,19 +45,19 @@ class HealthPortTaken(OSError):
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
+class MonitoredWorker:
     """The worker whose health it is; ``sizes`` are those of its gallery shards by partition number.
 
     ``models`` is how its model versions stand, None with a role that has none.
     """
 
-    pulse: Pulse
-    facts: Callable[[], Facts]
-    sizes: Callable[[], Mapping[int, Size]] = dict
+    pulse: WorkerHeartbeat
+    facts: Callable[[], ConsumerStatus]
+    sizes: Callable[[], Mapping[int, ShardSize]] = dict
     models: Callable[[], Mapping[str, Any]] | None = None
 
 
-class Health:
+class HealthServer:
     """The health of this process's worker; a context manager that serves it and ends a worker that hangs."""
 
     def __init__(self, role: Role, name: str, settings: Settings) -> None:
@@ -65,11 +65,11 @@ class Health:
         self._who = {"role": str(role), "name": name, "host": socket.gethostname(), "pid": os.getpid()}
         self.settings = settings
         self._began = time.monotonic()
-        self._patient = Patient(Pulse(role), lambda: Facts(False, frozenset()))
+        self._patient = MonitoredWorker(WorkerHeartbeat(role), lambda: ConsumerStatus(False, frozenset()))
         limit_s = settings.watchdog_s
         self._limit_s = limit_s
-        self._judge = Judge(self._patient.pulse, limit_s)
-        self._complaint: Complaint | None = None
+        self._judge = HangDetector(self._patient.pulse, limit_s)
+        self._complaint: HangSymptom | None = None
         self._watchdog = Watchdog(self._examine, limit_s)
         self._metrics: WSGIApplication = make_wsgi_app(REGISTRY)
         self._gauges = Gauges(self.report)
@@ -82,7 +82,7 @@ class Health:
                 "FACESTREAM_HEALTH_PORT to another port, or to 0 for a free one"
             ) from error
         every_s = min(_PROBE_S, limit_s / 8)
-        self._probe = LogProbe(role, settings, lambda: self._patient.facts(), every_s, self.client_id)
+        self._probe = LagProbe(role, settings, lambda: self._patient.facts(), every_s, self.client_id)
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
     @property
@@ -116,9 +116,9 @@ class Health:
         self._server.shutdown()
         self._server.server_close()
 
-    def follow(self, patient: Patient) -> None:
+    def follow(self, patient: MonitoredWorker) -> None:
         """Tell of this worker from now on; before, there is nothing to tell but that it starts."""
-        self._judge = Judge(patient.pulse, self._limit_s)
+        self._judge = HangDetector(patient.pulse, self._limit_s)
         self._patient = patient
 
     def unfetched(self) -> Collection[TopicPartition]:
@@ -183,14 +183,16 @@ class Health:
             "models": None if patient.models is None else dict(patient.models()),
         }
 
-    def _examine(self) -> Complaint | None:
+    def _examine(self) -> HangSymptom | None:
         now = time.monotonic()
         found = self._judge.worst(now, self._patient.facts(), self._probe.states())
         trouble = self._probe.topics.trouble
         if trouble is not None and trouble.begins_anew and self._probe.states() is not None:
             age_s = now - trouble.since
             share = 2.0 if trouble.at_once else age_s / self._limit_s
-            found = max((Complaint(trouble.text, age_s, share, hangs=False), found or _NONE), key=lambda one: one.share)
+            found = max(
+                (HangSymptom(trouble.text, age_s, share, hangs=False), found or _NONE), key=lambda one: one.share
+            )
         self._complaint = found
         return found
 
@@ -207,7 +209,7 @@ class Health:
         return [json.dumps(report).encode() + b"\n"]
 
 
-def _waits(waiting: Waiting | None, now: float) -> dict[str, Any] | None:
+def _waits(waiting: RetriedWork | None, now: float) -> dict[str, Any] | None:
     """What work is tried again and again for."""
     if waiting is None:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from streams.kafka.messages import TopicPartition
-from streams.kafka.unreadable import Unreadable
+from streams.kafka.unreadable import UnreadableBatch
 from streams.observability import metrics
 
 _ERROR_TEXT = 300
@@ -15,7 +15,7 @@ _ERROR_TEXT = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ConsumerStatus:
     """How a worker stands in its consumer group.
 
     Attributes:
@@ -36,7 +36,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class LogState:
+class PartitionLog:
     """One partition as the broker has it.
 
     Attributes:
@@ -62,7 +62,7 @@ class LogState:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class RetriedWork:
     """Work that fails and is tried again and again.
 
     Attributes:
@@ -76,7 +76,7 @@ class Waiting:
     error: str
 
 
-class Pulse:
+class WorkerHeartbeat:
     """The times (monotonic seconds) of a worker's last signs of life, and its progress by partition.
 
     Every change is one assignment to an attribute or a dictionary's entry, so that other threads may read meanwhile.
@@ -87,8 +87,8 @@ class Pulse:
         self.loop_turned_at: float | None = None
         self.turned_at: float | None = None
         self.busy_since: float | None = None
-        self.waiting: Waiting | None = None
-        self.erasing: Waiting | None = None
+        self.waiting: RetriedWork | None = None
+        self.erasing: RetriedWork | None = None
         """Of a sink: an erasure that fails and is tried again, beside all else."""
         self.processed_at: float | None = None
         self.uncommitted_since: float | None = None
@@ -96,7 +96,7 @@ class Pulse:
         self.next_offset: dict[TopicPartition, int] = {}
         self.held: Collection[TopicPartition] = frozenset()
         """Partitions that are not read on purpose, since enough of them waits in memory."""
-        self.unreadable: dict[TopicPartition, Unreadable] = {}
+        self.unreadable: dict[TopicPartition, UnreadableBatch] = {}
         """What holds up partitions, since nobody can read it."""
 
     def loop_turned(self) -> None:
@@ -120,7 +120,7 @@ class Pulse:
         metrics.RETRIES.labels(self.role).inc()
         since = time.monotonic() if self.waiting is None else self.waiting.since
         text = " ".join(f"{type(error).__name__}: {error}".split())
-        self.waiting = Waiting(since, what, text[:_ERROR_TEXT])
+        self.waiting = RetriedWork(since, what, text[:_ERROR_TEXT])
 
     def succeeded(self) -> None:
         """Nothing is waited for any more."""
@@ -130,7 +130,7 @@ class Pulse:
         """An erasure failed and is repeated, until ``erasing_succeeded``; from its own thread."""
         metrics.RETRIES.labels(self.role).inc()
         since = time.monotonic() if self.erasing is None else self.erasing.since
-        self.erasing = Waiting(since, "an erasure", " ".join(str(error).split())[:_ERROR_TEXT])
+        self.erasing = RetriedWork(since, "an erasure", " ".join(str(error).split())[:_ERROR_TEXT])
 
     def erasing_succeeded(self) -> None:
         """No erasure fails."""

@@ -11,13 +11,13 @@ from confluent_kafka import KafkaException
 from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import AdminClient
 
-from streams.kafka.commit_metadata import Size
+from streams.kafka.commit_metadata import ShardSize
 from streams.kafka.connection import KafkaUnavailable, admin_client
-from streams.kafka.consumer_groups import Commits, group_id
+from streams.kafka.consumer_groups import OffsetsClient, group_id
 from streams.kafka.messages import TopicPartition
 from streams.kafka.offsets import appended_offsets, first_offsets, next_offsets
 from streams.kafka.topics import TopicsError
-from streams.observability.heartbeat import Facts, LogState
+from streams.observability.heartbeat import ConsumerStatus, PartitionLog
 from streams.observability.topic_watch import TopicWatch
 from streams.roles import Role
 from streams.settings import Settings
@@ -28,19 +28,19 @@ _FRESH = 4
 """So many times the interval may an answer be old before Kafka counts as away."""
 
 
-class LogProbe:
+class LagProbe:
     """A thread that keeps the state of a worker's partitions, and of the changelogs of its standbys."""
 
     def __init__(
-        self, role: Role, settings: Settings, facts: Callable[[], Facts], interval_s: float, client_id: str
+        self, role: Role, settings: Settings, facts: Callable[[], ConsumerStatus], interval_s: float, client_id: str
     ) -> None:
         self.topics = TopicWatch(role, settings, client_id)
         self._group = group_id(role, settings)
         self._settings = settings
         self._facts = facts
         self._interval_s = interval_s
-        self._states: dict[TopicPartition, LogState] = {}
-        self._sizes: dict[int, Size] = {}
+        self._states: dict[TopicPartition, PartitionLog] = {}
+        self._sizes: dict[int, ShardSize] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._answered_at: float | None = None
         self._waiting_since: dict[TopicPartition, float] = {}
@@ -56,12 +56,12 @@ class LogProbe:
         """End asking."""
         self._stopped.set()
 
-    def states(self) -> Mapping[TopicPartition, LogState] | None:
+    def states(self) -> Mapping[TopicPartition, PartitionLog] | None:
         """The partitions that the worker reads; None while Kafka does not answer."""
         at = self._answered_at
         return self._states if at is not None and time.monotonic() - at < _FRESH * self._interval_s else None
 
-    def sizes(self) -> dict[int, Size]:
+    def sizes(self) -> dict[int, ShardSize]:
         """The gallery shards as they were at the last commit, by partition number."""
         return self._sizes
 
@@ -79,10 +79,10 @@ class LogProbe:
         return {source: max(0, ends[source] - offset - 1) for source, offset in applied.items() if source in ends}
 
     def _run(self) -> None:
-        with Commits(self._settings) as commits:
+        with OffsetsClient(self._settings) as commits:
             self._ask_again_and_again(commits)
 
-    def _ask_again_and_again(self, commits: Commits) -> None:
+    def _ask_again_and_again(self, commits: OffsetsClient) -> None:
         admin, away = admin_client(self._settings), False
         while not self._stopped.wait(self._interval_s):
             try:
@@ -95,7 +95,7 @@ class LogProbe:
                 # After a broker's restart a client goes on for minutes to ask for the leaders of before.
                 admin = admin_client(self._settings)
 
-    def _ask(self, admin: AdminClient, commits: Commits, facts: Facts) -> None:
+    def _ask(self, admin: AdminClient, commits: OffsetsClient, facts: ConsumerStatus) -> None:
         there = self.topics.look(admin, facts)
         sources = frozenset(one for one in facts.assigned if one.topic in there)
         parts = [Partition(one.topic, one.partition) for one in sources]
@@ -107,7 +107,7 @@ class LogProbe:
         self._ends = ends
         ours = {source: commit for source, commit in committed.items() if source in sources}
         self._states = {
-            one: LogState(ends[one], max(firsts[one], ours[one].offset if one in ours else 0), appended[one])
+            one: PartitionLog(ends[one], max(firsts[one], ours[one].offset if one in ours else 0), appended[one])
             for one in sources
         }
         self._sizes = {one.partition: size for one, commit in ours.items() if (size := commit.note.size) is not None}

@@ -16,9 +16,16 @@ import confluent_kafka
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from streams.kafka.commit_metadata import Size
+from streams.kafka.commit_metadata import ShardSize
 from streams.kafka.connection import consumer
-from streams.kafka.consumer_groups import Commit, Commits, Group, Member, describe_group, group_id
+from streams.kafka.consumer_groups import (
+    CommittedOffset,
+    ConsumerGroup,
+    GroupMember,
+    OffsetsClient,
+    describe_group,
+    group_id,
+)
 from streams.kafka.offsets import appended_offsets, first_offsets, next_offsets
 from streams.kafka.topics import Topic
 from streams.roles import Role
@@ -55,11 +62,11 @@ class PartitionState:
     """
 
     partition: int
-    owner: Member | None
+    owner: GroupMember | None
     lag_events: int
     lag_s: float | None
     committed_s: float | None
-    size: Size | None
+    size: ShardSize | None
     held_back: int = 0
 
 
@@ -68,7 +75,7 @@ class RoleState:
     """A role's consumer group and its partitions."""
 
     role: Role
-    group: Group
+    group: ConsumerGroup
     partitions: tuple[PartitionState, ...]
 
 
@@ -90,7 +97,7 @@ def role_states(
     parts = [TopicPartition(topic.named(settings), n) for topic in topics for n in range(counts.get(topic, 0))]
     # Ends last, so that no group seems to be beyond the end.
     groups = {role: describe_group(admin, group_id(role, settings)) for role in roles}
-    with Commits(settings) as commits:
+    with OffsetsClient(settings) as commits:
         committed = {role: commits.of(group_id(role, settings)) for role in roles}
     firsts, ends, appended = first_offsets(admin, parts), next_offsets(admin, parts), appended_offsets(admin, parts)
     held = {one: appended[one] - end for one, end in ends.items()}
@@ -117,9 +124,9 @@ def role_states(
 def _state(
     number: int,
     role: Role,
-    group: Group,
+    group: ConsumerGroup,
     sources: Sequence[Source],
-    committed: Mapping[Source, Commit],
+    committed: Mapping[Source, CommittedOffset],
     lags: Mapping[Source, Lag],
     held: Mapping[Source, int],
 ) -> PartitionState:
@@ -129,7 +136,7 @@ def _state(
     since = [lag.appended_at for lag in waiting if lag.appended_at is not None]
     notes = [committed[one].note for one in sources if one in committed]
     last = max(notes, key=lambda note: note.at or 0.0, default=None)
-    size = last.size if last is not None else Size(0, 0)
+    size = last.size if last is not None else ShardSize(0, 0)
     return PartitionState(
         partition=number,
         owner=owners.pop() if len(owners) == 1 else None,

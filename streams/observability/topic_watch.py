@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from confluent_kafka.admin import AdminClient
 
-from streams.kafka.consumer_groups import Group, describe_group, group_id
+from streams.kafka.consumer_groups import ConsumerGroup, describe_group, group_id
 from streams.kafka.topic_identity import TopicIdentity, topic_identities
 from streams.kafka.topics import Topic
-from streams.observability.heartbeat import Facts
+from streams.observability.heartbeat import ConsumerStatus
 from streams.roles import Role
 from streams.settings import Settings
 from streams.topology import READS
@@ -25,7 +25,7 @@ _FOLLOWS = {Role.EMBED: (Topic.MODELS,), Role.MATCH: (Topic.MODELS,)}
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class LostWork:
     """What keeps a worker from its work.
 
     Attributes:
@@ -53,11 +53,11 @@ class TopicWatch:
         self._read = {topic.named(settings) for topic in READS[role]}
         self._names = self._read | {topic.named(settings) for topic in _FOLLOWS.get(role, ())}
         self._first: dict[str, TopicIdentity] = {}
-        self.trouble: Trouble | None = None
+        self.trouble: LostWork | None = None
         self.spare = False
         """Whether there is nothing for this worker to do, since others have all partitions."""
 
-    def look(self, admin: AdminClient, facts: Facts) -> set[str]:
+    def look(self, admin: AdminClient, facts: ConsumerStatus) -> set[str]:
         """See how it stands.
 
         Returns:
@@ -76,29 +76,31 @@ class TopicWatch:
         self.trouble = before if same else trouble
         return set(found)
 
-    def _of_topics(self, found: Mapping[str, TopicIdentity]) -> Trouble | None:
+    def _of_topics(self, found: Mapping[str, TopicIdentity]) -> LostWork | None:
         now = time.monotonic()
         if missing := sorted(self._names - found.keys()):
-            return Trouble(f"there is no topic {', '.join(missing)}: run `facestream topics create`", now)
+            return LostWork(f"there is no topic {', '.join(missing)}: run `facestream topics create`", now)
         counts = {found[name].partitions for name in self._read}
         listed = ", ".join(f"{name}: {found[name].partitions}" for name in sorted(self._read))
         if again := sorted(name for name, one in self._first.items() if found[name].topic_id != one.topic_id):
             names = ", ".join(again)
             if len(counts) == 1:
-                return Trouble(f"{names} was deleted and created again", now, begins_anew=True, at_once=True)
-            return Trouble(f"{names} was created again with another number of partitions ({listed})", now)
+                return LostWork(f"{names} was deleted and created again", now, begins_anew=True, at_once=True)
+            return LostWork(f"{names} was created again with another number of partitions ({listed})", now)
         if grown := sorted(name for name, one in self._first.items() if found[name].partitions != one.partitions):
             names = ", ".join(grown)
             text = f"{names} got more partitions, which not every role reads ({listed}): see `facestream doctor`"
-            return Trouble(text, now, ready=True)
+            return LostWork(text, now, ready=True)
         return None
 
-    def _of_group(self, group: Group, facts: Facts, found: Mapping[str, TopicIdentity]) -> Trouble | None:
+    def _of_group(
+        self, group: ConsumerGroup, facts: ConsumerStatus, found: Mapping[str, TopicIdentity]
+    ) -> LostWork | None:
         self.spare = False
         if not group.settled:
             return None
         if all(member.client_id != self._client_id for member in group.members):
-            return Trouble(f"it is no member of its group {group.group_id}", time.monotonic(), begins_anew=True)
+            return LostWork(f"it is no member of its group {group.group_id}", time.monotonic(), begins_anew=True)
         unowned = [
             f"{name}/{number}"
             for name in sorted(self._read)
@@ -106,6 +108,6 @@ class TopicWatch:
         ]
         if unowned:
             text = f"no worker of its group has {', '.join(unowned[:3])}{' …' if unowned[3:] else ''}"
-            return Trouble(text, time.monotonic(), begins_anew=True)
+            return LostWork(text, time.monotonic(), begins_anew=True)
         self.spare = not facts.assigned
         return None

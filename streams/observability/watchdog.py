@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from streams.kafka.messages import TopicPartition
 from streams.observability.faults import Fault
-from streams.observability.heartbeat import Facts, LogState, Pulse
+from streams.observability.heartbeat import ConsumerStatus, PartitionLog, WorkerHeartbeat
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _TICK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class HangSymptom:
     """What is wrong, and what share of the time that it may last has gone by; the worker ends itself beyond 1.
 
     It hangs then, unless it says otherwise.
@@ -42,14 +42,14 @@ class Complaint:
         return f"{self.what} for {self.age_s:.0f} s"
 
 
-class Judge:
+class HangDetector:
     """Decides whether a worker hangs; asked about once a second, with times in monotonic seconds.
 
     Nothing but a standing event loop counts while Kafka does not answer, nor is that time counted later: a worker that
     waits for its broker does what it should.
     """
 
-    def __init__(self, pulse: Pulse, limit_s: float) -> None:
+    def __init__(self, pulse: WorkerHeartbeat, limit_s: float) -> None:
         self._pulse = pulse
         self._limit_s = limit_s
         self._kafka_since: float | None = None
@@ -62,14 +62,16 @@ class Judge:
         """Partitions of which the broker has more than came."""
         return frozenset(self._unfetched)
 
-    def worst(self, now: float, facts: Facts, logs: Mapping[TopicPartition, LogState] | None) -> Complaint | None:
+    def worst(
+        self, now: float, facts: ConsumerStatus, logs: Mapping[TopicPartition, PartitionLog] | None
+    ) -> HangSymptom | None:
         """The complaint that is nearest to its limit, if any; ``logs`` is None while Kafka does not answer."""
         found = list(self._complaints(now, facts, logs))
         return max(found, key=lambda one: one.share, default=None)
 
     def _complaints(
-        self, now: float, facts: Facts, logs: Mapping[TopicPartition, LogState] | None
-    ) -> Iterator[Complaint]:
+        self, now: float, facts: ConsumerStatus, logs: Mapping[TopicPartition, PartitionLog] | None
+    ) -> Iterator[HangSymptom]:
         pulse = self._pulse
         if pulse.loop_turned_at is not None:
             yield self._complaint("the event loop has not turned", now - pulse.loop_turned_at)
@@ -98,13 +100,13 @@ class Judge:
             age = self._age(self._state_since, now)
             yield self._complaint("taking over partitions has made no progress", age, PATIENCE)
 
-    def _complaint(self, what: str, age_s: float, patience: float = 1.0) -> Complaint:
-        return Complaint(what, age_s, age_s / (patience * self._limit_s))
+    def _complaint(self, what: str, age_s: float, patience: float = 1.0) -> HangSymptom:
+        return HangSymptom(what, age_s, age_s / (patience * self._limit_s))
 
     def _age(self, since: float, now: float) -> float:
         return now - max(since, self._kafka_since or now)
 
-    def _commits(self, now: float) -> Iterator[Complaint]:
+    def _commits(self, now: float) -> Iterator[HangSymptom]:
         """Processing goes on but commits do not (faust-streaming #596)."""
         since, last = self._pulse.uncommitted_since, self._pulse.processed_at
         if since is not None and last is not None:
@@ -112,7 +114,9 @@ class Judge:
                 "processing goes on, but nothing has been committed", min(last - since, self._age(since, now))
             )
 
-    def _fetches(self, now: float, facts: Facts, logs: Mapping[TopicPartition, LogState]) -> Iterator[Complaint]:
+    def _fetches(
+        self, now: float, facts: ConsumerStatus, logs: Mapping[TopicPartition, PartitionLog]
+    ) -> Iterator[HangSymptom]:
         """A partition of ours has messages, but nothing of it comes (faust-streaming #629)."""
         unfetched: dict[TopicPartition, tuple[int, float]] = {}
         for source, known in logs.items():
@@ -130,7 +134,7 @@ class Judge:
 class Watchdog:
     """A thread that asks again and again, and ends the process hard when the worker hangs."""
 
-    def __init__(self, ask: Callable[[], Complaint | None], limit_s: float) -> None:
+    def __init__(self, ask: Callable[[], HangSymptom | None], limit_s: float) -> None:
         self._ask = ask
         self._limit_s = limit_s
         self._stopped = threading.Event()

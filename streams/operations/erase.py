@@ -13,11 +13,11 @@ from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Erasure, ModelState, new_event_id, utc_now
 from schemas.ids import canonical
-from streams.kafka.consumer_groups import Commits, group_id
-from streams.kafka.log_reader import Log
-from streams.kafka.topics import Topic, wanted
+from streams.kafka.consumer_groups import OffsetsClient, group_id
+from streams.kafka.log_reader import LogReader
+from streams.kafka.topics import Topic, topic_specs
 from streams.kafka.writer import RecordWriter
-from streams.model_registry.records import card_of, read_lineup
+from streams.model_registry.records import card_of, read_registry
 from streams.roles import Role
 from streams.settings import Settings
 from streams.training_data.chip_store import ChipsOf, KeptChip
@@ -107,10 +107,10 @@ def _ask(
     settings: Settings, asked: Erasure, timeout_s: float, report: Callable[[str], None]
 ) -> tuple[dict[str, Mapping[str, int]], list[Role]]:
     """What each role says that it has removed, and which have not answered; those that never ran have nothing."""
-    with Commits(settings) as commits:
+    with OffsetsClient(settings) as commits:
         roles = [role for role in _ERASING if role is Role.MATCH or commits.of(group_id(role, settings))]
     removed: dict[str, Mapping[str, int]] = {}
-    with closing(Answers(settings, asked.erasure_id)) as answers:
+    with closing(ErasureAnswers(settings, asked.erasure_id)) as answers:
         RecordWriter(settings, Topic.ERASURES).write(asked.user_id, codec.encode(asked))
         deadline = time.monotonic() + timeout_s
         while (missing := [role for role in roles if role not in removed]) and time.monotonic() < deadline:
@@ -123,13 +123,13 @@ def _ask(
 
 def _logs_until(settings: Settings) -> dict[str, datetime]:
     now = utc_now()
-    return {one.name: now + timedelta(milliseconds=one.kept_ms) for one in wanted(settings) if one.topic in _LOGS}
+    return {one.name: now + timedelta(milliseconds=one.kept_ms) for one in topic_specs(settings) if one.topic in _LOGS}
 
 
 def _learned(settings: Settings, chips: list[KeptChip]) -> list[str]:
     """Versions that are not retired, and whose training read a chip; what was learned of it, nobody can take out."""
     topic, found = Topic.CHIPS.named(settings), []
-    for record in read_lineup(settings).records:
+    for record in read_registry(settings).records:
         try:
             lineage = card_of(record).lineage
         except UnusableModel:
@@ -140,7 +140,7 @@ def _learned(settings: Settings, chips: list[KeptChip]) -> list[str]:
     return found
 
 
-class Answers:
+class ErasureAnswers:
     """What the roles say of one erasure, from now on."""
 
     def __init__(self, settings: Settings, erasure_id: str) -> None:
@@ -151,7 +151,7 @@ class Answers:
             TopicMissing: the topic has not been created.
         """
         self._erasure_id = erasure_id
-        self._log = Log(settings, Topic.ERASURES)
+        self._log = LogReader(settings, Topic.ERASURES)
         self._next = {one.partition: one.end_offset for one in self._log.since({})}
 
     def new(self, timeout_s: float) -> list[Erasure]:

@@ -29,11 +29,11 @@ from sinks.bigquery.query import QueryFailed
 from sinks.bigquery.refill import Rows
 from sinks.bigquery.rows import micros, row_writer
 from streams.kafka import decoding
-from streams.kafka.commit_metadata import Note
+from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import KafkaUnavailable, admin_client, consumer
 from streams.kafka.consumer_groups import commits, group_id
 from streams.kafka.decoding import decode
-from streams.kafka.log_reader import Log
+from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message, as_read
 from streams.kafka.offsets import first_offsets
 from streams.kafka.topics import Topic
@@ -52,12 +52,12 @@ _TIMEOUT_S = 30.0
 T = TypeVar("T")
 
 
-class FillError(Exception):
+class BackfillError(Exception):
     """The table cannot be filled now; the message says why and what to do."""
 
 
 @dataclass(slots=True)
-class Filled:
+class TableBackfilled:
     """What a fill found and did.
 
     Attributes:
@@ -90,7 +90,7 @@ class _Batch:
     next_offsets: dict[int, int] = field(default_factory=dict)
 
 
-class Fill:
+class TableBackfill:
     """Fills one table; a context manager, for one thread."""
 
     def __init__(self, settings: Settings, topic: Topic, *, dry_run: bool, report: Callable[[int, int], None]) -> None:
@@ -125,9 +125,9 @@ class Fill:
                 "queued.max.messages.kbytes": 32 * 1024,
             },
         )
-        self.filled = Filled(self._table.name)
+        self.filled = TableBackfilled(self._table.name)
 
-    def __enter__(self) -> Fill:
+    def __enter__(self) -> TableBackfill:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -135,7 +135,7 @@ class Fill:
         self._sink.close()
         self._erasures.close()
 
-    def run(self) -> Filled:
+    def run(self) -> TableBackfilled:
         """Fill it.
 
         Raises:
@@ -170,7 +170,7 @@ class Fill:
         deadline = time.monotonic() + _JOIN_S
         while not set(self._ranges) <= self._owned:
             if time.monotonic() > deadline:
-                raise FillError(f"another fill of {self._table.name} runs: wait for it, or stop it")
+                raise BackfillError(f"another fill of {self._table.name} runs: wait for it, or stop it")
             self._consumer.poll(0.2)
         self._claim()
         self._claimed = True
@@ -194,14 +194,14 @@ class Fill:
         self._patiently(lambda: self._sink.assign(positions))
         offsets = [
             TopicPartition(
-                self._name, one.partition.number, one.offset, Note(text=self._sink.note(one.partition)).now()
+                self._name, one.partition.number, one.offset, CommitMetadata(text=self._sink.note(one.partition)).now()
             )
             for one in positions
         ]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
-            raise FillError(f"another fill of {self._table.name} took over: {error.args[0].str()}") from error
+            raise BackfillError(f"another fill of {self._table.name} took over: {error.args[0].str()}") from error
 
     def _start_reading(self) -> None:
         """Go to where each partition stands."""
@@ -218,7 +218,7 @@ class Fill:
             batch = _Batch()
             got = self._consumer.consume(_BATCH, 1.0)
             if self._lost:
-                raise FillError(f"another fill of {self._table.name} took over")
+                raise BackfillError(f"another fill of {self._table.name} took over")
             for message in got:
                 self._take(message, batch)
             if batch.next_offsets:
@@ -246,7 +246,7 @@ class Fill:
         self.filled.read += 1
         try:
             event = decode(read, EVENT_TYPES[self._topic])
-        except decoding.BadMessage:
+        except decoding.InvalidMessage:
             self.filled.unreadable += 1
             return
         batch.messages[partition, offset] = read
@@ -305,7 +305,7 @@ class Fill:
 
     def _kept_since(self) -> datetime | None:
         """From when on Kafka has all."""
-        with closing(Log(self._settings, self._topic)) as log:
+        with closing(LogReader(self._settings, self._topic)) as log:
             firsts = {n: first for n, (first, _) in self._ranges.items() if first > 0}
             ranges = log.up_to({n: first + 1 for n, first in firsts.items()})
             oldest = [message.timestamp_ms for message in log.messages(ranges)]
@@ -332,7 +332,7 @@ class Fill:
             except SinkFenced:
                 self._claim()
             except QueryFailed as error:
-                raise FillError(f"BigQuery refuses: {error}; see `facestream doctor`") from error
+                raise BackfillError(f"BigQuery refuses: {error}; see `facestream doctor`") from error
             except SinkUnavailable:
                 if time.monotonic() - since > _PATIENCE_S:
                     raise

@@ -26,10 +26,10 @@ from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.kafka.connection import KafkaUnavailable, admin_client, client_config, consumer, metadata
-from streams.kafka.consumer_groups import Commit, commits, describe_group, group_id
+from streams.kafka.consumer_groups import CommittedOffset, commits, describe_group, group_id
 from streams.kafka.offsets import appended_offsets, first_offsets, next_offsets
-from streams.kafka.topic_admin import Found, alter
-from streams.kafka.topics import Topic, TopicsError, wanted
+from streams.kafka.topic_admin import TopicDescription, alter
+from streams.kafka.topics import Topic, TopicsError, topic_specs
 from streams.matching.changelog import changelog_config, changelog_name
 from streams.roles import Role
 from streams.settings import Settings
@@ -80,7 +80,7 @@ def right_count(counts: Sequence[int], changelog: int | None, wanted: int) -> in
     return wanted if wanted in counts else Counter(counts).most_common(1)[0][0]
 
 
-def uneven(there: Sequence[Found], changelog: int | None, settings: Settings) -> tuple[int, list[str]]:
+def uneven(there: Sequence[TopicDescription], changelog: int | None, settings: Settings) -> tuple[int, list[str]]:
     """The right number of partitions, and the topics that have another."""
     right = right_count([state.partitions for state in there], changelog, settings.partitions)
     return right, [state.name for state in there if state.partitions != right]
@@ -103,7 +103,7 @@ def plan(admin: AdminClient, settings: Settings) -> list[Repair]:
     cluster = metadata(admin, settings)
     there = {name: len(topic.partitions) for name, topic in cluster.topics.items()}
     changelog = changelog_name(settings)
-    specs = {spec.name: (spec.config, spec.topic) for spec in wanted(settings)}
+    specs = {spec.name: (spec.config, spec.topic) for spec in topic_specs(settings)}
     every: dict[str, tuple[Mapping[str, str], Topic | None]] = {**specs, changelog: (changelog_config(settings), None)}
     counts = [there[name] for name in specs if name in there]
     if not counts:
@@ -280,7 +280,12 @@ class _Copy:
                 return
 
     def _commit(
-        self, group: str, target: str, offsets: Mapping[int, int], known: Mapping[tuple[str, int], Commit], source: str
+        self,
+        group: str,
+        target: str,
+        offsets: Mapping[int, int],
+        known: Mapping[tuple[str, int], CommittedOffset],
+        source: str,
     ) -> None:
         """Commit in a group that has no members, with the notes that its sink left."""
         if not any(topic == source for topic, _ in known):
@@ -321,7 +326,7 @@ class _Copy:
             time.sleep(0.1)
 
 
-def _begin(known: Mapping[tuple[str, int], Commit], topic: str, number: int, first: int) -> int:
+def _begin(known: Mapping[tuple[str, int], CommittedOffset], topic: str, number: int, first: int) -> int:
     commit = known.get((topic, number))
     return first if commit is None else commit.offset
 

@@ -15,7 +15,7 @@ from sinks.bigquery.rows import micros, row_writer
 from streams.kafka import decoding
 from streams.kafka.consumer_groups import commits, group_id
 from streams.kafka.decoding import decode
-from streams.kafka.log_reader import Log
+from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
 from streams.privacy.erasures import Erasures
@@ -41,7 +41,7 @@ def written_ranges(settings: Settings, topic: Topic) -> dict[int, tuple[int, int
         TopicMissing: there is no such topic.
     """
     name = topic.named(settings)
-    with closing(Log(settings, topic)) as log:
+    with closing(LogReader(settings, topic)) as log:
         there = {one.partition: one for one in log.since({})}
     committed = commits(settings, group_id(Role.SINK_BIGQUERY, settings))
     ranges = {}
@@ -58,7 +58,7 @@ class ErasureLog:
 
     def __init__(self, settings: Settings) -> None:
         """Reads with the first :meth:`update`."""
-        self._log = Log(settings, Topic.ERASURES)
+        self._log = LogReader(settings, Topic.ERASURES)
         self._next: dict[int, int] = {}
         self.known = Erasures()
 
@@ -108,11 +108,11 @@ def missing(settings: Settings, topic: Topic, at_most: int) -> tuple[int, int]:
     ranges = written_ranges(settings, topic)
     deliveries: list[Delivery] = []
     messages: dict[tuple[Partition, int], Message] = {}
-    with closing(Log(settings, topic)) as log:
+    with closing(LogReader(settings, topic)) as log:
         ends = {number: min(end, first + at_most) for number, (first, end) in ranges.items()}
         for message in log.messages(log.up_to(ends)):
             partition = Partition(message.source.topic, message.source.partition)
-            with suppress(decoding.BadMessage):
+            with suppress(decoding.InvalidMessage):
                 deliveries.append(Delivery(partition, message.offset, decode(message, EVENT_TYPES[topic])))
                 messages[partition, message.offset] = message
     if not deliveries:

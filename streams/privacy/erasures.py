@@ -25,7 +25,7 @@ from schemas.events import (
 from schemas.ids import canonical
 from schemas.reasons import Reason
 from sinks.base import Delivery, Partition, Result
-from streams.kafka.log_reader import Log
+from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
 from streams.settings import Settings
@@ -99,7 +99,7 @@ class NewErasures:
             TopicMissing: the topic has not been created.
         """
         erasures = Erasures()
-        with Log(self._settings, Topic.ERASURES) as log:
+        with LogReader(self._settings, Topic.ERASURES) as log:
             ranges = [one for one in log.since(self._next) if partitions is None or one.partition in partitions]
             for message, erasure in self._in(log, ranges):
                 erasures.add(erasure, message.timestamp_ms)
@@ -112,10 +112,10 @@ class NewErasures:
         Raises:
             KafkaUnavailable, TopicMissing: see :meth:`NewErasures.of`.
         """
-        with Log(self._settings, Topic.ERASURES) as log:
+        with LogReader(self._settings, Topic.ERASURES) as log:
             yield from self._in(log, [one for one in log.since(positions) if one.partition in positions])
 
-    def _in(self, log: Log, ranges: Sequence[OffsetRange]) -> Iterator[tuple[Message, Erasure]]:
+    def _in(self, log: LogReader, ranges: Sequence[OffsetRange]) -> Iterator[tuple[Message, Erasure]]:
         for message in log.messages(ranges):
             try:
                 erasure = codec.decode(message.value, Erasure)
@@ -137,7 +137,7 @@ def read_erasures_of(settings: Settings, user_id: str, since: datetime) -> Erasu
         KafkaUnavailable, TopicMissing: see :meth:`NewErasures.of`.
     """
     erasures = Erasures()
-    with Log(settings, Topic.ERASURES) as log:
+    with LogReader(settings, Topic.ERASURES) as log:
         for message in log.messages(log.from_time(since)):
             with suppress(CodecError):
                 erasure = codec.decode(message.value, Erasure)

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.kafka.connection import KafkaUnavailable, admin_client
-from streams.kafka.consumer_groups import Commits, group_id
+from streams.kafka.consumer_groups import OffsetsClient, group_id
 from streams.kafka.offsets import next_offsets
 from streams.kafka.topics import TopicsError
 from streams.roles import Role
@@ -27,7 +27,7 @@ _ROLES = (Role.MATCH, Role.SINK_REDIS)
 """Those between an event and the one who waits for its answer; BigQuery may catch up later."""
 
 
-class Crowding:
+class DownstreamLag:
     """A thread that asks the brokers; a context manager."""
 
     def __init__(self, settings: Settings) -> None:
@@ -51,14 +51,14 @@ class Crowding:
 
     def _run(self) -> None:
         admin = admin_client(self._settings)
-        with Commits(self._settings) as commits:
+        with OffsetsClient(self._settings) as commits:
             while not self._stop.wait(_EVERY_S):
                 try:
                     self._lags = {role: self._lag(admin, commits, role) for role in _ROLES}
                 except (KafkaUnavailable, KafkaException, TopicsError) as error:
                     log.warning("how far the workers are behind is not known: %s", error)
 
-    def _lag(self, admin: AdminClient, commits: Commits, role: Role) -> int:
+    def _lag(self, admin: AdminClient, commits: OffsetsClient, role: Role) -> int:
         """Messages that wait for a role; partitions of which it has never committed anything are left out."""
         names = {topic.named(self._settings) for topic in READS[role]}
         committed = {

@@ -24,7 +24,7 @@ EVENT_TYPES: Mapping[Topic, type[Replayable]] = {
 
 
 @dataclass
-class Selection:
+class ReplayFilter:
     """Chooses events of one topic; empty filters let all pass.
 
     ``missing`` are users and events that were asked for and have not been met. Replays are never chosen, or replaying a
@@ -44,7 +44,7 @@ class Selection:
         self.event_ids = [event_id_or_same(one) for one in self.event_ids]
 
     @classmethod
-    def of(cls, replay: Replay) -> Selection:
+    def of(cls, replay: Replay) -> ReplayFilter:
         """What a replay was to send."""
         topic = Topic(replay.topic)
         model_version = replay.model_version if topic is Topic.EMBEDDINGS else None

@@ -16,10 +16,10 @@ from schemas.errors import CodecError
 from schemas.events import Embedding, OffsetRange, Replay, ReplayState, utc_now
 from streams.kafka.connection import admin_client
 from streams.kafka.consumer_groups import describe_group, group_id
-from streams.kafka.log_reader import Log
+from streams.kafka.log_reader import LogReader
 from streams.kafka.topics import Topic
 from streams.replay.errors import ReplayError
-from streams.replay.filters import EVENT_TYPES, Selection
+from streams.replay.filters import EVENT_TYPES, ReplayFilter
 from streams.replay.store import new_replay_id
 from streams.roles import Role
 from streams.settings import Settings
@@ -30,7 +30,7 @@ _USUAL_RATES = {Topic.EMBEDDINGS: 1_000.0, Topic.FRAMES: 30.0, Topic.UPLOADS: 30
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ReplayRequest:
     """What is to be replayed; empty filters let all pass."""
 
     topic: Topic
@@ -44,7 +44,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ReplayPlan:
     """The replay as it would begin, and how many events of each partition that is.
 
     ``exact`` says whether they were counted one by one, as with a filter, or by their offsets: then replays among them
@@ -56,7 +56,7 @@ class Plan:
     exact: bool
 
 
-def make_plan(settings: Settings, request: Request) -> Plan:
+def make_plan(settings: Settings, request: ReplayRequest) -> ReplayPlan:
     """Find and count the events.
 
     Raises:
@@ -67,14 +67,14 @@ def make_plan(settings: Settings, request: Request) -> Plan:
     _check(request)
     if request.model_version is not None:
         _check_model(settings, request.model_version)
-    selection = Selection(
+    selection = ReplayFilter(
         request.topic,
         request.users,
         request.camera_id,
         request.event_ids,
         request.model_version if request.topic is Topic.EMBEDDINGS else None,
     )
-    with Log(settings, request.topic) as log:
+    with LogReader(settings, request.topic) as log:
         ranges = log.between(request.from_time, request.to_time)
         if not ranges:
             raise ReplayError(
@@ -90,10 +90,10 @@ def make_plan(settings: Settings, request: Request) -> Plan:
     if not counts:
         raise ReplayError(f"nothing on {request.topic} in that time is as asked for: nothing was sent")
     ranges = [one for one in ranges if one.partition in counts]
-    return Plan(_new_replay(request, ranges, sum(counts.values())), counts, not selection.is_whole)
+    return ReplayPlan(_new_replay(request, ranges, sum(counts.values())), counts, not selection.is_whole)
 
 
-def _check(request: Request) -> None:
+def _check(request: ReplayRequest) -> None:
     if request.topic not in EVENT_TYPES:
         raise ReplayError(f"{request.topic} cannot be replayed: its events come of {_before(request.topic)}")
     if request.from_time >= request.to_time:
@@ -109,7 +109,7 @@ def _before(topic: Topic) -> str:
     }.get(topic, "no stage")
 
 
-def _new_replay(request: Request, ranges: list[OffsetRange], planned: int) -> Replay:
+def _new_replay(request: ReplayRequest, ranges: list[OffsetRange], planned: int) -> Replay:
     now = utc_now()
     return Replay(
         replay_id=new_replay_id(now),
@@ -166,7 +166,7 @@ def running_model(settings: Settings) -> str:
         KafkaUnavailable: no broker answers.
     """
     newest: Embedding | None = None
-    with Log(settings, Topic.EMBEDDINGS) as log:
+    with LogReader(settings, Topic.EMBEDDINGS) as log:
         for message in log.messages(log.last(50)):
             try:
                 event = codec.decode(message.value, Embedding)

@@ -44,7 +44,7 @@ _CALMEST = 20 * _CALM
 _LEAST = 1 / 32
 
 
-class Window:
+class CongestionWindow:
     """Decides by how long events take; times are monotonic seconds, durations are seconds."""
 
     def __init__(self, least: int, *, gentle: bool = True) -> None:

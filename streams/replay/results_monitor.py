@@ -26,14 +26,14 @@ _DECODE_EVERY_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class MonitoredResult:
     """An event was answered: one of the replay, by its id, or another one (None), and how long that took if known."""
 
     event_id: str | None
     took_s: float | None = None
 
 
-class Answers:
+class ResultsMonitor:
     """Follows matches, enrolments and dead letters from now on; a context manager."""
 
     def __init__(self, settings: Settings, replay_id: str) -> None:
@@ -78,7 +78,7 @@ class Answers:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._consumer.close()
 
-    def new(self, timeout_s: float) -> Iterator[Answer]:
+    def new(self, timeout_s: float) -> Iterator[MonitoredResult]:
         """The answers that have come; waits for the first."""
         found = self._consumer.consume(1, timeout_s) if timeout_s else []
         for message in [*found, *self._consumer.consume(_AT_ONCE, 0)]:
@@ -86,11 +86,11 @@ class Answers:
             if message.error() is not None or value is None:
                 continue
             if self._mark not in value:
-                yield Answer(None, self._took_s(message, value))
+                yield MonitoredResult(None, self._took_s(message, value))
             elif message.topic() != self._letters:
-                yield Answer(codec.event_id(value))
+                yield MonitoredResult(codec.event_id(value))
             else:
-                yield Answer(_event_id_of_letter(value))
+                yield MonitoredResult(_event_id_of_letter(value))
 
     def _took_s(self, message: confluent_kafka.Message, value: bytes) -> float | None:
         """From the event's first message to its answer, by the brokers' clocks; None for some, if there are many."""

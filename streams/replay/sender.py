@@ -13,16 +13,16 @@ from confluent_kafka import KafkaError
 
 from schemas.events import Replay, ReplayState
 from streams.kafka.connection import KafkaUnavailable, client_config
-from streams.kafka.log_reader import Log, LogTruncated
+from streams.kafka.log_reader import LogReader, LogTruncated
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
-from streams.replay.downstream_lag import Crowding
+from streams.replay.downstream_lag import DownstreamLag
 from streams.replay.errors import ReplayError
-from streams.replay.filters import Selection
+from streams.replay.filters import ReplayFilter
 from streams.replay.plan import workers
-from streams.replay.rate_control import Window
-from streams.replay.results_monitor import Answers
-from streams.replay.store import SAVE_EVERY_S, Ledger
+from streams.replay.rate_control import CongestionWindow
+from streams.replay.results_monitor import ResultsMonitor
+from streams.replay.store import SAVE_EVERY_S, ReplayStore
 from streams.settings import Settings
 
 _WAIT_S = 0.02
@@ -35,7 +35,7 @@ _BATCHES = 2
 
 
 @dataclass(slots=True)
-class Progress:
+class ReplayProgress:
     """How far this sending is, which may be the resumption of another."""
 
     sent: int = 0
@@ -54,7 +54,7 @@ class Sender:
         replay: Replay,
         *,
         rate: float | None = None,
-        report: Callable[[Progress], None] = lambda progress: None,
+        report: Callable[[ReplayProgress], None] = lambda progress: None,
     ) -> None:
         """Prepare it.
 
@@ -65,13 +65,13 @@ class Sender:
             report: told how far it is, again and again.
         """
         self.replay = replay
-        self.progress = Progress()
+        self.progress = ReplayProgress()
         self._settings = settings
         self._topic = Topic(replay.topic)
         self._rate = rate
         self._report = report
-        self._selection = Selection.of(replay)
-        self._ledger = Ledger(settings)
+        self._selection = ReplayFilter.of(replay)
+        self._ledger = ReplayStore(settings)
         self._next = {one.partition: one.next_offset for one in replay.ranges}
         self._sent_before = replay.sent
         self._seconds_before = replay.seconds
@@ -103,16 +103,16 @@ class Sender:
             KeyboardInterrupt: as pressed; likewise.
         """
         least = _BATCHES * self._settings.batch_size * workers(self._settings, self._topic)
-        self._window = Window(least, gentle=self._rate is None)
+        self._window = CongestionWindow(least, gentle=self._rate is None)
         self._began = self._saved = time.monotonic()
         with ExitStack() as stack:
-            self._log = stack.enter_context(Log(self._settings, self._topic))
+            self._log = stack.enter_context(LogReader(self._settings, self._topic))
             try:
                 self._log.open(self.replay.ranges)
             except LogTruncated as error:
                 raise ReplayError(f"{error}: begin a new replay of what is left") from error
-            self._answers = stack.enter_context(Answers(self._settings, self.replay.replay_id))
-            self._crowding = stack.enter_context(Crowding(self._settings))
+            self._answers = stack.enter_context(ResultsMonitor(self._settings, self.replay.replay_id))
+            self._crowding = stack.enter_context(DownstreamLag(self._settings))
             if self._answers.live_before:
                 self._window.live(self._began)
             self._save(ReplayState.RUNNING)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Replay, ReplayState, utc_now
-from streams.kafka.log_reader import Log, newest_first
+from streams.kafka.log_reader import LogReader, newest_first
 from streams.kafka.topic_reader import read_events
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
@@ -58,7 +58,7 @@ def find(settings: Settings, replay_id: str) -> Replay:
 
 def _last_record(settings: Settings, replay_id: str) -> Replay | None:
     """The last record of a replay, looked for from the end of its partition on."""
-    with Log(settings, Topic.REPLAYS) as log:
+    with LogReader(settings, Topic.REPLAYS) as log:
         there = log.from_time(codec.from_micros(0), {log.partition_of(replay_id)})
         for ranges in newest_first(there, _STEP):
             found: Replay | None = None
@@ -76,7 +76,7 @@ def is_under_way(replay: Replay) -> bool:
     return replay.state is ReplayState.RUNNING and utc_now() - replay.updated_at < _FRESH
 
 
-class Ledger:
+class ReplayStore:
     """Writes how replays stand."""
 
     def __init__(self, settings: Settings) -> None:

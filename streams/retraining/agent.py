@@ -23,7 +23,7 @@ from schemas.events import RunState, TrainingRun, utc_now
 from streams.dead_letters.records import dead_letter
 from streams.engine.faust_producer import rejecter, send_dead_letters
 from streams.engine.stage import Stage
-from streams.kafka.decoding import BadMessage
+from streams.kafka.decoding import InvalidMessage
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
@@ -71,7 +71,7 @@ class Retrain:
             try:
                 run = codec.decode(message.value, TrainingRun)
             except CodecError as error:
-                bad = BadMessage(error.reason, type(error).__name__, str(error))
+                bad = InvalidMessage(error.reason, type(error).__name__, str(error))
                 letters.append(dead_letter(message, STAGE, bad))
                 continue
             if self._told.get(run.run_id) is not run.state:

@@ -18,7 +18,7 @@ class Mode(StrEnum):
     FULL = "full"
 
 
-class _Paper(BaseModel):
+class _JobFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @classmethod
@@ -46,7 +46,7 @@ class _Paper(BaseModel):
         return f"{cls.__name__.lower()}.json"
 
 
-class Order(_Paper):
+class JobSpec(_JobFile):
     """What to train; ``until`` is where the training set ends, by topic and partition."""
 
     run_id: str
@@ -58,7 +58,7 @@ class Order(_Paper):
     """The process ends itself if it hears nothing of the worker for so long."""
 
 
-class Status(_Paper):
+class JobStatus(_JobFile):
     """How far the training is."""
 
     step: int = 0
@@ -67,7 +67,7 @@ class Status(_Paper):
     people: int = 0
 
 
-class Result(_Paper):
+class JobResult(_JobFile):
     """What was made; the version is a folder beside this file. ``error`` says why nothing was."""
 
     version: str | None = None

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from models.embedder.card import Card
 from models.embedder.model import REFERENCE
-from models.training.plan import Plan
-from streams.model_registry.records import folder_of, read_lineup
-from streams.retraining.job_files import Order, Result, Status
-from streams.retraining.train import Told, Wish, train
+from models.training.plan import TrainingPlan
+from streams.model_registry.records import folder_of, read_registry
+from streams.retraining.job_files import JobResult, JobSpec, JobStatus
+from streams.retraining.train import TrainRequest, TrainStarted, train
 from streams.settings import Settings, settings
 from streams.training_data.training_set import read_training_set
 
@@ -36,27 +36,27 @@ def listen(patience_s: float) -> None:
     threading.Thread(target=wait, name="orders", daemon=True).start()
 
 
-def obey(folder: Path, order: Order, now: Settings) -> Result:
+def obey(folder: Path, order: JobSpec, now: Settings) -> JobResult:
     """Train as ordered; the version is a folder in ``folder``.
 
     Raises:
         UnusableModel, UnusableTrainingSet, TrainingFailed, KafkaUnavailable: there is no version.
     """
-    wish = Wish(
+    wish = TrainRequest(
         order.mode,
         order.workers,
-        Plan(steps=order.steps),
+        TrainingPlan(steps=order.steps),
         parent=production(now),
         threads=now.cpu_threads,
         groups=now.retrain_groups,
     )
     geometry = Card.read(wish.parent or REFERENCE).chip
     read = read_training_set(now, geometry, order.until)
-    told = Status()
+    told = JobStatus()
 
-    def begin(what: Told) -> None:
+    def begin(what: TrainStarted) -> None:
         nonlocal told
-        told = Status(faces=what.faces, people=what.people, steps=order.steps)
+        told = JobStatus(faces=what.faces, people=what.people, steps=order.steps)
         told.write(folder)
 
     trained = train(
@@ -68,7 +68,7 @@ def obey(folder: Path, order: Order, now: Settings) -> Result:
         begin=begin,
         say=lambda now: told.model_copy(update={"step": now.step}).write(folder),
     )
-    return Result(version=trained.card.version, refusals=trained.refusals)
+    return JobResult(version=trained.card.version, refusals=trained.refusals)
 
 
 def production(now: Settings) -> Path | None:
@@ -78,25 +78,25 @@ def production(now: Settings) -> Path | None:
         KafkaUnavailable: no broker answers.
         UnusableModel: FACESTREAM_MODEL_DIR has no card.
     """
-    folder = folder_of(read_lineup(now).production, now)
+    folder = folder_of(read_registry(now).production, now)
     return None if folder == REFERENCE else folder
 
 
 def main() -> int:
     """Read the order, obey, write the result."""
     folder = Path(sys.argv[1])
-    order = Order.read(folder)
+    order = JobSpec.read(folder)
     if order is None:
         sys.stderr.write(f"there is no order in {folder}\n")
         return 2
-    done = Result.read(folder)
+    done = JobResult.read(folder)
     if done is not None and done.version is not None and (folder / done.version).is_dir():
         return 0  # a predecessor got as far as that
     listen(order.patience_s)
     try:
         result = obey(folder, order, settings())
     except Exception as error:
-        Result(error=" ".join(f"{type(error).__name__}: {error}".split())).write(folder)
+        JobResult(error=" ".join(f"{type(error).__name__}: {error}".split())).write(folder)
         raise
     result.write(folder)
     return 0

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from streams.retraining.job_files import Order, Result, Status
+from streams.retraining.job_files import JobResult, JobSpec, JobStatus
 
 COMMAND = (sys.executable, "-m", "streams.retraining.job_main")
 """What trains; the folder with the order comes behind it."""
@@ -20,7 +20,7 @@ _LOG = "training.log"
 _LAST_LINES = 5
 
 
-class Trainer:
+class JobProcess:
     """One training process, of a process group of its own."""
 
     def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
@@ -28,16 +28,16 @@ class Trainer:
         self._process = process
 
     @classmethod
-    def start(cls, folder: Path, order: Order, command: Sequence[str] = COMMAND) -> Self:
+    def start(cls, folder: Path, order: JobSpec, command: Sequence[str] = COMMAND) -> Self:
         """Start it in a folder that it shares with nobody.
 
         Raises:
             OSError: the folder cannot be written, or the command not be run.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        inherited = Result.read(folder)
+        inherited = JobResult.read(folder)
         if inherited is not None and inherited.version is None:
-            Result.remove(folder)
+            JobResult.remove(folder)
         order.write(folder)
         path = os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])
         with (folder / _LOG).open("ab") as output:
@@ -57,16 +57,16 @@ class Trainer:
         with suppress(BrokenPipeError):
             os.write(self._process.stdin.fileno(), b".")
 
-    def status(self) -> Status:
+    def status(self) -> JobStatus:
         """How far it is."""
-        return Status.read(self.folder) or Status()
+        return JobStatus.read(self.folder) or JobStatus()
 
-    def result(self) -> Result | None:
+    def result(self) -> JobResult | None:
         """What came of it; None while it works."""
         code = self._process.poll()
         if code is None:
             return None
-        return Result.read(self.folder) or Result(
+        return JobResult.read(self.folder) or JobResult(
             error=f"the training ended with exit code {code}: {self._last_lines()}"
         )
 

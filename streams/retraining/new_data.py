@@ -7,20 +7,20 @@ from datetime import datetime
 
 from schemas.events import utc_now
 from streams.kafka.connection import KafkaUnavailable
-from streams.kafka.log_reader import Log
-from streams.kafka.log_tail import Tail
+from streams.kafka.log_reader import LogReader
+from streams.kafka.log_tail import LogTail
 from streams.kafka.topics import Topic
-from streams.retraining.policy import Counted
+from streams.retraining.policy import TrainableFaces
 from streams.settings import Settings
 from streams.training_data.chip_store import chip_in
 from streams.training_data.training_set import Until
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class NewTrainingData:
     """What was counted, and where each topic was read to."""
 
-    counted: Counted
+    counted: TrainableFaces
     until: dict[Topic, dict[int, int]]
 
 
@@ -40,11 +40,11 @@ class LearnableFaces:
     def __init__(self, settings: Settings) -> None:
         """Connects when it is first asked."""
         self._faces: dict[bytes, _Face] = {}
-        self._tail = Tail(settings, Topic.CHIPS, self._faces.clear)
+        self._tail = LogTail(settings, Topic.CHIPS, self._faces.clear)
         self._settings = settings
-        self._feedback: Log | None = None
+        self._feedback: LogReader | None = None
 
-    def news(self, known: Until) -> News:
+    def news(self, known: Until) -> NewTrainingData:
         """Count the faces that may be learned from now.
 
         Args:
@@ -66,14 +66,14 @@ class LearnableFaces:
         faces = [one for one in self._faces.values() if one.expires_at is None or one.expires_at > now]
         old = [one for one in faces if one.offset < ends.get(one.partition, 0)]
         people, known_people = ({one.person for one in some} for some in (faces, old))
-        counted = Counted(
+        counted = TrainableFaces(
             people=len(people),
             faces=len(faces),
             new_people=len(people - known_people),
             new_faces=len(faces) - len(old),
         )
         read = {number: end for number, end in self._tail.next.items() if end}
-        return News(counted, {Topic.CHIPS: read, Topic.FEEDBACK: self._said()})
+        return NewTrainingData(counted, {Topic.CHIPS: read, Topic.FEEDBACK: self._said()})
 
     def close(self) -> None:
         """Disconnect."""
@@ -85,7 +85,7 @@ class LearnableFaces:
     def _said(self) -> dict[int, int]:
         """Where ``feedback`` ends, of partitions that hold something."""
         if self._feedback is None:
-            self._feedback = Log(self._settings, Topic.FEEDBACK)
+            self._feedback = LogReader(self._settings, Topic.FEEDBACK)
         try:
             return {number: end for number, (first, end) in self._feedback.bounds().items() if first < end}
         except KafkaUnavailable:

@@ -10,7 +10,7 @@ from streams.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TrainingMinimum:
     """The least numbers that a training starts with."""
 
     people: int
@@ -19,7 +19,7 @@ class Wanted:
     interval_h: float
 
     @classmethod
-    def of(cls, settings: Settings) -> Wanted:
+    def of(cls, settings: Settings) -> TrainingMinimum:
         """Those of the settings."""
         return cls(
             settings.retrain_min_people,
@@ -30,7 +30,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class TrainableFaces:
     """What there is to learn from.
 
     Attributes:
@@ -51,7 +51,7 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class TrainingDecision:
     """Whether to train, why, and what each condition found."""
 
     train: bool
@@ -59,7 +59,7 @@ class Decision:
     conditions: list[RunCondition]
 
 
-def decide(counted: Counted, wanted: Wanted) -> Decision:
+def decide(counted: TrainableFaces, wanted: TrainingMinimum) -> TrainingDecision:
     """Train if there are people enough, the last training is long ago, and enough is new, or an alarm rings.
 
     With an alarm one new face is enough; without any the same version would be made again.
@@ -75,12 +75,12 @@ def decide(counted: Counted, wanted: Wanted) -> Decision:
     ]
     conditions += news
     if unmet := [one for one in needed if not one.met]:
-        return Decision(False, "; ".join(map(_too_few, unmet)), conditions)
+        return TrainingDecision(False, "; ".join(map(_too_few, unmet)), conditions)
     if met := [one for one in news if one.met]:
-        return Decision(True, "; ".join(f"{one.found:g} {one.name}" for one in met), conditions)
+        return TrainingDecision(True, "; ".join(f"{one.found:g} {one.name}" for one in met), conditions)
     if counted.alarms and counted.new_faces:
-        return Decision(True, "; ".join(counted.alarms), conditions)
-    return Decision(False, "; ".join(map(_too_few, news)), conditions)
+        return TrainingDecision(True, "; ".join(counted.alarms), conditions)
+    return TrainingDecision(False, "; ".join(map(_too_few, news)), conditions)
 
 
 def _at_least(name: str, wanted: float, found: float) -> RunCondition:

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 _COPIES = 3
 
 
-class Places:
+class RunDirectories:
     """The folders of runs and versions."""
 
     def __init__(self, settings: Settings) -> None:

@@ -22,7 +22,7 @@ from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import RunState, TrainingRun, utc_now
 from streams.kafka.connection import KafkaUnavailable
-from streams.kafka.log_reader import Log
+from streams.kafka.log_reader import LogReader
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
 from streams.settings import Settings
@@ -36,7 +36,7 @@ _FLUSH_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunStatus:
     """How a run stands.
 
     Attributes:
@@ -73,15 +73,15 @@ def counts(known: TrainingRun | None, new: TrainingRun, offset: int) -> Training
     return known if (new.token, new.state) == (known.token, known.state) else None
 
 
-class Ledger:
+class RunLog:
     """Reads and writes the topic; a context manager, for one thread."""
 
     def __init__(self, settings: Settings) -> None:
         """Connects when it is first asked something."""
-        self._log = Log(settings, Topic.RUNS)
+        self._log = LogReader(settings, Topic.RUNS)
         self._topic = Topic.RUNS.named(settings)
         self._next: dict[int, int] = {}
-        self._runs: dict[str, Standing] = {}
+        self._runs: dict[str, RunStatus] = {}
         self._writer = RecordWriter(settings, Topic.RUNS)
 
     def __enter__(self) -> Self:
@@ -94,11 +94,11 @@ class Ledger:
         """Disconnect."""
         self._log.close()
 
-    def __iter__(self) -> Iterator[Standing]:
+    def __iter__(self) -> Iterator[RunStatus]:
         """Every run, the earliest tick first."""
         return iter(sorted(self._runs.values(), key=lambda one: one.run.due_at))
 
-    def of(self, run_id: str) -> Standing | None:
+    def of(self, run_id: str) -> RunStatus | None:
         """How a run stands, as far as the topic has been read."""
         return self._runs.get(run_id)
 
@@ -124,7 +124,7 @@ class Ledger:
             raise
         self._next |= {one.partition: one.end_offset for one in ranges}
 
-    def append(self, run: TrainingRun) -> Standing | None:
+    def append(self, run: TrainingRun) -> RunStatus | None:
         """Write a record and read on; how its run stands then, None if the record does not count.
 
         Raises:
@@ -141,7 +141,7 @@ class Ledger:
         counted = counts(known.run if known else None, new, offset)
         if counted is not None:
             given_back = new.token is not None and new.state is RunState.WAITING
-            self._runs[new.run_id] = Standing(counted, time.monotonic(), given_back)
+            self._runs[new.run_id] = RunStatus(counted, time.monotonic(), given_back)
         elif known is not None:
             self._runs[new.run_id] = replace(known, shadowed=True)
 
@@ -153,6 +153,6 @@ def runs(settings: Settings) -> list[TrainingRun]:
         KafkaUnavailable: no broker answers.
         TopicMissing: the topic has not been created.
     """
-    with Ledger(settings) as ledger:
+    with RunLog(settings) as ledger:
         ledger.refresh()
         return [one.run for one in ledger]

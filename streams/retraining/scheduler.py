@@ -19,12 +19,12 @@ from schemas.events import RunState, Source, TrainingRun, utc_now
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.topics import Topic
 from streams.retraining import cron
-from streams.retraining.job_files import Mode, Order, Result
-from streams.retraining.job_process import COMMAND, Trainer
-from streams.retraining.new_data import LearnableFaces, News
-from streams.retraining.policy import Counted, Decision, Wanted, decide
-from streams.retraining.run_directories import Places
-from streams.retraining.run_log import ENDED, Ledger, Standing
+from streams.retraining.job_files import JobResult, JobSpec, Mode
+from streams.retraining.job_process import COMMAND, JobProcess
+from streams.retraining.new_data import LearnableFaces, NewTrainingData
+from streams.retraining.policy import TrainableFaces, TrainingDecision, TrainingMinimum, decide
+from streams.retraining.run_directories import RunDirectories
+from streams.retraining.run_log import ENDED, RunLog, RunStatus
 from streams.settings import Settings
 from streams.training_data.training_set import Until
 
@@ -45,7 +45,7 @@ class _Held:
 
     run: TrainingRun
     token: int
-    trainer: Trainer
+    trainer: JobProcess
     since: float
 
 
@@ -72,9 +72,9 @@ class Retrainer:
         self._worker = worker
         self._alarms = alarms
         self._command = command
-        self._ledger = Ledger(settings)
+        self._ledger = RunLog(settings)
         self._faces = LearnableFaces(settings)
-        self._places = Places(settings)
+        self._places = RunDirectories(settings)
         self._held: _Held | None = None
         self._published: set[str] = set()
 
@@ -103,12 +103,17 @@ class Retrainer:
             return
         before = [one.run for one in self._ledger if one.run.state is not RunState.SKIPPED]
         if under_way := [one for one in before if one.state not in ENDED]:
-            decision, news = Decision(False, f"run {under_way[0].run_id} is under way", []), News(Counted(), {})
+            decision, news = (
+                TrainingDecision(False, f"run {under_way[0].run_id} is under way", []),
+                NewTrainingData(TrainableFaces(), {}),
+            )
         else:
             learned = [one for one in before if one.version is not None]
             news = self._faces.news(_ends(learned[-1].until) if learned else {})
             hours = (now - before[-1].claimed_at).total_seconds() / 3600 if before else None
-            decision = decide(replace(news.counted, hours=hours, alarms=self._ring()), Wanted.of(self._settings))
+            decision = decide(
+                replace(news.counted, hours=hours, alarms=self._ring()), TrainingMinimum.of(self._settings)
+            )
         claim = TrainingRun(
             run_id=run_id,
             state=RunState.WAITING if decision.train else RunState.SKIPPED,
@@ -170,7 +175,7 @@ class Retrainer:
         result = held.trainer.result()
         if result is None and time.monotonic() - held.since > 3600 * self._settings.retrain_timeout_h:
             held.trainer.stop()
-            result = Result(error=f"it took longer than {self._settings.retrain_timeout_h:g} h")
+            result = JobResult(error=f"it took longer than {self._settings.retrain_timeout_h:g} h")
         status = held.trainer.status()
         now = replace(
             held.run,
@@ -194,12 +199,12 @@ class Retrainer:
         held.trainer.stop()
         self._held = None
 
-    def _is_free(self, standing: Standing) -> bool:
+    def _is_free(self, standing: RunStatus) -> bool:
         """Whether nobody has a run: it was given back, or its worker is silent."""
         silent_s = time.monotonic() - standing.changed_at
         return standing.given_back or silent_s > self._settings.retrain_lease_s
 
-    def _take_over(self, standing: Standing) -> None:
+    def _take_over(self, standing: RunStatus) -> None:
         before = standing.run
         claim = replace(
             before,
@@ -221,9 +226,9 @@ class Retrainer:
             self._places.inherit(before.run_id, standing.token, taken.token)
             self._begin(taken)
 
-    def _begin(self, standing: Standing) -> None:
+    def _begin(self, standing: RunStatus) -> None:
         run, token = standing.run, standing.token
-        order = Order(
+        order = JobSpec(
             run_id=run.run_id,
             until=_ends(run.until),
             mode=Mode(self._settings.retrain_mode),
@@ -231,14 +236,14 @@ class Retrainer:
             steps=self._settings.retrain_steps,
             patience_s=2 * self._settings.retrain_lease_s,
         )
-        trainer = Trainer.start(self._places.of(run.run_id, token), order, self._command)
+        trainer = JobProcess.start(self._places.of(run.run_id, token), order, self._command)
         running = replace(run, state=RunState.RUNNING)
         self._held = _Held(running, token, trainer, time.monotonic())
         log.info("run %s begins: %s", run.run_id, run.reason)
         if self._ledger.append(running) is None:
             self._lose(self._held)
 
-    def _tidy(self, standing: Standing) -> None:
+    def _tidy(self, standing: RunStatus) -> None:
         """Put a version where the log says that it is, should its worker have died just before that."""
         run = standing.run
         if standing.shadowed:
@@ -264,7 +269,7 @@ def _ends(sources: Sequence[Source]) -> dict[Topic, dict[int, int]]:
     return found
 
 
-def _ended(run: TrainingRun, result: Result) -> TrainingRun:
+def _ended(run: TrainingRun, result: JobResult) -> TrainingRun:
     if result.version is None:
         state, reason = RunState.FAILED, result.error or "it gave no result"
     elif result.refusals:

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.embedder import runtime
-from models.training.plan import Plan
+from models.training.plan import TrainingPlan
 from streams.retraining.job_files import Mode
 
 if TYPE_CHECKING:
     from models.embedder.card import Card, Source
     from models.training.cluster import Cluster
-    from models.training.history import Progress
+    from models.training.history import TrainingProgress
     from models.training.samples import Correction, Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class TrainRequest:
     """How to train.
 
     Attributes:
@@ -36,7 +36,7 @@ class Wish:
 
     mode: Mode
     workers: int = 1
-    plan: Plan = field(default_factory=Plan)
+    plan: TrainingPlan = field(default_factory=TrainingPlan)
     parent: Path | None = None
     threads: int | None = None
     groups: Path | None = None
@@ -53,7 +53,7 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TrainStarted:
     """What is known before the first step."""
 
     version: str
@@ -65,11 +65,11 @@ def train(
     folder: Path,
     samples: Sequence[Sample],
     source: Source,
-    wish: Wish,
+    wish: TrainRequest,
     *,
     corrections: Sequence[Correction] = (),
-    begin: Callable[[Told], None] = lambda told: None,
-    say: Callable[[Progress], None] = lambda progress: None,
+    begin: Callable[[TrainStarted], None] = lambda told: None,
+    say: Callable[[TrainingProgress], None] = lambda progress: None,
 ) -> Trained:
     """Train a version and write it to ``folder / version``; one that was broken off there goes on.
 
@@ -100,7 +100,7 @@ def train(
     parent = Model.load(wish.parent, threads=wish.threads).card
     known = TrainingSet.of(samples, parent.chip.size, corrections)
     version = name(parent.version, wish.mode, known.digest, wish.plan)
-    begin(Told(version, len(known), len(known.people)))
+    begin(TrainStarted(version, len(known), len(known.people)))
     card = retrain(
         folder,
         version,
@@ -117,7 +117,7 @@ def train(
     return Trained(card, folder / version, gate.refusals(card.lineage))
 
 
-def name(parent: str, mode: Mode, digest: str, plan: Plan) -> str:
+def name(parent: str, mode: Mode, digest: str, plan: TrainingPlan) -> str:
     """The name of a version; the same for the same parent, faces and settings."""
     made_of = json.dumps([parent, mode, digest, plan.model_dump(mode="json")], sort_keys=True)
     return f"{mode}-{hashlib.sha256(made_of.encode()).hexdigest()[:10]}"

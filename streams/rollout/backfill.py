@@ -17,8 +17,8 @@ from streams.model_registry import records, transitions
 from streams.model_registry.errors import RolloutError
 from streams.observability.health_client import health_of
 from streams.roles import Role
-from streams.rollout.enrolled_templates import Enrolled, Lacking
-from streams.rollout.vector_sources import Embeds
+from streams.rollout.enrolled_templates import EnrolledTemplates, MissingTemplate
+from streams.rollout.vector_sources import VectorSource
 from streams.settings import Settings
 
 _Id = tuple[str, str]
@@ -30,7 +30,7 @@ _AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class BackfillProgress:
     """How far it is: templates that have been made, of those that were lacking."""
 
     made: int
@@ -38,21 +38,21 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class Backfilled:
     """What was done: templates made, and users some of whose templates cannot be."""
 
     made: int
     stragglers: list[str]
 
 
-def fill(
+def backfill(
     settings: Settings,
     version: str,
-    sources: Sequence[Embeds],
+    sources: Sequence[VectorSource],
     *,
     rate: float | None = None,
-    say: Callable[[Progress], None] = lambda progress: None,
-) -> Filled:
+    say: Callable[[BackfillProgress], None] = lambda progress: None,
+) -> Backfilled:
     """Make what a version lacks, and say on the topic ``models`` that it is there. Doing it again changes nothing.
 
     Args:
@@ -72,12 +72,12 @@ def fill(
     producer = confluent_kafka.Producer(client_config(settings) | {"enable.idempotence": True, "linger.ms": 5})
     made: set[_Id] = set()
     hopeless: set[_Id] = set()
-    with Enrolled(settings) as enrolled:
+    with EnrolledTemplates(settings) as enrolled:
         while lacking := [one for one in enrolled.refresh().lacking(version) if _id(one.template) not in hopeless]:
             sent: set[_Id] = set()
             for template_id in _send(settings, producer, version, lacking, sources, rate):
                 sent.add(template_id)
-                say(Progress(len(made) + len(sent), len(made) + len(lacking)))
+                say(BackfillProgress(len(made) + len(sent), len(made) + len(lacking)))
             _await_match(enrolled, version, sent)
             made |= sent
             hopeless |= {_id(one.template) for one in lacking} - sent
@@ -85,15 +85,15 @@ def fill(
     record = _record(settings, version, base)
     if not record.filled or record.stragglers != stragglers:
         records.write(settings, transitions.filled(record, stragglers))
-    return Filled(len(made), stragglers)
+    return Backfilled(len(made), stragglers)
 
 
 def _send(
     settings: Settings,
     producer: confluent_kafka.Producer,
     version: str,
-    lacking: Sequence[Lacking],
-    sources: Sequence[Embeds],
+    lacking: Sequence[MissingTemplate],
+    sources: Sequence[VectorSource],
     rate: float | None,
 ) -> Iterator[_Id]:
     """Send a new vector of each template that some source has one for; yield what was sent."""
@@ -115,7 +115,7 @@ def _send(
         raise KafkaUnavailable(f"{settings.kafka} has not taken the new templates within {_ARRIVE_S:g} s")
 
 
-def _await_match(enrolled: Enrolled, version: str, sent: Set[_Id]) -> None:
+def _await_match(enrolled: EnrolledTemplates, version: str, sent: Set[_Id]) -> None:
     """Wait until the gallery has what was sent, or no longer has the template that it belongs to."""
     deadline = time.monotonic() + _ARRIVE_S
     while enrolled.refresh().lack(sent, version):
@@ -151,7 +151,7 @@ def _record(settings: Settings, version: str, base: str) -> ModelRecord:
     Raises:
         RolloutError: it is not; writing it anew would put an old version in production.
     """
-    lineup = records.read_lineup(settings, base)
+    lineup = records.read_registry(settings, base)
     record = lineup.record(version)
     if record is None or version not in (*lineup.shadows, *lineup.canaries, lineup.production):
         raise RolloutError(f"{version} is not being rolled out: `facestream models shadow {version}` first")

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from models.embedder.card import Card
-from models.embedder.registry_snapshot import Lineup
+from models.embedder.registry_snapshot import RegistrySnapshot
 from schemas.events import ModelRecord, ModelState, utc_now
 from streams.model_registry import records, transitions
 from streams.rollout.gates import Gates, violations
-from streams.rollout.report import Comparing, Report, report
+from streams.rollout.report import Report, ShadowWatch, report
 from streams.settings import Settings
 
 _LOOK_S = 2.0
@@ -36,7 +36,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Now:
+class RolloutStep:
     """The step under way: what was decided, what was seen so far, and for how long it has been watched."""
 
     record: ModelRecord
@@ -45,7 +45,7 @@ class Now:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RolloutOutcome:
     """How a rollout ended: in production, stopped by who was asked, or back, with what it failed."""
 
     record: ModelRecord
@@ -53,16 +53,16 @@ class Ended:
     seen: Report | None
 
 
-def rollout(
+def run_rollout(
     settings: Settings,
     card: Card,
     fill: Callable[[], None],
     pace: Pace,
     *,
     force: bool = False,
-    say: Callable[[Now], None] = lambda now: None,
+    say: Callable[[RolloutStep], None] = lambda now: None,
     ask: Callable[[ModelRecord], bool] = lambda record: True,
-) -> Ended:
+) -> RolloutOutcome:
     """Bring a version into production, from wherever it stands: one that was broken off goes on with its step.
 
     Args:
@@ -81,37 +81,37 @@ def rollout(
     base = records.base_card(settings).version
     before = report(settings, card.version, utc_now() - timedelta(seconds=max(pace.hold_s, 60)))
     seen: Report | None = None
-    for percent in _left(records.read_lineup(settings, base), card.version, pace):
-        lineup = records.read_lineup(settings, base)
+    for percent in _left(records.read_registry(settings, base), card.version, pace):
+        lineup = records.read_registry(settings, base)
         record = transitions.canary(lineup, card, percent) if percent else transitions.shadow(lineup, card, force=force)
         if not ask(record):
-            return Ended(lineup.record(card.version) or record, [], seen)
+            return RolloutOutcome(lineup.record(card.version) or record, [], seen)
         records.write(settings, record)
         fill()
         began = time.monotonic()
-        with Comparing(settings, card.version, utc_now()) as comparing:
+        with ShadowWatch(settings, card.version, utc_now()) as comparing:
             while True:
                 time.sleep(_LOOK_S)
                 watched, seen = time.monotonic() - began, comparing.report()
-                say(Now(record, seen, watched))
+                say(RolloutStep(record, seen, watched))
                 if wrong := violations(seen, before, pace.gates):
-                    lineup = records.read_lineup(settings, base)
+                    lineup = records.read_registry(settings, base)
                     record = transitions.rollback(lineup, version=card.version, reason="; ".join(wrong))
                     records.write(settings, record)
-                    return Ended(record, wrong, seen)
+                    return RolloutOutcome(record, wrong, seen)
                 # Of a canary with few users little is seen; it has been compared enough before.
                 if watched >= pace.hold_s and (percent or seen.frames >= pace.min_frames):
                     break
-    lineup = records.read_lineup(settings, base)
+    lineup = records.read_registry(settings, base)
     record = transitions.promote(lineup, card)
     if not ask(record):
-        return Ended(lineup.record(card.version) or record, [], seen)
+        return RolloutOutcome(lineup.record(card.version) or record, [], seen)
     records.write(settings, record)
-    say(Now(record, seen, 0.0))
-    return Ended(record, [], seen)
+    say(RolloutStep(record, seen, 0.0))
+    return RolloutOutcome(record, [], seen)
 
 
-def _left(lineup: Lineup, version: str, pace: Pace) -> list[float]:
+def _left(lineup: RegistrySnapshot, version: str, pace: Pace) -> list[float]:
     """The steps that are left, each as a share of the users, 0 beside; the one under way is taken again."""
     record = lineup.record(version)
     reached = record.percent if record is not None and record.state is ModelState.CANARY else 0.0

@@ -10,13 +10,13 @@ from typing import Self
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Template, utc_now
-from streams.kafka.log_tail import Tail
+from streams.kafka.log_tail import LogTail
 from streams.matching.changelog import changelog_name
 from streams.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Lacking:
+class MissingTemplate:
     """A template that there is of other versions only.
 
     Attributes:
@@ -28,7 +28,7 @@ class Lacking:
     partition: int
 
 
-class Enrolled:
+class EnrolledTemplates:
     """The templates of all versions, as far as the changelog has been read; a context manager.
 
     Attributes:
@@ -41,7 +41,7 @@ class Enrolled:
         self._partitions: dict[str, int] = {}
         self._places: dict[bytes, tuple[tuple[str, str], str]] = {}
         """User and template id, and version, by the record's key."""
-        self._tail = Tail(settings, changelog_name(settings), self._forget)
+        self._tail = LogTail(settings, changelog_name(settings), self._forget)
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +61,7 @@ class Enrolled:
                 self._take(message.key, message.value, message.source.partition)
         return self
 
-    def lacking(self, version: str) -> list[Lacking]:
+    def lacking(self, version: str) -> list[MissingTemplate]:
         """The templates that there are not of a version, and whose consent has not ended."""
         now = utc_now()
         found = []
@@ -69,7 +69,7 @@ class Enrolled:
             some = next(iter(versions.values()))
             ended = some.consent.expires_at is not None and some.consent.expires_at <= now
             if version not in versions and not ended:
-                found.append(Lacking(some, self._partitions[user_id]))
+                found.append(MissingTemplate(some, self._partitions[user_id]))
         return found
 
     def lack(self, ids: Iterable[tuple[str, str]], version: str) -> bool:
@@ -106,7 +106,7 @@ class Enrolled:
         self._places.clear()
 
 
-def read_enrolled(settings: Settings) -> Enrolled:
-    """Read the whole changelog, once; see :meth:`Enrolled.refresh`."""
-    with Enrolled(settings) as enrolled:
+def read_enrolled(settings: Settings) -> EnrolledTemplates:
+    """Read the whole changelog, once; see :meth:`EnrolledTemplates.refresh`."""
+    with EnrolledTemplates(settings) as enrolled:
         return enrolled.refresh()

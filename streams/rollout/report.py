@@ -15,7 +15,7 @@ from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Comparison, Decision, Match, utc_now
 from schemas.reasons import Reason
-from streams.kafka.log_reader import Log
+from streams.kafka.log_reader import LogReader
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 
@@ -23,7 +23,7 @@ E = TypeVar("E", Comparison, Match)
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class VersionFigures:
     """What one of the versions said: rates of all faces; the margin as a mean of those that it named, None of none."""
 
     unknown_rate: float
@@ -52,8 +52,8 @@ class Report:
     frames: int
     faces: int
     disagreement: float
-    new: Side
-    old: Side
+    new: VersionFigures
+    old: VersionFigures
     answered: int
     p99_ms: float | None
     error_rate: float
@@ -65,7 +65,7 @@ class _Said(NamedTuple):
     margin: float | None
 
 
-class Comparing:
+class ShadowWatch:
     """Watches a version from a time on; a context manager. What has been read once is not read again."""
 
     def __init__(self, settings: Settings, version: str, since: datetime) -> None:
@@ -131,7 +131,7 @@ class _Since:
     """The events of a topic from a time on, each once."""
 
     def __init__(self, settings: Settings, topic: Topic, since: datetime) -> None:
-        self._log = Log(settings, topic)
+        self._log = LogReader(settings, topic)
         self._since = since
         self._next: dict[int, int] | None = None
 
@@ -155,12 +155,12 @@ class _Since:
 
 
 def report(settings: Settings, version: str, since: datetime) -> Report:
-    """What :class:`Comparing` sees from a time until now."""
-    with Comparing(settings, version, since) as comparing:
+    """What :class:`ShadowWatch` sees from a time until now."""
+    with ShadowWatch(settings, version, since) as comparing:
         return comparing.report()
 
 
-def _side(said: Sequence[_Said]) -> Side:
+def _side(said: Sequence[_Said]) -> VersionFigures:
     unknown = sum(one.decision is Decision.UNKNOWN for one in said)
     margins = [one.margin for one in said if one.decision is Decision.MATCH and one.margin is not None]
-    return Side(unknown / max(1, len(said)), float(np.mean(margins)) if margins else None)
+    return VersionFigures(unknown / max(1, len(said)), float(np.mean(margins)) if margins else None)

@@ -11,15 +11,15 @@ from typing import Protocol
 import numpy as np
 
 from models.analysis import chips as faces
-from models.analysis.face_analysis import Analyzes
+from models.analysis.face_analysis import FaceAnalyzer
 from models.embedder.card import Card
 from models.embedder.model import Model
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Chip, OffsetRange, Refusal, Template, Upload
 from streams.embedding.payload import PayloadUnavailable, fetch
-from streams.kafka.log_reader import Log, LogTruncated
-from streams.kafka.log_tail import Tail
+from streams.kafka.log_reader import LogReader, LogTruncated
+from streams.kafka.log_tail import LogTail
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 
@@ -27,14 +27,14 @@ Named = tuple[Template, bytes]
 """A template and its new vector, little-endian float32."""
 
 
-class Embeds(Protocol):
+class VectorSource(Protocol):
     """Makes new vectors of some of the templates that it is given; what it has nothing for it leaves out."""
 
     def __call__(self, templates: Sequence[Template]) -> Iterator[Named]:
         """Yield as it goes."""
 
 
-def head_of(card: Card, folder: Path) -> Embeds | None:
+def head_of(card: Card, folder: Path) -> VectorSource | None:
     """From the vectors that a version's parent made, where all it has learned is behind them: no picture is needed."""
     if card.lineage is None or card.lineage.mode != "head":
         return None
@@ -57,13 +57,13 @@ def head_of(card: Card, folder: Path) -> Embeds | None:
     return embed
 
 
-def from_chips(settings: Settings, model: Model, cards: Mapping[str, Card]) -> Embeds:
+def from_chips(settings: Settings, model: Model, cards: Mapping[str, Card]) -> VectorSource:
     """From aligned faces that were kept for training, where they were cut as the model takes them.
 
     The topic is read once: what somebody asks for later is read of what has come since, and of its own place.
     """
     places: dict[bytes, OffsetRange] = {}
-    tail = Tail(settings, Topic.CHIPS, places.clear)
+    tail = LogTail(settings, Topic.CHIPS, places.clear)
 
     def embed(templates: Sequence[Template]) -> Iterator[Named]:
         wanted = {one.template_id.encode(): one for one in templates}
@@ -79,7 +79,7 @@ def from_chips(settings: Settings, model: Model, cards: Mapping[str, Card]) -> E
                     if key in wanted:
                         _keep(kept, key, message.value)
         if others := [key for key in wanted if key in places and key not in kept]:
-            with Log(settings, Topic.CHIPS) as log:
+            with LogReader(settings, Topic.CHIPS) as log:
                 for key in others:
                     for message in log.messages([places[key]]):
                         _keep(kept, key, message.value)
@@ -98,12 +98,12 @@ def _keep(kept: dict[bytes, Chip], key: bytes, value: bytes | None) -> None:
         kept[key] = codec.decode(value, Chip)
 
 
-def from_uploads(settings: Settings, analyzer: Analyzes, version: str) -> Embeds:
+def from_uploads(settings: Settings, analyzer: FaceAnalyzer, version: str) -> VectorSource:
     """From the pictures on the topic ``uploads``, as long as it keeps them."""
     name = Topic.UPLOADS.named(settings)
 
     def embed(templates: Sequence[Template]) -> Iterator[Named]:
-        with closing(Log(settings, Topic.UPLOADS)) as log:
+        with closing(LogReader(settings, Topic.UPLOADS)) as log:
             for template in sorted(templates, key=lambda one: (one.source.partition, one.source.offset)):
                 if template.source.topic != name:
                     continue

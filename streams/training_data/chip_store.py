@@ -12,8 +12,8 @@ from schemas.errors import CodecError
 from schemas.events import Chip, Feedback, utc_now
 from schemas.ids import canonical
 from streams.feedback.store import read_feedback_of
-from streams.kafka.log_reader import Log
-from streams.kafka.log_tail import Tail
+from streams.kafka.log_reader import LogReader
+from streams.kafka.log_tail import LogTail
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
@@ -68,7 +68,7 @@ class ChipsOf:
         self._settings = settings
         self._whose = user_id, subject_id
         self._kept = KeptChips()
-        self._tail = Tail(settings, Topic.CHIPS, self._kept.chips.clear)
+        self._tail = LogTail(settings, Topic.CHIPS, self._kept.chips.clear)
 
     def __enter__(self) -> Self:
         return self
@@ -123,7 +123,7 @@ def read_kept_chips(
         TopicMissing: the topic has not been created.
     """
     kept = KeptChips()
-    with Log(settings, Topic.CHIPS) as log:
+    with LogReader(settings, Topic.CHIPS) as log:
         ranges = log.up_to(ends)
         kept.ends = {one.partition: one.end_offset for one in ranges}
         for message in log.messages(ranges):
@@ -132,14 +132,14 @@ def read_kept_chips(
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class RemovedChips:
     """How many chips were removed, and of how many confirmed or corrected frames nothing is learned any more."""
 
     chips: int
     frames: int
 
 
-def remove(settings: Settings, user_id: str, subject_id: str | None = None) -> Removed:
+def remove(settings: Settings, user_id: str, subject_id: str | None = None) -> RemovedChips:
     """Remove what models may learn from of a user, or of one subject; safe to repeat.
 
     What is still on its way to the topic is not found, and a replay of ``uploads`` keeps the faces anew, as long as
@@ -159,7 +159,7 @@ def remove(settings: Settings, user_id: str, subject_id: str | None = None) -> R
         if said.training and subject_id in (None, said.subject_id)
     ]
     RecordWriter(settings, Topic.FEEDBACK).write_all((one.user_id, codec.encode(one), None) for one in taken_back)
-    return Removed(len(found), len(taken_back))
+    return RemovedChips(len(found), len(taken_back))
 
 
 def _is_of(chip: Chip, user_id: str | None, subject_id: str | None) -> bool:

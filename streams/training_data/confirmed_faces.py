@@ -18,14 +18,14 @@ from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import Feedback, Frame, OffsetRange, Refusal, Statement
 from streams.embedding.payload import PayloadUnavailable, fetch
-from streams.kafka.log_reader import Log
+from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 
 
 @dataclass(slots=True)
-class Confirmed:
+class ConfirmedFaces:
     """What came of the feedback that may be learned from.
 
     Attributes:
@@ -44,7 +44,7 @@ class Confirmed:
 
 def confirmed(
     settings: Settings, said: Iterable[Feedback], people: Collection[str], geometry: ChipGeometry
-) -> Confirmed:
+) -> ConfirmedFaces:
     """Cut the confirmed faces out of their frames.
 
     Args:
@@ -57,7 +57,7 @@ def confirmed(
         KafkaUnavailable: no broker answers.
         TopicMissing: the topic ``frames`` has not been created.
     """
-    found = Confirmed()
+    found = ConfirmedFaces()
     wanted: dict[tuple[int, int], list[Feedback]] = defaultdict(list)
     for one in said:
         if not one.training:
@@ -95,7 +95,7 @@ def _taken_for(said: Feedback, people: Collection[str]) -> str | None:
 
 def _frames(settings: Settings, places: Iterable[tuple[int, int]]) -> Iterator[Message]:
     """The messages at these partitions and offsets that are still there, one of each partition at a time."""
-    with Log(settings, Topic.FRAMES) as log:
+    with LogReader(settings, Topic.FRAMES) as log:
         there = {one.partition: one for one in log.since({})}
         left: dict[int, deque[int]] = defaultdict(deque)
         for partition, offset in sorted(places):

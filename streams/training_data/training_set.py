@@ -13,7 +13,7 @@ from streams.feedback.store import read_feedback
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 from streams.training_data.chip_store import read_kept_chips
-from streams.training_data.confirmed_faces import Confirmed, confirmed
+from streams.training_data.confirmed_faces import ConfirmedFaces, confirmed
 
 Until = Mapping[Topic, Mapping[int, int]]
 """Of each partition of each topic the first offset that is not read."""
@@ -84,7 +84,7 @@ class TrainingSetRead:
     until: dict[Topic, dict[int, int]]
     ended: int
     unreadable: int
-    confirmed: Confirmed
+    confirmed: ConfirmedFaces
     source: Source
 
 

@@ -26,8 +26,8 @@ import infra.kafka
 import infra.redis
 from infra.services import LocalServices
 from models.embedder.assets import RESNET
-from streams.observability.health_server import Health, Patient
-from streams.observability.heartbeat import Facts, Pulse
+from streams.observability.health_server import HealthServer, MonitoredWorker
+from streams.observability.heartbeat import ConsumerStatus, WorkerHeartbeat
 from streams.roles import Role
 from streams.settings import Settings
 from tests.command_lines import parse
@@ -228,10 +228,10 @@ def test_healthcheck_of_bigquery(services: LocalServices) -> None:
 @pytest.mark.parametrize("name", WORKERS)
 def test_healthcheck_of_workers(name: str) -> None:
     test, role = SERVICES[name]["healthcheck"]["test"], Role(name)
-    with Health(role, f"{name}-{uuid.uuid4().hex}", Settings(kafka="127.0.0.1:1")) as health:
+    with HealthServer(role, f"{name}-{uuid.uuid4().hex}", Settings(kafka="127.0.0.1:1")) as health:
         where = (f"http://127.0.0.1:{settings_of(name).health_port}", "http://{}:{}".format(*health.address))
         assert check(test, *where) != 0
-        health.follow(Patient(Pulse(role), lambda: Facts(True, frozenset())))
+        health.follow(MonitoredWorker(WorkerHeartbeat(role), lambda: ConsumerStatus(True, frozenset())))
         assert check(test, *where) == 0
 
 

@@ -15,7 +15,7 @@ from schemas.events import Frame, Picture, new_event_id, utc_now
 from streams.devtools.local_stack import Stack
 from streams.kafka.connection import CODECS, admin_client, client_config
 from streams.kafka.messages import TopicPartition
-from streams.kafka.record_batches import Fetching
+from streams.kafka.record_batches import BatchFetcher
 from streams.kafka.topic_admin import create, partition_counts
 from streams.kafka.topics import Topic
 from streams.observability.partition_status import role_states
@@ -45,7 +45,7 @@ def codec_of(clients: Clients, value: bytes) -> str:
 
     async def look() -> str:
         put = clients.put(Topic.FRAMES, value, b"codec", 0)
-        async with Fetching(clients.settings) as fetching:
+        async with BatchFetcher(clients.settings) as fetching:
             fetched = await fetching.fetch(TopicPartition(put.topic, put.partition), put.offset)
         return fetched.batches[0].codec
 

@@ -8,7 +8,7 @@ from models.embedder.card import Card
 from models.embedder.model import REFERENCE
 from schemas.events import Consent, Statement, utc_now
 from streams.devtools.local_stack import Stack
-from streams.feedback.submit import say
+from streams.feedback.submit import submit
 from streams.training_data.training_set import read_training_set
 from tests.integration.clients import Clients, Json, eventually, facestream
 from tests.integration.conftest import Portraits
@@ -24,7 +24,7 @@ def test_a_confirmed_match_is_a_face_to_learn_from_and_a_row_each(
     clients.answers([frame.event_id for frame in frames])
     right, wrong = (frame.event_id for frame in frames)
     facestream(stack.environment(), tmp_path, "feedback", right, "--subject", "obama", "--training")
-    say(stack.settings, wrong, Statement.IS_NOT, "obama", training=True)
+    submit(stack.settings, wrong, Statement.IS_NOT, "obama", training=True)
 
     def rows() -> dict[str, Json]:
         found = clients.query("SELECT * FROM corrected_matches WHERE user_id = @user", user=user)

@@ -25,7 +25,7 @@ from schemas.events import (
     utc_now,
 )
 from streams.devtools.local_stack import Stack
-from streams.feedback.submit import say
+from streams.feedback.submit import submit
 from streams.kafka.topic_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.matching.changelog import changelog_name
@@ -187,8 +187,8 @@ def test_an_event_id_is_found_in_the_form_in_which_it_was_given(
     answer = clients.results.wait_for([mine, plain.replace("-", "")], timeout_s=60)
     assert {name: one["event_id"] for name, one in answer.items()} == {mine: plain, plain.replace("-", ""): plain}
     assert clients.results.result(mine) == clients.results.result(plain) != None  # noqa: E711
-    assert say(stack.settings, mine, Statement.IS, "obama").feedback.event_id == plain
-    assert not say(stack.settings, plain, Statement.IS, "obama").is_new
+    assert submit(stack.settings, mine, Statement.IS, "obama").feedback.event_id == plain
+    assert not submit(stack.settings, plain, Statement.IS, "obama").is_new
     # A plain producer writes it so onto the topic.
     raw = Frame(str(uuid.uuid4()).upper(), host, "door", 0, utc_now(), Picture(portraits.obama2))
     clients.put(Topic.FRAMES, codec.encode(raw), host)

@@ -24,7 +24,7 @@ from streams.model_registry import records, transitions
 from streams.model_registry.errors import RolloutError
 from streams.observability.health_client import health_of
 from streams.roles import Role
-from streams.rollout.backfill import fill
+from streams.rollout.backfill import backfill
 from streams.rollout.enrolled_templates import read_enrolled
 from tests.integration.clients import Clients, eventually, facestream
 from tests.integration.conftest import Portraits
@@ -51,7 +51,7 @@ def card(stack: Stack) -> Iterator[Card]:
     name = "turned"
     yield turned(stack.settings.versions_dir / name, name)
     while (
-        (lineup := records.read_lineup(stack.settings)).production != OLD.version or lineup.shadows or lineup.canaries
+        (lineup := records.read_registry(stack.settings)).production != OLD.version or lineup.shadows or lineup.canaries
     ):
         records.write(stack.settings, transitions.rollback(lineup))
 
@@ -93,7 +93,7 @@ def test_from_shadow_to_production_and_back(
 
     assert models("canary", card.version, "--percent", 100)["percent"] == 100
     eventually(lambda: seen()[1:] == (card.version, "obama"), "the canary answers")
-    records.write(stack.settings, transitions.promote(records.read_lineup(stack.settings), card))
+    records.write(stack.settings, transitions.promote(records.read_registry(stack.settings), card))
 
     def alone() -> bytes | None:
         """A frame that was embedded by the new version only."""
@@ -133,7 +133,7 @@ def _templates(stack: Stack) -> Iterator[tuple[tuple[str, str], dict[str, object
 def test_a_version_that_cannot_be_loaded_is_not_even_tried(stack: Stack, tmp_path: Path) -> None:
     ended = facestream(stack.environment(), tmp_path, "models", "shadow", "nobody", code=1)
     assert "there is no model version 'nobody'" in ended.stderr
-    assert records.read_lineup(stack.settings).state("nobody") is None
+    assert records.read_registry(stack.settings).state("nobody") is None
 
 
 def test_a_version_that_cannot_be_loaded_is_left_out_and_told_of(
@@ -146,7 +146,7 @@ def test_a_version_that_cannot_be_loaded_is_left_out_and_told_of(
     (folder / "model.keras").write_bytes(b"no network")
     (folder / "card.json").write_text(broken.model_dump_json(exclude_none=True), "utf-8")
     try:
-        records.write(stack.settings, transitions.shadow(records.read_lineup(stack.settings), broken))
+        records.write(stack.settings, transitions.shadow(records.read_registry(stack.settings), broken))
         answer = clients.answer(clients.producer.frame(host, portraits.obama3, camera_id="door").event_id)
         assert (answer["model_version"], answer["faces"][0]["subject_id"]) == (OLD.version, "obama")
         [worker] = describe_group(admin_client(stack.settings), group_id(Role.EMBED, stack.settings)).members
@@ -158,6 +158,6 @@ def test_a_version_that_cannot_be_loaded_is_left_out_and_told_of(
 
         assert "not a Keras model" in eventually(failed, "the worker says why")
         with pytest.raises(RolloutError, match=r"embed-0 on .* does not use broken: .*not a Keras model"):
-            fill(stack.settings, "broken", [])
+            backfill(stack.settings, "broken", [])
     finally:
-        records.write(stack.settings, transitions.rollback(records.read_lineup(stack.settings)))
+        records.write(stack.settings, transitions.rollback(records.read_registry(stack.settings)))

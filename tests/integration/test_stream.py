@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streams.devtools.local_stack import Stack
-from streams.devtools.reconciliation import Accounts
+from streams.devtools.reconciliation import Reconciliation
 from streams.devtools.synthetic_frames import Scene
 from tests.integration.clients import Clients, named, new_user
 
@@ -28,7 +28,7 @@ def test_three_hundred_frames(stack: Stack, clients: Clients, photos: Path) -> N
                 sent[frame.event_id] = who if who == enrolled else None
     assert len(sent) == 300
 
-    accounts = Accounts(stack.settings)
+    accounts = Reconciliation(stack.settings)
     account = accounts.settle([*uploads, *sent], list(users), timeout_s=120)
     accounts.close()
     assert (account.lost, account.duplicates) == (0, 0)
@@ -49,7 +49,7 @@ def test_three_hundred_frames(stack: Stack, clients: Clients, photos: Path) -> N
 
 def test_an_account_of_what_is_missing(stack: Stack, clients: Clients, user: str) -> None:
     """The account itself can tell: an event that never was sent counts as lost."""
-    accounts = Accounts(stack.settings)
+    accounts = Reconciliation(stack.settings)
     account = accounts.settle(["00000000-0000-4000-8000-000000000000"], [user], timeout_s=0)
     accounts.close()
     assert (account.lost, account.in_redis, account.in_bigquery) == (1, 0, 0)

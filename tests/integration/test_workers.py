@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from streams.devtools.local_stack import Stack
-from streams.devtools.reconciliation import Accounts
+from streams.devtools.reconciliation import Reconciliation
 from streams.devtools.synthetic_frames import Scene
 from streams.kafka.connection import admin_client
 from streams.kafka.consumer_groups import describe_group, group_id
@@ -74,7 +74,7 @@ def test_more_workers_while_events_flow(stack: Stack, clients: Clients, photos: 
     sent += frames(20)
     stack.await_owners([Role.MATCH, Role.EMBED])
 
-    accounts = Accounts(stack.settings)
+    accounts = Reconciliation(stack.settings)
     account = accounts.settle(sent, hosts, timeout_s=120)
     accounts.close()
     assert (account.lost, account.duplicates) == (0, 0)

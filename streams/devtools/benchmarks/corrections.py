@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from models.training import correcting
-from models.training.plan import Plan
+from models.training.plan import TrainingPlan
 from streams.devtools.benchmarks.retrain import read, rounded
 from streams.devtools.benchmarks.rows import NOT_MEASURED, Figures
 from streams.settings import Settings
 
 
-def measure(folders: Sequence[Path], plan: Plan, settings: Settings, say: Callable[[str], None]) -> Iterator[Figures]:
+def measure(
+    folders: Sequence[Path], plan: TrainingPlan, settings: Settings, say: Callable[[str], None]
+) -> Iterator[Figures]:
     """Cut faces out of ``DIR/<person>/<picture>``, train with and without corrections, and measure.
 
     Raises:

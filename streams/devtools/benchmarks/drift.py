@@ -17,7 +17,7 @@ from numpy.random import Generator
 
 from models.analysis import chips
 from models.analysis.analyzer import Analyzer
-from models.drift.monitor import Monitor, Plan
+from models.drift.monitor import Monitor, MonitorPlan
 from models.embedder.card import Card
 from models.embedder.model import Model
 from models.evaluation.evaluation import pictures_of
@@ -88,7 +88,7 @@ def measure(
     """
     model = Model.load(settings.model_dir, threads=settings.cpu_threads)
     analyzer = Analyzer(model, threads=settings.cpu_threads)
-    plan = Plan(settings.drift_reference, settings.drift_window)
+    plan = MonitorPlan(settings.drift_reference, settings.drift_window)
     yield {"normal_frames": frames, "cameras": len(folders), "stay": stay, "seed": seed}
     alarms: list[int] = []
     degraded: dict[str, dict[str, Any]] = {}
@@ -130,7 +130,7 @@ class _Camera:
     """One folder's people before cameras of each kind."""
 
     def __init__(
-        self, analyzer: Analyzer, card: Card, folder: Path, plan: Plan, stay: float, random: Generator
+        self, analyzer: Analyzer, card: Card, folder: Path, plan: MonitorPlan, stay: float, random: Generator
     ) -> None:
         self._analyzer = analyzer
         self._card = card

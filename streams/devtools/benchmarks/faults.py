@@ -20,7 +20,7 @@ from streams.devtools.benchmarks.load import Load, gap_s
 from streams.devtools.benchmarks.memory import Memory
 from streams.devtools.benchmarks.rows import Figures, on_stacks
 from streams.devtools.local_stack import Stack
-from streams.devtools.reconciliation import Accounts
+from streams.devtools.reconciliation import Reconciliation
 from streams.kafka.connection import client_config
 from streams.kafka.topics import Topic
 from streams.roles import ANSWERING, Role
@@ -31,7 +31,7 @@ _DIGEST = ("--embedder", "digest")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class InjectedFault:
     """Something that goes wrong during a load, and is over when ``inject`` returns."""
 
     name: str
@@ -193,29 +193,29 @@ def backlog(events: int) -> Callable[[Stack, Load], None]:
     return inject
 
 
-FAULTS: Sequence[Fault] = (
-    Fault("none", lambda *_: None),
-    *(Fault(f"sigkill {role}", kill(role)) for role in ANSWERING),
-    Fault("sigkill embed and match", kill(Role.EMBED, Role.MATCH)),
-    Fault("sigkill both sinks", kill(Role.SINK_REDIS, Role.SINK_BIGQUERY)),
-    *(Fault(f"sigstop and sigcont {role}", suspend(role)) for role in ANSWERING),
-    *(Fault(f"sigterm {role}", terminate(role)) for role in ANSWERING),
-    Fault("sigkill kafka", restart_service("kafka", 0)),
-    Fault("kafka away for 60 s", restart_service("kafka", 60)),
-    Fault("redis away for 60 s", restart_service("redis", 60)),
-    Fault("redis restarted empty", empty_redis),
-    Fault("bigquery away for 60 s", restart_service("bigquery", 60)),
-    Fault("bigquery crashes", crash_bigquery),
-    Fault("bigquery frozen for 30 s", frozen_service("bigquery", 30)),
-    Fault("bigquery slow for 30 s", slow_service("bigquery", 30)),
-    Fault("redis frozen for 15 s", frozen_service("redis", 15)),
-    Fault("disk full", full_disk),
-    Fault("embed comes and goes", come_and_go(Role.EMBED, 3)),
-    Fault("match comes and goes", come_and_go(Role.MATCH, 3)),
-    Fault("rebalance during recovery", rebalance_in_recovery),
-    Fault("disk lost", lost_disk),
-    Fault("poison on every topic", poison),
-    Fault("lag of 50000", backlog(50_000)),
+FAULTS: Sequence[InjectedFault] = (
+    InjectedFault("none", lambda *_: None),
+    *(InjectedFault(f"sigkill {role}", kill(role)) for role in ANSWERING),
+    InjectedFault("sigkill embed and match", kill(Role.EMBED, Role.MATCH)),
+    InjectedFault("sigkill both sinks", kill(Role.SINK_REDIS, Role.SINK_BIGQUERY)),
+    *(InjectedFault(f"sigstop and sigcont {role}", suspend(role)) for role in ANSWERING),
+    *(InjectedFault(f"sigterm {role}", terminate(role)) for role in ANSWERING),
+    InjectedFault("sigkill kafka", restart_service("kafka", 0)),
+    InjectedFault("kafka away for 60 s", restart_service("kafka", 60)),
+    InjectedFault("redis away for 60 s", restart_service("redis", 60)),
+    InjectedFault("redis restarted empty", empty_redis),
+    InjectedFault("bigquery away for 60 s", restart_service("bigquery", 60)),
+    InjectedFault("bigquery crashes", crash_bigquery),
+    InjectedFault("bigquery frozen for 30 s", frozen_service("bigquery", 30)),
+    InjectedFault("bigquery slow for 30 s", slow_service("bigquery", 30)),
+    InjectedFault("redis frozen for 15 s", frozen_service("redis", 15)),
+    InjectedFault("disk full", full_disk),
+    InjectedFault("embed comes and goes", come_and_go(Role.EMBED, 3)),
+    InjectedFault("match comes and goes", come_and_go(Role.MATCH, 3)),
+    InjectedFault("rebalance during recovery", rebalance_in_recovery),
+    InjectedFault("disk lost", lost_disk),
+    InjectedFault("poison on every topic", poison),
+    InjectedFault("lag of 50000", backlog(50_000)),
 )
 
 
@@ -249,7 +249,7 @@ class _Running:
                 for _ in range(2):
                     self._stack.add_worker(role, *_DIGEST)
             self._stack.await_owners()
-            self._accounts = Accounts(self._stack.settings)
+            self._accounts = Reconciliation(self._stack.settings)
         except BaseException:
             self._stack.stop()
             raise
@@ -260,7 +260,7 @@ class _Running:
         self._stack.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def inject(self, fault: Fault, number: int, events_per_s: float, say: Callable[[str], None]) -> Figures:
+    def inject(self, fault: InjectedFault, number: int, events_per_s: float, say: Callable[[str], None]) -> Figures:
         """Inject a fault while events flow, and account for all of them."""
         stack = self._stack
         say(f"fault: {fault.name}")

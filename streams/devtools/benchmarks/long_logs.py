@@ -31,7 +31,7 @@ from schemas.events import (
     utc_now,
 )
 from streams.kafka.connection import KafkaUnavailable, admin_client, client_config
-from streams.kafka.topics import Topic, wanted
+from streams.kafka.topics import Topic, topic_specs
 from streams.matching.changelog import changelog_name, ensure_changelog
 from streams.matching.gallery_table import key_of
 from streams.settings import Settings
@@ -64,7 +64,7 @@ def create_topics(settings: Settings) -> None:
     """Create all topics, such that their records say themselves when they came."""
     new = [
         NewTopic(one.name, one.partitions, one.replicas, config={**one.config, "message.timestamp.type": "CreateTime"})
-        for one in wanted(settings)
+        for one in topic_specs(settings)
     ]
     admin = admin_client(settings)
     for future in admin.create_topics(new, operation_timeout=_CREATE_S).values():

@@ -20,7 +20,7 @@ from schemas.events import Mode
 from streams.client.producer import Producer
 from streams.devtools.benchmarks.rows import NOT_MEASURED, Figures, attempt
 from streams.devtools.local_stack import Stack
-from streams.devtools.reconciliation import Account, Accounts
+from streams.devtools.reconciliation import Reconciliation, ReconciliationReport
 from streams.devtools.synthetic_frames import Scene
 from streams.settings import Settings
 
@@ -105,7 +105,9 @@ class _BareLoop:
         return len(frames) / (time.perf_counter() - began)
 
 
-def _pipeline(settings: Settings, pictures: Sequence[bytes], frames: int, enrolled: bytes) -> tuple[float, Account]:
+def _pipeline(
+    settings: Settings, pictures: Sequence[bytes], frames: int, enrolled: bytes
+) -> tuple[float, ReconciliationReport]:
     """Throughput with a backlog: the frames are sent as fast as Kafka takes them."""
     users = [f"user-{number}" for number in range(_USERS)]
     with Producer(settings) as producer:
@@ -114,7 +116,7 @@ def _pipeline(settings: Settings, pictures: Sequence[bytes], frames: int, enroll
             itertools.cycle(users), itertools.islice(itertools.cycle(pictures), frames), strict=False
         ):
             events.append(producer.frame(user, jpeg, camera_id="bench").event_id)
-    accounts = Accounts(settings)
+    accounts = Reconciliation(settings)
     account = accounts.settle(events, users, _TIMEOUT_S, ask_every_s=_ASK_EVERY_S)
     accounts.close()
     seen = sorted(account.live_at[one] for one in events[_USERS:] if one in account.live_at)

@@ -36,13 +36,13 @@ from schemas.events import (
 )
 from sinks.base import Delivery, Partition, Position
 from sinks.redis import RedisSink
-from streams.dead_letters.store import read_last_letters
+from streams.dead_letters.store import read_newest_records
 from streams.devtools.benchmarks.long_logs import QUALITY, VERSION, create_topics, fill, fill_changelog
 from streams.devtools.benchmarks.rows import Figures, attempt
 from streams.drift.alarms import CameraAlarms, last_reports
 from streams.feedback.errors import FeedbackRefused
-from streams.feedback.submit import say as give_feedback
-from streams.kafka.consumer_groups import Commits, commits, group_id
+from streams.feedback.submit import submit as give_feedback
+from streams.kafka.consumer_groups import OffsetsClient, commits, group_id
 from streams.kafka.log_reader import LOG_RECORDS
 from streams.kafka.topic_reader import read_topic
 from streams.kafka.topics import Topic
@@ -52,7 +52,7 @@ from streams.privacy.erasures import NewErasures
 from streams.replay import store
 from streams.retraining.new_data import LearnableFaces
 from streams.roles import Role
-from streams.rollout.enrolled_templates import Enrolled
+from streams.rollout.enrolled_templates import EnrolledTemplates
 from streams.settings import OwnSettings, Settings
 
 _NEW = 10
@@ -195,7 +195,7 @@ class _Bench:
     def _backfill(self) -> Figures:
         self._say(f"filling {self._changelog} with {self._records} records")
         fill_changelog(self._settings, self._records)
-        enrolled = self._kept.enter_context(Enrolled(self._settings))
+        enrolled = self._kept.enter_context(EnrolledTemplates(self._settings))
         enrolled.refresh()
         fill_changelog(self._settings, _NEW)
         return self._row([(self._changelog, Template)], lambda: enrolled.refresh().lack([], VERSION))
@@ -211,7 +211,7 @@ class _Bench:
         self._fill(Topic.DEAD_LETTERS, Topic.RESOLUTIONS)
         return self._row(
             [(Topic.RESOLUTIONS, Resolution), (Topic.DEAD_LETTERS, DeadLetter)],
-            lambda: read_last_letters(self._settings, _OPENED_LETTERS, _LIMIT_S),
+            lambda: read_newest_records(self._settings, _OPENED_LETTERS, _LIMIT_S),
         )
 
     def _replay(self) -> Figures:
@@ -225,7 +225,7 @@ class _Bench:
         for _ in range(_ASKED):
             commits(self._settings, group)
         anew = time.perf_counter() - began
-        with Commits(self._settings) as kept:
+        with OffsetsClient(self._settings) as kept:
             began = time.perf_counter()
             for _ in range(_ASKED):
                 kept.of(group)

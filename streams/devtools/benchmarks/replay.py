@@ -19,8 +19,8 @@ from streams.devtools.benchmarks.rows import NOT_MEASURED, Figures, attempt, fai
 from streams.devtools.local_stack import Stack
 from streams.devtools.stats import percentile
 from streams.kafka.topics import Topic
-from streams.replay.plan import Request, make_plan
-from streams.replay.sender import Progress, Sender
+from streams.replay.plan import ReplayRequest, make_plan
+from streams.replay.sender import ReplayProgress, Sender
 from streams.replay.times import OLDEST
 from streams.roles import Embedder, Role
 from streams.settings import Settings
@@ -127,7 +127,7 @@ def _fill(settings: Settings, results: RedisResults, events: int) -> float:
 
 
 def _full_speed(settings: Settings, topic: Topic) -> float:
-    plan = make_plan(settings, Request(topic, OLDEST, utc_now()))
+    plan = make_plan(settings, ReplayRequest(topic, OLDEST, utc_now()))
     done = Sender(settings, plan.replay, rate=_AS_FAST_AS_IT_GOES).run()
     return done.sent / done.seconds
 
@@ -181,7 +181,7 @@ class _Replays:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            plan = make_plan(self._settings, Request(Topic.EMBEDDINGS, OLDEST, utc_now()))
+            plan = make_plan(self._settings, ReplayRequest(Topic.EMBEDDINGS, OLDEST, utc_now()))
             sender = Sender(self._settings, plan.replay, report=self._report)
             began = time.monotonic()
             with suppress(InterruptedError):
@@ -189,7 +189,7 @@ class _Replays:
             self.answered += sender.progress.answered
             self.took_s += time.monotonic() - began
 
-    def _report(self, _: Progress) -> None:
+    def _report(self, _: ReplayProgress) -> None:
         if self._stop.is_set():
             raise InterruptedError
 

@@ -12,7 +12,7 @@ from models.embedder.model import Model
 from models.training.correcting import Confused
 from models.training.crossval import Outcome, cross_validate
 from models.training.measure import Change
-from models.training.plan import Plan
+from models.training.plan import TrainingPlan
 from models.training.samples import TrainingSet, enough, from_folders
 from streams.devtools.benchmarks.rows import NOT_MEASURED, Figures
 from streams.settings import Settings
@@ -21,7 +21,7 @@ LEAST_PEOPLE, LEAST_CHIPS = 8, 24
 
 
 def measure(
-    folders: Sequence[Path], plan: Plan, parts: int, settings: Settings, say: Callable[[str], None]
+    folders: Sequence[Path], plan: TrainingPlan, parts: int, settings: Settings, say: Callable[[str], None]
 ) -> Iterator[Figures]:
     """Cut faces out of ``DIR/<person>/<picture>``, and train and measure by turns; see :mod:`models.training.measure`.
 
@@ -57,7 +57,7 @@ def read(folders: Sequence[Path], settings: Settings, say: Callable[[str], None]
     return known, len(skipped)
 
 
-def _result(outcome: Outcome, known: TrainingSet, skipped: int, plan: Plan) -> dict[str, Any]:
+def _result(outcome: Outcome, known: TrainingSet, skipped: int, plan: TrainingPlan) -> dict[str, Any]:
     result = {
         "subjects_train": outcome.subjects_train,
         "subjects_test": outcome.subjects_test,

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from models.embedder.card import CARD_FILE, Card
-from models.embedder.registry_snapshot import Lineup
+from models.embedder.registry_snapshot import RegistrySnapshot
 from models.testing.digest import CARD, DigestAnalyzer
 from schemas.events import ModelRecord
 from streams.devtools.benchmarks.load import Load, gap_s
 from streams.devtools.benchmarks.rows import Figures, attempt
 from streams.devtools.local_stack import Stack
-from streams.devtools.reconciliation import Account, Accounts
+from streams.devtools.reconciliation import Reconciliation, ReconciliationReport
 from streams.model_registry import records, transitions
 from streams.roles import ANSWERING, Embedder
-from streams.rollout.backfill import fill
-from streams.rollout.vector_sources import Embeds, from_uploads
+from streams.rollout.backfill import backfill
+from streams.rollout.vector_sources import VectorSource, from_uploads
 from streams.settings import Settings
 
 _NEW = CARD.model_copy(update={"version": f"{CARD.version}-2"})
@@ -54,11 +54,11 @@ def over_and_back(stack: Stack, events_per_s: float, hold_s: float, say: Callabl
     """
     settings, switches = stack.settings, []
     add_version(settings, _NEW)
-    accounts = Accounts(settings)
+    accounts = Reconciliation(settings)
     with Load(settings, events_per_s, "rollout") as load:
         time.sleep(hold_s)
         begins = time.time()
-        steps: Sequence[Callable[[Lineup], ModelRecord]] = (
+        steps: Sequence[Callable[[RegistrySnapshot], ModelRecord]] = (
             lambda lineup: transitions.canary(lineup, _NEW, _CANARY_PERCENT),
             lambda lineup: transitions.promote(lineup, _NEW),
             lambda lineup: transitions.rollback(lineup),
@@ -67,7 +67,7 @@ def over_and_back(stack: Stack, events_per_s: float, hold_s: float, say: Callabl
         def go() -> Figures:
             say(f"{_NEW.version} decides beside")
             _step(settings, lambda lineup: transitions.shadow(lineup, _NEW))
-            filled = fill(settings, _NEW.version, [uploads(settings, _NEW.version)])
+            filled = backfill(settings, _NEW.version, [uploads(settings, _NEW.version)])
             say(f"{filled.made} templates were made")
             time.sleep(hold_s)
             for step in steps:
@@ -107,21 +107,21 @@ def add_version(settings: Settings, card: Card) -> None:
     (folder / CARD_FILE).write_text(card.model_dump_json(), "utf-8")
 
 
-def uploads(settings: Settings, version: str) -> Embeds:
+def uploads(settings: Settings, version: str) -> VectorSource:
     """What makes the templates of a version of the digest embedder."""
     analyzer = DigestAnalyzer()
     analyzer.learn(settings.versions_dir / version)
     return from_uploads(settings, analyzer, version)
 
 
-def _step(settings: Settings, step: Callable[[Lineup], ModelRecord]) -> ModelRecord:
-    record = step(records.read_lineup(settings, CARD.version))
+def _step(settings: Settings, step: Callable[[RegistrySnapshot], ModelRecord]) -> ModelRecord:
+    record = step(records.read_registry(settings, CARD.version))
     records.write(settings, record)
     return record
 
 
 def _by_user(
-    frames: Mapping[str, Mapping[str, Any]], account: Account, users: Mapping[str, str]
+    frames: Mapping[str, Mapping[str, Any]], account: ReconciliationReport, users: Mapping[str, str]
 ) -> dict[str, list[str]]:
     """The versions that answered each user, one after the other."""
     found: dict[str, list[str]] = {}

@@ -15,7 +15,7 @@ from models.analysis.analyzer import Analyzer
 from models.embedder.model import REFERENCE, Model, keras_network
 from models.training.degrade import shifted
 from models.training.launch import Launched, launch
-from models.training.plan import Plan, Run
+from models.training.plan import Run, TrainingPlan
 from models.training.prepare import prepare
 from models.training.samples import Sample, TrainingSet
 from streams.devtools.benchmarks.rows import Figures, attempt
@@ -33,7 +33,7 @@ def measure(folder: Path, steps: int, batch: int, rounds: int, say: Callable[[st
         same weights, to the last bit).
     """
     model = Model.load()
-    plan = Plan(steps=steps, batch=batch, bases=_FACES, validate_every=steps, checkpoint_every=steps)
+    plan = TrainingPlan(steps=steps, batch=batch, bases=_FACES, validate_every=steps, checkpoint_every=steps)
     found: dict[int, list[Launched]] = {1: [], 2: []}
     yield {"batch_per_worker": batch, "steps": steps}
     for turn in range(rounds):

@@ -8,9 +8,9 @@ from confluent_kafka.admin import ClusterMetadata
 
 from streams.kafka import topic_admin
 from streams.kafka.connection import KafkaUnavailable, admin_client, metadata
-from streams.kafka.topic_admin import Found
+from streams.kafka.topic_admin import TopicDescription
 from streams.kafka.topic_record import TopicsLost
-from streams.kafka.topics import TopicsError, wanted
+from streams.kafka.topics import TopicsError, topic_specs
 from streams.matching.changelog import changelog_config, changelog_name
 from streams.operations.doctor.finding import Finding, Status, fail, ok, warn
 from streams.operations.doctor.logs import check as logs
@@ -19,7 +19,7 @@ from streams.operations.doctor.remedies import Remedy
 from streams.operations.doctor.workers import check as workers
 from streams.operations.topic_repair import interrupted, uneven
 from streams.settings import Settings
-from streams.text import counted
+from streams.text import pluralize
 
 _ANSWER_S = 3.0
 _VITAL = {"message.timestamp.type": "the order of uploads and frames depends on it"}
@@ -33,7 +33,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     except KafkaUnavailable as error:
         yield fail("kafka", f"{str(error).partition('): ')[0]})", Remedy.KAFKA_AWAY())
         return
-    yield ok("kafka", f"{counted(len(cluster.brokers), 'broker answers', 'brokers answer')} at {settings.kafka}")
+    yield ok("kafka", f"{pluralize(len(cluster.brokers), 'broker answers', 'brokers answer')} at {settings.kafka}")
     try:
         states = topic_admin.describe(admin, settings)
     except (TopicsError, TimeoutError) as error:
@@ -60,7 +60,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield from workers(admin, settings, counts, alike=alike)
 
 
-def _topics(states: Sequence[Found], cluster: ClusterMetadata, settings: Settings) -> Iterator[Finding]:
+def _topics(states: Sequence[TopicDescription], cluster: ClusterMetadata, settings: Settings) -> Iterator[Finding]:
     missing = [state.name for state in states if not state.exists]
     if missing:
         yield fail("topics", f"missing: {', '.join(missing)}", Remedy.CREATE_TOPICS())
@@ -78,17 +78,17 @@ def _topics(states: Sequence[Found], cluster: ClusterMetadata, settings: Setting
             few = brokers < settings.replication_factor
             yield warn(
                 f"topic {state.name}",
-                f"{counted(state.replicas, 'replica')}, not {settings.replication_factor}"
-                + (f", with {counted(brokers, 'broker')}" if few else ""),
+                f"{pluralize(state.replicas, 'replica')}, not {settings.replication_factor}"
+                + (f", with {pluralize(brokers, 'broker')}" if few else ""),
                 Remedy.SET_REPLICAS(count=brokers) if few else Remedy.REPLICATE(count=settings.replication_factor),
             )
     if there and not missing and not any(state.differs for state in there):
         yield ok(
-            "topics", f"{len(there)} topics with {counted(there[0].partitions, 'partition')}, configured as wanted"
+            "topics", f"{len(there)} topics with {pluralize(there[0].partitions, 'partition')}, configured as wanted"
         )
 
 
-def _partitions(there: Sequence[Found], cluster: ClusterMetadata, settings: Settings) -> Iterator[Finding]:
+def _partitions(there: Sequence[TopicDescription], cluster: ClusterMetadata, settings: Settings) -> Iterator[Finding]:
     if not there:
         return
     changelog = cluster.topics.get(changelog_name(settings))
@@ -112,7 +112,7 @@ def _partitions(there: Sequence[Found], cluster: ClusterMetadata, settings: Sett
 
 def _leaders(cluster: ClusterMetadata, settings: Settings) -> Iterator[Finding]:
     """Partitions that nobody can use, that take no writes, or that one more broker's end would lose."""
-    least = {spec.name: int(spec.config["min.insync.replicas"]) for spec in wanted(settings)}
+    least = {spec.name: int(spec.config["min.insync.replicas"]) for spec in topic_specs(settings)}
     least[changelog_name(settings)] = int(changelog_config(settings)["min.insync.replicas"])
     for name, needed in least.items():
         parts = cluster.topics[name].partitions.values() if name in cluster.topics else []
@@ -131,13 +131,13 @@ def _leaders(cluster: ClusterMetadata, settings: Settings) -> Iterator[Finding]:
                 yield judge(f"topic {name}", f"partition {numbers} {what}", Remedy.BROKERS_BACK(brokers=brokers))
 
 
-def _changelog(partitions: int, states: Sequence[Found], settings: Settings) -> Finding:
-    wanted = {state.partitions for state in states if state.exists}
+def _changelog(partitions: int, states: Sequence[TopicDescription], settings: Settings) -> Finding:
+    counts = {state.partitions for state in states if state.exists}
     name = changelog_name(settings)
-    if wanted - {partitions}:
+    if counts - {partitions}:
         return fail(
             "changelog",
-            f"{name} has {counted(partitions, 'partition')}, the topics have {', '.join(map(str, sorted(wanted)))}",
+            f"{name} has {pluralize(partitions, 'partition')}, the topics have {', '.join(map(str, sorted(counts)))}",
             Remedy.REPAIR_TOPICS(),
         )
-    return ok("changelog", f"{name} has {counted(partitions, 'partition')}")
+    return ok("changelog", f"{name} has {pluralize(partitions, 'partition')}")

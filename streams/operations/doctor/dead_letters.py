@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from streams.dead_letters.store import Standing, read_last_letters
+from streams.dead_letters.store import DeadLetterStatus, read_newest_records
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.topics import TopicMissing
 from streams.operations.doctor.finding import Finding, ok, warn
 from streams.operations.doctor.remedies import Remedy
 from streams.settings import Settings
-from streams.text import counted
+from streams.text import pluralize
 
 _ENOUGH = 20_000
 _LIMIT_S = 5.0
@@ -22,14 +22,14 @@ def check(settings: Settings) -> Iterator[Finding]:
     Nothing is said where the check of Kafka says that it or a topic is away.
     """
     try:
-        last = read_last_letters(settings, _ENOUGH, _LIMIT_S)
+        last = read_newest_records(settings, _ENOUGH, _LIMIT_S)
     except (KafkaUnavailable, TopicMissing):
         return
     standings, at_least = last.standings, "" if last.all_of_them else "at least "
-    if count := standings[Standing.OPEN]:
+    if count := standings[DeadLetterStatus.OPEN]:
         yield warn(
             "dead letters",
-            f"{at_least}{counted(count, 'message')} could not be processed and {'is' if count == 1 else 'are'} open",
+            f"{at_least}{pluralize(count, 'message')} could not be processed and {'is' if count == 1 else 'are'} open",
             Remedy.DEAD_LETTERS(),
         )
     else:

@@ -10,7 +10,7 @@ from streams.kafka.topics import TopicMissing
 from streams.operations.doctor.finding import Finding, ok, warn
 from streams.operations.doctor.remedies import Remedy
 from streams.settings import Settings
-from streams.text import counted
+from streams.text import pluralize
 
 
 def check(settings: Settings) -> Iterator[Finding]:
@@ -29,4 +29,4 @@ def check(settings: Settings) -> Iterator[Finding]:
         )
     if reports and not alarms:
         seen = "" if last.since is None else f", of those that have reported since {last.since:%Y-%m-%d %H:%M} UTC"
-        yield ok("drift", counted(len(reports), "camera is as it was", "cameras are as they were") + seen)
+        yield ok("drift", pluralize(len(reports), "camera is as it was", "cameras are as they were") + seen)

@@ -16,13 +16,13 @@ from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.consumer_groups import committed_offsets, group_id
 from streams.kafka.messages import TopicPartition
 from streams.kafka.offsets import appended_offsets, first_offsets, next_offsets
-from streams.kafka.record_batches import Fetching
+from streams.kafka.record_batches import BatchFetcher
 from streams.kafka.topics import Topic
-from streams.kafka.unreadable import Passes, Unreadable, look_with
+from streams.kafka.unreadable import PassedBatches, UnreadableBatch, look_with
 from streams.operations.doctor.finding import Finding, fail, warn
 from streams.operations.doctor.remedies import Remedy
 from streams.settings import Settings
-from streams.text import counted
+from streams.text import pluralize
 from streams.topology import READS
 
 _LONG_S = 5.0
@@ -46,8 +46,9 @@ def check(admin: AdminClient, settings: Settings, counts: Mapping[Topic, int]) -
             waiting = appended[source.topic, source.partition] - held[source]
             yield warn(
                 f"transaction on {source.topic} {source.partition}",
-                f"a producer has not ended it for {age_s:.0f} s; {counted(waiting, 'message waits', 'messages wait')} "
-                f"from offset {held[source]} on, also those of others",
+                f"a producer has not ended it for {age_s:.0f} s; "
+                f"{pluralize(waiting, 'message waits', 'messages wait')} from offset {held[source]} on, "
+                "also those of others",
                 Remedy.OPEN_TRANSACTION(),
             )
 
@@ -65,7 +66,7 @@ def _unreadable(admin: AdminClient, settings: Settings, counts: Mapping[Topic, i
                 if at < end:
                     waiting[TopicPartition(*key)].add(at)
         found = asyncio.run(_look(settings, waiting))
-        passes = Passes(settings)
+        passes = PassedBatches(settings)
         left = [one for one in found if not passes.has(one)]
     except (KafkaUnavailable, KafkaError, KafkaException, OSError) as error:
         yield fail("logs", f"they cannot be looked at: {error}", Remedy.BROKERS_LOGS())
@@ -78,10 +79,10 @@ def _unreadable(admin: AdminClient, settings: Settings, counts: Mapping[Topic, i
         )
 
 
-async def _look(settings: Settings, waiting: Mapping[TopicPartition, Collection[int]]) -> list[Unreadable]:
-    found: set[Unreadable] = set()
+async def _look(settings: Settings, waiting: Mapping[TopicPartition, Collection[int]]) -> list[UnreadableBatch]:
+    found: set[UnreadableBatch] = set()
     if waiting:
-        async with Fetching(settings) as fetching:
+        async with BatchFetcher(settings) as fetching:
             for source, offsets in waiting.items():
                 looked_at = [await look_with(fetching, source, at) for at in offsets]
                 found.update(one for one in looked_at if one is not None)
@@ -93,7 +94,7 @@ async def _began(settings: Settings, held: Mapping[TopicPartition, int]) -> dict
     began: dict[TopicPartition, float] = {}
     if not held:
         return began
-    async with Fetching(settings) as fetching:
+    async with BatchFetcher(settings) as fetching:
         for source, offset in held.items():
             fetched = await fetching.fetch(source, offset)
             if fetched.batches:

@@ -13,7 +13,7 @@ from models.embedder.model import REFERENCE, Model
 from streams.operations.doctor.finding import Finding, fail, ok, warn
 from streams.operations.doctor.remedies import Remedy
 from streams.settings import Settings
-from streams.text import counted
+from streams.text import pluralize
 
 _SLOW_S = 1.0
 
@@ -79,7 +79,7 @@ def _versions(settings: Settings) -> Iterator[Finding]:
             broken += 1
             yield fail(f"model version {version.name}", " ".join(str(error).split()), Remedy.VERSION_FOLDER())
     if not broken:
-        yield ok("models folder", f"{counted(len(cards), 'version')} at {folder}")
+        yield ok("models folder", f"{pluralize(len(cards), 'version')} at {folder}")
 
 
 def _litert() -> Finding:

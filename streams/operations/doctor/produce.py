@@ -11,7 +11,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from streams.kafka.connection import client_config, consumer
-from streams.kafka.topic_admin import Found
+from streams.kafka.topic_admin import TopicDescription
 from streams.kafka.topics import Topic
 from streams.operations.doctor.finding import Finding, fail, ok
 from streams.operations.doctor.remedies import Remedy
@@ -26,7 +26,7 @@ _RIGHTS = {
 }
 
 
-def check(settings: Settings, states: Sequence[Found]) -> Iterator[Finding]:
+def check(settings: Settings, states: Sequence[TopicDescription]) -> Iterator[Finding]:
     """Write a record to each partition of ``replays`` and read it.
 
     It has a key and no value, so that whoever reads the topic finds nothing, and compaction removes it.
@@ -48,7 +48,7 @@ def check(settings: Settings, states: Sequence[Found]) -> Iterator[Finding]:
         yield ok("kafka writes", f"a record was written and read in {took:.1f} s")
 
 
-def _write(settings: Settings, state: Found) -> list[TopicPartition]:
+def _write(settings: Settings, state: TopicDescription) -> list[TopicPartition]:
     """Give where the records are.
 
     Raises:

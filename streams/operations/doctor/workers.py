@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka.admin import AdminClient
 
 from streams.kafka.connection import KafkaUnavailable
-from streams.kafka.consumer_groups import Member, describe_group, group_id
+from streams.kafka.consumer_groups import GroupMember, describe_group, group_id
 from streams.kafka.topics import Topic
 from streams.observability.health_client import health_host, health_of
 from streams.observability.partition_status import PartitionState, RoleState, role_states
@@ -21,7 +21,7 @@ from streams.operations.doctor.redis import usable as redis_usable
 from streams.operations.doctor.remedies import Advice, Remedy
 from streams.roles import ANSWERING, Role
 from streams.settings import Settings
-from streams.text import counted
+from streams.text import pluralize
 
 _STANDBY_RECORDS = 1000
 """So many changelog records may a warm copy be behind: less than a second of reading."""
@@ -60,7 +60,7 @@ def _role(state: RoleState, admin: AdminClient, settings: Settings, alike: bool)
     if not state.group.settled and not _settles(admin, state.role, settings):
         yield warn(
             name,
-            f"{counted(len(members), 'worker has', 'workers have')} been sharing out their partitions for "
+            f"{pluralize(len(members), 'worker has', 'workers have')} been sharing out their partitions for "
             f"{_patience(settings):.0f} s",
             Remedy.UNSETTLED(),
         )
@@ -75,7 +75,7 @@ def _role(state: RoleState, admin: AdminClient, settings: Settings, alike: bool)
     if len(members) > len(state.partitions) > 0:
         yield warn(
             name,
-            f"{len(members)} run for {counted(len(state.partitions), 'partition')}: the others have nothing to do",
+            f"{len(members)} run for {pluralize(len(state.partitions), 'partition')}: the others have nothing to do",
             Remedy.FEWER_WORKERS(),
         )
     stopped = [one for one in state.partitions if _stopped(one, settings)]
@@ -93,7 +93,7 @@ def _role(state: RoleState, admin: AdminClient, settings: Settings, alike: bool)
         yield warn(
             f"lag of {state.role}",
             f"{_wait(sum(one.lag_events for one in late))} in "
-            f"{counted(len(late), 'partition')}, the oldest for {_text(most.lag_s)}",
+            f"{pluralize(len(late), 'partition')}, the oldest for {_text(most.lag_s)}",
             Remedy.ADD_WORKERS(role=state.role) if alike else Remedy.REPAIR_TOPICS(),
         )
     if not ownerless and not stopped:
@@ -144,15 +144,15 @@ def _waiting(state: RoleState) -> str:
 
 
 def _wait(events: int) -> str:
-    return counted(events, "event waits", "events wait")
+    return pluralize(events, "event waits", "events wait")
 
 
 def _have_all(workers: int, partitions: int) -> str:
     what = "the only partition" if partitions == 1 else f"all {partitions} partitions"
-    return f"{counted(workers, 'has', 'have')} {what}"
+    return f"{pluralize(workers, 'has', 'have')} {what}"
 
 
-def _members(members: Sequence[Member], settings: Settings) -> Iterator[Finding]:
+def _members(members: Sequence[GroupMember], settings: Settings) -> Iterator[Finding]:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda member: health_of(member, settings), members))
     silent = []
@@ -176,7 +176,7 @@ def _members(members: Sequence[Member], settings: Settings) -> Iterator[Finding]
         )
 
 
-def _well(member: Member, report: dict[str, Any], settings: Settings) -> Iterator[Finding]:
+def _well(member: GroupMember, report: dict[str, Any], settings: Settings) -> Iterator[Finding]:
     if (waits := report.get("waits")) and waits["for_s"] > _WAITS_S:
         yield warn(
             f"work of {member.name}",
@@ -185,7 +185,7 @@ def _well(member: Member, report: dict[str, Any], settings: Settings) -> Iterato
         )
     behind = {one["partition"]: one["lag"] for one in report["standbys"] if one["lag"] > _STANDBY_RECORDS}
     if behind:
-        listed = ", ".join(f"partition {number}: {counted(lag, 'record')}" for number, lag in behind.items())
+        listed = ", ".join(f"partition {number}: {pluralize(lag, 'record')}" for number, lag in behind.items())
         yield warn(
             f"standby of {member.name}",
             f"behind its changelog ({listed})",
@@ -204,7 +204,7 @@ def _well(member: Member, report: dict[str, Any], settings: Settings) -> Iterato
         yield warn(f"partitions of {member.name}", report["problem"], Remedy.WORKER_LOG(machine=member.machine))
     standbys = len(report["standbys"])
     spare = ", a spare: others have all partitions" if report.get("spare") else ""
-    more = f", {counted(standbys, 'standby partition')} up to date" if standbys and not behind else ""
+    more = f", {pluralize(standbys, 'standby partition')} up to date" if standbys and not behind else ""
     yield ok(
         f"health of {member.name}",
         f"alive and ready at {health_host(member, settings)}:{member.health_port}{more}{spare}",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.random import Generator
 
-from models.drift.monitor import Monitor, Plan
+from models.drift.monitor import Monitor, MonitorPlan
 from schemas.events import Box, Face, Quality
 
 DIMENSIONS = 64
@@ -84,7 +84,7 @@ def after(monitor: Monitor, faces: Iterator[Face]) -> tuple[int | None, set[str]
 def test_people_who_come_and_go_raise_no_alarm(stay: float) -> None:
     random = np.random.default_rng(1)
     # Every 2,000 frames others work here; the same measures are looked at, the vectors more seldom than otherwise.
-    monitor = Monitor(Plan(every=250), SAME_PERSON)
+    monitor = Monitor(MonitorPlan(every=250), SAME_PERSON)
     for _ in range(5):
         assert after(monitor, stream(random, people(random, 15), good, stay, 2000)) == (None, set())
     assert monitor.frames == 10_000
@@ -104,7 +104,7 @@ def test_people_who_come_and_go_raise_no_alarm(stay: float) -> None:
 def test_a_degraded_camera_alarms_within_500_frames(camera: Camera, measure: str, stay: float) -> None:
     random = np.random.default_rng(2)
     who = people(random, 20)
-    monitor = Monitor(Plan(), SAME_PERSON)
+    monitor = Monitor(MonitorPlan(), SAME_PERSON)
     assert after(monitor, stream(random, who, good, stay, 700)) == (None, set())
     frames, measures = after(monitor, stream(random, who, camera, stay, 500))
     assert frames is not None
@@ -121,7 +121,7 @@ def test_compression_that_costs_nothing_or_was_not_measured_raises_no_alarm(
     def camera(level: float | None) -> Camera:
         return lambda random, person: face(seen(random, person), random.lognormal(5 + person[0], 0.4), 0.5, level)
 
-    monitor = Monitor(Plan(), SAME_PERSON)
+    monitor = Monitor(MonitorPlan(), SAME_PERSON)
     after(monitor, stream(random, who, camera(before), 5, 700))
     assert after(monitor, stream(random, who, camera(now), 5, 500)) == (None, set())
 
@@ -129,7 +129,7 @@ def test_compression_that_costs_nothing_or_was_not_measured_raises_no_alarm(
 def test_an_alarm_ends_when_the_camera_is_mended() -> None:
     random = np.random.default_rng(3)
     who = people(random, 20)
-    monitor = Monitor(Plan(), SAME_PERSON)
+    monitor = Monitor(MonitorPlan(), SAME_PERSON)
     after(monitor, stream(random, who, good, 5, 700))
     assert after(monitor, stream(random, who, dark, 5, 500))[0] is not None
     for one in stream(random, who, good, 5, 600):
@@ -144,7 +144,7 @@ def test_a_stranger_who_stays_is_one_draw_and_a_crowd_of_strangers_is_not() -> N
     who = people(random, 20)
     unknown = {}
     for strangers in (1, 40):
-        monitor = Monitor(Plan(), SAME_PERSON)
+        monitor = Monitor(MonitorPlan(), SAME_PERSON)
         for number, one in enumerate(stream(random, who, good, 5, 700)):
             monitor.decided(monitor.see([one]) or 0, f"s{number // 5 % 20}", 0.4)
         for one in stream(random, people(random, strangers), good, 5, 300):
@@ -160,7 +160,7 @@ def test_less_sure_matches_alarm_and_surer_ones_do_not() -> None:
     who = people(random, 20)
 
     def margin(now: float) -> bool:
-        monitor = Monitor(Plan(), SAME_PERSON)
+        monitor = Monitor(MonitorPlan(), SAME_PERSON)
         for number in range(700):
             stay = monitor.see([good(random, who[number % 20])]) or 0
             monitor.decided(stay, f"s{number % 20}", random.normal(0.5 if number < 400 else now, 0.1))
@@ -175,7 +175,7 @@ def test_a_covered_camera_alarms_and_one_that_often_sees_nobody_does_not() -> No
     random = np.random.default_rng(6)
     who = people(random, 20)
     for empty, alarms in ((0.0, True), (0.5, False)):
-        monitor = Monitor(Plan(), SAME_PERSON)
+        monitor = Monitor(MonitorPlan(), SAME_PERSON)
         for one in stream(random, who, good, 5, 700):
             monitor.see([one])
             if random.random() < empty:
@@ -190,7 +190,7 @@ def test_a_covered_camera_alarms_and_one_that_often_sees_nobody_does_not() -> No
 
 def test_without_a_known_distance_vectors_are_not_judged() -> None:
     random = np.random.default_rng(7)
-    monitor = Monitor(Plan())
+    monitor = Monitor(MonitorPlan())
     for one in stream(random, people(random, 20), good, 1, 700):
         monitor.see([one])
     assert "embedding" not in {one.name for one in monitor.compare()}

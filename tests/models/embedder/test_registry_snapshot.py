@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.embedder.registry_snapshot import Asked, Lineup
+from models.embedder.registry_snapshot import ModelSelection, RegistrySnapshot
 from schemas.events import ModelRecord, ModelState, utc_now
 
 USERS = [f"user-{number}" for number in range(2_000)]
@@ -15,18 +15,18 @@ def record(version: str, state: str, percent: float = 0.0, *, filled: bool = Tru
     return ModelRecord(version, ModelState(state), "{}", utc_now(), "tests", percent, filled, **changes)
 
 
-def lineup(*records: ModelRecord) -> Lineup:
-    return Lineup.of("v1", records)
+def lineup(*records: ModelRecord) -> RegistrySnapshot:
+    return RegistrySnapshot.of("v1", records)
 
 
 def test_without_a_record_the_base_answers_alone() -> None:
-    assert lineup().of_frame("anna") == lineup().of_upload("anna") == Asked("v1")
+    assert lineup().of_frame("anna") == lineup().of_upload("anna") == ModelSelection("v1")
     assert lineup().in_production == ("v1",)
 
 
 def test_a_shadow_never_answers() -> None:
     now = lineup(record("v2", "shadow"))
-    assert now.of_frame("anna") == now.of_upload("anna") == Asked("v1", (), ("v2",))
+    assert now.of_frame("anna") == now.of_upload("anna") == ModelSelection("v1", (), ("v2",))
 
 
 def test_a_canary_answers_for_its_share_and_users_only_join() -> None:
@@ -42,16 +42,16 @@ def test_a_canary_answers_for_its_share_and_users_only_join() -> None:
 
 def test_in_a_canary_the_version_before_stands_by_and_is_compared_with() -> None:
     now = lineup(record("v2", "canary", 100))
-    assert now.of_frame("anna") == Asked("v2", ("v1",))
+    assert now.of_frame("anna") == ModelSelection("v2", ("v1",))
     assert set(now.of_upload("anna").versions) == {"v1", "v2"}
 
 
 def test_once_its_templates_are_made_the_version_in_production_is_alone() -> None:
     now = lineup(record("v2", "production", stragglers=["berta"]))
-    assert now.of_frame("anna") == Asked("v2")
-    assert now.of_frame("berta") == Asked("v2", ("v1",))
-    assert lineup(record("v2", "production", filled=False)).of_frame("anna") == Asked("v2", ("v1",))
-    assert now.of_upload("anna") == Asked("v2", ("v1",)), "or a rollback would find galleries that lack people"
+    assert now.of_frame("anna") == ModelSelection("v2")
+    assert now.of_frame("berta") == ModelSelection("v2", ("v1",))
+    assert lineup(record("v2", "production", filled=False)).of_frame("anna") == ModelSelection("v2", ("v1",))
+    assert now.of_upload("anna") == ModelSelection("v2", ("v1",)), "or a rollback would find galleries that lack people"
 
 
 def test_the_last_one_in_production_answers_and_a_rollback_goes_one_back() -> None:
@@ -64,7 +64,7 @@ def test_the_last_one_in_production_answers_and_a_rollback_goes_one_back() -> No
 
 def test_a_retired_version_is_embedded_by_no_more() -> None:
     now = lineup(record("v2", "production"), record("v1", "retired"))
-    assert now.of_upload("anna") == Asked("v2")
+    assert now.of_upload("anna") == ModelSelection("v2")
     assert now.retired == {"v1"}
     alone = lineup(record("v1", "retired"))
     assert alone.production == "v1", "somebody has to answer"
@@ -72,9 +72,9 @@ def test_a_retired_version_is_embedded_by_no_more() -> None:
 
 
 def test_a_version_that_is_not_loaded_is_left_out() -> None:
-    asked = Asked("v2", ("v1",), ("v3",))
+    asked = ModelSelection("v2", ("v1",), ("v3",))
     assert asked.among({"v1", "v2", "v3"}) == asked
-    assert asked.among({"v1", "v3"}) == Asked("v1", (), ("v3",))
+    assert asked.among({"v1", "v3"}) == ModelSelection("v1", (), ("v3",))
     assert asked.among({"v3"}) is None
 
 

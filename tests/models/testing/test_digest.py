@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.analysis.face_analysis import Analyzes
+from models.analysis.face_analysis import FaceAnalyzer
 from models.testing.digest import DigestAnalyzer
 from schemas.events import Refusal
 from schemas.reasons import Reason
@@ -20,7 +20,7 @@ def test_equal_pictures_match_and_others_do_not() -> None:
 
 
 def test_it_answers_like_any_analyzer() -> None:
-    analyzer: Analyzes = DigestAnalyzer()
+    analyzer: FaceAnalyzer = DigestAnalyzer()
     given = Refusal(Reason.URI_UNREADABLE, "nothing there")
     found = analyzer.analyze([b"", given, b"x"], enrolment=True)
     assert [analysis.refusal.reason if analysis.refusal else None for analysis in found] == [

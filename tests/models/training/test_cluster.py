@@ -14,7 +14,7 @@ import pytest
 from models.embedder.model import Model, keras_network
 from models.training.cluster import JOB, Cluster, UnusableCluster
 from models.training.launch import launch
-from models.training.plan import Plan, Run
+from models.training.plan import Run, TrainingPlan
 from models.training.prepare import prepare
 from models.training.samples import TrainingSet
 
@@ -32,7 +32,7 @@ def addresses() -> tuple[str, ...]:
 def test_each_starts_its_own_process_and_they_train_one_version(
     tmp_path: Path, small: Path, small_people: TrainingSet
 ) -> None:
-    plan = Plan(steps=STEPS, batch=2, bases=0, warm_up=1, validate_every=3, checkpoint_every=3)
+    plan = TrainingPlan(steps=STEPS, batch=2, bases=0, warm_up=1, validate_every=3, checkpoint_every=3)
     first = Cluster("job-1", addresses(), 0)
     other = replace(first, index=1)
 

@@ -8,7 +8,7 @@ import pytest
 from models.embedder.model import Model
 from models.evaluation.comparisons import Comparisons
 from models.training import correcting
-from models.training.plan import Plan
+from models.training.plan import TrainingPlan
 from models.training.samples import TrainingSet, UnusableTrainingSet
 
 
@@ -26,7 +26,7 @@ def test_who_has_too_few_pictures_is_left_out(small_people: TrainingSet) -> None
 
 
 def test_who_was_corrected_is_measured_on_other_pictures(small: Path, small_people: TrainingSet) -> None:
-    plan = Plan(steps=2, batch=2, bases=0, warm_up=1, validate_every=2)
+    plan = TrainingPlan(steps=2, batch=2, bases=0, warm_up=1, validate_every=2)
     before, without, gained = correcting.measure(small_people, plan=plan, old_folder=small)
     assert (list(before.tars), list(without.tars), list(gained.tars)) == ([], ["without"], ["without", "corrected"])
     assert 0 < gained.pairs <= gained.corrections
@@ -54,7 +54,7 @@ def test_where_nobody_is_taken_for_anybody_else_there_is_nothing_to_correct(
 ) -> None:
     monkeypatch.setattr(Comparisons, "distance_at", lambda self, far: 0.0)
     with pytest.raises(UnusableTrainingSet, match="small takes nobody here for anybody else"):
-        list(correcting.measure(small_people, plan=Plan(steps=2), old_folder=Path(small)))
+        list(correcting.measure(small_people, plan=TrainingPlan(steps=2), old_folder=Path(small)))
 
 
 def test_only_strangers_within_the_limit_are_corrected(small: Path, small_people: TrainingSet) -> None:

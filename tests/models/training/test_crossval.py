@@ -8,7 +8,7 @@ from models.embedder.model import Model
 from models.evaluation.comparisons import Comparisons
 from models.training import crossval
 from models.training.compare import Compared
-from models.training.plan import Plan
+from models.training.plan import TrainingPlan
 from models.training.samples import TrainingSet, folds
 
 
@@ -23,7 +23,7 @@ def test_everybody_is_measured_on_once_by_a_version_that_has_not_met_them(
 
     monkeypatch.setattr(crossval, "trained", trained)
     few = people.of_people(people.people[:9])
-    first, outcome = crossval.cross_validate(few, parts=2, plan=Plan(seed=5))
+    first, outcome = crossval.cross_validate(few, parts=2, plan=TrainingPlan(seed=5))
     assert (first.subjects_test, len(first.folds)) == (5, 1)
     dealt = folds(few.people, 2, 5)
     assert met == [set(few.people) - set(part) for part in dealt]
@@ -51,9 +51,9 @@ def test_a_fold_that_fails_takes_none_of_the_others_with_it(
         return reference, 7
 
     monkeypatch.setattr(crossval, "trained", trained)
-    (outcome,) = crossval.cross_validate(people.of_people(people.people[:9]), parts=2, plan=Plan(seed=5))
+    (outcome,) = crossval.cross_validate(people.of_people(people.people[:9]), parts=2, plan=TrainingPlan(seed=5))
     assert [fold.people for fold in outcome.folds] == [4]
     assert outcome.failed == {1: "RuntimeError: the machine is too small"}
     monkeypatch.setattr(crossval, "trained", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        list(crossval.cross_validate(people.of_people(people.people[:9]), parts=2, plan=Plan(seed=5)))
+        list(crossval.cross_validate(people.of_people(people.people[:9]), parts=2, plan=TrainingPlan(seed=5)))

@@ -16,12 +16,12 @@ from models.embedder.model import Model, keras_network
 from models.training.checkpoint import State
 from models.training.launch import launch
 from models.training.loop import Outcome
-from models.training.plan import Plan, Run
+from models.training.plan import Run, TrainingPlan
 from models.training.prepare import prepare
 from models.training.samples import TrainingSet
 
 ROOT = Path(__file__).parents[3]
-PLAN = Plan(steps=6, batch=2, bases=0, warm_up=2, validate_every=3, checkpoint_every=3, arc_face=0.05)
+PLAN = TrainingPlan(steps=6, batch=2, bases=0, warm_up=2, validate_every=3, checkpoint_every=3, arc_face=0.05)
 
 
 @pytest.fixture(scope="module")

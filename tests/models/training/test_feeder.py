@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.training.feeder import Feeder
-from models.training.plan import Material, Plan
+from models.training.plan import Material, TrainingPlan
 from models.training.samples import TrainingSet
 
 
@@ -17,7 +17,7 @@ def material(people: TrainingSet) -> Material:
 
 
 def test_a_step_is_the_same_however_it_is_come_to(material: Material) -> None:
-    plan = Plan(batch=3, steps=8)
+    plan = TrainingPlan(batch=3, steps=8)
     with Feeder(material, plan) as feeder:
         made = [feeder.parts(step, 0, 2) for step in range(3)]
     with Feeder(material, plan) as other:
@@ -29,7 +29,7 @@ def test_a_step_is_the_same_however_it_is_come_to(material: Material) -> None:
 
 @pytest.mark.parametrize("clean", [0.0, 0.5, 1.0])
 def test_a_share_stays_clean(material: Material, clean: float) -> None:
-    with Feeder(material, Plan(batch=40, clean=clean)) as feeder:
+    with Feeder(material, TrainingPlan(batch=40, clean=clean)) as feeder:
         [[faces, rows]] = feeder.parts(0, 0, 1)
     same = (faces == material.chips[rows]).all(axis=(1, 2, 3)).mean()
     assert same == pytest.approx(clean, abs=0.2 if clean == 0.5 else 0)

@@ -7,10 +7,10 @@ import pytest
 
 from models.embedder import runtime
 from models.training import history
-from models.training.history import History, Progress
+from models.training.history import History, TrainingProgress
 from models.training.plan import Run
 
-NOW = Progress(step=10, steps=30, loss=0.5, validation=0.25, tar=0.75, samples_per_s=99.0)
+NOW = TrainingProgress(step=10, steps=30, loss=0.5, validation=0.25, tar=0.75, samples_per_s=99.0)
 
 
 def test_what_was_written_is_read_and_a_step_taken_again_is_there_once(tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ import pytest
 
 from models.embedder.model import Model, keras_network
 from models.training.checkpoint import State
-from models.training.history import Progress
+from models.training.history import TrainingProgress
 from models.training.launch import TrainingFailed, launch
-from models.training.plan import Plan, Run
+from models.training.plan import Run, TrainingPlan
 from models.training.prepare import prepare
 from models.training.samples import TrainingSet
 
 STEPS = 100
-PLAN = Plan(steps=STEPS, batch=2, bases=0, warm_up=2, validate_every=10, checkpoint_every=2, patience=99)
+PLAN = TrainingPlan(steps=STEPS, batch=2, bases=0, warm_up=2, validate_every=10, checkpoint_every=2, patience=99)
 
 
 def test_a_killed_worker_costs_a_restart_and_all_end_with_the_same_weights(
@@ -31,7 +31,7 @@ def test_a_killed_worker_costs_a_restart_and_all_end_with_the_same_weights(
             time.sleep(0.01)
         os.kill(pids[0][1], signal.SIGKILL)
 
-    seen: list[Progress] = []
+    seen: list[TrainingProgress] = []
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     ended = launch(run, small, workers=2, threads=1, say=seen.append, started=pids.append)

@@ -14,13 +14,13 @@ from models.embedder.model import Model, keras_network
 from models.training import loop, publish
 from models.training.checkpoint import State
 from models.training.compare import Compared
-from models.training.history import Progress
+from models.training.history import TrainingProgress
 from models.training.loop import Outcome
-from models.training.plan import Plan, Run
+from models.training.plan import Run, TrainingPlan
 from models.training.prepare import prepare
 from models.training.samples import NOBODY, Corrected, TrainingSet
 
-SHORT = Plan(steps=4, batch=2, bases=0, warm_up=1, validate_every=2, checkpoint_every=2)
+SHORT = TrainingPlan(steps=4, batch=2, bases=0, warm_up=1, validate_every=2, checkpoint_every=2)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, small: Path, small_people
     return prepare(folder, SHORT, Model.load(small), keras_network(small), small_people)
 
 
-def trained(prepared: Run, folder: Path, small: Path, seen: list[Progress] | None = None, **plan: Any) -> Outcome:
+def trained(
+    prepared: Run, folder: Path, small: Path, seen: list[TrainingProgress] | None = None, **plan: Any
+) -> Outcome:
     """Train in a copy of a prepared run, or go on in it."""
     if not folder.exists():
         shutil.copytree(prepared.folder, folder)
@@ -41,7 +43,7 @@ def trained(prepared: Run, folder: Path, small: Path, seen: list[Progress] | Non
 def test_what_goes_on_from_a_checkpoint_ends_as_what_never_stopped(
     prepared: Run, tmp_path: Path, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Progress] = []
+    seen: list[TrainingProgress] = []
     whole = trained(prepared, tmp_path / "whole", small, seen)
     assert [(now.step, now.steps) for now in seen] == [(2, 4), (4, 4)]
     assert all(0 <= (now.tar or 0) <= 1 and now.validation for now in seen)
@@ -92,7 +94,7 @@ def test_every_option_has_its_effect(
 def test_poor_faces_of_people_it_has_not_met_are_told_apart_better(
     tmp_path: Path, reference: Model, people: TrainingSet
 ) -> None:
-    plan = Plan(steps=40, batch=16, bases=200, warm_up=5, validate_every=40, averaging=0.9)
+    plan = TrainingPlan(steps=40, batch=16, bases=200, warm_up=5, validate_every=40, averaging=0.9)
     met, others = people.of_people(people.people[:12]), people.of_people(people.people[12:])
     run = prepare(tmp_path / "run", plan, reference, keras_network(), met)
     loop.train(run, reference.card, runtime.tensorflow().distribute.get_strategy())

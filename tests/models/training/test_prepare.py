@@ -8,11 +8,11 @@ import pytest
 
 from models.embedder.card import UnusableModel
 from models.embedder.model import Model, keras_network
-from models.training.plan import Plan, Run
+from models.training.plan import Run, TrainingPlan
 from models.training.prepare import prepare
 from models.training.samples import TrainingSet
 
-PLAN = Plan(bases=100, seed=3)
+PLAN = TrainingPlan(bases=100, seed=3)
 
 
 def test_nobody_who_is_held_out_is_learned_from(tmp_path: Path, reference: Model, people: TrainingSet) -> None:

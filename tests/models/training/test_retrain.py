@@ -12,14 +12,14 @@ from models.embedder.card import Card, Source
 from models.embedder.model import Model, keras_network
 from models.training import loop
 from models.training.gate import refusals
-from models.training.history import Progress
+from models.training.history import TrainingProgress
 from models.training.loop import digest
 from models.training.network import learnable
-from models.training.plan import Plan, Run
+from models.training.plan import Run, TrainingPlan
 from models.training.retrain import HEAD_FILE, HELD_OUT, retrain
 from models.training.samples import NOBODY, Corrected, TrainingSet, UnusableTrainingSet, split
 
-PLAN = Plan(steps=2, bases=0, batch=4, warm_up=1, validate_every=1, checkpoint_every=1)
+PLAN = TrainingPlan(steps=2, bases=0, batch=4, warm_up=1, validate_every=1, checkpoint_every=1)
 SOURCE = Source(offsets={"chips": {0: 40, 1: 20}})
 
 
@@ -37,7 +37,7 @@ def models(tmp_path_factory: pytest.TempPathFactory, small: Path, small_people: 
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Train without a process of its own: TensorFlow takes seconds to start."""
 
-    def launched(run: Run, old_folder: Path, *, say: Callable[[Progress], None], **_: object) -> None:
+    def launched(run: Run, old_folder: Path, *, say: Callable[[TrainingProgress], None], **_: object) -> None:
         loop.train(run, Card.read(old_folder), runtime.tensorflow().distribute.get_strategy(), say=say)
 
     monkeypatch.setattr("models.training.retrain.launch", launched)

@@ -12,7 +12,16 @@ import pytest
 from PIL import Image
 
 from streams.cameras import sources
-from streams.cameras.sources import NetworkCamera, Pictures, Shot, Source, SourceError, Unreadable, Video, open_source
+from streams.cameras.sources import (
+    CapturedFrame,
+    FrameSource,
+    NetworkCamera,
+    Pictures,
+    SourceError,
+    UnreadableFrames,
+    Video,
+    open_source,
+)
 from tests.models.sample_pictures import LEFT_HALF_RED, encoded
 
 FRAMES = 12
@@ -20,16 +29,18 @@ VIDEOS = Path(__file__).with_name("videos")
 """Drawn films that OpenCV cannot write: of a varying rate, HEVC of a phone held upright, trimmed without encoding."""
 
 
-def shots(source: Source, *, fps: float | None = None, loop: bool = False) -> Iterator[Shot]:
+def shots(source: FrameSource, *, fps: float | None = None, loop: bool = False) -> Iterator[CapturedFrame]:
     """Of a source of which all can be read."""
     for shot in sources.shots(source, fps=fps, loop=loop):
-        assert isinstance(shot, Shot), shot
+        assert isinstance(shot, CapturedFrame), shot
         yield shot
 
 
-def split(source: Source) -> tuple[list[Shot], list[Unreadable]]:
+def split(source: FrameSource) -> tuple[list[CapturedFrame], list[UnreadableFrames]]:
     every = list(source.shots())
-    return [one for one in every if isinstance(one, Shot)], [one for one in every if isinstance(one, Unreadable)]
+    return [one for one in every if isinstance(one, CapturedFrame)], [
+        one for one in every if isinstance(one, UnreadableFrames)
+    ]
 
 
 def write_video(path: Path, code: str, frames: int) -> bytes:
@@ -70,7 +81,7 @@ def test_one_bad_file_ends_nothing(tmp_path: Path) -> None:
     (tmp_path / "gone.jpg").symlink_to("nowhere.jpg")
     seen, [bad] = split(Pictures(tmp_path))
     assert [shot.data for shot in seen] == [b"1.jpg", b"2.jpg"]
-    assert bad == Unreadable(1, f"'{tmp_path / 'gone.jpg'}' cannot be read: the link leads nowhere")
+    assert bad == UnreadableFrames(1, f"'{tmp_path / 'gone.jpg'}' cannot be read: the link leads nowhere")
 
 
 def test_a_file_that_vanishes_is_told(tmp_path: Path) -> None:
@@ -80,9 +91,9 @@ def test_a_file_that_vanishes_is_told(tmp_path: Path) -> None:
     next(playing)
     (tmp_path / "2.jpg").unlink()
     bad, last = playing
-    assert isinstance(bad, Unreadable)
+    assert isinstance(bad, UnreadableFrames)
     assert "2.jpg' cannot be read: No such file" in bad.why
-    assert isinstance(last, Shot)
+    assert isinstance(last, CapturedFrame)
 
 
 @pytest.mark.parametrize("name", ["still.avif", "still.heic", "still.pgm", "still.jp2", "still"])

@@ -12,11 +12,11 @@ from schemas.events import new_event_id
 from streams.cli.bigquery import _show
 from streams.cli.console import Output, grid
 from streams.cli.shards import _of_all
-from streams.kafka.commit_metadata import Size
-from streams.kafka.consumer_groups import Group, Member
+from streams.kafka.commit_metadata import ShardSize
+from streams.kafka.consumer_groups import ConsumerGroup, GroupMember
 from streams.observability.partition_status import PartitionState, RoleState
 from streams.roles import Role
-from streams.text import counted
+from streams.text import pluralize
 
 ID = new_event_id()
 PROSE = "what was wrong with it, in as many words as it takes to fill more than a line of a terminal " * 2
@@ -101,20 +101,20 @@ def test_rows_of_a_query_that_are_wider_than_the_terminal_are_a_value_a_line() -
 
 
 def test_one_and_more() -> None:
-    assert [counted(0, "face"), counted(1, "face"), counted(2, "face")] == ["0 faces", "1 face", "2 faces"]
-    assert [counted(1, "person", "people"), counted(3, "person", "people")] == ["1 person", "3 people"]
+    assert [pluralize(0, "face"), pluralize(1, "face"), pluralize(2, "face")] == ["0 faces", "1 face", "2 faces"]
+    assert [pluralize(1, "person", "people"), pluralize(3, "person", "people")] == ["1 person", "3 people"]
 
 
 def test_partitions_are_a_line_each_also_where_much_waits() -> None:
     output = an_output(100)
     states = {}
     for role in Role:
-        owner = Member("m", f"{role}-12@127.0.0.1:8080", "/127.0.0.1", frozenset())
+        owner = GroupMember("m", f"{role}-12@127.0.0.1:8080", "/127.0.0.1", frozenset())
         parts = [
-            PartitionState(0, owner, 1234, 59.0, 12.3, Size(1200, 4800)),
-            PartitionState(1, None if role is Role.DRIFT else owner, 12, 3.2, 0.1, Size(12, 48)),
+            PartitionState(0, owner, 1234, 59.0, 12.3, ShardSize(1200, 4800)),
+            PartitionState(1, None if role is Role.DRIFT else owner, 12, 3.2, 0.1, ShardSize(12, 48)),
         ]
-        states[role] = RoleState(role, Group("g", True, (owner,)), tuple(parts))
+        states[role] = RoleState(role, ConsumerGroup("g", True, (owner,)), tuple(parts))
     output.table(_of_all(states))
     head, first, second = lines(output)
     assert " ".join(head.split()) == "# owner users templates embed match redis bigquery drift retrain commit"

@@ -21,12 +21,12 @@ from streams.kafka import connection
 from streams.kafka.compression import CodecMissing, check_codecs
 from streams.kafka.connection import CODECS, admin_client, client_config
 from streams.kafka.log_ends import LogEnds
-from streams.kafka.log_reader import Log
+from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message, TopicPartition
-from streams.kafka.record_batches import Fetching
+from streams.kafka.record_batches import BatchFetcher
 from streams.kafka.topic_reader import read_topic
-from streams.kafka.topics import Topic, wanted
-from streams.model_registry.watcher import Follower
+from streams.kafka.topics import Topic, topic_specs
+from streams.model_registry.watcher import RegistryWatcher
 from streams.observability.partition_status import appended_at
 from streams.roles import Role
 from streams.settings import Settings
@@ -59,7 +59,7 @@ def settings(request: pytest.FixtureRequest, services: LocalServices, home: Path
     )
     admin = admin_client(made)
     config = {"compression.type": name} if who == "topic" else {}
-    new = [NewTopic(one.name, 1, 1, config={**one.config, **config}) for one in wanted(made)]
+    new = [NewTopic(one.name, 1, 1, config={**one.config, **config}) for one in topic_specs(made)]
     for done in admin.create_topics(new, operation_timeout=30).values():
         done.result(60)
     options = {"compression.type": name} if who == "client" else {}
@@ -75,7 +75,7 @@ def settings(request: pytest.FixtureRequest, services: LocalServices, home: Path
 
 async def codecs(settings: Settings, topic: Topic) -> set[str]:
     """The codecs in which the topic really lies on the broker."""
-    async with Fetching(settings) as fetching:
+    async with BatchFetcher(settings) as fetching:
         fetched = await fetching.fetch(TopicPartition(topic.named(settings), 0), 0)
     assert [batch.problem for batch in fetched.batches if batch.problem] == []
     return {batch.codec for batch in fetched.batches}
@@ -111,7 +111,7 @@ def test_a_sink_writes_them(settings: Settings) -> None:
 
 
 def replay(settings: Settings) -> int:
-    with Log(settings, Topic.MATCHES) as log:
+    with LogReader(settings, Topic.MATCHES) as log:
         return len(list(log.messages(log.since({}))))
 
 
@@ -125,7 +125,7 @@ def lag(settings: Settings) -> int:
 
 
 def models(settings: Settings) -> int:
-    with Follower(settings, digest.CARD) as follower:
+    with RegistryWatcher(settings, digest.CARD) as follower:
         follower.catch_up(30)
     return COUNT
 

@@ -23,7 +23,7 @@ from PIL import UnidentifiedImageError
 from infra.services import LocalServices
 from streams.engine.faust_app import make_app, run_app
 from streams.engine.stage import Stage
-from streams.kafka.commit_metadata import Note
+from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import KafkaUnavailable, admin_client, client_config
 from streams.kafka.consumer_groups import commits, committed_offsets, group_id
 from streams.kafka.log_ends import LogEnds
@@ -312,7 +312,9 @@ async def test_an_offset_that_was_committed_of_an_earlier_topic_passes_over_noth
         done.extend(message.value or b"" for message in batch)
 
     send(settings, Topic.FRAMES, numbers(20))
-    stale = confluent_kafka.TopicPartition(Topic.FRAMES.named(settings), 0, 15, Note(topic_id="another").now())
+    stale = confluent_kafka.TopicPartition(
+        Topic.FRAMES.named(settings), 0, 15, CommitMetadata(topic_id="another").now()
+    )
     config = client_config(settings) | {"group.id": group_id(Role.EMBED, settings)}
     confluent_kafka.Consumer(config).commit(offsets=[stale], asynchronous=False)
     async with running(settings, process):

@@ -5,7 +5,7 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.engine.timestamp_merge import TimeOrder, ends_reached
+from streams.engine.timestamp_merge import TimestampMerge, ends_reached
 from streams.kafka.messages import Message, TopicPartition
 
 TOPICS = ("uploads", "frames")
@@ -24,21 +24,21 @@ def nothing(_: TopicPartition) -> bool:
 
 
 def test_a_photo_comes_before_the_frame_that_was_sent_after_it() -> None:
-    order = TimeOrder(TOPICS)
+    order = TimestampMerge(TOPICS)
     order.add(message("frames", 0, 7, at=20))
     order.add(message("uploads", 0, 3, at=10))
     assert [m.source.topic for m in order.take(9, everything)] == ["uploads", "frames"]
 
 
 def test_a_frame_before_the_photo_stays_before_it() -> None:
-    order = TimeOrder(TOPICS)
+    order = TimestampMerge(TOPICS)
     order.add(message("uploads", 0, 3, at=20))
     order.add(message("frames", 0, 7, at=10))
     assert [m.source.topic for m in order.take(9, everything)] == ["frames", "uploads"]
 
 
 def test_a_frame_waits_while_a_photo_may_still_come() -> None:
-    order = TimeOrder(TOPICS)
+    order = TimestampMerge(TOPICS)
     order.add(message("frames", 0, 7, at=20))
     assert order.silent() == {TopicPartition("uploads", 0)}
     assert order.take(9, nothing) == []
@@ -46,7 +46,7 @@ def test_a_frame_waits_while_a_photo_may_still_come() -> None:
 
 
 def test_what_is_aside_waits_for_nothing_and_holds_nothing_back() -> None:
-    order = TimeOrder(["embeddings"], aside=["erasures"])
+    order = TimestampMerge(["embeddings"], aside=["erasures"])
     order.add(message("embeddings", 0, 7, at=20))
     assert order.silent() == set()
     order.add(message("erasures", 0, 3, at=30))
@@ -62,14 +62,14 @@ def test_what_is_aside_waits_for_nothing_and_holds_nothing_back() -> None:
 
 
 def test_one_partition_does_not_wait_for_another() -> None:
-    order = TimeOrder(TOPICS)
+    order = TimestampMerge(TOPICS)
     order.add(message("frames", 0, 7, at=20))
     order.add(message("frames", 1, 4, at=30))
     assert [m.source.partition for m in order.take(9, lambda s: s.partition == 1)] == [1]
 
 
 def test_what_is_read_again_is_dropped_and_after_a_rebalance_it_is_not() -> None:
-    order = TimeOrder(TOPICS)
+    order = TimestampMerge(TOPICS)
     order.add(message("frames", 0, 7, at=20))
     order.add(message("frames", 0, 7, at=20))
     assert len(order) == 1
@@ -79,7 +79,7 @@ def test_what_is_read_again_is_dropped_and_after_a_rebalance_it_is_not() -> None
 
 
 def test_what_lies_behind_a_gap_is_forgotten_and_comes_again() -> None:
-    order, source = TimeOrder(TOPICS), TopicPartition("frames", 0)
+    order, source = TimestampMerge(TOPICS), TopicPartition("frames", 0)
     for offset in (3, 4, 7, 8):
         order.add(message("frames", 0, offset, at=offset))
     order.rewind(source, 5)
@@ -91,7 +91,7 @@ def test_what_lies_behind_a_gap_is_forgotten_and_comes_again() -> None:
 
 
 def test_an_end_counts_as_reached_from_the_start_or_from_the_last_message() -> None:
-    order = TimeOrder(TOPICS)
+    order = TimestampMerge(TOPICS)
     order.add(message("frames", 1, 4, at=1))
     ends = {TopicPartition("uploads", 0): 5, TopicPartition("frames", 1): 5, TopicPartition("frames", 2): 1}
     starts = {TopicPartition("uploads", 0): 5, TopicPartition("frames", 2): 0}
@@ -106,7 +106,7 @@ def test_an_end_counts_as_reached_from_the_start_or_from_the_last_message() -> N
 def test_every_message_once_each_topic_in_order_and_partitions_by_time(
     arrivals: list[tuple[str, int, int]], limit: int, take_every: int
 ) -> None:
-    order, offsets, clock = TimeOrder(TOPICS), defaultdict[TopicPartition, int](int), 0
+    order, offsets, clock = TimestampMerge(TOPICS), defaultdict[TopicPartition, int](int), 0
     added, taken = [], []
     for number, (topic, partition, pause) in enumerate(arrivals):
         clock += pause

@@ -17,7 +17,7 @@ from infra.services import LocalServices
 from infra.supervisor import Backoff, Supervisor
 from schemas.events import Consent, utc_now
 from sinks.bigquery import Address, apply
-from streams.kafka.commit_metadata import Note
+from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import admin_client, metadata
 from streams.kafka.consumer_groups import describe_group, group_id
 from streams.kafka.topic_admin import create
@@ -186,8 +186,8 @@ def test_more_partitions_are_told_and_what_was_read_is_read_on(deployment: Deplo
 
 
 def test_an_offset_of_an_earlier_topic_does_not_count() -> None:
-    assert is_void(10, Note(topic_id="old"), "new", end=1_000), "though the new log is long enough"
-    assert not is_void(10, Note(topic_id="new"), "new", end=5), "the end may be told late"
-    assert not is_void(10, Note(), "new", end=10)
-    assert is_void(10, Note(), "new", end=9)
-    assert Note.parse(Note(text="x", topic_id="new").now()).topic_id == "new"
+    assert is_void(10, CommitMetadata(topic_id="old"), "new", end=1_000), "though the new log is long enough"
+    assert not is_void(10, CommitMetadata(topic_id="new"), "new", end=5), "the end may be told late"
+    assert not is_void(10, CommitMetadata(), "new", end=10)
+    assert is_void(10, CommitMetadata(), "new", end=9)
+    assert CommitMetadata.parse(CommitMetadata(text="x", topic_id="new").now()).topic_id == "new"

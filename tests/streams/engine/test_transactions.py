@@ -24,7 +24,7 @@ from streams.kafka import log_ends as module
 from streams.kafka.connection import admin_client, client_config
 from streams.kafka.consumer_groups import committed_offsets, group_id
 from streams.kafka.log_ends import LogEnds, OpenTransactions
-from streams.kafka.log_reader import Log
+from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.offsets import appended_offsets, next_offsets
 from streams.kafka.topic_admin import create, partition_counts
@@ -227,7 +227,7 @@ def test_the_readers_of_logs_read_what_is_committed(settings: Settings) -> None:
     transactions.begin((Topic.MATCHES, b"open"))
     send(settings, Topic.MATCHES, [b"behind"], USER)
     assert [one.value() for one in read_topic(settings, Topic.MATCHES)] == [b"yes", b"plain"]
-    with Log(settings, Topic.MATCHES) as log:
+    with LogReader(settings, Topic.MATCHES) as log:
         assert [one.value for one in log.messages(log.since({}))] == [b"yes", b"plain"]
         (all_of_it,) = log.between(datetime.fromtimestamp(0, UTC), datetime.now(UTC))
         assert [one.value for one in log.messages([all_of_it])] == [b"yes", b"plain"]

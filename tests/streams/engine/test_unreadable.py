@@ -23,13 +23,13 @@ from streams.engine.sink_worker import SinkWorker
 from streams.engine.stage_unreadable import StageUnreadable
 from streams.kafka.connection import admin_client
 from streams.kafka.consumer_groups import committed_offsets, group_id
-from streams.kafka.log_reader import Log
+from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.topic_admin import create, partition_counts
 from streams.kafka.topic_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.kafka.unreadable import LogUnreadable, NothingToPass, look_now, pass_over
-from streams.observability.health_server import Health, Patient
+from streams.observability.health_server import HealthServer, MonitoredWorker
 from streams.operations.doctor.finding import Finding, Status
 from streams.operations.doctor.logs import check
 from streams.operations.doctor.remedies import Remedy
@@ -208,8 +208,8 @@ def test_a_sink_is_held_up_in_that_partition_only_until_it_is_passed(cluster: Cl
     with sink(settings) as worker, closing(RedisResults(settings.redis_url, settings.redis_prefix)) as results:
         assert len(results.wait_for([events[0].event_id, events[4].event_id, events[5].event_id], 60)) == 3
         wait_until(lambda: source in worker.pulse.unreadable, 90)
-        with Health(Role.SINK_REDIS, "sink", settings) as health:
-            health.follow(Patient(worker.pulse, worker.facts))
+        with HealthServer(Role.SINK_REDIS, "sink", settings) as health:
+            health.follow(MonitoredWorker(worker.pulse, worker.facts))
             (said,) = health.report()["unreadable"]
         assert (said["topic"], said["partition"], said["offset"], said["end_offset"]) == (source.topic, 0, BAD, last)
         assert cluster.committed(Role.SINK_REDIS, Topic.MATCHES) == BAD
@@ -238,7 +238,7 @@ def test_a_reader_reads_all_other_partitions_and_then_says_what_it_could_not(
     cluster.damage(Topic.FEEDBACK, DAMAGES[kind])
 
     def by_log() -> Iterator[bytes | None]:
-        with Log(settings, Topic.FEEDBACK) as log:
+        with LogReader(settings, Topic.FEEDBACK) as log:
             for message in log.messages(log.since({})):
                 yield message.value
 

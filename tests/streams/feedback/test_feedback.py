@@ -27,7 +27,7 @@ from sinks.redis import RedisSink
 from streams.client.producer import Producer
 from streams.feedback.errors import FeedbackRefused
 from streams.feedback.store import read_feedback
-from streams.feedback.submit import say
+from streams.feedback.submit import submit
 from streams.kafka.connection import admin_client, client_config
 from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
@@ -140,31 +140,31 @@ def test_a_match_is_found_where_it_still_is(scene: Scene) -> None:
     for one in (kept, beside):
         scene.produce(Topic.MATCHES, one.user_id, codec.encode(one))
     for seen in (tabled, kept):
-        made = say(scene.settings, seen.event_id, Statement.IS_NOT, "anna").feedback
+        made = submit(scene.settings, seen.event_id, Statement.IS_NOT, "anna").feedback
         assert (made.matched_subject_id, made.source) == ("anna", seen.source)
     with pytest.raises(FeedbackRefused, match="there is no match of the event"):
-        say(scene.settings, new_event_id(), Statement.IS_NOT, "anna")
+        submit(scene.settings, new_event_id(), Statement.IS_NOT, "anna")
 
 
 def test_a_confirmed_face_is_learned_from_if_its_person_agrees(scene: Scene) -> None:
     seen, picture = scene.frame()
     scene.in_redis(seen)
-    say(scene.settings, seen.event_id, Statement.IS, "anna")
+    submit(scene.settings, seen.event_id, Statement.IS, "anna")
     scene.on_chips("anna")
     assert read_training_set(scene.settings, GEOMETRY).confirmed.samples == [], "nobody said that it may be"
-    say(scene.settings, seen.event_id, Statement.IS, "anna", training=True)
+    submit(scene.settings, seen.event_id, Statement.IS, "anna", training=True)
     read = read_training_set(scene.settings, GEOMETRY)
     (sample,) = read.confirmed.samples
     assert (sample.person, sample.event_id) == ("ursula/anna", f"{seen.event_id}/0")
     assert sample in read.samples
     wanted = Aligner(GEOMETRY).align(picture, np.array(LANDMARKS).reshape(5, 2))
     assert sample.chip == chips.encode(wanted), "the face, at its place in the frame"
-    say(scene.settings, seen.event_id, Statement.IS_NOT, "anna", training=True)
+    submit(scene.settings, seen.event_id, Statement.IS_NOT, "anna", training=True)
     (wrong,) = (corrected := read_training_set(scene.settings, GEOMETRY)).corrections
     assert corrected.confirmed.samples == []
     assert wrong == Correction(sample.event_id, "ursula", "anna", sample.chip)
     scene.on_chips("berta")
-    say(scene.settings, seen.event_id, Statement.IS, "berta", training=True)
+    submit(scene.settings, seen.event_id, Statement.IS, "berta", training=True)
     assert read_training_set(scene.settings, GEOMETRY).corrections == [dataclasses.replace(wrong, subject_id="berta")]
     assert read_training_set(scene.settings, GEOMETRY, read.until).samples == read.samples, "up to the same offsets"
 
@@ -177,6 +177,6 @@ def test_what_is_not_agreed_to_or_not_there_is_counted(scene: Scene) -> None:
     gone = scene.in_redis(match(source=dataclasses.replace(mine.source, offset=99)))
     other = scene.in_redis(match(source=mine.source))
     for one, subject in ((hers, "berta"), (gone, "anna"), (other, "anna")):
-        say(scene.settings, one.event_id, Statement.IS, subject, training=True)
+        submit(scene.settings, one.event_id, Statement.IS, subject, training=True)
     found = read_training_set(scene.settings, GEOMETRY).confirmed
     assert (found.samples, found.without_consent, found.gone, found.corrections) == ([], 1, 2, [])

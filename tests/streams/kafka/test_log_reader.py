@@ -21,12 +21,12 @@ from streams.devtools.benchmarks import long_logs, questions
 from streams.drift.alarms import CameraAlarms, last_reports
 from streams.feedback import lookup
 from streams.feedback.errors import FeedbackRefused
-from streams.feedback.submit import say
+from streams.feedback.submit import submit
 from streams.kafka import consumer_groups
 from streams.kafka.connection import KafkaUnavailable, admin_client, client_config
-from streams.kafka.consumer_groups import Commits, committed_offsets
+from streams.kafka.consumer_groups import OffsetsClient, committed_offsets
 from streams.kafka.log_reader import newest_first
-from streams.kafka.log_tail import Tail
+from streams.kafka.log_tail import LogTail
 from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
@@ -121,15 +121,15 @@ def test_nothing_is_said_of_who_was_erased(settings: Settings, subject_id: str |
     create(admin_client(settings), settings)
     shown = match(timings=timings(utc_now()))
     on_the_topic(settings, shown)
-    assert say(settings, shown.event_id, Statement.IS, "anna").is_new
+    assert submit(settings, shown.event_id, Statement.IS, "anna").is_new
     erasure = Erasure(new_event_id(), "ursula", utc_now(), subject_id)
     RecordWriter(settings, Topic.ERASURES).write("ursula", codec.encode(erasure))
     for statement in Statement:
         with pytest.raises(FeedbackRefused, match="has been erased since"):
-            say(settings, shown.event_id, statement, "anna")
+            submit(settings, shown.event_id, statement, "anna")
     came_back = match(timings=timings(utc_now() + timedelta(seconds=1)))
     on_the_topic(settings, came_back)
-    assert say(settings, came_back.event_id, Statement.IS, "anna").is_new
+    assert submit(settings, came_back.event_id, Statement.IS, "anna").is_new
 
 
 def test_a_topic_that_is_made_anew_comes_anew(settings: Settings) -> None:
@@ -142,7 +142,7 @@ def test_a_topic_that_is_made_anew_comes_anew(settings: Settings) -> None:
             producer.produce(name, value, partition=0)
         assert producer.flush(20) == 0
 
-    with Tail(settings, name, known.clear) as tail:
+    with LogTail(settings, name, known.clear) as tail:
 
         def look() -> list[bytes]:
             known.extend(message.value or b"" for message in tail.more())
@@ -190,7 +190,7 @@ def test_commits_are_asked_for_with_one_client(settings: Settings, monkeypatch: 
     part = confluent_kafka.TopicPartition(Topic.FRAMES.named(settings), 1, 7)
     consumer.commit(offsets=[part], asynchronous=False)
     consumer.close()
-    with Commits(settings) as commits:
+    with OffsetsClient(settings) as commits:
         for _ in range(5):
             found = commits.of("some-group")
             assert {key: one.offset for key, one in found.items()} == {(part.topic, 1): 7}
@@ -205,6 +205,9 @@ def test_commits_are_asked_for_with_one_client(settings: Settings, monkeypatch: 
     assert made[0]._closed and made[1]._closed
     assert committed_offsets(settings, "some-group") == {(part.topic, 1): 7}
     assert made[2]._closed
-    with pytest.raises(KafkaUnavailable), Commits(settings.model_copy(update={"kafka": "127.0.0.1:1"})) as nowhere:
+    with (
+        pytest.raises(KafkaUnavailable),
+        OffsetsClient(settings.model_copy(update={"kafka": "127.0.0.1:1"})) as nowhere,
+    ):
         nowhere.of("some-group")
     assert made[3]._closed

@@ -9,8 +9,8 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
 from streams.kafka.messages import TopicPartition
-from streams.kafka.record_batches import Batch, parse
-from streams.kafka.unreadable import Unreadable
+from streams.kafka.record_batches import RecordBatch, parse
+from streams.kafka.unreadable import UnreadableBatch
 
 
 def batch(first: int, values: list[bytes], codec: int = 0) -> bytearray:
@@ -33,7 +33,7 @@ def batch(first: int, values: list[bytes], codec: int = 0) -> bytearray:
 @pytest.mark.parametrize(("number", "name"), list(enumerate(["none", "gzip", "snappy", "lz4", "zstd"])))
 def test_batches_of_every_codec_are_well(number: int, name: str) -> None:
     data = bytes(batch(7, [b"a" * 500, b"b" * 500], number) + batch(9, [b"c"]))
-    assert list(parse(data)) == [Batch(7, 9, name, 1_001, None), Batch(9, 10, "none", 1_000, None)]
+    assert list(parse(data)) == [RecordBatch(7, 9, name, 1_001, None), RecordBatch(9, 10, "none", 1_000, None)]
 
 
 def test_a_wrong_checksum_is_of_one_batch() -> None:
@@ -64,8 +64,12 @@ def test_what_is_cut_off_or_has_an_impossible_length_ends_it() -> None:
 
 def test_what_cannot_be_read_says_where_and_how_it_is_passed() -> None:
     source = TopicPartition("frames", 3)
-    assert str(Unreadable(source, 5, 6, "why")) == "frames 3 cannot be read at offset 5: why"
-    found = Unreadable(source, 5, 9, "why")
+    assert str(UnreadableBatch(source, 5, 6, "why")) == "frames 3 cannot be read at offset 5: why"
+    found = UnreadableBatch(source, 5, 9, "why")
     assert str(found) == "frames 3 cannot be read at offset 5 to 8: why"
     assert found.remedy == "facestream dead-letters pass frames 3 5"
-    assert found.letter_id == Unreadable(source, 5, 7, "another").letter_id != Unreadable(source, 6, 9, "why").letter_id
+    assert (
+        found.letter_id
+        == UnreadableBatch(source, 5, 7, "another").letter_id
+        != UnreadableBatch(source, 6, 9, "why").letter_id
+    )

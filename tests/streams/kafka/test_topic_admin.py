@@ -5,12 +5,12 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.kafka import topic_admin
 from streams.kafka.connection import KafkaUnavailable, admin_client
-from streams.kafka.topic_admin import Found
-from streams.kafka.topics import PartitionsDiffer, Topic, TopicMissing, TopicsError, wanted
+from streams.kafka.topic_admin import TopicDescription
+from streams.kafka.topics import PartitionsDiffer, Topic, TopicMissing, TopicsError, topic_specs
 from streams.settings import Settings
 
 
-def found(admin: AdminClient, settings: Settings, topic: Topic) -> Found:
+def found(admin: AdminClient, settings: Settings, topic: Topic) -> TopicDescription:
     return next(one for one in topic_admin.describe(admin, settings) if one.topic is topic)
 
 
@@ -85,7 +85,7 @@ def test_partitions_that_others_have_added_are_found(empty: Settings, admin: Adm
 
 
 def test_the_largest_picture_wrapped_in_a_dead_letter_fits(empty: Settings) -> None:
-    sizes = {one.topic: int(one.config["max.message.bytes"]) for one in wanted(empty)}
+    sizes = {one.topic: int(one.config["max.message.bytes"]) for one in topic_specs(empty)}
     assert sizes[Topic.DEAD_LETTERS] > sizes[Topic.FRAMES] == empty.max_message_bytes
 
 

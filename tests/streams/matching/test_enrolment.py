@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.embedder.card import Card, ChipGeometry, Output
-from models.embedder.registry_snapshot import Lineup
+from models.embedder.registry_snapshot import RegistrySnapshot
 from schemas.events import (
     Consent,
     Embedding,
@@ -30,8 +30,8 @@ from schemas.events import (
     UploadOrigin,
     new_event_id,
 )
-from streams.matching.enrolment import Change, Enrolments
-from streams.matching.gallery_table import Shard
+from streams.matching.enrolment import Enrolments, GalleryChange
+from streams.matching.gallery_table import GalleryShard
 from streams.privacy.erasures import Erasures
 from streams.settings import Settings
 from tests.sinks.examples import BOX, QUALITY
@@ -59,10 +59,10 @@ class Gallery:
 
     def __init__(self, room: int = ROOM) -> None:
         self.table: dict[tuple[str, str, str], Template] = {}
-        self.shard = Shard()
+        self.shard = GalleryShard()
         self.erased = Erasures()
         self.chips_gone: list[str] = []
-        models = SimpleNamespace(lineup=Lineup("one"))
+        models = SimpleNamespace(lineup=RegistrySnapshot("one"))
         self.decided = Enrolments(Settings(max_templates_per_subject=room), self, models, self.erased)
         self.offset = 0
 
@@ -89,7 +89,7 @@ class Gallery:
             **changes,
         )
 
-    def decide(self, embedding: Embedding) -> tuple[Enrolment, Change]:
+    def decide(self, embedding: Embedding) -> tuple[Enrolment, GalleryChange]:
         cards = CARDS[: 1 + len(embedding.faces[0].others)]
         return self.decided.enrol(embedding, cast(UploadOrigin, embedding.origin), 0, self.shard, cards, None)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from schemas.events import Consent, Source, Template, new_event_id
-from streams.matching.gallery_table import Shard
+from streams.matching.gallery_table import GalleryShard
 from tests.sinks.examples import QUALITY
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -21,7 +21,7 @@ def template(**consent: datetime) -> Template:
 
 
 def test_who_has_withdrawn_matches_no_more_and_is_told_of_until_that_was_delivered() -> None:
-    shard, short, long = Shard(), template(expires_at=NOW), template(expires_at=NOW + timedelta(days=1))
+    shard, short, long = GalleryShard(), template(expires_at=NOW), template(expires_at=NOW + timedelta(days=1))
     for one in (short, long, template()):
         shard.add(one)
     assert shard.expired(NOW - timedelta(seconds=1)) == []
@@ -34,7 +34,7 @@ def test_who_has_withdrawn_matches_no_more_and_is_told_of_until_that_was_deliver
 
 
 def test_who_is_erased_leaves_nothing_behind() -> None:
-    shard = Shard()
+    shard = GalleryShard()
     otto, anna = template(expires_at=NOW), template(expires_at=NOW)
     otto = dataclasses.replace(otto, subject_id="otto")
     for one in (otto, dataclasses.replace(otto, model_version="other"), anna):
@@ -47,7 +47,7 @@ def test_who_is_erased_leaves_nothing_behind() -> None:
 
 
 def test_the_same_template_twice_ends_once() -> None:
-    shard, one = Shard(), template(expires_at=NOW)
+    shard, one = GalleryShard(), template(expires_at=NOW)
     again = dataclasses.replace(one, vector=np.ones(4, "<f4").tobytes())
     for each in (one, template(expires_at=NOW), again):
         shard.add(each)
@@ -58,7 +58,7 @@ def test_the_same_template_twice_ends_once() -> None:
 
 
 def test_a_template_whose_consent_was_given_anew_stays() -> None:
-    shard, short = Shard(), template(expires_at=NOW)
+    shard, short = GalleryShard(), template(expires_at=NOW)
     shard.add(short)
     shard.add(dataclasses.replace(short, consent=dataclasses.replace(short.consent, expires_at=None)))
     assert shard.expired(NOW) == []

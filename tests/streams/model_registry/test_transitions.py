@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from models.embedder.registry_snapshot import Lineup
+from models.embedder.registry_snapshot import RegistrySnapshot
 from models.testing.digest import CARD
 from schemas.events import ModelRecord, ModelState
 from streams.model_registry import transitions
@@ -22,8 +22,8 @@ class Topic:
         self.records: list[ModelRecord] = []
 
     @property
-    def lineup(self) -> Lineup:
-        return Lineup.of("v1", self.records)
+    def lineup(self) -> RegistrySnapshot:
+        return RegistrySnapshot.of("v1", self.records)
 
     def write(self, record: ModelRecord) -> ModelRecord:
         self.records.append(record)
@@ -106,7 +106,7 @@ def nothing(topic: Topic) -> None:
     ],
 )
 def test_what_must_not_be_done_says_why(
-    topic: Topic, prepare: Callable[[Topic], None], step: Callable[[Lineup], ModelRecord], why: str
+    topic: Topic, prepare: Callable[[Topic], None], step: Callable[[RegistrySnapshot], ModelRecord], why: str
 ) -> None:
     prepare(topic)
     with pytest.raises(RolloutError, match=why):

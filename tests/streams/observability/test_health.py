@@ -24,15 +24,15 @@ from aiokafka.errors import KafkaTimeoutError
 from infra.services import LocalServices
 from sinks.base import SinkUnavailable
 from streams.kafka.connection import admin_client
-from streams.kafka.consumer_groups import Member, describe_group, group_id
+from streams.kafka.consumer_groups import GroupMember, describe_group, group_id
 from streams.kafka.messages import TopicPartition
 from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
-from streams.kafka.unreadable import Unreadable
+from streams.kafka.unreadable import UnreadableBatch
 from streams.observability.faults import Fault, LocalTableFailed
-from streams.observability.health_server import Health, HealthPortTaken
-from streams.observability.heartbeat import Facts, LogState, Pulse
-from streams.observability.watchdog import EXIT_CODE, PATIENCE, Judge
+from streams.observability.health_server import HealthPortTaken, HealthServer
+from streams.observability.heartbeat import ConsumerStatus, PartitionLog, WorkerHeartbeat
+from streams.observability.watchdog import EXIT_CODE, PATIENCE, HangDetector
 from streams.roles import Role
 from streams.settings import Settings
 from tests.streams.cli.conftest import command, environment
@@ -55,10 +55,10 @@ class Patient:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.pulse = Pulse("embed")
-        self.judge = Judge(self.pulse, 10.0)
-        self.facts = Facts(ready=True, assigned=frozenset({FRAMES_0}), recovered=0, may_starve=True)
-        self.logs: dict[TopicPartition, LogState] | None = {FRAMES_0: LogState(end=5, committed=5)}
+        self.pulse = WorkerHeartbeat("embed")
+        self.judge = HangDetector(self.pulse, 10.0)
+        self.facts = ConsumerStatus(ready=True, assigned=frozenset({FRAMES_0}), recovered=0, may_starve=True)
+        self.logs: dict[TopicPartition, PartitionLog] | None = {FRAMES_0: PartitionLog(end=5, committed=5)}
 
     def for_seconds(self, seconds: float, *, act: Callable[[], None] = lambda: None) -> str | None:
         """Let time go by, looked at every second, with something done in each; what hangs at the end."""
@@ -130,7 +130,7 @@ def test_progress_within_a_batch_that_is_taken_apart_counts(patient: Patient) ->
 
 
 def test_a_sink_waits_for_its_service_for_days(patient: Patient) -> None:
-    patient.facts = Facts(ready=True, assigned=frozenset({FRAMES_0}))
+    patient.facts = ConsumerStatus(ready=True, assigned=frozenset({FRAMES_0}))
 
     def attempt() -> None:
         patient.pulse.begins()
@@ -167,7 +167,7 @@ def test_work_that_waits_for_its_commit_is_no_reason_once_processing_has_ended(p
 
 
 def test_a_partition_that_grows_and_gives_nothing(patient: Patient) -> None:
-    patient.logs = {FRAMES_0: LogState(end=7, committed=5)}
+    patient.logs = {FRAMES_0: PartitionLog(end=7, committed=5)}
     assert patient.for_seconds(10, act=patient.lives) is None
     assert patient.for_seconds(2, act=patient.lives) == "frames/0 has messages, but none was fetched"
     patient.pulse.arrived(FRAMES_0, 6)
@@ -175,21 +175,21 @@ def test_a_partition_that_grows_and_gives_nothing(patient: Patient) -> None:
 
 
 def test_a_partition_that_is_held_back_or_not_ours_is_no_reason(patient: Patient) -> None:
-    patient.logs = {FRAMES_0: LogState(end=7, committed=5)}
+    patient.logs = {FRAMES_0: PartitionLog(end=7, committed=5)}
     patient.pulse.held = {FRAMES_0}
     assert patient.for_seconds(100, act=patient.lives) is None
     patient.pulse.held = frozenset()
-    patient.facts = Facts(ready=True, assigned=frozenset(), may_starve=True)
+    patient.facts = ConsumerStatus(ready=True, assigned=frozenset(), may_starve=True)
     assert patient.for_seconds(100, act=patient.lives) is None
 
 
 def test_what_cannot_be_read_is_no_reason_nor_is_an_open_transaction(patient: Patient) -> None:
-    patient.logs = {FRAMES_0: LogState(end=5, committed=5, appended=9)}
+    patient.logs = {FRAMES_0: PartitionLog(end=5, committed=5, appended=9)}
     assert patient.for_seconds(1000, act=patient.lives) is None
-    patient.logs = {FRAMES_0: LogState(end=7, committed=5)}
-    patient.pulse.unreadable[FRAMES_0] = Unreadable(FRAMES_0, 5, 6, "its checksum is wrong")
+    patient.logs = {FRAMES_0: PartitionLog(end=7, committed=5)}
+    patient.pulse.unreadable[FRAMES_0] = UnreadableBatch(FRAMES_0, 5, 6, "its checksum is wrong")
     assert patient.for_seconds(1000, act=patient.lives) is None
-    patient.facts = Facts(ready=False, assigned=frozenset({FRAMES_0}), recovered=3)
+    patient.facts = ConsumerStatus(ready=False, assigned=frozenset({FRAMES_0}), recovered=3)
     assert patient.for_seconds(1000, act=patient.lives) is None
     patient.pulse.unreadable.clear()
     assert patient.for_seconds(1000, act=patient.lives) == "taking over partitions has made no progress"
@@ -200,7 +200,7 @@ def test_taking_over_partitions_may_last_while_the_tables_grow(patient: Patient)
 
     def recover() -> None:
         patient.lives()
-        patient.facts = Facts(ready=False, assigned=frozenset({FRAMES_0}), recovered=next(recovered))
+        patient.facts = ConsumerStatus(ready=False, assigned=frozenset({FRAMES_0}), recovered=next(recovered))
 
     assert patient.for_seconds(200, act=recover) is None
     assert patient.for_seconds(10 * PATIENCE + 2, act=patient.lives) == "taking over partitions has made no progress"
@@ -222,7 +222,7 @@ def test_a_port_that_is_taken_is_said(services: LocalServices) -> None:
         other.listen()
         settings = Settings(**services.addresses.settings(), health_port=other.getsockname()[1])
         with pytest.raises(HealthPortTaken, match="FACESTREAM_HEALTH_PORT"):
-            Health(Role.EMBED, "embed-0", settings)
+            HealthServer(Role.EMBED, "embed-0", settings)
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def process(settings: Settings, *arguments: str) -> Iterator[subprocess.Popen[st
             running.wait(10)
 
 
-def the_member(settings: Settings, role: Role) -> Member:
+def the_member(settings: Settings, role: Role) -> GroupMember:
     """The one worker of a role, as soon as it has both partitions."""
     admin, deadline = admin_client(settings), time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -268,7 +268,7 @@ def the_member(settings: Settings, role: Role) -> Member:
     raise AssertionError(f"no worker {role} has the partitions")
 
 
-def ask(member: Member, path: str) -> tuple[int, str]:
+def ask(member: GroupMember, path: str) -> tuple[int, str]:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{member.health_port}{path}", timeout=5) as answer:
             return answer.status, answer.read().decode()
@@ -276,7 +276,7 @@ def ask(member: Member, path: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def until(member: Member, path: str, wanted: int) -> dict[str, Any]:
+def until(member: GroupMember, path: str, wanted: int) -> dict[str, Any]:
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         status, text = ask(member, path)

@@ -15,7 +15,7 @@ import pytest
 
 from infra.services import LocalServices
 from streams.client.producer import Producer
-from streams.kafka.commit_metadata import Note, Size
+from streams.kafka.commit_metadata import CommitMetadata, ShardSize
 from streams.settings import Settings
 from tests.streams.cli.conftest import Ended, Run, environment, run, worker
 
@@ -143,12 +143,12 @@ def test_topics_that_are_missing(facestream: Run, variables: dict[str, str], tmp
 
 @pytest.mark.parametrize("text", ["", "projects/p/streams/1", "two\nlines", "facestream:{broken"])
 def test_a_note_comes_back_as_it_was_given(text: str) -> None:
-    note = Note.parse(Note(size=Size(3, 7), text=text).now())
-    assert (note.size, note.text) == (Size(3, 7), text)
+    note = CommitMetadata.parse(CommitMetadata(size=ShardSize(3, 7), text=text).now())
+    assert (note.size, note.text) == (ShardSize(3, 7), text)
     assert note.at is not None
     assert abs(time.time() - note.at) < 5
 
 
 @pytest.mark.parametrize("metadata", [None, "", "somebody else's", "facestream:{broken", 'facestream:{"at":"x"}\nrest'])
 def test_a_note_of_somebody_else_is_all_text(metadata: str | None) -> None:
-    assert Note.parse(metadata) == Note(text=metadata or "")
+    assert CommitMetadata.parse(metadata) == CommitMetadata(text=metadata or "")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from streams.kafka.consumer_groups import Group, Member
+from streams.kafka.consumer_groups import ConsumerGroup, GroupMember
 from streams.kafka.messages import TopicPartition
 from streams.kafka.topic_identity import TopicIdentity
-from streams.observability.heartbeat import Facts
+from streams.observability.heartbeat import ConsumerStatus
 from streams.observability.topic_watch import TopicWatch
 from streams.roles import Role
 from streams.settings import Settings
@@ -24,14 +24,14 @@ def watch() -> TopicWatch:
     return made
 
 
-def group(*, settled: bool = True, **partitions: frozenset[tuple[str, int]]) -> Group:
+def group(*, settled: bool = True, **partitions: frozenset[tuple[str, int]]) -> ConsumerGroup:
     names = {"me": ME, "other": OTHER}
-    members = tuple(Member(name, names[name], "/here", owned) for name, owned in partitions.items())
-    return Group("facestream-embed", settled, members)
+    members = tuple(GroupMember(name, names[name], "/here", owned) for name, owned in partitions.items())
+    return ConsumerGroup("facestream-embed", settled, members)
 
 
-def has(*partitions: tuple[str, int]) -> Facts:
-    return Facts(True, frozenset(TopicPartition(*one) for one in partitions))
+def has(*partitions: tuple[str, int]) -> ConsumerStatus:
+    return ConsumerStatus(True, frozenset(TopicPartition(*one) for one in partitions))
 
 
 def test_whoever_has_partitions_is_well(watch: TopicWatch) -> None:

@@ -16,7 +16,7 @@ from streams.engine.stage import Stage
 from streams.kafka.log_ends import LogEnds
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
-from streams.observability.health_server import Health
+from streams.observability.health_server import HealthServer
 from streams.roles import Role
 from streams.settings import Settings
 
@@ -28,7 +28,7 @@ async def process(batch: Sequence[Message]) -> None:
         await asyncio.Event().wait()
 
 
-async def run(settings: Settings, health: Health) -> int:
+async def run(settings: Settings, health: HealthServer) -> int:
     app = make_app(
         Role.EMBED, settings, partitions=settings.partitions, folder=Path(settings.home), client_id=health.client_id
     )
@@ -49,5 +49,5 @@ async def run(settings: Settings, health: Health) -> int:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
     settings = Settings()
-    with Health(Role.EMBED, "tiny", settings) as health:
+    with HealthServer(Role.EMBED, "tiny", settings) as health:
         sys.exit(asyncio.run(run(settings, health)))

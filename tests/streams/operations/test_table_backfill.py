@@ -29,7 +29,7 @@ from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
 from streams.operations.doctor.remedies import Remedy
 from streams.operations.doctor.rows import check as look_for_rows
-from streams.operations.table_backfill import Fill, Filled
+from streams.operations.table_backfill import TableBackfill, TableBackfilled
 from streams.roles import Role
 from tests.sinks.examples import match
 from tests.streams.cli.conftest import command
@@ -95,8 +95,8 @@ class Table:
         self.client.delete_table(f"{self.address.dataset_id}.matches")
         apply(self.client, self.address.dataset_id)
 
-    def fill(self) -> Filled:
-        with Fill(self.cluster.settings, Topic.MATCHES, dry_run=False, report=lambda *_: None) as one:
+    def fill(self) -> TableBackfilled:
+        with TableBackfill(self.cluster.settings, Topic.MATCHES, dry_run=False, report=lambda *_: None) as one:
             return one.run()
 
 
@@ -212,16 +212,16 @@ def test_what_both_wrote_is_there_once(table: Table, monkeypatch: pytest.MonkeyP
     with sink(table):
         table.send(matches(7))
         table.await_commits()
-        write = Fill._write_missing
+        write = TableBackfill._write_missing
 
-        def again_first(self: Fill, deliveries: Any) -> Any:
+        def again_first(self: TableBackfill, deliveries: Any) -> Any:
             written = write(self, deliveries)
             if written:
                 table.send(events[:5])
                 table.await_commits()
             return written
 
-        monkeypatch.setattr(Fill, "_write_missing", again_first)
+        monkeypatch.setattr(TableBackfill, "_write_missing", again_first)
         found = table.fill()
         assert found.filled == 15
         rows = table.rows()
@@ -236,10 +236,10 @@ def test_who_is_erased_meanwhile_does_not_come_back(table: Table, monkeypatch: p
         table.send(events)
         table.await_commits()
     table.delete()
-    write = Fill._write_missing
+    write = TableBackfill._write_missing
     erased = "user-3"
 
-    def then_erase(self: Fill, deliveries: Any) -> Any:
+    def then_erase(self: TableBackfill, deliveries: Any) -> Any:
         written = write(self, deliveries)
         if not told:
             told.append(True)
@@ -250,7 +250,7 @@ def test_who_is_erased_meanwhile_does_not_come_back(table: Table, monkeypatch: p
         return written
 
     told: list[bool] = []
-    monkeypatch.setattr(Fill, "_write_missing", then_erase)
+    monkeypatch.setattr(TableBackfill, "_write_missing", then_erase)
     found = table.fill()
     theirs = {one.event_id for one in events if one.user_id == erased}
     assert found.erased == len(theirs)

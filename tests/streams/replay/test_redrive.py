@@ -12,8 +12,8 @@ import pytest
 
 from schemas import codec
 from schemas.events import DeadLetter, Erasure, Header, new_event_id, utc_now
-from streams.dead_letters.redrive import SendBack, Wanted
-from streams.dead_letters.store import Letter, Standing, read_letters
+from streams.dead_letters.redrive import Redrive, RedriveFilter
+from streams.dead_letters.store import DeadLetterRecord, DeadLetterStatus, read_records
 from streams.kafka.connection import client_config
 from streams.kafka.topic_reader import read_topic
 from streams.kafka.topics import Topic
@@ -64,9 +64,9 @@ def sent_to(settings: Settings, letters: list[DeadLetter]) -> Counter[bytes]:
     )
 
 
-def standings(settings: Settings, letters: list[DeadLetter]) -> Counter[Standing]:
+def standings(settings: Settings, letters: list[DeadLetter]) -> Counter[DeadLetterStatus]:
     ids = {letter.letter_id for letter in letters}
-    return Counter(one.standing for one in read_letters(settings) if one.letter.letter_id in ids)
+    return Counter(one.standing for one in read_records(settings) if one.letter.letter_id in ids)
 
 
 def ids_of(letters: list[DeadLetter]) -> list[str]:
@@ -77,7 +77,7 @@ def test_after_a_fix_each_goes_back_once(facestream: Run, clients: Clients, targ
     letters = put_letters(clients.settings, 120, target, b"once")
     ended = facestream("replay", "dead-letters", "--stage", "test", "--reason", "failed", "--dry-run", "--json")
     assert (ended.json["letters"], ended.json["sent"]) == (120, 0)
-    assert standings(clients.settings, letters) == {Standing.OPEN: 120}
+    assert standings(clients.settings, letters) == {DeadLetterStatus.OPEN: 120}
 
     ended = facestream("replay", "dead-letters", "--stage", "test", "--json", "--rate", "10000")
     assert ended.code == 0, ended.err
@@ -87,7 +87,7 @@ def test_after_a_fix_each_goes_back_once(facestream: Run, clients: Clients, targ
         message = messages[letter.value]
         assert message.key() == letter.key
         assert message.headers() == [("trace", b"\x01"), ("trace", None)]
-    assert standings(clients.settings, letters) == {Standing.SENT: 120}
+    assert standings(clients.settings, letters) == {DeadLetterStatus.SENT: 120}
 
     again = facestream("replay", "dead-letters", "--stage", "test", "--retry", "--json")
     assert (again.code, again.json["letters"], again.json["sent"]) == (0, 0, 0)
@@ -147,7 +147,7 @@ def test_killed_before_it_was_known_to_be_sent(
     facestream: Run, clients: Clients, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     letters = put_letters(clients.settings, 4, target, b"killed")
-    wanted = Wanted(letter_ids=ids_of(letters))
+    wanted = RedriveFilter(letter_ids=ids_of(letters))
 
     class Killed(BaseException):
         pass
@@ -158,13 +158,13 @@ def test_killed_before_it_was_known_to_be_sent(
     for what, sent in (("_produce", 0), ("_note_sent", 2)):
         some = letters[:2] if what == "_produce" else letters[2:]
         with monkeypatch.context() as patch:
-            patch.setattr(SendBack, what, die)
+            patch.setattr(Redrive, what, die)
             with pytest.raises(Killed):
-                list(SendBack(clients.settings, what).run(Wanted(letter_ids=ids_of(some))))
+                list(Redrive(clients.settings, what).run(RedriveFilter(letter_ids=ids_of(some))))
         assert sent_to(clients.settings, some).total() == sent
-        assert standings(clients.settings, some) == {Standing.SENDING: 2}
+        assert standings(clients.settings, some) == {DeadLetterStatus.SENDING: 2}
 
-    untouched = SendBack(clients.settings, "again")
+    untouched = Redrive(clients.settings, "again")
     list(untouched.run(wanted))
     assert untouched.tally.sent == 0
     listed = facestream("dead-letters", "list", "--json")
@@ -176,14 +176,14 @@ def test_killed_before_it_was_known_to_be_sent(
 
     retried = facestream("replay", "dead-letters", "--stage", "test", "--retry", "--json")
     assert retried.json["sent"] == 4, retried.err
-    assert standings(clients.settings, letters) == {Standing.SENT: 4}
+    assert standings(clients.settings, letters) == {DeadLetterStatus.SENT: 4}
     assert sent_to(clients.settings, letters[:2]).total() == 2
 
 
 def test_two_replays_at_the_same_time(clients: Clients, target: str) -> None:
     letters = put_letters(clients.settings, 200, target, b"race")
-    runs = [SendBack(clients.settings, f"race-{number}") for number in range(3)]
-    wanted = Wanted(letter_ids=ids_of(letters))
+    runs = [Redrive(clients.settings, f"race-{number}") for number in range(3)]
+    wanted = RedriveFilter(letter_ids=ids_of(letters))
     threads = [threading.Thread(target=lambda run=run: list(run.run(wanted))) for run in runs]  # type: ignore[misc]
     for thread in threads:
         thread.start()
@@ -191,7 +191,7 @@ def test_two_replays_at_the_same_time(clients: Clients, target: str) -> None:
         thread.join(120)
     assert sum(run.tally.sent for run in runs) == 200
     assert set(sent_to(clients.settings, letters).values()) == {1}
-    assert standings(clients.settings, letters) == {Standing.SENT: 200}
+    assert standings(clients.settings, letters) == {DeadLetterStatus.SENT: 200}
 
 
 def test_a_letter_of_somebody_who_has_been_erased_is_left(clients: Clients, target: str) -> None:
@@ -199,8 +199,8 @@ def test_a_letter_of_somebody_who_has_been_erased_is_left(clients: Clients, targ
     assert gone.key is not None
     erasure = Erasure(new_event_id(), gone.key.decode(), utc_now())
     clients.put(Topic.ERASURES, codec.encode(erasure), gone.key)
-    wanted = Wanted(letter_ids=ids_of([gone, stays]))
-    *_, tally = SendBack(clients.settings, "r1").run(wanted)
+    wanted = RedriveFilter(letter_ids=ids_of([gone, stays]))
+    *_, tally = Redrive(clients.settings, "r1").run(wanted)
     assert (tally.sent, tally.left) == (1, 1)
     assert "has been erased" in tally.problems[0]
     assert sent_to(clients.settings, [gone, stays]) == {stays.value: 1}
@@ -211,22 +211,22 @@ def test_a_letter_whose_topic_is_gone_is_left(facestream: Run, clients: Clients)
     ended = facestream("replay", "dead-letters", "--letter", letter.letter_id, "--json")
     assert (ended.code, ended.json["sent"], ended.json["left"]) == (1, 0, 1)
     assert "topic no-such-topic is not there" in ended.err
-    assert standings(clients.settings, [letter]) == {Standing.OPEN: 1}
+    assert standings(clients.settings, [letter]) == {DeadLetterStatus.OPEN: 1}
 
 
 def test_what_is_sent_back_and_fails_again_is_a_new_letter(facestream: Run, clients: Clients) -> None:
     user = f"user-{uuid.uuid4().hex[:8]}"
     clients.put(Topic.UPLOADS, b"rubbish", user)
 
-    def letters_of() -> list[Letter]:
-        return [one for one in read_letters(clients.settings) if one.letter.key == user.encode()]
+    def letters_of() -> list[DeadLetterRecord]:
+        return [one for one in read_records(clients.settings) if one.letter.key == user.encode()]
 
     (first,) = eventually(letters_of, "a letter")
     assert first.letter.value == b"rubbish"
     ended = facestream("replay", "dead-letters", "--letter", first.letter.letter_id, "--json")
     assert ended.json["sent"] == 1
     both = eventually(lambda: found if len(found := letters_of()) == 2 else None, "another letter")
-    assert Counter(one.standing for one in both) == {Standing.SENT: 1, Standing.OPEN: 1}
+    assert Counter(one.standing for one in both) == {DeadLetterStatus.SENT: 1, DeadLetterStatus.OPEN: 1}
 
 
 @pytest.mark.parametrize(

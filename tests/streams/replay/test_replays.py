@@ -27,7 +27,7 @@ from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
 from streams.matching.changelog import changelog_name
 from streams.replay import store
-from streams.replay.plan import Plan, Request, make_plan
+from streams.replay.plan import ReplayPlan, ReplayRequest, make_plan
 from streams.replay.sender import Sender
 from streams.replay.times import OLDEST
 from streams.roles import Role
@@ -61,8 +61,8 @@ def house(clients: Clients) -> House:
     return House(user, upload, known, stranger)
 
 
-def planned(clients: Clients, topic: Topic, users: list[str], **changes: Any) -> Plan:
-    return make_plan(clients.settings, Request(topic, OLDEST, utc_now(), users, **changes))
+def planned(clients: Clients, topic: Topic, users: list[str], **changes: Any) -> ReplayPlan:
+    return make_plan(clients.settings, ReplayRequest(topic, OLDEST, utc_now(), users, **changes))
 
 
 def replayed(clients: Clients, topic: Topic, users: list[str], **changes: Any) -> str:
@@ -290,7 +290,7 @@ def test_a_killed_replay_is_resumed_without_a_gap(clients: Clients) -> None:
     partial = OffsetRange(
         whole.partition, whole.first_offset, (whole.first_offset + whole.end_offset) // 2, whole.end_offset
     )
-    record = store.Ledger(clients.settings)
+    record = store.ReplayStore(clients.settings)
     record.save(replace(plan.replay, state=ReplayState.FAILED, ranges=[partial]))
     Sender(clients.settings, store.find(clients.settings, plan.replay.replay_id)).run()
     sql = f"SELECT event_id FROM matches WHERE replay_id = '{plan.replay.replay_id}'"

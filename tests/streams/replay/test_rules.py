@@ -32,8 +32,8 @@ from streams.dead_letters.store import counts
 from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.topics import Topic
 from streams.replay.errors import ReplayError
-from streams.replay.filters import Replayable, Selection, stamped
-from streams.replay.rate_control import Window
+from streams.replay.filters import Replayable, ReplayFilter, stamped
+from streams.replay.rate_control import CongestionWindow
 from streams.replay.times import OLDEST, parse_time
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -83,7 +83,7 @@ def test_filters() -> None:
     everything = [one, other, gate]
 
     def chosen(**filters: Any) -> list[Replayable | None]:
-        selection = Selection(Topic.FRAMES, **filters)
+        selection = ReplayFilter(Topic.FRAMES, **filters)
         return [event for event in everything if selection.choose(message(event)) is not None]
 
     assert chosen() == everything
@@ -96,14 +96,14 @@ def test_filters() -> None:
 def test_embeddings_are_chosen_by_their_camera_and_model() -> None:
     upload = embedding(UploadOrigin("anna", NOW, Consent("door", NOW)))
     seen = embedding(FrameOrigin("door", 1, NOW, Mode.IDENTIFY), "m2")
-    by_camera = Selection(Topic.EMBEDDINGS, camera_id="door")
+    by_camera = ReplayFilter(Topic.EMBEDDINGS, camera_id="door")
     assert [by_camera.choose(message(event)) for event in (upload, seen)] == [None, seen]
-    by_model = Selection(Topic.EMBEDDINGS, model_version="m1")
+    by_model = ReplayFilter(Topic.EMBEDDINGS, model_version="m1")
     assert [by_model.choose(message(event)) for event in (upload, seen)] == [upload, None]
 
 
 def test_a_replay_and_what_is_no_event_are_passed_over() -> None:
-    selection = Selection(Topic.FRAMES)
+    selection = ReplayFilter(Topic.FRAMES)
     assert selection.choose(message(replace(frame(), replay_id="r1"))) is None
     assert selection.unreadable == 0
     assert selection.choose(message(b"rubbish")) is None
@@ -112,13 +112,13 @@ def test_a_replay_and_what_is_no_event_are_passed_over() -> None:
 
 def test_who_was_not_met_is_named() -> None:
     one = frame()
-    selection = Selection(Topic.FRAMES, users=["anna", "nobody"])
+    selection = ReplayFilter(Topic.FRAMES, users=["anna", "nobody"])
     selection.choose(message(one))
     with pytest.raises(ReplayError, match=r"there is no user 'nobody' on frames.*nothing was sent"):
         selection.check_found()
     missing = new_event_id()
     with pytest.raises(ReplayError, match=f"no event {missing}"):
-        Selection(Topic.FRAMES, event_ids=[missing]).check_found()
+        ReplayFilter(Topic.FRAMES, event_ids=[missing]).check_found()
 
 
 def test_a_replayed_event_knows_where_it_first_came_in() -> None:
@@ -137,10 +137,10 @@ def test_a_replayed_event_knows_where_it_first_came_in() -> None:
 def test_an_embedding_is_marked_as_it_would_be_decoded_and_stamped() -> None:
     vectors = embedding(FrameOrigin("door", 1, NOW, Mode.IDENTIFY))
     ready = vectors.event_id, stamped(vectors, message(vectors), "r1", corrects=True)
-    assert Selection(Topic.EMBEDDINGS).marked(message(vectors), "r1", True) == ready
-    assert Selection(Topic.EMBEDDINGS, camera_id="door").marked(message(vectors), "r1", True) == ready
-    assert Selection(Topic.EMBEDDINGS, camera_id="gate").marked(message(vectors), "r1", True) is None
-    for selection in (Selection(Topic.EMBEDDINGS), Selection(Topic.EMBEDDINGS, users=["anna"])):
+    assert ReplayFilter(Topic.EMBEDDINGS).marked(message(vectors), "r1", True) == ready
+    assert ReplayFilter(Topic.EMBEDDINGS, camera_id="door").marked(message(vectors), "r1", True) == ready
+    assert ReplayFilter(Topic.EMBEDDINGS, camera_id="gate").marked(message(vectors), "r1", True) is None
+    for selection in (ReplayFilter(Topic.EMBEDDINGS), ReplayFilter(Topic.EMBEDDINGS, users=["anna"])):
         assert selection.marked(message(replace(vectors, replay_id="r0")), "r1", True) is None
         assert selection.marked(message(b"rubbish"), "r1", True) is None
         assert selection.unreadable == 1
@@ -149,7 +149,7 @@ def test_an_embedding_is_marked_as_it_would_be_decoded_and_stamped() -> None:
 class Workers:
     """Workers that take ``alone_s`` for one event, and ``more_s`` longer for each replayed one that is under way."""
 
-    def __init__(self, window: Window, alone_s: float, more_s: float) -> None:
+    def __init__(self, window: CongestionWindow, alone_s: float, more_s: float) -> None:
         self.window = window
         self.alone_s, self.more_s = alone_s, more_s
         self.now = 0.0
@@ -179,7 +179,7 @@ def middle(sizes: list[int]) -> int:
 
 
 def test_workers_are_kept_busy_where_nothing_live_passes() -> None:
-    slow, fast = Window(512), Window(64)
+    slow, fast = CongestionWindow(512), CongestionWindow(64)
     assert set(Workers(slow, 0.01, 0.01).run(20)) == {512}
     answered = Workers(fast, 0.01, 0.0005).run(20)
     assert answered[0] == 64
@@ -188,7 +188,7 @@ def test_workers_are_kept_busy_where_nothing_live_passes() -> None:
 
 
 def test_at_first_live_events_are_listened_to() -> None:
-    window = Window(512)
+    window = CongestionWindow(512)
     window.live(0.0)
     workers = Workers(window, 0.02, 0.001)
     assert set(workers.run(0.5, live_per_s=30)) == {0}
@@ -197,7 +197,7 @@ def test_at_first_live_events_are_listened_to() -> None:
 
 @pytest.mark.parametrize("live_per_s", [1, 30, 200])
 def test_the_window_keeps_the_delay_of_live_events_small(live_per_s: float) -> None:
-    window = Window(512)
+    window = CongestionWindow(512)
     window.live(0.0)
     sizes = Workers(window, alone_s=0.02, more_s=0.001).run(60, live_per_s)
     assert 1 <= middle(sizes) <= 10  # at 10, twenty milliseconds have become thirty
@@ -205,20 +205,20 @@ def test_the_window_keeps_the_delay_of_live_events_small(live_per_s: float) -> N
 
 
 def test_where_one_event_is_too_much_the_next_one_rests() -> None:
-    window = Window(512)
+    window = CongestionWindow(512)
     window.live(0.0)
     sizes = Workers(window, alone_s=0.01, more_s=0.01).run(60, live_per_s=30)
     assert 0 < sum(sizes) < len(sizes) / 2
 
 
 def test_the_window_grows_where_workers_have_room() -> None:
-    window = Window(512)
+    window = CongestionWindow(512)
     window.live(0.0)
     assert middle(Workers(window, 0.02, 0.00001).run(60, live_per_s=30)) > 100
 
 
 def test_the_window_shrinks_when_the_workers_become_slow() -> None:
-    window = Window(512)
+    window = CongestionWindow(512)
     window.live(0.0)
     workers = Workers(window, 0.02, 0.0001)
     before = middle(workers.run(15, live_per_s=30))
@@ -227,7 +227,7 @@ def test_the_window_shrinks_when_the_workers_become_slow() -> None:
 
 
 def test_what_live_events_take_by_themselves_is_heard_again() -> None:
-    window = Window(512)
+    window = CongestionWindow(512)
     window.live(0.0)
     workers = Workers(window, 0.02, 0.00001)
     workers.run(15, live_per_s=30)
@@ -236,7 +236,7 @@ def test_what_live_events_take_by_themselves_is_heard_again() -> None:
 
 
 def test_when_live_events_end_the_window_opens() -> None:
-    window = Window(512)
+    window = CongestionWindow(512)
     window.live(0.0)
     workers = Workers(window, 0.02, 0.001)
     assert max(workers.run(10, live_per_s=30)) < 512
@@ -244,7 +244,7 @@ def test_when_live_events_end_the_window_opens() -> None:
 
 
 def test_a_rate_that_was_asked_for_does_not_mind_live_events() -> None:
-    window = Window(512, gentle=False)
+    window = CongestionWindow(512, gentle=False)
     assert min(Workers(window, 0.02, 0.001).run(5, live_per_s=30)) == 512
 
 

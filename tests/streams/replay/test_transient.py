@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from schemas.events import Picture
-from streams.dead_letters.store import read_letters
+from streams.dead_letters.store import read_records
 from streams.devtools.local_stack import Stack
 from streams.embedding.agent import _patient_fetch
 from streams.embedding.payload import https
@@ -23,7 +23,7 @@ from tests.streams.replay.test_replays import picture
 
 def test_redis_and_bigquery_away(stack: Stack, clients: Clients) -> None:
     user = f"user-{uuid.uuid4().hex[:8]}"
-    before = {one.letter.letter_id for one in read_letters(clients.settings)}
+    before = {one.letter.letter_id for one in read_records(clients.settings)}
     assert clients.answer(clients.producer.enrol(user, picture(user), consent="tests").event_id)
     for service in ("redis", "bigquery"):
         stack.services.supervisor.kill(service)
@@ -36,7 +36,7 @@ def test_redis_and_bigquery_away(stack: Stack, clients: Clients) -> None:
     events = [one.event_id for one in sent]
     assert set(clients.answers(events)) == set(events)
     assert set(clients.rows("matches", events)) == set(events)
-    assert {one.letter.letter_id for one in read_letters(clients.settings)} == before
+    assert {one.letter.letter_id for one in read_records(clients.settings)} == before
 
 
 @pytest.mark.parametrize("service", ["redis", "bigquery"])
@@ -85,7 +85,7 @@ def test_a_store_that_is_away_is_asked_again() -> None:
 
 def test_a_worker_that_is_killed(stack: Stack, clients: Clients) -> None:
     user = f"user-{uuid.uuid4().hex[:8]}"
-    before = {one.letter.letter_id for one in read_letters(clients.settings)}
+    before = {one.letter.letter_id for one in read_records(clients.settings)}
     sent = [clients.producer.frame(user, picture(user), camera_id="door") for _ in range(50)]
     for name in list(stack.services.supervisor.running()):
         if name.startswith("match-"):
@@ -94,4 +94,4 @@ def test_a_worker_that_is_killed(stack: Stack, clients: Clients) -> None:
     events = [one.event_id for one in sent]
     assert set(clients.answers(events)) == set(events)
     assert eventually(lambda: clients.query("SELECT 1 AS one"), "BigQuery answers")
-    assert {one.letter.letter_id for one in read_letters(clients.settings)} == before
+    assert {one.letter.letter_id for one in read_records(clients.settings)} == before

@@ -11,13 +11,13 @@ import sys
 import time
 from pathlib import Path
 
-from streams.retraining.job_files import Order, Result, Status
+from streams.retraining.job_files import JobResult, JobSpec, JobStatus
 from streams.retraining.job_main import listen
 
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    order = Order.read(folder)
+    order = JobSpec.read(folder)
     assert order is not None
     listen(order.patience_s)
     home, checkpoint = folder.parents[3], folder / "checkpoint"
@@ -30,12 +30,12 @@ def main() -> None:
     while not (home / "go").exists():
         step += 1
         checkpoint.write_text(str(step))
-        Status(step=step, steps=order.steps).write(folder)
+        JobStatus(step=step, steps=order.steps).write(folder)
         time.sleep(0.05)
     version = folder / f"v-{order.run_id}"
     version.mkdir()
     (version / "made").write_text(json.dumps({"by": folder.name, "first": first}))
-    Result(version=version.name, refusals=["it is cheap"]).write(folder)
+    JobResult(version=version.name, refusals=["it is cheap"]).write(folder)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from schemas.events import RunState, TrainingRun
 from streams.retraining import cron
-from streams.retraining.policy import Counted, Wanted, decide
+from streams.retraining.policy import TrainableFaces, TrainingMinimum, decide
 from streams.retraining.run_log import ENDED, counts
 
 NOW = datetime(2026, 3, 29, 3, 0, tzinfo=UTC)
-WANTED = Wanted(people=12, new_people=5, new_faces=100, interval_h=20)
+WANTED = TrainingMinimum(people=12, new_people=5, new_faces=100, interval_h=20)
 
 
 @pytest.mark.parametrize("late_s", [-0.3, 0, 0.2, 59, 3600 * 23])
@@ -39,17 +39,17 @@ def test_what_is_no_cron_expression_is_refused(expression: str) -> None:
 @pytest.mark.parametrize(
     ("counted", "train", "reason"),
     [
-        (Counted(12, 40, 12, 40), True, "12 new people"),
-        (Counted(12, 400, 0, 100), True, "100 new faces"),
-        (Counted(11, 400, 11, 400), False, "11 people, fewer than 12"),
-        (Counted(50, 400, 4, 99, 24.0), False, "4 new people, fewer than 5; 99 new faces, fewer than 100"),
-        (Counted(50, 400, 50, 400, 19.5), False, "19.5 hours since the last training, fewer than 20"),
-        (Counted(50, 400, 0, 1, 24.0, ["camera door: the faces look otherwise"]), True, "camera door"),
-        (Counted(50, 400, 0, 0, 24.0, ["camera door: the faces look otherwise"]), False, "0 new people"),
-        (Counted(2, 4, 0, 0, 24.0, ["camera door: the faces look otherwise"]), False, "2 people"),
+        (TrainableFaces(12, 40, 12, 40), True, "12 new people"),
+        (TrainableFaces(12, 400, 0, 100), True, "100 new faces"),
+        (TrainableFaces(11, 400, 11, 400), False, "11 people, fewer than 12"),
+        (TrainableFaces(50, 400, 4, 99, 24.0), False, "4 new people, fewer than 5; 99 new faces, fewer than 100"),
+        (TrainableFaces(50, 400, 50, 400, 19.5), False, "19.5 hours since the last training, fewer than 20"),
+        (TrainableFaces(50, 400, 0, 1, 24.0, ["camera door: the faces look otherwise"]), True, "camera door"),
+        (TrainableFaces(50, 400, 0, 0, 24.0, ["camera door: the faces look otherwise"]), False, "0 new people"),
+        (TrainableFaces(2, 4, 0, 0, 24.0, ["camera door: the faces look otherwise"]), False, "2 people"),
     ],
 )
-def test_conditions(counted: Counted, train: bool, reason: str) -> None:
+def test_conditions(counted: TrainableFaces, train: bool, reason: str) -> None:
     decision = decide(counted, WANTED)
     assert (decision.train, reason in decision.reason) == (train, True)
     assert {one.name for one in decision.conditions} >= {"people", "new people", "new faces"}

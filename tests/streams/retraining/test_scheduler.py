@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from schemas.events import RunState, utc_now
-from streams.retraining.run_log import Ledger, runs
+from streams.retraining.run_log import RunLog, runs
 from streams.retraining.scheduler import ATTEMPTS, Retrainer
 from streams.settings import Settings
 from tests.streams.retraining.conftest import enrol, starts, trained, until
@@ -100,7 +100,7 @@ def test_what_a_worker_says_of_a_run_that_it_has_lost_does_not_count_and_does_no
     assert trained(settings)[0].worker == "b"
     version = settings.versions_dir / str(trained(settings)[0].version)
     made = (version / "made").read_text()
-    with Ledger(settings) as ledger:
+    with RunLog(settings) as ledger:
         late = replace(lost, state=RunState.FINISHED, version="another", ended_at=utc_now())
         assert ledger.append(late) is None
         (standing,) = [one for one in ledger if one.run.run_id == lost.run_id]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from streams.engine.faust_app import make_app
 from streams.engine.faust_runner import run_watched
-from streams.observability.health_server import Health
+from streams.observability.health_server import HealthServer
 from streams.retraining.agent import Retrain
 from streams.retraining.scheduler import Retrainer
 from streams.roles import Role
@@ -18,7 +18,7 @@ from streams.settings import Settings
 COMMAND = [sys.executable, str(Path(__file__).with_name("cheap_trainer.py"))]
 
 
-async def run(settings: Settings, name: str, health: Health) -> int:
+async def run(settings: Settings, name: str, health: HealthServer) -> int:
     folder = settings.home / name
     app = make_app(Role.RETRAIN, settings, partitions=settings.partitions, folder=folder, client_id=health.client_id)
     retrain = Retrain(app, settings, Retrainer(settings, name, command=COMMAND))
@@ -33,5 +33,5 @@ if __name__ == "__main__":
     for chatty in ("faust", "mode", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     settings = Settings()
-    with Health(Role.RETRAIN, sys.argv[1], settings) as health:
+    with HealthServer(Role.RETRAIN, sys.argv[1], settings) as health:
         sys.exit(asyncio.run(run(settings, sys.argv[1], health)))

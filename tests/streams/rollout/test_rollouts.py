@@ -14,8 +14,8 @@ from streams.devtools.local_stack import Stack
 from streams.model_registry import records
 from streams.model_registry.errors import RolloutError
 from streams.roles import Embedder
-from streams.rollout.backfill import fill
-from streams.rollout.controller import Ended, Pace, rollout
+from streams.rollout.backfill import backfill
+from streams.rollout.controller import Pace, RolloutOutcome, run_rollout
 from streams.settings import Settings
 
 
@@ -38,15 +38,15 @@ def test_over_and_back_under_load_nobody_notices(stack: Stack) -> None:
     assert min(seen["answered_by"].values()) > 50
 
 
-def automatic(settings: Settings, version: str, **changes: object) -> Ended:
+def automatic(settings: Settings, version: str, **changes: object) -> RolloutOutcome:
     card = CARD.model_copy(update={"version": version} | changes)
     add_version(settings, card)
 
     def make_templates() -> None:
-        fill(settings, version, [uploads(settings, version)])
+        backfill(settings, version, [uploads(settings, version)])
 
     with Load(settings, 40, version):
-        return rollout(settings, card, make_templates, Pace(percents=(25,), hold_s=3, min_frames=100))
+        return run_rollout(settings, card, make_templates, Pace(percents=(25,), hold_s=3, min_frames=100))
 
 
 def test_by_itself_into_production(settings: Settings) -> None:
@@ -54,18 +54,18 @@ def test_by_itself_into_production(settings: Settings) -> None:
     assert (ended.record.state, ended.violations) == (ModelState.PRODUCTION, [])
     assert ended.seen is not None
     assert ended.seen.disagreement == 0
-    assert records.read_lineup(settings, "digest").production == "digest-3"
+    assert records.read_registry(settings, "digest").production == "digest-3"
 
 
 def test_by_itself_back_when_it_is_worse(settings: Settings) -> None:
-    before = records.read_lineup(settings, "digest").production
+    before = records.read_registry(settings, "digest").production
     ended = automatic(settings, "digest-4", thresholds={"equal": -1.0})  # which nothing passes
     assert ended.record.state is ModelState.CANDIDATE
     assert any("disagrees with" in one for one in ended.violations)
     assert "disagrees with" in ended.record.reason
-    assert records.read_lineup(settings, "digest").production == before
+    assert records.read_registry(settings, "digest").production == before
 
 
 def test_a_version_that_is_not_being_rolled_out_is_not_filled(settings: Settings) -> None:
     with pytest.raises(RolloutError, match="facestream models shadow digest-9"):
-        fill(settings, "digest-9", [])
+        backfill(settings, "digest-9", [])

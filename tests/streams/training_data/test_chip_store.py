@@ -19,7 +19,7 @@ from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 from streams.training_data import chip_store
-from streams.training_data.chip_store import Removed, read_kept_chips
+from streams.training_data.chip_store import RemovedChips, read_kept_chips
 from tests.sinks.examples import QUALITY
 from tests.streams.cli.conftest import environment, run
 
@@ -71,13 +71,13 @@ def test_the_faces_of_one_subject_are_removed_and_nobody_elses(settings: Setting
     ids = keep(settings, PEOPLE)
     hers, his = say(settings, "anna", "otto", training=True), say(settings, "bert", "otto", training=True)
     told = say(settings, "anna", "otto", training=False)
-    assert chip_store.remove(settings, "anna", "otto") == Removed(chips=3, frames=1)
+    assert chip_store.remove(settings, "anna", "otto") == RemovedChips(chips=3, frames=1)
     assert set(read_kept_chips(settings).chips) == {ids[2], ids[3]}
     last = read_feedback(settings).last
     now = last[hers.event_id, 0]
     assert (now.training, now.statement, now.subject_id, now.replaces) == (False, "is", "otto", hers.feedback_id)
     assert [last[one.event_id, 0].feedback_id for one in (his, told)] == [his.feedback_id, told.feedback_id]
-    assert chip_store.remove(settings, "anna", "otto") == Removed(chips=0, frames=0)
+    assert chip_store.remove(settings, "anna", "otto") == RemovedChips(chips=0, frames=0)
 
 
 def test_all_of_a_user_are_listed_and_removed(settings: Settings, tmp_path: Path) -> None:

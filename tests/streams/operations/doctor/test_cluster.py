@@ -37,7 +37,7 @@ from schemas import codec
 from schemas.drift import Drift, DriftMeasure
 from schemas.events import new_event_id
 from streams.devtools.local_stack import Stack
-from streams.kafka.commit_metadata import Note
+from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.consumer_groups import commits, group_id
 from streams.kafka.topic_admin import create
 from streams.kafka.topic_reader import read_topic
@@ -81,7 +81,9 @@ def fill(cluster: Cluster, name: str, count: int, begin: int = 0) -> None:
 
 def commit(cluster: Cluster, role: Role, offsets: dict[TopicPartition, int], text: str = "") -> None:
     consumer = cluster.consumer(role, "worker-0@here:1")
-    parts = [TopicPartition(one.topic, one.partition, at, Note(text=text).now()) for one, at in offsets.items()]
+    parts = [
+        TopicPartition(one.topic, one.partition, at, CommitMetadata(text=text).now()) for one, at in offsets.items()
+    ]
     consumer.commit(offsets=parts, asynchronous=False)
     consumer.close()
 

@@ -20,7 +20,7 @@ from infra.services import LocalServices
 from schemas.codec import encode
 from streams.dead_letters import store
 from streams.dead_letters.records import dead_letter
-from streams.kafka.consumer_groups import Member, group_id
+from streams.kafka.consumer_groups import GroupMember, group_id
 from streams.kafka.messages import Message
 from streams.kafka.messages import TopicPartition as Source
 from streams.operations.doctor import dead_letters, machine
@@ -146,7 +146,7 @@ def test_a_warm_copy_is_up_to_date_or_said_to_be_behind(cluster: Cluster) -> Non
             lambda found: any("standby partition up to date" in one.seen for one in found.values()),
         )
         assert not [name for name in said if name.startswith("standby of")]
-    member = Member("m", "match-0@127.0.0.1:1", "h", frozenset())
+    member = GroupMember("m", "match-0@127.0.0.1:1", "h", frozenset())
     report = {
         "ahead_s": 0.0,
         "problem": None,

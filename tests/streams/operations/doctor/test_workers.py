@@ -15,8 +15,8 @@ from infra.services import LocalServices
 from schemas.codec import encode
 from sinks.redis import RedisResults
 from streams.dead_letters.records import dead_letter
-from streams.kafka.commit_metadata import Note
-from streams.kafka.consumer_groups import Member
+from streams.kafka.commit_metadata import CommitMetadata
+from streams.kafka.consumer_groups import GroupMember
 from streams.kafka.messages import Message
 from streams.kafka.messages import TopicPartition as Source
 from streams.kafka.topic_admin import create, partition_counts
@@ -157,7 +157,7 @@ def test_commits_that_stopped_while_events_wait(cluster: Cluster) -> None:
     ids = send(cluster, 3)
     with ExitStack() as running:
         consumer = cluster.consumer(Role.SINK_REDIS, "sink-redis-7@elsewhere:1")
-        first = TopicPartition(cluster.name("matches"), 0, 0, metadata=Note().now())
+        first = TopicPartition(cluster.name("matches"), 0, 0, metadata=CommitMetadata().now())
         consumer.commit(offsets=[first], asynchronous=False)
         consumer.close()
         leave = joined(cluster, running, Role.SINK_REDIS, "sink-redis-7")
@@ -187,7 +187,7 @@ def test_workers_that_are_late(cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 
 @heals(Remedy.RESTART_PROCESS, Remedy.WORKER_LOG, Remedy.HEALTH_ADDRESS, Remedy.MODEL_OF_WORKER)
 def test_what_a_worker_says_of_itself(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    member = Member("m", "embed-0@127.0.0.1:1", "/127.0.0.1", frozenset())
+    member = GroupMember("m", "embed-0@127.0.0.1:1", "/127.0.0.1", frozenset())
     report = {"alive": True, "ready": True, "up_s": 600.0, "problem": None, "pid": 7, "standbys": [], "ahead_s": 0.0}
     report |= {"uncertain_s": 0.0, "models": {"failed": {}}}
     said: list[dict[str, Any] | None] = []
