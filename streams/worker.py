@@ -81,23 +81,23 @@ async def _run_stage(
     from streams.model_registry.watcher import RegistryWatcher
 
     base = _base(settings, embedder)
-    with RegistryWatcher(settings, base) as follower:
+    with RegistryWatcher(settings, base) as watcher:
         if role is Role.EMBED:
             from streams.embedding.agent import Embed
 
             app = make_app(role, settings, partitions=partitions, folder=folder, client_id=health.client_id)
             analyzer = await asyncio.to_thread(_analyzer, settings, embedder)
-            crew = await asyncio.to_thread(ModelPool, settings, follower, analyzer)
-            with crew:
-                stage = Embed(app, settings, analyzer, crew).stage
-                end(await run_watched(app, stage, health, models=crew.report))
+            model_pool = await asyncio.to_thread(ModelPool, settings, watcher, analyzer)
+            with model_pool:
+                stage = Embed(app, settings, analyzer, model_pool).stage
+                end(await run_watched(app, stage, health, models=model_pool.report))
         from streams.matching.agent import Matcher
         from streams.matching.gallery_table import GalleryTable
 
         app = make_app(
             role, settings, partitions=partitions, folder=folder, client_id=health.client_id, table_type=GalleryTable
         )
-        matcher = Matcher(app, settings, [base], follower)
+        matcher = Matcher(app, settings, [base], watcher)
         end(await run_watched(app, matcher.stage, health, sizes=matcher.sizes))
 
 
@@ -188,7 +188,7 @@ def _run_sink(role: Role, settings: Settings, embedder: Embedder, health: Health
         client_id=health.client_id,
         letters=role is not Role.DRIFT,
     )
-    health.follow(MonitoredWorker(worker.pulse, worker.facts))
+    health.follow(MonitoredWorker(worker.heartbeat, worker.facts))
     stop = Flag()
 
     def on_signal(*_: object) -> None:

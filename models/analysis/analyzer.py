@@ -76,7 +76,7 @@ class Analyzer:
         """The model versions at hand."""
         return self._models.keys()
 
-    def learn(self, folder: Path) -> None:
+    def load(self, folder: Path) -> None:
         """Load one more version and warm it up; see :class:`models.analysis.face_analysis.Analyzes`."""
         model = Model.load(folder, threads=self._threads)
         model.warm_up()
@@ -84,7 +84,7 @@ class Analyzer:
         self._aligners = self._aligners | {_frame(model.card.chip): Aligner(model.card.chip)}
         self._models = self._models | {model.card.version: model}
 
-    def forget(self, version: str) -> None:
+    def unload(self, version: str) -> None:
         """Let go of a version other than the first."""
         if version != self.model_version:
             self._models = {name: model for name, model in self._models.items() if name != version}

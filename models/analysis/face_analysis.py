@@ -45,14 +45,14 @@ class FaceAnalyzer(Protocol):
     def versions(self) -> Collection[str]:
         """The model versions at hand."""
 
-    def learn(self, folder: Path) -> None:
+    def load(self, folder: Path) -> None:
         """Load one more version and warm it up, while others are in use.
 
         Raises:
             UnusableModel: it cannot be used.
         """
 
-    def forget(self, version: str) -> None:
+    def unload(self, version: str) -> None:
         """Let go of a version; no picture may be in hand."""
 
     def warm_up(self) -> None:

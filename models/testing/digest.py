@@ -47,11 +47,11 @@ class DigestAnalyzer:
         """The versions at hand."""
         return self._versions
 
-    def learn(self, folder: Path) -> None:
+    def load(self, folder: Path) -> None:
         """Another version: nothing but its name matters."""
         self._versions |= {Card.read(folder).version}
 
-    def forget(self, version: str) -> None:
+    def unload(self, version: str) -> None:
         """Let go of a version other than the first."""
         self._versions -= {version} - {self.model_version}
 

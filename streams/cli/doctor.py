@@ -37,16 +37,20 @@ def doctor(
     for finding in examine(settings, load_model=load_model):
         found.append(finding)
         colour = _COLOURS[finding.status]
-        seen = f"[{colour}]{finding.status:4}[/]  {escape(finding.name)}: {escape(finding.seen)}"
+        seen = f"[{colour}]{finding.status:4}[/]  {escape(finding.name)}: {escape(finding.observed)}"
         output.people.print(seen, soft_wrap=True)
-        if finding.mend:
-            output.people.print(f"      → {escape(finding.mend)}", soft_wrap=True)
+        if finding.remedy:
+            output.people.print(f"      → {escape(finding.remedy)}", soft_wrap=True)
     counts = Counter(finding.status for finding in found)
     numbers: dict[str, int] = {status: counts[status] for status in Status}
     output.say(", ".join(f"{count} {status}" for status, count in numbers.items()))
     output.finish(
         numbers
-        | {"checks": [{"name": one.name, "status": one.status, "seen": one.seen, "mend": one.mend} for one in found]}
+        | {
+            "checks": [
+                {"name": one.name, "status": one.status, "seen": one.observed, "mend": one.remedy} for one in found
+            ]
+        }
     )
     if numbers["fail"]:
         raise typer.Exit(1)

@@ -34,15 +34,15 @@ def list_versions(as_json: Json = False) -> None:
     output, settings = Output(as_json), load_settings()
     table = grid("version", "state", "parent", "#people", "#faces", "#degraded", "#clean", "gate")
     rows = []
-    lineup = _lineup(settings, output)
+    registry = _registry(settings, output)
     for folder, card in _versions(settings, output).items():
         lineage, refusals = card.lineage, gate.refusals(card.lineage) if card.lineage else []
         made_of = lineage.model_dump(mode="json") if lineage else None
-        state = _state(lineup, card.version)
+        state = _state(registry, card.version)
         rows.append(
             {"version": card.version, "folder": str(folder), "refusals": refusals, "lineage": made_of}
-            | {"state": (lineup.state(card.version) or "candidate") if lineup else None}
-            | {"answers": lineup is not None and lineup.production == card.version}
+            | {"state": (registry.state(card.version) or "candidate") if registry else None}
+            | {"answers": registry is not None and registry.production == card.version}
         )
         made = (lineage.parent, str(lineage.people), str(lineage.chips)) if lineage else ("", "", "")
         gains = (_gain(card, "degraded"), _gain(card, gate.CLEAN))
@@ -75,9 +75,9 @@ def show(
     table.add_row("version", escape(card.version))
     table.add_row("made", escape(card.description))
     table.add_row("folder", escape(str(folder)))
-    lineup = _lineup(settings, output)
-    table.add_row("state", _state(lineup, card.version))
-    record = lineup.record(card.version) if lineup else None
+    registry = _registry(settings, output)
+    table.add_row("state", _state(registry, card.version))
+    record = registry.record(card.version) if registry else None
     if record is not None:
         said = f"{record.changed_by}, {record.changed_at:%Y-%m-%d %H:%M} UTC: {record.reason}"
         table.add_row("since", escape(said))
@@ -106,7 +106,7 @@ def show(
     output.table(table)
     result = {
         "folder": str(folder),
-        "state": (lineup.state(card.version) or "candidate") if lineup else None,
+        "state": (registry.state(card.version) or "candidate") if registry else None,
         "card": card.model_dump(mode="json", exclude={"fmr_curve"}),
     }
     if html or to:
@@ -138,7 +138,7 @@ def _versions(settings: Settings, output: Output) -> dict[Path, Card]:
     return found
 
 
-def _lineup(settings: Settings, output: Output) -> RegistrySnapshot | None:
+def _registry(settings: Settings, output: Output) -> RegistrySnapshot | None:
     """How the versions stand; None where no Kafka can be asked."""
     from streams.kafka.connection import KafkaUnavailable
     from streams.kafka.topics import TopicMissing
@@ -151,14 +151,14 @@ def _lineup(settings: Settings, output: Output) -> RegistrySnapshot | None:
         return None
 
 
-def _state(lineup: RegistrySnapshot | None, version: str) -> str:
+def _state(registry: RegistrySnapshot | None, version: str) -> str:
     """In words."""
-    if lineup is None:
+    if registry is None:
         return ""
-    state = lineup.state(version) or "candidate"
+    state = registry.state(version) or "candidate"
     if state == "production":
-        return "production" if lineup.production == version else "before (kept)"
-    record = lineup.record(version)
+        return "production" if registry.production == version else "before (kept)"
+    record = registry.record(version)
     return f"canary {record.percent:g} %" if record is not None and state == "canary" else str(state)
 
 

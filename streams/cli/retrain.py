@@ -114,8 +114,8 @@ def retrain(
             progress.update(task, completed=now.step, note=note)
 
         groups = groups or settings.retrain_groups
-        wish = TrainRequest(mode, workers, plan, parent, settings.cpu_threads, groups, cluster)
-        made = train(settings.versions_dir, samples, source, wish, corrections=corrections, begin=begin, say=tell)
+        request = TrainRequest(mode, workers, plan, parent, settings.cpu_threads, groups, cluster)
+        made = train(settings.versions_dir, samples, source, request, corrections=corrections, begin=begin, say=tell)
     assert made.card.lineage is not None
     _show(made.card, made.folder, made.refusals, output)
     output.finish(

@@ -88,7 +88,7 @@ def shadow(
     card = _card(settings, version)
 
     def begin() -> ModelRecord:
-        return _write(settings, lambda lineup: transitions.shadow(lineup, card, force=force, reason=reason))
+        return _write(settings, lambda registry: transitions.shadow(registry, card, force=force, reason=reason))
 
     if no_fill:
         _told(begin(), output, {"filled": None})
@@ -113,7 +113,7 @@ def canary(
     output, settings = Output(as_json), load_settings()
     card = _card(settings, version)
     _told(
-        _write(settings, lambda lineup: transitions.canary(lineup, card, percent, force=force, reason=reason)),
+        _write(settings, lambda registry: transitions.canary(registry, card, percent, force=force, reason=reason)),
         output,
         {},
     )
@@ -125,7 +125,9 @@ def promote(version: Version, force: Force = False, reason: Reason = "", as_json
 
     output, settings = Output(as_json), load_settings()
     card = _card(settings, version)
-    _told(_write(settings, lambda lineup: transitions.promote(lineup, card, force=force, reason=reason)), output, {})
+    _told(
+        _write(settings, lambda registry: transitions.promote(registry, card, force=force, reason=reason)), output, {}
+    )
 
 
 def rollback(reason: Reason = "", as_json: Json = False) -> None:
@@ -133,7 +135,7 @@ def rollback(reason: Reason = "", as_json: Json = False) -> None:
     from streams.model_registry import transitions
 
     output, settings = Output(as_json), load_settings()
-    _told(_write(settings, lambda lineup: transitions.rollback(lineup, reason=reason)), output, {})
+    _told(_write(settings, lambda registry: transitions.rollback(registry, reason=reason)), output, {})
 
 
 def retire(
@@ -149,9 +151,9 @@ def retire(
 
     output, settings = Output(as_json), load_settings()
     card = _card(settings, version)
-    lineup = records.read_registry(settings)
-    transitions.retire(lineup, card)
-    left = read_enrolled(settings).only_of(version, [one for one in lineup.active if one != version])
+    registry = records.read_registry(settings)
+    transitions.retire(registry, card)
+    left = read_enrolled(settings).only_of(version, [one for one in registry.active if one != version])
     if left and not force:
         users = sorted({one.user_id for one in left})
         listed = ", ".join(users[:3]) + (", …" if users[3:] else "")
@@ -318,7 +320,7 @@ def _sources(settings: Settings, version: str, embedder: Embedder) -> Iterator[l
         from models.testing.digest import DigestAnalyzer
 
         digest = DigestAnalyzer()
-        digest.learn(folder)
+        digest.load(folder)
         yield [vector_sources.from_uploads(settings, digest, version)]
         return
     from models.embedder import runtime
@@ -329,8 +331,10 @@ def _sources(settings: Settings, version: str, embedder: Embedder) -> Iterator[l
 
     model = Model.load(folder, threads=settings.cpu_threads)
     head = vector_sources.head_of(model.card, folder)
-    lineup = records.read_registry(settings)
-    cards = {one.version: records.card_of(one) for one in lineup.records} | {lineup.base: records.base_card(settings)}
+    registry = records.read_registry(settings)
+    cards = {one.version: records.card_of(one) for one in registry.records} | {
+        registry.base: records.base_card(settings)
+    }
     analyzer = Analyzer(
         model,
         threads=settings.cpu_threads,

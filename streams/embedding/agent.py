@@ -63,12 +63,12 @@ class _Work:
 class Embed:
     """Turns micro-batches of uploads and frames into embeddings by the model versions that a crew has loaded."""
 
-    def __init__(self, app: faust.App, settings: Settings, analyzer: FaceAnalyzer, crew: ModelPool) -> None:
+    def __init__(self, app: faust.App, settings: Settings, analyzer: FaceAnalyzer, model_pool: ModelPool) -> None:
         check_roots(settings)
         self._app = app
         self._settings = settings
         self._analyzer = analyzer
-        self._crew = crew
+        self._model_pool = model_pool
         self._uploads = Topic.UPLOADS.named(settings)
         self._out = Topic.EMBEDDINGS.named(settings)
         self._chips = Topic.CHIPS.named(settings)
@@ -129,8 +129,8 @@ class Embed:
 
     def _asked(self, event: Upload | Frame) -> ModelSelection:
         if isinstance(event, Upload):
-            return self._crew.of_upload(event.user_id)
-        return self._crew.of_frame(event.user_id)
+            return self._model_pool.of_upload(event.user_id)
+        return self._model_pool.of_frame(event.user_id)
 
     def _chip(self, work: _Work, analysis: Analysis, embedding: Embedding) -> Outgoing | None:
         """The face of an upload to learn from; None where nobody agreed to that, or none is there."""

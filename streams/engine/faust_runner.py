@@ -25,10 +25,10 @@ _BEAT_S = 1.0
 class StageMonitor:
     """What can be asked of an application with a stage over ``topics``; from any thread, but ``beat``."""
 
-    def __init__(self, app: faust.App, topics: Sequence[str], pulse: WorkerHeartbeat) -> None:
+    def __init__(self, app: faust.App, topics: Sequence[str], heartbeat: WorkerHeartbeat) -> None:
         self._app = app
         self._topics = frozenset(topics)
-        self._pulse = pulse
+        self._heartbeat = heartbeat
 
     def facts(self) -> ConsumerStatus:
         """How it stands in its group."""
@@ -40,7 +40,7 @@ class StageMonitor:
         offsets = dict(recovery.standby_offsets)
         # The stage runs only when the tables of the first assignment are complete.
         return ConsumerStatus(
-            ready=self._pulse.turned_at is not None and not app.rebalancing,
+            ready=self._heartbeat.turned_at is not None and not app.rebalancing,
             assigned=frozenset(source for source in assigned if source.topic in self._topics),
             recovered=sum(offset or 0 for offset in list(recovery.active_offsets.values())),
             may_starve=True,
@@ -58,7 +58,7 @@ class StageMonitor:
                 consumer passes and never gives.
         """
         while True:
-            self._pulse.loop_turned()
+            self._heartbeat.loop_turned()
             for source in unfetched():
                 try:
                     position = self._app.consumer.position(TP(source.topic, source.partition))
@@ -66,9 +66,9 @@ class StageMonitor:
                 except (TimeoutError, KafkaError):
                     break
                 finally:
-                    self._pulse.loop_turned()
+                    self._heartbeat.loop_turned()
                 if offset:
-                    self._pulse.arrived(source, offset - 1)
+                    self._heartbeat.arrived(source, offset - 1)
             await asyncio.sleep(_BEAT_S)
 
 
@@ -89,9 +89,9 @@ async def run_watched(
         sizes: of its gallery shards by partition number.
         models: how its model versions stand, for a role that has some.
     """
-    unreadable = StageUnreadable(app, health.settings, stage.pulse, stage.pass_over)
-    vitals = StageMonitor(app, stage.topics, stage.pulse)
-    health.follow(MonitoredWorker(stage.pulse, vitals.facts, sizes, models))
+    unreadable = StageUnreadable(app, health.settings, stage.heartbeat, stage.pass_over)
+    vitals = StageMonitor(app, stage.topics, stage.heartbeat)
+    health.follow(MonitoredWorker(stage.heartbeat, vitals.facts, sizes, models))
     beat = asyncio.create_task(vitals.beat(health.unfetched))
     care = asyncio.create_task(unreadable.run(health.unfetched))
     try:

@@ -45,13 +45,13 @@ class _Asked:
 class SinkEraser:
     """Erases one after the other, in order. ``add``, ``drop`` and the questions are for the worker's thread."""
 
-    def __init__(self, role: Role, settings: Settings, sink: Sink, topic: str, pulse: WorkerHeartbeat) -> None:
+    def __init__(self, role: Role, settings: Settings, sink: Sink, topic: str, heartbeat: WorkerHeartbeat) -> None:
         """``topic`` is the name of the topic ``erasures``, where it says what is done."""
         self._role = role
         self._settings = settings
         self._sink = sink
         self.topic = topic
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._outbox = Outbox(role, settings)
         self._answers = NewErasures(settings, Role.MATCH)
         self._changed = threading.Condition()
@@ -159,13 +159,13 @@ class SinkEraser:
                 if not wanted():
                     break
                 log.warning("%s: erasing of %s: %s", self._role, asked.erasure.erasure_id, error)
-                self._pulse.erasing_failed(error)
+                self._heartbeat.erasing_failed(error)
                 with self._changed:
                     self._changed.wait_for(lambda: not wanted(), pause)
                 pause = min(2 * pause, _RETRY_S[1])
             else:
                 break
-        self._pulse.erasing_succeeded()
+        self._heartbeat.erasing_succeeded()
         with self._changed:
             if wanted():
                 del self._pending[key]

@@ -28,12 +28,12 @@ class SinkReader:
     and is not given, as the mark of a transaction or what its producer took back, has been passed then.
     """
 
-    def __init__(self, consumer: confluent_kafka.Consumer, settings: Settings, pulse: WorkerHeartbeat) -> None:
-        """``pulse`` is told of what cannot be read."""
+    def __init__(self, consumer: confluent_kafka.Consumer, settings: Settings, heartbeat: WorkerHeartbeat) -> None:
+        """``heartbeat`` is told of what cannot be read."""
         self._consumer = consumer
         self._settings = settings
-        self._role = pulse.role
-        self._unreadable = pulse.unreadable
+        self._role = heartbeat.role
+        self._unreadable = heartbeat.unreadable
         self._held: set[Source] = set()
         self._retry_at = 0.0
         self._passes = PassedBatches(settings)

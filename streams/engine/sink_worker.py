@@ -87,7 +87,7 @@ class SinkWorker:
         self._admin = admin_client(settings)
         self._topic_ids: dict[str, str] = {}
         self._epoch = 0
-        self.pulse = WorkerHeartbeat(role)
+        self.heartbeat = WorkerHeartbeat(role)
         self._facts = ConsumerStatus(False, frozenset())
         self._consumer = consumer(
             settings,
@@ -105,9 +105,9 @@ class SinkWorker:
                 "queued.max.messages.kbytes": 32 * 1024,
             },
         )
-        self._reader = SinkReader(self._consumer, settings, self.pulse)
+        self._reader = SinkReader(self._consumer, settings, self.heartbeat)
         self._outbox = Outbox(role, settings)
-        self._eraser = SinkEraser(role, settings, sink, self._erasures, self.pulse)
+        self._eraser = SinkEraser(role, settings, sink, self._erasures, self.heartbeat)
         self._held = Held()
         self._progress = SinkProgress(self._held, self._eraser)
 
@@ -130,7 +130,7 @@ class SinkWorker:
         self._eraser.start()
         try:
             while not stop.is_set():
-                self.pulse.turned()
+                self.heartbeat.turned()
                 try:
                     if self._unclaimed:
                         self._claim(stop)
@@ -170,7 +170,7 @@ class SinkWorker:
         self._unclaimed = []
         self._reader.forget()
         self._facts = ConsumerStatus(False, frozenset())
-        self.pulse.reassigned()
+        self.heartbeat.reassigned()
         self._sink.revoke(self._of_sink(Partition(one.topic, one.partition) for one in partitions))
         consumer.unassign()
 
@@ -220,9 +220,9 @@ class SinkWorker:
             self._sink.check()
         except SinkUnavailable as error:
             log.warning("%s: %s", self._role, error)
-            self.pulse.failed("the sink", error)
+            self.heartbeat.failed("the sink", error)
         else:
-            self.pulse.succeeded()
+            self.heartbeat.succeeded()
 
     def _read(self) -> SinkBatch:
         """A batch: at least what is there, at most what arrives within the linger time."""
@@ -258,7 +258,7 @@ class SinkWorker:
         deliveries = self._held.take_in(deliveries, batch.messages, self._eraser.waits())
         self._write_all(deliveries, batch.messages, batch.letters, stop)
         if batch.messages:
-            self.pulse.processed(len(batch.messages))
+            self.heartbeat.processed(len(batch.messages))
         self._progress.read(batch.next_offsets)
         self._commit_if_due()
         if len(self._held) > _HELD:
@@ -334,22 +334,22 @@ class SinkWorker:
         epoch, pause, since = self._epoch, _RETRY_S[0], time.monotonic()
         waited = False
         while True:
-            self.pulse.begins()
+            self.heartbeat.begins()
             try:
                 act()
             except SinkUnavailable as error:
                 log.warning("%s: %s waits for %.0f s: %s", self._role, what, time.monotonic() - since, error)
-                self.pulse.failed(what, error)
+                self.heartbeat.failed(what, error)
             else:
-                self.pulse.succeeded()
+                self.heartbeat.succeeded()
                 break
             finally:
-                self.pulse.ended()
+                self.heartbeat.ended()
             waited = True
             self._consumer.pause(self._consumer.assignment())
             resume_at = time.monotonic() + pause
             while time.monotonic() < resume_at:
-                self.pulse.turned()
+                self.heartbeat.turned()
                 self._commit_if_due()
                 self._consumer.poll(0.1)
                 if stop.is_set() or epoch != self._epoch:
@@ -369,4 +369,4 @@ class SinkWorker:
             for one, offset in next_offsets.items()
         ]
         self._consumer.commit(offsets=offsets, asynchronous=False)
-        self.pulse.committed([Source(one.topic, one.partition) for one in offsets], all_of_it=True)
+        self.heartbeat.committed([Source(one.topic, one.partition) for one in offsets], all_of_it=True)

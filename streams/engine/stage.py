@@ -84,7 +84,7 @@ class Stage:
         batch_wait_ms: float,
         commit_interval_s: float,
         sizes: Callable[[], Mapping[int, ShardSize]] = dict,
-        aside: Sequence[str] = (),
+        unordered_topics: Sequence[str] = (),
     ) -> None:
         """``sizes`` are those of the gallery shards by partition, which each commit tells to ops.
 
@@ -99,7 +99,7 @@ class Stage:
         self._batch_wait_s = batch_wait_ms / 1000
         self._commit_interval_s = commit_interval_s
         self._sizes = sizes
-        self._order = TimestampMerge(topics, aside)
+        self._order = TimestampMerge(topics, unordered_topics)
         self._full: set[TopicPartition] = set()
         self._starts: dict[TopicPartition, int] = {}
         self._processed: dict[TopicPartition, int] = {}
@@ -113,9 +113,9 @@ class Stage:
         self._draining = False
         self._generation = _NONE
         self._revoked = _NONE
-        self.topics = (*topics, *aside)
-        self.pulse = WorkerHeartbeat(role)
-        self.pulse.held = self._full
+        self.topics = (*topics, *unordered_topics)
+        self.heartbeat = WorkerHeartbeat(role)
+        self.heartbeat.held = self._full
         self._topic_ids: Mapping[str, str] = {}
         app.on_partitions_revoked.connect(self._on_revoked)
         app.on_rebalance_complete.connect(self._on_assigned)
@@ -154,7 +154,7 @@ class Stage:
                 )
             )
             self._last_arrival[source] = time.monotonic()
-            self.pulse.arrived(source, message.offset)
+            self.heartbeat.arrived(source, message.offset)
             self._arrived.set()
             if self._order.buffered_bytes(source) > _BUFFER_BYTES:
                 self._full.add(source)
@@ -167,14 +167,14 @@ class Stage:
                 await self._retry(batch)
                 if generation == self._generation:
                     self._processed.update({message.source: message.offset + 1 for message in batch})
-                    self.pulse.processed(len(batch))
+                    self.heartbeat.processed(len(batch))
             finally:
-                self.pulse.ended()
+                self.heartbeat.ended()
                 self._idle.set()
 
     async def _batches(self) -> AsyncIterator[list[Message]]:
         while not self._app.should_stop:
-            self.pulse.turned()
+            self.heartbeat.turned()
             if not len(self._order):
                 self._arrived.clear()
                 await _wait(self._arrived, 1.0)
@@ -187,10 +187,10 @@ class Stage:
                 caught_up = await self._caught_up()
             except (KafkaError, OSError) as error:
                 log.warning("the ends of the logs are not known: %r; waiting", error)
-                self.pulse.failed(Fault.SERVICE, error)
+                self.heartbeat.failed(Fault.SERVICE, error)
                 await asyncio.sleep(_RETRY_S[0])
                 continue
-            self.pulse.succeeded()
+            self.heartbeat.succeeded()
             if self._gaps:  # One more while the brokers were asked: nothing behind it may be taken.
                 continue
             if self._draining or generation != self._generation:
@@ -212,7 +212,7 @@ class Stage:
         """
         generation, pause, failures = self._generation, _RETRY_S[0], 0
         cause: Exception | None = None
-        self.pulse.begins()
+        self.heartbeat.begins()
         while True:
             try:
                 if cause is None or failures < _ATTEMPTS:
@@ -222,7 +222,7 @@ class Stage:
                 else:
                     for message in batch:
                         await self._retry([message])
-                self.pulse.succeeded()
+                self.heartbeat.succeeded()
                 return
             except asyncio.CancelledError:
                 raise
@@ -234,7 +234,7 @@ class Stage:
                 if fault is Fault.MESSAGE:
                     cause, failures = raised, failures + 1
                 log.exception("a batch of %d failed; trying again in %.1f s", len(batch), pause)
-                self.pulse.failed(fault, raised)
+                self.heartbeat.failed(fault, raised)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _RETRY_S[1])
 
@@ -344,7 +344,7 @@ class Stage:
         }
         if await commit(self._app, {s: OffsetAndMetadata(offset, notes[s]) for s, offset in offsets.items()}):
             self._committed.update(offsets)
-            self.pulse.committed(offsets, all_of_it=self._processed == self._committed)
+            self.heartbeat.committed(offsets, all_of_it=self._processed == self._committed)
 
     async def _on_assigned(self, *_: object, **__: object) -> None:
         """Before reading goes back to the committed offsets: void those of topics that are not there any more."""
@@ -367,7 +367,7 @@ class Stage:
             known.clear()
         self._full.clear()
         self._gaps.clear()
-        self.pulse.reassigned()
+        self.heartbeat.reassigned()
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

@@ -30,13 +30,13 @@ class StageUnreadable:
         self,
         app: faust.App,
         settings: Settings,
-        pulse: WorkerHeartbeat,
+        heartbeat: WorkerHeartbeat,
         pass_over: Callable[[TopicPartition, int, int], None],
     ) -> None:
         """``pass_over`` is told which offsets are not missing though they never come."""
         self._app = app
         self._settings = settings
-        self._known = pulse.unreadable
+        self._known = heartbeat.unreadable
         self._pass_over = pass_over
         self._passes = PassedBatches(settings)
         self._next_look = 0.0

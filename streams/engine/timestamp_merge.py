@@ -20,9 +20,9 @@ class TimestampMerge:
     Those of the topics ``aside`` are given as soon as they are there: nothing waits for them, nor they for anything.
     """
 
-    def __init__(self, topics: Iterable[str], aside: Iterable[str] = ()) -> None:
+    def __init__(self, topics: Iterable[str], unordered_topics: Iterable[str] = ()) -> None:
         self.topics = tuple(topics)
-        self.aside = tuple(aside)
+        self.unordered_topics = tuple(unordered_topics)
         self._queues: dict[TopicPartition, deque[Message]] = {}
         self._bytes: dict[TopicPartition, int] = {}
         self._next_offset: dict[TopicPartition, int] = {}
@@ -67,7 +67,7 @@ class TimestampMerge:
             caught_up: whether everything was added that the partition held when its neighbours' last message came.
         """
         taken: list[Message] = []
-        partitions = deque(sorted(self._waiting(self.topics + self.aside)))
+        partitions = deque(sorted(self._waiting(self.topics + self.unordered_topics)))
         while partitions and len(taken) < limit:
             partition = partitions.popleft()
             source = self._next(partition, caught_up)
@@ -96,7 +96,7 @@ class TimestampMerge:
 
     def _next(self, partition: int, caught_up: Callable[[TopicPartition], bool]) -> TopicPartition | None:
         """The topic partition whose first message is the oldest, or None while an older one may still come."""
-        for topic in self.aside:
+        for topic in self.unordered_topics:
             if self.buffered(TopicPartition(topic, partition)):
                 return TopicPartition(topic, partition)
         oldest: TopicPartition | None = None

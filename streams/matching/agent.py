@@ -55,12 +55,12 @@ class Matcher:
     complete, by the first of the other versions in the frame of which they are.
     """
 
-    def __init__(self, app: faust.App, settings: Settings, cards: Iterable[Card], follower: RegistryWatcher) -> None:
+    def __init__(self, app: faust.App, settings: Settings, cards: Iterable[Card], watcher: RegistryWatcher) -> None:
         """``cards`` are of versions that need no record on the topic ``models``."""
         self._app = app
         self._settings = settings
         self._cards = {card.version: card for card in cards}
-        self._follower = follower
+        self._watcher = watcher
         self._comparisons = Topic.COMPARISONS.named(settings)
         self._matches = Topic.MATCHES.named(settings)
         self._enrolments = Topic.ENROLMENTS.named(settings)
@@ -80,7 +80,7 @@ class Matcher:
             TABLE, key_type=bytes, value_type=bytes, options=table_options(), partitions=app.conf.topic_partitions
         )
         self._table = cast(GalleryTable, table)
-        self._decided = Enrolments(settings, self._table, follower, self._erased)
+        self._decided = Enrolments(settings, self._table, watcher, self._erased)
         self._shards: dict[int, tuple[int | None, GalleryShard]] = {}
         self.stage = Stage(
             app,
@@ -93,7 +93,7 @@ class Matcher:
             batch_wait_ms=0.0,
             commit_interval_s=settings.commit_interval_s,
             sizes=self.sizes,
-            aside=[self._erasures],
+            unordered_topics=[self._erasures],
         )
 
     def sizes(self) -> Mapping[int, ShardSize]:
@@ -217,7 +217,7 @@ class Matcher:
     async def _send_on(self, partition: int, strays: Sequence[MisplacedTemplate]) -> None:
         """Send templates to the partitions of their users, without the chips that lie here."""
         try:
-            retired = self._follower.lineup.retired
+            retired = self._watcher.registry.retired
             await deliver(self._app, self._embeddings, as_embeddings(strays, self._erased, retired))
             chips = {stray.template.template_id for stray in strays}
             await deliver(self._app, self._chips, [(one.encode(), None, partition) for one in chips])
@@ -272,17 +272,17 @@ class Matcher:
             versions += [one.model_version for one in face.others] if face else []
         if any(self._card(version) is None for version in versions):
             # Embed has heard of it, so it is on the topic.
-            await asyncio.to_thread(self._follower.catch_up)
+            await asyncio.to_thread(self._watcher.catch_up)
         cards = [(version, self._card(version)) for version in versions]
         if unknown := [version for version, card in cards if card is None]:
-            known = ", ".join(sorted({*self._cards, *self._follower.cards}))
+            known = ", ".join(sorted({*self._cards, *self._watcher.cards}))
             raise InvalidMessage(
                 Reason.UNKNOWN_MODEL,
                 "UnknownModel",
                 f"the vectors are of {unknown[0]!r} and this worker knows {known}: give embed and match the same "
                 "FACESTREAM_MODEL_DIR, then replay the dead letters",
             )
-        if self._follower.lineup.retired.issuperset(versions):
+        if self._watcher.registry.retired.issuperset(versions):
             raise InvalidMessage(
                 Reason.UNKNOWN_MODEL,
                 "RetiredModel",
@@ -292,12 +292,12 @@ class Matcher:
         return [card for _, card in cards if card is not None]
 
     def _card(self, version: str) -> Card | None:
-        return self._cards.get(version) or self._follower.cards.get(version)
+        return self._cards.get(version) or self._watcher.cards.get(version)
 
     def _retired(self, partition: int, shard: GalleryShard) -> list[_Write]:
         """Remove some templates of versions that will not answer again."""
         writes: list[_Write] = []
-        for version in self._follower.lineup.retired & set(shard.versions):
+        for version in self._watcher.registry.retired & set(shard.versions):
             for user_id, template_id in shard.some_of(version, _RETIRED_AT_ONCE):
                 shard.discard(user_id, template_id, version)
                 writes.append((partition, key_of(user_id, template_id, version), None))

@@ -67,7 +67,7 @@ class ModelSource(Protocol):
     """Who knows how the model versions stand."""
 
     @property
-    def lineup(self) -> RegistrySnapshot:
+    def registry(self) -> RegistrySnapshot:
         """How they stand now."""
 
 
@@ -77,11 +77,11 @@ class Enrolments:
     What the caller could not deliver is remembered, so that a batch that comes again is decided alike.
     """
 
-    def __init__(self, settings: Settings, table: Templates, follower: ModelSource, erased: Erasures) -> None:
+    def __init__(self, settings: Settings, table: Templates, watcher: ModelSource, erased: Erasures) -> None:
         """``erased`` is added to by the caller."""
         self._settings = settings
         self._table = table
-        self._follower = follower
+        self._watcher = watcher
         self._erased = erased
         self._undone: dict[int, dict[_Key, Template | None]] = {}
 
@@ -101,7 +101,7 @@ class Enrolments:
     def again(self, event: Reembedding, partition: int, shard: GalleryShard) -> GalleryChange:
         """A template by another version, as long as there is one; nothing where it is gone or the version is."""
         version = shard.version_of(event.user_id, event.template_id)
-        if version is None or event.model_version in self._follower.lineup.retired:
+        if version is None or event.model_version in self._watcher.registry.retired:
             return GalleryChange()
         known = self._template(partition, event.user_id, event.template_id, version)
         if known is None:
@@ -178,7 +178,7 @@ class Enrolments:
     def _vectors(self, embedding: Embedding, face: Face, cards: Sequence[Card]) -> dict[str, bytes]:
         """The face by the versions that it is kept of."""
         others = {one.model_version: one.vector for one in face.others}
-        wanted = [card.version for card in cards[1:] if card.version not in self._follower.lineup.retired]
+        wanted = [card.version for card in cards[1:] if card.version not in self._watcher.registry.retired]
         assert face.vector is not None
         return {embedding.model_version: face.vector} | {version: others[version] for version in wanted}
 

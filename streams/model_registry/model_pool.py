@@ -29,13 +29,13 @@ class ModelPool:
     that answered before it go on, the log and ``/healthz`` say why, and it is tried again.
     """
 
-    def __init__(self, settings: Settings, follower: RegistryWatcher, analyzer: FaceAnalyzer) -> None:
+    def __init__(self, settings: Settings, watcher: RegistryWatcher, analyzer: FaceAnalyzer) -> None:
         """Load every version that is wanted now."""
         self._settings = settings
-        self._follower = follower
+        self._watcher = watcher
         self._analyzer = analyzer
         self._seen = RegistrySnapshot("")
-        self._lineup = follower.lineup
+        self._registry = watcher.registry
         self._failed: dict[str, str] = {}
         self._idle_since: dict[str, float] = {}
         self._stop = threading.Event()
@@ -49,21 +49,21 @@ class ModelPool:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stop.set()
-        self._follower.close()
+        self._watcher.close()
         self._thread.join()
 
     def of_upload(self, user_id: str) -> ModelSelection:
         """By which of the loaded versions an upload is embedded."""
-        return self._loaded(self._lineup.of_upload(user_id))
+        return self._loaded(self._registry.of_upload(user_id))
 
     def of_frame(self, user_id: str) -> ModelSelection:
         """By which of the loaded versions a frame is embedded."""
-        return self._loaded(self._lineup.of_frame(user_id))
+        return self._loaded(self._registry.of_frame(user_id))
 
     def report(self) -> dict[str, Any]:
         """What ``/healthz`` says of it."""
         return {
-            "answers": self._lineup.production,
+            "answers": self._registry.production,
             "loaded": sorted(self._analyzer.versions),
             "failed": dict(self._failed),
         }
@@ -74,33 +74,33 @@ class ModelPool:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._follower.await_change(self._seen, _AGAIN_S)
+            self._watcher.await_change(self._seen, _AGAIN_S)
             if not self._stop.is_set():
                 self._follow()
 
     def _follow(self) -> None:
         """Load what is wanted and not there; then go by the new states; then let go of what nobody wants."""
-        self._seen = lineup = self._follower.lineup
+        self._seen = registry = self._watcher.registry
         failed = {}
-        for version in lineup.active:
+        for version in registry.active:
             if version in self._analyzer.versions:
                 continue
             try:
-                self._learn(version, lineup)
+                self._learn(version, registry)
             except Exception as error:  # whatever is wrong with it, the others go on
                 failed[version] = f"{type(error).__name__}: {error}"
                 log.error("%s is not used: %s", version, failed[version])
         self._failed = failed
-        self._lineup = lineup
-        now, idle = time.monotonic(), set(self._analyzer.versions) - {*lineup.active, self._analyzer.model_version}
+        self._registry = registry
+        now, idle = time.monotonic(), set(self._analyzer.versions) - {*registry.active, self._analyzer.model_version}
         self._idle_since = {version: self._idle_since.get(version, now) for version in idle}
         for version in [version for version, since in self._idle_since.items() if now - since >= _AGAIN_S]:
-            self._analyzer.forget(version)
+            self._analyzer.unload(version)
 
-    def _learn(self, version: str, lineup: RegistrySnapshot) -> None:
-        folder, record = folder_of(version, self._settings), lineup.record(version)
+    def _learn(self, version: str, registry: RegistrySnapshot) -> None:
+        folder, record = folder_of(version, self._settings), registry.record(version)
         if record is not None and (wanted := card_of(record)) != Card.read(folder):
             raise UnusableModel(f"{folder} is not the {wanted.version} that is rolled out: its card is another")
         began = time.monotonic()
-        self._analyzer.learn(folder)
+        self._analyzer.load(folder)
         log.info("%s is loaded and warm after %.1f s", version, time.monotonic() - began)

@@ -14,22 +14,22 @@ from streams.model_registry.records import whoami
 _ACTIVE = {ModelState.SHADOW, ModelState.CANARY, ModelState.PRODUCTION}
 
 
-def shadow(lineup: RegistrySnapshot, card: Card, *, force: bool = False, reason: str = "") -> ModelRecord:
+def shadow(registry: RegistrySnapshot, card: Card, *, force: bool = False, reason: str = "") -> ModelRecord:
     """Let a version decide beside the one that answers.
 
     Raises:
         RolloutError: it answers already, or the gate refuses it and ``force`` is not set.
     """
-    if card.version in lineup.in_production:
-        which = "answers" if card.version == lineup.production else "has answered and is kept for a rollback"
+    if card.version in registry.in_production:
+        which = "answers" if card.version == registry.production else "has answered and is kept for a rollback"
         raise RolloutError(f"{card.version} {which}: there is nothing to try")
     if card.lineage is not None and not force and (refusals := gate.refusals(card.lineage)):
         raise RolloutError(f"{card.version} must not take over: {'; '.join(refusals)} (`--force` overrules)")
-    return _record(lineup, card, ModelState.SHADOW, reason or "to decide beside")
+    return _record(registry, card, ModelState.SHADOW, reason or "to decide beside")
 
 
 def canary(
-    lineup: RegistrySnapshot, card: Card, percent: float, *, force: bool = False, reason: str = ""
+    registry: RegistrySnapshot, card: Card, percent: float, *, force: bool = False, reason: str = ""
 ) -> ModelRecord:
     """Let a version answer for a share of the users.
 
@@ -38,27 +38,27 @@ def canary(
     """
     if not 0 < percent <= 100:
         raise RolloutError(f"{percent:g} % of the users: give a share above 0 and up to 100")
-    if others := [one for one in lineup.canaries if one != card.version]:
+    if others := [one for one in registry.canaries if one != card.version]:
         raise RolloutError(f"{others[0]} is a canary already: `facestream models rollback` or promote it first")
-    _check_tried(lineup, card.version, force)
+    _check_tried(registry, card.version, force)
     text = reason or f"answers for {percent:g} % of the users"
-    return replace(_record(lineup, card, ModelState.CANARY, text), percent=percent)
+    return replace(_record(registry, card, ModelState.CANARY, text), percent=percent)
 
 
-def promote(lineup: RegistrySnapshot, card: Card, *, force: bool = False, reason: str = "") -> ModelRecord:
+def promote(registry: RegistrySnapshot, card: Card, *, force: bool = False, reason: str = "") -> ModelRecord:
     """Let a version answer for everybody; the one before is kept.
 
     Raises:
         RolloutError: it answers already, was not tried, or its templates are not made.
     """
-    if card.version == lineup.production:
+    if card.version == registry.production:
         raise RolloutError(f"{card.version} answers already")
-    if card.version not in lineup.in_production:
-        _check_tried(lineup, card.version, force)
-    return _record(lineup, card, ModelState.PRODUCTION, reason or f"takes over from {lineup.production}")
+    if card.version not in registry.in_production:
+        _check_tried(registry, card.version, force)
+    return _record(registry, card, ModelState.PRODUCTION, reason or f"takes over from {registry.production}")
 
 
-def rollback(lineup: RegistrySnapshot, *, version: str | None = None, reason: str = "") -> ModelRecord:
+def rollback(registry: RegistrySnapshot, *, version: str | None = None, reason: str = "") -> ModelRecord:
     """Take the last step back: end the canary or else the shadow, or else let the version before answer again.
 
     With ``version`` it is that one which is to answer nobody.
@@ -66,11 +66,11 @@ def rollback(lineup: RegistrySnapshot, *, version: str | None = None, reason: st
     Raises:
         RolloutError: there is nothing to go back to.
     """
-    under_way = [*lineup.canaries, *reversed(lineup.shadows)]
-    last = version or (under_way[0] if under_way else lineup.production)
-    if last == lineup.production and len(lineup.in_production) < 2:
-        raise RolloutError(f"{lineup.production} answers, and no version before it is kept")
-    record = lineup.record(last)
+    under_way = [*registry.canaries, *reversed(registry.shadows)]
+    last = version or (under_way[0] if under_way else registry.production)
+    if last == registry.production and len(registry.in_production) < 2:
+        raise RolloutError(f"{registry.production} answers, and no version before it is kept")
+    record = registry.record(last)
     if record is None:
         raise RolloutError(f"{last} has not been rolled out")
     # Uploads from now on have no template of it, so what is complete today will not stay so.
@@ -86,18 +86,18 @@ def rollback(lineup: RegistrySnapshot, *, version: str | None = None, reason: st
     )
 
 
-def retire(lineup: RegistrySnapshot, card: Card, *, reason: str = "") -> ModelRecord:
+def retire(registry: RegistrySnapshot, card: Card, *, reason: str = "") -> ModelRecord:
     """Let a version go: its templates are removed, and it cannot be rolled back to.
 
     Raises:
         RolloutError: it answers, for all or for some, or is unknown.
     """
-    state = lineup.state(card.version)
-    if card.version == lineup.production:
+    state = registry.state(card.version)
+    if card.version == registry.production:
         raise RolloutError(f"{card.version} answers: promote another version first")
     if state is ModelState.CANARY:
         raise RolloutError(f"{card.version} answers for some users: `facestream models rollback` first")
-    return _record(lineup, card, ModelState.RETIRED, reason or "retired")
+    return _record(registry, card, ModelState.RETIRED, reason or "retired")
 
 
 def filled(record: ModelRecord, stragglers: list[str]) -> ModelRecord:
@@ -105,8 +105,8 @@ def filled(record: ModelRecord, stragglers: list[str]) -> ModelRecord:
     return replace(record, filled=True, stragglers=stragglers)
 
 
-def _check_tried(lineup: RegistrySnapshot, version: str, force: bool) -> None:
-    record = lineup.record(version)
+def _check_tried(registry: RegistrySnapshot, version: str, force: bool) -> None:
+    record = registry.record(version)
     if record is None or record.state not in _ACTIVE:
         raise RolloutError(f"{version} has not been tried: `facestream models shadow {version}` first")
     if not record.filled and not force:
@@ -116,10 +116,10 @@ def _check_tried(lineup: RegistrySnapshot, version: str, force: bool) -> None:
         )
 
 
-def _record(lineup: RegistrySnapshot, card: Card, state: ModelState, reason: str) -> ModelRecord:
-    before = lineup.record(card.version)
+def _record(registry: RegistrySnapshot, card: Card, state: ModelState, reason: str) -> ModelRecord:
+    before = registry.record(card.version)
     was_active = before is not None and before.state in _ACTIVE and state in _ACTIVE
-    if before is None and card.version == lineup.base and state in _ACTIVE:
+    if before is None and card.version == registry.base and state in _ACTIVE:
         was_active = True  # every upload was embedded by the base
     return ModelRecord(
         version=card.version,

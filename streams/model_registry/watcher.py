@@ -37,7 +37,7 @@ class RegistryWatcher:
         self._settings = settings
         self._admin = admin_client(settings)
         self._base = base
-        self._lineup = RegistrySnapshot(base.version)
+        self._registry = RegistrySnapshot(base.version)
         self._cards: Mapping[str, Card] = {base.version: base}
         self._next_offset = 0
         self._moved = threading.Condition()
@@ -55,9 +55,9 @@ class RegistryWatcher:
         self._thread = threading.Thread(target=self._run, name="models", daemon=True)
 
     @property
-    def lineup(self) -> RegistrySnapshot:
+    def registry(self) -> RegistrySnapshot:
         """How the versions stand."""
-        return self._lineup
+        return self._registry
 
     @property
     def cards(self) -> Mapping[str, Card]:
@@ -114,8 +114,8 @@ class RegistryWatcher:
     def await_change(self, known: RegistrySnapshot, timeout_s: float) -> RegistrySnapshot:
         """The lineup, as soon as it is another than the one known, or the time is over, or this is closed."""
         with self._moved:
-            self._moved.wait_for(lambda: self._lineup is not known or self._stopped, timeout_s)
-            return self._lineup
+            self._moved.wait_for(lambda: self._registry is not known or self._stopped, timeout_s)
+            return self._registry
 
     def _run(self) -> None:
         while not self._stopped:
@@ -156,5 +156,5 @@ class RegistryWatcher:
         except UnusableModel:
             log.exception("a record on %s is passed over", self._topic)
             return
-        self._lineup = RegistrySnapshot.of(self._base.version, [*self._lineup.records, record])
+        self._registry = RegistrySnapshot.of(self._base.version, [*self._registry.records, record])
         log.info("%s is %s: %s", record.version, record.state, record.reason)

@@ -51,7 +51,7 @@ class MonitoredWorker:
     ``models`` is how its model versions stand, None with a role that has none.
     """
 
-    pulse: WorkerHeartbeat
+    heartbeat: WorkerHeartbeat
     facts: Callable[[], ConsumerStatus]
     sizes: Callable[[], Mapping[int, ShardSize]] = dict
     models: Callable[[], Mapping[str, Any]] | None = None
@@ -68,8 +68,8 @@ class HealthServer:
         self._patient = MonitoredWorker(WorkerHeartbeat(role), lambda: ConsumerStatus(False, frozenset()))
         limit_s = settings.watchdog_s
         self._limit_s = limit_s
-        self._judge = HangDetector(self._patient.pulse, limit_s)
-        self._complaint: HangSymptom | None = None
+        self._judge = HangDetector(self._patient.heartbeat, limit_s)
+        self._symptom: HangSymptom | None = None
         self._watchdog = Watchdog(self._examine, limit_s)
         self._metrics: WSGIApplication = make_wsgi_app(REGISTRY)
         self._gauges = Gauges(self.report)
@@ -118,7 +118,7 @@ class HealthServer:
 
     def follow(self, patient: MonitoredWorker) -> None:
         """Tell of this worker from now on; before, there is nothing to tell but that it starts."""
-        self._judge = HangDetector(patient.pulse, self._limit_s)
+        self._judge = HangDetector(patient.heartbeat, self._limit_s)
         self._patient = patient
 
     def unfetched(self) -> Collection[TopicPartition]:
@@ -128,11 +128,11 @@ class HealthServer:
     def report(self) -> dict[str, Any]:
         """What ``/healthz`` answers."""
         now = time.monotonic()
-        patient, complaint, states = self._patient, self._complaint, self._probe.states()
-        pulse, facts, sizes = patient.pulse, patient.facts(), self._probe.sizes() | dict(patient.sizes())
+        patient, symptom, states = self._patient, self._symptom, self._probe.states()
+        heartbeat, facts, sizes = patient.heartbeat, patient.facts(), self._probe.sizes() | dict(patient.sizes())
         partitions = []
         for source in sorted(facts.assigned, key=lambda one: (one.topic, one.partition)):
-            state, committed_at = (states or {}).get(source), pulse.committed_at.get(source)
+            state, committed_at = (states or {}).get(source), heartbeat.committed_at.get(source)
             waits = self._probe.waiting_since(source)
             partitions.append(
                 {
@@ -147,18 +147,18 @@ class HealthServer:
             )
         numbers = {source.partition for source in facts.assigned}
         trouble = self._probe.topics.trouble
-        problem = str(complaint) if complaint is not None and complaint.share > _SICK else None
+        problem = str(symptom) if symptom is not None and symptom.share > _SICK else None
         return self._who | {
             "time": time.time(),
             "up_s": round(now - self._began, 3),
-            "alive": complaint is None or complaint.share <= _SICK,
+            "alive": symptom is None or symptom.share <= _SICK,
             "ready": facts.ready and (trouble is None or trouble.ready),
             "spare": self._probe.topics.spare,
             "problem": problem or (trouble.text if trouble is not None else None),
             "kafka_answers": states is not None,
-            "loop_turned_s_ago": _ago(pulse.loop_turned_at, now),
-            "batch_in_hand_s": _ago(pulse.busy_since, now),
-            "waits": _waits(pulse.waiting or pulse.erasing, now),
+            "loop_turned_s_ago": _ago(heartbeat.loop_turned_at, now),
+            "batch_in_hand_s": _ago(heartbeat.busy_since, now),
+            "waits": _waits(heartbeat.waiting or heartbeat.erasing, now),
             "partitions": partitions,
             "unreadable": [
                 {
@@ -169,7 +169,7 @@ class HealthServer:
                     "problem": one.problem,
                     "remedy": one.remedy,
                 }
-                for one in list(pulse.unreadable.values())
+                for one in list(heartbeat.unreadable.values())
             ],
             "standbys": [
                 {"topic": source.topic, "partition": source.partition, "lag": lag}
@@ -193,7 +193,7 @@ class HealthServer:
             found = max(
                 (HangSymptom(trouble.text, age_s, share, hangs=False), found or _NONE), key=lambda one: one.share
             )
-        self._complaint = found
+        self._symptom = found
         return found
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

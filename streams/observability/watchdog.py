@@ -49,8 +49,8 @@ class HangDetector:
     waits for its broker does what it should.
     """
 
-    def __init__(self, pulse: WorkerHeartbeat, limit_s: float) -> None:
-        self._pulse = pulse
+    def __init__(self, heartbeat: WorkerHeartbeat, limit_s: float) -> None:
+        self._heartbeat = heartbeat
         self._limit_s = limit_s
         self._kafka_since: float | None = None
         self._state: tuple[bool, int | None] | None = None
@@ -66,15 +66,15 @@ class HangDetector:
         self, now: float, facts: ConsumerStatus, logs: Mapping[TopicPartition, PartitionLog] | None
     ) -> HangSymptom | None:
         """The complaint that is nearest to its limit, if any; ``logs`` is None while Kafka does not answer."""
-        found = list(self._complaints(now, facts, logs))
+        found = list(self._symptoms(now, facts, logs))
         return max(found, key=lambda one: one.share, default=None)
 
-    def _complaints(
+    def _symptoms(
         self, now: float, facts: ConsumerStatus, logs: Mapping[TopicPartition, PartitionLog] | None
     ) -> Iterator[HangSymptom]:
-        pulse = self._pulse
-        if pulse.loop_turned_at is not None:
-            yield self._complaint("the event loop has not turned", now - pulse.loop_turned_at)
+        heartbeat = self._heartbeat
+        if heartbeat.loop_turned_at is not None:
+            yield self._symptom("the event loop has not turned", now - heartbeat.loop_turned_at)
         if logs is None:
             self._kafka_since = None
             return
@@ -83,24 +83,28 @@ class HangDetector:
         if (facts.ready, facts.recovered) != self._state:
             self._state, self._state_since = (facts.ready, facts.recovered), now
         # A stage's client may be what is wrong, and is new in a new process. A sink's service may be away for days.
-        if (waiting := pulse.waiting) is not None and pulse.busy_since is not None and facts.recovered is not None:
+        if (
+            (waiting := heartbeat.waiting) is not None
+            and heartbeat.busy_since is not None
+            and facts.recovered is not None
+        ):
             what = f"a batch fails and is tried again ({waiting.error})"
             patience = 1 if waiting.what == Fault.MACHINE else PATIENCE
-            yield self._complaint(what, self._age(waiting.since, now), patience)
-        if pulse.busy_since is not None:
-            yield self._complaint("a batch has been in hand", self._age(pulse.busy_since, now), PATIENCE)
+            yield self._symptom(what, self._age(waiting.since, now), patience)
+        if heartbeat.busy_since is not None:
+            yield self._symptom("a batch has been in hand", self._age(heartbeat.busy_since, now), PATIENCE)
         if facts.ready:
-            if pulse.busy_since is None and pulse.turned_at is not None:
-                since = max(pulse.turned_at, self._state_since)
-                yield self._complaint("no batch has been asked for", self._age(since, now))
+            if heartbeat.busy_since is None and heartbeat.turned_at is not None:
+                since = max(heartbeat.turned_at, self._state_since)
+                yield self._symptom("no batch has been asked for", self._age(since, now))
             yield from self._commits(now)
             if facts.may_starve:
                 yield from self._fetches(now, facts, logs)
-        elif facts.recovered is not None and not self._pulse.unreadable:
+        elif facts.recovered is not None and not self._heartbeat.unreadable:
             age = self._age(self._state_since, now)
-            yield self._complaint("taking over partitions has made no progress", age, PATIENCE)
+            yield self._symptom("taking over partitions has made no progress", age, PATIENCE)
 
-    def _complaint(self, what: str, age_s: float, patience: float = 1.0) -> HangSymptom:
+    def _symptom(self, what: str, age_s: float, patience: float = 1.0) -> HangSymptom:
         return HangSymptom(what, age_s, age_s / (patience * self._limit_s))
 
     def _age(self, since: float, now: float) -> float:
@@ -108,9 +112,9 @@ class HangDetector:
 
     def _commits(self, now: float) -> Iterator[HangSymptom]:
         """Processing goes on but commits do not (faust-streaming #596)."""
-        since, last = self._pulse.uncommitted_since, self._pulse.processed_at
+        since, last = self._heartbeat.uncommitted_since, self._heartbeat.processed_at
         if since is not None and last is not None:
-            yield self._complaint(
+            yield self._symptom(
                 "processing goes on, but nothing has been committed", min(last - since, self._age(since, now))
             )
 
@@ -120,15 +124,15 @@ class HangDetector:
         """A partition of ours has messages, but nothing of it comes (faust-streaming #629)."""
         unfetched: dict[TopicPartition, tuple[int, float]] = {}
         for source, known in logs.items():
-            fetched = max(self._pulse.next_offset.get(source, 0), known.committed)
-            waits = source in self._pulse.held or source in self._pulse.unreadable
+            fetched = max(self._heartbeat.next_offset.get(source, 0), known.committed)
+            waits = source in self._heartbeat.held or source in self._heartbeat.unreadable
             if source in facts.assigned and not waits and fetched < known.end:
                 before = self._unfetched.get(source)
                 unfetched[source] = before if before is not None and before[0] == fetched else (fetched, now)
         self._unfetched = unfetched
         for source, (_, since) in unfetched.items():
             what = f"{source.topic}/{source.partition} has messages, but none was fetched"
-            yield self._complaint(what, self._age(since, now))
+            yield self._symptom(what, self._age(since, now))
 
 
 class Watchdog:
@@ -156,11 +160,11 @@ class Watchdog:
             # A thread of C code: it ends the process also when no Python code runs any more, as in a deadlock of the
             # interpreter's lock.
             faulthandler.dump_traceback_later(2 * self._limit_s, exit=True)
-            complaint = self._ask()
-            before, hung = hung, complaint is not None and complaint.share > 1
+            symptom = self._ask()
+            before, hung = hung, symptom is not None and symptom.share > 1
             # Twice in a row, since a process that was suspended wakes here with every time out of date.
-            if complaint is not None and hung and before:
-                end(str(complaint), hangs=complaint.hangs)
+            if symptom is not None and hung and before:
+                end(str(symptom), hangs=symptom.hangs)
 
 
 def end(problem: str, *, hangs: bool = True) -> None:

@@ -69,15 +69,15 @@ class ErasureLog:
             KafkaUnavailable: no broker answers.
         """
         ranges = self._log.since(self._next)
-        news = False
+        new_data = False
         for message in self._log.messages(ranges):
             with suppress(CodecError):
                 erasure = codec.decode(message.value, Erasure)
                 if erasure.stage == Role.MATCH:
                     self.known.add(erasure, message.timestamp_ms)
-                    news = True
+                    new_data = True
         self._next |= {one.partition: one.end_offset for one in ranges}
-        return news
+        return new_data
 
     def close(self) -> None:
         """Disconnect."""

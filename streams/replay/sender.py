@@ -112,7 +112,7 @@ class Sender:
             except LogTruncated as error:
                 raise ReplayError(f"{error}: begin a new replay of what is left") from error
             self._answers = stack.enter_context(ResultsMonitor(self._settings, self.replay.replay_id))
-            self._crowding = stack.enter_context(DownstreamLag(self._settings))
+            self._downstream = stack.enter_context(DownstreamLag(self._settings))
             if self._answers.live_before:
                 self._window.live(self._began)
             self._save(ReplayState.RUNNING)
@@ -174,7 +174,7 @@ class Sender:
 
     def _room(self) -> int:
         """How many more may be sent now."""
-        behind = self._crowding.role(beside_live=self._window.beside_live)
+        behind = self._downstream.role(beside_live=self._window.beside_live)
         if behind is not None:
             self.progress.note = f"waiting for {behind}"
             return 0

@@ -98,6 +98,6 @@ class Retrain:
             await asyncio.get_running_loop().run_in_executor(self._thread, act)
         except Exception as error:
             log.warning("the runs could not be looked after: %s: %s", type(error).__name__, error)
-            self.stage.pulse.failed("the runs", error)
+            self.stage.heartbeat.failed("the runs", error)
         else:
-            self.stage.pulse.succeeded()
+            self.stage.heartbeat.succeeded()

@@ -36,13 +36,13 @@ def listen(patience_s: float) -> None:
     threading.Thread(target=wait, name="orders", daemon=True).start()
 
 
-def obey(folder: Path, order: JobSpec, now: Settings) -> JobResult:
+def run_job(folder: Path, order: JobSpec, now: Settings) -> JobResult:
     """Train as ordered; the version is a folder in ``folder``.
 
     Raises:
         UnusableModel, UnusableTrainingSet, TrainingFailed, KafkaUnavailable: there is no version.
     """
-    wish = TrainRequest(
+    request = TrainRequest(
         order.mode,
         order.workers,
         TrainingPlan(steps=order.steps),
@@ -50,7 +50,7 @@ def obey(folder: Path, order: JobSpec, now: Settings) -> JobResult:
         threads=now.cpu_threads,
         groups=now.retrain_groups,
     )
-    geometry = Card.read(wish.parent or REFERENCE).chip
+    geometry = Card.read(request.parent or REFERENCE).chip
     read = read_training_set(now, geometry, order.until)
     told = JobStatus()
 
@@ -63,7 +63,7 @@ def obey(folder: Path, order: JobSpec, now: Settings) -> JobResult:
         folder,
         read.samples,
         read.source,
-        wish,
+        request,
         corrections=read.corrections,
         begin=begin,
         say=lambda now: told.model_copy(update={"step": now.step}).write(folder),
@@ -94,7 +94,7 @@ def main() -> int:
         return 0  # a predecessor got as far as that
     listen(order.patience_s)
     try:
-        result = obey(folder, order, settings())
+        result = run_job(folder, order, settings())
     except Exception as error:
         JobResult(error=" ".join(f"{type(error).__name__}: {error}".split())).write(folder)
         raise

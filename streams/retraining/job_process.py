@@ -51,7 +51,7 @@ class JobProcess:
             )
         return cls(folder, process)
 
-    def encourage(self) -> None:
+    def send_keepalive(self) -> None:
         """Let it hear that the worker lives, and that the run is still its own."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):

@@ -44,7 +44,7 @@ class LearnableFaces:
         self._settings = settings
         self._feedback: LogReader | None = None
 
-    def news(self, known: Until) -> NewTrainingData:
+    def new_data(self, known: Until) -> NewTrainingData:
         """Count the faces that may be learned from now.
 
         Args:

@@ -69,18 +69,18 @@ def decide(counted: TrainableFaces, wanted: TrainingMinimum) -> TrainingDecision
     if counted.hours is not None:
         conditions.append(_at_least("hours since the last training", wanted.interval_h, counted.hours))
     needed = list(conditions)
-    news = [
+    new_data = [
         _at_least("new people", wanted.new_people, counted.new_people),
         _at_least("new faces", wanted.new_faces, counted.new_faces),
     ]
-    conditions += news
+    conditions += new_data
     if unmet := [one for one in needed if not one.met]:
         return TrainingDecision(False, "; ".join(map(_too_few, unmet)), conditions)
-    if met := [one for one in news if one.met]:
+    if met := [one for one in new_data if one.met]:
         return TrainingDecision(True, "; ".join(f"{one.found:g} {one.name}" for one in met), conditions)
     if counted.alarms and counted.new_faces:
         return TrainingDecision(True, "; ".join(counted.alarms), conditions)
-    return TrainingDecision(False, "; ".join(map(_too_few, news)), conditions)
+    return TrainingDecision(False, "; ".join(map(_too_few, new_data)), conditions)
 
 
 def _at_least(name: str, wanted: float, found: float) -> RunCondition:

@@ -48,8 +48,8 @@ class RunStatus:
 
     run: TrainingRun
     changed_at: float
-    given_back: bool = False
-    shadowed: bool = False
+    released: bool = False
+    superseded: bool = False
 
     @property
     def ended(self) -> bool:
@@ -140,10 +140,10 @@ class RunLog:
         known = self._runs.get(new.run_id)
         counted = counts(known.run if known else None, new, offset)
         if counted is not None:
-            given_back = new.token is not None and new.state is RunState.WAITING
-            self._runs[new.run_id] = RunStatus(counted, time.monotonic(), given_back)
+            released = new.token is not None and new.state is RunState.WAITING
+            self._runs[new.run_id] = RunStatus(counted, time.monotonic(), released)
         elif known is not None:
-            self._runs[new.run_id] = replace(known, shadowed=True)
+            self._runs[new.run_id] = replace(known, superseded=True)
 
 
 def runs(settings: Settings) -> list[TrainingRun]:

@@ -74,7 +74,7 @@ class Retrainer:
         self._command = command
         self._ledger = RunLog(settings)
         self._faces = LearnableFaces(settings)
-        self._places = RunDirectories(settings)
+        self._directories = RunDirectories(settings)
         self._held: _Held | None = None
         self._published: set[str] = set()
 
@@ -103,16 +103,16 @@ class Retrainer:
             return
         before = [one.run for one in self._ledger if one.run.state is not RunState.SKIPPED]
         if under_way := [one for one in before if one.state not in ENDED]:
-            decision, news = (
+            decision, new_data = (
                 TrainingDecision(False, f"run {under_way[0].run_id} is under way", []),
                 NewTrainingData(TrainableFaces(), {}),
             )
         else:
             learned = [one for one in before if one.version is not None]
-            news = self._faces.news(_ends(learned[-1].until) if learned else {})
+            new_data = self._faces.new_data(_ends(learned[-1].until) if learned else {})
             hours = (now - before[-1].claimed_at).total_seconds() / 3600 if before else None
             decision = decide(
-                replace(news.counted, hours=hours, alarms=self._ring()), TrainingMinimum.of(self._settings)
+                replace(new_data.counted, hours=hours, alarms=self._ring()), TrainingMinimum.of(self._settings)
             )
         claim = TrainingRun(
             run_id=run_id,
@@ -120,9 +120,9 @@ class Retrainer:
             reason=decision.reason,
             due_at=due_at,
             conditions=decision.conditions,
-            until=_sources(news.until),
-            people=news.counted.people,
-            faces=news.counted.faces,
+            until=_sources(new_data.until),
+            people=new_data.counted.people,
+            faces=new_data.counted.faces,
             claim_id=str(uuid.uuid4()),
             attempt=1,
             worker=self._worker,
@@ -144,7 +144,7 @@ class Retrainer:
             TopicMissing: the topic has not been created.
         """
         if self._held is not None:
-            self._held.trainer.encourage()
+            self._held.trainer.send_keepalive()
         self._ledger.refresh()
         if self._held is not None:
             self._look_after(self._held)
@@ -202,7 +202,7 @@ class Retrainer:
     def _is_free(self, standing: RunStatus) -> bool:
         """Whether nobody has a run: it was given back, or its worker is silent."""
         silent_s = time.monotonic() - standing.changed_at
-        return standing.given_back or silent_s > self._settings.retrain_lease_s
+        return standing.released or silent_s > self._settings.retrain_lease_s
 
     def _take_over(self, standing: RunStatus) -> None:
         before = standing.run
@@ -223,7 +223,7 @@ class Retrainer:
             return
         log.warning("run %s is taken over from %s on %s", before.run_id, before.worker, before.host)
         if not taken.ended:
-            self._places.inherit(before.run_id, standing.token, taken.token)
+            self._directories.inherit(before.run_id, standing.token, taken.token)
             self._begin(taken)
 
     def _begin(self, standing: RunStatus) -> None:
@@ -236,7 +236,7 @@ class Retrainer:
             steps=self._settings.retrain_steps,
             patience_s=2 * self._settings.retrain_lease_s,
         )
-        trainer = JobProcess.start(self._places.of(run.run_id, token), order, self._command)
+        trainer = JobProcess.start(self._directories.of(run.run_id, token), order, self._command)
         running = replace(run, state=RunState.RUNNING)
         self._held = _Held(running, token, trainer, time.monotonic())
         log.info("run %s begins: %s", run.run_id, run.reason)
@@ -246,12 +246,12 @@ class Retrainer:
     def _tidy(self, standing: RunStatus) -> None:
         """Put a version where the log says that it is, should its worker have died just before that."""
         run = standing.run
-        if standing.shadowed:
+        if standing.superseded:
             self._ledger.append(run)
         if run.version is None or run.run_id in self._published:
             return
-        self._places.publish(run.run_id, standing.token, run.version)
-        self._places.forget(run.run_id)
+        self._directories.publish(run.run_id, standing.token, run.version)
+        self._directories.forget(run.run_id)
         self._published.add(run.run_id)
 
     def _ring(self) -> list[str]:

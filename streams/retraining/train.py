@@ -65,7 +65,7 @@ def train(
     folder: Path,
     samples: Sequence[Sample],
     source: Source,
-    wish: TrainRequest,
+    request: TrainRequest,
     *,
     corrections: Sequence[Correction] = (),
     begin: Callable[[TrainStarted], None] = lambda told: None,
@@ -86,7 +86,7 @@ def train(
         UnusableLabels: the file of groups cannot be understood.
         UnusableModel, UnusableTrainingSet, TrainingFailed: see :func:`models.training.retrain.retrain`.
     """
-    runtime.tensorflow(wish.threads)
+    runtime.tensorflow(request.threads)
 
     from models.embedder.model import Model
     from models.evaluation.groups import Labelling
@@ -94,22 +94,22 @@ def train(
     from models.training.retrain import retrain
     from models.training.samples import TrainingSet
 
-    if wish.groups is not None:
-        labelling = Labelling.read(wish.groups)
+    if request.groups is not None:
+        labelling = Labelling.read(request.groups)
         samples = [sample.labelled(labelling) for sample in samples]
-    parent = Model.load(wish.parent, threads=wish.threads).card
+    parent = Model.load(request.parent, threads=request.threads).card
     known = TrainingSet.of(samples, parent.chip.size, corrections)
-    version = name(parent.version, wish.mode, known.digest, wish.plan)
+    version = name(parent.version, request.mode, known.digest, request.plan)
     begin(TrainStarted(version, len(known), len(known.people)))
     card = retrain(
         folder,
         version,
         known,
-        mode="head" if wish.mode is Mode.HEAD else "full",
-        old_folder=wish.parent,
-        plan=wish.plan,
-        workers=wish.workers,
-        cluster=wish.cluster,
+        mode="head" if request.mode is Mode.HEAD else "full",
+        old_folder=request.parent,
+        plan=request.plan,
+        workers=request.workers,
+        cluster=request.cluster,
         source=source,
         say=say,
     )

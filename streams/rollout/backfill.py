@@ -151,9 +151,9 @@ def _record(settings: Settings, version: str, base: str) -> ModelRecord:
     Raises:
         RolloutError: it is not; writing it anew would put an old version in production.
     """
-    lineup = records.read_registry(settings, base)
-    record = lineup.record(version)
-    if record is None or version not in (*lineup.shadows, *lineup.canaries, lineup.production):
+    registry = records.read_registry(settings, base)
+    record = registry.record(version)
+    if record is None or version not in (*registry.shadows, *registry.canaries, registry.production):
         raise RolloutError(f"{version} is not being rolled out: `facestream models shadow {version}` first")
     return record
 

@@ -82,10 +82,12 @@ def run_rollout(
     before = report(settings, card.version, utc_now() - timedelta(seconds=max(pace.hold_s, 60)))
     seen: Report | None = None
     for percent in _left(records.read_registry(settings, base), card.version, pace):
-        lineup = records.read_registry(settings, base)
-        record = transitions.canary(lineup, card, percent) if percent else transitions.shadow(lineup, card, force=force)
+        registry = records.read_registry(settings, base)
+        record = (
+            transitions.canary(registry, card, percent) if percent else transitions.shadow(registry, card, force=force)
+        )
         if not ask(record):
-            return RolloutOutcome(lineup.record(card.version) or record, [], seen)
+            return RolloutOutcome(registry.record(card.version) or record, [], seen)
         records.write(settings, record)
         fill()
         began = time.monotonic()
@@ -95,24 +97,24 @@ def run_rollout(
                 watched, seen = time.monotonic() - began, comparing.report()
                 say(RolloutStep(record, seen, watched))
                 if wrong := violations(seen, before, pace.gates):
-                    lineup = records.read_registry(settings, base)
-                    record = transitions.rollback(lineup, version=card.version, reason="; ".join(wrong))
+                    registry = records.read_registry(settings, base)
+                    record = transitions.rollback(registry, version=card.version, reason="; ".join(wrong))
                     records.write(settings, record)
                     return RolloutOutcome(record, wrong, seen)
                 # Of a canary with few users little is seen; it has been compared enough before.
                 if watched >= pace.hold_s and (percent or seen.frames >= pace.min_frames):
                     break
-    lineup = records.read_registry(settings, base)
-    record = transitions.promote(lineup, card)
+    registry = records.read_registry(settings, base)
+    record = transitions.promote(registry, card)
     if not ask(record):
-        return RolloutOutcome(lineup.record(card.version) or record, [], seen)
+        return RolloutOutcome(registry.record(card.version) or record, [], seen)
     records.write(settings, record)
     say(RolloutStep(record, seen, 0.0))
     return RolloutOutcome(record, [], seen)
 
 
-def _left(lineup: RegistrySnapshot, version: str, pace: Pace) -> list[float]:
+def _left(registry: RegistrySnapshot, version: str, pace: Pace) -> list[float]:
     """The steps that are left, each as a share of the users, 0 beside; the one under way is taken again."""
-    record = lineup.record(version)
+    record = registry.record(version)
     reached = record.percent if record is not None and record.state is ModelState.CANARY else 0.0
     return [percent for percent in (0.0, *pace.percents) if percent >= reached]

@@ -51,9 +51,11 @@ def card(stack: Stack) -> Iterator[Card]:
     name = "turned"
     yield turned(stack.settings.versions_dir / name, name)
     while (
-        (lineup := records.read_registry(stack.settings)).production != OLD.version or lineup.shadows or lineup.canaries
+        (registry := records.read_registry(stack.settings)).production != OLD.version
+        or registry.shadows
+        or registry.canaries
     ):
-        records.write(stack.settings, transitions.rollback(lineup))
+        records.write(stack.settings, transitions.rollback(registry))
 
 
 def vectors(stack: Stack, user: str) -> dict[str, Vectors]:

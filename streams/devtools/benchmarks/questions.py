@@ -188,9 +188,9 @@ class _Bench:
         self._fill(Topic.CHIPS)
         faces = LearnableFaces(self._settings)
         self._kept.callback(faces.close)
-        faces.news({})
+        faces.new_data({})
         fill(self._settings, Topic.CHIPS, _NEW)
-        return self._row([(Topic.CHIPS, Chip)], lambda: faces.news({}))
+        return self._row([(Topic.CHIPS, Chip)], lambda: faces.new_data({}))
 
     def _backfill(self) -> Figures:
         self._say(f"filling {self._changelog} with {self._records} records")

@@ -59,14 +59,14 @@ def over_and_back(stack: Stack, events_per_s: float, hold_s: float, say: Callabl
         time.sleep(hold_s)
         begins = time.time()
         steps: Sequence[Callable[[RegistrySnapshot], ModelRecord]] = (
-            lambda lineup: transitions.canary(lineup, _NEW, _CANARY_PERCENT),
-            lambda lineup: transitions.promote(lineup, _NEW),
-            lambda lineup: transitions.rollback(lineup),
+            lambda registry: transitions.canary(registry, _NEW, _CANARY_PERCENT),
+            lambda registry: transitions.promote(registry, _NEW),
+            lambda registry: transitions.rollback(registry),
         )
 
         def go() -> Figures:
             say(f"{_NEW.version} decides beside")
-            _step(settings, lambda lineup: transitions.shadow(lineup, _NEW))
+            _step(settings, lambda registry: transitions.shadow(registry, _NEW))
             filled = backfill(settings, _NEW.version, [uploads(settings, _NEW.version)])
             say(f"{filled.made} templates were made")
             time.sleep(hold_s)
@@ -110,7 +110,7 @@ def add_version(settings: Settings, card: Card) -> None:
 def uploads(settings: Settings, version: str) -> VectorSource:
     """What makes the templates of a version of the digest embedder."""
     analyzer = DigestAnalyzer()
-    analyzer.learn(settings.versions_dir / version)
+    analyzer.load(settings.versions_dir / version)
     return from_uploads(settings, analyzer, version)
 
 

@@ -71,8 +71,8 @@ def _away(error: SinkUnavailable, settings: Settings) -> Finding:
     if isinstance(error.__cause__, _FORBIDDEN):
         return fail("bigquery", f"refuses us at {where}: {_line(error)}", Remedy.BIGQUERY_RIGHTS())
     hangs = isinstance(error.__cause__, requests.ReadTimeout)
-    mend = Remedy.HANGS() if hangs else Remedy.BIGQUERY_AWAY()
-    return fail("bigquery", f"no answer at {where}: {_line(error)}", mend)
+    remedy = Remedy.HANGS() if hangs else Remedy.BIGQUERY_AWAY()
+    return fail("bigquery", f"no answer at {where}: {_line(error)}", remedy)
 
 
 def _ask(dataset: Address) -> None:
@@ -109,8 +109,8 @@ def _write_api(dataset: Address, complete: bool) -> Finding:
     except (exceptions.GoogleAPICallError, google.auth.exceptions.GoogleAuthError) as error:
         # A new connection begins with the server's HTTP/2 settings.
         hangs = isinstance(error, exceptions.DeadlineExceeded) or "before receiving SETTINGS" in str(error)
-        mend = Remedy.HANGS() if hangs else Remedy.BIGQUERY_WRITE_AWAY()
-        return fail(name, f"no answer at {where}: {_line(error)}", mend)
+        remedy = Remedy.HANGS() if hangs else Remedy.BIGQUERY_WRITE_AWAY()
+        return fail(name, f"no answer at {where}: {_line(error)}", remedy)
     if trouble is not None:
         return fail(name, f"takes no rows at {where}: {trouble}", Remedy.BIGQUERY_WRITE_AWAY())
     return ok(name, f"takes rows at {where}")

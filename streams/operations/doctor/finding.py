@@ -19,28 +19,28 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the doctor: what was looked at, what was seen, and what to do about it."""
+    """One line of the doctor: what was looked at, what was observed, and what to do about it."""
 
     status: Status
     name: str
-    seen: str
-    mend: Advice | None = None
+    observed: str
+    remedy: Advice | None = None
 
 
 Check = Callable[[], Iterable[Finding]]
 """Looks at something; may give what it found bit by bit."""
 
 
-def ok(name: str, seen: str) -> Finding:
+def ok(name: str, observed: str) -> Finding:
     """All is well."""
-    return Finding(Status.OK, name, seen)
+    return Finding(Status.OK, name, observed)
 
 
-def warn(name: str, seen: str, mend: Advice) -> Finding:
+def warn(name: str, observed: str, remedy: Advice) -> Finding:
     """Something is to be looked at."""
-    return Finding(Status.WARN, name, seen, mend)
+    return Finding(Status.WARN, name, observed, remedy)
 
 
-def fail(name: str, seen: str, mend: Advice) -> Finding:
+def fail(name: str, observed: str, remedy: Advice) -> Finding:
     """Something is broken."""
-    return Finding(Status.FAIL, name, seen, mend)
+    return Finding(Status.FAIL, name, observed, remedy)

@@ -94,14 +94,14 @@ def _disk(name: str, folder: Path) -> Finding:
         _write(there)
     except OSError as error:
         full = error.errno in _NO_ROOM
-        mend = (Remedy.ROOM if full else Remedy.WRITABLE)(setting=setting)
-        return fail(f"disk of the {name}", f"{there} cannot be written to: {error.strerror}", mend)
+        remedy = (Remedy.ROOM if full else Remedy.WRITABLE)(setting=setting)
+        return fail(f"disk of the {name}", f"{there} cannot be written to: {error.strerror}", remedy)
     free = shutil.disk_usage(there).free
     seen = f"{free / 1e9:.1f} GB free at {folder.absolute()}"
-    mend = Remedy.ROOM(setting=setting)
+    remedy = Remedy.ROOM(setting=setting)
     if free < _SCARCE_BYTES:
-        return fail(f"disk of the {name}", seen, mend)
-    return warn(f"disk of the {name}", seen, mend) if free < _LOW_BYTES else ok(f"disk of the {name}", seen)
+        return fail(f"disk of the {name}", seen, remedy)
+    return warn(f"disk of the {name}", seen, remedy) if free < _LOW_BYTES else ok(f"disk of the {name}", seen)
 
 
 def _write(folder: Path) -> None:

@@ -41,8 +41,8 @@ def check(settings: Settings, states: Sequence[TopicDescription]) -> Iterator[Fi
     except KafkaException as error:
         code, text = error.args[0].code(), error.args[0].str()
         rights = code in _RIGHTS
-        mend = Remedy.KAFKA_RIGHTS(who="this user", topic=state.name) if rights else Remedy.BROKERS_LOGS()
-        yield fail("kafka writes", f"{state.name} cannot be written to and read: {text}", mend)
+        remedy = Remedy.KAFKA_RIGHTS(who="this user", topic=state.name) if rights else Remedy.BROKERS_LOGS()
+        yield fail("kafka writes", f"{state.name} cannot be written to and read: {text}", remedy)
     else:
         took = time.monotonic() - began
         yield ok("kafka writes", f"a record was written and read in {took:.1f} s")

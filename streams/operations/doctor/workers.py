@@ -54,8 +54,8 @@ def _role(state: RoleState, admin: AdminClient, settings: Settings, alike: bool)
         return
     if not members:
         waiting = sum(one.lag_events for one in state.partitions)
-        mend = Remedy.START_WORKER(role=state.role) if alike else Remedy.REPAIR_TOPICS()
-        yield fail(name, f"none runs; {_wait(waiting)} for one", mend)
+        remedy = Remedy.START_WORKER(role=state.role) if alike else Remedy.REPAIR_TOPICS()
+        yield fail(name, f"none runs; {_wait(waiting)} for one", remedy)
         return
     if not state.group.settled and not _settles(admin, state.role, settings):
         yield warn(
@@ -198,7 +198,7 @@ def _well(member: GroupMember, report: dict[str, Any], settings: Settings) -> It
             Remedy.MODEL_OF_WORKER(machine=member.machine),
         )
     judged = clock(member.name, report["ahead_s"], report["uncertain_s"])
-    if judged.mend:
+    if judged.remedy:
         yield judged
     if report["problem"]:
         yield warn(f"partitions of {member.name}", report["problem"], Remedy.WORKER_LOG(machine=member.machine))

@@ -39,8 +39,8 @@ def test_a_file_says_something_of_single_pictures_or_of_the_subjects_of_a_user(t
         ("subject_id,age\nanna,20\n\nanna,60\n", "line 4: of anna something else"),
     ],
 )
-def test_a_file_that_is_not_understood(tmp_path: Path, text: str, complaint: str) -> None:
-    with pytest.raises(UnusableLabels, match=complaint):
+def test_a_file_that_is_not_understood(tmp_path: Path, text: str, symptom: str) -> None:
+    with pytest.raises(UnusableLabels, match=symptom):
         read(tmp_path, text)
 
 

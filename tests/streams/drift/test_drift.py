@@ -225,5 +225,5 @@ def test_a_degraded_camera_alarms_though_the_worker_is_killed(deployment: Deploy
     (finding,) = check(deployment.settings)
     assert finding.status is Status.WARN
     assert finding.name == f"drift of {USER}/door"
-    assert "sharpness was" in finding.seen
+    assert "sharpness was" in finding.observed
     assert f"drift of {USER}/door: " in (CameraAlarms(deployment.settings)() or "")

@@ -125,8 +125,8 @@ def lag(settings: Settings) -> int:
 
 
 def models(settings: Settings) -> int:
-    with RegistryWatcher(settings, digest.CARD) as follower:
-        follower.catch_up(30)
+    with RegistryWatcher(settings, digest.CARD) as watcher:
+        watcher.catch_up(30)
     return COUNT
 
 

@@ -231,7 +231,7 @@ def test_more_than_can_be_held_waits_and_goes_on(
         erase(settings, "ursula")
         assert server.waiting.acquire(timeout=PATIENCE_S)
         put(settings, Topic.MATCHES, *later, match(user_id="bert", sequence=1))
-        wait_until(lambda: worker.pulse.waiting is not None and "results wait" in worker.pulse.waiting.error)
+        wait_until(lambda: worker.heartbeat.waiting is not None and "results wait" in worker.heartbeat.waiting.error)
         assert worker.facts().ready, "it stays in its group"
         server.held.clear()
         wait_until(lambda: len(rows(tables)) == 11)

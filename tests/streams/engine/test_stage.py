@@ -203,13 +203,13 @@ async def test_what_happens_to_every_message_is_waited_for_and_told(settings: Se
     send(settings, Topic.FRAMES, numbers(2))
     async with running(settings, process) as worker:
         await until(lambda: tries > 4)
-        told = worker.stage.pulse.waiting
+        told = worker.stage.heartbeat.waiting
         assert told is not None
         assert told.error == f"{type(away).__name__}: {away}"
         mended.set()
         await until(lambda: committed(settings, Topic.FRAMES) == 2)
     assert worker.rejected == []
-    assert worker.stage.pulse.waiting is None
+    assert worker.stage.heartbeat.waiting is None
 
 
 @in_a_loop
@@ -334,7 +334,7 @@ async def test_messages_that_faust_drops_are_read_again(settings: Settings) -> N
 
     async with running(settings, process) as worker:
         for count in (0, 20, 40):
-            await until(lambda count=count: len(done) == count and worker.stage.pulse.turned_at is not None)  # type: ignore[misc]
+            await until(lambda count=count: len(done) == count and worker.stage.heartbeat.turned_at is not None)  # type: ignore[misc]
             worker.app.consumer._read_offset[TP(Topic.FRAMES.named(settings), 0)] = count + 5
             await asyncio.to_thread(send, settings, Topic.FRAMES, numbers(60)[count : count + 20])
         await until(lambda: committed(settings, Topic.FRAMES) == 60)

@@ -46,7 +46,7 @@ def test_a_frame_waits_while_a_photo_may_still_come() -> None:
 
 
 def test_what_is_aside_waits_for_nothing_and_holds_nothing_back() -> None:
-    order = TimestampMerge(["embeddings"], aside=["erasures"])
+    order = TimestampMerge(["embeddings"], unordered_topics=["erasures"])
     order.add(message("embeddings", 0, 7, at=20))
     assert order.silent() == set()
     order.add(message("erasures", 0, 3, at=30))

@@ -152,7 +152,7 @@ async def test_an_open_transaction_holds_its_partition_until_the_brokers_end_it(
         await until(lambda: done == [b"frame"], 60)
         (found,) = [one async for one in patiently(settings)]
         assert found.name == f"transaction on {Topic.UPLOADS.named(settings)} 0"
-        assert "2 messages wait from offset 0 on" in found.seen
+        assert "2 messages wait from offset 0 on" in found.observed
         assert done == [b"frame"]
         await until(lambda: done == [b"frame", b"behind"], 120)
         await until(lambda: caught_up(settings, Role.EMBED, Topic.UPLOADS, Topic.FRAMES), 60)

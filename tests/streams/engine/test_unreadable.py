@@ -151,19 +151,19 @@ async def held_up_until_it_is_passed(cluster: Cluster, kind: str) -> None:
     cluster.damage(Topic.FRAMES, DAMAGES[kind])
     source = cluster.source(Topic.FRAMES)
     async with stage_running(settings, process) as worker:
-        pulse = worker.stage.pulse
-        unreadable = StageUnreadable(worker.app, settings, pulse, worker.stage.pass_over)
+        heartbeat = worker.stage.heartbeat
+        unreadable = StageUnreadable(worker.app, settings, heartbeat, worker.stage.pass_over)
         # As a worker does, whose probe has found that this partition does not come.
         caring = asyncio.create_task(unreadable.run(lambda: [source]))
-        await until(lambda: len(done) == 3 and bool(pulse.unreadable), 90)
+        await until(lambda: len(done) == 3 and bool(heartbeat.unreadable), 90)
         assert sorted(done) == [b"0", b"other 0", b"other 1"]
-        found = pulse.unreadable[source]
+        found = heartbeat.unreadable[source]
         assert (found.offset, found.end) == (BAD, 2 if kind not in NOTHING_BEHIND else 4)
         await until(lambda: cluster.committed(Role.EMBED, Topic.FRAMES) == BAD, 60)
         passed = await asyncio.to_thread(pass_over, settings, source, BAD)
         assert passed == found
         await until(lambda: cluster.committed(Role.EMBED, Topic.FRAMES) == 4, 90)
-        assert not pulse.unreadable
+        assert not heartbeat.unreadable
         assert not worker.app.crashed
         caring.cancel()
     assert sorted(done) == sorted([b"0", b"other 0", b"other 1", *([b"2", b"3"] if kind not in NOTHING_BEHIND else [])])
@@ -207,19 +207,19 @@ def test_a_sink_is_held_up_in_that_partition_only_until_it_is_passed(cluster: Cl
     source, last = cluster.source(Topic.MATCHES), 2 if kind not in NOTHING_BEHIND else 4
     with sink(settings) as worker, closing(RedisResults(settings.redis_url, settings.redis_prefix)) as results:
         assert len(results.wait_for([events[0].event_id, events[4].event_id, events[5].event_id], 60)) == 3
-        wait_until(lambda: source in worker.pulse.unreadable, 90)
+        wait_until(lambda: source in worker.heartbeat.unreadable, 90)
         with HealthServer(Role.SINK_REDIS, "sink", settings) as health:
-            health.follow(MonitoredWorker(worker.pulse, worker.facts))
+            health.follow(MonitoredWorker(worker.heartbeat, worker.facts))
             (said,) = health.report()["unreadable"]
         assert (said["topic"], said["partition"], said["offset"], said["end_offset"]) == (source.topic, 0, BAD, last)
         assert cluster.committed(Role.SINK_REDIS, Topic.MATCHES) == BAD
         (finding,) = [one for one in cluster.findings() if one.name == f"log of {source.topic} 0"]
         assert finding.status is Status.FAIL
-        assert finding.mend is not None
-        assert f"facestream dead-letters pass {source.topic} 0 {BAD}" in finding.mend
+        assert finding.remedy is not None
+        assert f"facestream dead-letters pass {source.topic} 0 {BAD}" in finding.remedy
         pass_over(settings, source, BAD)
         wait_until(lambda: cluster.committed(Role.SINK_REDIS, Topic.MATCHES) == 4, 90)
-        assert not worker.pulse.unreadable
+        assert not worker.heartbeat.unreadable
         kept = events if kind not in NOTHING_BEHIND else [events[0], *events[4:]]
         wanted = {one.event_id for one in kept if one is not events[BAD]}
         assert set(results.wait_for(list(wanted), 60)) == wanted

@@ -51,9 +51,9 @@ def test_lasting_topics_are_made_anew_only_when_that_is_accepted(used: Settings,
         assert not {models, frames, changelog} & set(metadata(admin, used).topics)
     found = look(check(used))
     assert found["lost topics"].status is Status.FAIL
-    assert models in found["lost topics"].seen and changelog in found["lost topics"].seen
-    assert "facestream topics create --accept-loss" in (found["lost topics"].mend or "")
-    assert "facestream topics create" not in {one.mend for one in found.values()}, "as if nothing had been"
+    assert models in found["lost topics"].observed and changelog in found["lost topics"].observed
+    assert "facestream topics create --accept-loss" in (found["lost topics"].remedy or "")
+    assert "facestream topics create" not in {one.remedy for one in found.values()}, "as if nothing had been"
 
     did = {change.name: change for change in topic_admin.create(admin, used, accept_loss=True)}
     assert did[models].did == did[frames].did == "created"

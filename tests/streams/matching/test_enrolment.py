@@ -62,7 +62,7 @@ class Gallery:
         self.shard = GalleryShard()
         self.erased = Erasures()
         self.chips_gone: list[str] = []
-        models = SimpleNamespace(lineup=RegistrySnapshot("one"))
+        models = SimpleNamespace(registry=RegistrySnapshot("one"))
         self.decided = Enrolments(Settings(max_templates_per_subject=room), self, models, self.erased)
         self.offset = 0
 

@@ -22,7 +22,7 @@ class Topic:
         self.records: list[ModelRecord] = []
 
     @property
-    def lineup(self) -> RegistrySnapshot:
+    def registry(self) -> RegistrySnapshot:
         return RegistrySnapshot.of("v1", self.records)
 
     def write(self, record: ModelRecord) -> ModelRecord:
@@ -30,7 +30,7 @@ class Topic:
         return record
 
     def fill(self, version: str, *stragglers: str) -> None:
-        record = self.lineup.record(version)
+        record = self.registry.record(version)
         assert record is not None
         self.write(transitions.filled(record, list(stragglers)))
 
@@ -41,50 +41,50 @@ def topic() -> Topic:
 
 
 def test_the_usual_way_and_back(topic: Topic) -> None:
-    topic.write(transitions.shadow(topic.lineup, V2))
+    topic.write(transitions.shadow(topic.registry, V2))
     topic.fill("v2", "berta")
-    topic.write(transitions.canary(topic.lineup, V2, 5))
-    record = topic.write(transitions.promote(topic.lineup, V2))
+    topic.write(transitions.canary(topic.registry, V2, 5))
+    record = topic.write(transitions.promote(topic.registry, V2))
     assert (record.state, record.filled, record.stragglers) == (ModelState.PRODUCTION, True, ["berta"])
-    assert topic.lineup.in_production == ("v2", "v1")
-    back = topic.write(transitions.rollback(topic.lineup, reason="worse"))
+    assert topic.registry.in_production == ("v2", "v1")
+    back = topic.write(transitions.rollback(topic.registry, reason="worse"))
     assert (back.version, back.state, back.filled, back.reason) == ("v2", ModelState.CANDIDATE, False, "worse")
-    assert topic.lineup.production == "v1"
+    assert topic.registry.production == "v1"
 
 
 def test_a_rollback_ends_what_is_under_way_first(topic: Topic) -> None:
-    topic.write(transitions.shadow(topic.lineup, V2))
+    topic.write(transitions.shadow(topic.registry, V2))
     topic.fill("v2")
-    topic.write(transitions.promote(topic.lineup, V2))
-    topic.write(transitions.shadow(topic.lineup, V3))
-    assert transitions.rollback(topic.lineup, version="v2").version == "v2", "if it is meant"
-    assert topic.write(transitions.rollback(topic.lineup)).version == "v3"
-    assert topic.write(transitions.rollback(topic.lineup)).version == "v2"
+    topic.write(transitions.promote(topic.registry, V2))
+    topic.write(transitions.shadow(topic.registry, V3))
+    assert transitions.rollback(topic.registry, version="v2").version == "v2", "if it is meant"
+    assert topic.write(transitions.rollback(topic.registry)).version == "v3"
+    assert topic.write(transitions.rollback(topic.registry)).version == "v2"
     with pytest.raises(RolloutError, match="v1 answers, and no version before it is kept"):
-        transitions.rollback(topic.lineup)
+        transitions.rollback(topic.registry)
 
 
 def test_the_base_can_be_retired_and_its_followers_rolled_back_no_further(topic: Topic) -> None:
-    topic.write(transitions.shadow(topic.lineup, V2))
+    topic.write(transitions.shadow(topic.registry, V2))
     topic.fill("v2")
-    topic.write(transitions.promote(topic.lineup, V2))
-    topic.write(transitions.retire(topic.lineup, V1))
+    topic.write(transitions.promote(topic.registry, V2))
+    topic.write(transitions.retire(topic.registry, V1))
     with pytest.raises(RolloutError, match="no version before it is kept"):
-        transitions.rollback(topic.lineup)
+        transitions.rollback(topic.registry)
 
 
 def filled(topic: Topic) -> None:
-    topic.write(transitions.shadow(topic.lineup, V2))
+    topic.write(transitions.shadow(topic.registry, V2))
     topic.fill("v2")
 
 
 def unfilled(topic: Topic) -> None:
-    topic.write(transitions.shadow(topic.lineup, V2))
+    topic.write(transitions.shadow(topic.registry, V2))
 
 
 def in_canary(topic: Topic) -> None:
     filled(topic)
-    topic.write(transitions.canary(topic.lineup, V2, 5))
+    topic.write(transitions.canary(topic.registry, V2, 5))
 
 
 def nothing(topic: Topic) -> None:
@@ -110,10 +110,10 @@ def test_what_must_not_be_done_says_why(
 ) -> None:
     prepare(topic)
     with pytest.raises(RolloutError, match=why):
-        step(topic.lineup)
+        step(topic.registry)
 
 
 def test_a_version_that_failed_comes_back_unfilled(topic: Topic) -> None:
     in_canary(topic)
-    topic.write(transitions.rollback(topic.lineup))
-    assert not topic.write(transitions.shadow(topic.lineup, V2)).filled
+    topic.write(transitions.rollback(topic.registry))
+    assert not topic.write(transitions.shadow(topic.registry, V2)).filled

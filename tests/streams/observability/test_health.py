@@ -55,8 +55,8 @@ class Patient:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self.pulse = WorkerHeartbeat("embed")
-        self.judge = HangDetector(self.pulse, 10.0)
+        self.heartbeat = WorkerHeartbeat("embed")
+        self.judge = HangDetector(self.heartbeat, 10.0)
         self.facts = ConsumerStatus(ready=True, assigned=frozenset({FRAMES_0}), recovered=0, may_starve=True)
         self.logs: dict[TopicPartition, PartitionLog] | None = {FRAMES_0: PartitionLog(end=5, committed=5)}
 
@@ -65,13 +65,13 @@ class Patient:
         for _ in range(round(seconds)):
             self.clock.now += 1.0
             act()
-            complaint = self.judge.worst(self.clock.now, self.facts, self.logs)
-        return complaint.what if complaint is not None and complaint.share > 1 else None
+            symptom = self.judge.worst(self.clock.now, self.facts, self.logs)
+        return symptom.what if symptom is not None and symptom.share > 1 else None
 
     def lives(self) -> None:
-        self.pulse.loop_turned()
-        if self.pulse.busy_since is None:
-            self.pulse.turned()
+        self.heartbeat.loop_turned()
+        if self.heartbeat.busy_since is None:
+            self.heartbeat.turned()
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_an_event_loop_that_stands_hangs_even_without_kafka(patient: Patient) ->
 
 
 def test_a_long_batch_is_work_and_an_endless_one_hangs(patient: Patient) -> None:
-    patient.pulse.begins()
+    patient.heartbeat.begins()
     assert patient.for_seconds(10 * PATIENCE, act=patient.lives) is None
     assert patient.for_seconds(2, act=patient.lives) == "a batch has been in hand"
 
@@ -99,9 +99,9 @@ def test_a_long_batch_is_work_and_an_endless_one_hangs(patient: Patient) -> None
 def test_a_batch_that_fails_again_and_again_though_kafka_answers_hangs(patient: Patient) -> None:
     def attempt() -> None:
         patient.lives()
-        patient.pulse.failed(Fault.SERVICE, KafkaTimeoutError("no leader"))
+        patient.heartbeat.failed(Fault.SERVICE, KafkaTimeoutError("no leader"))
 
-    patient.pulse.begins()
+    patient.heartbeat.begins()
     patient.logs = None
     assert patient.for_seconds(1000, act=attempt) is None, "it waits for Kafka"
     patient.logs = {}
@@ -112,19 +112,19 @@ def test_a_batch_that_fails_again_and_again_though_kafka_answers_hangs(patient: 
 def test_a_broken_disk_is_left_soon(patient: Patient) -> None:
     def attempt() -> None:
         patient.lives()
-        patient.pulse.failed(Fault.MACHINE, LocalTableFailed("no space left"))
+        patient.heartbeat.failed(Fault.MACHINE, LocalTableFailed("no space left"))
 
-    patient.pulse.begins()
-    complaint = patient.for_seconds(12, act=attempt)
-    assert complaint == "a batch fails and is tried again (LocalTableFailed: no space left)"
+    patient.heartbeat.begins()
+    symptom = patient.for_seconds(12, act=attempt)
+    assert symptom == "a batch fails and is tried again (LocalTableFailed: no space left)"
 
 
 def test_progress_within_a_batch_that_is_taken_apart_counts(patient: Patient) -> None:
     def one_message() -> None:
-        patient.pulse.begins()
-        patient.pulse.failed(Fault.MESSAGE, ValueError("no good"))
+        patient.heartbeat.begins()
+        patient.heartbeat.failed(Fault.MESSAGE, ValueError("no good"))
         patient.lives()
-        patient.pulse.succeeded()
+        patient.heartbeat.succeeded()
 
     assert patient.for_seconds(1000, act=one_message) is None
 
@@ -133,36 +133,36 @@ def test_a_sink_waits_for_its_service_for_days(patient: Patient) -> None:
     patient.facts = ConsumerStatus(ready=True, assigned=frozenset({FRAMES_0}))
 
     def attempt() -> None:
-        patient.pulse.begins()
-        patient.pulse.failed("writing 3 events", SinkUnavailable("Redis: ConnectionError"))
-        patient.pulse.ended()
-        patient.pulse.begins()
+        patient.heartbeat.begins()
+        patient.heartbeat.failed("writing 3 events", SinkUnavailable("Redis: ConnectionError"))
+        patient.heartbeat.ended()
+        patient.heartbeat.begins()
 
     assert patient.for_seconds(100_000, act=attempt) is None
-    waiting = patient.pulse.waiting
+    waiting = patient.heartbeat.waiting
     assert waiting is not None
     assert patient.clock.now - waiting.since == 99_999
     assert (waiting.what, waiting.error) == ("writing 3 events", "SinkUnavailable: Redis: ConnectionError")
 
 
 def test_a_stage_that_asks_for_nothing_hangs(patient: Patient) -> None:
-    patient.pulse.turned()
-    assert patient.for_seconds(12, act=patient.pulse.loop_turned) == "no batch has been asked for"
+    patient.heartbeat.turned()
+    assert patient.for_seconds(12, act=patient.heartbeat.loop_turned) == "no batch has been asked for"
 
 
 def test_commits_that_stopped_though_processing_goes_on(patient: Patient) -> None:
     def process() -> None:
         patient.lives()
-        patient.pulse.processed(3)
+        patient.heartbeat.processed(3)
 
     assert patient.for_seconds(10, act=process) is None
     assert patient.for_seconds(2, act=process) == "processing goes on, but nothing has been committed"
-    patient.pulse.committed([FRAMES_0], all_of_it=True)
+    patient.heartbeat.committed([FRAMES_0], all_of_it=True)
     assert patient.for_seconds(5, act=process) is None
 
 
 def test_work_that_waits_for_its_commit_is_no_reason_once_processing_has_ended(patient: Patient) -> None:
-    patient.pulse.processed(3)
+    patient.heartbeat.processed(3)
     assert patient.for_seconds(1000, act=patient.lives) is None
 
 
@@ -170,15 +170,15 @@ def test_a_partition_that_grows_and_gives_nothing(patient: Patient) -> None:
     patient.logs = {FRAMES_0: PartitionLog(end=7, committed=5)}
     assert patient.for_seconds(10, act=patient.lives) is None
     assert patient.for_seconds(2, act=patient.lives) == "frames/0 has messages, but none was fetched"
-    patient.pulse.arrived(FRAMES_0, 6)
+    patient.heartbeat.arrived(FRAMES_0, 6)
     assert patient.for_seconds(100, act=patient.lives) is None
 
 
 def test_a_partition_that_is_held_back_or_not_ours_is_no_reason(patient: Patient) -> None:
     patient.logs = {FRAMES_0: PartitionLog(end=7, committed=5)}
-    patient.pulse.held = {FRAMES_0}
+    patient.heartbeat.held = {FRAMES_0}
     assert patient.for_seconds(100, act=patient.lives) is None
-    patient.pulse.held = frozenset()
+    patient.heartbeat.held = frozenset()
     patient.facts = ConsumerStatus(ready=True, assigned=frozenset(), may_starve=True)
     assert patient.for_seconds(100, act=patient.lives) is None
 
@@ -187,11 +187,11 @@ def test_what_cannot_be_read_is_no_reason_nor_is_an_open_transaction(patient: Pa
     patient.logs = {FRAMES_0: PartitionLog(end=5, committed=5, appended=9)}
     assert patient.for_seconds(1000, act=patient.lives) is None
     patient.logs = {FRAMES_0: PartitionLog(end=7, committed=5)}
-    patient.pulse.unreadable[FRAMES_0] = UnreadableBatch(FRAMES_0, 5, 6, "its checksum is wrong")
+    patient.heartbeat.unreadable[FRAMES_0] = UnreadableBatch(FRAMES_0, 5, 6, "its checksum is wrong")
     assert patient.for_seconds(1000, act=patient.lives) is None
     patient.facts = ConsumerStatus(ready=False, assigned=frozenset({FRAMES_0}), recovered=3)
     assert patient.for_seconds(1000, act=patient.lives) is None
-    patient.pulse.unreadable.clear()
+    patient.heartbeat.unreadable.clear()
     assert patient.for_seconds(1000, act=patient.lives) == "taking over partitions has made no progress"
 
 
@@ -207,7 +207,7 @@ def test_taking_over_partitions_may_last_while_the_tables_grow(patient: Patient)
 
 
 def test_time_without_kafka_does_not_count_not_even_later(patient: Patient) -> None:
-    patient.pulse.begins()
+    patient.heartbeat.begins()
     patient.for_seconds(10 * PATIENCE - 1, act=patient.lives)
     logs, patient.logs = patient.logs, None
     assert patient.for_seconds(1000, act=patient.lives) is None

@@ -140,7 +140,7 @@ def test_a_table_that_was_deleted_while_the_sink_runs(table: Table) -> None:
 
         table.delete()
         found = look(look_for_rows(cluster.settings))["rows of matches"]
-        assert found.mend == "facestream bigquery fill matches"
+        assert found.remedy == "facestream bigquery fill matches"
         before = table.ends()
         dry = cluster.run("bigquery", "fill", "matches", "--dry-run", "--json").json["tables"][0]
         assert (dry["filled"], dry["there"], dry["unreadable"], dry["gone"]) == (66, 1, 1, 0)
@@ -148,7 +148,7 @@ def test_a_table_that_was_deleted_while_the_sink_runs(table: Table) -> None:
 
         later = matches(40)
         table.send(later[:20])
-        ended = cluster.run(*found.mend.split()[1:], "--json")
+        ended = cluster.run(*found.remedy.split()[1:], "--json")
         assert ended.code == 0, ended.err
         assert ended.json["tables"][0]["kept_since"] is None
         table.send([*later[20:], events[3]])

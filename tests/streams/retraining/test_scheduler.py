@@ -104,11 +104,11 @@ def test_what_a_worker_says_of_a_run_that_it_has_lost_does_not_count_and_does_no
         late = replace(lost, state=RunState.FINISHED, version="another", ended_at=utc_now())
         assert ledger.append(late) is None
         (standing,) = [one for one in ledger if one.run.run_id == lost.run_id]
-        assert standing.shadowed, "compaction would keep what does not count"
+        assert standing.superseded, "compaction would keep what does not count"
         b.beat()
         ledger.refresh()
         (standing,) = [one for one in ledger if one.run.run_id == lost.run_id]
-        assert not standing.shadowed
+        assert not standing.superseded
     a.beat()
     assert trained(settings)[0].worker == "b"
     assert {one.name for one in settings.versions_dir.glob("[!.]*")} == {version.name}

@@ -17,7 +17,7 @@ _looks: list[set[Remedy]] = []
 def look(findings: Iterable[Finding]) -> dict[str, Finding]:
     """What was found, by the names of the checks; of several with one name one that is not well."""
     found = list(findings)
-    _looks.append({one.mend.remedy for one in found if one.mend is not None})
+    _looks.append({one.remedy.remedy for one in found if one.remedy is not None})
     return {one.name: one for one in sorted(found, key=lambda one: one.status is not Status.OK)}
 
 

@@ -55,7 +55,7 @@ def test_tables_and_columns_that_are_missing(cluster: Cluster) -> None:
     assert cluster.run("bigquery", "apply").code == 0
     said = found(cluster)
     assert said["bigquery tables"].status is said["bigquery storage write"].status is Status.OK
-    assert "takes rows" in said["bigquery storage write"].seen
+    assert "takes rows" in said["bigquery storage write"].observed
     assert rows(cluster, "resolutions") == 0, "what the doctor appends nobody sees"
 
     at = address(cluster.settings)
@@ -72,7 +72,7 @@ def test_tables_and_columns_that_are_missing(cluster: Cluster) -> None:
     run_query(client, f"INSERT INTO `{name}` {needed} VALUES ('e', 'anna', {now}, 'matches', 0, 0, {now})")
     said = found(cluster)
     assert said["bigquery tables"].status is Status.FAIL, "the sink would wait for ever"
-    assert "matches.width" in said["bigquery tables"].seen
+    assert "matches.width" in said["bigquery tables"].observed
     assert cluster.run("bigquery", "apply").code == 0
     assert found(cluster)["bigquery tables"].status is Status.OK
     assert rows(cluster, "matches") == 1
@@ -134,7 +134,7 @@ def refusing() -> Iterator[str]:
 def test_an_account_without_rights(cluster: Cluster, refusing: str) -> None:
     said = found(cluster, bigquery_rest=refusing)["bigquery"]
     assert said.status is Status.FAIL
-    assert "Access Denied" in said.seen
+    assert "Access Denied" in said.observed
     assert found(cluster)["bigquery"].status is Status.OK
 
 
@@ -154,7 +154,7 @@ def test_services_that_hang_and_are_restarted(tmp_path: Path) -> None:
         finally:
             for name in ("redis", "bigquery"):
                 supervisor.kill(name)
-        hang = {name for name, one in said.items() if one.mend is not None and one.mend.remedy is Remedy.HANGS}
+        hang = {name for name, one in said.items() if one.remedy is not None and one.remedy.remedy is Remedy.HANGS}
         assert hang == {"redis", "bigquery", "bigquery storage write"}
         for name in ("redis", "bigquery"):
             supervisor.restart(name)

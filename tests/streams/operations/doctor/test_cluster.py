@@ -113,8 +113,8 @@ def test_a_topic_that_another_has_configured(cluster: Cluster) -> None:
 @heals(Remedy.SET_PARTITIONS, Remedy.SET_REPLICAS)
 def test_settings_that_are_not_those_of_the_topics(cluster: Cluster) -> None:
     found = kafka_only(cluster, partitions=8, replication_factor=2)
-    assert found["partitions"].mend == "set FACESTREAM_PARTITIONS=2"
-    assert "FACESTREAM_REPLICATION_FACTOR=1" in (found[f"topic {cluster.name('uploads')}"].mend or "")
+    assert found["partitions"].remedy == "set FACESTREAM_PARTITIONS=2"
+    assert "FACESTREAM_REPLICATION_FACTOR=1" in (found[f"topic {cluster.name('uploads')}"].remedy or "")
     assert "partitions" not in kafka_only(cluster)
 
 
@@ -138,7 +138,7 @@ def test_a_topic_of_events_and_one_of_state_that_were_given_partitions(cluster: 
     found = until(cluster, lambda found: found.get("partitions") is not None)
     for name in ("partitions", "embed workers", "match workers"):
         assert found[name].status is Status.FAIL
-        assert found[name].mend == Remedy.REPAIR_TOPICS(), "a worker that is started now ends at once"
+        assert found[name].remedy == Remedy.REPAIR_TOPICS(), "a worker that is started now ends at once"
     dry = cluster.run("topics", "repair", "--dry-run", "--json").json
     assert {one["name"]: one["partitions"] for one in dry["repaired"]} == {frames: 5, chips: 3, changelog: 4}
     ended = cluster.run("topics", "repair")
@@ -195,7 +195,7 @@ def test_a_repair_that_was_interrupted_goes_on(cluster: Cluster, monkeypatch: py
         with pytest.raises(topic_repair.KafkaUnavailable, match="repair again"):
             topic_repair.repair(settings, topic_repair.plan(cluster.admin, settings), lambda _: None)
     found = kafka_only(cluster)
-    assert "interrupted" in found["partitions"].seen
+    assert "interrupted" in found["partitions"].observed
     topic_repair.repair(settings, topic_repair.plan(cluster.admin, settings), lambda _: None)
     assert records(settings, frames) == before
     assert "partitions" not in kafka_only(cluster)
@@ -348,14 +348,14 @@ def test_a_broker_that_is_away_and_rights_that_are_missing(brokers: tuple[Superv
     before = records(settings, frames)
 
     supervisor.kill("second")
-    wait_until(lambda: (one := found().get("topic frames")) and "partition 0 has no leader" in one.seen, 240)
-    assert "behind" in found()["topic uploads"].seen
-    assert "broker 2" in (found()["topic frames"].mend or "")
+    wait_until(lambda: (one := found().get("topic frames")) and "partition 0 has no leader" in one.observed, 240)
+    assert "behind" in found()["topic uploads"].observed
+    assert "broker 2" in (found()["topic frames"].remedy or "")
     supervisor.restart("second")
     wait_until(lambda: found().get("kafka writes") is not None, 240)
     assert records(settings, frames) == before
 
-    assert "repair" in (found()["topic frames"].mend or "")
+    assert "repair" in (found()["topic frames"].remedy or "")
     topic_repair.repair(settings, topic_repair.plan(admin, settings), lambda _: None)
     assert {one[:2] for one in records(settings, frames)} == {one[:2] for one in before}
 
@@ -365,8 +365,8 @@ def test_a_broker_that_is_away_and_rights_that_are_missing(brokers: tuple[Superv
     for future in admin.create_acls([allowed, denied]).values():
         future.result(20)
     wait_until(lambda: (one := found().get("kafka writes")) and one.status is Status.FAIL)
-    mend = found()["kafka writes"].mend
-    assert mend is not None and "right to read and write replays" in mend
+    remedy = found()["kafka writes"].remedy
+    assert remedy is not None and "right to read and write replays" in remedy
     one = AclBindingFilter(ResourceType.TOPIC, name, whole, *anyone, AclOperation.WRITE, AclPermissionType.DENY)
     admin.delete_acls([one])[one].result(20)
     wait_until(lambda: _writes(found()), 240)

@@ -74,10 +74,10 @@ def test_redis_alone_is_away(cluster: Cluster) -> None:
 def test_topics_and_tables_that_are_missing(cluster: Cluster) -> None:
     found = cluster.doctor()
     assert found["topics"].status is Status.FAIL
-    assert found["topics"].mend == "facestream topics create"
-    assert cluster.name("uploads") in found["topics"].seen
+    assert found["topics"].remedy == "facestream topics create"
+    assert cluster.name("uploads") in found["topics"].observed
     assert found["bigquery tables"].status is Status.FAIL
-    assert found["bigquery tables"].mend == "facestream bigquery apply"
+    assert found["bigquery tables"].remedy == "facestream bigquery apply"
     assert cluster.run("topics", "create").code == 0
     assert cluster.run("bigquery", "apply").code == 0
     found = cluster.doctor()
@@ -87,10 +87,10 @@ def test_topics_and_tables_that_are_missing(cluster: Cluster) -> None:
         assert found[f"{role} workers"].status is Status.OK
     for role in ANSWERING:
         assert found[f"{role} workers"].status is Status.FAIL
-        assert found[f"{role} workers"].mend == f"facestream worker {role}"
+        assert found[f"{role} workers"].remedy == f"facestream worker {role}"
     cluster.admin.delete_topics([cluster.name("matches")])[cluster.name("matches")].result(20)
     found = until(cluster, lambda found: found["topics"].status is Status.FAIL)
-    assert found["topics"].seen == f"missing: {cluster.name('matches')}"
+    assert found["topics"].observed == f"missing: {cluster.name('matches')}"
 
 
 def test_topics_that_differ(cluster: Cluster) -> None:
@@ -102,16 +102,16 @@ def test_topics_that_differ(cluster: Cluster) -> None:
     cluster.admin.incremental_alter_configs([by_producer])[by_producer].result(20)
     found = until(cluster, lambda found: "partitions" in found)
     assert found["partitions"].status is Status.FAIL
-    assert f"{frames}: 3" in found["partitions"].seen
+    assert f"{frames}: 3" in found["partitions"].observed
     assert found[f"topic {cluster.name('uploads')}"].status is Status.FAIL
-    assert "message.timestamp.type is CreateTime" in found[f"topic {cluster.name('uploads')}"].seen
+    assert "message.timestamp.type is CreateTime" in found[f"topic {cluster.name('uploads')}"].observed
 
 
 def test_another_number_of_partitions_than_the_settings_say(cluster: Cluster) -> None:
     assert cluster.run("topics", "create").code == 0
     found = cluster.doctor(partitions=8)
     assert found["partitions"].status is Status.WARN
-    assert found["partitions"].mend == "set FACESTREAM_PARTITIONS=2"
+    assert found["partitions"].remedy == "set FACESTREAM_PARTITIONS=2"
 
 
 def test_a_changelog_with_other_partitions(cluster: Cluster) -> None:
@@ -120,7 +120,7 @@ def test_a_changelog_with_other_partitions(cluster: Cluster) -> None:
     cluster.admin.create_topics([NewTopic(name, 5, 1)])[name].result(20)
     found = until(cluster, lambda found: "changelog" in found)
     assert found["changelog"].status is Status.FAIL
-    assert "5 partitions" in found["changelog"].seen
+    assert "5 partitions" in found["changelog"].observed
 
 
 def test_workers_that_are_well_and_then_dead(cluster: Cluster) -> None:
@@ -128,14 +128,14 @@ def test_workers_that_are_well_and_then_dead(cluster: Cluster) -> None:
     roles = (Role.MATCH, Role.SINK_REDIS)
     with cluster.workers(*roles) as running:
         found = until(cluster, lambda found: all(found[f"{role} workers"].status is Status.OK for role in roles))
-        assert "nothing waits" in found["match workers"].seen
+        assert "nothing waits" in found["match workers"].observed
         assert found["health of match-0"].status is Status.OK
         assert found[f"health of sink-redis-{running[Role.SINK_REDIS].pid}"].status is Status.OK
         assert found["changelog"].status is Status.OK
 
         running[Role.MATCH].kill()
         found = until(cluster, lambda found: found["match workers"].status is Status.FAIL)
-        assert found["match workers"].mend == "facestream worker match"
+        assert found["match workers"].remedy == "facestream worker match"
 
 
 def test_a_warm_copy_is_up_to_date_or_said_to_be_behind(cluster: Cluster) -> None:
@@ -143,7 +143,7 @@ def test_a_warm_copy_is_up_to_date_or_said_to_be_behind(cluster: Cluster) -> Non
     with cluster.workers(Role.MATCH), cluster.workers(Role.MATCH):
         said = until(
             cluster,
-            lambda found: any("standby partition up to date" in one.seen for one in found.values()),
+            lambda found: any("standby partition up to date" in one.observed for one in found.values()),
         )
         assert not [name for name in said if name.startswith("standby of")]
     member = GroupMember("m", "match-0@127.0.0.1:1", "h", frozenset())
@@ -155,9 +155,9 @@ def test_a_warm_copy_is_up_to_date_or_said_to_be_behind(cluster: Cluster) -> Non
     }
     behind, alive = _well(member, report, cluster.settings)
     assert (behind.status, behind.name) == (Status.WARN, f"standby of {member.name}")
-    assert "partition 3: 1001 records" in behind.seen
-    assert "restart" in behind.mend
-    assert "up to date" not in alive.seen
+    assert "partition 3: 1001 records" in behind.observed
+    assert "restart" in behind.remedy
+    assert "up to date" not in alive.observed
 
 
 def test_dead_letters_that_are_open(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,11 +170,11 @@ def test_dead_letters_that_are_open(cluster: Cluster, monkeypatch: pytest.Monkey
         producer.produce(cluster.name("dead-letters"), encode(letter), partition=0)
     assert producer.flush(20) == 0
     found = cluster.doctor()["dead letters"]
-    assert (found.status, found.seen) == (Status.WARN, "3 messages could not be processed and are open")
-    assert "facestream dead-letters list" in (found.mend or "")
+    assert (found.status, found.observed) == (Status.WARN, "3 messages could not be processed and are open")
+    assert "facestream dead-letters list" in (found.remedy or "")
     monkeypatch.setattr(dead_letters, "_ENOUGH", 1)
     monkeypatch.setattr(store, "_STEP", 2)
-    assert cluster.doctor()["dead letters"].seen.startswith("at least 2 messages"), "the newest"
+    assert cluster.doctor()["dead letters"].observed.startswith("at least 2 messages"), "the newest"
 
 
 def test_the_model_embeds(cluster: Cluster) -> None:
@@ -187,7 +187,7 @@ def test_the_model_embeds(cluster: Cluster) -> None:
 
 def test_clocks() -> None:
     assert clock("Redis", 0.4).status is Status.OK
-    assert clock("Redis", -3.0).seen == "3.0 s behind this machine"
+    assert clock("Redis", -3.0).observed == "3.0 s behind this machine"
     assert clock("Redis", 3.0).status is Status.WARN
     assert clock("Redis", 3.0, uncertain_s=2.5).status is Status.OK
 
@@ -204,7 +204,7 @@ def test_packages_are_compared_with_the_pins(monkeypatch: pytest.MonkeyPatch, tm
     assert packages().status is Status.OK
     pins.write_text(f"pytest==0.1{hashed}")
     assert packages().status is Status.WARN
-    assert f"pytest {pytest.__version__} (==0.1)" in packages().seen
+    assert f"pytest {pytest.__version__} (==0.1)" in packages().observed
     pins.write_text(f"never-there==1{hashed}")
     assert packages() == Finding(Status.FAIL, "packages", "not installed: never-there", Remedy.SET_UP())
 
@@ -224,4 +224,4 @@ def test_a_check_that_is_stuck_or_breaks_does_not_stop_the_others() -> None:
         ("broken", Status.FAIL),
         ("well", Status.OK),
     ]
-    assert "RuntimeError: two lines" in found[1].seen
+    assert "RuntimeError: two lines" in found[1].observed

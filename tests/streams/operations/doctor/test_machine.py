@@ -36,7 +36,7 @@ def test_a_python_or_a_package_that_does_not_fit(monkeypatch: pytest.MonkeyPatch
     pins.write_text("never-there==1\n")
     found = look(machine.check(Settings(home=tmp_path)))
     assert found["python"].status is found["packages"].status is Status.FAIL
-    assert (found["packages"].mend or "").startswith("make clean setup")
+    assert (found["packages"].remedy or "").startswith("make clean setup")
 
     clone = tmp_path / "clone"
     shutil.copytree(ROOT / "infra", clone / "infra", ignore=shutil.ignore_patterns("__pycache__"))
@@ -66,7 +66,7 @@ def test_a_disk_without_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr(machine, "_write", fills)
     found = look(machine.check(Settings(home=full)))["disk of the home"]
     assert found.status is Status.FAIL
-    assert "FACESTREAM_HOME" in (found.mend or "")
+    assert "FACESTREAM_HOME" in (found.remedy or "")
     monkeypatch.setattr(machine, "_LOW_BYTES", 0)
     monkeypatch.setattr(machine, "_SCARCE_BYTES", 0)
     assert look(machine.check(Settings(home=roomy)))["disk of the home"].status is Status.OK
@@ -79,7 +79,7 @@ def test_a_home_that_cannot_be_written_to(tmp_path: Path) -> None:
     a_file.touch()
     found = look(machine.check(Settings(home=a_file)))["disk of the home"]
     assert found.status is Status.FAIL
-    assert "FACESTREAM_HOME" in (found.mend or "")
+    assert "FACESTREAM_HOME" in (found.remedy or "")
     assert look(machine.check(Settings(home=tmp_path)))["disk of the home"].status is not Status.FAIL
 
 
@@ -121,8 +121,8 @@ def test_a_worker_that_dies_again_and_again(tmp_path: Path, monkeypatch: pytest.
             assert str(log) in report
         found = look(crashes.check(settings))["crashes of embed-0"]
         assert found.status is Status.FAIL
-        assert "RuntimeError: no codec" in found.seen
-        assert str(log) in (found.mend or "")
+        assert "RuntimeError: no codec" in found.observed
+        assert str(log) in (found.remedy or "")
         mended.touch()
         pid = [0]
 

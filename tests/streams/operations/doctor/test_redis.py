@@ -96,8 +96,8 @@ def test_a_full_redis(start: Start) -> None:
         client.config_set("maxmemory", client.info("memory")["used_memory"] // 2)
         said = found(url)
         assert said.status is Status.FAIL
-        assert said.seen.startswith("full (used ")
-        assert said.seen.endswith(", noeviction)")
+        assert said.observed.startswith("full (used ")
+        assert said.observed.endswith(", noeviction)")
         refuses(url, one, "Redis is full")
         client.config_set("maxmemory", "1gb")
     assert found(url).status is Status.OK
@@ -130,8 +130,8 @@ def test_a_read_only_replica(start: Start) -> None:
     host, port = "127.0.0.1", primary.split(":")[2].split("/")[0]
     replica = start("replica", "--replicaof", host, port)
     said = found(replica)
-    assert (said.status, said.seen) == (Status.FAIL, f"a read-only replica, of {host}:{port}")
-    assert f"{host}:{port}" in (said.mend or "")
+    assert (said.status, said.observed) == (Status.FAIL, f"a read-only replica, of {host}:{port}")
+    assert f"{host}:{port}" in (said.remedy or "")
     refuses(replica, one, "read-only replica")
     assert found(primary).status is Status.OK
     assert not lost(primary, one)
@@ -144,7 +144,7 @@ def test_a_cluster(start: Start) -> None:
         client.execute_command("CLUSTER ADDSLOTSRANGE 0 16383")
         wait_until(lambda: "ok" in str(client.execute_command("CLUSTER INFO")))
     said = found(cluster)
-    assert (said.status, said.seen) == (Status.FAIL, "a cluster, which is not supported yet")
+    assert (said.status, said.observed) == (Status.FAIL, "a cluster, which is not supported yet")
     sink = RedisSink(cluster)
     other = delivery(match(), number=one.partition.number + 1)
     with pytest.raises(SinkUnavailable, match="a cluster, which is not supported yet"):
@@ -165,7 +165,7 @@ def test_a_redis_that_cannot_save(start: Start, tmp_path: Path) -> None:
         wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
         said = found(url)
         assert said.status is Status.FAIL
-        assert said.seen.startswith("takes no writes")
+        assert said.observed.startswith("takes no writes")
         in_the_way.rmdir()
         client.bgsave()
         wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "ok")
@@ -191,7 +191,7 @@ def test_a_user_without_the_right_to_write(start: Start) -> None:
         client.execute_command("ACL SETUSER reader on >secret ~other:* +@read +@connection +info +time")
         said = found(theirs)
         assert said.status is Status.FAIL
-        assert "secret" not in said.seen
+        assert "secret" not in said.observed
         assert found(theirs.replace("secret", "wrong")).status is Status.FAIL
         client.execute_command("ACL SETUSER reader ~facestream:* &* +@all")
     assert found(theirs).status is Status.OK

@@ -94,7 +94,7 @@ def well(cluster: Cluster) -> bool:
 def test_a_role_without_a_worker(cluster: Cluster) -> None:
     ids = send(cluster, 3)
     said = found(cluster)["sink-redis workers"]
-    assert said.mend == "facestream worker sink-redis"
+    assert said.remedy == "facestream worker sink-redis"
     with cluster.workers(*Role):
         wait_until(lambda: answered(cluster, ids), 120)
         wait_until(
@@ -108,7 +108,7 @@ def test_partitions_that_nobody_has(cluster: Cluster) -> None:
     ids = send(cluster, 3)
     with ExitStack() as running:
         leave = joined(cluster, running, Role.SINK_REDIS, "sink-redis-7", [cluster.name("enrolments")])
-        wait_until(lambda: "no worker has" in found(cluster)["sink-redis workers"].seen)
+        wait_until(lambda: "no worker has" in found(cluster)["sink-redis workers"].observed)
         leave()
         with cluster.workers(Role.SINK_REDIS):
             wait_until(lambda: answered(cluster, ids) and well(cluster), 120)
@@ -121,9 +121,9 @@ def test_more_workers_than_partitions(cluster: Cluster) -> None:
             leave = joined(cluster, running, Role.SINK_REDIS, f"sink-redis-{n}") if n < 2 else None
         consumer = cluster.consumer(Role.SINK_REDIS, "sink-redis-3@elsewhere:1")
         consumer.subscribe(names(cluster, Role.SINK_REDIS))
-        wait_until(lambda: consumer.poll(0.1) or "3 run for 2" in found(cluster)["sink-redis workers"].seen)
+        wait_until(lambda: consumer.poll(0.1) or "3 run for 2" in found(cluster)["sink-redis workers"].observed)
         consumer.close()
-        wait_until(lambda: "run for" not in found(cluster)["sink-redis workers"].seen)
+        wait_until(lambda: "run for" not in found(cluster)["sink-redis workers"].observed)
         assert leave is None
 
 
@@ -144,7 +144,7 @@ def test_a_worker_that_starts_again_and_again(cluster: Cluster, monkeypatch: pyt
         thread = threading.Thread(target=flap)
         thread.start()
         try:
-            wait_until(lambda: "sharing out" in found(cluster)["sink-redis workers"].seen)
+            wait_until(lambda: "sharing out" in found(cluster)["sink-redis workers"].observed)
         finally:
             stop.set()
             thread.join()
@@ -162,10 +162,10 @@ def test_commits_that_stopped_while_events_wait(cluster: Cluster) -> None:
         consumer.close()
         leave = joined(cluster, running, Role.SINK_REDIS, "sink-redis-7")
         wait_until(lambda: "commits of sink-redis" in found(cluster))
-        assert found(cluster)["commits of sink-redis"].mend == "restart sink-redis-7 on elsewhere"
+        assert found(cluster)["commits of sink-redis"].remedy == "restart sink-redis-7 on elsewhere"
         away = found(cluster, redis_url="redis://127.0.0.1:1/0")["commits of sink-redis"]
-        assert away.mend is not None
-        assert away.mend.remedy is Remedy.SERVICE_FIRST
+        assert away.remedy is not None
+        assert away.remedy.remedy is Remedy.SERVICE_FIRST
         leave()
         with cluster.workers(Role.SINK_REDIS):
             wait_until(lambda: answered(cluster, ids) and well(cluster), 120)
@@ -197,9 +197,9 @@ def test_what_a_worker_says_of_itself(cluster: Cluster, monkeypatch: pytest.Monk
         return look(workers._members([member], cluster.settings))
 
     said.append(None)
-    assert "FACESTREAM_HEALTH_HOST" in health()["health of embed-0"].mend
+    assert "FACESTREAM_HEALTH_HOST" in health()["health of embed-0"].remedy
     said.append(report | {"alive": False, "problem": "the event loop has not turned for 40 s"})
-    assert health()["health of embed-0"].mend == "restart it (process 7)"
+    assert health()["health of embed-0"].remedy == "restart it (process 7)"
     said.append(report | {"ready": False})
     assert health()["health of embed-0"].status is Status.WARN
     said.append(report | {"models": {"failed": {"v2": "no folder"}}})
