@@ -1,4 +1,4 @@
-"""What two model versions say of the same frame, side by side."""
+"""The answers of two model versions to the same frame, side by side."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from schemas.events import ComparedFace, Comparison, Decision, Match, MatchedFac
 def comparison(
     match: Match, threshold: float, beside: Sequence[MatchedFace], shadow_version: str, shadow_threshold: float
 ) -> Comparison:
-    """Compare an answer with what another version would have given.
+    """Compare an answer with the one that another version would have given.
 
     Args:
         match: the answer.
-        threshold: the distance that decided it.
+        threshold: the distance below which it was a match.
         beside: the other version's decisions about the same faces.
         shadow_version: the other version.
-        shadow_threshold: the distance that decided those.
+        shadow_threshold: the distance below which those were matches.
     """
     faces = [
         ComparedFace(

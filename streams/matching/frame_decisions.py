@@ -1,56 +1,63 @@
-"""What match answers to a frame, by one model version, and what the others would have."""
+"""From the embedding of a frame to its match, and to comparisons of what other model versions would have answered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from models.embedder.card import Card
 from models.matching.decision import Probes, decide
 from schemas.events import Comparison, Embedding, FrameOrigin, Match, MatchedFace, Refusal, utc_now
-from streams.kafka.topics import Topic
 from streams.matching.comparison import comparison
-from streams.matching.gallery_table import GalleryShard
+from streams.matching.gallery_shard import GalleryShard
 from streams.settings import Settings
 
 
 class FrameDecisions:
-    """Answers the frames of one worker's shards."""
+    """Decides about frames."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._matches = Topic.MATCHES.named(settings)
-        self._comparisons = Topic.COMPARISONS.named(settings)
 
-    def of(
+    def decide(
         self,
         embedding: Embedding,
         origin: FrameOrigin,
         shard: GalleryShard,
         cards: Sequence[Card],
         erased: Refusal | None,
-    ) -> Iterator[tuple[str, Match | Comparison]]:
-        """The answer to a frame, and how the other versions that know its user compare with it, by their topics.
+    ) -> tuple[Match, list[Comparison]]:
+        """Answer a frame, and compare the answer with those of the other versions that have all templates of its user.
 
-        ``erased`` says that it is about somebody who has been erased.
+        Args:
+            embedding: the frame as embed has made it.
+            origin: of the same.
+            shard: of the user's partition.
+            cards: of the embedding's version first, then of the other versions of its vectors.
+            erased: the refusal if the frame is about somebody who has been erased since.
+
+        Returns:
+            The match, and one comparison for each further version; none in a replay.
         """
         if erased is not None:
-            yield self._matches, self._match(replace(embedding, refusal=erased), origin, cards[0], [])
-            return
-        whole = [card for card in cards if len(cards) == 1 or shard.is_whole(embedding.user_id, card.version)]
-        answering = [card for card in whole if card.version not in embedding.shadows]
+            return self._match(replace(embedding, refusal=erased), origin, cards[0], []), []
+        complete = [card for card in cards if len(cards) == 1 or shard.is_complete(embedding.user_id, card.version)]
+        answering = [card for card in complete if card.version not in embedding.shadows]
         card = answering[0] if answering else cards[0]
         match = self._match(embedding, origin, card, self._decided(embedding, origin, shard, card))
-        yield self._matches, match
         if embedding.replay_id is not None:
-            return
-        for other in whole:
-            if other is not card:
-                beside = self._decided(embedding, origin, shard, other)
-                yield (
-                    self._comparisons,
-                    comparison(match, self._threshold(card), beside, other.version, self._threshold(other)),
-                )
+            return match, []
+        return match, [
+            comparison(
+                match,
+                self._threshold(card),
+                self._decided(embedding, origin, shard, other),
+                other.version,
+                self._threshold(other),
+            )
+            for other in complete
+            if other is not card
+        ]
 
     def _threshold(self, card: Card) -> float:
         return threshold_of(self._settings, card)
@@ -91,11 +98,11 @@ class FrameDecisions:
 
 
 def threshold_set(settings: Settings, card: Card) -> str:
-    """The set of the settings, or the card's default where it has none of that name: not all are measured alike."""
+    """The threshold set of the settings, or the card's default if the card has none of that name."""
     wanted = settings.threshold_set
     return wanted if wanted in card.thresholds else card.default_threshold
 
 
 def threshold_of(settings: Settings, card: Card) -> float:
-    """The distance below which it is a match."""
+    """The distance below which a card's vectors match."""
     return card.threshold(threshold_set(settings, card))

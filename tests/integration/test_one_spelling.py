@@ -29,7 +29,7 @@ from streams.feedback.submit import submit
 from streams.kafka.topic_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.matching.changelog import changelog_name
-from streams.matching.gallery_table import template_key
+from streams.matching.gallery_shard import template_key
 from streams.operations.erase import erase
 from streams.rollout.enrolled_templates import read_enrolled
 from streams.training_data.chip_store import read_kept_chips

@@ -33,7 +33,7 @@ from schemas.events import (
 from streams.kafka.connection import KafkaUnavailable, admin_client, client_config
 from streams.kafka.topics import Topic, topic_specs
 from streams.matching.changelog import changelog_name, ensure_changelog
-from streams.matching.gallery_table import key_of
+from streams.matching.gallery_shard import key_of
 from streams.settings import Settings
 
 DAYS = 6

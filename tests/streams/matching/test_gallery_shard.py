@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from schemas.events import Consent, Source, Template, new_event_id
-from streams.matching.gallery_table import GalleryShard
+from streams.matching.gallery_shard import GalleryShard
 from tests.sinks.examples import QUALITY
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,7 +41,7 @@ def test_who_is_erased_leaves_nothing_behind() -> None:
         shard.add(one)
     assert shard.of("anna", "otto") == [(otto.template_id, "some"), (otto.template_id, "other")]
     assert len(shard.of("anna", None)) == 3
-    shard.forget("anna", shard.of("anna", "otto"))
+    shard.erase("anna", shard.of("anna", "otto"))
     assert shard.of("anna", None) == [(anna.template_id, "some")]
     assert shard.expired(NOW) == [anna], "nor is the end of the consent remembered"
 

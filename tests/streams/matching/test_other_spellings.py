@@ -6,13 +6,12 @@ import dataclasses
 import unicodedata
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import cast
 
 import numpy as np
 
 from schemas import codec
 from schemas.events import Consent, Embedding, Erasure, Source, Template, UploadOrigin, new_event_id
-from streams.matching.gallery_table import GalleryTable, load, template_key
+from streams.matching.gallery_shard import load, template_key
 from streams.matching.other_spellings import as_embeddings
 from streams.privacy.erasures import Erasures
 from tests.sinks.examples import QUALITY
@@ -39,7 +38,7 @@ class Table:
 
 def test_two_subjects_that_look_the_same_are_one() -> None:
     table = Table(*(template("ursula", name) for name in (COMPOSED, DECOMPOSED)), template("ursula", "anna"))
-    shard, strays = load(cast(GalleryTable, table), 0)
+    shard, strays = load(table, 0)
     assert strays == []
     assert shard.templates("ursula", COMPOSED) == len(shard.of("ursula", COMPOSED)) == 2
 
@@ -48,7 +47,7 @@ def test_a_user_who_is_spelt_otherwise_goes_to_his_partition_with_all_versions()
     one, erased, retired = (template(DECOMPOSED, name) for name in ("anna", "otto", "carla"))
     two = dataclasses.replace(one, model_version="two")
     retired = dataclasses.replace(retired, model_version="old")
-    shard, strays = load(cast(GalleryTable, Table(one, two, erased, retired)), 0)
+    shard, strays = load(Table(one, two, erased, retired), 0)
     assert len(shard) == 0
     assert [stray.key for stray in strays] == [template_key(each) for each in (one, two, erased, retired)]
     erasures = Erasures()

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -14,124 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.embedder.card import Card, ChipGeometry, Output
-from models.embedder.registry_snapshot import RegistrySnapshot
-from schemas.events import (
-    Consent,
-    Embedding,
-    Enrolment,
-    Erasure,
-    Face,
-    OtherVector,
-    Outcome,
-    Source,
-    Template,
-    Timings,
-    UploadOrigin,
-    new_event_id,
-)
-from streams.matching.enrolment import Enrolments, GalleryChange
-from streams.matching.gallery_table import GalleryShard
-from streams.privacy.erasures import Erasures
-from streams.settings import Settings
-from tests.sinks.examples import BOX, QUALITY
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-ROOM = 3
-
-
-def card(version: str) -> Card:
-    return Card(
-        version=version,
-        chip=ChipGeometry(size=150, padding=0.25),
-        output=Output(dimensions=2, metric="euclidean"),
-        fmr_curve=((0.1, 1e-7), (0.5, 1e-3), (1.0, 0.5), (2.0, 1.0)),
-        thresholds={"usual": 0.5},
-        default_threshold="usual",
-    )
-
-
-CARDS = [card("one"), card("two")]
-
-
-class Gallery:
-    """A shard and its table, as match keeps them."""
-
-    def __init__(self, room: int = ROOM) -> None:
-        self.table: dict[tuple[str, str, str], Template] = {}
-        self.shard = GalleryShard()
-        self.erased = Erasures()
-        self.chips_gone: list[str] = []
-        models = SimpleNamespace(registry=RegistrySnapshot("one"))
-        self.decided = Enrolments(Settings(max_templates_per_subject=room), self, models, self.erased)
-        self.offset = 0
-
-    def template(self, partition: int, user_id: str, template_id: str, model_version: str) -> Template | None:
-        return self.table.get((user_id, template_id, model_version))
-
-    def upload(self, photo: str, x: float, subject_id: str = "anna", **changes: Any) -> Embedding:
-        """An embedded upload; the photo stands for its bytes, ``x`` for its face."""
-        self.offset += 1
-        at = changes.pop("at", NOW + timedelta(seconds=self.offset))
-        consent = changes.pop("consent", Consent("tests", NOW))
-        digest = changes.pop("digest", sha256(photo.encode()).hexdigest())
-        face = Face(BOX, [0.0] * 10, QUALITY, vector=np.array([x, 1], "<f4").tobytes())
-        return Embedding(
-            event_id=changes.pop("event_id", None) or new_event_id(),
-            user_id="ursula",
-            origin=UploadOrigin(subject_id, at, consent, digest),
-            source=Source("uploads", 0, self.offset),
-            model_version="one",
-            width=1,
-            height=1,
-            timings=Timings(at, at, at),
-            faces=[dataclasses.replace(face, others=changes.pop("others", []))],
-            **changes,
-        )
-
-    def decide(self, embedding: Embedding) -> tuple[Enrolment, GalleryChange]:
-        cards = CARDS[: 1 + len(embedding.faces[0].others)]
-        return self.decided.enrol(embedding, cast(UploadOrigin, embedding.origin), 0, self.shard, cards, None)
-
-    def send(self, *batch: Embedding, fails_first: bool = False) -> list[Enrolment]:
-        """Have uploads decided and the changes written; or first decided in vain."""
-        for attempt in range(2 if fails_first else 1):
-            written = self.decided.undone(0)
-            chips = [key[1] for key, template in written if template is None]
-            outcomes = []
-            for one in batch:
-                outcome, change = self.decide(one)
-                outcomes.append(outcome)
-                chips += change.chips
-                written += [(gone, None) for gone in change.gone]
-                written += [((kept.user_id, kept.template_id, kept.model_version), kept) for kept in change.kept]
-            if attempt or not fails_first:
-                self.chips_gone += chips
-                for key, template in written:
-                    if template is None:
-                        self.table.pop(key, None)
-                    else:
-                        self.table[key] = template
-                self.decided.done(0)
-        return outcomes
-
-    def of(self, subject_id: str = "anna", version: str = "one") -> list[Template]:
-        kept = [one for one in self.table.values() if (one.subject_id, one.model_version) == (subject_id, version)]
-        in_shard = {name for name, v in self.shard.of("ursula", subject_id) if v == version}
-        assert {one.template_id for one in kept} == in_shard
-        return kept
-
-    def fill_by_an_earlier_release(self, photo: str, x: float, copies: int) -> list[str]:
-        """Templates without digests, made of one photo again and again."""
-        for _ in range(copies):
-            one = self.upload(photo, x)
-            origin = cast(UploadOrigin, one.origin)
-            vector = np.array([x + 1e-6 * len(self.table), 1], "<f4").tobytes()
-            at = one.timings.produced_at
-            old = Template(one.event_id, "ursula", "anna", "one", vector, QUALITY, origin.consent, one.source, at, None)
-            self.table["ursula", one.event_id, "one"] = old
-            self.shard.add(old)
-        return [one.template_id for one in self.of()]
+from schemas.events import Consent, Erasure, OtherVector, Outcome, UploadOrigin, new_event_id
+from tests.streams.matching.galleries import NOW, ROOM, Gallery
 
 
 def test_the_same_photo_every_night_is_one_template() -> None:
@@ -273,7 +156,7 @@ def test_who_comes_again_after_an_erasure_is_new_though_the_template_is_still_th
 def test_after_the_templates_were_removed_the_photo_is_new() -> None:
     gallery = Gallery()
     gallery.send(gallery.upload("portrait", 0))
-    gallery.shard.forget("ursula", gallery.shard.of("ursula", "anna"))
+    gallery.shard.erase("ursula", gallery.shard.of("ursula", "anna"))
     gallery.table.clear()
     [outcome] = gallery.send(gallery.upload("portrait", 0))
     assert (outcome.repeats, outcome.templates) == (None, 1)
@@ -301,7 +184,7 @@ def test_a_replay_of_many_nights_rebuilds_one_template() -> None:
     for lost in (False, True):
         if lost:
             gallery.table.clear()
-            gallery.shard.forget("ursula", gallery.shard.of("ursula", None))
+            gallery.shard.erase("ursula", gallery.shard.of("ursula", None))
         gallery.send(*(dataclasses.replace(one, replay_id="r", corrects=True) for one in nights))
         assert gallery.of() == [before]
 
@@ -313,7 +196,7 @@ def test_what_a_new_version_makes_of_the_photo_goes_to_its_one_template() -> Non
     by_two = [OtherVector("two", np.array([3, 4], "<f4").tobytes())]
     gallery.send(gallery.upload("portrait", 0, others=by_two))
     assert [one.template_id for one in gallery.of(version="two")] == [first.event_id]
-    assert gallery.shard.is_whole("ursula", "two")
+    assert gallery.shard.is_complete("ursula", "two")
     # A consent that goes further takes the place of all versions, also of one that embed makes no more.
     forever = Consent("tests", NOW, training=True)
     new = gallery.upload("portrait", 0, consent=forever)

@@ -1,0 +1,120 @@
+"""The gallery partitions that a worker has in memory, as Kafka assigns them to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
+
+import faust
+
+from streams.engine.faust_producer import deliver
+from streams.kafka.commit_metadata import ShardSize
+from streams.kafka.topics import Topic
+from streams.matching.batch_outcome import TableWrite, tombstone
+from streams.matching.gallery_partition import GalleryPartition
+from streams.matching.gallery_shard import load
+from streams.matching.gallery_table import GalleryTable
+from streams.matching.model_cards import ModelCards
+from streams.matching.other_spellings import MisplacedTemplate, as_embeddings
+from streams.privacy.erasures import Erasures, NewErasures
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_LOAD_EVERY_S = 2.0
+"""How often the worker checks whether an assigned shard is still to be loaded."""
+
+
+class LoadedShards:
+    """Loads the shards of assigned partitions from the local table, and again after another worker has changed them."""
+
+    def __init__(
+        self, app: faust.App, settings: Settings, table: GalleryTable, models: ModelCards, erased: Erasures
+    ) -> None:
+        """``erased`` takes in the erasures that were requested before the worker had a partition."""
+        self._app = app
+        self._table = table
+        self._models = models
+        self._erased = erased
+        self._embeddings = Topic.EMBEDDINGS.named(settings)
+        self._chips = Topic.CHIPS.named(settings)
+        self._new_erasures = NewErasures(settings)
+        self._erasures_read: set[int] = set()
+        """Partitions of this assignment whose erasures were read before their shard."""
+        self._loaded: dict[int, GalleryPartition] = {}
+        self.lock = asyncio.Lock()
+        """Held by whoever changes or loads shards: the agent for a batch, and the loader of shards without messages."""
+        app.on_partitions_assigned.connect(self._on_assigned)
+        app.task(self._load_all)
+
+    def sizes(self) -> Mapping[int, ShardSize]:
+        """The sizes of the loaded shards, by partition; from any thread."""
+        return {number: gallery.shard.size for number, gallery in dict(self._loaded).items()}
+
+    async def of(self, partitions: Collection[int]) -> Mapping[int, GalleryPartition]:
+        """These partitions of the gallery, loaded where they are not yet."""
+        for partition in partitions:
+            await self._load(partition)
+        return {partition: self._loaded[partition] for partition in partitions}
+
+    async def write(self, writes: Sequence[TableWrite]) -> None:
+        """Write changes of loaded shards to the table; return when its changelog has them."""
+        await self._table.write(writes)
+        for partition in {partition for partition, _, _ in writes}:
+            self._loaded[partition].written_to = self._table.written_to(partition)
+
+    async def _load(self, partition: int) -> None:
+        """Read a shard from the local table, unless the one in memory has everything that the table has."""
+        assigned = {tp.partition for tp in self._app.consumer.assignment()}
+        self._loaded = {number: gallery for number, gallery in self._loaded.items() if number in assigned}
+        written_to = self._table.written_to(partition)
+        known = self._loaded.get(partition)
+        if known is not None and known.written_to == written_to:
+            return
+        await self._read_erasures(partition, assigned)
+        shard, misplaced = await asyncio.to_thread(load, self._table, partition)
+        self._loaded[partition] = GalleryPartition(partition, shard, self._table, written_to)
+        if misplaced:
+            await self._send_on(partition, misplaced)
+
+    async def _send_on(self, partition: int, misplaced: Sequence[MisplacedTemplate]) -> None:
+        """Send templates to the partitions of their users, and remove them here with their chips."""
+        try:
+            embeddings = as_embeddings(misplaced, self._erased, self._models.retired)
+            await deliver(self._app, self._embeddings, embeddings)
+            chips = {one.template.template_id for one in misplaced}
+            await deliver(self._app, self._chips, [tombstone(template_id, partition) for template_id in chips])
+            await self.write([(partition, one.key, None) for one in misplaced])
+        except BaseException:
+            del self._loaded[partition]  # so that what is left is found again
+            raise
+
+    async def _load_all(self) -> None:
+        """Load the shards of partitions that get no messages too: they may have misplaced templates."""
+        while not self._app.should_stop:
+            await asyncio.sleep(_LOAD_EVERY_S)
+            assigned = self._app.consumer.assignment()
+            for partition in sorted(tp.partition for tp in assigned if tp.topic == self._embeddings):
+                if self._app.rebalancing or not cast(Any, self._app.tables).recovery.completed.is_set():
+                    break
+                if partition in self._loaded:
+                    continue
+                try:
+                    async with self.lock:
+                        await self._load(partition)
+                except Exception as error:  # a broker is away, or the partition is gone: the next message tells
+                    log.warning("the shard %d is not loaded yet: %r", partition, error)
+                    break
+
+    async def _read_erasures(self, partition: int, assigned: Collection[int]) -> None:
+        """Read the erasures of the partition, and at once those of all others that are still to be loaded."""
+        if partition not in self._erasures_read:
+            new = {number for number in assigned if number not in self._loaded} | {partition}
+            self._erased.update(await asyncio.to_thread(self._new_erasures.of, new))
+            self._erasures_read |= new
+        self._erasures_read.discard(partition)
+
+    async def _on_assigned(self, *_: object, **__: object) -> None:
+        self._erasures_read.clear()
