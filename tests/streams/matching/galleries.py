@@ -85,6 +85,10 @@ class Gallery:
             **changes,
         )
 
+    def without_faces(self) -> Embedding:
+        """An upload on which no face was found."""
+        return dataclasses.replace(self.upload("landscape", 0), faces=[])
+
     def decide(self, embedding: Embedding) -> tuple[Enrolment, GalleryChange]:
         cards = CARDS[: 1 + len(embedding.faces[0].others)] if embedding.faces else CARDS[:1]
         erased = refusal_of_erased(embedding, self.erased)

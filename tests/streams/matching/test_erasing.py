@@ -1,0 +1,85 @@
+"""Which templates an erasure removes, what is answered to it, and which later events it covers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from schemas.events import Erasure, OtherVector, new_event_id
+from schemas.reasons import Reason
+from streams.matching.erasing import answer, refusal_of_erased, template_ids, templates_to_erase
+from streams.privacy.erasures import Erasures
+from tests.streams.matching.galleries import NOW, Gallery
+
+LATER = NOW + timedelta(minutes=1)
+
+
+def erasure(subject_id: str | None, user_id: str = "ursula") -> Erasure:
+    return Erasure(new_event_id(), user_id, NOW, subject_id)
+
+
+def gallery_of_two() -> tuple[Gallery, str, str]:
+    """Anna with two versions of a template, and Otto; the ids of their templates."""
+    gallery = Gallery()
+    anna, otto = gallery.send(
+        gallery.upload("anna", 0, others=[OtherVector("two", bytes(8))]),
+        gallery.upload("otto", 0.4, subject_id="otto"),
+    )
+    return gallery, anna.event_id, otto.event_id
+
+
+def test_a_subject_goes_with_all_versions_and_others_stay() -> None:
+    gallery, anna, _ = gallery_of_two()
+    removed = templates_to_erase(erasure("anna"), LATER, gallery.partition)
+    assert sorted(removed) == [("ursula", anna, "one"), ("ursula", anna, "two")]
+    assert template_ids(removed) == {anna}
+
+
+def test_a_user_goes_with_all_subjects() -> None:
+    gallery, anna, otto = gallery_of_two()
+    assert template_ids(templates_to_erase(erasure(None), LATER, gallery.partition)) == {anna, otto}
+    assert templates_to_erase(erasure(None, "another"), LATER, gallery.partition) == []
+
+
+def test_who_was_enrolled_after_the_request_stays() -> None:
+    gallery, anna, _ = gallery_of_two()
+    again = gallery.upload("anna, again", 0.2, at=LATER + timedelta(seconds=1))
+    gallery.send(again)
+    assert template_ids(templates_to_erase(erasure("anna"), LATER, gallery.partition)) == {anna}
+
+
+def test_a_template_that_is_in_memory_only_goes_too() -> None:
+    gallery, anna, _ = gallery_of_two()
+    del gallery.table["ursula", anna, "one"]
+    before = NOW - timedelta(days=1)
+    assert templates_to_erase(erasure("anna"), before, gallery.partition) == [("ursula", anna, "one")]
+
+
+def test_the_partition_keeps_nothing_of_what_was_erased() -> None:
+    gallery, _, otto = gallery_of_two()
+    upload = gallery.upload("one more of anna", 0.2)
+    gallery.decide(upload)  # and its delivery fails
+    removed = templates_to_erase(erasure("anna"), LATER, gallery.partition)
+    gallery.partition.erase("ursula", [(template_id, version) for _, template_id, version in removed])
+    assert [name for name, _ in gallery.shard.of("ursula", None)] == [otto]
+    assert gallery.partition.undelivered() == []
+
+
+def test_the_answer_counts_templates_and_not_their_versions() -> None:
+    gallery, _, _ = gallery_of_two()
+    request = erasure("anna")
+    done = answer(request, "match", templates_to_erase(request, LATER, gallery.partition))
+    assert (done.erasure_id, done.stage, done.removed) == (request.erasure_id, "match", {"templates": 1})
+
+
+@pytest.mark.parametrize(
+    ("subject_id", "late_ms", "covered"),
+    [("anna", 1, True), (None, 1, True), ("otto", 1, False), ("anna", -1, False), (None, -1, False)],
+    ids=["subject", "user", "another subject", "subject, before", "user, before"],
+)
+def test_an_erasure_covers_what_was_produced_before_it(subject_id: str | None, late_ms: int, covered: bool) -> None:
+    upload, erased = Gallery().upload("anna", 0), Erasures()
+    erased.add(erasure(subject_id), round(upload.timings.produced_at.timestamp() * 1000) + late_ms)
+    refusal = refusal_of_erased(upload, erased)
+    assert (refusal is not None and refusal.reason == Reason.ERASED) is covered
