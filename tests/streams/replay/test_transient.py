@@ -14,8 +14,8 @@ import trustme
 from schemas.events import Picture
 from streams.dead_letters.store import read_records
 from streams.devtools.local_stack import Stack
-from streams.embedding.agent import _patient_fetch
 from streams.embedding.payload import https
+from streams.embedding.pictures import fetch_with_retries
 from streams.settings import Settings
 from tests.integration.clients import Clients, eventually
 from tests.streams.replay.test_replays import picture
@@ -78,7 +78,7 @@ def test_a_store_that_is_away_is_asked_again() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"https://localhost:{server.server_address[1]}/"
         settings = Settings(uri_roots=[address], uri_private_networks=True)
-        assert _patient_fetch(Picture(uri=f"{address}photo.jpg"), settings) == b"picture"
+        assert fetch_with_retries(Picture(uri=f"{address}photo.jpg"), settings) == b"picture"
         server.shutdown()
     assert _Store.refused == 4
 

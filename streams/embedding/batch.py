@@ -1,0 +1,93 @@
+"""From the messages of a batch to embeddings, chips and dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from models.analysis.face_analysis import FaceAnalyzer
+from models.embedder.registry_snapshot import ModelSelection
+from schemas.events import Chip, DeadLetter, Embedding, Frame, Upload
+from streams.dead_letters.records import dead_letter
+from streams.embedding.pictures import read_picture
+from streams.embedding.results import PictureEvent, chip_of, embedding_of
+from streams.kafka.decoding import InvalidMessage, read
+from streams.kafka.messages import Message
+from streams.kafka.topics import Topic
+from streams.settings import Settings
+
+STAGE = "embed"
+_FETCHES = 8
+"""Pictures that are read at the same time where events name addresses."""
+
+
+class ModelSelector(Protocol):
+    """Selects the model versions that embed a picture."""
+
+    def of_upload(self, user_id: str) -> ModelSelection:
+        """The versions for an upload."""
+
+    def of_frame(self, user_id: str) -> ModelSelection:
+        """The versions for a frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedBatch:
+    """What a batch comes to; each chip with the message of its upload."""
+
+    embeddings: list[Embedding] = field(default_factory=list)
+    chips: list[tuple[Message, Chip]] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+
+class BatchEmbedder:
+    """Embeds micro-batches of uploads and frames."""
+
+    def __init__(self, settings: Settings, analyzer: FaceAnalyzer, models: ModelSelector) -> None:
+        self._settings = settings
+        self._analyzer = analyzer
+        self._models = models
+        self._uploads = Topic.UPLOADS.named(settings)
+        self._fetchers = ThreadPoolExecutor(_FETCHES, "fetch")
+
+    def embed(self, batch: Sequence[Message], received_at: datetime) -> EmbeddedBatch:
+        """Embed a batch. A message that is no event becomes a dead letter; a picture that is none, a refusal."""
+        done = EmbeddedBatch()
+        items = self._read(batch, received_at, done.dead_letters)
+        selections = [self._select(item.event) for item in items]
+        analyses = self._analyzer.analyze(
+            [item.picture for item in items],
+            enrolment=[isinstance(item.event, Upload) for item in items],
+            versions=[selection.versions for selection in selections],
+        )
+        for item, analysis, selection in zip(items, analyses, selections, strict=True):
+            embedding = embedding_of(item, analysis, selection, received_at)
+            done.embeddings.append(embedding)
+            chip = chip_of(item.event, analysis, embedding, self._settings.max_clock_ahead_s)
+            if chip is not None:
+                done.chips.append((item.message, chip))
+        return done
+
+    def _read(
+        self, batch: Sequence[Message], received_at: datetime, dead_letters: list[DeadLetter]
+    ) -> list[PictureEvent]:
+        events: list[tuple[Message, Upload | Frame]] = []
+        for message in batch:
+            try:
+                is_upload = message.source.topic == self._uploads
+                events.append((message, read(message, Upload) if is_upload else read(message, Frame)))
+            except InvalidMessage as error:
+                dead_letters.append(dead_letter(message, STAGE, error))
+        # In parallel: a store that is away holds up the batch once, not once for each of its pictures.
+        pictures = self._fetchers.map(
+            lambda one: read_picture(one[1], one[1].produced_at or received_at, self._settings), events
+        )
+        return [PictureEvent(*one, picture) for one, picture in zip(events, pictures, strict=True)]
+
+    def _select(self, event: Upload | Frame) -> ModelSelection:
+        if isinstance(event, Upload):
+            return self._models.of_upload(event.user_id)
+        return self._models.of_frame(event.user_id)
