@@ -1,20 +1,20 @@
-"""The roles, and how each is put together and run in a process of its own."""
+"""The composition root of a worker: it puts each role together, and runs it in a process of its own.
+
+TensorFlow, Faust and the clients of the sinks are imported only by the roles that need them.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event as Flag
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import filelock
-
-from streams.engine.shutdown import end, end_in_any_case
+from streams.engine.shutdown import end, set_on_signal
+from streams.engine.worker_folder import claim_folder
 from streams.kafka.compression import check_codecs
 from streams.kafka.connection import admin_client
 from streams.kafka.consumer_groups import group_id
@@ -24,26 +24,28 @@ from streams.matching.changelog import discard_foreign_tables, ensure_changelog
 from streams.observability.health_server import HealthServer, MonitoredWorker
 from streams.roles import Embedder, Role
 from streams.settings import Settings
-from streams.topology import READS
+from streams.topology import EVENT_TYPES, READS
 
 if TYPE_CHECKING:
+    import faust
+    from confluent_kafka.admin import AdminClient
+
     from models.analysis.face_analysis import FaceAnalyzer
     from models.embedder.card import Card
     from sinks.base import Sink
-
-log = logging.getLogger(__name__)
 
 
 def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.MODEL) -> NoReturn:
     """Run one worker until SIGTERM or SIGINT.
 
     Args:
-        role: what it does.
+        role: what the worker does.
+        settings: of the deployment.
         embedder: of the deployment; ``digest`` makes a vector from the picture's SHA-256 instead of its faces, for load
             and fault tests of everything else. No other worker knows what such a vector means.
 
-    Does not return once it has worked: it ends the process with code 0 after a signal, with 1 after a crash. A signal
-    before that ends it on the spot.
+    Once it has worked it does not return: it ends the process with code 0 after a signal, with 1 after a crash. An
+    earlier signal ends the process on the spot.
 
     Raises:
         KafkaUnavailable: no broker answers.
@@ -54,167 +56,204 @@ def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.
     check_codecs()
     admin = admin_client(settings)
     partitions = check_copartitioned(partition_counts(admin, settings), settings)
-    if role in (Role.SINK_REDIS, Role.SINK_BIGQUERY, Role.DRIFT):
-        with HealthServer(role, f"{role}-{os.getpid()}", settings) as health:
-            end(_run_sink(role, settings, embedder, health))
-    with _own_folder(role, settings) as folder:
-        if role is Role.MATCH:
-            discard_foreign_tables(folder, ensure_changelog(admin, settings, partitions))
-        name = f"{role}{folder.name.removeprefix(group_id(role, settings))}"
-        with HealthServer(role, name, settings) as health:
-            asyncio.run(_run_stage(role, settings, partitions, folder, embedder, health))
+    _RUN[role](_Start(settings, embedder, admin, partitions))
     raise AssertionError("unreachable")
 
 
-async def _run_stage(
-    role: Role, settings: Settings, partitions: int, folder: Path, embedder: Embedder, health: HealthServer
-) -> NoReturn:
-    """Run embed, match or retrain to the end of the process.
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What every role is started with; ``partitions`` is their number in each topic."""
 
-    TensorFlow and Faust are imported only by the roles that need them.
-    """
-    if role is Role.RETRAIN:
-        end(await _run_retrain(settings, partitions, folder, health))
-    from streams.engine.faust_app import make_app
+    settings: Settings
+    embedder: Embedder
+    admin: AdminClient
+    partitions: int
+
+    def base(self) -> Card:
+        """The card of the version that needs no record on the topic ``models``."""
+        if self.embedder is Embedder.DIGEST:
+            from models.testing.digest import CARD
+
+            return CARD
+        from streams.model_registry.records import base_card
+
+        return base_card(self.settings)
+
+    def analyzer(self) -> FaceAnalyzer:
+        """What makes vectors from pictures, loaded and warm."""
+        if self.embedder is Embedder.DIGEST:
+            from models.testing.digest import DigestAnalyzer
+
+            return DigestAnalyzer()
+        from models.analysis.analyzer import Analyzer
+        from models.embedder.model import Model
+
+        analyzer = Analyzer(
+            Model.load(self.settings.model_dir),
+            threads=self.settings.cpu_threads,
+            max_picture_bytes=self.settings.max_picture_bytes,
+            max_picture_pixels=self.settings.max_picture_pixels,
+        )
+        analyzer.warm_up()
+        return analyzer
+
+    def app(self, role: Role, folder: Path, client_id: str, **options: Any) -> faust.App:
+        """The Faust application of a role, with its tables in the folder."""
+        from streams.engine.faust_app import make_app
+
+        return make_app(role, self.settings, partitions=self.partitions, folder=folder, client_id=client_id, **options)
+
+
+def _embed(start: _Start) -> None:
+    with claim_folder(Role.EMBED, start.settings) as folder:
+        _run_app(Role.EMBED, start, folder, _run_embed)
+
+
+async def _run_embed(start: _Start, folder: Path, health: HealthServer) -> NoReturn:
+    from streams.embedding.agent import Embed
     from streams.engine.faust_runner import run_watched
     from streams.model_registry.model_pool import ModelPool
     from streams.model_registry.watcher import RegistryWatcher
 
-    base = _base(settings, embedder)
-    with RegistryWatcher(settings, base) as watcher:
-        if role is Role.EMBED:
-            from streams.embedding.agent import Embed
+    with RegistryWatcher(start.settings, start.base()) as watcher:
+        app = start.app(Role.EMBED, folder, health.client_id)
+        analyzer = await asyncio.to_thread(start.analyzer)
+        model_pool = await asyncio.to_thread(ModelPool, start.settings, watcher, analyzer)
+        with model_pool:
+            stage = Embed(app, start.settings, analyzer, model_pool).stage
+            end(await run_watched(app, stage, health, models=model_pool.report))
 
-            app = make_app(role, settings, partitions=partitions, folder=folder, client_id=health.client_id)
-            analyzer = await asyncio.to_thread(_analyzer, settings, embedder)
-            model_pool = await asyncio.to_thread(ModelPool, settings, watcher, analyzer)
-            with model_pool:
-                stage = Embed(app, settings, analyzer, model_pool).stage
-                end(await run_watched(app, stage, health, models=model_pool.report))
-        from streams.matching.agent import Matcher
-        from streams.matching.gallery_table import GalleryTable
 
-        app = make_app(
-            role, settings, partitions=partitions, folder=folder, client_id=health.client_id, table_type=GalleryTable
-        )
-        matcher = Matcher(app, settings, [base], watcher)
+def _match(start: _Start) -> None:
+    with claim_folder(Role.MATCH, start.settings) as folder:
+        changelog_id = ensure_changelog(start.admin, start.settings, start.partitions)
+        discard_foreign_tables(folder, changelog_id)
+        _run_app(Role.MATCH, start, folder, _run_match)
+
+
+async def _run_match(start: _Start, folder: Path, health: HealthServer) -> NoReturn:
+    from streams.engine.faust_runner import run_watched
+    from streams.matching.agent import Matcher
+    from streams.matching.gallery_table import GalleryTable
+    from streams.model_registry.watcher import RegistryWatcher
+
+    base = start.base()
+    with RegistryWatcher(start.settings, base) as watcher:
+        app = start.app(Role.MATCH, folder, health.client_id, table_type=GalleryTable)
+        matcher = Matcher(app, start.settings, [base], watcher)
         end(await run_watched(app, matcher.stage, health, sizes=matcher.sizes))
 
 
-async def _run_retrain(settings: Settings, partitions: int, folder: Path, health: HealthServer) -> int:
-    """Run retrain, which trains in a process of its own."""
+def _retrain(start: _Start) -> None:
+    with claim_folder(Role.RETRAIN, start.settings) as folder:
+        _run_app(Role.RETRAIN, start, folder, _run_retrain)
+
+
+async def _run_retrain(start: _Start, folder: Path, health: HealthServer) -> NoReturn:
+    """The training itself is done by a process of its own."""
     from streams.drift.alarms import CameraAlarms
-    from streams.engine.faust_app import make_app
     from streams.engine.faust_runner import run_watched
     from streams.retraining.agent import Retrain
     from streams.retraining.scheduler import Retrainer
 
-    app = make_app(Role.RETRAIN, settings, partitions=partitions, folder=folder, client_id=health.client_id)
-    cameras = CameraAlarms(settings)
-    retrain = Retrain(app, settings, Retrainer(settings, health.name, alarms=[cameras]))
+    app = start.app(Role.RETRAIN, folder, health.client_id)
+    cameras = CameraAlarms(start.settings)
+    retrain = Retrain(app, start.settings, Retrainer(start.settings, health.name, alarms=[cameras]))
     try:
-        return await run_watched(app, retrain.stage, health)
+        code = await run_watched(app, retrain.stage, health)
     finally:
         await retrain.close()
         cameras.close()
+    end(code)
 
 
-def _base(settings: Settings, embedder: Embedder) -> Card:
-    """The card of the version that needs no record on the topic ``models``."""
-    if embedder is Embedder.DIGEST:
-        from models.testing.digest import CARD
-
-        return CARD
-    from streams.model_registry.records import base_card
-
-    return base_card(settings)
-
-
-def _analyzer(settings: Settings, embedder: Embedder) -> FaceAnalyzer:
-    if embedder is Embedder.DIGEST:
-        from models.testing.digest import DigestAnalyzer
-
-        return DigestAnalyzer()
-    from models.analysis.analyzer import Analyzer
-    from models.embedder.model import Model
-
-    analyzer = Analyzer(
-        Model.load(settings.model_dir),
-        threads=settings.cpu_threads,
-        max_picture_bytes=settings.max_picture_bytes,
-        max_picture_pixels=settings.max_picture_pixels,
-    )
-    analyzer.warm_up()
-    return analyzer
+def _run_app(
+    role: Role,
+    start: _Start,
+    folder: Path,
+    run: Callable[[_Start, Path, HealthServer], Coroutine[Any, Any, NoReturn]],
+) -> None:
+    """Run the Faust application of a role in an event loop, with its health served."""
+    name = f"{role}{folder.name.removeprefix(group_id(role, start.settings))}"
+    with HealthServer(role, name, start.settings) as health:
+        asyncio.run(run(start, folder, health))
 
 
-def _run_sink(role: Role, settings: Settings, embedder: Embedder, health: HealthServer) -> int:
-    from streams.engine.sink_worker import SinkWorker
-    from streams.topology import EVENT_TYPES
-
-    sink: Sink
-    topics = [topic for topic in READS[role] if topic is not Topic.ERASURES]
-    if role is Role.SINK_REDIS:
+def _sink_redis(start: _Start) -> None:
+    def sink() -> Sink:
         from sinks.redis import RedisSink
 
-        sink = RedisSink(
+        settings = start.settings
+        return RedisSink(
             settings.redis_url,
             settings.redis_prefix,
             settings.result_ttl_s,
             settings.live_stream_length,
             lasting=[Topic.ENROLMENTS.named(settings)],
         )
-        linger_s = 0.0
-    elif role is Role.DRIFT:
-        from streams.drift.processor import DriftProcessor
 
-        sink = DriftProcessor(settings, [_base(settings, embedder)])
-        linger_s = 1.0
-    else:
+    _run_sink(Role.SINK_REDIS, start, sink, linger_s=0.0)
+
+
+def _sink_bigquery(start: _Start) -> None:
+    def sink() -> Sink:
         from sinks.bigquery import Address, BigQuerySink
 
-        dataset = Address(
+        settings = start.settings
+        address = Address(
             settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest, settings.bigquery_grpc
         )
-        sink = BigQuerySink(dataset, {topic.named(settings): EVENT_TYPES[topic] for topic in topics})
-        linger_s = 0.2
-    worker = SinkWorker(
-        role,
-        settings,
-        sink,
-        topics,
-        batch_size=500,
-        linger_s=linger_s,
-        client_id=health.client_id,
-        letters=role is not Role.DRIFT,
-    )
-    health.follow(MonitoredWorker(worker.heartbeat, worker.facts))
-    stop = Flag()
+        topics = _results(Role.SINK_BIGQUERY)
+        return BigQuerySink(address, {topic.named(settings): EVENT_TYPES[topic] for topic in topics})
 
-    def on_signal(*_: object) -> None:
-        if stop.is_set():
-            os._exit(130)
-        stop.set()
-        end_in_any_case()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
-    worker.run(stop)
-    return 0
+    _run_sink(Role.SINK_BIGQUERY, start, sink, linger_s=0.2)
 
 
-@contextmanager
-def _own_folder(role: Role, settings: Settings) -> Iterator[Path]:
-    """A folder that no other living worker uses; the first free one, so that a restarted worker finds its tables."""
-    for number in range(1024):
-        folder = settings.worker_dir(f"{group_id(role, settings)}-{number}")
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / "lock", blocking=False)
-        try:
-            lock.acquire()
-        except filelock.Timeout:
-            continue
-        with lock:
-            yield folder
-            return
-    raise RuntimeError(f"no free folder for the tables of {role} in {settings.worker_dir('')}")
+def _drift(start: _Start) -> None:
+    def processor() -> Sink:
+        from streams.drift.processor import DriftProcessor
+
+        return DriftProcessor(start.settings, [start.base()])
+
+    # What it cannot read the other roles report as dead letters.
+    _run_sink(Role.DRIFT, start, processor, linger_s=1.0, letters=False)
+
+
+def _run_sink(
+    role: Role, start: _Start, make_sink: Callable[[], Sink], *, linger_s: float, letters: bool = True
+) -> NoReturn:
+    """Run what reads results and writes them, with its health served."""
+    from streams.engine.sink_worker import SinkWorker
+
+    with HealthServer(role, f"{role}-{os.getpid()}", start.settings) as health:
+        worker = SinkWorker(
+            role,
+            start.settings,
+            make_sink(),
+            _results(role),
+            batch_size=500,
+            linger_s=linger_s,
+            client_id=health.client_id,
+            letters=letters,
+        )
+        health.follow(MonitoredWorker(worker.heartbeat, worker.facts))
+        stop = Flag()
+        set_on_signal(stop)
+        worker.run(stop)
+        end(0)
+
+
+def _results(role: Role) -> list[Topic]:
+    """The topics of results that a role reads."""
+    return [topic for topic in READS[role] if topic is not Topic.ERASURES]
+
+
+_RUN: Mapping[Role, Callable[[_Start], None]] = {
+    Role.EMBED: _embed,
+    Role.MATCH: _match,
+    Role.SINK_REDIS: _sink_redis,
+    Role.SINK_BIGQUERY: _sink_bigquery,
+    Role.DRIFT: _drift,
+    Role.RETRAIN: _retrain,
+}
+"""What runs each role; none of them returns."""

@@ -39,6 +39,19 @@ def end_in_any_case() -> None:
     limit.start()
 
 
+def set_on_signal(stop: threading.Event) -> None:
+    """Let a signal set ``stop``, and end the process soon after in any case; a second signal ends it on the spot."""
+
+    def on_signal(*_: object) -> None:
+        if stop.is_set():
+            os._exit(130)
+        stop.set()
+        end_in_any_case()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+
+
 def _give_up() -> None:
     log.warning("not done in %g s: what is in hand is left to the next worker", FINISH_S + LEAVE_S)
     end(0)
