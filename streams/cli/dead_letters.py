@@ -1,14 +1,17 @@
-"""``facestream dead-letters list|show|export|pass``."""
+"""``facestream dead-letters list|show|export|pass``, and what ``facestream replay dead-letters`` shows."""
 
 from __future__ import annotations
 
 import base64
 import json
+import signal
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,6 +22,7 @@ from streams.text import pluralize
 
 if TYPE_CHECKING:
     from schemas.events import DeadLetter
+    from streams.dead_letters.redrive import RedriveCounts, RedriveFilter, RedriveSelection
     from streams.dead_letters.store import DeadLetterRecord
 
 Why = Annotated[str | None, typer.Option("--reason", "-r", help="Only those with this reason.")]
@@ -167,6 +171,83 @@ def export(
             count += 1
     output.say(f"{pluralize(count, 'dead letter')} written to {file}")
     output.finish({"written": count, "file": str(file)})
+
+
+def redrive(wanted: RedriveFilter, rate: float, dry_run: bool, output: Output) -> None:
+    """Count the dead letters that are wanted, send their messages back, and show what became of them."""
+    from schemas.events import utc_now
+    from streams.dead_letters.redrive import Redrive, select
+    from streams.dead_letters.store import DeadLetterStatus
+    from streams.replay.store import new_replay_id
+
+    settings = load_settings()
+    selection = select(settings, wanted)
+    _show_selection(selection, wanted, output)
+    result = {
+        "topic": "dead-letters",
+        "letters": selection.reasons.total(),
+        "reasons": dict(selection.reasons),
+        "standing": {standing.value: selection.standings[standing] for standing in DeadLetterStatus},
+    }
+    if dry_run or not selection.reasons:
+        output.finish(result | {"dry_run": dry_run, "sent": 0})
+        return
+    replay_id = new_replay_id(utc_now())
+    with output.progress() as bar:
+        task = bar.add_task(f"replay {replay_id}", total=selection.reasons.total(), note="")
+        sender = Redrive(settings, replay_id, rate=rate, report=lambda tally: bar.update(task, completed=tally.sent))
+        with _interruptible_between_chunks() as interrupted:
+            for _ in sender.run(wanted):
+                if interrupted():
+                    break
+    _show_counts(sender.tally, result | {"dry_run": False, "replay_id": replay_id}, output)
+    if interrupted():
+        raise KeyboardInterrupt
+
+
+def _show_selection(selection: RedriveSelection, wanted: RedriveFilter, output: Output) -> None:
+    from streams.dead_letters.store import DeadLetterStatus
+
+    table = grid("reason", "#to send back")
+    for reason, count in selection.reasons.most_common():
+        table.add_row(reason, str(count))
+    if selection.reasons:
+        output.table(table)
+    else:
+        sent = selection.standings[DeadLetterStatus.SENT]
+        output.say(
+            "no such dead letter is open" + (f": {pluralize(sent, 'has', 'have')} been sent back" if sent else "")
+        )
+    if selection.standings[DeadLetterStatus.SENDING] and not wanted.retry:
+        left = pluralize(selection.standings[DeadLetterStatus.SENDING], "is", "are")
+        output.warn(f"{left} left `sending` by a replay that was killed: see --retry")
+
+
+def _show_counts(tally: RedriveCounts, result: dict[str, Any], output: Output) -> None:
+    for problem in tally.problems[:10]:
+        output.warn(problem)
+    if tally.left:
+        output.warn(f"{tally.left} left alone: another replay has them, or their topic or their person is gone")
+    output.say(f"{pluralize(tally.sent, 'message')} sent back")
+    output.finish(result | {"sent": tally.sent, "left": tally.left, "failed": tally.failed})
+    if tally.failed or tally.problems:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _interruptible_between_chunks() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C wait until no chunk is half sent; yields a function that says whether it was pressed."""
+    pressed: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        pressed.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _letters(reason: str | None) -> Iterator[DeadLetterRecord]:

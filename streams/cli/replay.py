@@ -153,11 +153,11 @@ def dead_letters(
     as_json: Json = False,
 ) -> None:
     """After a fix: send the message of each open dead letter back to where it came from, at most once."""
-    from streams.cli.send_back import send_back
+    from streams.cli.dead_letters import redrive
     from streams.dead_letters.redrive import RedriveFilter
 
     wanted = RedriveFilter(reasons or (), stage, [word.lower() for word in letters or ()], retry)
-    send_back(wanted, rate, dry_run, Output(as_json))
+    redrive(wanted, rate, dry_run, Output(as_json))
 
 
 def list_(as_json: Json = False) -> None:

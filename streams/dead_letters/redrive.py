@@ -9,6 +9,7 @@ messages were sent. They are shown, and left alone until a person asks for them 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from schemas import codec
 from schemas.errors import CodecError
 from schemas.events import DeadLetter, Resolution, ResolutionState, Upload, utc_now
 from schemas.ids import begins, canonical
-from streams.dead_letters.store import DeadLetterRecord, DeadLetterStatus, Resolutions, read_records
+from streams.dead_letters.errors import DeadLetterError
+from streams.dead_letters.store import DeadLetterRecord, DeadLetterStatus, Resolutions, check_reasons, read_records
 from streams.kafka.connection import KafkaUnavailable, client_config, metadata
 from streams.kafka.topics import Topic
 from streams.privacy.erasures import Erasures, read_erasures
@@ -33,7 +35,7 @@ _FLUSH_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class RedriveFilter:
-    """Which letters; empty filters let all pass. ``retry`` takes those that are ``sending``, too."""
+    """Which dead letters to send back; an empty filter lets all pass. ``retry`` includes those that are ``sending``."""
 
     reasons: Collection[str] = ()
     stage: str | None = None
@@ -53,6 +55,50 @@ class RedriveFilter:
             and self.stage in (None, one.letter.stage)
             and (not self.letter_ids or any(begins(one.letter.letter_id, word) for word in self.letter_ids))
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RedriveSelection:
+    """What a filter finds.
+
+    Attributes:
+        reasons: how many dead letters would be sent back, by reason.
+        standings: how many have the filter's reason, stage and ids, by how they stand.
+        missing: beginnings of ids that no dead letter has.
+    """
+
+    reasons: Counter[str]
+    standings: Counter[DeadLetterStatus]
+    missing: Collection[str]
+
+    @classmethod
+    def of(cls, wanted: RedriveFilter, records: Iterable[DeadLetterRecord]) -> RedriveSelection:
+        """Count the records of a filter."""
+        reasons: Counter[str] = Counter()
+        standings: Counter[DeadLetterStatus] = Counter()
+        missing = set(wanted.letter_ids)
+        for one in records:
+            if wanted.names(one):
+                standings[one.standing] += 1
+                missing -= {word for word in missing if begins(one.letter.letter_id, word)}
+                if wanted.has(one):
+                    reasons[one.letter.reason] += 1
+        return cls(reasons, standings, missing)
+
+
+def select(settings: Settings, wanted: RedriveFilter) -> RedriveSelection:
+    """Count what a redrive would send back now.
+
+    Raises:
+        DeadLetterError: a reason does not exist, or no dead letter has one of the ids.
+        KafkaUnavailable: no broker answers.
+        TopicMissing: the topics have not been created.
+    """
+    check_reasons(wanted.reasons)
+    selection = RedriveSelection.of(wanted, read_records(settings))
+    if selection.missing:
+        raise DeadLetterError(f"there is no dead letter {', '.join(sorted(selection.missing))}: nothing was sent")
+    return selection
 
 
 @dataclass(slots=True)
