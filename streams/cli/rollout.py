@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,10 +13,8 @@ from streams.roles import Embedder
 from streams.text import pluralize
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
-    from models.embedder.card import Card
-    from models.embedder.registry_snapshot import RegistrySnapshot
     from schemas.events import ModelRecord
     from streams.rollout.report import Report
     from streams.rollout.vector_sources import VectorSource
@@ -43,33 +39,17 @@ def import_(
     folder: Annotated[Path, typer.Argument(help="Folder with card.json and the weights that it names.")],
     as_json: Json = False,
 ) -> None:
-    """Put a model version of your own beside the others, after it was loaded and tried."""
-    from models.embedder.card import Card, UnusableModel
-    from models.embedder.model import REFERENCE, Model
+    """Put a model version of your own beside the others, once it has been loaded and tried."""
+    from streams.model_registry.importing import import_version
 
-    output, settings = Output(as_json), load_settings()
-    card = Card.read(folder)
-    for there in filter(None, (settings.model_dir, REFERENCE)):
-        if Card.read(there) == card:
-            what = "the reference" if there == REFERENCE else f"the version of FACESTREAM_MODEL_DIR, {there},"
-            output.say(f"{card.version} is {what} already: there is nothing to import")
-            output.finish({"version": card.version, "folder": str(there)})
-            return
-        if Card.read(there).version == card.version:
-            raise UnusableModel(f"{there} holds another {card.version}: give this one another name on its card")
-    to = settings.versions_dir / card.version
-    if Path(card.version).name != card.version:
-        raise UnusableModel(f"{card.version!r} cannot be the name of a folder: change `version` in {folder}/card.json")
-    if to.exists() and Card.read(to) != card:
-        raise UnusableModel(f"{to} holds another {card.version}: give this one another name on its card")
-    Model.load(folder, threads=settings.cpu_threads)
-    if not to.exists():
-        partial = to.with_name(f".{to.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.copytree(folder, partial)
-        partial.rename(to)
-    output.say(f"{card.version} is in {to}: try it with `facestream models shadow {card.version}`")
-    output.finish({"version": card.version, "folder": str(to)})
+    output = Output(as_json)
+    imported = import_version(folder, load_settings())
+    version = imported.version
+    if imported.known_as is None:
+        output.say(f"{version} is in {imported.folder}: try it with `facestream models shadow {version}`")
+    else:
+        output.say(f"{version} is {imported.known_as} already: there is nothing to import")
+    output.finish({"version": version, "folder": str(imported.folder)})
 
 
 def shadow(
@@ -82,19 +62,20 @@ def shadow(
     as_json: Json = False,
 ) -> None:
     """Let a version embed and decide beside the one that answers; its results are in `comparisons` alone."""
-    from streams.model_registry import transitions
+    from streams.model_registry import records, transitions
+    from streams.rollout.vector_sources import open_sources
 
     output, settings = Output(as_json), load_settings()
-    card = _card(settings, version)
+    card = records.find_card(version, settings)
 
     def begin() -> ModelRecord:
-        return _write(settings, lambda registry: transitions.shadow(registry, card, force=force, reason=reason))
+        return records.apply(settings, lambda registry: transitions.shadow(registry, card, force=force, reason=reason))
 
     if no_fill:
         _told(begin(), output, {"filled": None})
         return
     # Loaded here first: what cannot be loaded is not tried.
-    with _sources(settings, version, embedder) as sources:
+    with open_sources(settings, version, embedder) as sources:
         record = begin()
         made = _fill(settings, version, sources, rate, output)
     _told(record, output, {"filled": made})
@@ -108,12 +89,14 @@ def canary(
     as_json: Json = False,
 ) -> None:
     """Let a version answer for a share of the users; each of them meets one version only."""
-    from streams.model_registry import transitions
+    from streams.model_registry import records, transitions
 
     output, settings = Output(as_json), load_settings()
-    card = _card(settings, version)
+    card = records.find_card(version, settings)
     _told(
-        _write(settings, lambda registry: transitions.canary(registry, card, percent, force=force, reason=reason)),
+        records.apply(
+            settings, lambda registry: transitions.canary(registry, card, percent, force=force, reason=reason)
+        ),
         output,
         {},
     )
@@ -121,21 +104,23 @@ def canary(
 
 def promote(version: Version, force: Force = False, reason: Reason = "", as_json: Json = False) -> None:
     """Let a version answer for everybody; the one before is kept for a rollback."""
-    from streams.model_registry import transitions
+    from streams.model_registry import records, transitions
 
     output, settings = Output(as_json), load_settings()
-    card = _card(settings, version)
+    card = records.find_card(version, settings)
     _told(
-        _write(settings, lambda registry: transitions.promote(registry, card, force=force, reason=reason)), output, {}
+        records.apply(settings, lambda registry: transitions.promote(registry, card, force=force, reason=reason)),
+        output,
+        {},
     )
 
 
 def rollback(reason: Reason = "", as_json: Json = False) -> None:
     """Take the last step back: end the canary or the shadow, or let the version before answer again."""
-    from streams.model_registry import transitions
+    from streams.model_registry import records, transitions
 
     output, settings = Output(as_json), load_settings()
-    _told(_write(settings, lambda registry: transitions.rollback(registry, reason=reason)), output, {})
+    _told(records.apply(settings, lambda registry: transitions.rollback(registry, reason=reason)), output, {})
 
 
 def retire(
@@ -145,34 +130,20 @@ def retire(
     as_json: Json = False,
 ) -> None:
     """Let a version go: its templates are removed, and it cannot be rolled back to."""
-    from streams.model_registry import records, transitions
-    from streams.model_registry.errors import RolloutError
-    from streams.rollout.enrolled_templates import read_enrolled
+    from streams.model_registry import records
+    from streams.rollout import retirement
 
     output, settings = Output(as_json), load_settings()
-    card = _card(settings, version)
-    registry = records.read_registry(settings)
-    transitions.retire(registry, card)
-    left = read_enrolled(settings).only_of(version, [one for one in registry.active if one != version])
-    if left and not force:
-        users = sorted({one.user_id for one in left})
-        listed = ", ".join(users[:3]) + (", …" if users[3:] else "")
-        raise RolloutError(
-            f"{pluralize(len(left), 'template')} of {pluralize(len(users), 'user')} ({listed}) would be lost with "
-            f"{version}, and no picture of them is kept: they would have to enrol again. "
-            "`--force` retires it all the same"
-        )
-    _told(
-        _write(settings, lambda now: transitions.retire(now, card, reason=reason)),
-        output,
-        {"templates_lost": len(left)},
-    )
+    record, lost = retirement.retire(settings, records.find_card(version, settings), force=force, reason=reason)
+    _told(record, output, {"templates_lost": lost})
 
 
 def fill(version: Version, rate: Rate = None, embedder: Cheap = Embedder.MODEL, as_json: Json = False) -> None:
     """Make the templates that a version lacks, from old vectors, kept chips or uploads, while all goes on."""
+    from streams.rollout.vector_sources import open_sources
+
     output, settings = Output(as_json), load_settings()
-    with _sources(settings, version, embedder) as sources:
+    with open_sources(settings, version, embedder) as sources:
         output.finish({"version": version} | _fill(settings, version, sources, rate, output))
 
 
@@ -208,9 +179,11 @@ def rollout(
 
     Broken off, it leaves the version where it is, and goes on from there when it is called again.
     """
+    from streams.model_registry import records
     from streams.rollout.controller import Pace, RolloutStep
     from streams.rollout.controller import run_rollout as run
     from streams.rollout.gates import Gates
+    from streams.rollout.vector_sources import open_sources
 
     output, settings = Output(as_json), load_settings()
     try:
@@ -219,7 +192,7 @@ def rollout(
         raise typer.BadParameter(f"{steps!r} is no list of shares, such as 1,5,25") from None
     pace = Pace(percents, hold, min_frames, Gates(disagreement=max_disagreement))
     last: list[Any] = [None]
-    with _sources(settings, version, embedder) as sources, output.progress() as progress:
+    with open_sources(settings, version, embedder) as sources, output.progress() as progress:
         task = progress.add_task(version, total=int(hold), note="")
 
         def tell(now: RolloutStep) -> None:
@@ -244,7 +217,7 @@ def rollout(
 
         ended = run(
             settings,
-            _card(settings, version),
+            records.find_card(version, settings),
             make_templates,
             pace,
             force=force,
@@ -260,32 +233,6 @@ def rollout(
     )
     if ended.violations:
         raise typer.Exit(1)
-
-
-def _write(settings: Settings, step: Callable[[RegistrySnapshot], ModelRecord]) -> ModelRecord:
-    from streams.model_registry import records
-
-    record = step(records.read_registry(settings))
-    records.write(settings, record)
-    return record
-
-
-def _card(settings: Settings, version: str) -> Card:
-    """From the folder if it is here, or else from the topic."""
-    from models.embedder.card import Card, UnusableModel
-    from streams.model_registry import records
-
-    folder = records.folder_of(version, settings)
-    try:
-        card = Card.read(folder)
-    except UnusableModel as error:
-        record = records.read_registry(settings).record(version)
-        if record is None:
-            raise UnusableModel(f"there is no model version {version!r}: {error}") from error
-        return records.card_of(record)
-    if card.version != version:
-        raise UnusableModel(f"the card in {folder} is of {card.version!r}")
-    return card
 
 
 def _fill(
@@ -307,48 +254,6 @@ def _fill(
         stay = pluralize(len(done.stragglers), "user stays", "users stay")
         output.warn(f"{stay} with the version before, since neither faces nor photos of theirs are kept: {listed}")
     return {"made": done.made, "stragglers": done.stragglers}
-
-
-@contextmanager
-def _sources(settings: Settings, version: str, embedder: Embedder) -> Iterator[list[VectorSource]]:
-    """What new vectors are made from, the cheapest first."""
-    from streams.model_registry import records
-    from streams.rollout import vector_sources
-
-    folder = records.folder_of(version, settings)
-    if embedder is Embedder.DIGEST:
-        from models.testing.digest import DigestAnalyzer
-
-        digest = DigestAnalyzer()
-        digest.load(folder)
-        yield [vector_sources.from_uploads(settings, digest, version)]
-        return
-    from models.embedder import runtime
-
-    runtime.tensorflow(settings.cpu_threads)
-    from models.analysis.analyzer import Analyzer
-    from models.embedder.model import Model
-
-    model = Model.load(folder, threads=settings.cpu_threads)
-    head = vector_sources.head_of(model.card, folder)
-    registry = records.read_registry(settings)
-    cards = {one.version: records.card_of(one) for one in registry.records} | {
-        registry.base: records.base_card(settings)
-    }
-    analyzer = Analyzer(
-        model,
-        threads=settings.cpu_threads,
-        max_picture_bytes=settings.max_picture_bytes,
-        max_picture_pixels=settings.max_picture_pixels,
-    )
-    try:
-        yield [
-            *([head] if head else []),
-            vector_sources.from_chips(settings, model, cards),
-            vector_sources.from_uploads(settings, analyzer, version),
-        ]
-    finally:
-        analyzer.close()
 
 
 def _told(record: ModelRecord, output: Output, more: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -83,6 +84,38 @@ def write(settings: Settings, record: ModelRecord) -> None:
         KafkaUnavailable: it was not taken.
     """
     RecordWriter(settings, Topic.MODELS).write(record.version, codec.encode(record), PARTITION)
+
+
+def apply(settings: Settings, step: Callable[[RegistrySnapshot], ModelRecord]) -> ModelRecord:
+    """Put the record on the topic that a step makes of the states as they are now.
+
+    Raises:
+        RolloutError: the step must not be taken.
+        KafkaUnavailable: no broker answers.
+    """
+    record = step(read_registry(settings))
+    write(settings, record)
+    return record
+
+
+def find_card(version: str, settings: Settings) -> Card:
+    """The card of a version: from its folder if that is here, else from the topic.
+
+    Raises:
+        UnusableModel: there is no such version, or its folder has the card of another one.
+        KafkaUnavailable: no broker answers.
+    """
+    folder = folder_of(version, settings)
+    try:
+        card = Card.read(folder)
+    except UnusableModel as error:
+        record = read_registry(settings).record(version)
+        if record is None:
+            raise UnusableModel(f"there is no model version {version!r}: {error}") from error
+        return card_of(record)
+    if card.version != version:
+        raise UnusableModel(f"the card in {folder} is of {card.version!r}")
+    return card
 
 
 def whoami() -> str:

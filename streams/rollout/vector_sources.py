@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -21,6 +21,8 @@ from streams.embedding.payload import PayloadUnavailable, fetch
 from streams.kafka.log_reader import LogReader, LogTruncated
 from streams.kafka.log_tail import LogTail
 from streams.kafka.topics import Topic
+from streams.model_registry import records
+from streams.roles import Embedder
 from streams.settings import Settings
 
 Named = tuple[Template, bytes]
@@ -32,6 +34,48 @@ class VectorSource(Protocol):
 
     def __call__(self, templates: Sequence[Template]) -> Iterator[Named]:
         """Yield as it goes."""
+
+
+@contextmanager
+def open_sources(settings: Settings, version: str, embedder: Embedder) -> Iterator[list[VectorSource]]:
+    """Load a version; yield what makes vectors by it, the cheapest first.
+
+    Raises:
+        UnusableModel: the version cannot be loaded.
+        KafkaUnavailable: no broker answers.
+    """
+    folder = records.folder_of(version, settings)
+    if embedder is Embedder.DIGEST:
+        from models.testing.digest import DigestAnalyzer
+
+        digest = DigestAnalyzer()
+        digest.load(folder)
+        yield [from_uploads(settings, digest, version)]
+        return
+    from models.embedder import runtime
+
+    runtime.tensorflow(settings.cpu_threads)
+    from models.analysis.analyzer import Analyzer
+
+    model = Model.load(folder, threads=settings.cpu_threads)
+    head = head_of(model.card, folder)
+    registry = records.read_registry(settings)
+    cards = {one.version: records.card_of(one) for one in registry.records} | {
+        registry.base: records.base_card(settings)
+    }
+    with closing(
+        Analyzer(
+            model,
+            threads=settings.cpu_threads,
+            max_picture_bytes=settings.max_picture_bytes,
+            max_picture_pixels=settings.max_picture_pixels,
+        )
+    ) as analyzer:
+        yield [
+            *([head] if head else []),
+            from_chips(settings, model, cards),
+            from_uploads(settings, analyzer, version),
+        ]
 
 
 def head_of(card: Card, folder: Path) -> VectorSource | None:
