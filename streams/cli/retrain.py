@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
-from streams.retraining.job_files import Mode
+from streams.retraining.mode import Mode
 from streams.text import pluralize
 
 if TYPE_CHECKING:

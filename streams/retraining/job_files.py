@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from streams.kafka.topics import Topic
-
-
-class Mode(StrEnum):
-    """What is trained."""
-
-    HEAD = "head"
-    FULL = "full"
+from streams.retraining.mode import Mode
 
 
 class _JobFile(BaseModel):

@@ -19,8 +19,9 @@ from schemas.events import RunState, Source, TrainingRun, utc_now
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.topics import Topic
 from streams.retraining import cron
-from streams.retraining.job_files import JobResult, JobSpec, Mode
+from streams.retraining.job_files import JobResult, JobSpec
 from streams.retraining.job_process import COMMAND, JobProcess
+from streams.retraining.mode import Mode
 from streams.retraining.new_data import LearnableFaces, NewTrainingData
 from streams.retraining.policy import TrainableFaces, TrainingDecision, TrainingMinimum, decide
 from streams.retraining.run_directories import RunDirectories

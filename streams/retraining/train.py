@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from models.embedder import runtime
 from models.training.plan import TrainingPlan
-from streams.retraining.job_files import Mode
+from streams.retraining.mode import Mode
 
 if TYPE_CHECKING:
     from models.embedder.card import Card, Source

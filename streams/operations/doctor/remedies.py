@@ -1,7 +1,7 @@
 """What ``facestream doctor`` tells people to do: every remedy there is, in one place.
 
 A remedy heals what it is given for and loses nothing: for each there is a test that carries it out (``heals`` in
-``tests/streams/doctor``), and a test that compares the two lists.
+``tests/streams/operations/doctor``), and a test that compares the two lists.
 """
 
 from __future__ import annotations

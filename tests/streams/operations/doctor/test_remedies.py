@@ -9,6 +9,7 @@ from pathlib import Path
 from streams.operations.doctor.remedies import Remedy
 
 ROOT = Path(__file__).parents[4]
+DOCTOR = ROOT / "streams" / "operations" / "doctor"
 
 
 def healed() -> Counter[str]:
@@ -26,7 +27,7 @@ def healed() -> Counter[str]:
 def used() -> set[str]:
     """The names of the remedies that the checks give."""
     found = set()
-    for path in (ROOT / "streams" / "checks").glob("*.py"):
+    for path in DOCTOR.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "Remedy":
                 found.add(node.attr)
@@ -45,6 +46,6 @@ def test_every_remedy_is_given_by_a_check() -> None:
 
 def test_no_check_gives_advice_that_is_not_listed() -> None:
     """The type checker refuses a plain text; nobody builds one past it."""
-    for path in (ROOT / "streams" / "checks").glob("*.py"):
+    for path in DOCTOR.glob("*.py"):
         if path.name != "remedies.py":
             assert "Advice(" not in path.read_text("utf-8"), path
