@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -15,26 +14,10 @@ from streams.text import pluralize
 
 if TYPE_CHECKING:
     from schemas.events import Consent
-    from streams.client.producer import Producer
+    from streams.operations.enrol_photos import Photo
     from streams.settings import Settings
 
-_ASK_EVERY_S = 0.5
 _COUNTED = ("enrolled", "refused", "timed_out", "failed")
-
-
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """One photo and what has come of it: ``sent``, ``enrolled``, ``refused``, ``timed_out`` or ``failed``.
-
-    A photo that failed could not be read or not be sent.
-    """
-
-    photo: str
-    subject_id: str
-    event_id: str | None = None
-    outcome: str = "sent"
-    reason: str | None = None
-    detail: str | None = None
 
 
 def register(app: typer.Typer) -> None:
@@ -103,99 +86,43 @@ def _chosen(
             raise typer.BadParameter(f"{str(photo)!r} is a folder: use --dir")
         if not photo.is_file():
             raise typer.BadParameter(f"there is no photo {str(photo)!r}")
+    from streams.operations.enrol_photos import Photo
+
     return [Photo(str(photo), user if subject is None else subject) for photo in photos], 0
 
 
 def _in_folders(folder: Path, output: Output) -> tuple[list[Photo], int]:
-    from models.pictures.folders import FoundPictures, folders_of, pictures_below
+    from streams.operations.enrol_photos import PhotosOfPeople
 
     if not folder.is_dir():
         raise typer.BadParameter(f"there is no folder {str(folder)!r}")
-    people, left_out = folders_of(folder)
-    found = FoundPictures(left_out=left_out)
-    chosen, empty = [], []
-    for person in people:
-        of_person = pictures_below(person)
-        found.add(of_person)
-        chosen += [Photo(str(photo), person.name) for photo in of_person.pictures]
-        chosen += [
-            Photo(str(path), person.name, None, "failed", None, why) for path, why in of_person.unreadable.items()
-        ]
-        if not of_person.pictures and not of_person.unreadable:
-            empty.append(person)
-    if found.left_out:
-        output.warn(found.left_out_in_words)
-    if not people:
+    chosen = PhotosOfPeople.below(folder)
+    if chosen.found.left_out:
+        output.warn(chosen.found.left_out_in_words)
+    if not chosen.people:
         raise typer.BadParameter(f"{str(folder)!r} has no folders: put each person's photos in {folder}/<subject>/")
-    if not chosen:
+    if not chosen.photos:
         raise typer.BadParameter(f"there is no picture in any folder of {str(folder)!r}")
-    for person in empty:
+    for person in chosen.empty:
         output.warn(f"there is no picture in {str(person)!r}")
-    return chosen, len(found.left_out)
+    return chosen.photos, len(chosen.found.left_out)
 
 
 def _send(photos: list[Photo], user: str, consent: Consent, settings: Settings, output: Output) -> list[Photo]:
-    from streams.client.delivery_report import BackPressure, DeliveryFailed
-    from streams.client.producer import Producer
+    from streams.operations.enrol_photos import send_photos
 
-    sent: list[Photo] = []
-    lost: dict[str | None, str] = {}
-    why = ""
-    try:
-        with output.progress() as progress, Producer(settings) as producer:
-            task = progress.add_task("sending", total=len(photos), note="")
-            for photo in photos:
-                sent.append(_sent(producer, photo, user, consent) if photo.outcome == "sent" else photo)
-                progress.advance(task)
-    except (BackPressure, DeliveryFailed) as error:
-        why = str(error)
-        lost = dict.fromkeys(error.event_ids if isinstance(error, DeliveryFailed) else (), why)
-    kept = [replace(one, outcome="failed", detail=lost[one.event_id]) if one.event_id in lost else one for one in sent]
-    return kept + [replace(one, outcome="failed", detail=why) for one in photos[len(sent) :]]
-
-
-def _sent(producer: Producer, photo: Photo, user: str, consent: Consent) -> Photo:
-    """Send one photo; what is wrong with it is its outcome, and keeps none of the others back."""
-    from schemas.ids import InvalidId
-    from schemas.reasons import Reason
-    from streams.client.delivery_report import InvalidPicture
-
-    try:
-        upload = producer.enrol(user, Path(photo.photo), consent=consent, subject_id=photo.subject_id)
-    except InvalidPicture as error:
-        return replace(photo, outcome="refused", reason=error.reason.value, detail=str(error))
-    except InvalidId as error:
-        return replace(photo, outcome="refused", reason=Reason.INVALID_ID.value, detail=str(error))
-    except ValueError as error:
-        return replace(photo, outcome="refused", detail=str(error))
-    except OSError as error:
-        return replace(photo, outcome="failed", detail=f"it cannot be read: {error.strerror}")
-    return replace(photo, event_id=upload.event_id)
+    with output.progress() as progress:
+        task = progress.add_task("sending", total=len(photos), note="")
+        return send_photos(photos, user, consent, settings, lambda: progress.advance(task))
 
 
 def _await(sent: list[Photo], timeout_s: float, settings: Settings, output: Output) -> list[Photo]:
-    from sinks.redis import RedisResults
+    from streams.operations.enrol_photos import await_outcomes
 
-    waiting = [photo.event_id for photo in sent if photo.event_id is not None and photo.outcome == "sent"]
-    results = RedisResults(settings.redis_url, settings.redis_prefix)
-    found: dict[str, dict[str, Any]] = {}
-    deadline = time.monotonic() + timeout_s
-    with output.progress() as progress:
-        task = progress.add_task("waiting for outcomes", total=len(waiting), note="")
-        while (missing := [one for one in waiting if one not in found]) and time.monotonic() < deadline:
-            with asking_redis(settings):
-                found |= results.wait_for(missing, min(_ASK_EVERY_S, max(0.0, deadline - time.monotonic())))
-            progress.update(task, completed=len(found))
-    results.close()
-    return [_judged(one, found.get(one.event_id or "")) if one.outcome == "sent" else one for one in sent]
-
-
-def _judged(photo: Photo, enrolment: dict[str, Any] | None) -> Photo:
-    if enrolment is None:
-        return replace(photo, outcome="timed_out")
-    refusal = enrolment["refusal"] or {}
-    detail = refusal.get("detail") or enrolment.get("detail")
-    return replace(photo, outcome=enrolment["outcome"], reason=refusal.get("reason"), detail=detail)
+    waiting = sum(photo.event_id is not None and photo.outcome == "sent" for photo in sent)
+    with output.progress() as progress, asking_redis(settings):
+        task = progress.add_task("waiting for outcomes", total=waiting, note="")
+        return await_outcomes(sent, timeout_s, settings, lambda count: progress.update(task, completed=count))
 
 
 def _show(outcomes: list[Photo], output: Output) -> None:

@@ -2,51 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from schemas.events import Mode
 from streams.cli.console import PRODUCE, Json, Output, User, load_settings, not_empty
 from streams.text import pluralize
-
-if TYPE_CHECKING:
-    from streams.client.delivery_report import Sent
-
-
-class FrameCounts:
-    """What became of the frames.
-
-    Sent to Kafka; delivered or failed; refused, as no worker would take them; dropped to keep up; unreadable.
-    """
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-        self._lock = threading.Lock()
-        self.counts = {"sent": 0, "delivered": 0, "failed": 0, "refused": 0, "dropped": 0, "unreadable": 0}
-
-    def add(self, word: str, count: int = 1) -> int:
-        """Count more of them, from any thread."""
-        with self._lock:
-            self.counts[word] += count
-            return self.counts[word]
-
-    def report(self, sent: Sent) -> None:
-        """Count a delivery report, and show the first bad one."""
-        error = sent.future.exception()
-        if error is None:
-            self.add("delivered")
-        elif self.add("failed") == 1:
-            self._output.warn(str(error))
-
-    @property
-    def troubles(self) -> str:
-        """All that is not well, in words."""
-        words = ("failed", "refused", "dropped", "unreadable")
-        return ", ".join(f"{self.counts[word]} {word}" for word in words if self.counts[word])
 
 
 def register(app: typer.Typer) -> None:
@@ -78,46 +42,32 @@ def play(
 ) -> None:
     """Send pictures as a camera's frames. Fails if one could not be read or was not delivered."""
     from models.pictures.folders import FoundPictures
-    from streams.cameras.sources import Pictures, UnreadableFrames, is_live, open_source, shots
-    from streams.client.delivery_report import BackPressure, InvalidPicture
+    from streams.cameras import player
+    from streams.cameras.sources import Pictures, is_live, open_source, shots
     from streams.client.producer import Producer
 
     output = Output(as_json)
     if subject is not None and mode is not Mode.VERIFY:
         raise typer.BadParameter("--subject is the person claimed: it goes with --mode verify")
     source = open_source(where)
-    tally = FrameCounts(output)
+    tally = player.FrameCounts(output.warn)
     found = source.found() if isinstance(source, Pictures) else FoundPictures()
     if found.left_out:
         output.warn(found.left_out_in_words)
     began = time.monotonic()
     try:
         with Producer(load_settings(), on_delivery=tally.report) as producer, output.progress() as progress:
-            live = is_live(source)
-            ask = partial(producer.frame, user, camera_id=camera, mode=mode, subject_id=subject)
             whole = len(found.pictures) or source.total
             total = count if loop or whole is None else min(count or whole, whole)
             task = progress.add_task(f"{user}/{camera}", total=total, note="")
-            taken = 0
-            for shot in shots(source, fps=fps, loop=loop):
-                if isinstance(shot, UnreadableFrames):
-                    tally.add("unreadable", shot.count)
-                    output.warn(shot.why)
-                    continue
-                try:
-                    ask(shot.data, captured_at=shot.captured_at, timeout_s=0 if live else None)
-                    tally.add("sent")
-                except InvalidPicture as error:
-                    tally.add("refused")
-                    output.warn(f"{shot.name}: {error}")
-                except BackPressure:
-                    if not live:
-                        raise
-                    tally.add("dropped")
-                progress.update(task, advance=1, note=tally.troubles)
-                taken += 1
-                if taken == count:
-                    break
+            player.play(
+                shots(source, fps=fps, loop=loop),
+                partial(producer.frame, user, camera_id=camera, mode=mode, subject_id=subject),
+                tally,
+                live=is_live(source),
+                limit=count,
+                progress=lambda: progress.update(task, advance=1, note=tally.troubles),
+            )
     finally:
         seconds = time.monotonic() - began
         rate = tally.counts["delivered"] / seconds
@@ -126,5 +76,5 @@ def play(
             output.say(", ".join(filter(None, [text, tally.troubles])))
             times = {"seconds": round(seconds, 3), "frames_per_s": round(rate, 2)}
             output.finish(tally.counts | {"left_out": len(found.left_out)} | times)
-    if tally.counts["failed"] or tally.counts["refused"] or tally.counts["unreadable"]:
+    if tally.is_bad:
         raise typer.Exit(1)
