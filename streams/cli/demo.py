@@ -5,8 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
     from streams.devtools.demo import DemoEvents
     from streams.devtools.reconciliation import ReconciliationReport
 
-_PARTS = ("decode_ms", "detect_ms", "align_ms", "embed_ms")
 _TIMEOUT_S = 120.0
 
 
@@ -101,48 +98,14 @@ def _run(folder: Path, frames: int, fps: float, video: Path | None, output: Outp
                 lambda redis, rows: progress.update(task, completed=rows, note=f"{redis} in Redis, {rows} in BigQuery"),
             )
         accounts.close()
-        result = _result(sent, account)
+        result = show.summary(sent, account)
         _show(sent, account, result, output)
     return result
 
 
-def _result(sent: DemoEvents, account: ReconciliationReport) -> dict[str, Any]:
-    from streams.devtools.demo import score
-    from streams.devtools.stats import percentile
-
-    outcomes = Counter(account.answers[one]["outcome"] for one in sent.uploads if one in account.answers)
-    latencies = _latencies_ms(sent, account)
-    last = max((at for one, at in account.live_at.items() if one in sent.frames), default=sent.began)
-    return {
-        "photos": len(sent.uploads),
-        "enrolled": outcomes["enrolled"],
-        "refused": outcomes["refused"],
-        "frames": len(sent.frames),
-        "results_redis": account.in_redis - sum(outcomes.values()),
-        "rows_bigquery": account.in_bigquery - sum(outcomes.values()),
-        "lost": account.lost,
-        "duplicates": account.duplicates,
-        **asdict(score(sent, account.answers)),
-        "latency_ms": {"p50": percentile(latencies, 50), "p99": percentile(latencies, 99)},
-        "frames_per_s": round(len(sent.frames) / max(1e-3, last - sent.began), 1),
-    }
-
-
-def _latencies_ms(sent: DemoEvents, account: ReconciliationReport) -> list[float]:
-    """From the broker's time stamp of each frame to the moment at which its result could be read in Redis."""
-    return [
-        1000 * (account.live_at[one] - _seconds(account.answers[one]["timings"]["produced_at"]))
-        for one in sent.frames
-        if one in account.live_at and one in account.answers
-    ]
-
-
-def _seconds(iso: str) -> float:
-    return datetime.fromisoformat(iso).timestamp()
-
-
 def _show(sent: DemoEvents, account: ReconciliationReport, result: dict[str, Any], output: Output) -> None:
     from streams.cli.charts import histogram
+    from streams.devtools.demo import latencies_ms
 
     table = grid("enrolment photo", "user", "subject", "outcome", "")
     for event_id, photo in sent.uploads.items():
@@ -160,8 +123,8 @@ def _show(sent: DemoEvents, account: ReconciliationReport, result: dict[str, Any
         else:
             table.add_row(camera.name, camera.user, camera.subject or "a stranger", str(len(of_camera)), heard)
     output.table(table)
-    output.say("from Kafka to Redis, milliseconds:\n" + histogram(_latencies_ms(sent, account), "ms"))
-    output.table(_where_the_time_went(sent, account))
+    output.say("from Kafka to Redis, milliseconds:\n" + histogram(latencies_ms(sent, account), "ms"))
+    output.table(_steps(sent, account))
     output.say(
         f"{pluralize(result['frames'], 'frame')}: {pluralize(result['results_redis'], 'result')} in Redis, "
         f"{pluralize(result['rows_bigquery'], 'row')} in BigQuery, {pluralize(result['lost'], 'event')} lost, "
@@ -175,24 +138,10 @@ def _named(answer: dict[str, Any]) -> Sequence[str]:
     return [face["subject_id"] if face["decision"] == "match" else face["decision"] for face in answer["faces"]]
 
 
-def _where_the_time_went(sent: DemoEvents, account: ReconciliationReport) -> Any:
-    """Mean milliseconds of each step of a frame, from its broker to Redis."""
-    answers = [(account.answers[one], account.live_at[one]) for one in sent.frames if one in account.live_at]
-    steps: dict[str, list[float]] = {}
-    for answer, live_at in answers:
-        timings = answer["timings"]
-        produced, received, embedded = (
-            _seconds(timings[name]) for name in ("produced_at", "received_at", "embedded_at")
-        )
-        matched = _seconds(answer["matched_at"])
-        work = sum(timings[part] for part in _PARTS)
-        steps.setdefault("wait for embed", []).append(1000 * (received - produced))
-        for part in _PARTS:
-            steps.setdefault(part.removesuffix("_ms"), []).append(timings[part])
-        steps.setdefault("rest of the micro-batch", []).append(1000 * (embedded - received) - work)
-        steps.setdefault("to match, and match", []).append(1000 * (matched - embedded))
-        steps.setdefault("to Redis", []).append(1000 * (live_at - matched))
+def _steps(events: DemoEvents, account: ReconciliationReport) -> Any:
+    from streams.devtools.demo import mean_step_ms
+
     table = grid("where the time went", "#mean ms")
-    for name, values in steps.items():
-        table.add_row(name, f"{sum(values) / len(values):.1f}")
+    for name, mean in mean_step_ms(events, account).items():
+        table.add_row(name, f"{mean:.1f}")
     return table

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from streams.cameras.sources import CapturedFrame, open_source
 from streams.client.producer import Producer
+from streams.devtools.reconciliation import ReconciliationReport
+from streams.devtools.stats import percentile
 from streams.devtools.synthetic_frames import Scene, side_by_side
 
 
@@ -55,6 +59,7 @@ CAMERAS = (
     DemoCamera("bob", "garage", "obama2.jpg", None),
 )
 USERS = ("alice", "bob")
+_PARTS = ("decode_ms", "detect_ms", "align_ms", "embed_ms")
 
 
 @dataclass(slots=True)
@@ -126,6 +131,59 @@ def score(sent: DemoEvents, answers: Mapping[str, dict[str, Any]]) -> Score:
         else:
             correct += 1
     return Score(correct, wrong, missed)
+
+
+def summary(sent: DemoEvents, account: ReconciliationReport) -> dict[str, Any]:
+    """The figures of a demonstration, as ``facestream demo --json`` prints them."""
+    outcomes = Counter(account.answers[one]["outcome"] for one in sent.uploads if one in account.answers)
+    latencies = latencies_ms(sent, account)
+    last = max((at for one, at in account.live_at.items() if one in sent.frames), default=sent.began)
+    return {
+        "photos": len(sent.uploads),
+        "enrolled": outcomes["enrolled"],
+        "refused": outcomes["refused"],
+        "frames": len(sent.frames),
+        "results_redis": account.in_redis - sum(outcomes.values()),
+        "rows_bigquery": account.in_bigquery - sum(outcomes.values()),
+        "lost": account.lost,
+        "duplicates": account.duplicates,
+        **asdict(score(sent, account.answers)),
+        "latency_ms": {"p50": percentile(latencies, 50), "p99": percentile(latencies, 99)},
+        "frames_per_s": round(len(sent.frames) / max(1e-3, last - sent.began), 1),
+    }
+
+
+def latencies_ms(sent: DemoEvents, account: ReconciliationReport) -> list[float]:
+    """From the broker's time stamp of each frame to the moment at which its result could be read in Redis."""
+    return [
+        1000 * (account.live_at[one] - _seconds(account.answers[one]["timings"]["produced_at"]))
+        for one in sent.frames
+        if one in account.live_at and one in account.answers
+    ]
+
+
+def mean_step_ms(sent: DemoEvents, account: ReconciliationReport) -> dict[str, float]:
+    """Mean milliseconds of each step of a frame, from its broker to Redis."""
+    steps: dict[str, list[float]] = {}
+    answers = [(account.answers[one], account.live_at[one]) for one in sent.frames if one in account.live_at]
+    for answer, live_at in answers:
+        timings = answer["timings"]
+        produced, received, embedded = (
+            _seconds(timings[name]) for name in ("produced_at", "received_at", "embedded_at")
+        )
+        matched = _seconds(answer["matched_at"])
+        work = sum(timings[part] for part in _PARTS)
+        steps.setdefault("wait for embed", []).append(1000 * (received - produced))
+        for part in _PARTS:
+            steps.setdefault(part.removesuffix("_ms"), []).append(timings[part])
+        steps.setdefault("rest of the micro-batch", []).append(1000 * (embedded - received) - work)
+        steps.setdefault("to match, and match", []).append(1000 * (matched - embedded))
+        steps.setdefault("to Redis", []).append(1000 * (live_at - matched))
+    return {name: sum(values) / len(values) for name, values in steps.items()}
+
+
+def _seconds(iso: str) -> float:
+    return datetime.fromisoformat(iso).timestamp()
 
 
 def _scenes(photos: Path, frames: int) -> Iterator[tuple[str, str, DemoCamera, bytes]]:
