@@ -1,4 +1,4 @@
-"""The role drift: whether a camera still shows, and a model still makes of it, what it did.
+"""The role drift: detects that a camera's pictures, or a model's vectors of them, have changed.
 
 Imports ``engine`` and ``model_registry``; ``worker`` runs it and the doctor reads its reports.
 """

@@ -1,4 +1,4 @@
-"""The cameras that are not what they were, as the topic ``drift`` says last."""
+"""The cameras that have drifted, by their last reports on the topic ``drift``."""
 
 from __future__ import annotations
 
@@ -18,21 +18,26 @@ from streams.kafka.topics import Topic, TopicMissing
 from streams.settings import Settings
 
 ENOUGH = 20_000
-"""Reports that a look at the cameras reads at most, the newest ones: each camera gives one every 500 frames."""
+"""Most reports to read, from the newest back: each camera gives one every 500 frames."""
 _FRESH = timedelta(days=1)
 _CLOCKS_DIFFER = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class LastReports:
-    """The last report of each camera and model version that has given one since a time; None: ever."""
+    """The last report of each camera and model version.
+
+    Attributes:
+        reports: of cameras that have reported since ``since``.
+        since: None: all reports that are kept were read.
+    """
 
     reports: list[Drift]
     since: datetime | None
 
 
 def last_reports(settings: Settings, enough: int = ENOUGH) -> LastReports:
-    """Read the newest reports, as many of each partition.
+    """Read the newest reports, the same number from each partition.
 
     Raises:
         KafkaUnavailable: no broker answers.
@@ -55,7 +60,7 @@ def last_reports(settings: Settings, enough: int = ENOUGH) -> LastReports:
 
 
 def told(report: Drift) -> Iterator[str]:
-    """What alarms, in words."""
+    """The measures that alarm, in words."""
     for one in report.measures:
         if one.alarm and one.reference is not None and one.current is not None:
             yield f"{one.name} was {one.reference:.2f} and is {one.current:.2f}"
@@ -64,7 +69,7 @@ def told(report: Drift) -> Iterator[str]:
 
 
 class CameraAlarms:
-    """Gives a reason to train: a camera that has alarmed within a day. What has been read once is not read again."""
+    """Gives a reason to train: a camera that has alarmed within a day. Each report is read once."""
 
     def __init__(self, settings: Settings) -> None:
         """Connects when it is first asked."""
@@ -72,7 +77,7 @@ class CameraAlarms:
         self._tail = LogTail(settings, Topic.DRIFT, self._alarms.clear, lambda: utc_now() - _FRESH - _CLOCKS_DIFFER)
 
     def __call__(self) -> str | None:
-        """A sentence if some camera alarms, None otherwise, or where Kafka does not tell."""
+        """A sentence if a camera alarms; None if none does, or Kafka cannot be asked."""
         try:
             for message in self._tail.more():
                 if (report := _report(message)) is not None:

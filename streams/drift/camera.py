@@ -1,4 +1,4 @@
-"""One camera and model version as a drift worker holds it: its monitor, how far it has counted, and its reports."""
+"""The state of one camera and model version: its monitor, the offsets it has counted, and its reports."""
 
 from __future__ import annotations
 
@@ -26,39 +26,39 @@ from streams.drift.samples import CameraKey, Part
 from streams.kafka.topics import Topic
 
 REPORT_EVERY = 500
-"""Frames from one report to the next; whenever an alarm begins or ends there is one too."""
+"""Frames from one report to the next; there is also a report whenever an alarm begins or ends."""
 _UNDECIDED = 5_000
-"""So many frames may wait for what is decided about them; of more, the oldest are forgotten."""
+"""Most frames that wait for their decisions; beyond that the oldest are dropped."""
 _NOT_SAVED = (-1, -1, -1)
 _RENEW = timedelta(days=7)
-"""A reference is written again after this long, so that it lives as long as its camera does."""
+"""How often a reference is written again, so that its topic keeps it as long as the camera sends."""
 
 
 class CameraMonitor:
-    """Counts each message once: of a topic those from ``positions`` on."""
+    """Counts each message once: it keeps the next offset to count for each topic."""
 
     def __init__(self, key: CameraKey, plan: MonitorPlan, card: Card | None) -> None:
-        """``card`` is that of the model version; None: distances mean nothing here, and vectors are not judged."""
+        """``card`` is that of the model version; without one distances have no meaning, and vectors are not judged."""
         self.key = key
         self.monitor = Monitor(plan, card.threshold() if card else None)
         self.measures: list[Measure] = []
         self.dirty = False
         self._card = card
         self._stays: dict[str, int] = {}
-        """Of frames, by event id, until what was decided about them comes."""
+        """The stays that frames belong to, by event id, until their decisions come."""
         self._positions: dict[str, int] = {}
         self._reported = 0
         self._captured_at = self._saved_at = datetime.fromtimestamp(0, UTC)
         self._saved_size = (0, 0, 0)
-        """Of the reference when it was last written; it changes until it is complete."""
+        """The size of the reference when it was last written; it grows until it is complete."""
 
     @property
     def labels(self) -> tuple[str, str, str]:
-        """Of its metrics."""
+        """The labels of its metrics."""
         return self.key.user_id, self.key.camera_id, self.key.model_version
 
     def embedded(self, embedding: Embedding, faces: Sequence[Face], origin: FrameOrigin, offset: int) -> Drift | None:
-        """Count a frame, whose faces have the vectors of this version; give a report where one is due."""
+        """Count a frame whose faces have the vectors of this version; return a report if one is due."""
         if not self._counts(Topic.EMBEDDINGS, offset):
             return None
         if embedding.refusal is not None and embedding.refusal.reason != Reason.NO_FACE:
@@ -91,20 +91,20 @@ class CameraMonitor:
             self.monitor.decided(stay, subject_id, self._margin(face.candidates[0].distance, match.threshold_set))
 
     def records(self) -> list[tuple[bytes, bytes]]:
-        """What is to be written of it, key and value, so that another can go on with it."""
+        """Key and value of the records from which another worker can go on."""
         parts = {Part.CURRENT: self.monitor.current}
         if self._reference_changed:
             parts = {Part.REFERENCE: self.monitor.reference, **parts}
         return [(self.key.message_key(part), codec.encode(self._record(sample))) for part, sample in parts.items()]
 
     def saved(self) -> None:
-        """What ``records`` gave has been written."""
+        """Note that what ``records`` returned has been written."""
         if self._reference_changed:
             self._saved_size, self._saved_at = _size(self.monitor.reference), utc_now()
         self.dirty = False
 
     def restore(self, part: Part, record: DriftSample) -> None:
-        """Go on with what another has written; of two records the later one tells how far it had counted."""
+        """Go on from what another worker has written; of two records the later one says how far it had counted."""
         sample = MonitorSample(record.faces, record.decisions, record.faceless)
         if part is Part.REFERENCE:
             self.monitor.reference = sample
@@ -118,7 +118,7 @@ class CameraMonitor:
             self._positions[one.topic] = max(one.offset, self._positions.get(one.topic, 0))
 
     def count_again(self, topic: Topic) -> None:
-        """Count what comes of a topic from its first message on; written with both parts, of which the later counts."""
+        """Count a topic from its first message on. Both records are then written, so that neither has old offsets."""
         self._positions = {name: offset for name, offset in self._positions.items() if name != topic}
         self._saved_size, self.dirty = _NOT_SAVED, True
 
@@ -127,7 +127,7 @@ class CameraMonitor:
         return _size(self.monitor.reference) != self._saved_size or utc_now() - self._saved_at > _RENEW
 
     def _counts(self, topic: Topic, offset: int) -> bool:
-        """Whether a message was not counted yet."""
+        """Whether a message has not been counted; note that it is now."""
         if offset < self._positions.get(topic, 0):
             return False
         self._positions[topic] = offset + 1

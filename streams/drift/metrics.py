@@ -1,4 +1,4 @@
-"""What Prometheus reads of drift, by camera and model version."""
+"""The Prometheus metrics of drift, by camera and model version."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Labels = tuple[str, str, str]
 """User, camera and model version."""
 
 _CAMERAS = 200
-"""So many cameras have metrics of their own in a worker; all have reports."""
+"""Most cameras with metrics of their own in one worker; every camera has reports."""
 _NAMES = ("user", "camera", "model_version")
 _EFFECT = Gauge("facestream_drift_effect", "How far the measure is from its reference.", [*_NAMES, "measure"])
 _CURRENT = Gauge("facestream_drift_current", "Mean of the measure over the last faces.", [*_NAMES, "measure"])
@@ -33,7 +33,7 @@ def show(camera: Labels, measures: Iterable[Measure], alarms: Collection[str]) -
 
 
 def forget(camera: Labels) -> None:
-    """Show a camera no more: another worker has it."""
+    """Remove the metrics of a camera that another worker has now."""
     if camera in _shown:
         _shown.remove(camera)
         for gauge in (_EFFECT, _CURRENT, _ALARM):

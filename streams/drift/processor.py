@@ -1,8 +1,9 @@
-"""The role drift: reads embeddings and matches beside everybody else, and tells when a camera is no longer what it was.
+"""The role drift: a stateful processor of embeddings and matches that reports when a camera has changed.
 
-It is driven like a sink (see ``streams.engine.sink_worker``): its effect is on what is known of the cameras. That is
-written to ``drift-references`` every few seconds, and each commit notes how far what was written reaches; whoever takes
-a partition over reads again from there, and every record says which messages it has counted already.
+It is driven like a sink (see ``streams.engine.sink_worker``), but writes to no store: its state is what it knows of the
+cameras. Every few seconds that state is written to ``drift-references``, and each commit carries the offset up to which
+it is written. A worker that takes a partition over reads again from there; every record of the state says which
+messages it has counted, so that none counts twice.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ R = TypeVar("R")
 
 
 def _alone(method: Callable[Concatenate[DriftProcessor, P], R]) -> Callable[Concatenate[DriftProcessor, P], R]:
-    """Let no two of these run at a time: an erasure comes from a thread of its own."""
+    """Run these methods one at a time: an erasure comes from a thread of its own."""
 
     @wraps(method)
     def call(self: DriftProcessor, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -51,7 +52,7 @@ def _alone(method: Callable[Concatenate[DriftProcessor, P], R]) -> Callable[Conc
 
 
 class DriftProcessor:
-    """A :class:`sinks.base.Sink` of embeddings and matches; answers of replays do not count."""
+    """Counts frames and decisions by camera, and reports drift; has the interface of a sink. Replays do not count."""
 
     def __init__(self, settings: Settings, cards: Iterable[Card], plan: MonitorPlan | None = None) -> None:
         """``cards`` are of the model versions whose distances are known."""
@@ -61,17 +62,17 @@ class DriftProcessor:
         self._plan = plan or MonitorPlan(settings.drift_reference, settings.drift_window)
         self._cameras: dict[int, dict[CameraKey, CameraMonitor]] = {}
         self._written: dict[Partition, int] = {}
-        """Next offsets of what was counted."""
+        """The next offsets to count."""
         self._saved: dict[Partition, int] = {}
-        """Next offsets of what was counted and written."""
+        """The next offsets behind what was counted and written."""
         self._save_at = 0.0
         self._reports: list[tuple[int, Drift]] = []
-        """With their partition numbers; not delivered yet."""
+        """Reports that are not delivered yet, with their partition numbers."""
         self._outbox = Outbox(Role.DRIFT, settings)
 
     @_alone
     def assign(self, positions: Sequence[Position]) -> Mapping[Partition, Again]:
-        """Learn what a predecessor has written, and read again what it has not."""
+        """Restore what the previous owner has written; ask for what it has not to be read again."""
         numbers = {position.partition.number for position in positions}
         cameras: dict[int, dict[CameraKey, CameraMonitor]] = {number: {} for number in numbers}
         try:
@@ -98,24 +99,24 @@ class DriftProcessor:
 
     @_alone
     def revoke(self, partitions: Sequence[Partition]) -> None:
-        """Forget them; their next owner begins where what was written ends."""
+        """Drop the state of partitions; their next owner begins where the written state ends."""
         for partition in partitions:
             self._written.pop(partition, None)
             self._saved.pop(partition, None)
         self._forget({partition.number for partition in partitions})
 
     def note(self, partition: Partition) -> str:
-        """How far what was written reaches."""
+        """The offset up to which the state is written."""
         return str(self._saved[partition])
 
     @_alone
     def write(self, batch: Sequence[Delivery]) -> None:
-        """Count frames and decisions; deliver reports, and now and then what is known.
+        """Count frames and decisions; deliver reports, and every few seconds the state.
 
         Raises:
             SinkUnavailable: Kafka does not take them; what was counted is not counted again.
         """
-        # A decision is about a face that was seen.
+        # Frames first: a decision is about a face that has been counted.
         for one in sorted(batch, key=lambda delivery: isinstance(delivery.event, Match)):
             self._reports += [(one.partition.number, report) for report in self._count(one)]
             self._written[one.partition] = one.offset + 1
@@ -140,8 +141,7 @@ class DriftProcessor:
         erasure_id: str | None = None,
         wanted: Callable[[], bool] = lambda: True,
     ) -> dict[str, int]:
-        """Forget what is known of the user's cameras: whose the faces were that it was made of, nobody wrote down.
-
+        """Drop the state of all cameras of the user: it does not say which subject a face belongs to.
         Raises:
             SinkUnavailable: Kafka does not take the tombstones.
         """
@@ -211,7 +211,7 @@ class DriftProcessor:
 
 
 def _by_version(embedding: Embedding) -> Iterator[tuple[str, list[Face]]]:
-    """The largest face, if there is one, by each model version that has a vector of it."""
+    """The largest face, if there is one, for each model version that has a vector of it."""
     faces = embedding.faces[:1]
     yield embedding.model_version, faces
     for face in faces:

@@ -1,6 +1,7 @@
-"""The topic ``drift-references``: what a drift worker knows of its cameras, for the one that comes after it.
+"""The topic ``drift-references``: the state of each camera, for the worker that takes its partition over.
 
-Two records a camera and model version: the reference, written when it is complete and seldom again, and the present.
+There are two records for each camera and model version: the reference sample, which is written when it is complete and
+seldom again, and the current sample.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from streams.settings import Settings
 
 
 class Part(StrEnum):
-    """Which of the two records."""
+    """One of the two records of a camera."""
 
     REFERENCE = "reference"
     CURRENT = "current"
@@ -34,13 +35,13 @@ class CameraKey:
     model_version: str
 
     def message_key(self, part: Part) -> bytes:
-        """By which the record is compacted."""
+        """The key of a record, by which the topic is compacted."""
         return json.dumps([part, self.user_id, self.camera_id, self.model_version], ensure_ascii=False).encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """One record and the partition number that it is of."""
+    """One record, and the number of its partition."""
 
     number: int
     camera: CameraKey
@@ -49,8 +50,7 @@ class Saved:
 
 
 def read_samples(settings: Settings, numbers: Collection[int]) -> Iterator[Saved]:
-    """The last record of each camera of these partitions. Records that cannot be read are left out: the camera begins
-    anew.
+    """The last records of each camera in these partitions; a camera whose records cannot be read starts anew.
 
     Raises:
         KafkaUnavailable: no broker answers.
