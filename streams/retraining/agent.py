@@ -1,10 +1,10 @@
-"""The role retrain: a Faust application whose crontab agent looks at every tick whether to train.
+"""The role retrain: a Faust application that decides at every tick of its schedule whether to train.
 
-Faust's crontab is used for the time alone. Its own way to run a job once, ``on_leader``, is not: the election may have
-two leaders (faust-streaming #321), or none while the group rebalances, and a tick that nobody leads is lost. So every
-worker ticks, and the log decides whose the run is: see :mod:`streams.retraining.run_log`. The other traps of it are its
-time zone, the machine's unless it is named; that a timer may wake just before its tick, and then wakes again; and that
-an exception ends the application.
+Faust's crontab is used for its timer alone. Its way to run a job once, ``on_leader``, is not used: there may be two
+leaders (faust-streaming #321), or none while the group rebalances, and a tick without a leader is lost. So every worker
+ticks, and the topic ``runs`` decides which one gets the run: see :mod:`streams.retraining.run_log`. Three more traps of
+the crontab: its time zone is the machine's unless one is named; a timer may wake just before its tick and then once
+more; and an exception ends the application.
 """
 
 from __future__ import annotations
@@ -38,15 +38,19 @@ _BATCH = 256
 
 
 class Retrain:
-    """Calls a retrainer at every tick, and between ticks."""
+    """Calls a retrainer at every tick, and regularly between ticks."""
 
     def __init__(self, app: faust.App, settings: Settings, retrainer: Retrainer) -> None:
-        """``UnusableSchedule`` is raised where the schedule is no cron expression."""
+        """Prepare it.
+
+        Raises:
+            UnusableSchedule: the schedule is not a cron expression.
+        """
         self._app = app
         self._settings = settings
         self._retrainer = retrainer
-        self._told: dict[str, RunState] = {}
-        # One thread, since a retrainer is for one.
+        self._logged: dict[str, RunState] = {}
+        # One thread, since a retrainer may be used by one only.
         self._thread = ThreadPoolExecutor(1, "retrain")
         self.stage = Stage(
             app,
@@ -65,22 +69,22 @@ class Retrain:
             app.crontab(settings.retrain_schedule, timezone=UTC)(self._tick)
 
     async def process(self, batch: Sequence[Message]) -> None:
-        """Tell in the log how the runs of all workers go, and give up what is none."""
-        letters = []
+        """Log how the runs of all workers go; send what is no run to the dead letters."""
+        dead_letters = []
         for message in batch:
             try:
                 run = codec.decode(message.value, TrainingRun)
             except CodecError as error:
                 bad = InvalidMessage(error.reason, type(error).__name__, str(error))
-                letters.append(dead_letter(message, STAGE, bad))
+                dead_letters.append(dead_letter(message, STAGE, bad))
                 continue
-            if self._told.get(run.run_id) is not run.state:
+            if self._logged.get(run.run_id) is not run.state:
                 log.info("run %s is %s on %s: %s", run.run_id, run.state, run.worker, run.reason)
-            self._told[run.run_id] = run.state
-        await send_dead_letters(self._app, self._settings, letters)
+            self._logged[run.run_id] = run.state
+        await send_dead_letters(self._app, self._settings, dead_letters)
 
     async def close(self) -> None:
-        """Give the run in hand back."""
+        """Release this worker's run."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._retrainer.close)
         self._thread.shutdown()
 
@@ -93,7 +97,7 @@ class Retrain:
             await self._app.sleep(self._retrainer.every_s)
 
     async def _safely(self, act: Callable[[], None]) -> None:
-        """What goes wrong is told, and tried anew at the next beat or tick: no training under way may die of it."""
+        """Report an error instead of raising it: the next beat or tick tries again, and a running training goes on."""
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, act)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""The ticks of a cron expression, in UTC: daylight saving would skip one, or have one twice."""
+"""The ticks of a cron expression, in UTC: local time would skip or repeat a tick when daylight saving changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from croniter import croniter  # type: ignore[import-untyped]
 
 _EARLY = timedelta(seconds=0.5)
-"""So much before a tick a timer may wake; it means that tick, not the one before."""
+"""A timer that wakes this much before a tick means that tick, not the one before."""
 
 
 class UnusableSchedule(ValueError):
@@ -18,7 +18,7 @@ def check(expression: str) -> None:
     """Check a cron expression: five fields, or six with seconds last.
 
     Raises:
-        UnusableSchedule: see there.
+        UnusableSchedule: the expression cannot be understood.
     """
     if not croniter.is_valid(expression):
         raise UnusableSchedule(
@@ -28,7 +28,7 @@ def check(expression: str) -> None:
 
 
 def tick(expression: str, now: datetime) -> datetime:
-    """The last tick until now. Workers whose clocks differ, and timers that wake late, find the same one."""
+    """The last tick up to now. Workers whose clocks differ, and timers that wake late, find the same tick."""
     found: datetime = croniter(expression, now + _EARLY).get_prev(datetime)
     return found
 

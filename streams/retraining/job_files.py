@@ -1,4 +1,4 @@
-"""What a worker orders from the process that trains, and what that process tells; each is a JSON file of its folder."""
+"""The JSON files through which a worker and its training process speak: specification, status and result."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class _JobFile(BaseModel):
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """Read it; None if it is not there."""
+        """Read the file; None if it is not there or cannot be read."""
         try:
             return cls.model_validate_json((folder / cls._file()).read_bytes())
         except (FileNotFoundError, ValidationError):
             return None
 
     def write(self, folder: Path) -> None:
-        """Write it, whole or not at all."""
+        """Write the file, whole or not at all."""
         path = folder / self._file()
         partial = path.with_suffix(".partial")
         partial.write_text(self.model_dump_json(indent=1) + "\n", "utf-8")
@@ -31,7 +31,7 @@ class _JobFile(BaseModel):
 
     @classmethod
     def remove(cls, folder: Path) -> None:
-        """Remove it, if it is there."""
+        """Remove the file, if it is there."""
         (folder / cls._file()).unlink(missing_ok=True)
 
     @classmethod
@@ -40,7 +40,7 @@ class _JobFile(BaseModel):
 
 
 class JobSpec(_JobFile):
-    """What to train; ``until`` is where the training set ends, by topic and partition."""
+    """What to train; ``until`` is the end of the training set, by topic and partition."""
 
     run_id: str
     until: dict[Topic, dict[int, int]]
@@ -48,7 +48,7 @@ class JobSpec(_JobFile):
     workers: int
     steps: int
     patience_s: float
-    """The process ends itself if it hears nothing of the worker for so long."""
+    """The process ends itself if it hears nothing from the worker for this long."""
 
 
 class JobStatus(_JobFile):
@@ -61,7 +61,7 @@ class JobStatus(_JobFile):
 
 
 class JobResult(_JobFile):
-    """What was made; the version is a folder beside this file. ``error`` says why nothing was."""
+    """What came of it; the version is a folder beside this file, ``error`` says why there is none."""
 
     version: str | None = None
     refusals: list[str] = []

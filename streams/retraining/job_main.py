@@ -1,7 +1,7 @@
-"""The process that trains: ``python -m streams.retraining.job_main FOLDER``, with an order in the folder.
+"""The training process: ``python -m streams.retraining.job_main FOLDER``, with a ``JobSpec`` in the folder.
 
-It lives as long as it hears of the worker that started it, on its standard input: if that worker is dead, or suspended
-so that another has taken the run over, it ends itself and all that it has started.
+It lives as long as the worker that started it sends keepalives to its standard input. If that worker is dead, or
+suspended so that another has taken the run over, the process ends itself and everything that it has started.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ _AT_ONCE = 4096
 
 
 def listen(patience_s: float) -> None:
-    """Start a thread that kills the process group when standard input ends, or is silent for too long."""
+    """Start a thread that kills the process group when the keepalives on standard input end."""
 
     def wait() -> None:
         while select.select([0], [], [], patience_s)[0] and os.read(0, _AT_ONCE):
             pass
         os.killpg(0, signal.SIGKILL)
 
-    threading.Thread(target=wait, name="orders", daemon=True).start()
+    threading.Thread(target=wait, name="keepalives", daemon=True).start()
 
 
-def run_job(folder: Path, order: JobSpec, now: Settings) -> JobResult:
-    """Train as ordered; the version is a folder in ``folder``.
+def run_job(folder: Path, spec: JobSpec, now: Settings) -> JobResult:
+    """Train as specified; the version is a folder in ``folder``.
 
     Raises:
         UnusableModel, UnusableTrainingSet, TrainingFailed, KafkaUnavailable: there is no version.
     """
     request = TrainRequest(
-        order.mode,
-        order.workers,
-        TrainingPlan(steps=order.steps),
+        spec.mode,
+        spec.workers,
+        TrainingPlan(steps=spec.steps),
         parent=production(now),
         threads=now.cpu_threads,
         groups=now.retrain_groups,
     )
     geometry = Card.read(request.parent or REFERENCE).chip
-    read = read_training_set(now, geometry, order.until)
-    told = JobStatus()
+    read = read_training_set(now, geometry, spec.until)
+    status = JobStatus()
 
-    def begin(what: TrainStarted) -> None:
-        nonlocal told
-        told = JobStatus(faces=what.faces, people=what.people, steps=order.steps)
-        told.write(folder)
+    def begin(started: TrainStarted) -> None:
+        nonlocal status
+        status = JobStatus(faces=started.faces, people=started.people, steps=spec.steps)
+        status.write(folder)
 
     trained = train(
         folder,
@@ -66,7 +66,7 @@ def run_job(folder: Path, order: JobSpec, now: Settings) -> JobResult:
         request,
         corrections=read.corrections,
         begin=begin,
-        say=lambda now: told.model_copy(update={"step": now.step}).write(folder),
+        say=lambda now: status.model_copy(update={"step": now.step}).write(folder),
     )
     return JobResult(version=trained.card.version, refusals=trained.refusals)
 
@@ -83,18 +83,18 @@ def production(now: Settings) -> Path | None:
 
 
 def main() -> int:
-    """Read the order, obey, write the result."""
+    """Read the specification, run the job, write the result."""
     folder = Path(sys.argv[1])
-    order = JobSpec.read(folder)
-    if order is None:
-        sys.stderr.write(f"there is no order in {folder}\n")
+    spec = JobSpec.read(folder)
+    if spec is None:
+        sys.stderr.write(f"there is no job specification in {folder}\n")
         return 2
     done = JobResult.read(folder)
     if done is not None and done.version is not None and (folder / done.version).is_dir():
-        return 0  # a predecessor got as far as that
-    listen(order.patience_s)
+        return 0  # a predecessor has finished it
+    listen(spec.patience_s)
     try:
-        result = run_job(folder, order, settings())
+        result = run_job(folder, spec, settings())
     except Exception as error:
         JobResult(error=" ".join(f"{type(error).__name__}: {error}".split())).write(folder)
         raise

@@ -1,4 +1,4 @@
-"""The worker's side of the process that trains: start it, keep it alive, and see how far it is."""
+"""The worker's side of a training process: start it, keep it alive, ask for its status and result."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from typing import Self
 from streams.retraining.job_files import JobResult, JobSpec, JobStatus
 
 COMMAND = (sys.executable, "-m", "streams.retraining.job_main")
-"""What trains; the folder with the order comes behind it."""
+"""Runs a training; the folder with the job specification is its last argument."""
 _ROOT = Path(__file__).parents[2]
 _LOG = "training.log"
 _LAST_LINES = 5
 
 
 class JobProcess:
-    """One training process, of a process group of its own."""
+    """One training process, in a process group of its own."""
 
     def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
         self.folder = folder
         self._process = process
 
     @classmethod
-    def start(cls, folder: Path, order: JobSpec, command: Sequence[str] = COMMAND) -> Self:
-        """Start it in a folder that it shares with nobody.
+    def start(cls, folder: Path, spec: JobSpec, command: Sequence[str] = COMMAND) -> Self:
+        """Start it in a folder of its own.
 
         Raises:
-            OSError: the folder cannot be written, or the command not be run.
+            OSError: the folder cannot be written, or the command cannot be run.
         """
         folder.mkdir(parents=True, exist_ok=True)
         inherited = JobResult.read(folder)
         if inherited is not None and inherited.version is None:
             JobResult.remove(folder)
-        order.write(folder)
+        spec.write(folder)
         path = os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])
         with (folder / _LOG).open("ab") as output:
             process = subprocess.Popen(
@@ -52,13 +52,13 @@ class JobProcess:
         return cls(folder, process)
 
     def send_keepalive(self) -> None:
-        """Let it hear that the worker lives, and that the run is still its own."""
+        """Tell it that the worker lives and still has the run."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):
             os.write(self._process.stdin.fileno(), b".")
 
     def status(self) -> JobStatus:
-        """How far it is."""
+        """How far the training is."""
         return JobStatus.read(self.folder) or JobStatus()
 
     def result(self) -> JobResult | None:
@@ -71,7 +71,7 @@ class JobProcess:
         )
 
     def stop(self) -> None:
-        """Kill it and all that it has started, and wait for its end."""
+        """Kill it and everything that it has started, and wait for its end."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -1,4 +1,4 @@
-"""What there is to learn from, and what of it the last version did not know."""
+"""Counts the faces that may be learned from, and those that the last version did not know."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streams.training_data.training_set import Until
 
 @dataclass(frozen=True, slots=True)
 class NewTrainingData:
-    """What was counted, and where each topic was read to."""
+    """What was counted, and the offset up to which each topic was read."""
 
     counted: TrainableFaces
     until: dict[Topic, dict[int, int]]
@@ -26,7 +26,7 @@ class NewTrainingData:
 
 @dataclass(frozen=True, slots=True)
 class _Face:
-    """Whose a face is, where it lies, and when the consent to learning from it ends."""
+    """A face's person, its place on the topic, and the end of the consent to learn from it."""
 
     person: str
     partition: int
@@ -35,10 +35,10 @@ class _Face:
 
 
 class LearnableFaces:
-    """The faces on ``chips``, without their pictures; of the topic only what is new is read. For one thread."""
+    """The faces on ``chips``, without their pictures; each message is read once. For one thread."""
 
     def __init__(self, settings: Settings) -> None:
-        """Connects when it is first asked."""
+        """Connects at its first call."""
         self._faces: dict[bytes, _Face] = {}
         self._tail = LogTail(settings, Topic.CHIPS, self._faces.clear)
         self._settings = settings
@@ -48,7 +48,7 @@ class LearnableFaces:
         """Count the faces that may be learned from now.
 
         Args:
-            known: where the training set of the last version ended; what lies behind it is new.
+            known: the end of the last version's training set; what lies behind it is new.
 
         Raises:
             KafkaUnavailable: no broker answers.
@@ -73,7 +73,7 @@ class LearnableFaces:
             new_faces=len(faces) - len(old),
         )
         read = {number: end for number, end in self._tail.next.items() if end}
-        return NewTrainingData(counted, {Topic.CHIPS: read, Topic.FEEDBACK: self._said()})
+        return NewTrainingData(counted, {Topic.CHIPS: read, Topic.FEEDBACK: self._feedback_ends()})
 
     def close(self) -> None:
         """Disconnect."""
@@ -82,8 +82,8 @@ class LearnableFaces:
             log, self._feedback = self._feedback, None
             log.close()
 
-    def _said(self) -> dict[int, int]:
-        """Where ``feedback`` ends, of partitions that hold something."""
+    def _feedback_ends(self) -> dict[int, int]:
+        """The end of each partition of ``feedback`` that holds something."""
         if self._feedback is None:
             self._feedback = LogReader(self._settings, Topic.FEEDBACK)
         try:

@@ -1,4 +1,4 @@
-"""Whether a training is worth it: pure rules over what was counted."""
+"""The rules that decide whether a training is worth it, from what was counted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streams.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class TrainingMinimum:
-    """The least numbers that a training starts with."""
+    """The least numbers of people, faces and hours with which a training starts."""
 
     people: int
     new_people: int
@@ -20,7 +20,7 @@ class TrainingMinimum:
 
     @classmethod
     def of(cls, settings: Settings) -> TrainingMinimum:
-        """Those of the settings."""
+        """The numbers in the settings."""
         return cls(
             settings.retrain_min_people,
             settings.retrain_new_people,
@@ -34,12 +34,12 @@ class TrainableFaces:
     """What there is to learn from.
 
     Attributes:
-        people: whose faces may be learned from.
-        faces: of them.
-        new_people: that the last version did not know.
-        new_faces: likewise.
-        hours: since the last training began; None: there was none.
-        alarms: reasons to train though little is new, such as a drift of the cameras' pictures; a sentence each.
+        people: people whose faces may be learned from.
+        faces: their faces.
+        new_people: people whom the last version did not know.
+        new_faces: faces that it did not know.
+        hours: hours since the last training began; None: there was none.
+        alarms: reasons to train although little is new, such as drift of a camera's pictures; a sentence each.
     """
 
     people: int = 0

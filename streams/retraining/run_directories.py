@@ -1,7 +1,7 @@
-"""Where a run is on disk, and how its version gets to the others.
+"""The folders of runs, and the move of a run's version to the other versions.
 
-``<versions>/.runs/<run id>/<token>`` is the folder of one claim. Nobody else writes there, so that a worker that has
-lost its run, and does not know it yet, cannot spoil what its successor does; the successor begins with a copy.
+``<versions>/.runs/<run id>/<token>`` is the folder of one claim. Only the worker with this fencing token writes there:
+one that has lost its run without knowing it cannot damage its successor's work, which begins with a copy.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class RunDirectories:
         return self._runs / run_id / str(token)
 
     def inherit(self, run_id: str, before: int, token: int) -> None:
-        """Copy what a predecessor has done, with its checkpoint, if it is on this machine or a shared disk."""
+        """Copy a predecessor's folder with its checkpoint, if it is on this machine or a shared disk."""
         source, target = self.of(run_id, before), self.of(run_id, token)
         for _ in range(_COPIES):
             shutil.rmtree(target, ignore_errors=True)
@@ -38,14 +38,14 @@ class RunDirectories:
             try:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.partial"))
             except shutil.Error as error:
-                # Its process may live on for some seconds, and replace a file meanwhile.
+                # The predecessor's process may live on for some seconds, and replace a file meanwhile.
                 log.warning("what run %s has done so far cannot be copied: %s", run_id, error)
                 continue
             return
         shutil.rmtree(target, ignore_errors=True)
 
     def publish(self, run_id: str, token: int, version: str) -> bool:
-        """Move a version to the others; whether it is there. Safe to repeat."""
+        """Move a version to the other versions; return whether it is there. Safe to repeat."""
         source, target = self.of(run_id, token) / version, self.versions / version
         if not target.exists() and source.is_dir():
             self.versions.mkdir(parents=True, exist_ok=True)
@@ -56,6 +56,6 @@ class RunDirectories:
                     raise
         return target.exists()
 
-    def forget(self, run_id: str) -> None:
-        """Remove what a run has left."""
+    def remove(self, run_id: str) -> None:
+        """Remove the folders of a run."""
         shutil.rmtree(self._runs / run_id, ignore_errors=True)

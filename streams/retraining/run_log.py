@@ -1,12 +1,12 @@
-"""The topic ``runs``: whose each scheduled training is, and how it stands. The order of its one partition decides.
+"""The topic ``runs``: leases on scheduled trainings with fencing tokens. The order of its one partition decides.
 
-A worker that wants a run appends a claim and reads on until it sees it. The first claim of a run has it, and the
-claim's offset is the fencing token that all its later records carry. A claim that takes over names the token that it
-takes the run from; so of two that do, again the first has it, and from there on no record with the old token counts. A
-worker that was suspended, and does not know that its run went elsewhere, may append what it likes.
+A worker that wants a run appends a claim and reads on until it sees it. The first claim wins the run, and the claim's
+offset is the fencing token that all later records of the run carry. A claim that takes a run over names the token that
+it replaces: of two such claims again the first wins, and from then on no record with the old token counts. So a worker
+that was suspended, and does not know that it has lost its run, does no harm with what it appends.
 
-The topic is compacted, and keeps the last record of a run even where that one does not count. So whoever sees such a
-one behind the end of a run writes the end again.
+The topic is compacted and keeps the last record of a run even if that record does not count. A worker that sees such a
+record behind the end of a run therefore writes the end again.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 ENDED = frozenset({RunState.SKIPPED, RunState.FINISHED, RunState.REFUSED, RunState.FAILED})
-"""States in which nobody works on a run any more."""
+"""States in which a run is over."""
 _PARTITION = 0
 _FLUSH_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class RunStatus:
-    """How a run stands.
+    """The status of a run.
 
     Attributes:
         run: the record that counts, with its token.
-        changed_at: monotonic seconds at which it was read, by which another machine's clock need not be right.
-        given_back: whether its worker was stopped, so that nobody has it.
-        shadowed: whether a record that does not count lies behind it.
+        changed_at: monotonic seconds at which this worker read it, so that clocks of other machines do not matter.
+        released: whether its worker gave it back, so that nobody has it.
+        superseded: whether a record that does not count lies behind it.
     """
 
     run: TrainingRun
@@ -53,18 +53,18 @@ class RunStatus:
 
     @property
     def ended(self) -> bool:
-        """Whether it is over."""
+        """Whether the run is over."""
         return self.run.state in ENDED
 
     @property
     def token(self) -> int:
-        """The fencing token of whoever has the run."""
+        """The fencing token of the worker that has the run."""
         assert self.run.token is not None
         return self.run.token
 
 
 def counts(known: TrainingRun | None, new: TrainingRun, offset: int) -> TrainingRun | None:
-    """The new record of a run as it counts behind the known one, with its token; None if it does not count."""
+    """The record of a run that counts after a new one was read, with its token; None if the new one does not count."""
     if new.token is None:
         fresh = known is None or (known.state not in ENDED and new.takes_over == known.token)
         return replace(new, token=offset) if fresh else None
@@ -77,7 +77,7 @@ class RunLog:
     """Reads and writes the topic; a context manager, for one thread."""
 
     def __init__(self, settings: Settings) -> None:
-        """Connects when it is first asked something."""
+        """Connects at its first call."""
         self._log = LogReader(settings, Topic.RUNS)
         self._topic = Topic.RUNS.named(settings)
         self._next: dict[int, int] = {}
@@ -95,18 +95,18 @@ class RunLog:
         self._log.close()
 
     def __iter__(self) -> Iterator[RunStatus]:
-        """Every run, the earliest tick first."""
+        """All runs, the earliest tick first."""
         return iter(sorted(self._runs.values(), key=lambda one: one.run.due_at))
 
     def of(self, run_id: str) -> RunStatus | None:
-        """How a run stands, as far as the topic has been read."""
+        """The status of a run, as far as the topic has been read; None if it is not there."""
         return self._runs.get(run_id)
 
     def refresh(self) -> None:
-        """Read what has come since.
+        """Read what has come since the last call.
 
         Raises:
-            KafkaUnavailable: no broker answers. Until one does nobody can tell of a run, so its silence begins anew.
+            KafkaUnavailable: no broker answers. Meanwhile no worker can renew a run, so every lease begins anew.
             TopicMissing: the topic has not been created.
         """
         try:
@@ -125,16 +125,17 @@ class RunLog:
         self._next |= {one.partition: one.end_offset for one in ranges}
 
     def append(self, run: TrainingRun) -> RunStatus | None:
-        """Write a record and read on; how its run stands then, None if the record does not count.
+        """Write a record and read on; return the run's status then, None if the record does not count.
 
         Raises:
             KafkaUnavailable: it is not known whether it was taken.
         """
         self._writer.write(run.run_id, codec.encode(replace(run, heartbeat_at=utc_now())), _PARTITION)
         self.refresh()
-        standing = self._runs.get(run.run_id)
-        ours = standing is not None and standing.run.claim_id == run.claim_id
-        return standing if ours and standing is not None and standing.run.state is run.state else None
+        status = self._runs.get(run.run_id)
+        if status is None or status.run.claim_id != run.claim_id or status.run.state is not run.state:
+            return None
+        return status
 
     def _take(self, new: TrainingRun, offset: int) -> None:
         known = self._runs.get(new.run_id)
@@ -147,12 +148,12 @@ class RunLog:
 
 
 def runs(settings: Settings) -> list[TrainingRun]:
-    """Every run as it is now, the earliest tick first.
+    """All runs as they are now, the earliest tick first.
 
     Raises:
         KafkaUnavailable: no broker answers.
         TopicMissing: the topic has not been created.
     """
-    with RunLog(settings) as ledger:
-        ledger.refresh()
-        return [one.run for one in ledger]
+    with RunLog(settings) as run_log:
+        run_log.refresh()
+        return [one.run for one in run_log]

@@ -1,6 +1,6 @@
-"""What a worker of the role retrain does: at a tick decide and claim, between ticks look after the runs.
+"""Schedules trainings: at a tick a worker decides and claims the run, between ticks it looks after all runs.
 
-Nothing here waits for a training: every call returns within seconds, and all come from one thread.
+Nothing here waits for a training: every call returns within seconds, and all calls come from one thread.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ from streams.training_data.training_set import Until
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-"""So many workers may die of a run before it counts as failed."""
+"""A run counts as failed once this many workers have died of it."""
 _BEATS = 6
-"""In the time after which a silent run is taken over."""
+"""Heartbeats within the time after which a silent run is taken over."""
 
 Alarm = Callable[[], str | None]
-"""Gives a reason to train though little is new, as a sentence; None: there is none."""
+"""Returns a reason to train although little is new, as a sentence; None if there is none."""
 
 
 @dataclass(slots=True)
 class _Held:
-    """The run that this worker has, and the process that trains."""
+    """The run that this worker has, its fencing token, and the process that trains since a monotonic time."""
 
     run: TrainingRun
     token: int
-    trainer: JobProcess
+    job: JobProcess
     since: float
 
 
 class Retrainer:
-    """One worker's part in all scheduled trainings; a context manager, for one thread."""
+    """One worker's share in the scheduled trainings; a context manager, for one thread."""
 
     def __init__(
         self,
@@ -64,16 +64,16 @@ class Retrainer:
         """Connects when it is first called.
 
         Args:
-            settings: schedule and conditions.
+            settings: schedule and conditions of trainings.
             worker: this worker's name, for people.
-            alarms: asked at every tick.
-            command: what trains; see :mod:`streams.retraining.job_main`.
+            alarms: called at every tick.
+            command: runs a training; see :mod:`streams.retraining.job_main`.
         """
         self._settings = settings
         self._worker = worker
         self._alarms = alarms
         self._command = command
-        self._ledger = RunLog(settings)
+        self._run_log = RunLog(settings)
         self._faces = LearnableFaces(settings)
         self._directories = RunDirectories(settings)
         self._held: _Held | None = None
@@ -81,7 +81,7 @@ class Retrainer:
 
     @property
     def every_s(self) -> float:
-        """How often :meth:`beat` is to be called, in seconds."""
+        """The seconds from one call of :meth:`beat` to the next."""
         return self._settings.retrain_lease_s / _BEATS
 
     def __enter__(self) -> Self:
@@ -91,31 +91,41 @@ class Retrainer:
         self.close()
 
     def tick(self, now: datetime) -> None:
-        """Decide about the run of the last tick until now, if nobody has, and begin it.
+        """Decide about the run of the last tick, unless another worker has; if it is to train, claim and begin it.
 
         Raises:
-            KafkaUnavailable: no broker answers; at the next tick it is decided anew.
+            KafkaUnavailable: no broker answers; the next tick decides anew.
             TopicMissing: a topic has not been created.
         """
         due_at = cron.tick(self._settings.retrain_schedule, now)
         run_id = cron.run_id(due_at)
-        self._ledger.refresh()
-        if self._ledger.of(run_id) is not None:
+        self._run_log.refresh()
+        if self._run_log.of(run_id) is not None:
             return
-        before = [one.run for one in self._ledger if one.run.state is not RunState.SKIPPED]
+        decision, new_data = self._decide(now)
+        claim = self._claim(run_id, due_at, now, decision, new_data)
+        if (claimed := self._run_log.append(claim)) is None:
+            log.info("run %s is another worker's", run_id)
+        elif decision.train:
+            self._begin(claimed)
+
+    def _decide(self, now: datetime) -> tuple[TrainingDecision, NewTrainingData]:
+        """Whether to train, and what there is to learn from; nothing is counted while another run is under way."""
+        before = [one.run for one in self._run_log if one.run.state is not RunState.SKIPPED]
         if under_way := [one for one in before if one.state not in ENDED]:
-            decision, new_data = (
-                TrainingDecision(False, f"run {under_way[0].run_id} is under way", []),
-                NewTrainingData(TrainableFaces(), {}),
-            )
-        else:
-            learned = [one for one in before if one.version is not None]
-            new_data = self._faces.new_data(_ends(learned[-1].until) if learned else {})
-            hours = (now - before[-1].claimed_at).total_seconds() / 3600 if before else None
-            decision = decide(
-                replace(new_data.counted, hours=hours, alarms=self._ring()), TrainingMinimum.of(self._settings)
-            )
-        claim = TrainingRun(
+            reason = f"run {under_way[0].run_id} is under way"
+            return TrainingDecision(False, reason, []), NewTrainingData(TrainableFaces(), {})
+        learned = [one for one in before if one.version is not None]
+        new_data = self._faces.new_data(_ends(learned[-1].until) if learned else {})
+        hours = (now - before[-1].claimed_at).total_seconds() / 3600 if before else None
+        counted = replace(new_data.counted, hours=hours, alarms=self._alarm_reasons())
+        return decide(counted, TrainingMinimum.of(self._settings)), new_data
+
+    def _claim(
+        self, run_id: str, due_at: datetime, now: datetime, decision: TrainingDecision, new_data: NewTrainingData
+    ) -> TrainingRun:
+        """The first record of a run: a claim, or that it is skipped."""
+        return TrainingRun(
             run_id=run_id,
             state=RunState.WAITING if decision.train else RunState.SKIPPED,
             reason=decision.reason,
@@ -132,52 +142,49 @@ class Retrainer:
             claimed_at=now,
             ended_at=None if decision.train else now,
         )
-        if (standing := self._ledger.append(claim)) is None:
-            log.info("run %s is another worker's", run_id)
-        elif decision.train:
-            self._begin(standing)
 
     def beat(self) -> None:
-        """Renew the run in hand, end it when its training has; take over one that is silent; tidy up.
+        """Renew this worker's run, or end it with its training; take over a silent run; tidy up after ended ones.
 
         Raises:
-            KafkaUnavailable: no broker answers; what trains goes on.
+            KafkaUnavailable: no broker answers; a training goes on.
             TopicMissing: the topic has not been created.
         """
         if self._held is not None:
-            self._held.trainer.send_keepalive()
-        self._ledger.refresh()
+            self._held.job.send_keepalive()
+        self._run_log.refresh()
         if self._held is not None:
             self._look_after(self._held)
-        for standing in list(self._ledger):
-            if standing.ended:
-                self._tidy(standing)
-            elif self._held is None and self._is_free(standing):
-                self._take_over(standing)
+        for status in list(self._run_log):
+            if status.ended:
+                self._tidy(status)
+            elif self._held is None and self._is_free(status):
+                self._take_over(status)
 
     def close(self) -> None:
-        """Give the run in hand back, so that another worker need not wait until it is silent."""
+        """Release this worker's run, so that another worker need not wait for its lease to end."""
         held, self._held = self._held, None
         if held is not None:
-            held.trainer.stop()
+            held.job.stop()
             try:
-                back = replace(held.run, state=RunState.WAITING, attempt=max(0, held.run.attempt - 1))
-                self._ledger.append(back)
+                released = replace(held.run, state=RunState.WAITING, attempt=max(0, held.run.attempt - 1))
+                self._run_log.append(released)
             except KafkaUnavailable as error:
-                log.warning("run %s could not be given back: %s", held.run.run_id, error)
-        self._ledger.close()
+                log.warning("run %s could not be released: %s", held.run.run_id, error)
+        self._run_log.close()
         self._faces.close()
 
     def _look_after(self, held: _Held) -> None:
-        standing = self._ledger.of(held.run.run_id)
-        if standing is None or standing.token != held.token:
+        """Renew the lease of this worker's run, with its progress or its result."""
+        known = self._run_log.of(held.run.run_id)
+        if known is None or known.token != held.token:
             self._lose(held)
             return
-        result = held.trainer.result()
+        result = held.job.result()
         if result is None and time.monotonic() - held.since > 3600 * self._settings.retrain_timeout_h:
-            held.trainer.stop()
+            held.job.stop()
             result = JobResult(error=f"it took longer than {self._settings.retrain_timeout_h:g} h")
-        status = held.trainer.status()
+        status = held.job.status()
         now = replace(
             held.run,
             step=status.step,
@@ -186,33 +193,34 @@ class Retrainer:
             people=status.people or held.run.people,
         )
         held.run = now if result is None else _ended(now, result)
-        if (standing := self._ledger.append(held.run)) is None:
+        if (renewed := self._run_log.append(held.run)) is None:
             self._lose(held)
         elif result is not None:
-            held.trainer.stop()
+            held.job.stop()
             self._held = None
             log.info("run %s %s: %s", held.run.run_id, held.run.state, held.run.reason)
-            self._tidy(standing)
+            self._tidy(renewed)
 
     def _lose(self, held: _Held) -> None:
-        """Nothing of what this worker has made of the run may be used any more."""
+        """Stop a training whose run another worker has; nothing of it may be used any more."""
         log.warning("run %s went to another worker, since this one was silent", held.run.run_id)
-        held.trainer.stop()
+        held.job.stop()
         self._held = None
 
-    def _is_free(self, standing: RunStatus) -> bool:
-        """Whether nobody has a run: it was given back, or its worker is silent."""
-        silent_s = time.monotonic() - standing.changed_at
-        return standing.released or silent_s > self._settings.retrain_lease_s
+    def _is_free(self, status: RunStatus) -> bool:
+        """Whether no worker has a run: it was released, or its lease is over."""
+        silent_s = time.monotonic() - status.changed_at
+        return status.released or silent_s > self._settings.retrain_lease_s
 
-    def _take_over(self, standing: RunStatus) -> None:
-        before = standing.run
+    def _take_over(self, status: RunStatus) -> None:
+        """Claim a free run, and go on with what its last worker has done."""
+        before = status.run
         claim = replace(
             before,
             state=RunState.WAITING,
             claim_id=str(uuid.uuid4()),
             token=None,
-            takes_over=standing.token,
+            takes_over=status.token,
             attempt=before.attempt + 1,
             worker=self._worker,
             host=platform.node(),
@@ -220,16 +228,17 @@ class Retrainer:
         if before.attempt >= ATTEMPTS:
             reason = f"{before.attempt} workers have died of it, the last one was {before.worker} on {before.host}"
             claim = replace(claim, state=RunState.FAILED, reason=reason, ended_at=utc_now())
-        if (taken := self._ledger.append(claim)) is None:
+        if (taken := self._run_log.append(claim)) is None:
             return
         log.warning("run %s is taken over from %s on %s", before.run_id, before.worker, before.host)
         if not taken.ended:
-            self._directories.inherit(before.run_id, standing.token, taken.token)
+            self._directories.inherit(before.run_id, status.token, taken.token)
             self._begin(taken)
 
-    def _begin(self, standing: RunStatus) -> None:
-        run, token = standing.run, standing.token
-        order = JobSpec(
+    def _begin(self, claimed: RunStatus) -> None:
+        """Start the training of a run that this worker has claimed."""
+        run, token = claimed.run, claimed.token
+        spec = JobSpec(
             run_id=run.run_id,
             until=_ends(run.until),
             mode=Mode(self._settings.retrain_mode),
@@ -237,25 +246,25 @@ class Retrainer:
             steps=self._settings.retrain_steps,
             patience_s=2 * self._settings.retrain_lease_s,
         )
-        trainer = JobProcess.start(self._directories.of(run.run_id, token), order, self._command)
+        job = JobProcess.start(self._directories.of(run.run_id, token), spec, self._command)
         running = replace(run, state=RunState.RUNNING)
-        self._held = _Held(running, token, trainer, time.monotonic())
+        self._held = _Held(running, token, job, time.monotonic())
         log.info("run %s begins: %s", run.run_id, run.reason)
-        if self._ledger.append(running) is None:
+        if self._run_log.append(running) is None:
             self._lose(self._held)
 
-    def _tidy(self, standing: RunStatus) -> None:
-        """Put a version where the log says that it is, should its worker have died just before that."""
-        run = standing.run
-        if standing.superseded:
-            self._ledger.append(run)
+    def _tidy(self, ended: RunStatus) -> None:
+        """Publish the version of an ended run, in case its worker died before it could."""
+        run = ended.run
+        if ended.superseded:
+            self._run_log.append(run)
         if run.version is None or run.run_id in self._published:
             return
-        self._directories.publish(run.run_id, standing.token, run.version)
-        self._directories.forget(run.run_id)
+        self._directories.publish(run.run_id, ended.token, run.version)
+        self._directories.remove(run.run_id)
         self._published.add(run.run_id)
 
-    def _ring(self) -> list[str]:
+    def _alarm_reasons(self) -> list[str]:
         return [reason for alarm in self._alarms if (reason := alarm()) is not None]
 
 

@@ -1,4 +1,4 @@
-"""One training, whoever asks for it: faces in, a version and what the gate says of it out."""
+"""One training, scheduled or asked for by a person: faces in, a version and the gate's verdict out."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class TrainRequest:
     Attributes:
         mode: full: the network's first layers. head: a small network behind its vectors.
         workers: processes that train together, with the mode full.
-        plan: with the mode full; of it the seed counts for both.
+        plan: for the mode full; its seed is used by both modes.
         parent: folder of the version to start from; None: the reference.
-        threads: of each process; None: all cores.
-        groups: file of what is known of people and pictures, see :mod:`models.evaluation.groups`.
-        cluster: instead of ``workers``: processes that were started elsewhere, this being the first.
+        threads: threads of each process; None: all cores.
+        groups: file with the groups of people and pictures, see :mod:`models.evaluation.groups`.
+        cluster: instead of ``workers``: processes that were started elsewhere, of which this is the first.
     """
 
     mode: Mode
@@ -45,7 +45,7 @@ class TrainRequest:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A version, and why it may not take over (nothing: it may)."""
+    """A version, and why it may not take over; it may if there is no refusal."""
 
     card: Card
     folder: Path
@@ -54,7 +54,7 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class TrainStarted:
-    """What is known before the first step."""
+    """The version and its training set, known before the first step."""
 
     version: str
     faces: int
@@ -71,16 +71,16 @@ def train(
     begin: Callable[[TrainStarted], None] = lambda told: None,
     say: Callable[[TrainingProgress], None] = lambda progress: None,
 ) -> Trained:
-    """Train a version and write it to ``folder / version``; one that was broken off there goes on.
+    """Train a version and write it to ``folder / version``; an interrupted training there is continued.
 
     Args:
-        folder: where to.
+        folder: where the version goes.
         samples: faces to learn from and to measure on.
         source: where they were read, for the card.
-        wish: how.
-        corrections: faces that are not those of whom they were taken for.
+        request: how to train.
+        corrections: faces that were taken for somebody else.
         begin: called once, before the training.
-        say: called with the progress of a full training.
+        say: called with the progress of a training with the mode full.
 
     Raises:
         UnusableLabels: the file of groups cannot be understood.
