@@ -15,15 +15,16 @@ RUNNING_FILE = "running.json"
 
 
 class Settings(BaseSettings):
-    """All settings of all roles; the table in the README is made from these descriptions."""
+    """All settings of all roles; the documented table is generated from these descriptions."""
 
     model_config = SettingsConfigDict(env_prefix="FACESTREAM_", extra="ignore", frozen=True)
 
     home: Path = Field(
-        Path(".facestream"), description="Folder of `facestream up`: data, logs, and the addresses of what runs."
+        Path(".facestream"), description="Folder of `facestream up`: data, logs, and the addresses of its services."
     )
     data_dir: Path | None = Field(
-        None, description="Folder for a worker's tables; each worker has its own in it. Default: `<home>/workers`."
+        None,
+        description="Folder for the workers' tables, with a folder for each worker. Default: `<home>/workers`.",
     )
 
     kafka: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, comma separated.")
@@ -31,7 +32,7 @@ class Settings(BaseSettings):
         8, ge=1, le=1024, description="Partitions of every topic, fixed when the topics are created."
     )
     replication_factor: int = Field(1, ge=1, description="Replicas of every topic.")
-    topic_prefix: str = Field("", description="Put before every topic name and consumer group.")
+    topic_prefix: str = Field("", description="Prefix of every topic name and consumer group.")
     retention_hours: float = Field(
         168,
         gt=0,
@@ -46,86 +47,99 @@ class Settings(BaseSettings):
     max_message_bytes: int = Field(
         12_000_000, gt=0, description="Largest Kafka message; must exceed max_picture_bytes."
     )
-    session_timeout_s: float = Field(6, gt=0, description="A worker that is silent for this long loses its partitions.")
-    commit_interval_s: float = Field(0.5, gt=0, description="How often consumer offsets are committed.")
+    session_timeout_s: float = Field(
+        6, gt=0, description="Seconds without a heartbeat after which a worker loses its partitions."
+    )
+    commit_interval_s: float = Field(0.5, gt=0, description="Seconds between two commits of consumer offsets.")
     health_host: str = Field(
         "127.0.0.1", description="Address on which each worker serves `/healthz`, `/readyz` and `/metrics`."
     )
     health_port: int = Field(
-        0, ge=0, le=65_535, description="Its port; 0: a free one, which the worker's log and consumer group tell."
+        0,
+        ge=0,
+        le=65_535,
+        description="Port of that address; 0: a free port, which is in the worker's log and consumer group.",
     )
     watchdog_s: float = Field(
         60,
         gt=0,
-        description="A worker that makes no progress for this long, though it could, ends itself with exit code 70; "
-        "one batch may take five times as long.",
+        description="Seconds without progress, though there is work, after which a worker ends itself with exit code "
+        "70; a single batch may take five times as long.",
     )
     standby_replicas: int = Field(1, ge=0, description="Warm copies of each gallery shard on other match workers.")
 
     redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis-protocol server; `rediss://` for TLS.")
-    redis_prefix: str = Field("facestream:", description="Put before every Redis key.")
-    result_ttl_s: int = Field(86_400, gt=0, description="How long a result is kept by event id.")
+    redis_prefix: str = Field("facestream:", description="Prefix of every Redis key.")
+    result_ttl_s: int = Field(86_400, gt=0, description="Seconds for which a result is kept under its event id.")
     live_stream_length: int = Field(1_000, gt=0, description="Results kept in each user's live stream.")
 
-    bigquery_project: str = Field("facestream", description="Project of the dataset.")
-    bigquery_dataset: str = Field("facestream", description="Dataset of the tables and views.")
+    bigquery_project: str = Field("facestream", description="BigQuery project of the dataset.")
+    bigquery_dataset: str = Field("facestream", description="BigQuery dataset of the tables and views.")
     bigquery_rest: str | None = Field(
         None, description="Address of a BigQuery-compatible REST server; unset: Google's."
     )
-    bigquery_grpc: str | None = Field(None, description="host:port of its Storage API without TLS; unset: Google's.")
+    bigquery_grpc: str | None = Field(
+        None, description="host:port of that server's Storage API, without TLS; unset: Google's."
+    )
 
     model_dir: Path | None = Field(
         None,
-        description="Folder of the model version (model card and weights) that answers while the topic `models` names "
-        "no other; unset: the reference model.",
+        description="Folder of the model version (model card and weights) that answers unless the topic `models` names "
+        "another; unset: the reference model.",
     )
     models_dir: Path | None = Field(
         None,
-        description="Folder with the trained and imported model versions, one in each folder; on several machines a "
-        "shared one. Default: `<home>/models`.",
+        description="Folder with the trained and imported model versions, a folder for each; share it between several "
+        "machines. Default: `<home>/models`.",
     )
-    threshold_set: str | None = Field(None, description="Threshold set that decides; unset: the model card's default.")
+    threshold_set: str | None = Field(
+        None, description="Threshold set by which faces match; unset: the model card's default."
+    )
     cpu_threads: int | None = Field(
         None, ge=1, description="Threads for decoding and inference; unset: the cores this process may use."
     )
     retrain_schedule: str = Field(
-        "0 3 * * *", description="When `retrain` looks whether to train: a cron expression, in UTC. Empty: never."
+        "0 3 * * *", description="When `retrain` decides whether to train: a cron expression, in UTC. Empty: never."
     )
-    retrain_min_people: int = Field(12, ge=4, description="It trains only on so many people or more.")
-    retrain_new_people: int = Field(5, ge=1, description="… and when so many came since the last version,")
-    retrain_new_faces: int = Field(100, ge=1, description="… or so many faces.")
-    retrain_min_interval_h: float = Field(20, ge=0, description="Least time from one training to the next, in hours.")
+    retrain_min_people: int = Field(12, ge=4, description="Fewest people in a training set.")
+    retrain_new_people: int = Field(5, ge=1, description="Fewest people since the last version that start a training.")
+    retrain_new_faces: int = Field(
+        100, ge=1, description="Fewest faces since the last version that start a training with fewer new people."
+    )
+    retrain_min_interval_h: float = Field(20, ge=0, description="Fewest hours from one training to the next.")
     retrain_mode: Literal["full", "head"] = Field("full", description="What is trained: see `facestream retrain`.")
     retrain_workers: int = Field(1, ge=1, le=64, description="Processes that train together, with the mode `full`.")
     retrain_steps: int = Field(300, ge=1, description="Most steps of a training, with the mode `full`.")
     retrain_lease_s: float = Field(
-        30, ge=1, description="A training whose worker is silent for this long is taken over by another."
+        30, ge=1, description="Seconds of silence after which another worker takes a training over."
     )
-    retrain_timeout_h: float = Field(24, gt=0, description="A training that takes longer than this has failed.")
+    retrain_timeout_h: float = Field(24, gt=0, description="Most hours that a training may take.")
     retrain_groups: Path | None = Field(
         None,
-        description="CSV file of which groups people or pictures belong to: a version must not be worse for one of "
-        "them. See `docs/models.md`.",
+        description="CSV file with the groups of people or pictures for which a version must not be worse. See "
+        "`docs/models.md`.",
     )
-    batch_size: int = Field(32, ge=1, description="Largest micro-batch of embed.")
-    batch_wait_ms: float = Field(5, ge=0, description="How long a micro-batch waits to fill.")
+    batch_size: int = Field(32, ge=1, description="Most pictures in a micro-batch of embed.")
+    batch_wait_ms: float = Field(5, ge=0, description="Milliseconds that a micro-batch waits to fill.")
     drift_reference: int = Field(
-        300, ge=50, description="Faces of a camera and model version that later ones are compared with: its first."
+        300, ge=50, description="Faces in the reference sample of a camera and model version: the first ones."
     )
-    drift_window: int = Field(300, ge=50, description="Faces that are compared with them: its last.")
-    candidates: int = Field(5, ge=1, description="Candidates listed for each face.")
-    max_templates_per_subject: int = Field(64, ge=1, description="More uploads of a subject are refused.")
-    max_picture_bytes: int = Field(10_000_000, gt=0, description="A larger encoded picture is refused.")
+    drift_window: int = Field(
+        300, ge=50, description="Faces in the current sample, which is compared with the reference: the last ones."
+    )
+    candidates: int = Field(5, ge=1, description="Most candidates listed for each face.")
+    max_templates_per_subject: int = Field(64, ge=1, description="Most templates a subject may have.")
+    max_picture_bytes: int = Field(10_000_000, gt=0, description="Most bytes of an encoded picture.")
     max_picture_pixels: int = Field(
-        50_000_000, gt=0, description="A picture that announces more pixels is refused undecoded."
+        50_000_000, gt=0, description="Most pixels of a picture; one whose header announces more is not decoded."
     )
-    max_event_age_days: float = Field(365, gt=0, description="An event whose own time is older is refused.")
+    max_event_age_days: float = Field(365, gt=0, description="Most days that an event's own time may be past.")
     max_clock_ahead_s: float = Field(
-        3_600, gt=0, description="An event whose own time is further in the future is refused."
+        3_600, gt=0, description="Most seconds that an event's own time may be in the future."
     )
     uri_roots: list[str] = Field(
         [],
-        description='What `uri` may name, as a JSON list of prefixes: `["file:///srv/photos/", "gs://bucket/"]`. '
+        description='Prefixes that a `uri` may have, as a JSON list: `["file:///srv/photos/", "gs://bucket/"]`. '
         "Empty: no address is read. `https://` needs an entry too.",
     )
     uri_private_networks: bool = Field(
@@ -141,12 +155,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments before environment variables before what a running ``facestream up`` wrote."""
+        """Arguments take precedence over environment variables, and these over what ``facestream up`` has written."""
         return init_settings, env_settings, _Running(settings_cls, env_settings)
 
     @property
     def versions_dir(self) -> Path:
-        """The folder with the model versions."""
+        """The folder of the trained and imported model versions."""
         return self.models_dir or self.home / "models"
 
     def worker_dir(self, name: str) -> Path:
@@ -155,7 +169,7 @@ class Settings(BaseSettings):
 
 
 class OwnSettings(Settings):
-    """The settings of a new stack: the environment's, not those of one that runs or ran in some folder."""
+    """The settings of a new stack: from the environment, not from a stack that runs or ran in some folder."""
 
     model_config = SettingsConfigDict(title=Settings.__name__)
 
@@ -168,19 +182,19 @@ class OwnSettings(Settings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments before environment variables."""
+        """Arguments take precedence over environment variables."""
         return init_settings, env_settings
 
 
 class _Running(PydanticBaseSettingsSource):
-    """Addresses of the services that ``facestream up`` runs in the home folder."""
+    """Reads the addresses of the services that ``facestream up`` runs in the home folder."""
 
     def __init__(self, settings_cls: type[BaseSettings], env: PydanticBaseSettingsSource) -> None:
         super().__init__(settings_cls)
         self._env = env
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        """Unused: the file is read whole."""
+        """Unused: the file is read as a whole."""
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
@@ -197,6 +211,6 @@ def settings() -> Settings:
     """The settings of this process.
 
     Raises:
-        pydantic.ValidationError: a variable has a value that does not fit; the message names it.
+        pydantic.ValidationError: a variable has an unusable value; the message names the variable.
     """
     return Settings()
