@@ -1,4 +1,4 @@
-"""Which model version answers for whom: its records on Kafka, who follows them, and how a version changes its state.
+"""The model versions: their records on Kafka, the transitions between states, and the pool that workers load.
 
 Imports ``kafka``; the roles and the rollout import it.
 """

@@ -1,4 +1,4 @@
-"""What can go wrong with a rollout."""
+"""The errors of a rollout."""
 
 
 class RolloutError(Exception):

@@ -1,4 +1,4 @@
-"""The model versions that an embed worker has loaded, as the topic ``models`` wants them."""
+"""The model versions that an embed worker has loaded, as the topic ``models`` requires."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 _AGAIN_S = 15.0
-"""After so long a version that could not be loaded is tried again, and one that nobody wants is let go of: a batch that
-asked for it is over by then."""
+"""Seconds after which a version that could not be loaded is tried again, and one that is not required is unloaded: a
+batch that selected it is over by then."""
 
 
 class ModelPool:
-    """Loads versions in a thread of its own; a context manager.
+    """Loads and unloads versions in a thread of its own; a context manager.
 
-    A version is asked for nothing before it is loaded and warm. One that cannot be loaded is left out: the versions
-    that answered before it go on, the log and ``/healthz`` say why, and it is tried again.
+    A version is used once it is loaded and warm. One that cannot be loaded is left out: the versions before it go on
+    answering, the log and ``/healthz`` say why, and it is tried again.
     """
 
     def __init__(self, settings: Settings, watcher: RegistryWatcher, analyzer: FaceAnalyzer) -> None:
-        """Load every version that is wanted now."""
+        """Load every version that is required now."""
         self._settings = settings
         self._watcher = watcher
         self._analyzer = analyzer
@@ -39,11 +39,11 @@ class ModelPool:
         self._failed: dict[str, str] = {}
         self._idle_since: dict[str, float] = {}
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="crew", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="model pool", daemon=True)
         self._follow()
 
     def __enter__(self) -> Self:
-        """Begin to follow."""
+        """Begin to follow the registry."""
         self._thread.start()
         return self
 
@@ -53,15 +53,15 @@ class ModelPool:
         self._thread.join()
 
     def of_upload(self, user_id: str) -> ModelSelection:
-        """By which of the loaded versions an upload is embedded."""
+        """The loaded versions that embed an upload."""
         return self._loaded(self._registry.of_upload(user_id))
 
     def of_frame(self, user_id: str) -> ModelSelection:
-        """By which of the loaded versions a frame is embedded."""
+        """The loaded versions that embed a frame."""
         return self._loaded(self._registry.of_frame(user_id))
 
     def report(self) -> dict[str, Any]:
-        """What ``/healthz`` says of it."""
+        """The part of ``/healthz`` about model versions."""
         return {
             "answers": self._registry.production,
             "loaded": sorted(self._analyzer.versions),
@@ -79,15 +79,15 @@ class ModelPool:
                 self._follow()
 
     def _follow(self) -> None:
-        """Load what is wanted and not there; then go by the new states; then let go of what nobody wants."""
+        """Load what is required, then apply the new states, then unload what is not required any more."""
         self._seen = registry = self._watcher.registry
         failed = {}
         for version in registry.active:
             if version in self._analyzer.versions:
                 continue
             try:
-                self._learn(version, registry)
-            except Exception as error:  # whatever is wrong with it, the others go on
+                self._load(version, registry)
+            except Exception as error:  # whatever is wrong with this version, the others go on
                 failed[version] = f"{type(error).__name__}: {error}"
                 log.error("%s is not used: %s", version, failed[version])
         self._failed = failed
@@ -97,7 +97,7 @@ class ModelPool:
         for version in [version for version, since in self._idle_since.items() if now - since >= _AGAIN_S]:
             self._analyzer.unload(version)
 
-    def _learn(self, version: str, registry: RegistrySnapshot) -> None:
+    def _load(self, version: str, registry: RegistrySnapshot) -> None:
         folder, record = folder_of(version, self._settings), registry.record(version)
         if record is not None and (wanted := card_of(record)) != Card.read(folder):
             raise UnusableModel(f"{folder} is not the {wanted.version} that is rolled out: its card is another")

@@ -1,4 +1,4 @@
-"""The topic ``models``: how every version stands."""
+"""The topic ``models``: the records of all versions."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from streams.kafka.writer import RecordWriter
 from streams.settings import Settings
 
 PARTITION = 0
-"""All records are in one partition: which version was put in production last is a question of order."""
+"""All records are in one partition, since their order decides which version was put in production last."""
 
 
 def base_card(settings: Settings) -> Card:
-    """The card of the version that answers while no other does.
+    """The card of the version that answers unless another is in production.
 
     Raises:
-        UnusableModel: FACESTREAM_MODEL_DIR has none.
+        UnusableModel: FACESTREAM_MODEL_DIR has no card.
     """
     return Card.read(settings.model_dir or REFERENCE)
 
@@ -36,7 +36,7 @@ def card_of(record: ModelRecord) -> Card:
     """The card in a record.
 
     Raises:
-        UnusableModel: it has none that this release can read.
+        UnusableModel: the record has no card that this release can read.
     """
     try:
         return Card.model_validate_json(record.card)
@@ -45,10 +45,10 @@ def card_of(record: ModelRecord) -> Card:
 
 
 def folder_of(version: str, settings: Settings) -> Path:
-    """Where the card and weights of a version are, whether or not they are there.
+    """The folder of a version's card and weights, whether or not it exists.
 
     Raises:
-        UnusableModel: FACESTREAM_MODEL_DIR has no card, or the name is none of a folder.
+        UnusableModel: FACESTREAM_MODEL_DIR has no card, or the name cannot be that of a folder.
     """
     if version == base_card(settings).version:
         return settings.model_dir or REFERENCE
@@ -58,14 +58,14 @@ def folder_of(version: str, settings: Settings) -> Path:
 
 
 def decode(value: bytes | None) -> ModelRecord | None:
-    """The record in a message; None where there is none."""
+    """The record in a message; None if it holds none."""
     with suppress(CodecError):
         return codec.decode(value, ModelRecord)
     return None
 
 
 def read_registry(settings: Settings, base: str | None = None) -> RegistrySnapshot:
-    """How all versions stand now.
+    """The states of all versions now.
 
     Raises:
         KafkaUnavailable: no broker answers.
@@ -81,7 +81,7 @@ def write(settings: Settings, record: ModelRecord) -> None:
     """Put a record on the topic and wait until the brokers have it.
 
     Raises:
-        KafkaUnavailable: it was not taken.
+        KafkaUnavailable: the brokers did not take it.
     """
     RecordWriter(settings, Topic.MODELS).write(record.version, codec.encode(record), PARTITION)
 
@@ -119,7 +119,7 @@ def find_card(version: str, settings: Settings) -> Card:
 
 
 def whoami() -> str:
-    """Who changes a state, for ``changed_by``."""
+    """The user and host that change a state, for ``changed_by``."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # a container's user may have no name

@@ -1,4 +1,4 @@
-"""Which state may follow which: every step of a rollout as the record that makes it, or why it must not be."""
+"""The transitions between the states of a model version: each step of a rollout as the record that makes it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ACTIVE = {ModelState.SHADOW, ModelState.CANARY, ModelState.PRODUCTION}
 
 
 def shadow(registry: RegistrySnapshot, card: Card, *, force: bool = False, reason: str = "") -> ModelRecord:
-    """Let a version decide beside the one that answers.
+    """Make a version a shadow, which decides beside the version that answers.
 
     Raises:
-        RolloutError: it answers already, or the gate refuses it and ``force`` is not set.
+        RolloutError: the version answers already, or the gate refuses it and ``force`` is not set.
     """
     if card.version in registry.in_production:
         which = "answers" if card.version == registry.production else "has answered and is kept for a rollback"
@@ -31,10 +31,10 @@ def shadow(registry: RegistrySnapshot, card: Card, *, force: bool = False, reaso
 def canary(
     registry: RegistrySnapshot, card: Card, percent: float, *, force: bool = False, reason: str = ""
 ) -> ModelRecord:
-    """Let a version answer for a share of the users.
+    """Make a version the canary, which answers for a share of the users.
 
     Raises:
-        RolloutError: it is not tried as a shadow, its templates are not made, or another version is a canary.
+        RolloutError: it was not a shadow, its templates are not backfilled, or another version is the canary.
     """
     if not 0 < percent <= 100:
         raise RolloutError(f"{percent:g} % of the users: give a share above 0 and up to 100")
@@ -46,10 +46,10 @@ def canary(
 
 
 def promote(registry: RegistrySnapshot, card: Card, *, force: bool = False, reason: str = "") -> ModelRecord:
-    """Let a version answer for everybody; the one before is kept.
+    """Put a version in production, where it answers for everybody; the version before it is kept for a rollback.
 
     Raises:
-        RolloutError: it answers already, was not tried, or its templates are not made.
+        RolloutError: it answers already, was not a shadow, or its templates are not backfilled.
     """
     if card.version == registry.production:
         raise RolloutError(f"{card.version} answers already")
@@ -59,12 +59,12 @@ def promote(registry: RegistrySnapshot, card: Card, *, force: bool = False, reas
 
 
 def rollback(registry: RegistrySnapshot, *, version: str | None = None, reason: str = "") -> ModelRecord:
-    """Take the last step back: end the canary or else the shadow, or else let the version before answer again.
+    """Take the last step back: end the canary, or else the shadow, or else let the version before answer again.
 
-    With ``version`` it is that one which is to answer nobody.
+    With ``version`` that version is the one that is to answer for nobody.
 
     Raises:
-        RolloutError: there is nothing to go back to.
+        RolloutError: there is nothing to roll back.
     """
     under_way = [*registry.canaries, *reversed(registry.shadows)]
     last = version or (under_way[0] if under_way else registry.production)
@@ -73,7 +73,7 @@ def rollback(registry: RegistrySnapshot, *, version: str | None = None, reason: 
     record = registry.record(last)
     if record is None:
         raise RolloutError(f"{last} has not been rolled out")
-    # Uploads from now on have no template of it, so what is complete today will not stay so.
+    # Uploads from now on get no template of this version, so it is not backfilled any more.
     return replace(
         record,
         state=ModelState.CANDIDATE,
@@ -87,10 +87,10 @@ def rollback(registry: RegistrySnapshot, *, version: str | None = None, reason: 
 
 
 def retire(registry: RegistrySnapshot, card: Card, *, reason: str = "") -> ModelRecord:
-    """Let a version go: its templates are removed, and it cannot be rolled back to.
+    """Retire a version: its templates are removed, and a rollback to it is not possible.
 
     Raises:
-        RolloutError: it answers, for all or for some, or is unknown.
+        RolloutError: it answers for all or some users, or is unknown.
     """
     state = registry.state(card.version)
     if card.version == registry.production:
@@ -101,7 +101,7 @@ def retire(registry: RegistrySnapshot, card: Card, *, reason: str = "") -> Model
 
 
 def filled(record: ModelRecord, stragglers: list[str]) -> ModelRecord:
-    """The same state, with what is now known of its templates."""
+    """The record of a version that is backfilled, except for the templates of some users."""
     return replace(record, filled=True, stragglers=stragglers)
 
 

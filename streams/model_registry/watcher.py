@@ -1,4 +1,4 @@
-"""A worker's view of the topic ``models``, never older than a moment."""
+"""Follows the topic ``models`` for a worker."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _START_S = 30.0
 
 
 class RegistryWatcher:
-    """Reads the topic in a thread of its own; a context manager. Everything may be asked from any thread."""
+    """Reads the topic in a thread of its own; a context manager. Safe to use from any thread."""
 
     def __init__(self, settings: Settings, base: Card) -> None:
         self._topic = Topic.MODELS.named(settings)
@@ -56,7 +56,7 @@ class RegistryWatcher:
 
     @property
     def registry(self) -> RegistrySnapshot:
-        """How the versions stand."""
+        """The states of the versions."""
         return self._registry
 
     @property
@@ -65,7 +65,7 @@ class RegistryWatcher:
         return self._cards
 
     def __enter__(self) -> Self:
-        """Begin; return when everything that is on the topic now has been read.
+        """Begin; return when everything on the topic has been read.
 
         Raises:
             KafkaUnavailable: no broker answers.
@@ -90,17 +90,17 @@ class RegistryWatcher:
         self._thread.join()
 
     def catch_up(self, timeout_s: float = 5.0) -> None:
-        """Return when all that is on the topic at this moment has been read.
+        """Return when everything that is on the topic at this moment has been read.
 
         Raises:
             KafkaUnavailable: that took too long.
         """
         deadline = time.monotonic() + timeout_s
-        # Not of the consumer: it answers nobody else while it is polled.
+        # The consumer is not asked, since it answers no other thread while it is polled.
         try:
             end = next_offsets(self._admin, [TopicPartition(self._topic, PARTITION)])[self._topic, PARTITION]
         except KafkaUnavailable:
-            # After a broker's restart a client goes on for minutes to ask for the leaders of before.
+            # After a broker's restart a client may ask the former leaders for minutes.
             self._admin = admin_client(self._settings)
             raise
         with self._moved:
@@ -112,7 +112,7 @@ class RegistryWatcher:
             raise KafkaUnavailable(f"{self._servers} did not give all of {self._topic} within {timeout_s:g} s")
 
     def await_change(self, known: RegistrySnapshot, timeout_s: float) -> RegistrySnapshot:
-        """The lineup, as soon as it is another than the one known, or the time is over, or this is closed."""
+        """The states, as soon as they differ from the known ones, the time is over, or this is closed."""
         with self._moved:
             self._moved.wait_for(lambda: self._registry is not known or self._stopped, timeout_s)
             return self._registry
@@ -142,7 +142,7 @@ class RegistryWatcher:
             return True
 
     def _try_again(self) -> None:
-        """Go on, now and then, where the topic could not be read: it may have been mended, or passed."""
+        """Try regularly to go on where the topic could not be read: it may have been repaired, or passed over."""
         if self._unreadable.numbers and time.monotonic() > self._try_at:
             self._try_at = time.monotonic() + EVERY_S
             self._unreadable.begin({PARTITION: self._next_offset})

@@ -1,4 +1,4 @@
-"""Templates of a new model version for everybody who is enrolled, while the old version answers."""
+"""Makes the templates of a new model version for everybody who is enrolled, while the old version answers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _AGAIN_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class BackfillProgress:
-    """How far it is: templates that have been made, of those that were lacking."""
+    """Templates that have been made, of those that were missing."""
 
     made: int
     lacking: int
@@ -39,7 +39,7 @@ class BackfillProgress:
 
 @dataclass(frozen=True, slots=True)
 class Backfilled:
-    """What was done: templates made, and users some of whose templates cannot be."""
+    """Templates that were made, and users with templates that cannot be made."""
 
     made: int
     stragglers: list[str]
@@ -53,17 +53,17 @@ def backfill(
     rate: float | None = None,
     say: Callable[[BackfillProgress], None] = lambda progress: None,
 ) -> Backfilled:
-    """Make what a version lacks, and say on the topic ``models`` that it is there. Doing it again changes nothing.
+    """Make the templates that a version is missing, and record that it is backfilled. Repeating it changes nothing.
 
     Args:
         settings: where Kafka is.
-        version: a shadow or canary, or the one in production.
-        sources: asked in this order; each for what those before had nothing for.
-        rate: templates a second at most; None: as fast as it goes.
+        version: a shadow or canary, or the version in production.
+        sources: asked in this order, each for the templates that those before it could not make.
+        rate: most templates a second; None: as fast as possible.
         say: called with the progress.
 
     Raises:
-        RolloutError: uploads are not embedded by this version yet, or match does not take what is sent.
+        RolloutError: embed does not use this version, or match does not take what is sent.
         KafkaUnavailable: a broker does not answer.
     """
     base = records.base_card(settings).version
@@ -96,7 +96,7 @@ def _send(
     sources: Sequence[VectorSource],
     rate: float | None,
 ) -> Iterator[_Id]:
-    """Send a new vector of each template that some source has one for; yield what was sent."""
+    """Send a new vector of each template for which a source has one; yield what was sent."""
     left = {_id(one.template): one for one in lacking}
     began, count = time.monotonic(), 0
     for source in sources:
@@ -116,7 +116,7 @@ def _send(
 
 
 def _await_match(enrolled: EnrolledTemplates, version: str, sent: Set[_Id]) -> None:
-    """Wait until the gallery has what was sent, or no longer has the template that it belongs to."""
+    """Wait until the gallery has the templates that were sent, or no longer has them in any version."""
     deadline = time.monotonic() + _ARRIVE_S
     while enrolled.refresh().lack(sent, version):
         if time.monotonic() > deadline:
@@ -127,7 +127,7 @@ def _await_match(enrolled: EnrolledTemplates, version: str, sent: Set[_Id]) -> N
 
 
 def _await_embed(settings: Settings, version: str) -> None:
-    """Wait until every embed worker that can be asked has loaded the version: then no upload comes without it."""
+    """Wait until every embed worker that can be asked has loaded the version, so that no upload comes without it."""
     deadline = time.monotonic() + _FOLLOW_S
     admin = admin_client(settings)
     while True:
@@ -146,10 +146,10 @@ def _await_embed(settings: Settings, version: str) -> None:
 
 
 def _record(settings: Settings, version: str, base: str) -> ModelRecord:
-    """The record of a version that is being brought in.
+    """The record of a version that is being rolled out.
 
     Raises:
-        RolloutError: it is not; writing it anew would put an old version in production.
+        RolloutError: it is not being rolled out; writing its record again would put an old version in production.
     """
     registry = records.read_registry(settings, base)
     record = registry.record(version)

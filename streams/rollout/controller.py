@@ -1,4 +1,4 @@
-"""A rollout that goes by itself: beside, then for more and more users, and back at the first sign of trouble."""
+"""An automatic rollout: as a shadow, then for more and more users, and rolled back when a gate is violated."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Pace:
 
     Attributes:
         percents: shares of the users, one after the other; then all.
-        hold_s: how long each step is watched, the first also until ``min_frames`` have been compared.
-        min_frames: so few say nothing.
-        gates: what it has to hold meanwhile.
+        hold_s: seconds for which each step is watched.
+        min_frames: fewest frames that are compared in the first step, however long that takes.
+        gates: the limits that must hold meanwhile.
     """
 
     percents: Sequence[float] = (1, 5, 25)
@@ -37,7 +37,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class RolloutStep:
-    """The step under way: what was decided, what was seen so far, and for how long it has been watched."""
+    """The step under way: its record, the report so far, and the seconds for which it has been watched."""
 
     record: ModelRecord
     seen: Report | None
@@ -46,7 +46,7 @@ class RolloutStep:
 
 @dataclass(frozen=True, slots=True)
 class RolloutOutcome:
-    """How a rollout ended: in production, stopped by who was asked, or back, with what it failed."""
+    """How a rollout ended: in production, stopped by a person, or rolled back with the gates that it violated."""
 
     record: ModelRecord
     violations: list[str]
@@ -63,16 +63,16 @@ def run_rollout(
     say: Callable[[RolloutStep], None] = lambda now: None,
     ask: Callable[[ModelRecord], bool] = lambda record: True,
 ) -> RolloutOutcome:
-    """Bring a version into production, from wherever it stands: one that was broken off goes on with its step.
+    """Bring a version into production; an interrupted rollout is resumed at its step.
 
     Args:
         settings: where Kafka is.
         card: of the version.
-        fill: makes the templates that it lacks.
-        pace: how.
+        fill: makes the templates that the version is missing.
+        pace: steps and gates.
         force: overrule the gate before the rollout.
         say: called every few seconds.
-        ask: whether a step may be taken; if not, the version stays where it is.
+        ask: returns whether a step may be taken; if not, the version stays where it is.
 
     Raises:
         RolloutError: a step must not be taken.
@@ -91,17 +91,17 @@ def run_rollout(
         records.write(settings, record)
         fill()
         began = time.monotonic()
-        with ShadowWatch(settings, card.version, utc_now()) as comparing:
+        with ShadowWatch(settings, card.version, utc_now()) as watch:
             while True:
                 time.sleep(_LOOK_S)
-                watched, seen = time.monotonic() - began, comparing.report()
+                watched, seen = time.monotonic() - began, watch.report()
                 say(RolloutStep(record, seen, watched))
                 if wrong := violations(seen, before, pace.gates):
                     registry = records.read_registry(settings, base)
                     record = transitions.rollback(registry, version=card.version, reason="; ".join(wrong))
                     records.write(settings, record)
                     return RolloutOutcome(record, wrong, seen)
-                # Of a canary with few users little is seen; it has been compared enough before.
+                # A canary with few users gives few frames; enough were compared while it was a shadow.
                 if watched >= pace.hold_s and (percent or seen.frames >= pace.min_frames):
                     break
     registry = records.read_registry(settings, base)
@@ -114,7 +114,7 @@ def run_rollout(
 
 
 def _left(registry: RegistrySnapshot, version: str, pace: Pace) -> list[float]:
-    """The steps that are left, each as a share of the users, 0 beside; the one under way is taken again."""
+    """The steps that are left, as shares of the users, 0 for the shadow; the step under way is taken again."""
     record = registry.record(version)
     reached = record.percent if record is not None and record.state is ModelState.CANARY else 0.0
     return [percent for percent in (0.0, *pace.percents) if percent >= reached]

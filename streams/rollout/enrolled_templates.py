@@ -1,4 +1,4 @@
-"""What is enrolled, as the gallery's changelog says: which templates a model version lacks."""
+"""The enrolled templates, as the gallery's changelog has them, and those that a model version is missing."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from streams.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class MissingTemplate:
-    """A template that there is of other versions only.
+    """A template that only other versions have.
 
     Attributes:
-        template: of one of them.
-        partition: of its user.
+        template: the template of one of them.
+        partition: the partition of its user.
     """
 
     template: Template
@@ -32,11 +32,11 @@ class EnrolledTemplates:
     """The templates of all versions, as far as the changelog has been read; a context manager.
 
     Attributes:
-        templates: by user and template id, then by version.
+        templates: templates by user and template id, then by version.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Connects when it is first refreshed."""
+        """Connects at the first refresh."""
         self.templates: dict[tuple[str, str], dict[str, Template]] = {}
         self._partitions: dict[str, int] = {}
         self._places: dict[bytes, tuple[tuple[str, str], str]] = {}
@@ -50,7 +50,7 @@ class EnrolledTemplates:
         self._tail.close()
 
     def refresh(self) -> Self:
-        """Read what has come since the last time.
+        """Read what has come since the last call.
 
         Raises:
             KafkaUnavailable: no broker answers.
@@ -62,7 +62,7 @@ class EnrolledTemplates:
         return self
 
     def lacking(self, version: str) -> list[MissingTemplate]:
-        """The templates that there are not of a version, and whose consent has not ended."""
+        """The templates that a version is missing, without those whose consent has ended."""
         now = utc_now()
         found = []
         for (user_id, _), versions in self.templates.items():
@@ -73,11 +73,11 @@ class EnrolledTemplates:
         return found
 
     def lack(self, ids: Iterable[tuple[str, str]], version: str) -> bool:
-        """Whether some of these templates are there, and are not there of a version."""
+        """Whether a version is missing one of these templates that another version has."""
         return any(version not in self.templates.get(one, (version,)) for one in ids)
 
     def only_of(self, version: str, others: Collection[str]) -> list[Template]:
-        """The templates of a version that there are of none of the others."""
+        """The templates that a version has and none of the others."""
         return [
             versions[version]
             for versions in self.templates.values()
@@ -85,7 +85,7 @@ class EnrolledTemplates:
         ]
 
     def _take(self, key: bytes, value: bytes | None, partition: int) -> None:
-        """Take a record in; the last one with a key counts."""
+        """Add a record; the last one with a key counts."""
         try:
             template = None if value is None else codec.decode(value, Template)
         except CodecError:

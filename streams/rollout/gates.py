@@ -1,4 +1,4 @@
-"""What a version has to hold while it is tried; see also the gate before a rollout, ``models.training.gate``."""
+"""The gates of a version during its rollout; ``models.training.gate`` is the one before it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from streams.rollout.report import Report
 
 _FEW = 100
-"""Of fewer faces or frames neither a mean nor a percentile says anything."""
+"""Fewest faces or frames of which a mean or a percentile counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,23 +16,23 @@ class Gates:
     """Limits; a rate is a share of the faces or frames."""
 
     disagreement: float = 0.05
-    """Largest share of the faces of which the versions do not say the same."""
+    """Largest share of the faces that the versions decide differently."""
     unknown_rise: float = 0.02
-    """So much more may be unknown than to the other version."""
+    """Largest rise of the share of unknown faces over that of the other version."""
     margin_drop: float = 0.1
-    """So much smaller may the mean margin of those named be: 0.1 is a tenth of the threshold."""
+    """Largest drop of the mean margin of matched faces; 0.1 is a tenth of the threshold."""
     p99_rise: float = 1.5
-    """So many times the 99th percentile of the latency before the rollout."""
+    """Largest 99th percentile of the latency, as a multiple of that before the rollout."""
     p99_floor_ms: float = 250.0
-    """A 99th percentile below this is never too slow: beside a quiet time everything is."""
+    """A 99th percentile below this passes, however low it was before the rollout."""
     error_rise: float = 0.001
-    """So many more frames may fail than before the rollout."""
+    """Largest rise of the share of failed frames over that before the rollout."""
 
 
 def violations(now: Report, before: Report, gates: Gates) -> list[str]:
-    """Why a version must not go on; none: it may. ``before`` is a report of the time before the rollout.
+    """The gates that a version violates, in words. ``before`` is a report of the time before the rollout.
 
-    A rate counts only as far as chance does not explain it: few frames prove little.
+    A rate counts at the lower end of its confidence interval, since few frames prove little.
     """
     found = []
     if _surely(now.disagreement, now.faces) > gates.disagreement:
@@ -60,7 +60,7 @@ def violations(now: Report, before: Report, gates: Gates) -> list[str]:
 
 
 def _surely(rate: float, count: int) -> float:
-    """The lower end of Wilson's 95 % interval of a rate."""
+    """The lower end of Wilson's 95 % confidence interval of a rate."""
     if not count:
         return 0.0
     z2 = 1.96**2

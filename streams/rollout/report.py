@@ -1,4 +1,4 @@
-"""How a version does beside the one that answers: what ``comparisons`` and ``matches`` say of a stretch of time."""
+"""Compares a version with the one that answers, from ``comparisons`` and ``matches`` of a period."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ E = TypeVar("E", Comparison, Match)
 
 @dataclass(frozen=True, slots=True)
 class VersionFigures:
-    """What one of the versions said: rates of all faces; the margin as a mean of those that it named, None of none."""
+    """Figures of one version: the share of unknown faces, and the mean margin of matched ones, None without any."""
 
     unknown_rate: float
     margin: float | None
@@ -35,15 +35,15 @@ class Report:
     """A version and the one that it is compared with.
 
     Attributes:
-        version: the new one.
-        against: the other; empty if nothing was compared.
-        frames: compared.
-        faces: in them.
-        disagreement: share of the faces of which they do not say the same.
-        new: what the new one said.
-        old: what the other said.
-        answered: frames that anybody answered in this time.
-        p99_ms: of these, from the producer to the decision; None of none.
+        version: the new version.
+        against: the other version; empty if nothing was compared.
+        frames: frames that were compared.
+        faces: faces in them.
+        disagreement: share of the faces that the versions decide differently.
+        new: figures of the new version.
+        old: figures of the other version.
+        answered: frames that any version answered in the period.
+        p99_ms: 99th percentile of their latency, from producer to decision; None without frames.
         error_rate: share of them that failed.
     """
 
@@ -66,7 +66,7 @@ class _Said(NamedTuple):
 
 
 class ShadowWatch:
-    """Watches a version from a time on; a context manager. What has been read once is not read again."""
+    """Watches a version from a time on; a context manager. Each message is read once."""
 
     def __init__(self, settings: Settings, version: str, since: datetime) -> None:
         """Connects when it is first asked."""
@@ -87,7 +87,7 @@ class ShadowWatch:
         self._matches.close()
 
     def report(self) -> Report:
-        """What was seen until now; replays do not count.
+        """The report up to now; replays do not count.
 
         Raises:
             KafkaUnavailable: no broker answers.
@@ -128,7 +128,7 @@ class ShadowWatch:
 
 
 class _Since:
-    """The events of a topic from a time on, each once."""
+    """Reads the events of a topic from a time on, each once."""
 
     def __init__(self, settings: Settings, topic: Topic, since: datetime) -> None:
         self._log = LogReader(settings, topic)
@@ -136,9 +136,9 @@ class _Since:
         self._next: dict[int, int] | None = None
 
     def more(self, event_type: type[E]) -> Iterator[E]:
-        """What has come since the last time."""
+        """The events that have come since the last call."""
         if self._next is None:
-            # Asked for first: of a partition that has nothing since then, all that comes after this counts.
+            # Asked for first: in a partition with nothing since then, everything that comes after this counts.
             self._next = {one.partition: one.end_offset for one in self._log.up_to(None)}
             ranges = self._log.between(self._since, utc_now())
         else:
@@ -155,9 +155,9 @@ class _Since:
 
 
 def report(settings: Settings, version: str, since: datetime) -> Report:
-    """What :class:`ShadowWatch` sees from a time until now."""
-    with ShadowWatch(settings, version, since) as comparing:
-        return comparing.report()
+    """The report of a period that ends now; see :class:`ShadowWatch`."""
+    with ShadowWatch(settings, version, since) as watch:
+        return watch.report()
 
 
 def _side(said: Sequence[_Said]) -> VersionFigures:

@@ -1,4 +1,4 @@
-"""Vectors of enrolled faces by another model version: from old vectors, kept chips, or the uploads themselves."""
+"""Makes vectors of enrolled faces by another model version: from old vectors, kept chips, or the uploads."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ Named = tuple[Template, bytes]
 
 
 class VectorSource(Protocol):
-    """Makes new vectors of some of the templates that it is given; what it has nothing for it leaves out."""
+    """Makes new vectors of the templates for which it has a source, and leaves the others out."""
 
     def __call__(self, templates: Sequence[Template]) -> Iterator[Named]:
-        """Yield as it goes."""
+        """Yield each vector as soon as it is made."""
 
 
 @contextmanager
@@ -79,7 +79,7 @@ def open_sources(settings: Settings, version: str, embedder: Embedder) -> Iterat
 
 
 def head_of(card: Card, folder: Path) -> VectorSource | None:
-    """From the vectors that a version's parent made, where all it has learned is behind them: no picture is needed."""
+    """From the vectors of a version's parent, if the version is a head behind these: no picture is needed."""
     if card.lineage is None or card.lineage.mode != "head":
         return None
     import keras  # type: ignore[import-untyped]
@@ -102,9 +102,9 @@ def head_of(card: Card, folder: Path) -> VectorSource | None:
 
 
 def from_chips(settings: Settings, model: Model, cards: Mapping[str, Card]) -> VectorSource:
-    """From aligned faces that were kept for training, where they were cut as the model takes them.
+    """From aligned faces that were kept for training, if they were cut as the model takes them.
 
-    The topic is read once: what somebody asks for later is read of what has come since, and of its own place.
+    The topic is read once; later calls read what has come since, and single chips at their offsets.
     """
     places: dict[bytes, OffsetRange] = {}
     tail = LogTail(settings, Topic.CHIPS, places.clear)
@@ -143,7 +143,7 @@ def _keep(kept: dict[bytes, Chip], key: bytes, value: bytes | None) -> None:
 
 
 def from_uploads(settings: Settings, analyzer: FaceAnalyzer, version: str) -> VectorSource:
-    """From the pictures on the topic ``uploads``, as long as it keeps them."""
+    """From the pictures on the topic ``uploads``, as long as Kafka keeps them."""
     name = Topic.UPLOADS.named(settings)
 
     def embed(templates: Sequence[Template]) -> Iterator[Named]:
@@ -161,7 +161,7 @@ def from_uploads(settings: Settings, analyzer: FaceAnalyzer, version: str) -> Ve
                 if upload is None or picture is None or isinstance(picture, Refusal):
                     continue
                 if upload.event_id != template.template_id and not _is_of(picture, template):
-                    continue  # another topic of the same name, made anew
+                    continue  # the topic was created again since
                 [analysis] = analyzer.analyze([picture], enrolment=True, versions=[(version,)])
                 if analysis.refusal is None and analysis.faces and (vector := analysis.faces[0].vector):
                     yield template, vector
@@ -170,7 +170,7 @@ def from_uploads(settings: Settings, analyzer: FaceAnalyzer, version: str) -> Ve
 
 
 def _is_of(picture: bytes, template: Template) -> bool:
-    """Whether a template is of a picture: its last message may have come with another event, the same photo again."""
+    """Whether a template was made of a picture: its last message may be another event with the same photo."""
     return sha256(picture).hexdigest() == template.picture_sha256
 
 
