@@ -1,4 +1,4 @@
-"""The role embed: pictures in, vectors out. Stateless and heavy.
+"""The role embed: turns pictures into vectors. Stateless and heavy.
 
 Imports ``engine`` and ``model_registry``; only ``worker`` and what reads pictures again import it.
 """

@@ -1,4 +1,4 @@
-"""What people say about answers: checked against the answer, and kept.
+"""Feedback of people about matches: checked against the match, and stored.
 
 Imports ``kafka`` and ``privacy``; training data and the command line import it.
 """

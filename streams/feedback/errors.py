@@ -1,5 +1,5 @@
-"""Why feedback is not taken."""
+"""The errors of feedback."""
 
 
 class FeedbackRefused(ValueError):
-    """What is said does not fit the match; the message says why, and what would."""
+    """Feedback does not fit the match; the message says why, and what would fit."""

@@ -1,4 +1,4 @@
-"""The present answer to a frame, wherever it still is: in Redis, in BigQuery, or on the topic ``matches``."""
+"""Finds the current answer to a frame: in Redis, in BigQuery, or on the topic ``matches``."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 _STEP = 1_000
-"""Offsets of each partition that are read first of the topic's end."""
+"""Offsets of each partition in the first piece that is read from the end of the topic."""
 _REPEATED = timedelta(hours=1)
-"""A producer sends an event a second time within this time, if it does."""
+"""If a producer sends an event twice, the second time comes within this time."""
 _AWAY = (SinkUnavailable, QueryFailed, GoogleAuthError)
 
 
 @dataclass(frozen=True, slots=True)
 class AnsweredFace:
-    """One face and what was decided about it; landmarks are five points, x and y, in pixels."""
+    """One face and its decision; landmarks are five points, x and y, in pixels."""
 
     decision: str
     subject_id: str | None
@@ -48,7 +48,7 @@ class AnsweredFace:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to one frame, which came in at ``produced_at``; its faces are in the match's order, largest first."""
+    """The answer to a frame that was produced at ``produced_at``; faces in the match's order, largest first."""
 
     event_id: str
     user_id: str
@@ -59,11 +59,11 @@ class Answer:
 
 
 def find(settings: Settings, event_id: str) -> Answer:
-    """The answer to a frame. A place that does not answer is passed over.
+    """The answer to a frame. A service that does not answer is passed over.
 
     Raises:
-        FeedbackRefused: there is none.
-        KafkaUnavailable: it is in no other place, and no broker answers.
+        FeedbackRefused: there is no answer.
+        KafkaUnavailable: it is in no other service, and no broker answers.
     """
     places: list[Callable[[Settings, str], Mapping[str, Any] | None]] = [_in_redis, _in_bigquery, _on_the_topic]
     for place in places:
@@ -107,9 +107,10 @@ def _in_bigquery(settings: Settings, event_id: str) -> Mapping[str, Any] | None:
 
 
 def _on_the_topic(settings: Settings, event_id: str) -> Mapping[str, Any] | None:
-    """The newest correction of it, or else the first live answer, as the view ``results`` has it.
+    """The newest correction, or else the first live answer, as in the view ``results``.
 
-    It is looked for from the end of the topic on; behind an answer only as far as the frame may have been sent twice.
+    The topic is read backwards from its end; once an answer is found, only as far as the frame may have been sent
+    twice.
     """
     live: Match | None = None
     at = 0
@@ -137,7 +138,7 @@ def _on_the_topic(settings: Settings, event_id: str) -> Mapping[str, Any] | None
 
 
 def _match(message: Message, event_id: str) -> Match | None:
-    """The answer in a message, if it is one to this frame."""
+    """The answer to this frame in a message; None if it is another's."""
     if codec.event_id(message.value) != event_id:
         return None
     with suppress(CodecError):
@@ -165,6 +166,6 @@ def _time(value: str | datetime) -> datetime:
 
 
 def _subject(face: Mapping[str, Any]) -> str | None:
-    """The person recognised; what was kept before may have another spelling."""
+    """The subject that was recognised; earlier releases may have stored another spelling."""
     name: str | None = face["subject_id"]
     return None if name is None else canonical(name)

@@ -1,4 +1,4 @@
-"""The topic ``feedback``: what was said of each face, and how it gets there."""
+"""The topic ``feedback``: reads the last feedback on each face, and writes new feedback."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _FLUSH_S = 20.0
 
 @dataclass(slots=True)
 class StoredFeedback:
-    """What the topic held.
+    """What was read from the topic.
 
     Attributes:
-        last: what was said last of each face, by event id and the face's number.
-        ends: the offset by partition number before which everything was read.
+        last: the last feedback on each face, by event id and the face's number.
+        ends: by partition number, the offset before which everything was read.
         unreadable: messages that are no feedback.
     """
 
@@ -38,61 +38,63 @@ class StoredFeedback:
 def read_feedback(settings: Settings, ends: Mapping[int, int] | None = None) -> StoredFeedback:
     """Read the topic up to these offsets, by partition number; None: up to its present end.
 
-    What was said of somebody before he was erased is not there any more.
+    Feedback about somebody from before his erasure is left out.
 
     Raises:
         KafkaUnavailable: no broker answers.
         TopicMissing: a topic has not been created.
     """
-    given = StoredFeedback()
+    stored = StoredFeedback()
     erased = read_erasures(settings)
     with LogReader(settings, Topic.FEEDBACK) as log:
         ranges = log.up_to(ends)
-        given.ends = {one.partition: one.end_offset for one in ranges}
+        stored.ends = {one.partition: one.end_offset for one in ranges}
         for message in log.messages(ranges):
-            _take(given, message, erased)
-    return given
+            _take(stored, message, erased)
+    return stored
 
 
 def read_feedback_of(
     settings: Settings, user_id: str, erased: Erasures, since: datetime | None = None
 ) -> StoredFeedback:
-    """What was said of one user's faces from a time on; ``erased`` is what has been erased of him since.
+    """The feedback on one user's faces from a time on; ``erased`` are the user's erasures since then.
 
-    Without a time all partitions are read: what was said of him may once have had another key.
+    Without a time all partitions are read, since older feedback may have another key.
 
     Raises:
         KafkaUnavailable: no broker answers.
         TopicMissing: the topic has not been created.
     """
-    given = StoredFeedback()
+    stored = StoredFeedback()
     with LogReader(settings, Topic.FEEDBACK) as log:
         keys = {log.partition_of(name) for name in spellings(user_id)}
         ranges = log.since({}) if since is None else log.from_time(since, keys)
         for message in log.messages(ranges):
-            _take(given, message, erased, user_id)
-    return given
+            _take(stored, message, erased, user_id)
+    return stored
 
 
-def _take(given: StoredFeedback, message: Message, erased: Erasures, user_id: str | None = None) -> None:
-    """Take a message in, if it is of this user; None: of anybody."""
+def _take(stored: StoredFeedback, message: Message, erased: Erasures, user_id: str | None = None) -> None:
+    """Add the feedback in a message, if it is of this user; None: of any user."""
     try:
-        said = codec.decode(message.value, Feedback)
+        feedback = codec.decode(message.value, Feedback)
     except CodecError:
-        given.unreadable += 1
+        stored.unreadable += 1
         return
-    if user_id not in (None, said.user_id) or erased.covers(message.timestamp_ms, said.user_id, named(said)):
+    if user_id not in (None, feedback.user_id):
         return
-    if said.user_id == canonical((message.key or b"").decode(errors="replace")):
-        given.last[said.event_id, said.face] = said
+    if erased.covers(message.timestamp_ms, feedback.user_id, named(feedback)):
+        return
+    if feedback.user_id == canonical((message.key or b"").decode(errors="replace")):
+        stored.last[feedback.event_id, feedback.face] = feedback
     else:
-        given.unreadable += 1
+        stored.unreadable += 1
 
 
-def send(settings: Settings, said: Feedback) -> None:
-    """Put it on the topic, keyed by its user.
+def send(settings: Settings, feedback: Feedback) -> None:
+    """Put feedback on the topic, keyed by its user.
 
     Raises:
-        KafkaUnavailable: it was not taken in time; sent again it is the same.
+        KafkaUnavailable: it was not taken in time; sending it again has the same effect.
     """
-    RecordWriter(settings, Topic.FEEDBACK).write(said.user_id, codec.encode(said))
+    RecordWriter(settings, Topic.FEEDBACK).write(feedback.user_id, codec.encode(feedback))

@@ -1,4 +1,4 @@
-"""Say something of a match: find it, check what is said, and put that on the topic."""
+"""Submits feedback on a match: finds the match, checks the feedback, and puts it on the topic."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CLOCKS_DIFFER = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class SubmittedFeedback:
-    """What was said; ``is_new`` is false where it had been said already, so that nothing was sent."""
+    """Feedback; ``is_new`` is false if it is there already, so that nothing was sent."""
 
     feedback: Feedback
     is_new: bool
@@ -43,17 +43,17 @@ def submit(
     """Confirm or correct the match of a frame.
 
     Args:
-        settings: where matches are found, and where it goes.
+        settings: where Kafka, Redis and BigQuery are.
         event_id: of the frame.
-        statement: what is said of the face.
-        subject_id: of whom it is said.
-        user_id: whose frame it must be; None: anybody's.
-        face: which face of the match, from 0; None: the one that is meant, if that is clear.
+        statement: whether the face is the subject's or is not.
+        subject_id: the subject that the statement names.
+        user_id: the user who must own the frame; None: any user.
+        face: number of the face in the match, from 0; None: the one that is meant, if that is clear.
         training: whether models may learn from the face, if the person has agreed to that.
 
     Raises:
-        FeedbackRefused: it does not fit the match, or there is none.
-        KafkaUnavailable: it is not known whether it was taken; said again it is the same.
+        FeedbackRefused: the feedback does not fit the match, or there is no match.
+        KafkaUnavailable: it is not known whether it was taken; submitting it again has the same effect.
         TopicMissing: a topic has not been created.
     """
     event_id, subject_id = event_id_or_same(event_id), canonical(subject_id)
@@ -61,23 +61,23 @@ def submit(
     if user_id is not None and answer.user_id != canonical(user_id):
         raise FeedbackRefused(f"the event {event_id} is not of the user {user_id!r}")
     number = validation.face_meant(answer, statement, subject_id, face)
-    # Nobody has said anything of a frame, and whom it shows has not been erased for good, before it was there.
+    # Neither feedback nor an erasure from before the frame was produced concerns it.
     since = min(answer.produced_at, utc_now()) - _CLOCKS_DIFFER
     erased = read_erasures_of(settings, answer.user_id, since)
     before = read_feedback_of(settings, answer.user_id, erased, since).last.get((event_id, number))
     subjects = _subjects(settings, answer.user_id)
-    said = validation.feedback(
+    feedback = validation.feedback(
         answer, statement, subject_id, face=number, training=training, subjects=subjects, before=before
     )
-    if erased.covers(round(1000 * answer.produced_at.timestamp()), answer.user_id, named(said)):
+    if erased.covers(round(1000 * answer.produced_at.timestamp()), answer.user_id, named(feedback)):
         raise FeedbackRefused(f"who is on the frame {event_id} has been erased since: nothing more is kept of it")
-    if said is not before:
-        send(settings, said)
-    return SubmittedFeedback(said, said is not before)
+    if feedback is not before:
+        send(settings, feedback)
+    return SubmittedFeedback(feedback, feedback is not before)
 
 
 def _subjects(settings: Settings, user_id: str) -> list[str] | None:
-    """The user's subjects; None where they are not known: an empty Redis says nothing."""
+    """The user's subjects; None if they are not known, since an empty Redis proves nothing."""
     results = RedisResults(settings.redis_url, settings.redis_prefix)
     try:
         return list(results.subjects(user_id)) or None

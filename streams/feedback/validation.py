@@ -11,13 +11,13 @@ from streams.feedback.lookup import Answer, AnsweredFace
 
 
 def face_meant(answer: Answer, statement: Statement, subject_id: str, chosen: int | None = None) -> int:
-    """The number of the face that somebody speaks of.
+    """The number of the face that feedback is about.
 
     Args:
-        answer: to the frame.
-        statement: what is said.
-        subject_id: of whom.
-        chosen: the number, where it was given.
+        answer: the answer to the frame.
+        statement: whether the face is the subject's or is not.
+        subject_id: the subject that the statement names.
+        chosen: the number, if it was given.
 
     Raises:
         FeedbackRefused: there is no such face, or more than one may be meant.
@@ -49,16 +49,16 @@ def feedback(
     subjects: Collection[str] | None,
     before: Feedback | None,
 ) -> Feedback:
-    """What is said of a face, as an event; ``before`` itself where that says the same already.
+    """Feedback on a face as an event; ``before`` itself if that says the same already.
 
     Args:
-        answer: to the frame.
-        statement: what is said.
-        subject_id: of whom.
-        face: its number.
-        training: whether the face may be learned from.
-        subjects: of the user; None: they are not known.
-        before: what was said of the face last.
+        answer: the answer to the frame.
+        statement: whether the face is the subject's or is not.
+        subject_id: the subject that the statement names.
+        face: the face's number.
+        training: whether models may learn from the face.
+        subjects: the user's subjects; None: they are not known.
+        before: the last feedback on the face.
 
     Raises:
         FeedbackRefused: the user has no such subject, or the face is too poor to be of use.

@@ -1,4 +1,4 @@
-"""The role match: the gallery of its partitions, enrolment, and the decision about each face of a frame.
+"""The role match: holds the gallery of its partitions, enrols uploads, and decides about the faces of frames.
 
 Imports ``engine`` and ``model_registry``; ``worker`` runs it.
 """

@@ -1,4 +1,4 @@
-"""The changelog of the gallery: made as it must be, and matched with the local copies of it."""
+"""The changelog of the gallery: creates it with its configuration, and discards local copies of another one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def changelog_name(settings: Settings) -> str:
 
 
 def changelog_config(settings: Settings) -> dict[str, str]:
-    """How the changelog is configured."""
+    """The configuration of the changelog."""
     return {
         "cleanup.policy": "compact",
         "max.compaction.lag.ms": str(24 * 3_600_000),
@@ -44,10 +44,10 @@ def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) ->
     """Create the changelog if there is none, compacted only (faust-streaming #597: recovery hangs on deleted segments).
 
     Returns:
-        The topic's id, which no other topic ever has, not even one of the same name.
+        The topic's id, which differs even from that of a former topic with the same name.
 
     Raises:
-        TopicsLost: it was there once and is gone, and nobody has accepted that.
+        TopicsLost: it existed once and is gone, and nobody has accepted that.
         PartitionsDiffer: it has another number of partitions than the topics.
         KafkaUnavailable: no broker answers.
     """
@@ -67,14 +67,14 @@ def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) ->
     if len(found.partitions) != partitions:
         raise PartitionsDiffer(
             f"the changelog {name} has {len(found.partitions)} partitions and the topics have {partitions}: "
-            "`facestream topics repair` makes what differs anew, with all that is in it"
+            "`facestream topics repair` creates what differs again, with everything that is in it"
         )
     TopicRecord(settings.home).note(str(cluster.cluster_id), [name])
     return str(found.topic_id)
 
 
 @tenacity.retry(
-    # A new topic is not at once in the metadata of every broker.
+    # It takes a moment until a new topic is in the metadata of every broker.
     retry=tenacity.retry_if_exception_type(KafkaException),
     wait=tenacity.wait_fixed(0.1),
     stop=tenacity.stop_after_delay(_TIMEOUT_S),
@@ -87,7 +87,7 @@ def _describe(admin: AdminClient, name: str) -> TopicDescription:
 
 
 def discard_foreign_tables(folder: Path, changelog_id: str) -> None:
-    """Empty a worker's folder of tables that were made from another changelog, of which they would show ghosts."""
+    """Remove tables of another changelog from a worker's folder: their templates are not in this one."""
     identity = folder / _IDENTITY
     known = identity.read_text("utf-8") if identity.exists() else None
     if known != changelog_id:

@@ -1,8 +1,9 @@
-"""Users whose events or templates lie under another spelling of their name, and so in another partition than theirs.
+"""Events and templates that lie under another spelling of their user's name, and so in another partition.
 
-A producer that writes Unicode's decomposed form (as a Mac's file system does) keys by it, and releases that compared
-names byte by byte made a gallery of its own of each spelling. The gallery of a user is where the canonical form of his
-name belongs; whatever is met elsewhere is sent there as an embedding, to be enrolled or matched as any other.
+A producer that writes names in Unicode's decomposed form (as a Mac's file system does) uses that form as the key, and
+releases that compared names byte by byte made a gallery for each spelling. A user's gallery belongs in the partition of
+the canonical form of the name: whatever lies elsewhere is sent there as an embedding, and enrolled or matched like any
+other.
 """
 
 from __future__ import annotations
@@ -32,24 +33,24 @@ from streams.privacy.erasures import Erasures
 
 @dataclass(frozen=True, slots=True)
 class MisplacedTemplate:
-    """A template that the table has under a key which is not that of its user."""
+    """A template whose key in the table is not that of its user."""
 
     key: bytes
     template: Template
 
 
 def belongs_elsewhere(message: Message, event: Embedding | Reembedding | Erasure) -> bool:
-    """Whether the key of a message is its user's name in another spelling."""
+    """Whether the key of a message is another spelling of its user's name."""
     return message.key != event.user_id.encode()
 
 
 def sent_on(event: Embedding | Reembedding | Erasure) -> Outgoing:
-    """The event as it goes to the partition of its user."""
+    """The event as a message for the partition of its user."""
     return event.user_id.encode(), codec.encode(event), None
 
 
 def as_embeddings(strays: Collection[MisplacedTemplate], erased: Erasures, retired: Collection[str]) -> list[Outgoing]:
-    """Templates as embeddings for the partitions of their users, without those who have been erased since."""
+    """Templates as embeddings for the partitions of their users, without erased people and retired versions."""
     by_id: dict[tuple[str, str], list[Template]] = defaultdict(list)
     for stray in strays:
         one = stray.template
@@ -61,7 +62,7 @@ def as_embeddings(strays: Collection[MisplacedTemplate], erased: Erasures, retir
 
 
 def _embedding(versions: list[Template], now: datetime) -> Embedding:
-    """One template, as if its upload had been embedded by all of its versions. Where the face was, nobody knows now."""
+    """One template, as if its upload had been embedded by all of its versions; the face's place is not known."""
     first, *others = versions
     face = Face(Box(0.0, 0.0, 0.0, 0.0), [], first.quality, vector=first.vector)
     return Embedding(

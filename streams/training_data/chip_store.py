@@ -1,4 +1,4 @@
-"""The topic ``chips``: the faces that are kept to learn from, and how those of a person are removed."""
+"""The topic ``chips``: reads the faces that are kept to learn from, and removes those of a person."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from streams.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class KeptChip:
-    """A face, and where it lies."""
+    """A chip, and its place on the topic."""
 
     chip: Chip
     partition: int
@@ -32,12 +32,12 @@ class KeptChip:
 
 @dataclass(slots=True)
 class KeptChips:
-    """What the topic holds.
+    """The chips on the topic.
 
     Attributes:
-        chips: by event id; of several with one the last, none where a tombstone is the last.
-        ends: the offset by partition number before which everything was read.
-        unreadable: messages that are no chip that may be learned from.
+        chips: the last chip of each event id, unless a tombstone is behind it.
+        ends: by partition number, the offset before which everything was read.
+        unreadable: messages without a chip from which models may learn.
     """
 
     chips: dict[str, KeptChip] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class KeptChips:
     unreadable: int = 0
 
     def take(self, message: Message, user_id: str | None = None, subject_id: str | None = None) -> None:
-        """Take a message in, if it is of this user and subject; None: of anybody."""
+        """Add the chip in a message, if it is of this user and subject; None: of anybody."""
         event_id = (message.key or b"").decode(errors="replace")
         chip = None if message.value is None else chip_in(message)
         if message.value is None or (chip is not None and not _is_of(chip, user_id, subject_id)):
@@ -56,15 +56,15 @@ class KeptChips:
             self.chips[event_id] = KeptChip(chip, message.source.partition, message.offset)
 
     def of(self, user_id: str | None, subject_id: str | None) -> list[KeptChip]:
-        """Those of a user and of a subject of his; None: of all."""
+        """The chips of a user and subject; None: of all."""
         return [one for one in self.chips.values() if _is_of(one.chip, user_id, subject_id)]
 
 
 class ChipsOf:
-    """The chips of a user, or of one subject, that are looked for more than once; a context manager."""
+    """Finds the chips of a user or subject again and again, reading each message once; a context manager."""
 
     def __init__(self, settings: Settings, user_id: str, subject_id: str | None) -> None:
-        """Connects when it is first asked."""
+        """Connects at the first refresh."""
         self._settings = settings
         self._whose = user_id, subject_id
         self._kept = KeptChips()
@@ -77,7 +77,7 @@ class ChipsOf:
         self._tail.close()
 
     def refresh(self) -> list[KeptChip]:
-        """Those that are there now.
+        """The chips that are there now.
 
         Raises:
             KafkaUnavailable: no broker answers.
@@ -88,7 +88,7 @@ class ChipsOf:
         return list(self._kept.chips.values())
 
     def remove(self) -> list[KeptChip]:
-        """Put a tombstone over each; which they were.
+        """Put a tombstone behind each; return the chips.
 
         Raises:
             KafkaUnavailable: no broker answers, or not all was removed.
@@ -116,7 +116,7 @@ def read_kept_chips(
 ) -> KeptChips:
     """Read the topic up to these offsets, by partition number; None: up to its present end.
 
-    Of another user than this one, or another of his subjects, nothing is kept in memory; None: of all everything is.
+    Only chips of this user and subject are kept in memory; None: of all users, of all subjects.
 
     Raises:
         KafkaUnavailable: no broker answers.
@@ -133,17 +133,17 @@ def read_kept_chips(
 
 @dataclass(frozen=True, slots=True)
 class RemovedChips:
-    """How many chips were removed, and of how many confirmed or corrected frames nothing is learned any more."""
+    """The numbers of chips that were removed, and of frames whose feedback may not be learned from any more."""
 
     chips: int
     frames: int
 
 
 def remove(settings: Settings, user_id: str, subject_id: str | None = None) -> RemovedChips:
-    """Remove what models may learn from of a user, or of one subject; safe to repeat.
+    """Remove the chips of a user or of one subject, and withdraw their feedback from training; safe to repeat.
 
-    What is still on its way to the topic is not found, and a replay of ``uploads`` keeps the faces anew, as long as
-    their consent lasts. Versions that have learned from a face stay as they are.
+    A chip that is still on its way to the topic is not found, and a replay of ``uploads`` makes the chips again as long
+    as their consent lasts. Versions that have learned from a face stay as they are.
 
     Raises:
         KafkaUnavailable: no broker answers, or not all was removed.
@@ -153,13 +153,13 @@ def remove(settings: Settings, user_id: str, subject_id: str | None = None) -> R
     with ChipsOf(settings, user_id, subject_id) as chips:
         found = chips.remove()
     erased = read_erasures_of(settings, user_id, codec.from_micros(0))
-    taken_back = [
-        _taken_back(said)
-        for said in read_feedback_of(settings, user_id, erased).last.values()
-        if said.training and subject_id in (None, said.subject_id)
+    withdrawn = [
+        _without_training(feedback)
+        for feedback in read_feedback_of(settings, user_id, erased).last.values()
+        if feedback.training and subject_id in (None, feedback.subject_id)
     ]
-    RecordWriter(settings, Topic.FEEDBACK).write_all((one.user_id, codec.encode(one), None) for one in taken_back)
-    return RemovedChips(len(found), len(taken_back))
+    RecordWriter(settings, Topic.FEEDBACK).write_all((one.user_id, codec.encode(one), None) for one in withdrawn)
+    return RemovedChips(len(found), len(withdrawn))
 
 
 def _is_of(chip: Chip, user_id: str | None, subject_id: str | None) -> bool:
@@ -167,7 +167,7 @@ def _is_of(chip: Chip, user_id: str | None, subject_id: str | None) -> bool:
     return user_id in (None, chip.user_id) and subject_id in (None, chip.subject_id)
 
 
-def _taken_back(said: Feedback) -> Feedback:
+def _without_training(one: Feedback) -> Feedback:
     """The same statement, from which nothing may be learned."""
-    new_id = codec.stable_id(said.event_id, said.face, said.statement, said.subject_id, False, said.feedback_id)
-    return replace(said, feedback_id=new_id, training=False, replaces=said.feedback_id, given_at=utc_now())
+    new_id = codec.stable_id(one.event_id, one.face, one.statement, one.subject_id, False, one.feedback_id)
+    return replace(one, feedback_id=new_id, training=False, replaces=one.feedback_id, given_at=utc_now())

@@ -1,4 +1,4 @@
-"""Faces to learn from that somebody has confirmed: cut out of their frames, as long as Kafka keeps these."""
+"""Cuts faces with confirmed or corrected identities out of their frames, as long as Kafka keeps the frames."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from streams.settings import Settings
 
 @dataclass(slots=True)
 class ConfirmedFaces:
-    """What came of the feedback that may be learned from.
+    """The training data in feedback.
 
     Attributes:
         samples: confirmed faces.
-        corrections: faces that were taken, or might be, for somebody who is learned from, and are not his. Of people
-            who are not known: who says that models may learn from such a face answers for their agreement.
-        without_consent: faces of people who have not agreed that models learn from them, or do not any more.
-        gone: frames that Kafka has no longer, or whose picture cannot be had.
+        corrections: faces that were or might be taken for a person of the training set, and are not that person's. They
+            may show strangers: whoever lets models learn from such a face is responsible for the stranger's agreement.
+        without_consent: faces of people who have not agreed that models learn from them, or have withdrawn that.
+        gone: frames that Kafka does not have any more, or whose picture cannot be read.
     """
 
     samples: list[Sample] = field(default_factory=list)
@@ -43,14 +43,14 @@ class ConfirmedFaces:
 
 
 def confirmed(
-    settings: Settings, said: Iterable[Feedback], people: Collection[str], geometry: ChipGeometry
+    settings: Settings, feedback: Iterable[Feedback], people: Collection[str], geometry: ChipGeometry
 ) -> ConfirmedFaces:
     """Cut the confirmed faces out of their frames.
 
     Args:
         settings: where the frames are.
-        said: what was said last of each face.
-        people: who has agreed to be learned from, and still does, as ``Sample.person`` names them.
+        feedback: the last feedback on each face.
+        people: the people whose consent to training is valid, as ``Sample.person`` names them.
         geometry: of the chips of the model that is trained.
 
     Raises:
@@ -59,7 +59,7 @@ def confirmed(
     """
     found = ConfirmedFaces()
     wanted: dict[tuple[int, int], list[Feedback]] = defaultdict(list)
-    for one in said:
+    for one in feedback:
         if not one.training:
             continue
         if f"{one.user_id}/{one.subject_id}" not in people:
@@ -85,16 +85,16 @@ def confirmed(
     return found
 
 
-def _taken_for(said: Feedback, people: Collection[str]) -> str | None:
-    """The subject that a face is not, should he be one that is learned from."""
-    if said.statement is Statement.IS_NOT:
-        return said.subject_id
-    other = said.matched_subject_id
-    return other if other not in (None, said.subject_id) and f"{said.user_id}/{other}" in people else None
+def _taken_for(feedback: Feedback, people: Collection[str]) -> str | None:
+    """The subject whose face it is not; None unless it is one of the training set."""
+    if feedback.statement is Statement.IS_NOT:
+        return feedback.subject_id
+    other = feedback.matched_subject_id
+    return other if other not in (None, feedback.subject_id) and f"{feedback.user_id}/{other}" in people else None
 
 
 def _frames(settings: Settings, places: Iterable[tuple[int, int]]) -> Iterator[Message]:
-    """The messages at these partitions and offsets that are still there, one of each partition at a time."""
+    """The messages at these partitions and offsets that still exist, one of each partition at a time."""
     with LogReader(settings, Topic.FRAMES) as log:
         there = {one.partition: one for one in log.since({})}
         left: dict[int, deque[int]] = defaultdict(deque)
@@ -108,17 +108,17 @@ def _frames(settings: Settings, places: Iterable[tuple[int, int]]) -> Iterator[M
             left = defaultdict(deque, {partition: waiting for partition, waiting in left.items() if waiting})
 
 
-def _face(message: Message, said: Feedback, settings: Settings, aligner: Aligner) -> tuple[bytes, str] | None:
-    """The chip as JPEG, and the camera; None where the message is not the frame, or its picture cannot be had."""
+def _face(message: Message, feedback: Feedback, settings: Settings, aligner: Aligner) -> tuple[bytes, str] | None:
+    """The chip as JPEG, and the camera; None if the message is not the frame, or its picture cannot be read."""
     try:
         frame = codec.decode(message.value, Frame)
         picture = fetch(frame.picture, settings)
     except (CodecError, PayloadUnavailable):
         return None
-    if frame.event_id != said.event_id or isinstance(picture, Refusal):
+    if frame.event_id != feedback.event_id or isinstance(picture, Refusal):
         return None
     raster = decode(picture, max_bytes=settings.max_picture_bytes, max_pixels=settings.max_picture_pixels)
     if isinstance(raster, Refusal):
         return None
-    points = np.array(said.landmarks, np.float64).reshape(-1, 2) * (raster.pixels.shape[1] / raster.width)
+    points = np.array(feedback.landmarks, np.float64).reshape(-1, 2) * (raster.pixels.shape[1] / raster.width)
     return chips.encode(aligner.align(raster.pixels, points)), frame.camera_id

@@ -1,4 +1,4 @@
-"""What may be learned from, up to fixed offsets: faces of people who agreed to it, on ``chips`` or judged."""
+"""The training set up to fixed offsets: faces of people who agreed to it, from ``chips`` and from feedback."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from streams.training_data.chip_store import read_kept_chips
 from streams.training_data.confirmed_faces import ConfirmedFaces, confirmed
 
 Until = Mapping[Topic, Mapping[int, int]]
-"""Of each partition of each topic the first offset that is not read."""
+"""The first offset that is not read, by topic and partition."""
 
 
 @dataclass(slots=True)
 class ChipsRead:
-    """What the topic held.
+    """The samples on the topic ``chips``.
 
     Attributes:
-        samples: of several with one event id the last, none where a tombstone is the last; of copies of one face of a
-            person, which earlier releases have kept of a photo that came again and again, the first.
-        ends: the offset by partition number before which everything was read: reading up to them gives the same
-            samples again, as long as no consent ends and no tombstone is compacted away.
-        ended: chips left out since their consent has ended.
+        samples: the last chip of each event id, unless a tombstone is behind it. Of several copies of a person's face,
+            which earlier releases kept when a photo was sent repeatedly, the first.
+        ends: by partition number, the offset before which everything was read. Reading up to these offsets gives the
+            same samples again, as long as no consent ends and no tombstone is compacted away.
+        ended: chips that were left out because their consent has ended.
         unreadable: messages that are no chip.
         offsets: partition and offset of each sample, by its event id.
     """
@@ -66,17 +66,17 @@ def read_chips(settings: Settings, ends: Mapping[int, int] | None = None) -> Chi
 
 @dataclass(frozen=True, slots=True)
 class TrainingSetRead:
-    """All that may be learned from.
+    """The training set.
 
     Attributes:
-        samples: the faces of ``chips``, and those that somebody has confirmed.
-        corrections: faces that somebody has said are not those of one of these people.
-        until: where each topic was read to: the same offsets give the same samples again, see :class:`ChipsRead`, as
-            long as Kafka keeps the frames.
-        ended: faces left out since the consent to them has ended.
+        samples: the faces of ``chips``, and those that feedback has confirmed.
+        corrections: faces that are not those of one of these people, according to feedback.
+        until: the end of each topic: the same offsets give the same samples again, as for :class:`ChipsRead`, as long
+            as Kafka keeps the frames.
+        ended: faces that were left out because their consent has ended.
         unreadable: messages that were passed over.
         source: the offsets for a card, by the topics' names.
-        confirmed: what came of the feedback.
+        confirmed: the training data in feedback.
     """
 
     samples: list[Sample]
@@ -89,34 +89,34 @@ class TrainingSetRead:
 
 
 def until_of(source: Source, settings: Settings) -> Until:
-    """The offsets on a card, to read the same again."""
+    """The offsets on a card, with which the same training set can be read again."""
     names = {topic.named(settings): topic for topic in (Topic.CHIPS, Topic.FEEDBACK)}
     return {names[name]: offsets for name, offsets in source.offsets.items() if name in names}
 
 
 def read_training_set(settings: Settings, geometry: ChipGeometry, until: Until | None = None) -> TrainingSetRead:
-    """Read up to these offsets; None: all that is there.
+    """Read the training set up to these offsets; None: everything.
 
     Args:
-        settings: where it is.
+        settings: where Kafka is.
         geometry: of the chips of the model that is trained.
-        until: of the topics ``chips`` and ``feedback``.
+        until: the ends of the topics ``chips`` and ``feedback``.
 
     Raises:
         KafkaUnavailable: no broker answers.
         TopicMissing: a topic has not been created.
     """
     chips = read_chips(settings, None if until is None else until.get(Topic.CHIPS, {}))
-    given = read_feedback(settings, None if until is None else until.get(Topic.FEEDBACK, {}))
+    feedback = read_feedback(settings, None if until is None else until.get(Topic.FEEDBACK, {}))
     people = {one.person for one in chips.samples}
-    found = confirmed(settings, given.last.values(), people, geometry)
-    ends = {Topic.CHIPS: chips.ends, Topic.FEEDBACK: given.ends}
+    found = confirmed(settings, feedback.last.values(), people, geometry)
+    ends = {Topic.CHIPS: chips.ends, Topic.FEEDBACK: feedback.ends}
     return TrainingSetRead(
         chips.samples + found.samples,
         found.corrections,
         ends,
         chips.ended,
-        chips.unreadable + given.unreadable,
+        chips.unreadable + feedback.unreadable,
         found,
         Source(offsets={topic.named(settings): offsets for topic, offsets in ends.items()}),
     )
