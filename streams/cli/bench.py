@@ -20,7 +20,9 @@ Figures = Mapping[str, Any]
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    bench = typer.Typer(no_args_is_help=True, help="Measure; each figure beside a baseline of the same run.")
+    bench = typer.Typer(
+        no_args_is_help=True, help="Measure performance; each figure is shown beside a baseline of the same run."
+    )
     bench.command("pipeline")(pipeline)
     bench.command("faults")(faults)
     bench.command("replay")(replay)
@@ -35,10 +37,10 @@ def register(app: typer.Typer) -> None:
 
 def pipeline(
     frames: Annotated[int, typer.Option(min=200, help="Frames to send through Kafka.")] = 2000,
-    rounds: Annotated[int, typer.Option(min=1, help="Times the bare loop is measured, before and after.")] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help="How often the bare loop is measured, before and after.")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Frames a second end to end (640×480 JPEG, one face), and of a bare loop of the same work without Kafka."""
+    """Measure frames a second end to end (640×480 JPEG, one face), and those of a bare loop without Kafka."""
     import tempfile
 
     from streams.devtools.benchmarks.pipeline import measure
@@ -49,12 +51,12 @@ def pipeline(
 
 
 def faults(
-    only: Annotated[list[str] | None, typer.Option(help="Faults of this name alone; may be repeated.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only the fault of this name; repeatable.")] = None,
     rate: Annotated[float, typer.Option(min=1, help="Events a second meanwhile.")] = 150.0,
-    names: Annotated[bool, typer.Option("--list", help="List the faults and stop.")] = False,
+    names: Annotated[bool, typer.Option("--list", help="List the faults and exit.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Inject one fault after another into a steady stream, and count what is lost or doubled."""
+    """Inject one fault after another into a steady stream, and count lost and duplicate events."""
     import tempfile
 
     from streams.devtools.benchmarks.faults import FAULTS, measure
@@ -77,10 +79,10 @@ def faults(
 def replay(
     events: Annotated[int, typer.Option(min=1000, help="Frames in the log that is replayed.")] = 20_000,
     live: Annotated[float, typer.Option(min=1, help="Live events a second beside a replay.")] = 30.0,
-    seconds: Annotated[float, typer.Option(min=5, help="How long live events are watched, each time.")] = 30.0,
+    seconds: Annotated[float, typer.Option(min=5, help="Seconds for which live events are watched, each time.")] = 30.0,
     as_json: Json = False,
 ) -> None:
-    """Events a second of replays with one worker of each role, and live latency without a replay and beside one."""
+    """Measure events a second of replays with one worker a role, and live latency with and without a replay."""
     import tempfile
 
     from streams.devtools.benchmarks.replay import measure
@@ -95,7 +97,7 @@ def rollout(
     hold: Annotated[float, typer.Option(min=1, help="Seconds for which each step lasts.")] = 8.0,
     as_json: Json = False,
 ) -> None:
-    """Take a new model version from shadow to production and back under load, and count what goes wrong."""
+    """Take a new model version from shadow to production and back under load, and count the errors."""
     import tempfile
 
     from streams.devtools.benchmarks.rollout import measure
@@ -109,15 +111,19 @@ def rollout(
 
 def retrain(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR…", help="Pictures as DIR/<person>/*.")],
-    folds: Annotated[int, typer.Option(min=2, help="Trainings; each is measured on people it has not met.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Deals the people, degrades the pictures, draws the steps.")] = 0,
+    folds: Annotated[
+        int, typer.Option(min=2, help="Number of trainings; each is measured on people it has not seen.")
+    ] = 3,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed for the folds, the degraded pictures and the steps.")
+    ] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Of each training, at most.")] = None,
     arc_face: ArcFace = 0.0,
     compatibility: Compatibility = 0.0,
     precision: Precision = "float32",
     as_json: Json = False,
 ) -> None:
-    """Train on some people's degraded pictures, and measure what it gains on other people: TAR at FAR 1e-2."""
+    """Train on some people's degraded pictures, and measure the gain on other people: TAR at FAR 1e-2."""
     output, settings = Output(as_json), _ready_to_train(folders)
     from streams.devtools.benchmarks.retrain import measure
 
@@ -135,12 +141,16 @@ def retrain(
 
 def corrections(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR…", help="Pictures as DIR/<person>/*.")],
-    seed: Annotated[int, typer.Option(min=0, help="Deals and degrades the pictures, draws the steps.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed for the folds, the degraded pictures and the steps.")
+    ] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Of each training, at most.")] = None,
-    weight: Annotated[float | None, typer.Option(min=0, help="Of the corrected faces. Default: the plan's.")] = None,
+    weight: Annotated[
+        float | None, typer.Option(min=0, help="Weight of the corrected faces. Default: the plan's.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Correct each face that was taken for somebody else, and measure what learning from that gains later."""
+    """Correct each face that was taken for somebody else, and measure the gain of learning from that."""
     output, settings = Output(as_json), _ready_to_train(folders)
     from streams.devtools.benchmarks.corrections import measure
 
@@ -160,11 +170,11 @@ def corrections(
 
 def train(
     steps: Annotated[int, typer.Option(min=5, help="Steps of each training.")] = 20,
-    batch: Annotated[int, typer.Option(min=1, help="Faces a worker and step.")] = 32,
-    rounds: Annotated[int, typer.Option(min=1, help="Times that each number of workers is measured.")] = 2,
+    batch: Annotated[int, typer.Option(min=1, help="Faces of each worker in each step.")] = 32,
+    rounds: Annotated[int, typer.Option(min=1, help="How often each number of workers is measured.")] = 2,
     as_json: Json = False,
 ) -> None:
-    """Samples a second of training with one and with two workers of one thread each."""
+    """Measure training samples a second with one and with two workers of one thread each."""
     import tempfile
 
     from streams.devtools.benchmarks.train import measure
@@ -177,13 +187,15 @@ def train(
 
 
 def drift(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR…", help="Pictures as DIR/<person>/*; each a camera.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR…", help="Pictures as DIR/<person>/*; each folder is a camera.")
+    ],
     frames: Annotated[int, typer.Option(min=500, help="Normal frames of each camera.")] = 10_000,
-    stay: Annotated[float, typer.Option(min=1, help="Frames in a row of one person, on average.")] = 5.0,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the people and degrades the pictures.")] = 0,
+    stay: Annotated[float, typer.Option(min=1, help="Mean number of consecutive frames of one person.")] = 5.0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed for the people and the degraded pictures.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Frames until a degraded camera raises the alarm, and alarms that a normal one raises; without Kafka."""
+    """Measure frames until a degraded camera raises an alarm, and alarms of a normal one; without Kafka."""
     from streams.devtools.benchmarks.drift import measure
 
     output = Output(as_json)
@@ -202,11 +214,11 @@ def drift(
 
 
 def questions(
-    records: Annotated[int, typer.Option(min=1000, help="Records on each topic that is asked.")] = 50_000,
-    only: Annotated[list[str] | None, typer.Option(help="This question alone; may be repeated.")] = None,
+    records: Annotated[int, typer.Option(min=1000, help="Records on each topic.")] = 50_000,
+    only: Annotated[list[str] | None, typer.Option(help="Only this question; repeatable.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Records read to answer small questions on long topics, and those of reading the topics whole."""
+    """Count the records read to answer small questions on long topics, and those of the whole topics."""
     import tempfile
 
     from streams.devtools.benchmarks.questions import QUESTIONS, measure
@@ -250,7 +262,7 @@ def _measure(
     show: Callable[[Figures, Output], None] | None = None,
     wrong: Sequence[str] = (),
 ) -> Figures:
-    """Print figures as they come and all of them at the end, also where Ctrl-C or a failure ends it early.
+    """Print figures as they come and all of them at the end, even if Ctrl-C or a failure ends it early.
 
     Args:
         figures: of a bench.
@@ -283,7 +295,7 @@ def _measure(
 
 
 def _rows_so_far(rows: Iterator[Figures], name: str, all_of_them: str) -> Iterator[Figures]:
-    """Rows as one figure that grows; one that failed has nothing but its name and why."""
+    """Rows as one figure that grows; a row that failed has only its name and the reason."""
     from streams.devtools.benchmarks.rows import NOT_MEASURED
 
     seen: list[Figures] = []
@@ -294,7 +306,7 @@ def _rows_so_far(rows: Iterator[Figures], name: str, all_of_them: str) -> Iterat
 
 
 def _last(value: object) -> object:
-    """What is new of a figure that grows."""
+    """The new part of a figure that grows."""
     return value[-1] if isinstance(value, list) and value and isinstance(value[-1], dict) else value
 
 
@@ -310,7 +322,7 @@ def _faults_table(result: Figures, output: Output) -> None:
 
 
 def _show(result: Figures, output: Output) -> None:
-    """Show a result of names and values."""
+    """Show names and values."""
     table = grid("", "#")
     for name, value in result.items():
         table.add_row(name, str(value))

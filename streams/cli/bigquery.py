@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from sinks.bigquery import Address
     from streams.operations.table_backfill import TableBackfilled
 
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
 
 
 class NoBigQuery(Exception):
-    """Neither a local server nor a project of Google's is named."""
+    """Neither a local server nor a Google Cloud project is configured."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(
-        no_args_is_help=True, help="Create the tables and views of BigQuery, ask them, or fill them again."
+        no_args_is_help=True, help="Create the tables and views of BigQuery, query them, or fill them again."
     )
     group.command("apply")(apply)
     group.command("query")(query)
@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 def apply(
     dry_run: DryRun = False,
-    location: Annotated[str | None, typer.Option(help="Where a new dataset is kept, e.g. EU.")] = None,
+    location: Annotated[str | None, typer.Option(help="Location of a new dataset, e.g. EU.")] = None,
     as_json: Json = False,
 ) -> None:
     """Create or migrate dataset, tables and views. Safe to repeat."""
@@ -60,11 +60,11 @@ def apply(
 
 def query(
     sql: Annotated[str, typer.Argument(help="SQL, the name of a table or view, or - for SQL from stdin.")],
-    limit: Annotated[int, typer.Option(min=1, help="With a name: so many rows at most.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="With a name: most rows to show.")] = 100,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Ask BigQuery and show the rows; tables and views may be named without their dataset."""
+    """Query BigQuery and show the rows; tables and views may be named without their dataset."""
     from sinks import bigquery
     from sinks.bigquery.query import NotThere
 
@@ -90,11 +90,11 @@ def query(
 
 
 def fill(
-    tables: Annotated[list[str] | None, typer.Argument(help="Which tables; without any all of them.")] = None,
+    tables: Annotated[list[str] | None, typer.Argument(help="Tables to fill. Default: all.")] = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """After a table was deleted or emptied: write into it again what Kafka still has, each event once.
+    """Fill a table that was deleted or emptied from what Kafka still has, each event once.
 
     Tables that are missing are created. The sink may go on meanwhile; nobody else notices. Safe to stop and to repeat:
     what is there is not written twice.
@@ -124,7 +124,7 @@ def fill(
                 shown.add_row(name, *map(str, counts), since)
                 results.append(_plain(found))
     except KeyboardInterrupt:
-        output.warn("stopped; run it again to go on: what is there is not written twice")
+        output.warn("stopped; run it again to go on: rows that are there are not written twice")
         raise
     finally:
         if results:
@@ -132,7 +132,9 @@ def fill(
         filled = sum(one["filled"] for one in results)
         output.say(f"{pluralize(filled, 'row')} {'would be written' if dry_run else 'written'}")
         if gone := sum(one["gone"] for one in results):
-            output.warn(f"{pluralize(gone, 'earlier message')} at most cannot be filled: Kafka has no more of them")
+            output.warn(
+                f"{pluralize(gone, 'earlier message')} at most cannot be filled: Kafka does not have them any more"
+            )
         output.finish({"tables": results, "dry_run": dry_run})
 
 
@@ -141,7 +143,7 @@ def _progress(bar: Progress, task: TaskID, read: int, planned: int) -> None:
 
 
 def _plain(found: TableBackfilled) -> dict[str, Any]:
-    """A fill's result for programs."""
+    """The result of filling a table, for programs."""
     from dataclasses import asdict
 
     since = found.kept_since.isoformat() if found.kept_since else None
@@ -172,7 +174,7 @@ def _what_is_there(client: Client, dataset_id: str) -> str:
 
 
 def _show(rows: Sequence[Mapping[str, Any]], output: Output) -> None:
-    """A line a row; on a terminal that is too narrow for that, a line a value."""
+    """Show one line a row, or on a narrow terminal one line a value."""
     table = grid()
     for name in rows[0]:
         table.add_column(escape(name), no_wrap=True)

@@ -1,4 +1,4 @@
-"""Small pictures made of characters."""
+"""Charts made of characters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _WIDTH = 40
 
 
 def histogram(values: Sequence[float], unit: str) -> str:
-    """Bars over bins that grow by equal factors, for values that spread over orders of magnitude."""
+    """A histogram with logarithmic bins, for values that span orders of magnitude."""
     if not values:
         return "(nothing)"
     low, high = max(min(values), 0.1), max(values) + 0.1

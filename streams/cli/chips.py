@@ -16,18 +16,20 @@ Subject = Annotated[str | None, typer.Option("--subject", "-s", help="One subjec
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Faces that are kept so that models learn from them.")
+    group = typer.Typer(no_args_is_help=True, help="Faces that are kept to train models on.")
     group.command("list")(list_)
     group.command("remove")(remove)
     app.add_typer(group, name="chips", rich_help_panel=MAINTAIN)
 
 
 def list_(
-    user: Annotated[str | None, typer.Option("--user", "-u", help="Of one user.", show_default=False)] = None,
+    user: Annotated[
+        str | None, typer.Option("--user", "-u", help="Only chips of this user.", show_default=False)
+    ] = None,
     subject: Subject = None,
     as_json: Json = False,
 ) -> None:
-    """Show of whom faces are kept, how many, and how long the consent to it lasts."""
+    """Show whose faces are kept, how many, and how long their consent lasts."""
     from streams.training_data.chip_store import KeptChip, read_kept_chips
 
     output = Output(as_json)
@@ -61,11 +63,11 @@ def list_(
 
 
 def remove(
-    user: Annotated[str, typer.Option("--user", "-u", help="Whose.")],
+    user: Annotated[str, typer.Option("--user", "-u", help="Owner of the faces.")],
     subject: Subject = None,
     as_json: Json = False,
 ) -> None:
-    """Remove a user's faces, or one subject's, and learn nothing more from frames that were confirmed as theirs.
+    """Remove the faces of a user or subject, and stop learning from frames that were confirmed as theirs.
 
     Templates, results and pictures stay: this takes back the consent to training alone. Versions that have learned
     from a face stay as they are.
@@ -79,5 +81,5 @@ def remove(
         faces, statements = pluralize(removed.chips, "face"), pluralize(removed.frames, "statement")
         output.say(f"{faces} of {whose}, and {statements} on frames, removed")
     else:
-        output.say(f"nothing is kept of {whose} to learn from")
+        output.say(f"no faces of {whose} are kept to learn from")
     output.finish({"user_id": user, "subject_id": subject, "chips": removed.chips, "frames": removed.frames})

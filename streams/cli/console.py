@@ -1,4 +1,4 @@
-"""What commands share: options, and where they write."""
+"""What commands share: options, and output for people and programs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the
 
 
 def not_empty(value: str | None) -> str | None:
-    """Refuse the value of an option that says nothing."""
+    """Refuse an empty value of an option."""
     if value is not None and not value.strip():
         raise typer.BadParameter("it must not be empty")
     return value
@@ -38,11 +38,11 @@ User = Annotated[str, typer.Option("--user", "-u", callback=not_empty, help="Own
 
 _GAP = 2
 _PROSE = 24
-"""A column of prose is folded to this width at least, however narrow the terminal."""
+"""Least width to which a column of prose is folded, however narrow the terminal."""
 
 
 class Output:
-    """The result on stdout, for a person or as one JSON object for a program; all else on stderr."""
+    """Writes the result to stdout, for a person or as one JSON object for a program, and everything else to stderr."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
@@ -50,7 +50,7 @@ class Output:
         self.errors = Console(stderr=True, highlight=False, emoji=False)
 
     def table(self, table: Table) -> None:
-        """Show a table to people: on a terminal prose is folded to fit; in a file or a pipe a row is one line."""
+        """Show a table to people: on a terminal prose is folded to fit, in a file or a pipe each row is one line."""
         width = _width(table, folded=False)
         if self.people.is_terminal:
             width = min(width, max(self.people.width, _width(table, folded=True)))
@@ -59,24 +59,24 @@ class Output:
         self.people.print(Segments(stripped), soft_wrap=True, end="")
 
     def fits(self, table: Table) -> bool:
-        """Whether a table stands where people see it without a folded line."""
+        """Whether a table fits the terminal without folded lines."""
         return not self.people.is_terminal or _width(table, folded=False) <= self.people.width
 
     def say(self, text: str) -> None:
-        """Tell people something."""
+        """Write a message for people."""
         self.people.print(text, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
-        """Tell people something that is not the result."""
+        """Write a message for people that is not part of the result."""
         self.errors.print(text, style="yellow", markup=False, soft_wrap=True)
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Print the result for programs, if that was asked for."""
+        """Print the result for programs, if ``--json`` was given."""
         if self.as_json:
             line(result)
 
     def progress(self) -> Progress:
-        """A progress bar that leaves nothing behind; none where stderr is no terminal."""
+        """A progress bar that leaves nothing behind; without a terminal on stderr there is none."""
         return Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -96,10 +96,10 @@ class RedisAway(Exception):
 
 @contextmanager
 def asking_redis(settings: Settings) -> Iterator[None]:
-    """Say what to do where Redis does not answer.
+    """Say what to do if Redis does not answer.
 
     Raises:
-        RedisAway: it does not.
+        RedisAway: Redis does not answer.
     """
     from sinks.base import SinkUnavailable
 
@@ -115,7 +115,7 @@ def asking_redis(settings: Settings) -> Iterator[None]:
 
 
 def load_settings() -> Settings:
-    """The process's settings; imported late, so that ``--help`` is quick."""
+    """The settings of this process; imported late, so that ``--help`` is quick."""
     from streams.settings import settings
 
     return settings()
@@ -137,7 +137,7 @@ def _plain(value: object) -> str:
 
 
 def grid(*columns: str, title: str | None = None) -> Table:
-    """An empty table; ``#`` before a column's name: it holds numbers, ``~``: prose, which may be folded."""
+    """An empty table; ``#`` before a column's name marks numbers, ``~`` prose, which may be folded."""
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for name in columns:
         table.add_column(
@@ -150,7 +150,7 @@ def grid(*columns: str, title: str | None = None) -> Table:
 
 
 def _width(table: Table, *, folded: bool) -> int:
-    """How wide a table is, with its prose folded or not."""
+    """The width of a table, with its prose folded or not."""
     widths = [
         min(_column_width(one), _PROSE) if folded and not one.no_wrap else _column_width(one) for one in table.columns
     ]
@@ -163,7 +163,7 @@ def _column_width(column: Column) -> int:
 
 
 def _stripped(cells: list[Segment]) -> list[Segment]:
-    """A line without the blanks at its end."""
+    """A line without trailing blanks."""
     cells = list(cells)
     while cells and not cells[-1].text.rstrip():
         cells.pop()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from streams.dead_letters.redrive import RedriveCounts, RedriveFilter, RedriveSelection
     from streams.dead_letters.store import DeadLetterRecord
 
-Why = Annotated[str | None, typer.Option("--reason", "-r", help="Only those with this reason.")]
+Why = Annotated[str | None, typer.Option("--reason", "-r", help="Only dead letters with this reason.")]
 _WHOLE_ID = len(str(uuid.UUID(int=0)))
 _SHOWN_BYTES = 200
 _COLUMNS = (
@@ -37,13 +37,13 @@ _COLUMNS = (
     "#sent",
     "last",
     "id of the last",
-    "~what was wrong with it",
+    "~its error",
 )
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Look at messages that could not be processed.")
+    group = typer.Typer(no_args_is_help=True, help="Inspect messages that could not be processed.")
     group.command("list")(list_)
     group.command("show")(show)
     group.command("export")(export)
@@ -52,7 +52,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(reason: Why = None, as_json: Json = False) -> None:
-    """Show how many there are for each reason and stage, the last of each, and how many were sent back."""
+    """Count dead letters by reason and stage, with the last of each, and those that were sent back."""
     output = Output(as_json)
     groups: dict[tuple[str, str, str], list[DeadLetter]] = defaultdict(list)
     standings: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
@@ -82,22 +82,22 @@ def list_(reason: Why = None, as_json: Json = False) -> None:
     totals = sum(standings.values(), Counter[str]())
     if totals["sending"]:
         output.warn(
-            f"{totals['sending']} may or may not have been sent back, since a replay was interrupted: "
+            f"{totals['sending']} may or may not have been sent back, because a replay was interrupted: "
             "see `facestream replay dead-letters --help`"
         )
     output.finish({"total": totals.total(), "groups": listed})
 
 
 def pass_(
-    topic: Annotated[str, typer.Argument(help="The topic, by its whole name.")],
-    partition: Annotated[int, typer.Argument(min=0, help="The partition.")],
-    offset: Annotated[int, typer.Argument(min=0, help="The offset at which it cannot be read.")],
+    topic: Annotated[str, typer.Argument(help="Full name of the topic.")],
+    partition: Annotated[int, typer.Argument(min=0, help="Number of the partition.")],
+    offset: Annotated[int, typer.Argument(min=0, help="Offset at which it cannot be read.")],
     as_json: Json = False,
 ) -> None:
-    """Have everybody go on behind what cannot be read in a log, and leave a dead letter without a value of it.
+    """Let all readers skip a record that cannot be read, and leave a dead letter without its value.
 
-    `facestream doctor` and the workers' health name what holds up a partition. What is passed is not processed: have
-    its producer send it again, if it can.
+    `facestream doctor` and the workers' health name the record that holds up a partition. A skipped record is not
+    processed: have its producer send it again, if it can.
     """
     from streams.kafka.messages import TopicPartition
     from streams.kafka.unreadable import pass_over
@@ -121,10 +121,10 @@ def pass_(
 
 
 def show(
-    letter_id: Annotated[str, typer.Argument(help="Its id, or the beginning of it.")],
+    letter_id: Annotated[str, typer.Argument(help="Id of the dead letter, or the beginning of it.")],
     as_json: Json = False,
 ) -> None:
-    """Show one dead letter: where it comes from, what was wrong, and how its bytes begin."""
+    """Show one dead letter: its source, its error, and the beginning of its bytes."""
     from schemas.ids import begins, event_id_or_same
     from streams.dead_letters.store import find_record
 
@@ -156,7 +156,7 @@ def export(
     reason: Why = None,
     as_json: Json = False,
 ) -> None:
-    """Write dead letters whole, a JSON object a line; key, value and headers in base64."""
+    """Write dead letters to a file, one JSON object a line; key, value and headers are in base64."""
     output = Output(as_json)
     count = 0
     with file.open("w", encoding="utf-8") as lines:
@@ -174,7 +174,7 @@ def export(
 
 
 def redrive(wanted: RedriveFilter, rate: float, dry_run: bool, output: Output) -> None:
-    """Count the dead letters that are wanted, send their messages back, and show what became of them."""
+    """Count the dead letters that a filter selects, send their messages back, and show the outcome."""
     from schemas.events import utc_now
     from streams.dead_letters.redrive import Redrive, select
     from streams.dead_letters.store import DeadLetterStatus
@@ -227,7 +227,7 @@ def _show_counts(tally: RedriveCounts, result: dict[str, Any], output: Output) -
     for problem in tally.problems[:10]:
         output.warn(problem)
     if tally.left:
-        output.warn(f"{tally.left} left alone: another replay has them, or their topic or their person is gone")
+        output.warn(f"{tally.left} not sent: another replay has them, or their topic or their person is gone")
     output.say(f"{pluralize(tally.sent, 'message')} sent back")
     output.finish(result | {"sent": tally.sent, "left": tally.left, "failed": tally.failed})
     if tally.failed or tally.problems:
@@ -251,7 +251,7 @@ def _interruptible_between_chunks() -> Iterator[Callable[[], bool]]:
 
 
 def _letters(reason: str | None) -> Iterator[DeadLetterRecord]:
-    """Each letter once, with this reason or any."""
+    """The dead letters with this reason; None: with any."""
     from streams.dead_letters.store import check_reasons, read_records
 
     check_reasons([] if reason is None else [reason])
@@ -259,7 +259,7 @@ def _letters(reason: str | None) -> Iterator[DeadLetterRecord]:
 
 
 def _plain(one: DeadLetterRecord) -> dict[str, Any]:
-    """The letter, how it stands, and what counts of what became of it."""
+    """A dead letter with its status and the resolution that counts, for programs."""
     from schemas.as_json import to_json
 
     resolution = None if one.resolution is None else to_json(one.resolution)

@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     frames: Annotated[int, typer.Option(min=1, help="Frames to stream.")] = 360,
-    fps: Annotated[float, typer.Option(min=0.1, help="Frames a second of all cameras together.")] = 40.0,
+    fps: Annotated[float, typer.Option(min=0.1, help="Frames a second, of all cameras together.")] = 40.0,
     video: Annotated[
         Path | None, typer.Option(help="A video file to stream as one more camera.", show_default=False)
     ] = None,
@@ -51,7 +51,7 @@ def demo(
 
 
 def _check_video(file: Path) -> None:
-    """Open it as the demo will, before anything is started."""
+    """Open the video as the demo will, before anything is started."""
     from streams.cameras.sources import SourceError, Video
 
     if not file.is_file():

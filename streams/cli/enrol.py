@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def enrol(
     photos: Annotated[list[Path] | None, typer.Argument(help="Photos of one person.", show_default=False)] = None,
     folder: Annotated[
-        Path | None, typer.Option("--dir", help="Enrol DIR/<subject>/*, a folder a person.", show_default=False)
+        Path | None, typer.Option("--dir", help="Enrol DIR/<subject>/*, one folder a person.", show_default=False)
     ] = None,
     user: User = "default",
     subject: Annotated[
@@ -37,13 +37,13 @@ def enrol(
     ] = None,
     purpose: Annotated[str, typer.Option(callback=not_empty, help="What the person has consented to.")] = "recognition",
     training: Annotated[
-        bool, typer.Option("--training", help="They have also agreed that models learn from their faces.")
+        bool, typer.Option("--training", help="The people have also agreed that models learn from their faces.")
     ] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outcomes.")] = True,
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait for the outcomes.")] = 120.0,
     as_json: Json = False,
 ) -> None:
-    """Enrol people from photos, and show what came of each. Fails if one was refused or could not be read."""
+    """Enrol people from photos, and show the outcome of each. Fails if one was refused or could not be read."""
     from schemas.events import Consent, utc_now
 
     output = Output(as_json)
@@ -54,7 +54,7 @@ def enrol(
         if wait:
             outcomes = _await(outcomes, timeout_s, settings, output)
     finally:
-        # Even where nobody can be asked what came of it: this was sent.
+        # What was sent is shown even if no outcome can be read.
         _show(outcomes, output)
         counts = {name: sum(one.outcome == name for one in outcomes) for name in _COUNTED}
         output.finish(counts | {"left_out": left_out, "user_id": user, "outcomes": [asdict(one) for one in outcomes]})

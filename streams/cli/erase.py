@@ -20,13 +20,15 @@ def erase(
     user: User,
     subject: Annotated[
         str | None,
-        typer.Option("--subject", "-s", help="One subject of the user; without it, all.", show_default=False),
+        typer.Option("--subject", "-s", help="One subject of the user. Default: all subjects.", show_default=False),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; a program is never asked.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask for confirmation; programs are never asked.")
+    ] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the workers.")] = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Erase a user, or one subject: templates, faces to learn from, answers and rows. Prints a receipt.
+    """Erase a user or one subject: templates, training faces, results and rows. Prints a receipt.
 
     Answers about others stay and do not name the subject any more. It reaches what is still under way, and no replay
     brings it back; a photo sent afterwards enrols anew. Fails if a worker has not done its part in time; it does so

@@ -16,20 +16,20 @@ def register(app: typer.Typer) -> None:
 
 def feedback(
     event: Annotated[str, typer.Argument(help="The event id of the frame.")],
-    subject: Annotated[str | None, typer.Option("--subject", "-s", help="It is this subject.")] = None,
-    not_subject: Annotated[str | None, typer.Option("--not", help="It is not this subject.")] = None,
+    subject: Annotated[str | None, typer.Option("--subject", "-s", help="The face is this subject.")] = None,
+    not_subject: Annotated[str | None, typer.Option("--not", help="The face is not this subject.")] = None,
     user: Annotated[
         str | None, typer.Option("--user", "-u", help="Fail if the frame is of another user.", show_default=False)
     ] = None,
     face: Annotated[
-        int | None, typer.Option(min=0, help="Which face of the match, from 0; needed where it is not clear.")
+        int | None, typer.Option(min=0, help="Number of the face in the match, from 0; needed if it is not clear.")
     ] = None,
     training: Annotated[
         bool, typer.Option("--training", help="Models may learn from the face, if the person has agreed to that.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Confirm or correct the match of a frame. Of several statements about one face the last counts."""
+    """Confirm or correct the match of a frame. The last statement about a face counts."""
     from schemas.as_json import to_json
     from schemas.events import Statement
     from schemas.ids import InvalidId, canonical_event_id
@@ -50,5 +50,5 @@ def feedback(
     verb = "it is" if statement is Statement.IS else "it is not"
     output.say(f"face {event_said.face}, {was}: {verb} {whom}")
     if not said.is_new:
-        output.say("that had been said already")
+        output.say("this feedback is there already")
     output.finish(to_json(event_said) | {"is_new": said.is_new})

@@ -1,4 +1,4 @@
-"""A line on the terminal while a command is still being loaded, which takes seconds on a machine that is busy.
+"""A line on the terminal while a command is being loaded, which takes seconds on a busy machine.
 
 It goes when anything else is written. Nothing is shown where stderr is no terminal. Imports nothing that takes time.
 """
@@ -14,7 +14,7 @@ _ERASE = "\r\x1b[K"
 
 
 class _Clearing:
-    """A stream that takes the line away before it is first written to."""
+    """A stream that removes the line before its first write."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -31,7 +31,7 @@ class _Clearing:
 
 
 _shown: list[tuple[str, Any, _Clearing]] = []
-"""What stood in :mod:`sys` before, and stands there again when the line is gone."""
+"""The streams of :mod:`sys` that are put back when the line is removed."""
 
 
 def show(arguments: Sequence[str]) -> None:
@@ -49,13 +49,13 @@ def show(arguments: Sequence[str]) -> None:
 
 
 def clear() -> None:
-    """Take the line away, if it is there."""
+    """Remove the line, if it is there."""
     if not _shown:
         return
     streams = _shown.copy()
     _shown.clear()
     for name, stream, stand_in in streams:
-        # Somebody else may have put a stream of his own in front.
+        # Other code may have replaced the stream.
         if getattr(sys, name) is stand_in:
             setattr(sys, name, stream)
     terminal = streams[-1][1]

@@ -1,4 +1,4 @@
-"""The entry point: finds the commands, and turns what goes wrong into one line and an exit code."""
+"""The entry point: finds the commands, and turns an error into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ COMMANDS = (
     "models",
     "bench",
 )
-"""Modules of this package with a function ``register(app)``; what is heavy they import late, so that help is quick."""
+"""Modules of this package with a function ``register(app)``; they import heavy modules late, so that help is quick."""
 DEBUG = "FACESTREAM_DEBUG"
 INTERRUPTED = 130
 _TERMINATED = 143
@@ -67,7 +67,7 @@ def make_app(modules: Sequence[str] = COMMANDS) -> typer.Typer:
 
 
 def modules_for(arguments: Sequence[str]) -> Sequence[str]:
-    """The modules that a call needs: the others are not imported, which takes longer than many a command."""
+    """The modules that a call needs; importing all of them takes longer than many commands."""
     if not arguments or arguments[0].startswith("-"):
         return () if arguments and arguments[0] == "--version" else COMMANDS
     module = arguments[0].replace("-", "_")
@@ -75,7 +75,7 @@ def modules_for(arguments: Sequence[str]) -> Sequence[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and exit: 0 well, 1 failed, 2 wrongly called, 130 after Ctrl-C."""
+    """Run one command and exit: 0 on success, 1 on failure, 2 on wrong usage, 130 after Ctrl-C."""
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup wants it
         signal.signal(signal.SIGHUP, _hang_up)
@@ -83,21 +83,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     debug = bool(os.environ.get(DEBUG))
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     if not debug:
-        # What it says of a broker that is away, the command says in one line.
+        # The command reports a broker that is away in one line.
         logging.getLogger("facestream.kafka").setLevel(logging.CRITICAL)
     try:
         called = sys.argv[1:] if arguments is None else arguments
         code = make_app(modules_for(called))(called, prog_name="facestream", standalone_mode=False)
         sys.stdout.flush()
     except typer.TyperException as error:
-        # Without arguments a group has shown its help, and there is no message.
+        # A group without arguments has shown its help; there is no message.
         if message := error.format_message().replace("Value error, ", ""):
             _say(f"{message} (`--help` shows how it is called)")
         code = error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:
-        # Who read our output has gone; Python would complain once more when it flushes at exit.
+        # The reader of the output is gone; Python would report that again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = _BROKEN_PIPE
     except Exception as error:
@@ -117,9 +117,9 @@ def _root(
 
 
 def pass_by_proxies() -> None:
-    """Have this process and its children reach this machine without the proxy that variables may name."""
+    """Let this process and its children reach this machine without the proxy of the environment variables."""
     names = ("no_proxy", "NO_PROXY")
-    # Most programs read only one of the two: a new one must not hide what the other says.
+    # Most programs read only one of the two: a new variable must not hide the value of the other.
     said = {
         name: os.environ.get(name) or os.environ.get(other, "") for name, other in zip(names, names[::-1], strict=True)
     }
@@ -134,7 +134,7 @@ def _terminate(*_: object) -> NoReturn:
 
 
 def _hang_up(*_: object) -> None:
-    """The terminal is gone: end as at SIGTERM, and write to it no more, which would fail."""
+    """End as at SIGTERM when the terminal is gone, and do not write to it any more, which would fail."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it comes from the shell and from the kernel
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for output in (1, 2):
@@ -148,7 +148,7 @@ def _say(text: str) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    """What to tell a person: the message of an error that was foreseen, and more of one that was not."""
+    """The message of an error of our own, and more about any other error."""
     from pydantic import ValidationError
 
     if isinstance(error, ValidationError) and error.title == "Settings":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    models = typer.Typer(no_args_is_help=True, help="Model versions: how good they are, and which answers.")
+    models = typer.Typer(no_args_is_help=True, help="Model versions: accuracy, state, and rollout.")
     models.command("list")(list_versions)
     models.command("show")(show)
     rollout.register(models)
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_versions(as_json: Json = False) -> None:
-    """The versions at hand, trained here or imported, and where each stands."""
+    """Show the versions, trained here or imported, and their states."""
     from models.training import gate
 
     output, settings = Output(as_json), load_settings()
@@ -55,11 +55,13 @@ def list_versions(as_json: Json = False) -> None:
 
 def show(
     version: Annotated[str, typer.Argument(help="Name of the version, or its folder.")],
-    html: Annotated[bool, typer.Option("--html", help="Write the card as a page with plots, too.")] = False,
-    to: Annotated[Path | None, typer.Option(metavar="FILE", help="The page. Default: VERSION.html, here.")] = None,
+    html: Annotated[bool, typer.Option("--html", help="Also write the card as a page with plots.")] = False,
+    to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File of the page. Default: VERSION.html in the current folder.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """The card of one version."""
+    """Show the card of one version."""
     from models.embedder.card import Card, UnusableModel
     from models.training import gate
 
@@ -120,7 +122,7 @@ def show(
 
 
 def _versions(settings: Settings, output: Output) -> dict[Path, Card]:
-    """Each version once, by the folder that the workers take it from."""
+    """Each version once, by the folder from which the workers load it."""
     from models.embedder.card import Card, UnusableModel
     from models.embedder.model import REFERENCE
 
@@ -139,7 +141,7 @@ def _versions(settings: Settings, output: Output) -> dict[Path, Card]:
 
 
 def _registry(settings: Settings, output: Output) -> RegistrySnapshot | None:
-    """How the versions stand; None where no Kafka can be asked."""
+    """The states of the versions; None if Kafka does not answer."""
     from streams.kafka.connection import KafkaUnavailable
     from streams.kafka.topics import TopicMissing
     from streams.model_registry.records import read_registry
@@ -147,7 +149,7 @@ def _registry(settings: Settings, output: Output) -> RegistrySnapshot | None:
     try:
         return read_registry(settings)
     except (KafkaUnavailable, TopicMissing) as error:
-        output.warn(f"where the versions stand is not known: {error}")
+        output.warn(f"the states of the versions are not known: {error}")
         return None
 
 

@@ -29,15 +29,15 @@ def play(
         float | None,
         typer.Option(min=0, help="Frames a second, 0: as fast as they come. Default: the video's own rate."),
     ] = None,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin anew at the end.")] = False,
-    mode: Annotated[Mode, typer.Option(help="Who is it, or is it SUBJECT?")] = Mode.IDENTIFY,
+    loop: Annotated[bool, typer.Option("--loop", help="Start again at the end.")] = False,
+    mode: Annotated[Mode, typer.Option(help="identify: who is it? verify: is it SUBJECT?")] = Mode.IDENTIFY,
     subject: Annotated[
         str | None,
         typer.Option(
             "--subject", "-s", callback=not_empty, help="With --mode verify: the person claimed; default: the user."
         ),
     ] = None,
-    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after so many frames.")] = None,
+    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after this number of frames.")] = None,
     as_json: Json = False,
 ) -> None:
     """Send pictures as a camera's frames. Fails if one could not be read or was not delivered."""

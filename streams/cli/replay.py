@@ -18,21 +18,21 @@ if TYPE_CHECKING:
     from streams.replay.sender import ReplayProgress
 
 Since = Annotated[str, typer.Option("--from", help="The earliest: ISO 8601 (UTC without a zone), -2h, -3d, or oldest.")]
-Until = Annotated[str, typer.Option("--to", help="Until before then.")]
-Users = Annotated[list[str] | None, typer.Option("--user", "-u", help="Only of this user; repeatable.")]
+Until = Annotated[str, typer.Option("--to", help="The end, in the same forms.")]
+Users = Annotated[list[str] | None, typer.Option("--user", "-u", help="Only events of this user; repeatable.")]
 Camera = Annotated[str | None, typer.Option("--camera", "-c", help="Only frames of this camera.")]
-Events = Annotated[list[str] | None, typer.Option("--event", "-e", help="Only the event of this id; repeatable.")]
+Events = Annotated[list[str] | None, typer.Option("--event", "-e", help="Only the event with this id; repeatable.")]
 Model = Annotated[str | None, typer.Option(help="Fail unless the workers run this model version.")]
 Rate = Annotated[
     float | None,
-    typer.Option(min=0.1, help="Events a second, however live ones fare. Default: as fast as those hardly notice."),
+    typer.Option(min=0.1, help="Fixed number of events a second. Default: as fast as live events allow."),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count and say how long it would take.")]
-Correct = Annotated[bool, typer.Option("--correct", help="Let the results become the current ones of their events.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count the events and estimate the time.")]
+Correct = Annotated[bool, typer.Option("--correct", help="Let the results replace the current ones.")]
 
 
 class _Topics(TyperGroup):
-    """Says of a word that is no topic what can be replayed."""
+    """Names the topics that can be replayed when another word is given."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command."""
@@ -52,7 +52,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         cls=_Topics,
         invoke_without_command=True,
-        help="Send events of the past through the live workers again, beside their results or to correct them.",
+        help="Send past events through the live workers again, beside their results or to correct them.",
     )
     group.callback()(resume)
     group.command("frames")(frames)
@@ -66,12 +66,12 @@ def register(app: typer.Typer) -> None:
 def resume(
     context: typer.Context,
     replay_id: Annotated[
-        str | None, typer.Option("--resume", metavar="ID", help="Go on with a replay that was stopped.")
+        str | None, typer.Option("--resume", metavar="ID", help="Resume a replay that was stopped.")
     ] = None,
     rate: Rate = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with a replay."""
+    """Resume a replay."""
     if context.invoked_subcommand is not None:
         return
     if replay_id is None:
@@ -134,25 +134,26 @@ def embeddings(
 
 def dead_letters(
     reasons: Annotated[
-        list[str] | None, typer.Option("--reason", "-r", help="Only those with this reason; repeatable.")
+        list[str] | None, typer.Option("--reason", "-r", help="Only dead letters with this reason; repeatable.")
     ] = None,
-    stage: Annotated[str | None, typer.Option("--stage", help="Only those that this role gave up.")] = None,
+    stage: Annotated[str | None, typer.Option("--stage", help="Only dead letters of this role.")] = None,
     letters: Annotated[
-        list[str] | None, typer.Option("--letter", metavar="ID", help="Only this one, by the beginning of its id.")
+        list[str] | None,
+        typer.Option("--letter", metavar="ID", help="Only the dead letter whose id begins so; repeatable."),
     ] = None,
     retry: Annotated[
         bool,
         typer.Option(
             "--retry",
-            help="Also those left `sending` by a replay that was killed, whose messages may have been sent already: "
-            "where they were, the same event comes twice and has one effect.",
+            help="Include those left `sending` by a replay that was killed. Their messages may have been sent already; "
+            "an event that comes twice has its effect once.",
         ),
     ] = False,
-    rate: Annotated[float, typer.Option(min=0.1, help="Letters a second.")] = 100.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="Dead letters a second.")] = 100.0,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """After a fix: send the message of each open dead letter back to where it came from, at most once."""
+    """After a fix, send the message of each open dead letter back to its topic, at most once."""
     from streams.cli.dead_letters import redrive
     from streams.dead_letters.redrive import RedriveFilter
 
@@ -161,7 +162,7 @@ def dead_letters(
 
 
 def list_(as_json: Json = False) -> None:
-    """Show the replays and how each stands."""
+    """Show the replays and their states."""
     from schemas.as_json import to_json
     from schemas.events import ReplayState
     from streams.replay import store
@@ -282,7 +283,7 @@ def _send(replay: Replay, rate: float | None, output: Output, planned: dict[str,
             sender.run()
         except BaseException:
             if sender.progress.sent or before:
-                output.warn(f"stopped; go on with `facestream replay --resume {replay.replay_id}`")
+                output.warn(f"stopped; resume with `facestream replay --resume {replay.replay_id}`")
             output.finish(planned | _result(sender.replay, sender))
             raise
     result = planned | _result(sender.replay, sender)

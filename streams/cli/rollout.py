@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from streams.settings import Settings
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="Name of the version, see `facestream models list`.")]
-Reason = Annotated[str, typer.Option(help="Why, for those who read the topic later.")]
+Reason = Annotated[str, typer.Option(help="The reason, which is kept with the record.")]
 Force = Annotated[bool, typer.Option("--force", help="Overrule the gate.")]
-Rate = Annotated[float | None, typer.Option(min=0.1, help="Templates a second at most. Default: as fast as it goes.")]
+Rate = Annotated[float | None, typer.Option(min=0.1, help="Most templates a second. Default: no limit.")]
 NoFill = Annotated[bool, typer.Option("--no-fill", help="Do not make the templates now; see `facestream models fill`.")]
-Cheap = Annotated[Embedder, typer.Option("--embedder", hidden=True, help="As the embed workers were started with.")]
+Cheap = Annotated[Embedder, typer.Option("--embedder", hidden=True, help="The embedder of the embed workers.")]
 
 
 def register(models: typer.Typer) -> None:
@@ -61,7 +61,7 @@ def shadow(
     embedder: Cheap = Embedder.MODEL,
     as_json: Json = False,
 ) -> None:
-    """Let a version embed and decide beside the one that answers; its results are in `comparisons` alone."""
+    """Let a version decide in the shadow of the one that answers; its results are in `comparisons` only."""
     from streams.model_registry import records, transitions
     from streams.rollout.vector_sources import open_sources
 
@@ -74,7 +74,7 @@ def shadow(
     if no_fill:
         _told(begin(), output, {"filled": None})
         return
-    # Loaded here first: what cannot be loaded is not tried.
+    # Loaded here first: a version that cannot be loaded does not become a shadow.
     with open_sources(settings, version, embedder) as sources:
         record = begin()
         made = _fill(settings, version, sources, rate, output)
@@ -83,12 +83,12 @@ def shadow(
 
 def canary(
     version: Version,
-    percent: Annotated[float, typer.Option(help="Share of the users, by the hash of their names.")],
+    percent: Annotated[float, typer.Option(help="Share of the users in percent, by the hash of their names.")],
     force: Force = False,
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:
-    """Let a version answer for a share of the users; each of them meets one version only."""
+    """Let a version answer for a share of the users; each user meets one version only."""
     from streams.model_registry import records, transitions
 
     output, settings = Output(as_json), load_settings()
@@ -103,7 +103,7 @@ def canary(
 
 
 def promote(version: Version, force: Force = False, reason: Reason = "", as_json: Json = False) -> None:
-    """Let a version answer for everybody; the one before is kept for a rollback."""
+    """Let a version answer for everybody; the version before it is kept for a rollback."""
     from streams.model_registry import records, transitions
 
     output, settings = Output(as_json), load_settings()
@@ -125,11 +125,11 @@ def rollback(reason: Reason = "", as_json: Json = False) -> None:
 
 def retire(
     version: Version,
-    force: Annotated[bool, typer.Option("--force", help="Also if people would have to enrol again.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Retire it even if people have to enrol again.")] = False,
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:
-    """Let a version go: its templates are removed, and it cannot be rolled back to."""
+    """Retire a version: its templates are removed, and a rollback to it is not possible."""
     from streams.model_registry import records
     from streams.rollout import retirement
 
@@ -139,7 +139,7 @@ def retire(
 
 
 def fill(version: Version, rate: Rate = None, embedder: Cheap = Embedder.MODEL, as_json: Json = False) -> None:
-    """Make the templates that a version lacks, from old vectors, kept chips or uploads, while all goes on."""
+    """Backfill a version's missing templates from old vectors, chips or uploads, during operation."""
     from streams.rollout.vector_sources import open_sources
 
     output, settings = Output(as_json), load_settings()
@@ -152,7 +152,7 @@ def report(
     since: Annotated[str, typer.Option("--from", help="The earliest: ISO 8601, -10m, -2h, -3d.")] = "-1h",
     as_json: Json = False,
 ) -> None:
-    """What a version says beside the other one: disagreement, unknown rate, margin, latency."""
+    """Compare a version with the other one: disagreement, unknown rate, margin, latency."""
     from schemas.events import utc_now
     from streams.replay.times import parse_time
     from streams.rollout import report as shadow_report
@@ -165,19 +165,21 @@ def report(
 
 def rollout(
     version: Version,
-    auto: Annotated[bool, typer.Option("--auto", help="Go on by itself; without, every step is asked about.")] = False,
+    auto: Annotated[bool, typer.Option("--auto", help="Take every step without asking.")] = False,
     hold: Annotated[float, typer.Option(min=1, help="Seconds for which each step is watched.")] = 600,
     steps: Annotated[str, typer.Option(help="Shares of the users in percent, one after the other.")] = "1,5,25",
-    min_frames: Annotated[int, typer.Option(min=1, help="Frames to compare before anybody is answered.")] = 200,
-    max_disagreement: Annotated[float, typer.Option(min=0, max=1, help="Largest share of faces.")] = 0.05,
+    min_frames: Annotated[int, typer.Option(min=1, help="Frames to compare before the version answers anybody.")] = 200,
+    max_disagreement: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest share of faces that the versions decide differently.")
+    ] = 0.05,
     force: Force = False,
     rate: Rate = None,
     embedder: Cheap = Embedder.MODEL,
     as_json: Json = False,
 ) -> None:
-    """Bring a version into production in steps, each watched; back at the first sign of trouble.
+    """Bring a version into production in steps, each watched; roll back when a gate is violated.
 
-    Broken off, it leaves the version where it is, and goes on from there when it is called again.
+    When it is interrupted, the version stays where it is; calling it again resumes the rollout.
     """
     from streams.model_registry import records
     from streams.rollout.controller import Pace, RolloutStep
@@ -282,7 +284,7 @@ def _show(found: Report, output: Output) -> None:
     table.add_row("margin of those named", *(_number(side.margin) for side in (found.new, found.old)))
     output.say(
         f"{pluralize(found.frames, 'frame')} with {pluralize(found.faces, 'face')} compared; "
-        f"{found.version} says otherwise of {found.disagreement:.2%}"
+        f"{found.version} decides {found.disagreement:.2%} differently"
     )
     output.table(table)
     if found.p99_ms is not None:

@@ -13,14 +13,16 @@ from streams.text import pluralize
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Scheduled trainings: what was decided, and what came of it.")
+    group = typer.Typer(no_args_is_help=True, help="Scheduled trainings: decisions and outcomes.")
     group.command("list")(list_)
     group.command("show")(show)
     app.add_typer(group, name="runs", rich_help_panel=LOOK)
 
 
 def list_(
-    skipped: Annotated[bool, typer.Option("--skipped", help="Also the ticks at which nothing was trained.")] = False,
+    skipped: Annotated[
+        bool, typer.Option("--skipped", help="Show also the ticks at which nothing was trained.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show the scheduled trainings, the newest last."""
@@ -45,12 +47,12 @@ def list_(
             f"{pluralize(len(left_out), 'tick was', 'ticks were')} skipped, the last one since: {left_out[-1].reason}"
         )
     if not found:
-        output.say("no runs: a worker of the role retrain decides at the ticks of FACESTREAM_RETRAIN_SCHEDULE")
+        output.say("no runs: a retrain worker decides at the ticks of FACESTREAM_RETRAIN_SCHEDULE")
     output.finish({"runs": [to_json(one) for one in shown]})
 
 
-def show(run_id: Annotated[str, typer.Argument(help="Its id.")], as_json: Json = False) -> None:
-    """Show one of them: its conditions, where its training set ends, who has it, and what the gate said."""
+def show(run_id: Annotated[str, typer.Argument(help="Id of the run.")], as_json: Json = False) -> None:
+    """Show one run: its conditions, the end of its training set, its worker, and the gate's verdict."""
     from schemas.as_json import to_json
     from schemas.events import RunState
     from streams.retraining.run_log import runs

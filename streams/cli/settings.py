@@ -24,10 +24,10 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print the README's table of all settings.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of all settings in Markdown.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show every setting: its environment variable, its value, and where that comes from."""
+    """Show every setting: its environment variable, its value, and the source of the value."""
     output = Output(as_json)
     if markdown:
         typer.echo(table_for_readme())
@@ -55,7 +55,7 @@ def table_for_readme() -> str:
 
 
 def masked(value: Any) -> str:
-    """The value as text without passwords."""
+    """The value as text, without passwords."""
     if value is None:
         return ""
     text = json.dumps(value) if isinstance(value, list | bool) else str(value)

@@ -25,10 +25,10 @@ def register(app: typer.Typer) -> None:
 
 
 def shards(
-    role: Annotated[Role | None, typer.Option(help="Only this role, with more of it.", show_default=False)] = None,
+    role: Annotated[Role | None, typer.Option(help="Only this role, in more detail.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
-    """Show each partition: who owns it, users and templates of its gallery shard, and where how much waits.
+    """Show each partition: its owner, the users and templates of its gallery shard, and the lag of each role.
 
     Under each role, `12/3s`: 12 events wait for it, the oldest for 3 seconds; `nobody`: no worker of it has the
     partition. `commit`: how long ago match has committed an offset.
@@ -48,10 +48,12 @@ def shards(
         if not state.group.members:
             output.warn(f"no {state.role} worker runs: start one with `facestream worker {state.role}`")
         elif not state.group.settled:
-            output.warn(f"the {state.role} workers are sharing out their partitions")
+            output.warn(f"the {state.role} workers are rebalancing their partitions")
         if held := [one for one in state.partitions if one.held_back]:
             listed = ", ".join(f"{one.held_back} in partition {one.partition}" for one in held)
-            output.warn(f"for {state.role} more wait behind a transaction that a producer has not ended: {listed}")
+            output.warn(
+                f"for {state.role} more messages wait behind a transaction that a producer has not ended: {listed}"
+            )
     result: dict[str, Any] = {"partitions": partitions}
     if Role.MATCH in states:
         result["shards"] = [_plain(one, True) for one in states[Role.MATCH].partitions]

@@ -14,7 +14,7 @@ from streams.text import pluralize
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Create the Kafka topics, show how they are, or repair them.")
+    group = typer.Typer(no_args_is_help=True, help="Create the Kafka topics, show their state, or repair them.")
     group.command("create")(create)
     group.command("list")(list_)
     group.command("repair")(repair)
@@ -24,11 +24,13 @@ def register(app: typer.Typer) -> None:
 def create(
     accept_loss: Annotated[
         bool,
-        typer.Option("--accept-loss", help="Create anew, empty, also what was there once and holds what is kept."),
+        typer.Option(
+            "--accept-loss", help="Create also those topics, empty, that existed once and held data that is kept."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Create the topics that are missing, and bring the others' retention and limits up to date."""
+    """Create the topics that are missing, and update retention and limits of the others."""
     from streams.kafka import topic_admin
     from streams.kafka.connection import admin_client
 
@@ -43,7 +45,7 @@ def create(
 
 
 def list_(as_json: Json = False) -> None:
-    """Show every topic: partitions, what it holds, how long. Fails if one is missing or not as it must be."""
+    """Show every topic: partitions, messages, retention. Fails if one is missing or wrongly configured."""
     from streams.kafka import topic_admin
     from streams.kafka.connection import admin_client
 
@@ -84,10 +86,10 @@ def list_(as_json: Json = False) -> None:
 
 
 def repair(
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be made anew.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be created again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make topics anew that were given other partitions than the rest, or have too few replicas.
+    """Create topics again that have other partitions than the rest, or too few replicas.
 
     All that is in them stays, and what waits is processed afterwards. Stop the workers before. Safe to repeat.
     """
@@ -111,7 +113,7 @@ def repair(
 
 
 def _kept(config: Mapping[str, str]) -> str:
-    """How long a topic's messages are kept; of a compacted one the last of each key."""
+    """How long a topic keeps its messages; a compacted one keeps the last message of each key."""
     policy = config.get("cleanup.policy", "").split(",")
     hours = f"for {int(config.get('retention.ms', 0)) / 3_600_000:g} h"
     return ", ".join(filter(None, ["compacted" if "compact" in policy else "", hours if "delete" in policy else ""]))

@@ -22,15 +22,15 @@ def up(
         typer.Option("--dir", help="Folder for data and logs; default: FACESTREAM_HOME.", show_default=False),
     ] = None,
     workers: Annotated[
-        bool, typer.Option("--workers/--no-workers", help="Run the roles too, not the services only.")
+        bool, typer.Option("--workers/--no-workers", help="Run the workers too, not only the services.")
     ] = True,
     embedder: Annotated[Embedder, typer.Option(help="See `facestream worker --help`.")] = Embedder.MODEL,
     accept_loss: Annotated[
-        bool, typer.Option("--accept-loss", help="Start although records or topics that were there are gone.")
+        bool, typer.Option("--accept-loss", help="Start even if records or topics have been lost.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run Kafka, Redis, BigQuery and all roles on this machine until Ctrl-C; data stay in the folder."""
+    """Run Kafka, Redis, BigQuery and all workers on this machine until Ctrl-C; the folder keeps the data."""
     from streams.devtools.local_stack import Stack
     from streams.settings import OwnSettings
 
@@ -50,19 +50,19 @@ def up(
             output.say(
                 f"Another `facestream up` runs in {home}. To reach this one: export FACESTREAM_HOME={stack.folder}"
             )
-        output.say("Ready. Commands in this folder find it by themselves; Ctrl-C stops all and loses nothing.")
+        output.say("Ready. Commands in this folder find it by themselves; Ctrl-C stops everything and loses nothing.")
         if as_json:
             line({"ready": True, "roles": list(Role) if workers else [], "environment": stack.environment()})
         try:
             while (death := stack.services.supervisor.wait(1.0)) is None or death.restart_in_s is not None:
                 pass
         finally:
-            output.say("Stopping: every worker finishes the batch in hand.")
+            output.say("Stopping: every worker finishes its batch.")
         raise typer.Exit(1)
 
 
 def _free(home: Path) -> Path:
-    """The folder, or where another process runs services in it the next that is free."""
+    """The folder, or the next free one if another process runs services in it."""
     from filelock import FileLock, Timeout
 
     for number in range(1, 100):

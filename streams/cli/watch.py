@@ -28,14 +28,16 @@ def register(app: typer.Typer) -> None:
 
 def watch(
     users: Annotated[
-        list[str] | None, typer.Option("--user", "-u", help="Only of this user; repeatable. Default: of all.")
+        list[str] | None,
+        typer.Option("--user", "-u", help="Only results of this user; repeatable. Default: of all users."),
     ] = None,
-    kept: Annotated[bool, typer.Option("--kept", help="With --user: first what has been kept.")] = False,
-    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after so many results.")] = None,
+    kept: Annotated[bool, typer.Option("--kept", help="With --user: begin with the results that are kept.")] = False,
+    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after this number of results.")] = None,
     timeout_s: Annotated[
-        float | None, typer.Option("--timeout", min=0, help="End after so many seconds; with --count: fail then.")
+        float | None,
+        typer.Option("--timeout", min=0, help="End after this number of seconds; with --count that is a failure."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Show results and enrolments as they come."""
     from sinks.redis import RedisResults
@@ -62,7 +64,7 @@ def watch(
 
 
 def _entries(results: RedisResults, users: list[str], kept: bool, timeout_s: float | None) -> Iterator[LiveEntry]:
-    """The entries of some users, or of all, in the order in which they come, until the time is over."""
+    """The entries of some or all users in the order in which they come, until the time is over."""
     arrived: queue.SimpleQueue[LiveEntry | Exception] = queue.SimpleQueue()
 
     def follow(entries: Iterator[LiveEntry]) -> None:

@@ -20,7 +20,9 @@ def worker(
     role: Annotated[Role, typer.Argument(help="What the worker does.")],
     embedder: Annotated[
         Embedder,
-        typer.Option(help="`digest`, with every role: vectors from the pictures' SHA-256, for load and fault tests."),
+        typer.Option(
+            help="With `digest`, for all roles, vectors come from the pictures' SHA-256: for load and fault tests."
+        ),
     ] = Embedder.MODEL,
 ) -> None:
     """Run one worker until SIGTERM or Ctrl-C; start more of a role to share its partitions."""
@@ -30,7 +32,7 @@ def worker(
     from streams.worker import run_worker
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-    # What Faust says of every rebalance fills pages.
+    # Faust logs pages about every rebalance.
     for chatty in ("faust", "mode", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     run_worker(role, load_settings(), embedder=embedder)

@@ -232,7 +232,7 @@ def test_one_is_not_many_and_nothing_is_nothing(facestream: Run, pictures: Path)
     assert facestream("enrol", pictures / "anna/1.jpg", "-u", "single", "-s", "anna", "--training").code == 0
     assert "1 frame delivered in" in facestream("play", pictures / "anna/1.jpg", "-u", "single").out
     assert "anna enrolled, 1 template\n" in facestream("watch", "-u", "single", "--kept", "-n", "1").out
-    assert "nothing is kept of nobody to learn from" in facestream("chips", "remove", "-u", "nobody").out
+    assert "no faces of nobody are kept to learn from" in facestream("chips", "remove", "-u", "nobody").out
     assert "kafka: 1 broker answers at" in facestream("doctor", "--no-model").out
     assert "no such dead letter is open\n" in facestream("replay", "dead-letters", "--reason", "unknown_model").out
     assert facestream("bigquery", "query", "select 1 as one").out == "one\n1\n1 row\n"
