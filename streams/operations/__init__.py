@@ -1,4 +1,4 @@
-"""What ops do to a running system: erase, repair topics, fill tables, and examine everything.
+"""Operations on a running system: erasing, repairing topics, filling tables, and diagnosis.
 
 Each can be called from Python; the command line parses and prints.
 """

@@ -1,4 +1,4 @@
-"""Ask for an erasure, wait for those who carry it out, and write a receipt."""
+"""Requests an erasure, waits for the roles that carry it out, and makes a receipt."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _LOGS = (
     *(Topic.UPLOADS, Topic.FRAMES, Topic.EMBEDDINGS, Topic.MATCHES, Topic.COMPARISONS, Topic.ENROLMENTS),
     *(Topic.CHIPS, Topic.DRIFT, Topic.DRIFT_REFERENCES, Topic.FEEDBACK, Topic.DEAD_LETTERS),
 )
-"""Topics that may hold something of a person."""
+"""Topics that may hold data of a person."""
 _ASK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What has been erased of whom.
+    """The receipt of an erasure.
 
     Attributes:
-        erasure_id: of the request.
-        user_id: whose.
-        subject_id: the subject; None: the user with all that is his.
-        requested_at: when it was asked for.
-        completed_at: when all had answered; None as long as not all have.
-        removed: by role, and of ``chips``: how much of what.
-        waiting_for: roles that have not answered: they will do it when they run.
-        logs_until: by topic, until when Kafka's own files may hold old messages. They bring nobody back.
-        may_have_learned: model versions that were trained while faces were there to learn from.
+        erasure_id: id of the request.
+        user_id: the user.
+        subject_id: the subject; None: the user with all subjects.
+        requested_at: time of the request.
+        completed_at: time of the last answer; None while answers are missing.
+        removed: numbers of removed things, by role and for ``chips``.
+        waiting_for: roles that have not answered; they erase when they run again.
+        logs_until: by topic, the time until which Kafka's files may hold old messages. No replay brings them back.
+        may_have_learned: model versions that were trained while the faces were there to learn from.
     """
 
     erasure_id: str
@@ -66,20 +66,20 @@ def erase(
     timeout_s: float = 60.0,
     report: Callable[[str], None] = lambda role: None,
 ) -> Receipt:
-    """Erase a user or one of his subjects: templates, chips, answers, rows, and what was learned of his cameras.
+    """Erase a user or one subject: templates, chips, results, rows, and the state of the user's cameras.
 
-    Names may be spelt in any form. What came in before is erased, also what is still on its way; what comes later is
-    new. Safe to repeat.
+    Names may be spelt in any form. Everything that came in before is erased, also what is still on its way; what comes
+    later is new. Safe to repeat.
 
     Args:
         settings: of the cluster.
-        user_id: whose.
-        subject_id: the subject; None: all.
-        timeout_s: how long to wait for the roles.
-        report: told of each role that has done its part.
+        user_id: the user.
+        subject_id: the subject; None: all subjects.
+        timeout_s: seconds to wait for the roles.
+        report: called with each role that has done its part.
 
     Raises:
-        KafkaUnavailable: no broker answers; if it was asked for already, the roles do it all the same.
+        KafkaUnavailable: no broker answers; if the request was sent before that, the roles carry it out.
         TopicMissing: a topic has not been created.
     """
     user_id, subject_id = canonical(user_id), None if subject_id is None else canonical(subject_id)
@@ -87,7 +87,7 @@ def erase(
     with ChipsOf(settings, user_id, subject_id) as kept:
         chips = kept.refresh()
         removed, missing = _ask(settings, asked, timeout_s, report)
-        # Templates take their chips with them; these are the others.
+        # Match removes the chips of templates; these are the others.
         left = kept.remove()
     removed["chips"] = {"faces": len({one.chip.event_id for one in [*chips, *left]})}
     return Receipt(
@@ -106,7 +106,7 @@ def erase(
 def _ask(
     settings: Settings, asked: Erasure, timeout_s: float, report: Callable[[str], None]
 ) -> tuple[dict[str, Mapping[str, int]], list[Role]]:
-    """What each role says that it has removed, and which have not answered; those that never ran have nothing."""
+    """What each role has removed, and the roles that have not answered; a role that never ran is not asked."""
     with OffsetsClient(settings) as commits:
         roles = [role for role in _ERASING if role is Role.MATCH or commits.of(group_id(role, settings))]
     removed: dict[str, Mapping[str, int]] = {}
@@ -127,7 +127,7 @@ def _logs_until(settings: Settings) -> dict[str, datetime]:
 
 
 def _learned(settings: Settings, chips: list[KeptChip]) -> list[str]:
-    """Versions that are not retired, and whose training read a chip; what was learned of it, nobody can take out."""
+    """Versions that were trained on one of the chips and are not retired: nothing can be removed from their weights."""
     topic, found = Topic.CHIPS.named(settings), []
     for record in read_registry(settings).records:
         try:
@@ -141,10 +141,10 @@ def _learned(settings: Settings, chips: list[KeptChip]) -> list[str]:
 
 
 class ErasureAnswers:
-    """What the roles say of one erasure, from now on."""
+    """The answers of the roles to one erasure."""
 
     def __init__(self, settings: Settings, erasure_id: str) -> None:
-        """Made before it is asked for.
+        """Begin at the end of the topic; to be made before the request is sent.
 
         Raises:
             KafkaUnavailable: no broker answers.
@@ -155,7 +155,7 @@ class ErasureAnswers:
         self._next = {one.partition: one.end_offset for one in self._log.since({})}
 
     def new(self, timeout_s: float) -> list[Erasure]:
-        """The answers since the last call; waits so long between two looks.
+        """Wait for a while, then return the answers since the last call.
 
         Raises:
             KafkaUnavailable: no broker answers.
@@ -165,9 +165,9 @@ class ErasureAnswers:
         ranges = self._log.since(self._next)
         for message in self._log.messages(ranges):
             with suppress(CodecError):
-                said = codec.decode(message.value, Erasure)
-                if said.erasure_id == self._erasure_id and said.stage is not None:
-                    found.append(said)
+                answer = codec.decode(message.value, Erasure)
+                if answer.erasure_id == self._erasure_id and answer.stage is not None:
+                    found.append(answer)
         self._next |= {one.partition: one.end_offset for one in ranges}
         return found
 

@@ -1,11 +1,12 @@
-"""Fill a table of BigQuery again from what Kafka still has, each event once; see ``facestream bigquery fill``.
+"""Fills a table of BigQuery again from what Kafka still has, each event once; see ``facestream bigquery fill``.
 
-Only messages that the sink has committed are read, since it writes the others itself. They are written by a sink of
-the same kind in a consumer group of its own, with the same protocol: so of two fills one stops, and one that was killed
-or frozen is shut out by the next, which finds in the table what is there already.
+Only messages that the sink has committed are read, since the sink writes the others itself. They are written by a sink
+of the same kind, with the same protocol, in a consumer group of its own. So of two fills one stops; and a fill that was
+killed or frozen is fenced by the next one, which finds the rows that are there in the table.
 
-The sink goes on meanwhile. Afterwards its write streams are finalised, as a successor would do it: it then asks the
-table anew what is in it. An event that came to Kafka twice, and was written by both before that, loses our row.
+The sink goes on meanwhile. Afterwards its write streams are finalised, as a successor would do: then it asks the table
+again which rows are there. An event that is in Kafka twice, and was written by both before that, loses the row of the
+fill.
 """
 
 from __future__ import annotations
@@ -58,18 +59,18 @@ class BackfillError(Exception):
 
 @dataclass(slots=True)
 class TableBackfilled:
-    """What a fill found and did.
+    """The outcome of filling a table.
 
     Attributes:
-        table: its name.
-        kept_since: the broker's time from which on Kafka has all messages; None: it has all there ever were.
-        gone: messages that Kafka has no longer, and that have no row.
-        read: messages that were looked at.
-        filled: rows that were missing, and are there now (or would be).
+        table: name of the table.
+        kept_since: the broker's time from which on Kafka has all messages; None: it has every message there was.
+        gone: messages without a row that Kafka does not have any more.
+        read: messages that were read.
+        filled: rows that were missing and have been written, or would be in a dry run.
         there: messages whose event had a row.
-        erased: whose user or subject has been erased.
-        unreadable: that are no events, and never made a row.
-        refused: that BigQuery does not take.
+        erased: messages of users or subjects who have been erased.
+        unreadable: messages that are no events and never had a row.
+        refused: rows that BigQuery does not take.
     """
 
     table: str
@@ -94,7 +95,7 @@ class TableBackfill:
     """Fills one table; a context manager, for one thread."""
 
     def __init__(self, settings: Settings, topic: Topic, *, dry_run: bool, report: Callable[[int, int], None]) -> None:
-        """``report`` is told how many messages of how many have been read."""
+        """``report`` is called with the numbers of messages that have been read and that are to be read."""
         self._settings = settings
         self._topic = topic
         self._name = topic.named(settings)
@@ -136,12 +137,12 @@ class TableBackfill:
         self._erasures.close()
 
     def run(self) -> TableBackfilled:
-        """Fill it.
+        """Fill the table.
 
         Raises:
-            FillError: another fill of the table runs, or took over.
-            SinkUnavailable: BigQuery has not answered for long; run it again.
-            KafkaUnavailable: no broker answers; likewise.
+            BackfillError: another fill of the table runs, or took over.
+            SinkUnavailable: BigQuery has not answered for a long time; run it again.
+            KafkaUnavailable: no broker answers; run it again.
         """
         self._ranges = written_ranges(self._settings, self._topic)
         self.filled.kept_since = self._kept_since()
@@ -151,7 +152,7 @@ class TableBackfill:
         if self._ranges:
             self._join()
             self._read_all()
-            # What the sink was just about to commit it may have written into the table that was deleted.
+            # The sink may have written messages to the deleted table and committed them since.
             later = written_ranges(self._settings, self._topic)
             self._ranges = {n: (first, max(end, later.get(n, (0, 0))[1])) for n, (first, end) in self._ranges.items()}
             self._start_reading()
@@ -162,7 +163,7 @@ class TableBackfill:
         return self.filled
 
     def _join(self) -> None:
-        """Have the table to ourselves, and shut out a fill that was killed or frozen."""
+        """Claim the table for this fill, and fence one that was killed or frozen."""
         if self._dry_run:
             self._start_reading()
             return
@@ -187,7 +188,7 @@ class TableBackfill:
         consumer.unassign()
 
     def _claim(self) -> None:
-        """Finalise the stream of the fill before us, and tell the next one ours."""
+        """Finalise the write stream of the fill before this one, and commit the name of our own for the next."""
         before = commits(self._settings, self._group)
         notes = {n: before[self._name, n].note.text if (self._name, n) in before else "" for n in self._ranges}
         positions = [Position(Partition(self._name, n), first, notes[n]) for n, (first, _) in self._ranges.items()]
@@ -204,7 +205,7 @@ class TableBackfill:
             raise BackfillError(f"another fill of {self._table.name} took over: {error.args[0].str()}") from error
 
     def _start_reading(self) -> None:
-        """Go to where each partition stands."""
+        """Assign each partition at its next offset."""
         starts = [TopicPartition(self._name, n, self._next[n]) for n in self._open()]
         self._consumer.assign(starts)
         self._consumer.resume(starts)
@@ -253,7 +254,7 @@ class TableBackfill:
         batch.deliveries.append(Delivery(partition, offset, event))
 
     def _write(self, batch: _Batch) -> None:
-        """Write what is missing, without those who have been erased, and take out who is erased meanwhile."""
+        """Write the missing rows except those of erased people, and remove rows of people erased meanwhile."""
         self._erasures.update()
         left = self._erasures.known.left(batch.deliveries, batch.messages)
         self.filled.erased += len(batch.deliveries) - len(left)
@@ -268,13 +269,13 @@ class TableBackfill:
             places = [(one.partition, one.offset) for one in changed]
             self._patiently(partial(self._rows.remove, places))
             self._once.doubt()
-            self._claim()  # The sink too knows nothing more of what is in the table.
+            self._claim()  # What this fill's sink knows of the table does not hold any more either.
             self.filled.filled -= len(changed)
             self.filled.erased += len(written) - len(still)
             written = self._write_missing([kept[place] for place in places if place in kept])
 
     def _write_missing(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
-        """Write those that have no row; which."""
+        """Write the deliveries that have no row; return them."""
         fresh = self._patiently(lambda: self._once.fresh(deliveries, micros(utc_now())))
         while fresh and not self._dry_run:
             try:
@@ -288,7 +289,7 @@ class TableBackfill:
         return fresh
 
     def _hand_over(self) -> None:
-        """Have the sink ask the table anew, and take back what it wrote a second time until then."""
+        """Let the sink ask the table again, and remove our rows of events that it has written too."""
         ends = {number: end for number, (_, end) in self._ranges.items()}
         if self.filled.filled:
             theirs = commits(self._settings, group_id(Role.SINK_BIGQUERY, self._settings))
@@ -300,11 +301,11 @@ class TableBackfill:
             self.filled.there += doubled
         self._consumer.close()
         with suppress(KafkaException, TimeoutError):
-            # Nobody needs our notes any more; whoever comes next begins at the beginning.
+            # Nobody needs our commits any more; the next fill starts from the beginning.
             self._admin.delete_consumer_groups([self._group])[self._group].result(_TIMEOUT_S)
 
     def _kept_since(self) -> datetime | None:
-        """From when on Kafka has all."""
+        """The time from which on Kafka has all messages."""
         with closing(LogReader(self._settings, self._topic)) as log:
             firsts = {n: first for n, (first, _) in self._ranges.items() if first > 0}
             ranges = log.up_to({n: first + 1 for n, first in firsts.items()})
@@ -312,7 +313,7 @@ class TableBackfill:
         return codec.from_micros(max(oldest) * 1000) if oldest else None
 
     def _count_gone(self) -> int:
-        """How many messages Kafka has no longer that have no row; those that never made one count too."""
+        """The number of messages without a row that Kafka does not have any more, events or not."""
         parts = [TopicPartition(self._name, number) for number in range(self._settings.partitions)]
         found = first_offsets(self._admin, parts)
         firsts = {number: first for (_, number), first in found.items() if first > 0}
@@ -322,8 +323,8 @@ class TableBackfill:
         """Repeat until BigQuery answers.
 
         Raises:
-            SinkUnavailable: it has not for long.
-            FillError: somebody finalised our stream who is no fill.
+            SinkUnavailable: it has not answered for a long time.
+            BackfillError: BigQuery refuses, or another fill took over.
         """
         since, pause = time.monotonic(), 0.2
         while True:

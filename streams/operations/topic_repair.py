@@ -1,13 +1,14 @@
-"""Make topics anew that somebody gave other partitions, or too few replicas, with all that is in them.
+"""Recreates topics with a wrong number of partitions or too few replicas, with everything that is in them.
 
-Kafka can add partitions to a topic and never take them away, and users would move away from their galleries. So the
-records go to a topic beside it, the topic is made anew, and the records come back: with their keys, headers, times and
-order, first what every reader has read, then what still waits, and each group's commit between the two. What is
-interrupted goes on with the next call; a record may then be there twice, which has one effect like every redelivery.
+Kafka can add partitions to a topic but not remove them, and other partitions would separate users from their galleries.
+So the records are copied to a temporary topic, the topic is created again, and the records are copied back: with their
+keys, headers, times and order, first those that every reader has read, then those that wait, and each group's commit
+between the two. An interrupted repair is continued by the next call; a record may then be there twice, which has one
+effect like every redelivery.
 
-No worker may run meanwhile. The topic takes no records while it is copied (``max.message.bytes``): producers are told
-that their events were not delivered, and send them again. ``min.insync.replicas`` would have them wait, but Kafka 4
-takes it for no more than there are replicas.
+No worker may run meanwhile. The topic takes no records while it is copied (``max.message.bytes``): producers learn that
+their events were not delivered, and send them again. With ``min.insync.replicas`` they would wait, but Kafka 4 caps it
+at the number of replicas.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ _FENCE = {"max.message.bytes": "1"}
 _TIMEOUT_S = 30.0
 _SILENCE_S = 30.0
 _REST_S = 1.0
-"""Longer than a broker takes to follow a change of a topic's configuration."""
+"""Seconds within which a broker applies a change of a topic's configuration."""
 _MARGIN_BYTES = 2**20
-"""What wraps a record may be larger in our batches than it was in its producer's."""
+"""How much larger a record's batch may be here than it was in its producer."""
 _OWN_PARTITIONS = {
     Topic.CHIPS,
     Topic.DRIFT_REFERENCES,
@@ -52,7 +53,7 @@ _OWN_PARTITIONS = {
     Topic.MODELS,
     Topic.RUNS,
 }
-"""Topics whose records lie in a partition that their key does not name."""
+"""Topics whose records are not partitioned by their key."""
 
 
 class RepairError(Exception):
@@ -61,7 +62,7 @@ class RepairError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One topic that is to be made anew; ``records`` counts by offsets."""
+    """One topic to recreate; ``records`` is counted from its offsets."""
 
     name: str
     partitions: int
@@ -74,27 +75,27 @@ class Repair:
 
 
 def right_count(counts: Sequence[int], changelog: int | None, wanted: int) -> int:
-    """How many partitions are right where topics differ: as many as the galleries have, or else as the settings say."""
+    """The right number of partitions if topics differ: that of the galleries, or else that of the settings."""
     if changelog is not None and changelog in counts:
         return changelog
     return wanted if wanted in counts else Counter(counts).most_common(1)[0][0]
 
 
 def uneven(there: Sequence[TopicDescription], changelog: int | None, settings: Settings) -> tuple[int, list[str]]:
-    """The right number of partitions, and the topics that have another."""
+    """The right number of partitions, and the topics with another number."""
     right = right_count([state.partitions for state in there], changelog, settings.partitions)
     return right, [state.name for state in there if state.partitions != right]
 
 
 def interrupted(names: Iterable[str], settings: Settings) -> list[str]:
-    """Of the names on a cluster, the topics of ours whose repair has not come to its end."""
+    """Our topics whose repair was interrupted, given the names of all topics of a cluster."""
     there = set(names)
     ours = [topic.named(settings) for topic in Topic] + [changelog_name(settings)]
     return [name for name in ours if name + _SIDE in there]
 
 
 def plan(admin: AdminClient, settings: Settings) -> list[Repair]:
-    """What is to be repaired.
+    """The repairs that are needed.
 
     Raises:
         RepairError: the settings want another number of partitions than the galleries have.
@@ -142,11 +143,11 @@ def plan(admin: AdminClient, settings: Settings) -> list[Repair]:
 
 
 def repair(settings: Settings, repairs: Sequence[Repair], report: Callable[[str], None]) -> None:
-    """Make these topics anew; safe to repeat.
+    """Recreate these topics; safe to repeat.
 
     Raises:
-        RepairError: workers run, or something was not copied; what is done is kept, and the next call goes on.
-        KafkaUnavailable: no broker answers; likewise.
+        RepairError: workers run, or something was not copied; the next call continues the repair.
+        KafkaUnavailable: no broker answers; the next call continues the repair.
     """
     admin = admin_client(settings)
     running = [member.name for role in Role for member in describe_group(admin, group_id(role, settings)).members]
@@ -161,7 +162,7 @@ def repair(settings: Settings, repairs: Sequence[Repair], report: Callable[[str]
 
 
 class _Copy:
-    """One topic's way to the topic beside it and back."""
+    """Copies one topic to a temporary topic and back."""
 
     def __init__(self, settings: Settings, repair: Repair) -> None:
         self._settings = settings
@@ -182,7 +183,7 @@ class _Copy:
         )
 
     def run(self) -> None:
-        """Copy there and back, or only what an interrupted call has left to do."""
+        """Copy there and back, or do what an interrupted repair has left."""
         repair = self._repair
         there = metadata(self._admin, self._settings).topics
         found = there.get(repair.name)
@@ -206,7 +207,7 @@ class _Copy:
         self._delete(self._side)
 
     def _await_rest(self, partitions: int) -> dict[int, tuple[int, int]]:
-        """Wait until nothing is written to the topic any more, and give where it ends."""
+        """Wait until nothing is written to the topic any more; return the bounds of its partitions."""
         deadline, ends = time.monotonic() + _TIMEOUT_S, None
         while True:
             before, ends = ends, _ends(self._admin, self._repair.name, partitions)
@@ -215,7 +216,11 @@ class _Copy:
             time.sleep(_REST_S)
 
     def _check_transactions(self, ends: Mapping[int, tuple[int, int]]) -> None:
-        """Refuse while a producer has a transaction open: what is in it and behind it could not be copied."""
+        """Refuse while a producer has a transaction open, since records in it and behind it cannot be copied.
+
+        Raises:
+            RepairError: there is an open transaction.
+        """
         appended = appended_offsets(self._admin, [TopicPartition(self._repair.name, number) for number in ends])
         if held := [number for number, (_, end) in ends.items() if appended[self._repair.name, number] > end]:
             raise RepairError(
@@ -225,7 +230,7 @@ class _Copy:
             )
 
     def _copy(self, source: str, target: str, partitions: int) -> None:
-        """Copy all records, what all groups have read first, and commit for each group where it stands."""
+        """Copy all records, those that all groups have read first, and commit each group's position."""
         ends = _ends(self._admin, source, partitions)
         committed = {group: commits(self._settings, group) for group in self._repair.groups}
         begins = {
@@ -287,9 +292,9 @@ class _Copy:
         known: Mapping[tuple[str, int], CommittedOffset],
         source: str,
     ) -> None:
-        """Commit in a group that has no members, with the notes that its sink left."""
+        """Commit in a group without members, with the metadata that its sink has left."""
         if not any(topic == source for topic, _ in known):
-            return  # It has never read the topic.
+            return  # the group has never read the topic
         parts = [
             TopicPartition(target, n, at, known[source, n].note.now() if (source, n) in known else "")
             for n, at in offsets.items()
@@ -305,7 +310,7 @@ class _Copy:
             try:
                 self._admin.create_topics([new], operation_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
             except KafkaException as error:
-                # One that is being deleted is there for a moment.
+                # A topic that is being deleted exists for another moment.
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
@@ -318,7 +323,7 @@ class _Copy:
         self._await(name, there=False)
 
     def _await(self, name: str, *, there: bool) -> None:
-        """Wait until the brokers' metadata has followed."""
+        """Wait until the brokers' metadata shows it."""
         deadline = time.monotonic() + _TIMEOUT_S
         while (name in metadata(self._admin, self._settings).topics) is not there:
             if time.monotonic() > deadline:
@@ -332,14 +337,14 @@ def _begin(known: Mapping[tuple[str, int], CommittedOffset], topic: str, number:
 
 
 def _ends(admin: AdminClient, name: str, partitions: int) -> dict[int, tuple[int, int]]:
-    """The first offset that is still there and the next one, of each partition."""
+    """The first offset and the next one of each partition."""
     parts = [TopicPartition(name, number) for number in range(partitions)]
     first, after = first_offsets(admin, parts), next_offsets(admin, parts)
     return {part.partition: (first[name, part.partition], after[name, part.partition]) for part in parts}
 
 
 def _merged(settings: Settings, name: str, ranges: Mapping[int, tuple[int, int]]) -> Iterator[Message]:
-    """The records of these offsets in the order of their times, which within a partition is its own."""
+    """The records of these offsets merged by their times; each partition keeps its order."""
     logs = [_records(settings, name, number, *between) for number, between in ranges.items() if between[0] < between[1]]
     return heapq.merge(*logs, key=lambda message: message.timestamp()[1])
 

@@ -1,4 +1,4 @@
-"""What the BigQuery sink has written and Kafka still has, by which a table that lost rows is noticed and filled."""
+"""The messages that the BigQuery sink has written and Kafka still has: they show whether a table has lost rows."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _TIMEOUT_S = 30.0
 
 
 def topics_of_tables() -> dict[str, Topic]:
-    """The topic that each table is written from."""
+    """The topic of each table."""
     topics = [topic for topic in READS[Role.SINK_BIGQUERY] if topic is not Topic.ERASURES]
     return {row_writer(EVENT_TYPES[topic]).table.name: topic for topic in topics}
 
 
 def written_ranges(settings: Settings, topic: Topic) -> dict[int, tuple[int, int]]:
-    """What Kafka still has of what the sink has committed: the first offset and the next, of each partition.
+    """The committed offsets of the sink that Kafka still has: the first one and the next one of each partition.
 
     Raises:
         KafkaUnavailable: no broker answers.
@@ -54,16 +54,16 @@ def written_ranges(settings: Settings, topic: Topic) -> dict[int, tuple[int, int
 
 
 class ErasureLog:
-    """Who has been erased by now, according to match, after which nothing from before is written."""
+    """The erasures that match has carried out; after them the sink writes nothing older."""
 
     def __init__(self, settings: Settings) -> None:
-        """Reads with the first :meth:`update`."""
+        """Connects at the first :meth:`update`."""
         self._log = LogReader(settings, Topic.ERASURES)
         self._next: dict[int, int] = {}
         self.known = Erasures()
 
     def update(self) -> bool:
-        """Take in what came since the last call; whether anything did.
+        """Add the erasures since the last call; return whether there were any.
 
         Raises:
             KafkaUnavailable: no broker answers.
@@ -85,21 +85,21 @@ class ErasureLog:
 
 
 def dataset(settings: Settings) -> Address:
-    """Where the tables are."""
+    """The dataset of the tables."""
     return Address(settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest, settings.bigquery_grpc)
 
 
 def known_rows(settings: Settings, topic: Topic) -> Once:
-    """What is in the table of a topic, of partitions that are begun."""
+    """The rows in the table of a topic, for partitions that were begun."""
     address, table = dataset(settings), row_writer(EVENT_TYPES[topic]).table
     return Once(History(address.rest_client(), address.dataset_id, table, _KEYS, _TIMEOUT_S))
 
 
 def missing(settings: Settings, topic: Topic, at_most: int) -> tuple[int, int]:
-    """Of the oldest messages of each partition that Kafka has and the sink has committed: how many lack their row.
+    """Count the messages without a row, among the oldest of each partition that Kafka has and the sink has committed.
 
     Returns:
-        How many lack it, and how many were looked at.
+        The number without a row, and the number that was examined.
 
     Raises:
         SinkUnavailable: BigQuery does not answer.

@@ -1,4 +1,4 @@
-"""BigQuery: its REST and Storage Write API, and whether tables and views are as this release needs them."""
+"""Checks BigQuery: its REST and Storage Write API, and whether tables and views fit this release."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FORBIDDEN = (exceptions.Forbidden, exceptions.Unauthorized)
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Ask both interfaces, compare the tables, read one, and append a row that nobody will ever see."""
+    """Ask both interfaces, compare the tables, query one, and append a row that is never visible."""
     dataset = _dataset(settings)
     complete = False
     try:
@@ -53,7 +53,7 @@ def check(settings: Settings) -> Iterator[Finding]:
 
 
 def usable(settings: Settings) -> bool:
-    """Whether the sink could write to it now, as far as that is soon found out."""
+    """Whether the sink could write now, as far as a quick check can tell."""
     dataset = _dataset(settings)
     try:
         _ask(dataset)
@@ -76,7 +76,7 @@ def _away(error: SinkUnavailable, settings: Settings) -> Finding:
 
 
 def _ask(dataset: Address) -> None:
-    """See that it answers soon: looking at the tables may take it longer."""
+    """Check that it answers soon, since examining the tables may take longer."""
     with calling(), suppress(exceptions.NotFound):
         dataset.rest_client().get_dataset(dataset.dataset_id, retry=NO_RETRY, timeout=_ANSWER_S)
 
@@ -117,7 +117,7 @@ def _write_api(dataset: Address, complete: bool) -> Finding:
 
 
 def _append(dataset: Address) -> str | None:
-    """Append a row through a stream of type PENDING, which is never committed: no query ever sees it.
+    """Append a row through a stream of type PENDING, which is never committed, so that no query sees it.
 
     Returns:
         Why it was not taken; None if it was.

@@ -1,4 +1,4 @@
-"""How far another machine's clock may be from ours."""
+"""Checks how far another machine's clock is from ours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LIMIT_S = 1.0
 
 
 def clock(whose: str, ahead_s: float, uncertain_s: float = 0.0) -> Finding:
-    """Judge a clock that is ``ahead_s`` before ours (negative: behind), known to ``uncertain_s``."""
+    """Judge a clock that is ``ahead_s`` ahead of ours (negative: behind), give or take ``uncertain_s``."""
     name = f"clock of {whose}"
     if abs(ahead_s) - uncertain_s > LIMIT_S:
         return warn(

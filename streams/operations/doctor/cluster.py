@@ -1,4 +1,4 @@
-"""Kafka: brokers, topics and, with them, the workers."""
+"""Checks Kafka: brokers and topics, then the workers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _VITAL = {"message.timestamp.type": "the order of uploads and frames depends on 
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Brokers, then topics, then consumer groups; the rest is left out if no broker answers."""
+    """Check brokers, then topics, then consumer groups; the rest is left out if no broker answers."""
     admin = admin_client(settings)
     try:
         cluster = metadata(admin, settings, _ANSWER_S)
@@ -111,7 +111,7 @@ def _partitions(there: Sequence[TopicDescription], cluster: ClusterMetadata, set
 
 
 def _leaders(cluster: ClusterMetadata, settings: Settings) -> Iterator[Finding]:
-    """Partitions that nobody can use, that take no writes, or that one more broker's end would lose."""
+    """Find partitions that are unavailable, take no writes, or would be lost with one more broker."""
     least = {spec.name: int(spec.config["min.insync.replicas"]) for spec in topic_specs(settings)}
     least[changelog_name(settings)] = int(changelog_config(settings)["min.insync.replicas"])
     for name, needed in least.items():

@@ -1,4 +1,4 @@
-"""Workers and servers of ``facestream up`` that die again and again at one place."""
+"""Finds workers and servers of ``facestream up`` that crash repeatedly at the same place."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ FILE = "crashes.json"
 """Written by the supervisor; see ``infra.crash_loops``."""
 _ROW = 3
 _WELL_AFTER_S = 60.0
-"""Who lives so long after it was started again is taken for mended."""
+"""Seconds after its restart for which a process must live to count as recovered."""
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Read the supervisor's note in the home; nothing is said where there is none."""
+    """Read the supervisor's record in the home folder; without one there is no finding."""
     try:
         noted = json.loads((settings.home / FILE).read_text("utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Messages that could not be processed, and that nobody has sent back yet."""
+"""Counts open dead letters: messages that could not be processed and have not been sent back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LIMIT_S = 5.0
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Count open letters among the newest, but not for long: of many it is enough to know that they are many.
+    """Count open dead letters among the newest, within a time limit: of many it is enough to know that.
 
     Nothing is said where the check of Kafka says that it or a topic is away.
     """

@@ -1,4 +1,4 @@
-"""Cameras that are not what they were: the last report of each camera and model version."""
+"""Finds cameras that have drifted, from the last report of each camera and model version."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streams.text import pluralize
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Read the reports; nothing is said where there are none, or where the check of Kafka says that it is away."""
+    """Read the reports; without reports, or without Kafka, which has its own check, there is no finding."""
     try:
         last = last_reports(settings)
     except (KafkaUnavailable, TopicMissing):

@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The findings of a check."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from streams.operations.doctor.remedies import Advice
 
 
 class Status(StrEnum):
-    """How bad it is: with ``fail`` events are not processed as they should be, with ``warn`` they may soon not be."""
+    """Severity: with ``fail`` events are not processed as they should be, with ``warn`` that may happen soon."""
 
     OK = "ok"
     WARN = "warn"
@@ -19,7 +19,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the doctor: what was looked at, what was observed, and what to do about it."""
+    """One line of the doctor: what was checked, what was observed, and the remedy."""
 
     status: Status
     name: str
@@ -28,19 +28,19 @@ class Finding:
 
 
 Check = Callable[[], Iterable[Finding]]
-"""Looks at something; may give what it found bit by bit."""
+"""Checks something; may yield its findings one by one."""
 
 
 def ok(name: str, observed: str) -> Finding:
-    """All is well."""
+    """A finding that something is as it should be."""
     return Finding(Status.OK, name, observed)
 
 
 def warn(name: str, observed: str, remedy: Advice) -> Finding:
-    """Something is to be looked at."""
+    """A finding that needs attention."""
     return Finding(Status.WARN, name, observed, remedy)
 
 
 def fail(name: str, observed: str, remedy: Advice) -> Finding:
-    """Something is broken."""
+    """A finding that something is broken."""
     return Finding(Status.FAIL, name, observed, remedy)

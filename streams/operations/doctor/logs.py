@@ -1,4 +1,4 @@
-"""The logs themselves: what keeps a partition from being read, whoever reads it."""
+"""Checks the logs: records and open transactions that keep every reader from going on."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from streams.text import pluralize
 from streams.topology import READS
 
 _LONG_S = 5.0
-"""Transactions that end sooner are no matter for anybody."""
+"""Transactions that end sooner than this are not reported."""
 
 
 def check(admin: AdminClient, settings: Settings, counts: Mapping[Topic, int]) -> Iterator[Finding]:
-    """Look for what cannot be read where a role stands, and for transactions that a producer has left open."""
+    """Find records that cannot be read at the position of a role, and transactions that a producer has left open."""
     yield from _unreadable(admin, settings, counts)
     parts = [Partition(topic.named(settings), number) for topic, count in counts.items() for number in range(count)]
     try:
@@ -54,7 +54,7 @@ def check(admin: AdminClient, settings: Settings, counts: Mapping[Topic, int]) -
 
 
 def _unreadable(admin: AdminClient, settings: Settings, counts: Mapping[Topic, int]) -> Iterator[Finding]:
-    """Look where each role stands, in the partitions that have more for it."""
+    """Read at the position of each role, in the partitions in which it has a lag."""
     try:
         waiting: dict[TopicPartition, set[int]] = defaultdict(set)
         for role, topics in READS.items():
@@ -90,7 +90,7 @@ async def _look(settings: Settings, waiting: Mapping[TopicPartition, Collection[
 
 
 async def _began(settings: Settings, held: Mapping[TopicPartition, int]) -> dict[TopicPartition, float]:
-    """When the first open transaction of each partition wrote its first batch, seconds since 1970."""
+    """The time of the first batch of each partition's first open transaction, in seconds since 1970."""
     began: dict[TopicPartition, float] = {}
     if not held:
         return began

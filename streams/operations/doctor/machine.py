@@ -1,4 +1,4 @@
-"""This machine: versions, and whether the folders can be written to and have room."""
+"""Checks this machine: versions of packages, and whether its folders are writable and have room."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streams.operations.doctor.remedies import Remedy
 from streams.settings import Settings
 
 PINS = Path(__file__).parents[3] / "requirements" / "runtime.txt"
-"""The versions that were tested together; there in a clone, not in an installed package."""
+"""The versions that were tested together; part of a clone, but not of an installed package."""
 _PYTHON = ((3, 11), (3, 14))
 _SCARCE_BYTES, _LOW_BYTES = 1e9, 5e9
 _PROBE_BYTES = 65_536
@@ -27,7 +27,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Python, packages and disk."""
+    """Check Python, packages and disk."""
     yield _python()
     yield _packages()
     for name, folder in {"home": settings.home, "data folder": settings.worker_dir("").parent}.items():
@@ -67,7 +67,7 @@ def _pinned() -> list[Requirement]:
 
 
 def _required() -> list[Requirement]:
-    """What the installed package asks for: ranges, not pins."""
+    """The requirements of the installed package, which are ranges."""
     try:
         return _here(iter(metadata.requires("facestream") or []))
     except metadata.PackageNotFoundError:
@@ -105,7 +105,7 @@ def _disk(name: str, folder: Path) -> Finding:
 
 
 def _write(folder: Path) -> None:
-    """Write and remove a file, which also finds a quota, a disk without room for names, and one that is read-only.
+    """Write and remove a file, which also detects a quota, a lack of inodes, and a read-only disk.
 
     Raises:
         OSError: it does not go.

@@ -1,4 +1,4 @@
-"""The models: weights and card, the libraries that run them, and one embedding."""
+"""Checks the models: weights and card, the libraries that run them, and one embedding."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SLOW_S = 1.0
 
 
 def check(settings: Settings, *, load: bool) -> Iterator[Finding]:
-    """Look at files and libraries; with ``load`` also embed one chip."""
+    """Check files and libraries; with ``load`` also embed one chip."""
     yield from _weights(settings)
     yield _card(settings)
     yield from _versions(settings)
@@ -58,7 +58,7 @@ def _card(settings: Settings) -> Finding:
 
 
 def _versions(settings: Settings) -> Iterator[Finding]:
-    """Trained and imported versions: whether their folder, and what is in it, can be read."""
+    """Check that the folders of trained and imported versions, and the files in them, can be read."""
     folder = settings.versions_dir
     if not folder.exists():
         return

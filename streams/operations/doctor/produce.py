@@ -1,4 +1,4 @@
-"""Whether Kafka takes a record and gives it back, which a broker that answers may not."""
+"""Checks that Kafka takes a record and returns it, which a broker that answers may fail to do."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def check(settings: Settings, states: Sequence[TopicDescription]) -> Iterator[Fi
 
 
 def _write(settings: Settings, state: TopicDescription) -> list[TopicPartition]:
-    """Give where the records are.
+    """Write the records; return their places.
 
     Raises:
         KafkaException: a partition did not take one.

@@ -1,4 +1,4 @@
-"""The Redis-protocol server: whether the sink can use it, what it throws away, and its clock against ours."""
+"""Checks the Redis-protocol server: whether the sink can use it, its eviction policy, and its clock."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from streams.settings import Settings
 _ANSWER_S = 3.0
 _PROBE_TTL_S = 60
 _TAKE_OUT = "return redis.call('DEL', KEYS[1])"
-"""By a script, as the sink does what watchers see."""
+"""A script, since the sink writes live results with one."""
 _NEARLY = 0.9
 _RIGHTS = (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Whether it takes a write and a script, is a primary of its own, keeps what it holds, and knows the time."""
+    """Check that it takes a write and a script, is a primary, does not evict data, and has the right time."""
     where = _where(settings)
     try:
         with closing(connect(settings.redis_url, _ANSWER_S)) as client:
@@ -47,7 +47,7 @@ def check(settings: Settings) -> Iterator[Finding]:
 
 
 def usable(settings: Settings) -> bool:
-    """Whether the sink could write to it now."""
+    """Whether the sink could write now."""
     try:
         with closing(connect(settings.redis_url, _ANSWER_S)) as client:
             return _trouble(client, settings) is None

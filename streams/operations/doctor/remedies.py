@@ -1,4 +1,4 @@
-"""What ``facestream doctor`` tells people to do: every remedy there is, in one place.
+"""All remedies that ``facestream doctor`` recommends.
 
 A remedy heals what it is given for and loses nothing: for each there is a test that carries it out (``heals`` in
 ``tests/streams/operations/doctor``), and a test that compares the two lists.
@@ -16,14 +16,14 @@ class Advice(str):
     remedy: Remedy
 
     def __new__(cls, text: str, remedy: Remedy) -> Advice:
-        """Keep which remedy it is."""
+        """Keep the kind of remedy beside the text."""
         advice = super().__new__(cls, text)
         advice.remedy = remedy
         return advice
 
 
 class Remedy(Enum):
-    """A kind of advice; its value is the text, with the names of what is filled in."""
+    """A kind of remedy; its value is the text, with placeholders for names and numbers."""
 
     # The machine
     SET_UP = "make clean setup (it makes the environments anew; data stay)"
@@ -129,5 +129,5 @@ class Remedy(Enum):
     CORES = "give the worker more cores (FACESTREAM_CPU_THREADS), or look what else runs here"
 
     def __call__(self, **values: object) -> Advice:
-        """The text, with these names and numbers."""
+        """The text with these names and numbers."""
         return Advice(self.value.format(**values), self)

@@ -1,4 +1,4 @@
-"""Tables of BigQuery that lack what the sink has written: somebody deleted or emptied them."""
+"""Finds tables of BigQuery that have lost rows, because somebody deleted or emptied them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from streams.operations.written_log import missing, topics_of_tables
 from streams.settings import Settings
 
 _OLDEST = 20
-"""How many of the oldest messages of each partition are looked for: what is gone is gone from the beginning."""
+"""Messages of each partition whose rows are looked up; the oldest ones, since lost rows include the first ones."""
 
 _FEW = 20
-"""A smaller share than one of so many is not taken for a loss."""
+"""A share of missing rows below one in this number does not count as a loss."""
 
 
 def check(settings: Settings) -> Iterator[Finding]:
-    """Look for the oldest messages that Kafka has; nothing is said where other checks say that something is away."""
+    """Look up the rows of the oldest messages; a service that is away is reported by another check."""
     looked, complete = 0, True
     for table, topic in topics_of_tables().items():
         try:

@@ -1,4 +1,4 @@
-"""Runs the checks side by side, each with a limit in time, and gives what they find in their order."""
+"""Runs the checks in parallel, each with a time limit, and yields their findings in order."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIMIT_S = 60.0
 
 
 def examine(settings: Settings, *, load_model: bool = True) -> Iterator[Finding]:
-    """Look at services, topics, workers, tables, dead letters, models, clocks, disk and versions.
+    """Check services, topics, workers, tables, dead letters, models, clocks, disk and versions.
 
     Args:
         settings: of what is looked at.
@@ -45,7 +45,7 @@ def examine(settings: Settings, *, load_model: bool = True) -> Iterator[Finding]
 
 
 def run(checks: Mapping[str, Check], limit_s: float) -> Iterator[Finding]:
-    """Run checks in threads, so that one that waits delays no other, and a stuck one not the end."""
+    """Run checks in threads, so that a slow one delays no other and a stuck one does not delay the end."""
     found: dict[str, queue.SimpleQueue[Finding | None]] = {name: queue.SimpleQueue() for name in checks}
 
     def follow(name: str, check: Check) -> None:

@@ -1,4 +1,4 @@
-"""The workers: who owns the partitions, whether commits move, and what the workers say of themselves."""
+"""Checks the workers: owners of partitions, progress of commits, and the workers' own health."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from streams.settings import Settings
 from streams.text import pluralize
 
 _STANDBY_RECORDS = 1000
-"""So many changelog records may a warm copy be behind: less than a second of reading."""
+"""Changelog records that a standby may be behind: less than a second of reading."""
 _LAG_S = 60.0
 _WAITS_S = 10.0
 
@@ -32,7 +32,7 @@ _WAITS_S = 10.0
 def check(
     admin: AdminClient, settings: Settings, counts: Mapping[Topic, int], *, alike: bool = True
 ) -> Iterator[Finding]:
-    """Look at every role's group, partitions and members.
+    """Check every role's group, partitions and members.
 
     Where the topics are not partitioned ``alike``, a worker that starts would end at once: nothing is to be restarted.
     """
@@ -101,7 +101,7 @@ def _role(state: RoleState, admin: AdminClient, settings: Settings, alike: bool)
 
 
 def _go_on(one: PartitionState, role: Role, alike: bool, away: str | None) -> Advice:
-    """What to do about a partition of which nothing is committed; ``away`` is the service that the role waits for."""
+    """The remedy for a partition without commits; ``away`` is the service that the role waits for."""
     if not alike:
         return Remedy.REPAIR_TOPICS()
     if away is not None:
@@ -112,7 +112,7 @@ def _go_on(one: PartitionState, role: Role, alike: bool, away: str | None) -> Ad
 
 
 def _away(role: Role, settings: Settings) -> str | None:
-    """The service that a sink cannot use now; None if it can, or the role is no sink."""
+    """The service that a sink cannot use now; None if it can, or if the role is no sink."""
     if role is Role.SINK_REDIS and not redis_usable(settings):
         return "Redis"
     return "BigQuery" if role is Role.SINK_BIGQUERY and not bigquery_usable(settings) else None
@@ -134,7 +134,7 @@ def _settles(admin: AdminClient, role: Role, settings: Settings) -> bool:
 
 
 def _patience(settings: Settings) -> float:
-    """A rebalance that waits for every member lasts twice the session time-out at most."""
+    """Seconds that a rebalance which waits for every member may last: twice the session timeout."""
     return 2.5 * settings.session_timeout_s
 
 
