@@ -1,4 +1,4 @@
-"""The local stack, the demo's scenes, the accounting of events, and benchmarks.
+"""Tools for developers: the local stack, the demo, the reconciliation of events, and benchmarks.
 
 Not for production: only the command line imports it. It may start services of ``infra``.
 """

@@ -1,4 +1,4 @@
-"""The demonstration: who is enrolled, what the cameras see, and how the answers are judged."""
+"""The demonstration: its photos, cameras and figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from streams.devtools.synthetic_frames import Scene, side_by_side
 
 @dataclass(frozen=True, slots=True)
 class DemoPhoto:
-    """An enrolment photo; of several files one beside the other."""
+    """An enrolment photo; several files are put side by side."""
 
     user: str
     subject: str
@@ -28,13 +28,13 @@ class DemoPhoto:
 
     @property
     def name(self) -> str:
-        """What to call it."""
+        """The name to show."""
         return " + ".join(self.files)
 
 
 @dataclass(frozen=True, slots=True)
 class DemoCamera:
-    """A camera before which the person of a photograph moves.
+    """A camera that shows the person of a photograph in motion.
 
     ``subject`` is who that is to the user, None a stranger.
     """
@@ -51,7 +51,7 @@ PHOTOS = (
     DemoPhoto("alice", "obama", ("obama.jpg", "biden.jpg")),
     DemoPhoto("bob", "biden", ("biden.jpg",)),
 )
-"""The third shows two people: it is there to be refused."""
+"""The third shows two people and is refused."""
 CAMERAS = (
     DemoCamera("alice", "front-door", "obama3.jpg", "obama"),
     DemoCamera("alice", "garden", "biden.jpg", None),
@@ -64,7 +64,7 @@ _PARTS = ("decode_ms", "detect_ms", "align_ms", "embed_ms")
 
 @dataclass(slots=True)
 class DemoEvents:
-    """What went in, by event id; of a video it is not known who is in it."""
+    """The events that were sent, by event id; a frame of a video has no camera, since its people are not known."""
 
     uploads: dict[str, DemoPhoto] = field(default_factory=dict)
     frames: dict[str, DemoCamera | None] = field(default_factory=dict)
@@ -72,13 +72,13 @@ class DemoEvents:
 
     @property
     def event_ids(self) -> list[str]:
-        """All of them."""
+        """The ids of all events."""
         return [*self.uploads, *self.frames]
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How the frames with a known person were answered: rightly, with a wrong name, or not recognised."""
+    """How many frames were answered correctly, with a wrong name, or without recognising the person."""
 
     correct: int
     wrong: int
@@ -118,7 +118,7 @@ def stream(
 
 
 def score(sent: DemoEvents, answers: Mapping[str, dict[str, Any]]) -> Score:
-    """Judge the answers against who was before the camera."""
+    """Compare the answers with the people who were in front of the cameras."""
     correct = wrong = missed = 0
     for event_id, camera in sent.frames.items():
         if camera is None or event_id not in answers:

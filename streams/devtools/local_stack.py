@@ -1,4 +1,4 @@
-"""Everything on this machine: services, topics, tables and workers, as `up`, `demo`, `bench` and the tests run it."""
+"""A whole stack on this machine: services, topics, tables and workers, for `up`, `demo`, `bench` and the tests."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from streams.topology import READS
 _READY_S = 180.0
 _DEATHS = 3
 _BACKGROUND = {Role.SINK_BIGQUERY, Role.DRIFT, Role.RETRAIN}
-"""Analysts can wait for a moment, and a camera that drifts or a model that learns for longer; a door cannot."""
+"""Roles that run at a lower priority: their results may be late, those of the other roles may not."""
 
 
 class Stack:
-    """The services in a folder and workers on them; a context manager that stops all of it."""
+    """The services in a folder and their workers; a context manager that stops all of them."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Stack:
         return now
 
     def _prepare_topics(self, now: Settings) -> list[TopicChange]:
-        """Create the topics, and make those anew that somebody gave other partitions: no worker runs yet."""
+        """Create the topics, and recreate those with other partitions, since no worker runs yet."""
         admin = admin_client(now)
         if repairs := plan(admin, now):
             self._report("repairing topics that have other partitions than the rest")
@@ -161,7 +161,7 @@ class Stack:
                     raise ChildFailed(f"{role} has not taken its partitions within {timeout_s:g} s")
 
     def announce(self) -> None:
-        """Write how to reach the stack into its folder, for commands that run beside it."""
+        """Write the stack's addresses into its folder, for commands that run beside it."""
         values = self.settings.model_dump(mode="json", exclude_unset=True)
         values.pop("home", None)
         path = self.folder / RUNNING_FILE
@@ -170,6 +170,6 @@ class Stack:
         partial.replace(path)
 
     def stop(self) -> None:
-        """Stop the workers, each after the batch in hand, then the services."""
+        """Stop the workers, each after its batch, then the services."""
         (self.folder / RUNNING_FILE).unlink(missing_ok=True)
         self.services.stop()

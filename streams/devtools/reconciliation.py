@@ -1,4 +1,4 @@
-"""The check of the delivery promise: every event that went in is in Redis and in BigQuery, each once."""
+"""Reconciles the events that were sent with those in Redis and BigQuery: each must be there once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _QUIET_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationReport:
-    """What became of events; ``answers`` has each event's answer as JSON, ``live_at`` when watchers saw it.
+    """The outcome of events; ``answers`` has each answer as JSON, ``live_at`` the time at which watchers saw it.
 
     ``lost`` counts events that are missing anywhere: in Redis by id, in the live stream, in BigQuery's table, in its
     view. ``duplicates`` counts rows of tables and views and entries of live streams beyond an event's first.
@@ -38,7 +38,7 @@ class ReconciliationReport:
 
 
 class Reconciliation:
-    """Compares what went in with what came out. The live streams must be long enough for all events of a user."""
+    """Compares events with their results. The live streams must be long enough for all events of a user."""
 
     def __init__(self, settings: Settings) -> None:
         self._redis = RedisResults(settings.redis_url, settings.redis_prefix)
@@ -55,7 +55,7 @@ class Reconciliation:
         progress: Callable[[int, int], None] = lambda in_redis, in_bigquery: None,
         ask_every_s: float = _ASK_EVERY_S,
     ) -> ReconciliationReport:
-        """Wait until every event is in Redis and BigQuery, or the time is over, and then a moment for doubles.
+        """Wait until every event is in Redis and BigQuery or the time is over, then a moment for duplicates.
 
         Args:
             event_ids: of uploads and frames, those that went in.
@@ -107,7 +107,7 @@ class Reconciliation:
         return int(self._ask(f"SELECT {sql} AS events", users)[0]["events"])
 
     def _rows(self, matches: str, enrolments: str, users: Collection[str], wanted: Set[str]) -> Counter[str]:
-        """How many rows each event has in two tables or views."""
+        """The number of rows of each event in two tables or views."""
         sql = " UNION ALL ".join(
             f"SELECT event_id FROM {table} WHERE user_id IN UNNEST(@users)" for table in (matches, enrolments)
         )

@@ -1,4 +1,4 @@
-"""Figures of what was measured."""
+"""Statistics of measurements."""
 
 from __future__ import annotations
 

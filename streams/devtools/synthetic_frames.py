@@ -1,4 +1,4 @@
-"""Camera frames made from photographs: a person who moves before a camera, in changing light."""
+"""Camera frames made from photographs: a person who moves in front of a camera, in changing light."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Scene:
             number += 1
 
     def _placed(self, sway: float, rise: float, nearness: float, turn: float) -> NDArray[np.float32]:
-        """The photograph moved, scaled and turned into the frame; each argument from -1 to 1."""
+        """A frame with the photograph moved, scaled and rotated; each argument from -1 to 1."""
         height, width = self._picture.shape[:2]
         scale = HEIGHT / height * (1.25 + 0.35 * nearness)
         matrix = cv2.getRotationMatrix2D((width / 2, height * 0.4), _TURN_DEGREES * turn, scale)

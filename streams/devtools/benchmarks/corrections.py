@@ -1,4 +1,4 @@
-"""What it gains to learn from faces that were taken for somebody else."""
+"""Measures the gain of learning from faces that were taken for somebody else."""
 
 from __future__ import annotations
 

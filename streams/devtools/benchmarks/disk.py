@@ -1,4 +1,4 @@
-"""The fault of a full disk: really filled where the disk is small, and else read as full by those who look."""
+"""The fault of a full disk: a small disk is really filled, a large one is reported as full."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from streams.observability.partition_status import role_states
 from streams.roles import Role
 
 SMALL_BYTES = 2_000_000_000
-"""A disk up to this size may be filled: it was made for that."""
+"""Largest disk that is really filled."""
 _FULL_S = 15.0
 _TIMEOUT_S = 120.0
 
 
 class Disk:
-    """The disk of a stack, which may say that it is full."""
+    """The disk of a stack, which can be reported as full."""
 
     def __init__(self) -> None:
         self.says_full = False
 
     def measure(self, folder: Path) -> int:
-        """What is free there, as :class:`~infra.room.Room` asks it."""
+        """The free space, as :class:`~infra.room.Room` asks for it."""
         return 0 if self.says_full else free_bytes(folder)
 
 
 DISK = Disk()
-"""The disk of the stack that is measured."""
+"""The disk of the stack under test."""
 
 
 def full_disk(stack: Stack, _: Load) -> None:
-    """The disk is full for a while, at once and to the last byte; somebody else makes room again.
+    """Fill the disk to the last byte for a while, then free the space again.
 
     Raises:
         TimeoutError: Kafka has not stopped, or has not come back.

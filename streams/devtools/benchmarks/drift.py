@@ -1,4 +1,4 @@
-"""Frames until a degraded camera raises the alarm, and false alarms of one that is as it was; without Kafka.
+"""Measures frames until a degraded camera raises an alarm, and false alarms of an unchanged one; without Kafka.
 
 Each folder is a camera. People come before it at random and stay a while; half of them are enrolled. Every picture is
 seen as it is and with the small differences of a good camera, and by poor cameras of several kinds.
@@ -31,7 +31,7 @@ from streams.devtools.benchmarks.rows import NOT_MEASURED, Figures, attempt, fai
 from streams.settings import Settings
 
 _SIDE = 250
-"""Pictures are brought to this side, so that lengths of blur and movement mean the same in all of them."""
+"""Side to which pictures are scaled, so that lengths of blur and motion mean the same in all of them."""
 _CLEAN = Conditions(
     face=(_SIDE, _SIDE),
     blur=(0, 0),
@@ -52,21 +52,21 @@ KINDS: Mapping[str, Conditions] = {
     "low_resolution": replace(_GOOD, face=(0.25 * _SIDE * FACE_OF_CHIP, 0.4 * _SIDE * FACE_OF_CHIP)),
     "all": replace(POOR, face=(0.3 * _SIDE * FACE_OF_CHIP, 0.5 * _SIDE * FACE_OF_CHIP)),
 }
-"""Ways to be poor, and all of them at once."""
+"""Kinds of degradation, and all of them together."""
 _GOOD_VERSIONS = 3
 _LONGEST = 2000
-"""Degraded frames after which no alarm is waited for."""
+"""Most degraded frames until an alarm."""
 _TEMPLATES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a camera sees of each person: the faces of each of his pictures, largest first."""
+    """The faces that a camera sees: those of each picture of each person, largest first."""
 
     people: Mapping[str, Sequence[Sequence[Face]]]
 
     def frames(self, random: Generator, stay: float) -> Iterator[Sequence[Face]]:
-        """Frames without end."""
+        """An endless sequence of frames."""
         names = sorted(self.people)
         while True:
             shown = self.people[names[random.integers(len(names))]]
@@ -127,7 +127,7 @@ def measure(
 
 
 class _Camera:
-    """One folder's people before cameras of each kind."""
+    """Measures the people of one folder with cameras of each kind."""
 
     def __init__(
         self, analyzer: Analyzer, card: Card, folder: Path, plan: MonitorPlan, stay: float, random: Generator
@@ -143,7 +143,7 @@ class _Camera:
         self._enrol()
 
     def normal(self, frames: int) -> int:
-        """How many alarms a stream raises that goes on as it began."""
+        """The number of alarms of a stream that does not change."""
         monitor, raised = Monitor(self._plan, self._card.threshold()), 0
         stream = self._good.frames(self._random, self._stay)
         for _ in range(frames):
@@ -163,7 +163,7 @@ class _Camera:
         return None, []
 
     def _show(self, monitor: Monitor, faces: Sequence[Face]) -> set[str]:
-        """Let the monitor see a frame and what is decided about it; return the alarms that this raises."""
+        """Give the monitor a frame and its decision; return the alarms that this raises."""
         before = set(monitor.alarms)
         stay = monitor.see(faces)
         probes = Probes(self._card.version, faces[:1], [face.vector for face in faces[:1]])
@@ -191,7 +191,7 @@ class _Camera:
 
 
 def _square(path: Path) -> Pixels:
-    """The picture as a square with its edges drawn out, RGB [side, side, 3]."""
+    """The picture padded to a square with its edge pixels, RGB [side, side, 3]."""
     raster = decode(path.read_bytes(), max_bytes=10**8, max_pixels=10**8)
     if isinstance(raster, Refusal):
         return np.zeros((_SIDE, _SIDE, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""What must not lose or double anything: one fault each, while enrolments and frames flow."""
+"""Injects faults while enrolments and frames flow; none may lose or duplicate an event."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _DIGEST = ("--embedder", "digest")
 
 @dataclass(frozen=True, slots=True)
 class InjectedFault:
-    """Something that goes wrong during a load, and is over when ``inject`` returns."""
+    """A fault during a load; it is over when ``inject`` returns."""
 
     name: str
     inject: Callable[[Stack, Load], None]
     rest_s: float = 4.0
-    """How long the load goes on afterwards."""
+    """Seconds for which the load goes on afterwards."""
 
 
 def kill(*roles: Role) -> Callable[[Stack, Load], None]:
@@ -66,7 +66,7 @@ def terminate(role: Role) -> Callable[[Stack, Load], None]:
 
 
 def suspend(role: Role) -> Callable[[Stack, Load], None]:
-    """SIGSTOP of one worker for longer than its session, then SIGCONT: a zombie wakes up with work in its hands."""
+    """SIGSTOP of one worker for longer than its session, then SIGCONT: a zombie wakes up with an unfinished batch."""
 
     def inject(stack: Stack, _: Load) -> None:
         child = stack.services.supervisor.running()[_first(stack, role)]
@@ -79,7 +79,7 @@ def suspend(role: Role) -> Callable[[Stack, Load], None]:
 
 
 def restart_service(name: str, away_s: float) -> Callable[[Stack, Load], None]:
-    """SIGKILL of a service, which comes back with its data on the same port after a while."""
+    """SIGKILL of a service, which restarts with its data on the same port after a while."""
 
     def inject(stack: Stack, _: Load) -> None:
         stack.services.supervisor.kill(name)
@@ -90,7 +90,7 @@ def restart_service(name: str, away_s: float) -> Callable[[Stack, Load], None]:
 
 
 def empty_redis(stack: Stack, _: Load) -> None:
-    """Redis comes back without its data."""
+    """A restart of Redis without its data."""
     import redis
 
     with redis.Redis.from_url(stack.settings.redis_url) as client:
@@ -100,7 +100,7 @@ def empty_redis(stack: Stack, _: Load) -> None:
 
 
 def crash_bigquery(stack: Stack, _: Load) -> None:
-    """The server dies of itself, and is started again by nobody but its supervisor."""
+    """A crash of a server, which only its supervisor restarts."""
     child = stack.services.supervisor.running()["bigquery"]
     _signal_group(child, signal.SIGSEGV)
     time.sleep(10)
@@ -170,7 +170,7 @@ def lost_disk(stack: Stack, _: Load) -> None:
 
 
 def poison(stack: Stack, load: Load) -> None:
-    """Bytes that are no event, on every partition of every topic, among the good ones."""
+    """Bytes that are no event, on every partition of every topic, among good events."""
     producer = confluent_kafka.Producer(client_config(stack.settings))
     for topic in Topic:
         for partition in range(stack.settings.partitions):
@@ -180,7 +180,7 @@ def poison(stack: Stack, load: Load) -> None:
 
 
 def backlog(events: int) -> Callable[[Stack, Load], None]:
-    """Embed stands still while events pile up, then drains them."""
+    """A pause of embed in which events pile up."""
 
     def inject(stack: Stack, load: Load) -> None:
         for name in _all(stack, Role.EMBED):
@@ -220,7 +220,7 @@ FAULTS: Sequence[InjectedFault] = (
 
 
 def measure(folder: Path, names: Sequence[str], events_per_s: float, say: Callable[[str], None]) -> Iterator[Figures]:
-    """Inject the faults of these names one after another into one stack, two workers a role; see :func:`on_stacks`.
+    """Inject these faults one after another into one stack with two workers a role; see :func:`on_stacks`.
 
     Returns:
         For each fault its row: ``events`` that went in, ``lost``, ``duplicates``, ``gap_s`` (the longest time for which
@@ -236,7 +236,7 @@ def measure(folder: Path, names: Sequence[str], events_per_s: float, say: Callab
 
 
 class _Running:
-    """A stack with its workers, and the accounts of what flows through it; a context manager."""
+    """A stack with its workers, and the reconciliation of its events; a context manager."""
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self._folder = folder
@@ -261,7 +261,7 @@ class _Running:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def inject(self, fault: InjectedFault, number: int, events_per_s: float, say: Callable[[str], None]) -> Figures:
-        """Inject a fault while events flow, and account for all of them."""
+        """Inject a fault while events flow, and reconcile all of them."""
         stack = self._stack
         say(f"fault: {fault.name}")
         with Memory(stack) as memory, Load(stack.settings, events_per_s, f"load-{number}") as load:

@@ -1,4 +1,4 @@
-"""A steady stream of enrolments and frames, each with an id, for which every event must be accounted."""
+"""Generates a steady stream of enrolments and frames, each with an id, that can be reconciled."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Load:
             self._frame(user)
 
     def enrol_many(self, uploads: int) -> None:
-        """Enrol a subject of its own with each upload."""
+        """Enrol another subject with each upload."""
         for number, user in enumerate(itertools.islice(itertools.cycle(self.users), uploads)):
             self._enrol(user, f"{user}-subject-{number}")
 
@@ -70,7 +70,7 @@ class Load:
 
 
 def gap_s(live_at: Mapping[str, float], users_of: Mapping[str, str]) -> float:
-    """The longest time for which some user saw nothing new, in seconds."""
+    """The longest time for which a user saw no new result, in seconds."""
     last: dict[str, float] = {}
     longest = 0.0
     for event_id, at in sorted(live_at.items(), key=lambda item: item[1]):

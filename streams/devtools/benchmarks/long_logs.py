@@ -1,4 +1,4 @@
-"""Topics as they are after months: many records of other people, with time stamps of the last days."""
+"""Fills topics as they are after months: many records of other people, with time stamps of the last days."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ from streams.matching.gallery_shard import key_of
 from streams.settings import Settings
 
 DAYS = 6
-"""Over which the records are spread; the topics keep a week."""
+"""The time over which the records are spread; the topics keep a week."""
 VERSION = "bench-1"
 QUALITY = Quality(score=0.9, size=60.0, sharpness=120.0, brightness=0.5, yaw=0.0, overall=0.75)
 _DISTINCT = 1_000
-"""So many records are made of a kind, and written again and again."""
+"""Records that are made of each kind, and written repeatedly."""
 _CREATE_S = 30.0
 _FLUSH_S = 300.0
 
@@ -50,18 +50,18 @@ Record = tuple[bytes, bytes]
 
 
 def fill(settings: Settings, topic: Topic, count: int, partition: Callable[[int], int] | None = None) -> None:
-    """Write records to a topic; ``partition`` gives the one of each, None: that of its key."""
+    """Write records to a topic; ``partition`` gives the partition of each, None: that of its key."""
     _fill(settings, topic.named(settings), itertools.islice(_MADE[topic](), count), count, partition)
 
 
 def fill_changelog(settings: Settings, count: int) -> None:
-    """Write templates, each of a user of his own and of one version."""
+    """Write templates, each of another user and of one version."""
     ensure_changelog(admin_client(settings), settings, settings.partitions)
     _fill(settings, changelog_name(settings), itertools.islice(_templates(), count), count, None)
 
 
 def create_topics(settings: Settings) -> None:
-    """Create all topics, such that their records say themselves when they came."""
+    """Create all topics with time stamps that the producer sets."""
     new = [
         NewTopic(one.name, one.partitions, one.replicas, config={**one.config, "message.timestamp.type": "CreateTime"})
         for one in topic_specs(settings)

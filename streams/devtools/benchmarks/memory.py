@@ -1,4 +1,4 @@
-"""How much memory the workers take while something is measured."""
+"""Measures the memory of workers during a benchmark."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Memory:
 
 
 def _resident_mb(leader: int) -> int:
-    """Of a process and its children, in MiB."""
+    """The resident memory of a process and its children, in MiB."""
     try:
         process = psutil.Process(leader)
         return sum(one.memory_info().rss for one in [process, *process.children(recursive=True)]) // 2**20

@@ -1,4 +1,4 @@
-"""How much of the bare speed of the models is left once Kafka, Redis and BigQuery take part."""
+"""Compares the throughput of the pipeline with that of the bare models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of long topics is read to answer a small question, beside reading all of them in the same run."""
+"""Counts the records of long topics that are read to answer small questions, against reading them whole."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ from streams.rollout.enrolled_templates import EnrolledTemplates
 from streams.settings import OwnSettings, Settings
 
 _NEW = 10
-"""Records that come between two looks."""
+"""Records that come between two readings."""
 _ASKED = 10
-"""Times that the commits of a group are asked for."""
+"""How often the commits of a group are asked for."""
 _OPENED_LETTERS = 20_000
 _LIMIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What it costs to answer: records read, of these topics, and seconds."""
+    """The cost of an answer: records read, the topics, and seconds."""
 
     records: int
     seconds: float
@@ -106,7 +106,7 @@ def measure(
 def ask(
     settings: Settings, records: int, say: Callable[[str], None], only: Sequence[str] = QUESTIONS
 ) -> Iterator[Figures]:
-    """Like :func:`measure`, on services that are there; the topics are created."""
+    """Like :func:`measure`, on running services; the topics are created."""
     create_topics(settings)
     with ExitStack() as kept:
         rows = _Bench(settings, records, say, kept).rows()
@@ -127,7 +127,7 @@ class _Bench:
         kept.callback(self._alarms.close)
 
     def rows(self) -> dict[str, Callable[[], Figures]]:
-        """What measures each question."""
+        """The function that measures each question."""
         measures = (
             *(self._feedback, self._refused, self._doctor, self._first_tick, self._next_tick, self._chips),
             *(self._backfill, self._rebalance, self._letters, self._replay, self._commits),
@@ -219,7 +219,7 @@ class _Bench:
         return self._row([(Topic.REPLAYS, Replay)], lambda: store.find(self._settings, "replay-7"))
 
     def _commits(self) -> Figures:
-        """Clients instead of records."""
+        """Count clients instead of records."""
         group = group_id(Role.MATCH, self._settings)
         began = time.perf_counter()
         for _ in range(_ASKED):
@@ -240,7 +240,7 @@ def _cost(names: Sequence[str], question: Callable[[], object]) -> Cost:
 
 
 def _records_read(names: Sequence[str]) -> int:
-    """What this process has read of topics until now, as its metric says."""
+    """The records that this process has read so far, from its metric."""
     return sum(
         round(sample.value)
         for metric in LOG_RECORDS.collect()
@@ -250,7 +250,7 @@ def _records_read(names: Sequence[str]) -> int:
 
 
 def _read_whole(settings: Settings, topic: Topic | str, event_type: type[Event]) -> int:
-    """Read and decode all of a topic, and keep the last record of each key; how many keys there are."""
+    """Read and decode a whole topic, and keep the last record of each key; return the number of keys."""
     last: dict[bytes | str | None, object] = {}
     for message in read_topic(settings, topic):
         try:
@@ -265,7 +265,7 @@ def _plain(cost: Cost) -> dict[str, Any]:
 
 
 def _frame(settings: Settings, user_id: str) -> str:
-    """A frame that has been answered just now, in Redis; its event id."""
+    """Put the answer to a frame into Redis; return its event id."""
     now = utc_now()
     source = Source("frames", 0, 1)
     seen = MatchedFace(Box(1, 1, 80, 80), [1.0] * 10, QUALITY, Decision.MATCH, user_id)

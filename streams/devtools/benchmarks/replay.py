@@ -1,4 +1,4 @@
-"""How fast events are replayed, and what live ones notice of it."""
+"""Measures the throughput of replays, and the latency of live events beside them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _AS_FAST_AS_IT_GOES = 1e6
 _TIMEOUT_S = 300.0
 _SETTLE_S = 3.0
 _TURNS = 4
-"""The other work of a machine comes and goes, so both ways are measured in turns."""
+"""Turns of each measurement; they alternate, since the machine's other load comes and goes."""
 
 
 def measure(
@@ -83,7 +83,7 @@ def measure(
 
 
 class _Turns:
-    """Live events without a replay and beside one, by turns."""
+    """Measures live events without and with a replay, in turns."""
 
     def __init__(self, settings: Settings, results: RedisResults, live_per_s: float, seconds: float) -> None:
         self._settings = settings
@@ -95,7 +95,7 @@ class _Turns:
         self._lost, self._replayed, self._took_s = 0, 0, 1e-3
 
     def take(self, turn: int) -> Figures:
-        """Take one turn; the figures of all until now."""
+        """Take one turn; return the figures of all turns so far."""
         without, missing = self._live(f"alone-{turn}")
         with _Replays(self._settings) as replays:
             beside, missing_too = self._live(f"beside-{turn}")
@@ -117,7 +117,7 @@ class _Turns:
 
 
 def _fill(settings: Settings, results: RedisResults, events: int) -> float:
-    """Send frames, and tell how many a second the pipeline answered."""
+    """Send frames; return how many a second the pipeline answered."""
     with Load(settings, 1.0, "log") as load:
         time.sleep(_SETTLE_S)
         began = time.monotonic()
@@ -163,7 +163,7 @@ def _live(
 
 
 class _Replays:
-    """Replays of embeddings, one after another, while the block runs; afterwards how many were answered in how long."""
+    """Replay embeddings repeatedly while the block runs; then give the number of answers and the seconds."""
 
     def __init__(self, settings: Settings) -> None:
         self.answered, self.took_s = 0, 0.0

@@ -1,4 +1,4 @@
-"""What learning from poor pictures gains on people that it has not met."""
+"""Measures the gain of learning from poor pictures, on people it has not seen."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _result(outcome: Outcome, known: TrainingSet, skipped: int, plan: TrainingPl
 
 
 def rounded(measured: Change | Confused) -> dict[str, Any]:
-    """As JSON."""
+    """The result as JSON."""
     return {
         name: [round(part, 4) for part in value] if isinstance(value, tuple) else round(value, 4)
         for name, value in asdict(measured).items()

@@ -1,4 +1,4 @@
-"""From one model version to the next and back under load: nothing lost, no pause, no answer from a mixed comparison."""
+"""Rolls a model version out and back under load: without loss, pause, or comparison of mixed versions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CANARY_PERCENT = 50.0
 def measure(
     folder: Path, events_per_s: float, hold_s: float, workers: int, say: Callable[[str], None]
 ) -> Iterator[Figures]:
-    """See :func:`over_and_back`; with so many workers of each role."""
+    """Run :func:`over_and_back` with this number of workers of each role."""
     with Stack(folder, say, live_stream_length=10**6) as stack:
         for role in ANSWERING:
             for _ in range(workers):
@@ -41,7 +41,7 @@ def measure(
 
 
 def over_and_back(stack: Stack, events_per_s: float, hold_s: float, say: Callable[[str], None]) -> dict[str, Any]:
-    """Shadow, canary, promote and roll back while enrolments and frames flow; every picture shows who is enrolled.
+    """Shadow, canary, promote and roll back while enrolments and frames flow; every picture shows an enrolled person.
 
     Vectors of another version are as far apart as those of another picture, so an answer from a mixed comparison is
     an unknown face.
@@ -101,14 +101,14 @@ def over_and_back(stack: Stack, events_per_s: float, hold_s: float, say: Callabl
 
 
 def add_version(settings: Settings, card: Card) -> None:
-    """Put a version of the digest embedder, which is nothing but its card, beside the others."""
+    """Put a version of the digest embedder, which has only a card, beside the others."""
     folder = settings.versions_dir / card.version
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CARD_FILE).write_text(card.model_dump_json(), "utf-8")
 
 
 def uploads(settings: Settings, version: str) -> VectorSource:
-    """What makes the templates of a version of the digest embedder."""
+    """The source of vectors for a version of the digest embedder."""
     analyzer = DigestAnalyzer()
     analyzer.load(settings.versions_dir / version)
     return from_uploads(settings, analyzer, version)
@@ -123,7 +123,7 @@ def _step(settings: Settings, step: Callable[[RegistrySnapshot], ModelRecord]) -
 def _by_user(
     frames: Mapping[str, Mapping[str, Any]], account: ReconciliationReport, users: Mapping[str, str]
 ) -> dict[str, list[str]]:
-    """The versions that answered each user, one after the other."""
+    """The versions that answered each user, in order."""
     found: dict[str, list[str]] = {}
     for event_id in sorted(account.live_at.keys() & frames.keys(), key=lambda one: account.live_at[one]):
         found.setdefault(users[event_id], []).append(frames[event_id]["model_version"])
@@ -137,7 +137,7 @@ def _changes(versions: Sequence[str]) -> int:
 def _follow_s(
     frames: Mapping[str, Mapping[str, Any]], live_at: Mapping[str, float], switches: Sequence[float]
 ) -> float:
-    """After the promotion all are to be answered by the new version, after the rollback by the old one."""
+    """Check that the new version answers everybody after the promotion, and the old one after the rollback."""
     longest = 0.0
     _, promoted, rolled_back = switches
     for after, until, old in ((promoted, rolled_back, CARD.version), (rolled_back, float("inf"), _NEW.version)):

@@ -1,4 +1,4 @@
-"""How a bench tells what it measures: row by row, as each ends. What goes wrong costs the row in which it does."""
+"""The rows of a benchmark: each is reported as it ends, and a failure costs only its own row."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 S = TypeVar("S")
 
 Figures = Mapping[str, Any]
-"""Names and values, as they stand in the JSON of a bench."""
+"""Names and values, as in the JSON of a benchmark."""
 NOT_MEASURED = "not_measured"
-"""Where a bench says which of its rows could not be measured, and why: the reasons by the rows' names."""
+"""The key under which a benchmark lists the rows that failed, with the reasons by the rows' names."""
 
 
 def attempt(row: str, measure: Callable[[], Figures]) -> Figures:
-    """What is measured; where that fails, that this row could not be measured, and why."""
+    """The figures of a row, or the reason if it could not be measured."""
     try:
         return measure()
     except Exception as error:
@@ -32,7 +32,7 @@ def failed(row: str, error: Exception | str) -> Figures:
 
 
 def merge(result: dict[str, Any], found: Figures) -> None:
-    """Take figures into a result: a later value replaces an earlier one, and rows that failed are gathered."""
+    """Add figures to a result: a later value replaces an earlier one, and failed rows are gathered."""
     missing = {**result.get(NOT_MEASURED, {}), **found.get(NOT_MEASURED, {})}
     result.update(found)
     if missing:
@@ -44,7 +44,7 @@ def on_stacks(
     start: Callable[[int], AbstractContextManager[S]],
     measure: Callable[[S, str], Figures],
 ) -> Iterator[Figures]:
-    """Measure rows of these names one after another on one stack, and on a fresh one after a row that failed.
+    """Measure these rows one after another on one stack, and on a fresh one after a row that failed.
 
     Args:
         names: of the rows.

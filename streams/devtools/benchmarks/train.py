@@ -1,4 +1,4 @@
-"""Samples a second of distributed training, with one worker and with two."""
+"""Measures samples a second of distributed training, with one and with two workers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PEOPLE = 8
 
 
 def measure(folder: Path, steps: int, batch: int, rounds: int, say: Callable[[str], None]) -> Iterator[Figures]:
-    """Train on the sample photographs with one worker of one thread, then with two, by turns.
+    """Train on the sample photographs with one worker of one thread and with two, in turns.
 
     Yields:
         After each training ``samples_per_s`` by the number of workers (the median of the rounds until then),
@@ -67,7 +67,7 @@ def _timed(run: Run, workers: int) -> Launched:
 
 
 def _faces(model: Model) -> TrainingSet:
-    """Variants of two portraits under several names: enough to work on, not to learn from."""
+    """Variants of two portraits under several names: enough to run a training, not to learn from."""
     analyzer = Analyzer(model, threads=1)
     photos = sample_photos()
     analyses = analyzer.analyze([(photos / name).read_bytes() for name in ("obama.jpg", "biden.jpg")])

@@ -1,4 +1,4 @@
-"""The bytes of a picture, wherever the event says that they are."""
+"""Reads the bytes of a picture: from the event, a file, an https address or an object store."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["PayloadUnavailable", "RootsError", "check_roots", "fetch"]
 
 
 def fetch(picture: Picture, settings: Settings) -> bytes | Refusal:
-    """The encoded picture, or why it cannot be had. Safe to call from several threads.
+    """The encoded picture, or why it cannot be read. Safe to call from several threads.
 
     Raises:
-        PayloadUnavailable: its store does not answer now; the caller may try again.
+        PayloadUnavailable: its store does not answer; the caller may try again.
     """
     try:
         data = picture.data if picture.data else _read(picture.uri, settings)

@@ -1,4 +1,4 @@
-"""Why a picture cannot be had: for good, or for now."""
+"""The errors of reading a picture: permanent or temporary."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from schemas.reasons import Reason
 
 
 class PayloadUnavailable(Exception):
-    """The picture's store does not answer, or says that it cannot now. Trying again later may help."""
+    """The picture's store does not answer, or cannot serve it now. Trying again later may help."""
 
 
 class PayloadRefused(Exception):
-    """The picture will not be had by trying again; the message says what was wrong and what to do."""
+    """The picture cannot be read, and trying again does not help; the message says what to do."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         """Keep the reason for programs beside the sentence for people."""
@@ -19,5 +19,5 @@ class PayloadRefused(Exception):
 
     @classmethod
     def too_large(cls, limit: int) -> PayloadRefused:
-        """For a picture of more bytes than allowed."""
+        """The error for a picture with too many bytes."""
         return cls(Reason.PICTURE_TOO_LARGE, f"the picture has more than the {limit} bytes allowed: send it smaller")

@@ -1,4 +1,4 @@
-"""Pictures in files below an allowed folder."""
+"""Reads pictures from files below an allowed folder."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from streams.embedding.payload.errors import PayloadRefused, PayloadUnavailable
 
 _TRANSIENT = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 _TRANSIENT |= {errno.ECONNREFUSED, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN}
-"""What a network file system says while its server is away, or a process that has too much open."""
+"""The errors of a network file system whose server is away, and of too many open files."""
 
 
 def read(path: str, root: str, limit: int) -> bytes:
-    """The bytes of a regular file that is, with all links followed, below the root.
+    """The bytes of a regular file that lies below the root once all links are followed.
 
     Raises:
         PayloadRefused: it is elsewhere, not a regular file, too large, or cannot be read.
@@ -41,7 +41,7 @@ def read(path: str, root: str, limit: int) -> bytes:
 
 
 def _open_below(real: str, root: str) -> int:
-    """Open a path whose links are resolved, folder by folder and following none, so that none can be slipped in."""
+    """Open a resolved path folder by folder without following links, so that none can be put there meanwhile."""
     if os.path.commonpath([real, root]) != root or real == root:
         raise PayloadRefused(Reason.URI_NOT_ALLOWED, "the address leads, by a link, out of the folder that is allowed")
     *folders, name = Path(real).relative_to(root).parts

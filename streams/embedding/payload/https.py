@@ -1,4 +1,4 @@
-"""Pictures behind https addresses."""
+"""Reads pictures from https addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures in object stores, through fsspec."""
+"""Reads pictures from object stores, through fsspec."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from streams.embedding.payload.roots import RootsError
 
 TIMEOUT_S = 15.0
 EXTRAS = {"gs": ("gcsfs", "gcs"), "s3": ("s3fs", "s3")}
-"""Scheme to the package that reads it, and the extra of facestream that brings the package."""
+"""The package that reads each scheme, and the extra of facestream that installs it."""
 
 
 def check_installed(scheme: str) -> None:
-    """Check that the package for a scheme is there.
+    """Check that the package for a scheme is installed.
 
     Raises:
         RootsError: it is not.
@@ -27,7 +27,7 @@ def check_installed(scheme: str) -> None:
 
 
 def read(uri: str, limit: int) -> bytes:
-    """The bytes of an object; where and as whom, its client library knows from its own environment.
+    """The bytes of an object; its client library takes endpoint and credentials from the environment.
 
     Raises:
         PayloadRefused: it is not there, not for us, or too large.

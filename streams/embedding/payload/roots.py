@@ -1,4 +1,4 @@
-"""Which addresses may be read: those below one of the allowed roots."""
+"""Decides whether an address may be read: it must lie below one of the allowed roots."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Address:
 
 
 def parse(uri: str) -> Address:
-    """Take an address apart.
+    """Parse an address.
 
     Raises:
         ValueError: it is none, or is written in a way that could be read in two ways.
