@@ -1,1 +1,1 @@
-"""Has what a camera shows, or what the model makes of it, become something else?"""
+"""Detects drift: changes in what a camera shows, or in what the model makes of it."""

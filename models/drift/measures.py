@@ -1,4 +1,4 @@
-"""What drift is judged by: numbers of one face, rates, the score margin, and the vectors.
+"""The measures of drift: numbers of each face, rates, the score margin, and the vectors.
 
 Each measure alarms on an effect that matters *and* a p-value, never on one alone: with faces enough any difference is
 significant, and with few people in front of the camera any difference can be large.
@@ -27,7 +27,7 @@ NUMBERS: Mapping[str, Callable[[Quality], float | None]] = {
     "brightness": lambda quality: quality.brightness,
     "blockiness": lambda quality: None if quality.blockiness is None else max(quality.blockiness, _HARMLESS),
 }
-"""Of one face, by the name of the measure; lengths and variances as logarithms. None: it was not measured."""
+"""The numbers of one face by measure; lengths and variances as logarithms. None: not measured."""
 
 LIMITS: Mapping[str, float] = {
     "quality": 0.4,
@@ -49,7 +49,7 @@ and brightness change by themselves with where people stand and with the day, so
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """One comparison of the present with the reference.
+    """One comparison of the current sample with the reference.
 
     Attributes:
         name: see ``LIMITS``.
@@ -67,5 +67,5 @@ class Measure:
 
     @property
     def alarming(self) -> bool:
-        """Whether it is both large and no chance."""
+        """Whether the effect is both large and significant."""
         return self.effect >= LIMITS[self.name] and self.p_value <= SIGNIFICANT

@@ -1,4 +1,4 @@
-"""Watches one camera and model version: the first faces are the reference, the last ones are compared with it.
+"""Monitors one camera and model version: the first faces are the reference, the last ones are compared with it.
 
 One face counts of each frame, the largest. Pure: it knows no clock and no Kafka, and what it holds can be saved and
 handed to another (``MonitorSample``).
@@ -18,19 +18,19 @@ from schemas.drift import DriftDecision, DriftFace
 from schemas.events import Face
 
 _SILENCE = 20
-"""Frames without a face, or with one, in a row that count as one draw."""
+"""Consecutive frames with or without a face that count as one draw."""
 _STRIKES = 2
-"""So many comparisons in a row raise an alarm, and so many end it."""
+"""Consecutive comparisons that raise an alarm, and that end it."""
 
 
 @dataclass(frozen=True, slots=True)
 class MonitorPlan:
-    """How many faces are compared, and how often."""
+    """The sizes of the samples, and how often they are compared."""
 
     reference: int = 300
-    """Faces, and as many decisions, that the present is compared with."""
+    """Faces, and as many decisions, in the reference."""
     window: int = 300
-    """Faces, decisions and frames that are the present; with half of them it is judged already."""
+    """Faces, decisions and frames in the current sample; it is compared once it has half of them."""
     every: int = 50
     """Frames from one comparison to the next."""
 
@@ -45,33 +45,33 @@ class MonitorSample:
 
 
 class Monitor:
-    """The reference and the present of one camera and model version."""
+    """The reference and the current sample of one camera and model version."""
 
     def __init__(self, plan: MonitorPlan, same_person: float | None = None) -> None:
         """``same_person`` is the distance within which two vectors mostly show one person; None: it is not known, and
-        vectors are not judged."""
+        vectors are not compared."""
         self._plan = plan
         self._same_person = same_person
         self.reference = MonitorSample()
         self.current = MonitorSample()
         self.frames = 0
         self.alarms: dict[str, int] = {}
-        """The measures that alarm, with the frame at which each began to."""
+        """The measures that alarm, with the frame at which each began."""
         self._strikes: dict[str, int] = {}
         self._last: DriftFace | None = None
 
     @property
     def complete(self) -> bool:
-        """Whether the reference has all its faces."""
+        """Whether the reference is complete."""
         return len(self.reference.faces) >= self._plan.reference
 
     @property
     def due(self) -> bool:
-        """Whether the frame that was just seen is one after which to compare."""
+        """Whether a comparison is due after the last frame."""
         return self.complete and self.frames % self._plan.every == 0
 
     def see(self, faces: Sequence[Face]) -> int | None:
-        """Take in the faces of a frame, largest first; their vectors are float32.
+        """Add the faces of a frame, largest first; their vectors are float32.
 
         Returns:
             The number of the stay that the largest face is of, for what is decided about it; None without a face.
@@ -93,7 +93,7 @@ class Monitor:
         return stay
 
     def decided(self, stay: int, subject_id: str | None, margin: float | None) -> None:
-        """Take in what was decided about a frame's largest face, if it was compared with a gallery.
+        """Add the decision about a frame's largest face, if it was compared with a gallery.
 
         Args:
             stay: what ``see`` gave.
@@ -107,7 +107,7 @@ class Monitor:
             del sample.decisions[: -self._plan.window]
 
     def compare(self) -> list[Measure]:
-        """Compare, and raise or end alarms by it."""
+        """Compare the samples, and raise or end alarms."""
         measures = [*self._of_faces(), *self._of_frames(), *self._of_decisions()]
         for measure in measures:
             self._judge(measure)
@@ -169,7 +169,7 @@ class Monitor:
         return number >= self._plan.window // 2
 
     def _stays(self, before: bytes | None, now: bytes | None) -> bool:
-        """Whether two faces in a row may be one person's; so if nothing speaks against it."""
+        """Whether two consecutive faces may be of one person, which is assumed unless the vectors differ."""
         if before is None or now is None or self._same_person is None:
             return (before is None) is (now is None)
         gap = np.frombuffer(before, "<f2").astype(np.float32) - np.frombuffer(now, "<f2").astype(np.float32)
@@ -189,19 +189,19 @@ def _draws(before: Sequence[int], now: Sequence[int]) -> tuple[float, float]:
 
 
 def _visits(before: Sequence[DriftDecision], now: Sequence[DriftDecision]) -> tuple[float, float]:
-    """As ``_draws``; but who somebody is does not change however long he stays."""
+    """As ``_draws``, but a person counts once however long the stay."""
     first, second = (stays.effective([one.stay for one in some], max(1, len(some))) for some in (before, now))
     return first, second
 
 
 def _changes(values: Sequence[object]) -> list[int]:
-    """How often the values have changed until each of them."""
+    """The number of changes before each value."""
     changed = [before != now for before, now in pairwise(values)]
     return list(accumulate(changed, initial=0))[: len(values)]
 
 
 def _sure(decisions: Sequence[DriftDecision]) -> list[DriftDecision]:
-    """Those that recognised somebody by a known margin."""
+    """The decisions that recognised somebody by a known margin."""
     return [one for one in decisions if one.subject_id is not None and one.margin is not None]
 
 

@@ -1,4 +1,4 @@
-"""How much a sample is worth whose neighbours are alike.
+"""The effective size of a sample whose neighbours are alike.
 
 Somebody stands before the camera for a while, so one face tells most of what the next would. Faces of one stay count as
 one draw, but not for ever: light and pose change too.
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 LONGEST = 50
-"""Faces in a row of one person that count as one draw."""
+"""Consecutive faces of one person that count as one draw."""
 
 
 def effective(stays: Sequence[int], longest: int = LONGEST) -> float:

@@ -1,4 +1,4 @@
-"""Two samples, the reference and the present: how much they differ, and how often chance alone would do that.
+"""Tests of two samples, the reference and the current one: effect size and p-value.
 
 Sample sizes are effective ones, see :mod:`models.drift.stays`.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 """[n]"""
 Pair = tuple[Values, Values]
-"""Before, and now."""
+"""The reference, and the current sample."""
 Compared = tuple[float, float]
 """Effect and p-value."""
 

@@ -1,4 +1,4 @@
-"""Do the vectors of faces tell when they were made? A classifier two-sample test (Lopez-Paz and Oquab, ICLR 2017).
+"""A classifier two-sample test of face vectors (Lopez-Paz and Oquab, ICLR 2017).
 
 A classifier learns to tell the reference's vectors from the present ones, and is asked about vectors that it has not
 met. Where nothing but the people has changed it must not succeed, though every vector tells who it is. So it is asked
@@ -19,9 +19,9 @@ Vectors = NDArray[np.float32]
 _COMPONENTS = 32
 _FOLDS = 5
 _FEWEST = 4
-"""People in either sample, below which there is nothing to be learned of others."""
+"""Fewest people in either sample from which a classifier can learn about others."""
 _PAIRS = 16
-"""People in both samples from which on they can be compared with themselves: fewer cannot be significant."""
+"""Fewest people in both samples that are compared with themselves: fewer cannot be significant."""
 _PENALTY = 0.1
 """Inverse strength of the regularisation: the classifier has a few hundred examples."""
 
@@ -63,7 +63,7 @@ def embeddings(reference: Vectors, current: Vectors, same_person: float) -> Comp
 
 
 def _members(person: NDArray[np.int32], among: NDArray[np.bool_]) -> dict[int, NDArray[np.bool_]]:
-    """Where the vectors of each person are [n], of a part of them."""
+    """The places [n] of the vectors of each person, for a part of the people."""
     return {int(one): among & (person == one) for one in np.unique(person[among])}
 
 
@@ -75,7 +75,7 @@ def people(vectors: Vectors, same_person: float) -> NDArray[np.int32]:
 
 
 def _scores(both: Vectors, now: NDArray[np.bool_], person: NDArray[np.int32]) -> NDArray[np.float64]:
-    """What a classifier that has not met the person says of each vector [n]: the higher, the more of the present."""
+    """The score [n] of each vector by a classifier that has not seen the person; high for the current sample."""
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class MissingWeights(RuntimeError):
-    """A weight file is not installed, or is not the one that was checked."""
+    """A weight file is not installed, or differs from the one that was verified."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The model card: what a model takes and gives, and what its distances mean."""
+"""The model card: a model's input and output, and the meaning of its distances."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Weights(_Part):
 
 
 class Measured(_Part):
-    """TAR at FAR 1e-2 on people that nothing was learned from, of the parent and of this version; 95 % intervals."""
+    """TAR at FAR 1e-2 of the parent and of this version, on people outside the training set; 95 % intervals."""
 
     before: float
     after: float
@@ -61,7 +61,7 @@ class Measured(_Part):
 
 
 class Shift(_Part):
-    """An error rate of the parent and of this version, at the distance below which each has 1 % of all strangers."""
+    """An error rate of the parent and of this version, each at its distance for a false-match rate of 1 %."""
 
     before: float
     after: float
@@ -75,7 +75,7 @@ class Shift(_Part):
 
 
 class GroupMeasured(_Part):
-    """How well one group of the people, or one camera, is told apart; nothing was learned from them."""
+    """The verification errors of one group of people or one camera, outside the training set."""
 
     by: str = Field(description="Dimension, such as camera.")
     group: str = Field(description="Name of the group.")
@@ -96,7 +96,7 @@ class Rate(_Part):
 
 
 class Scores(_Part):
-    """How well a version tells people apart that nothing was learned from, on one kind of pictures."""
+    """A version's verification accuracy on one kind of pictures, for people outside the training set."""
 
     genuine_pairs: int = Field(ge=1)
     impostor_pairs: int = Field(ge=1)
@@ -108,7 +108,7 @@ class Scores(_Part):
 
 
 class Validated(_Part):
-    """How far a training was, and how well it told people apart whom it did not learn from."""
+    """A step of a training, and its verification accuracy for people outside the training set."""
 
     step: int = Field(ge=1)
     loss: float = Field(description="Of the faces learned from, the mean since the time before.")
@@ -117,14 +117,14 @@ class Validated(_Part):
 
 
 class Source(_Part):
-    """Where the faces of a training were read: topics up to fixed offsets, or folders of pictures."""
+    """The source of a training's faces: topics up to fixed offsets, or folders of pictures."""
 
     offsets: dict[str, dict[int, int]] = Field({}, description="By topic and partition: all before was read.")
     folders: tuple[str, ...] = ()
 
 
 class Lineage(_Part):
-    """What a trained version was made of. The same parent, data and settings give the same version again."""
+    """The lineage of a trained version. The same parent, data and settings give the same version again."""
 
     parent: str = Field(description="Version that it was trained from.")
     mode: Literal["head", "full"]
@@ -144,7 +144,7 @@ class Lineage(_Part):
 
 
 class Card(_Part):
-    """One model version. ``fmr_curve`` lists distances with the false-match rates they stand for, both increasing."""
+    """One model version. ``fmr_curve`` lists distances with their false-match rates, both increasing."""
 
     version: str = Field(min_length=1, description="Name of the model version, on every template and result.")
     description: str = Field("", description="Where it comes from, for people.")
@@ -184,7 +184,7 @@ class Card(_Part):
             raise UnusableModel(f"{path} is not a model card: {error}") from error
 
     def threshold(self, name: str | None = None) -> float:
-        """The largest distance at which two faces are taken for one person; None: by the default set.
+        """The distance below which two faces match, by a threshold set; None: the default set.
 
         Raises:
             UnknownThreshold: the card has no such set.
@@ -196,17 +196,17 @@ class Card(_Part):
             raise UnknownThreshold(f"no threshold set {name!r} in {self.version}, but {names}") from None
 
     def fmr(self, distance: float) -> float:
-        """The share of comparisons of strangers that come out this near or nearer, 0 to 1."""
+        """The false-match rate of a distance, 0 to 1."""
         distances, log_rates = self._curve
         return math.exp(_interpolated(distances, log_rates, distance))
 
     def distance(self, fmr: float) -> float:
-        """The distance that this false-match rate stands for, within the ends of the curve."""
+        """The distance of a false-match rate, within the ends of the curve."""
         distances, log_rates = self._curve
         return _interpolated(log_rates, distances, math.log(max(fmr, 1e-300)))
 
     def similarity(self, distance: float) -> float:
-        """1 for the same picture, 0 for what half of all strangers reach, straight between."""
+        """The similarity of a distance: linear from 1 at distance 0 to 0 at a false-match rate of one half."""
         return max(0.0, 1.0 - distance / self._strangers)
 
     @cached_property

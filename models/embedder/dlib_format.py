@@ -26,7 +26,7 @@ _FEATURES = 128
 
 
 class MalformedWeights(ValueError):
-    """The file is not what dlib writes for this kind of model."""
+    """The file is not a dlib model of this kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Convolution:
 
 @dataclass(frozen=True, slots=True)
 class ResNetWeights:
-    """Everything learned in dlib's face recognition network, in the order of the data's way."""
+    """The weights of dlib's face recognition network, from input to output."""
 
     mean_rgb: Floats
     convolutions: tuple[Convolution, ...]

@@ -1,4 +1,4 @@
-"""TensorFlow Lite models by LiteRT, one interpreter a thread."""
+"""Runs TensorFlow Lite models with LiteRT, one interpreter a thread."""
 
 from __future__ import annotations
 

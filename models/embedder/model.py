@@ -84,7 +84,7 @@ class Model:
 
 
 def keras_network(folder: Path | None = None) -> Any:
-    """The Keras network of a model version, to learn on from; None: of the reference.
+    """The Keras network of a model version, to train further; None: that of the reference.
 
     Raises:
         UnusableModel: it has none that can be trained (a SavedModel has not).
@@ -98,7 +98,7 @@ def keras_network(folder: Path | None = None) -> Any:
 
 
 def _network(tf: Any, card: Card, folder: Path) -> Any:
-    """What maps prepared chips to vectors: a Keras model or the serving signature of a SavedModel."""
+    """The function from prepared chips to vectors: a Keras model or the serving signature of a SavedModel."""
     import keras  # type: ignore[import-untyped]
 
     if card.weights is None:
@@ -120,7 +120,7 @@ def _network(tf: Any, card: Card, folder: Path) -> Any:
 
 
 def _frozen(tf: Any, card: Card, network: Any) -> Any:
-    """A function of chips as bytes, its weights constants, so that oneDNN lays them out once and not at every call."""
+    """A function of chips as bytes with constant weights, which oneDNN then lays out once instead of at every call."""
     from tensorflow.python.framework.convert_to_constants import (  # type: ignore[import-untyped]
         convert_variables_to_constants_v2,
     )

@@ -1,4 +1,4 @@
-"""Which model version answers for whom: the states of all versions, read together."""
+"""The states of all model versions at one time, and the versions that they select for a user."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _BUCKETS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ModelSelection:
-    """The versions that a picture is embedded by. Each that does not answer is compared with the one that does.
+    """The versions that embed a picture. Each version that does not answer is compared with the one that does.
 
     Attributes:
-        answer: answers if a user's templates of it are complete; else the first of ``fallbacks`` of which they are.
-        fallbacks: likewise.
-        shadows: never answer.
+        answer: the version that answers, if the user's templates of it are complete.
+        fallbacks: otherwise the first of these with complete templates answers.
+        shadows: versions that never answer.
     """
 
     answer: str
@@ -28,11 +28,11 @@ class ModelSelection:
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """All of them, the one that is to answer first."""
+        """All versions, the one that is to answer first."""
         return tuple(dict.fromkeys((self.answer, *self.fallbacks, *self.shadows)))
 
     def among(self, loaded: Collection[str]) -> ModelSelection | None:
-        """The same by those versions alone that are at hand; None if nobody can answer."""
+        """The selection without versions that are not loaded; None if no loaded version may answer."""
         answering = [version for version in (self.answer, *self.fallbacks) if version in loaded]
         shadows = tuple(version for version in self.shadows if version in loaded and version not in answering)
         return ModelSelection(answering[0], tuple(answering[1:]), shadows) if answering else None
@@ -43,7 +43,7 @@ class RegistrySnapshot:
     """The last record of each version, in the order in which they were written.
 
     Of several versions in production the last one answers; those before it are kept for a rollback. ``base`` answers
-    while no other does; it needs no record.
+    unless another version is in production; it needs no record.
     """
 
     base: str
@@ -51,7 +51,7 @@ class RegistrySnapshot:
 
     @classmethod
     def of(cls, base: str, log: Iterable[ModelRecord]) -> RegistrySnapshot:
-        """From everything that was ever written, oldest first."""
+        """Make a snapshot from all records, oldest first."""
         last: dict[str, ModelRecord] = {}
         for record in log:
             last.pop(record.version, None)
@@ -59,11 +59,11 @@ class RegistrySnapshot:
         return cls(base, tuple(last.values()))
 
     def record(self, version: str) -> ModelRecord | None:
-        """The last word on a version."""
+        """The last record of a version; None if there is none."""
         return self._by_version.get(version)
 
     def state(self, version: str) -> ModelState | None:
-        """Where a version stands; None if it is unknown."""
+        """The state of a version; None if it is unknown."""
         found = self.record(version)
         if found is not None:
             return found.state
@@ -71,7 +71,7 @@ class RegistrySnapshot:
 
     @cached_property
     def in_production(self) -> tuple[str, ...]:
-        """The version that answers, then those that can be rolled back to, last first."""
+        """The version that answers, then those to which a rollback is possible, latest first."""
         found = [version for version in reversed(self._by_version) if self.state(version) is ModelState.PRODUCTION]
         if self.base not in self._by_version or not found:
             found.append(self.base)
@@ -79,40 +79,40 @@ class RegistrySnapshot:
 
     @property
     def production(self) -> str:
-        """The version that answers whoever is not in a canary."""
+        """The version that answers users outside canaries."""
         return self.in_production[0]
 
     @cached_property
     def shadows(self) -> tuple[str, ...]:
-        """The versions that decide beside for everybody."""
+        """The shadow versions."""
         found = (record.version for record in self.records if record.state is ModelState.SHADOW)
         return tuple(version for version in found if version != self.production)
 
     @cached_property
     def canaries(self) -> tuple[str, ...]:
-        """The versions that answer for a share of the users; the last one first."""
+        """The canary versions, latest first."""
         found = (record.version for record in reversed(self.records) if record.state is ModelState.CANARY)
         return tuple(version for version in found if version != self.production)
 
     @cached_property
     def retired(self) -> frozenset[str]:
-        """The versions whose templates are of no more use."""
+        """The versions whose templates are not needed any more."""
         gone = {record.version for record in self.records if record.state is ModelState.RETIRED}
         return frozenset(gone - {self.production})
 
     @cached_property
     def active(self) -> tuple[str, ...]:
-        """Every version that some picture is embedded by, the one in production first."""
+        """The versions that embed pictures, the one in production first."""
         return tuple(dict.fromkeys((*self.in_production, *self.canaries, *self.shadows)))
 
     def of_upload(self, user_id: str) -> ModelSelection:
-        """By which versions an upload is embedded: all that may ever answer for its user."""
+        """The versions that embed an upload: all that may ever answer for its user."""
         answer = self._answering(user_id)[0]
         others = (version for version in (*self.canaries, *self.in_production) if version != answer)
         return ModelSelection(answer, tuple(others), self.shadows)
 
     def of_frame(self, user_id: str) -> ModelSelection:
-        """By which versions a frame is embedded: no more than may be needed, and what a canary is compared with."""
+        """The versions that embed a frame: those that may answer, and those that are compared with them."""
         answering = self._answering(user_id)
         whole = (number for number, version in enumerate(answering) if self._is_whole(version, user_id))
         needed = next(whole, len(answering) - 1)
@@ -121,12 +121,12 @@ class RegistrySnapshot:
         return ModelSelection(answering[0], answering[1 : needed + 1], self.shadows)
 
     def _answering(self, user_id: str) -> tuple[str, ...]:
-        """The versions that may answer for a user, the wanted one first."""
+        """The versions that may answer for a user, in order of preference."""
         canaries = tuple(version for version in self.canaries if self.in_canary(version, user_id))
         return canaries + self.in_production
 
     def in_canary(self, version: str, user_id: str) -> bool:
-        """Whether a canary answers for a user; as the share grows users join it, and none leaves."""
+        """Whether a canary answers for a user; users join it as its share grows, and none leaves."""
         record = self.record(version)
         if record is None or version not in self.canaries:
             return False
@@ -134,7 +134,7 @@ class RegistrySnapshot:
         return int.from_bytes(digest[:8], "big") % _BUCKETS < record.percent / 100 * _BUCKETS
 
     def _is_whole(self, version: str, user_id: str) -> bool:
-        """Whether it was said that a user's templates of a version are complete."""
+        """Whether a user's templates of a version are recorded as complete."""
         record = self.record(version)
         if record is None:
             return version == self.base

@@ -20,7 +20,7 @@ _CHATTER = (b"WARNING: All log messages before absl::InitializeLog()", b"I0000 "
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -45,7 +45,7 @@ def tensorflow(threads: int | None = None) -> Any:
 
 @contextlib.contextmanager
 def without_chatter() -> Iterator[None]:
-    """Hold back what C++ code writes to stderr, and let through all but the lines known to be harmless.
+    """Filter what C++ code writes to stderr: lines that are known to be harmless are dropped.
 
     TensorFlow 2.21 writes some notes before it reads its own log level, and LiteRT has none.
     """

@@ -1,16 +1,16 @@
-"""From probes and gallery to the answer about each face of one frame.
+"""Decides about each face of a frame, from its probes and the gallery.
 
 The threshold bounds the false-match rate of one comparison. Identification among N subjects makes N comparisons, so
 a stranger is named with a probability of up to 1 - (1 - FMR)^N: choose a stricter threshold set for large galleries.
 
-Two faces of a frame may be nearest to the same subject. Mostly one of them is somebody else, because one person is in
-one place; but there are mirrors, posters and collages. So the nearest face has the subject's name, and a further one
-gets it too only if it would pass at a hundredth of the threshold's false-match rate; otherwise it is unknown. It is
-never given its second-best name: the evidence says that it looks more like somebody else.
+Two faces of a frame may be nearest to the same subject. Usually one of them is somebody else, because one person is in
+one place; but there are mirrors, posters and collages. So the nearest face matches the subject, and another face only
+if it would pass at a hundredth of the threshold's false-match rate; otherwise it is unknown. It never matches its
+second candidate, since it looks more like the first.
 
-One person may be enrolled as two subjects, and brothers are alike. So a face that was named is ambiguous if the second
-subject would have been named as well, and that either as surely, at a hundredth of the threshold's false-match rate, or
-nearly tied with the first.
+One person may be enrolled as two subjects, and siblings look alike. So a match is ambiguous if the second candidate
+passes the threshold too, and either passes at a hundredth of the threshold's false-match rate or is nearly tied with
+the first.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from schemas.reasons import Reason
 
 _SECOND_CLAIM = 0.01
 TIE = 0.05
-"""Difference in similarity up to which two subjects are as near."""
+"""Difference in similarity up to which two candidates are tied."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """The faces of a picture, and of each that is not refused its vector by one model version."""
+    """The faces of a picture with their vectors by one model version; a refused face has none."""
 
     model_version: str
     faces: Sequence[Face]
@@ -40,7 +40,7 @@ class Probes:
 
     @classmethod
     def of(cls, embedding: Embedding, model_version: str) -> Probes:
-        """The vectors that one of the versions has made that a picture was embedded by."""
+        """The probes of an embedding by one of its model versions."""
         return cls(
             model_version, embedding.faces, [_vector(face, embedding, model_version) for face in embedding.faces]
         )
@@ -152,14 +152,14 @@ def _identified(
 
 
 def surely(card: Card, threshold: float) -> float:
-    """The distance below which it is somebody at a hundredth of the threshold's false-match rate."""
+    """The distance with a hundredth of the threshold's false-match rate."""
     return card.distance(card.fmr(threshold) * _SECOND_CLAIM)
 
 
 def also_like(
     gallery: Gallery, card: Card, user_id: str, subject_id: str, template: Embedded, threshold: float
 ) -> str | None:
-    """Another of a user's subjects who would surely be recognised in a template of this one, if there is one.
+    """Another subject of the user who would surely be recognised in a template of this one; None if there is none.
 
     Raises:
         MixedVersions: gallery and template are not of one model version.

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 
 SAME = 1e-4
-"""Share of a vector's length within which another is the same: one picture gives so much at most by itself, since the
-sums of a micro-batch come in another order."""
+"""Share of a vector's length within which another vector is of the same picture: the order of the sums in a micro-batch
+changes a vector by less."""
 
 _FEW = 64
-"""Templates of a user up to which every distance is taken from the differences."""
+"""Largest number of a user's templates for which all distances are computed from differences."""
 
 
 class MixedVersions(TypeError):
@@ -24,7 +24,7 @@ class MixedVersions(TypeError):
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Vectors [..., dimensions] and the model version that made them: without it they mean nothing."""
+    """Vectors [..., dimensions] with the model version that made them, without which they have no meaning."""
 
     model_version: str
     vectors: Vectors
@@ -33,21 +33,21 @@ class Embedded:
 class Gallery:
     """Templates of one model version by user. Not thread-safe: one gallery belongs to one thread.
 
-    It takes and compares vectors of its own version only: whatever else it is given raises :class:`MixedVersions`.
-    Memory a template: its vector, and about 200 bytes for its names.
+    It takes and compares vectors of its own version only; any other vector raises :class:`MixedVersions`. A template
+    takes the memory of its vector and about 200 bytes for its names.
     """
 
     def __init__(self, model_version: str, dimensions: int) -> None:
         self.model_version = model_version
         self.dimensions = dimensions
-        self._users: dict[str, _Shelf] = {}
+        self._users: dict[str, _UserTemplates] = {}
 
     def __len__(self) -> int:
-        """Templates of all users."""
-        return sum(len(shelf) for shelf in self._users.values())
+        """The number of templates of all users."""
+        return sum(len(own) for own in self._users.values())
 
     def put(self, user_id: str, subject_id: str, template_id: str, template: Embedded) -> None:
-        """Add a template [dimensions]; one of the same id is replaced.
+        """Add a template [dimensions], or replace the one with the same id.
 
         Raises:
             MixedVersions: it is of another model version.
@@ -56,35 +56,35 @@ class Gallery:
         vector = self._own(template)
         if vector.shape != (self.dimensions,):
             raise ValueError(f"template {template_id} has the shape {vector.shape}, not ({self.dimensions},)")
-        shelf = self._users.get(user_id)
-        if shelf is None:
-            shelf = self._users[user_id] = _Shelf(self.dimensions)
-        shelf.discard(template_id)
-        shelf.append(subject_id, template_id, vector)
+        own = self._users.get(user_id)
+        if own is None:
+            own = self._users[user_id] = _UserTemplates(self.dimensions)
+        own.discard(template_id)
+        own.append(subject_id, template_id, vector)
 
     def discard(self, user_id: str, template_id: str) -> bool:
-        """Remove a template; False if there is none of this id."""
-        shelf = self._users.get(user_id)
-        if shelf is None or not shelf.discard(template_id):
+        """Remove a template; return False if there is none with this id."""
+        own = self._users.get(user_id)
+        if own is None or not own.discard(template_id):
             return False
-        if not len(shelf):
+        if not len(own):
             del self._users[user_id]
         return True
 
     def has(self, user_id: str, template_id: str) -> bool:
-        """Whether a user has a template of this id."""
-        shelf = self._users.get(user_id)
-        return shelf is not None and template_id in shelf
+        """Whether a user has a template with this id."""
+        own = self._users.get(user_id)
+        return own is not None and template_id in own
 
     def names(self, user_id: str) -> Set[str]:
         """The ids of a user's templates."""
-        shelf = self._users.get(user_id)
-        return shelf.names if shelf else frozenset()
+        own = self._users.get(user_id)
+        return own.names if own else frozenset()
 
     def of(self, user_id: str, subject_id: str | None) -> list[str]:
         """The ids of the templates of one of a user's subjects; None: of all."""
-        shelf = self._users.get(user_id)
-        return shelf.of(subject_id) if shelf else []
+        own = self._users.get(user_id)
+        return own.of(subject_id) if own else []
 
     def users(self) -> list[str]:
         """The users with at least one template."""
@@ -92,13 +92,13 @@ class Gallery:
 
     def subjects(self, user_id: str) -> list[str]:
         """The subjects of a user with at least one template."""
-        shelf = self._users.get(user_id)
-        return list(shelf.counts) if shelf else []
+        own = self._users.get(user_id)
+        return list(own.counts) if own else []
 
     def templates(self, user_id: str, subject_id: str) -> int:
-        """How many templates a subject has."""
-        shelf = self._users.get(user_id)
-        return shelf.counts.get(subject_id, 0) if shelf else 0
+        """The number of a subject's templates."""
+        own = self._users.get(user_id)
+        return own.counts.get(subject_id, 0) if own else 0
 
     def nearest(self, user_id: str, probes: Embedded, k: int) -> list[list[tuple[str, float]]]:
         """The k nearest subjects of each probe [n, dimensions], by their nearest template, nearest first.
@@ -109,8 +109,8 @@ class Gallery:
             MixedVersions: the probes are of another model version.
         """
         vectors = self._own(probes)
-        shelf = self._users.get(user_id)
-        return shelf.nearest(vectors, k) if shelf else [[] for _ in vectors]
+        own = self._users.get(user_id)
+        return own.nearest(vectors, k) if own else [[] for _ in vectors]
 
     def distances(self, user_id: str, subject_id: str, probes: Embedded) -> Vectors:
         """Distance [n] of each probe [n, dimensions] to the nearest template of a subject; infinite without one.
@@ -119,35 +119,35 @@ class Gallery:
             MixedVersions: the probes are of another model version.
         """
         vectors = self._own(probes)
-        shelf = self._users.get(user_id)
-        if shelf is None or subject_id not in shelf.counts:
+        own = self._users.get(user_id)
+        if own is None or subject_id not in own.counts:
             return np.full(len(vectors), np.inf, np.float32)
-        return shelf.to_subject(subject_id, vectors)
+        return own.to_subject(subject_id, vectors)
 
     def same(self, user_id: str, subject_id: str, template: Embedded) -> list[str]:
-        """The ids of a subject's templates that are as good as this one [dimensions]: of the same picture.
+        """The ids of a subject's templates that are of the same picture as this one [dimensions].
 
         Raises:
             MixedVersions: it is of another model version.
         """
         vector = self._own(template)
-        shelf = self._users.get(user_id)
-        return shelf.same(subject_id, vector) if shelf and subject_id in shelf.counts else []
+        own = self._users.get(user_id)
+        return own.same(subject_id, vector) if own and subject_id in own.counts else []
 
     def copies(self, user_id: str, subject_id: str) -> list[list[str]]:
-        """The ids of a subject's templates of which one would do, in groups."""
-        shelf = self._users.get(user_id)
-        return shelf.copies(subject_id) if shelf else []
+        """The ids of a subject's templates in groups of the same picture."""
+        own = self._users.get(user_id)
+        return own.copies(subject_id) if own else []
 
     def nearest_other(self, user_id: str, subject_id: str, template: Embedded) -> tuple[str, float] | None:
-        """The nearest of a user's other subjects to a template [dimensions], and how far it is; None without one.
+        """The user's other subject that is nearest to a template [dimensions], with its distance; None without one.
 
         Raises:
             MixedVersions: it is of another model version.
         """
         vector = self._own(template)
-        shelf = self._users.get(user_id)
-        return shelf.nearest_other(subject_id, vector) if shelf else None
+        own = self._users.get(user_id)
+        return own.nearest_other(subject_id, vector) if own else None
 
     def _own(self, embedded: Embedded) -> Vectors:
         if embedded.model_version != self.model_version:
@@ -155,8 +155,8 @@ class Gallery:
         return embedded.vectors
 
 
-class _Shelf:
-    """The templates of one user: rows without gaps in a matrix that grows by half."""
+class _UserTemplates:
+    """The templates of one user, as the rows of a matrix that grows by half."""
 
     __slots__ = ("_groups", "_matrix", "_names", "_rows", "_subjects", "counts")
 
@@ -230,7 +230,7 @@ class _Shelf:
         return answers
 
     def _nearest_of_few(self, probe: Vectors, groups: _Groups, k: int) -> list[tuple[str, float]]:
-        """All distances at once: where there are few, choosing first whose to take would take longer."""
+        """All distances at once, which is faster than a preselection if there are few."""
         distances = np.sqrt(np.minimum.reduceat(self._squares(probe, groups.rows), groups.starts)).tolist()
         answer = sorted(zip(groups.subjects, distances, strict=True), key=_nearest_first)
         return answer[:k]
@@ -254,7 +254,7 @@ class _Shelf:
         return [names for names in found if len(names) > 1]
 
     def nearest_other(self, subject_id: str, vector: Vectors) -> tuple[str, float] | None:
-        """Without the rows sorted by subject: an enrolment changes them each time."""
+        """Does not use the rows sorted by subject, since every enrolment invalidates them."""
         own = self.counts.get(subject_id, 0)
         if own == len(self):
             return None

@@ -1,4 +1,4 @@
-"""Bytes to an upright RGB picture, or the reason why not. Limits are checked before anything is decoded."""
+"""Decodes bytes to an upright RGB picture, or gives the reason why not; limits are checked before decoding."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _HARMLESS = ("extraneous bytes", "unknown JFIF revision", "Invalid SOS parameter
 _MOST_PARTS = 50_000
 """Strips of a TIFF, chunks of a PNG."""
 _RUN_LENGTH = (1, 2)
-"""Compressions of BMP: a few bytes of it are any number of pixels."""
+"""Compressions of BMP in which a few bytes may stand for any number of pixels."""
 _LARGE_PIXELS = 10_000_000
 _WHITE_IS_ZERO = (262, 0)
 """TIFF's tag and value for grey pictures that are stored as negatives."""
@@ -112,7 +112,7 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Raster | Refusal:
 
 
 def _room(pixels: int) -> AbstractContextManager[object]:
-    """Large pictures are decoded one at a time: they take many times their size meanwhile."""
+    """Decode large pictures one at a time, since each takes many times its size meanwhile."""
     return _one_large_at_a_time if pixels > _LARGE_PIXELS else nullcontext()
 
 
@@ -139,7 +139,7 @@ def _too_many(detail: str) -> Refusal:
 
 
 def _jpeg(data: bytes, image: Image.Image) -> Raster:
-    """By libjpeg-turbo, which is three times as fast as Pillow on large pictures and tells a truncated file."""
+    """Decode with libjpeg-turbo, which is three times as fast as Pillow on large pictures and detects truncation."""
     longer = max(image.size)
     least = [side * _REDUCED_SIDE // longer if longer >= 2 * _REDUCED_SIDE else 0 for side in image.size]
     try:
@@ -164,7 +164,7 @@ def _upright(pixels: Pixels, orientation: int) -> tuple[Pixels, bool]:
 
 
 def _other(image: Image.Image) -> Raster:
-    """By Pillow, and smaller as soon as it can be: between its formats a picture is there several times."""
+    """Decode with Pillow, reducing the size early: each conversion of format copies the picture."""
     size = image.size
     if image.format == "BMP" and image.info.get("compression") in _RUN_LENGTH:
         raise ValueError("a BMP with run-length encoding")
@@ -180,7 +180,7 @@ def _other(image: Image.Image) -> Raster:
 
 
 def _raster(image: Image.Image, size: tuple[int, int], orientation: int = 1) -> Raster:
-    """From a picture with one byte for each channel, maybe a fraction of its size."""
+    """Make a raster from a picture with one byte a channel, which may be reduced in size."""
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), image)
     pixels, turned = _upright(np.array(image.convert("RGB")), orientation)
@@ -189,7 +189,7 @@ def _raster(image: Image.Image, size: tuple[int, int], orientation: int = 1) -> 
 
 
 def _orientation(image: Image.Image) -> int:
-    """As EXIF or XMP says; 1 where they are damaged."""
+    """The orientation from EXIF or XMP; 1 if they are damaged."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
     # Whatever the parser stumbles over.
@@ -199,7 +199,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _in_bytes(image: Image.Image, *, negative: bool) -> Image.Image:
-    """With one byte for each channel, RGBA if parts are transparent."""
+    """Convert to one byte a channel, RGBA if parts are transparent."""
     if image.mode in ("F", "I"):
         raise ValueError("pixels are numbers of unknown range")
     if image.mode.startswith("I;16"):

@@ -1,4 +1,4 @@
-"""Pictures in folders as machines leave them: with thumbnails, waste baskets and dead links among them."""
+"""Finds pictures in folders, among thumbnails, trash folders and dead links."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _NAMED = 3
 
 
 def is_system(name: str) -> bool:
-    """Whether a file or folder of this name is hidden, or made by a machine for itself."""
+    """Whether this is the name of a hidden or system file or folder."""
     small = name.casefold()
     return small.startswith(".") or small in _SYSTEM or small.endswith(_SYSTEM_ENDINGS)
 
 
 @dataclass(slots=True)
 class FoundPictures:
-    """What is in a folder and the folders in it.
+    """The pictures in a folder and its subfolders.
 
     Attributes:
         pictures: files by their paths; see :func:`is_picture`.
@@ -47,26 +47,26 @@ class FoundPictures:
     unreadable: dict[Path, str] = field(default_factory=dict)
 
     def add(self, other: FoundPictures) -> None:
-        """Take in what another folder holds."""
+        """Add what was found in another folder."""
         self.pictures += other.pictures
         self.left_out += other.left_out
         self.unreadable |= other.unreadable
 
     @property
     def left_out_in_words(self) -> str:
-        """What to tell people of what was left out."""
+        """A sentence about what was left out."""
         return left_out_in_words(self.left_out)
 
 
 def left_out_in_words(paths: Sequence[Path | str]) -> str:
-    """What to tell people of the hidden and system files and folders that were left out."""
+    """A sentence about the hidden and system files and folders that were left out."""
     names = list(dict.fromkeys(Path(path).name for path in paths))
     shown = ", ".join(map(repr, names[:_NAMED])) + (", …" if len(names) > _NAMED else "")
     return f"left out: {len(paths)} hidden or system files and folders, or links to folders ({shown})"
 
 
 def pictures_below(folder: Path, depth: int | None = None) -> FoundPictures:
-    """Look through a folder; never raises for what is in it.
+    """Find the pictures in a folder; files that cannot be read raise no error.
 
     Args:
         folder: may itself be a link, or called like a system folder.
@@ -96,7 +96,7 @@ def folders_of(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def is_picture(file: Path) -> bool:
-    """Whether a file's name ends as a picture's does, or says nothing and the file begins as one."""
+    """Whether a file is a picture by the end of its name, or without one by its first bytes."""
     suffix = file.suffix.lower()
     if suffix and not suffix[1:].isdecimal():
         return suffix in SUFFIXES

@@ -1,4 +1,4 @@
-"""The formats of pictures that are read: how their files are called, how they begin, and what else comes instead.
+"""The picture formats: their file names, their first bytes, and what other files are sent instead.
 
 Needs no picture library, so that a client can ask it.
 """
@@ -24,9 +24,9 @@ _SUFFIXES = {
 NAMES = tuple(_SUFFIXES)
 """The formats that workers read."""
 SUFFIXES = frozenset(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes)
-"""What the names of their files end in, in small letters."""
+"""The ends of their file names, in lower case."""
 HEAD_BYTES = 4_096
-"""So much of a file tells its format."""
+"""Bytes at the beginning of a file that identify its format."""
 
 _BEGINNINGS = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -69,7 +69,7 @@ _QUOTES = (b'b"', b"b'", b'"', b"'")
 
 
 def format_of(data: bytes) -> str | None:
-    """Which of :data:`NAMES` the bytes begin as; None: none of them. Whether they are whole is another question."""
+    """The format of :data:`NAMES` that the bytes begin as; None: none of them. The rest may still be damaged."""
     for beginning, name in _BEGINNINGS:
         if data.startswith(beginning):
             return name
@@ -82,7 +82,7 @@ def format_of(data: bytes) -> str | None:
 
 
 def wrapped(data: bytes) -> str | None:
-    """What surely hides a picture from every reader, and what to do; None where the bytes may be one as they are.
+    """What keeps any reader from reading the bytes as a picture, and the remedy; None if nothing is known to.
 
     A picture as Base64 or hexadecimal text or as a ``data:`` address, one behind a byte-order mark or white space, or
     one that was read and written as text on its way.
@@ -101,7 +101,7 @@ def wrapped(data: bytes) -> str | None:
 
 
 def otherwise(data: bytes) -> str:
-    """What bytes are that are no picture, as far as their beginning tells, and which formats are read."""
+    """A sentence about bytes that are no picture: what they seem to be, and the formats that are read."""
     head = data[:HEAD_BYTES]
     if found := wrapped(head):
         return found
