@@ -1,7 +1,8 @@
-"""What a wheel of the project holds."""
+"""What a wheel of the project holds, and that the hooks of a commit check what `make lint` checks."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("streams", "sinks", "models", "schemas", "infra")
@@ -60,3 +62,13 @@ def test_it_holds_every_module_and_what_they_read(wheel: zipfile.ZipFile) -> Non
         if path.is_file() and path.suffix in read
     }
     assert wanted <= names(wheel)
+
+
+def test_pre_commit_runs_what_make_lint_runs() -> None:
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert recipe is not None
+    linted = [line.strip().lstrip("@").replace("$(BIN)", ".venv/bin") for line in recipe[1].splitlines()]
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))
+    hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
+    assert [hook["entry"] for hook in hooks] == linted
+    assert all(hook["language"] == "system" and not hook["pass_filenames"] for hook in hooks)
