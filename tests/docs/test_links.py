@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -59,7 +60,10 @@ def test_a_command_that_a_sentence_names_exists(page: Path) -> None:
     for code in COMMAND.findall(FENCED.sub("", page.read_text("utf-8"))):
         # An ellipsis stands for arguments that the sentence is not about, and a bar for either.
         arguments = [word for word in shlex.split(code.partition("|")[0]) if word != "…"]
+        words = list(itertools.takewhile(lambda word: not word.startswith("-"), arguments))
+        if any(words == one.split()[1 : len(words) + 1] for one in names()):
+            continue  # a command, or a group of them, with options or without
         try:
-            assert parse(arguments) in names()
+            parse(arguments)
         except typer.TyperException as error:
             assert "Missing" in error.format_message(), f"{code}: {error.format_message()}"
