@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from models import assets
+from models.embedder import assets
 from tests.test_readme import between
 
 ROOT = Path(__file__).parents[1]
