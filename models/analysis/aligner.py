@@ -1,4 +1,4 @@
-"""The aligned face, as dlib cuts it.
+"""Cuts aligned faces as dlib does.
 
 Source: dlib's ``get_face_chip_details`` and ``extract_image_chip``.
 """
@@ -34,7 +34,7 @@ class Aligner:
         return cut(picture, self._to_picture(points), self.size)
 
     def inside(self, picture: Pixels, points: Points) -> Inside | None:
-        """Which pixels of the chip lie in the picture; None: all. The others are black."""
+        """A mask of the chip's pixels that lie in the picture; None: all. The others are black."""
         return inside(picture, self._to_picture(points), self.size)
 
     def _to_picture(self, points: Points) -> Transform:

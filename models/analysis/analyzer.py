@@ -1,4 +1,4 @@
-"""Pictures to faces with vectors: decode, detect, align and judge in threads, then embed all faces at once."""
+"""Analyses pictures: decodes, detects, aligns and assesses in threads, then embeds all faces at once."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from schemas.reasons import Reason
 _log = logging.getLogger(__name__)
 
 _BYSTANDER = 1 / 2
-"""In an enrolment photo a face smaller than this part of the largest, eye to eye, is a bystander."""
+"""A face of an enrolment photo is a bystander if its eye distance is below this share of the largest one."""
 
 
 _Frame = tuple[int, float]
-"""Size and padding of a chip: versions that share them share their chips."""
+"""Size and padding of a chip; versions with the same values share their chips."""
 
 
 @dataclass(slots=True)
 class _Seen:
-    """A picture before its faces are embedded; the chips of each face by their frame, none if it is too poor."""
+    """A picture before its faces are embedded; the chips of each face by frame, none if its quality is too low."""
 
     analysis: Analysis
     chips: list[dict[_Frame, Chip]] = field(default_factory=list)
@@ -73,11 +73,11 @@ class Analyzer:
 
     @property
     def versions(self) -> Collection[str]:
-        """The model versions at hand."""
+        """The model versions that are loaded."""
         return self._models.keys()
 
     def load(self, folder: Path) -> None:
-        """Load one more version and warm it up; see :class:`models.analysis.face_analysis.Analyzes`."""
+        """Load one more version and warm it up; see :class:`models.analysis.face_analysis.FaceAnalyzer`."""
         model = Model.load(folder, threads=self._threads)
         model.warm_up()
         # Replaced, not changed: a batch in hand goes on with what it began with.
@@ -85,7 +85,7 @@ class Analyzer:
         self._models = self._models | {model.card.version: model}
 
     def unload(self, version: str) -> None:
-        """Let go of a version other than the first."""
+        """Unload a version other than the first."""
         if version != self.model_version:
             self._models = {name: model for name, model in self._models.items() if name != version}
 
@@ -107,7 +107,7 @@ class Analyzer:
         enrolment: bool | Sequence[bool] = False,
         versions: Sequence[Sequence[str]] | None = None,
     ) -> list[Analysis]:
-        """Analyse a micro-batch; see :class:`models.analysis.face_analysis.Analyzes`."""
+        """Analyse a micro-batch; see :class:`models.analysis.face_analysis.FaceAnalyzer`."""
         stricter = [enrolment] * len(pictures) if isinstance(enrolment, bool) else enrolment
         wanted = [(self.model_version,)] * len(pictures) if versions is None else versions
         if not len(stricter) == len(wanted) == len(pictures):
@@ -155,7 +155,7 @@ class Analyzer:
     def _judge(
         self, raster: Raster, found: FoundFace, limits: quality.Limits, frames: Collection[_Frame]
     ) -> tuple[Face, dict[_Frame, Chip]]:
-        """A face and its chips, none if it is too poor."""
+        """A face and its chips, none if its quality is too low."""
         detection, landmarks = found.detection, found.landmarks
         own = _frame(self._first.card.chip)
         chip = self._aligners[own].align(raster.pixels, landmarks.points)
@@ -181,7 +181,7 @@ class Analyzer:
 
 
 def _embedded(seen: Sequence[_Seen], wanted: Sequence[Sequence[str]], models: Mapping[str, Model]) -> list[Analysis]:
-    """Every face by the versions that its picture is wanted of, all faces of a version at once."""
+    """Embed every face by the versions of its picture, all faces of a version at once."""
     start = time.perf_counter()
     vectors: dict[tuple[int, int], dict[str, bytes]] = {}
     for version in dict.fromkeys(version for names in wanted for version in names):

@@ -1,4 +1,4 @@
-"""Where faces are: BlazeFace full range, looked at in one pass, or in tiles where faces may be too small for one.
+"""Detects faces with BlazeFace full range: in one pass, or in tiles if faces may be too small for that.
 
 Source: Bazarevsky et al., BlazeFace (2019), and MediaPipe's ``face_detection_full_range`` graph.
 """
@@ -21,9 +21,9 @@ from models.pictures.geometry import Pixels, Points
 _INPUT = 192
 _GRID = 48
 MIN_SCORE = 0.4
-"""Of a face. What scores less is a hint: a face that lies on its side or head, or (mostly) nothing."""
+"""Least score of a face. Below it is a hint: a rotated face or, mostly, nothing."""
 _MIN_TURNED_SCORE = 0.5
-"""Of a face of which the upright picture shows nothing or a hint."""
+"""Least score of a face that is found only in a rotated view."""
 _MIN_HINT = 0.2
 _MIN_LOGIT = float(np.log(_MIN_HINT / (1 - _MIN_HINT)))
 _SAME_FACE = 0.3
@@ -31,29 +31,29 @@ _INSIDE = 0.7
 _TILE = 4 / 7
 _FINE_TILE = 240
 _MIN_TILE = 130
-"""Pixels. Tiles below the first are for crowds only; those below the second show no face that could be used."""
+"""Sides in pixels. Tiles below the first are for crowds only; below the second no face can be used."""
 _TILES_A_FACE = 2
 _MOST_TILES = 1_000
-"""A square picture of 4,000 pixels a side needs fewer; a strip of a million by one would need thousands."""
+"""Most tiles. A square picture of 4,000 pixels a side needs fewer; a strip of a million by one would need thousands."""
 _LARGE = 800
 _EMPTY = 640
 _SMALL_FACE = 15
 _SMALL_FACE_IN_CROWD = 24
 _CROWD = 3
 _CROWD_OF_HINTS = 8
-"""So many hints are seldom nothing: they are a crowd of faces too small to be found in tiles of this size."""
+"""Number of hints that suggests a crowd of faces too small for tiles of this size."""
 _OVERLAP = 0.25
 _STEP_BACK = 1.8
 _AROUND = 2.5
-"""A face is looked at again in a square of so many times its size."""
+"""Side of the square in which a face is examined again, as a multiple of its size."""
 _NEAR = 0.7
-"""And what is found there is the same face up to so many times its size from where it was."""
+"""Distance up to which a detection there is the same face, as a multiple of its size."""
 
 Found = NDArray[np.float64]
 """Rows of score, then centre, size and six points as x, y: [n, 17]."""
 
 _X = np.array([1, 5, 7, 9, 11, 13, 15])
-"""Which columns of them are horizontal positions; the vertical one follows each."""
+"""Their columns with horizontal positions; the vertical one follows each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class Detector:
         return [_detection(row) for row in found[order]]
 
     def detect_turned(self, picture: Pixels) -> list[Detection]:
-        """Look once each at a whole picture turned by 90, 180 and 270 degrees; the same face may come several times."""
+        """Detect in the whole picture turned by 90, 180 and 270 degrees; the same face may come several times."""
         height, width = picture.shape[:2]
         window = _around(width, height, max(height, width))
         return [
@@ -128,18 +128,18 @@ class Detector:
         ]
 
     def turned(self, picture: Pixels, seen: Detection) -> Detection:
-        """Look at a detection from all four sides at once, and return it as it is seen from the best one."""
+        """Examine a detection in all four rotations; return it as detected in the best one."""
         (quarters,) = self._best_sides(picture, [seen], (0, 1, 2, 3))
         return (self._look_again(picture, seen, quarters) if quarters else None) or seen
 
     def followed(self, picture: Pixels, hints: Sequence[Detection]) -> list[Detection]:
-        """Look at up to three hints from the other three sides, all at once, and return those that are faces then."""
+        """Examine up to three hints in the other three rotations; return those that are faces there."""
         sides = self._best_sides(picture, hints, (1, 2, 3)) if hints else []
         again = [self._look_again(picture, hint, side) for hint, side in zip(hints, sides, strict=True) if side]
         return [seen for seen in again if seen is not None and seen.score >= _MIN_TURNED_SCORE]
 
     def _best_sides(self, picture: Pixels, seen: Sequence[Detection], sides: Sequence[int]) -> list[int | None]:
-        """From which side each looks most like a face, in quarter turns; None: from none. One look at up to 9 views."""
+        """The rotation with the best score of each, in quarter turns; None: none is a face. At most 9 views at once."""
         cells = 2 if len(seen) * len(sides) <= 4 else 3
         size = _INPUT // cells
         sheet = np.full((_INPUT, _INPUT, 3), -1, np.float32)
@@ -159,7 +159,7 @@ class Detector:
         return [sides[int(row.argmax())] if row.any() else None for row in of_each]
 
     def _look_again(self, picture: Pixels, seen: Detection, quarters: int) -> Detection | None:
-        """Look at a detection from one side."""
+        """Examine a detection in one rotation."""
         found = self._look(picture, _square_around(seen), quarters)
         near = np.hypot(*(found[:, 1:3] - seen.center).T) < _NEAR * max(seen.size)
         found = found[near & (found[:, 0] >= MIN_SCORE)]
@@ -188,7 +188,7 @@ class Detector:
         return found
 
     def _look_at_tile(self, picture: Pixels, tile: _Window) -> Found:
-        """Without the faces that an edge of the tile, but not of the picture, cuts through."""
+        """Drop the faces that an edge of the tile cuts, unless it is an edge of the picture."""
         found = self._look(picture, tile)
         low, high = _corners(found)
         start = np.array([tile.x, tile.y])
@@ -199,7 +199,7 @@ class Detector:
 
 
 def _shown(picture: Pixels, window: _Window, size: int) -> NDArray[np.float32]:
-    """What the network sees of a window: [size, size, 3], -1 to 1, black outside the picture."""
+    """The network's input for a window: [size, size, 3], -1 to 1, black outside the picture."""
     height, width = picture.shape[:2]
     left, top = max(0, round(window.x)), max(0, round(window.y))
     right, bottom = min(width, round(window.x + window.side)), min(height, round(window.y + window.side))
@@ -224,7 +224,7 @@ def _around(width: int, height: int, side: float) -> _Window:
 
 
 def _turned_back(found: Found, quarters: int) -> Found:
-    """What was seen in a turned square of side 1, as it lies in the square itself."""
+    """Detections in a rotated square of side 1, in the coordinates of the square before rotation."""
     places = found[:, 1:].reshape(-1, 8, 2)
     turned = places.copy()
     for _ in range(quarters):
@@ -239,7 +239,7 @@ def _square_around(seen: Detection) -> _Window:
 
 
 def _expects_more(found: Found, side: float, longer: float) -> bool:
-    """Whether tiles smaller than windows of this side are worth their time."""
+    """Whether tiles smaller than this are worth their time."""
     faces = found[found[:, 0] >= MIN_SCORE]
     many_hints = len(found) >= _CROWD_OF_HINTS
     if not len(faces) and not many_hints:
@@ -250,7 +250,7 @@ def _expects_more(found: Found, side: float, longer: float) -> bool:
 
 
 def _are_worth(tiles: Sequence[_Window], found: Found) -> bool:
-    """Whether so many small faces have been found that fine tiles cost little beside the faces themselves."""
+    """Whether there are so many small faces that fine tiles cost little in comparison."""
     small = (found[:, 0] >= MIN_SCORE) & (found[:, 3] * _INPUT < _SMALL_FACE_IN_CROWD * tiles[0].side / _TILE)
     return bool(small.sum() * _TILES_A_FACE >= len(tiles))
 
@@ -277,7 +277,7 @@ def _corners(found: Found) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _merged(found: Found) -> Found:
-    """One row a face: the mean of what overlaps the best, weighted by score, with the best score."""
+    """One row a face: the mean of the overlapping detections, weighted by score, with the best score."""
     found = found[(found[:, 3:5] > 0).all(1)]
     found = found[np.argsort(-found[:, 0], kind="stable")]
     low, high = _corners(found)

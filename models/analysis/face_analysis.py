@@ -1,4 +1,4 @@
-"""What is known of one picture once it has been looked at, and who can look."""
+"""The analysis of a picture, and the interface of analyzers."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ class FaceAnalyzer(Protocol):
 
     @property
     def model_version(self) -> str:
-        """The version that makes the vectors where none is named."""
+        """The version that makes vectors if none is named."""
 
     @property
     def versions(self) -> Collection[str]:
-        """The model versions at hand."""
+        """The model versions that are loaded."""
 
     def load(self, folder: Path) -> None:
-        """Load one more version and warm it up, while others are in use.
+        """Load another version and warm it up, while others are in use.
 
         Raises:
             UnusableModel: it cannot be used.
         """
 
     def unload(self, version: str) -> None:
-        """Let go of a version; no picture may be in hand."""
+        """Unload a version; no picture may be in progress."""
 
     def warm_up(self) -> None:
-        """Load and compile everything, so that the first picture takes no longer than the next."""
+        """Load and compile everything, so that the first picture takes no longer than others."""
 
     def analyze(
         self,
@@ -65,7 +65,7 @@ class FaceAnalyzer(Protocol):
         enrolment: bool | Sequence[bool] = False,
         versions: Sequence[Sequence[str]] | None = None,
     ) -> list[Analysis]:
-        """Analyse a micro-batch; one answer a picture, in order. A bad picture never harms the others.
+        """Analyse a micro-batch; return one analysis a picture, in order. A bad picture never harms the others.
 
         A picture that is a Refusal already is passed through. ``enrolment`` (one for all, or one each) sets the
         stricter limits of templates. ``versions`` (of each picture, at least one) are those that make vectors: the

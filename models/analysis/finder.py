@@ -1,4 +1,4 @@
-"""Faces however the camera hangs: found, turned until the networks see them upright, confirmed by their landmarks.
+"""Finds faces in any rotation: detects them, rotates them upright, and confirms them by their landmarks.
 
 The detector knows faces that are turned by up to 60 degrees. Of others it misses many, and takes some for upright
 faces with eyes where their mouths are: the landmarks look right, and the vector is nobody's. Such a detection gives
@@ -22,7 +22,7 @@ from models.pictures.geometry import Pixels, Points
 _MIN_PRESENCE = 0.5
 _SURE = 0.75
 _DOUBTFUL = 0.55
-"""A detection of a score between the two is doubted if its landmarks speak against it."""
+"""A detection with a score between these two is doubtful if its landmarks contradict it."""
 _MAX_ROLL = 40
 _EYES_OFF = 0.1
 _NOSE_OFF = 0.4
@@ -30,16 +30,16 @@ _UNSURE = 0.7
 _MIN_RELIABLE_PRESENCE = 0.8
 _EYES_WRONG = 0.4
 _NOSE_WRONG = 0.7
-"""Beyond this the landmarks of a detection with a score below ``_UNSURE`` are not relied on."""
+"""Distances between detector and mesh beyond which the landmarks of a face are not reliable."""
 _MOST_HINTS = 3
 _HINT_BESIDE_FACES = 0.3
 _SAME_FACE = 0.75
-"""Faces whose landmarks are nearer to each other than this part of the distance between the eyes are one."""
+"""Faces whose landmarks differ by less than this share of the eye distance are the same face."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFace:
-    """A face, in pixels of the picture as it is."""
+    """A face, in pixels of the original picture."""
 
     detection: Detection
     landmarks: Landmarks
@@ -51,17 +51,17 @@ class FoundFace:
 
     @property
     def eyes_off(self) -> float:
-        """How far apart detector and mesh see the middle between the eyes, by the distance between the eyes."""
+        """Distance between detector and mesh for the middle between the eyes, as a share of the eye distance."""
         return self._off(self.detection.points[:2].mean(0), self.landmarks.points[:4].mean(0))
 
     @property
     def nose_off(self) -> float:
-        """How far apart detector and mesh see the nose, likewise."""
+        """Distance between detector and mesh for the nose, as a share of the eye distance."""
         return self._off(self.detection.points[2], self.landmarks.points[4])
 
     @property
     def is_reliable(self) -> bool:
-        """Whether the landmarks can be those of the face: of one that still lies on its side or head they cannot."""
+        """Whether the landmarks are plausible, which they are not if the face is still rotated."""
         contradicted = self.eyes_off > _EYES_WRONG or self.nose_off > _NOSE_WRONG
         return self.landmarks.presence >= _MIN_RELIABLE_PRESENCE and not (
             contradicted and self.detection.score < _UNSURE
@@ -101,7 +101,7 @@ class FaceFinder:
         return sorted(_distinct(faces), key=lambda face: -math.prod(face.detection.size))
 
     def _confirmed(self, picture: Pixels, detections: Sequence[Detection]) -> tuple[list[FoundFace], list[Detection]]:
-        """The detections in which the mesh sees a face, from the best side; and the others."""
+        """The detections that the mesh confirms, in their best rotation; and the others."""
         faces, others = [], []
         for seen in detections:
             face = self._face(picture, seen)
@@ -121,7 +121,7 @@ class FaceFinder:
 
 
 def _is_doubtful(face: FoundFace) -> bool:
-    """Whether a face may be turned by more than what the networks know."""
+    """Whether a face may be rotated beyond what the networks were trained on."""
     score = face.detection.score
     if not _DOUBTFUL <= score < _SURE:
         return score < _DOUBTFUL
@@ -129,7 +129,7 @@ def _is_doubtful(face: FoundFace) -> bool:
 
 
 def _distinct(faces: Iterable[FoundFace]) -> list[FoundFace]:
-    """Each face once, as the detector was surest of it."""
+    """Each face once, from its detection with the best score."""
     kept: list[FoundFace] = []
     for face in sorted(faces, key=lambda face: -face.detection.score):
         middle = face.landmarks.points.mean(0)

@@ -1,4 +1,4 @@
-"""The points of a face, and which way it looks: MediaPipe's face mesh.
+"""Finds the landmarks and the yaw of a face with MediaPipe's face mesh.
 
 Source: Kartynnik et al., Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs (2019).
 """
@@ -24,7 +24,7 @@ _LEFT_EYE, _RIGHT_EYE = 263, 33
 
 @dataclass(frozen=True, slots=True)
 class Landmarks:
-    """What the mesh says of one face.
+    """The mesh's result for one face.
 
     ``points`` [5, 2] in pixels of the picture, in the order of Face.landmarks; ``presence``: 0 (no face) to 1;
     ``yaw`` in degrees, positive when the person's left eye is the farther one.
@@ -71,7 +71,7 @@ class FaceMesh:
 
 
 def _square(detection: Detection) -> Transform:
-    """From the network's input to the picture: twice the width of the face, eyes level."""
+    """The transform from the network's input to the picture: twice the width of the face, eyes level."""
     face = similarity(EYES_AND_MOUTH, detection.points[[0, 1, 3]])
     eyes = detection.points[1] - detection.points[0]
     angle = np.arctan2(eyes[1], eyes[0])

@@ -1,4 +1,4 @@
-"""How good a probe or template a face makes, and when it is too poor to be one.
+"""Measures the quality of a face, and refuses faces of low quality.
 
 The limits and how they were found are in docs/models.md.
 """
@@ -18,7 +18,7 @@ from schemas.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Below or beyond these a face is refused. Units as in :class:`schemas.events.Quality`.
+    """Limits outside of which a face is refused. Units as in :class:`schemas.events.Quality`.
 
     ``sharpness`` holds for a face of brightness 0.5: the same blur leaves less variance in a darker face, in proportion
     to the square of its brightness. ``inside`` is the part of the chip that lies in the picture.
@@ -34,21 +34,21 @@ class Limits:
 
 
 PROBE = Limits(score=0.4, size=10, sharpness=3.5, darkest=0.03, brightest=0.93, yaw=75, inside=0.55)
-"""Poorer faces of a frame are not asked about: among them strangers pass for each other several times as often."""
+"""Limits for faces of frames: below them strangers are confused several times as often."""
 
 TEMPLATE = Limits(score=0.4, size=16, sharpness=6, darkest=0.08, brightest=0.88, yaw=60, inside=0.65)
-"""An enrolment photo is compared with for years: it has to be better."""
+"""Limits for enrolment photos, stricter since they are compared with for years."""
 
 _GOOD = Limits(score=0.8, size=40, sharpness=60, darkest=0.25, brightest=0.75, yaw=15, inside=1.0)
-"""From here on a face could not be better."""
+"""Values from which on quality does not rise any more."""
 
 _WASHED_OUT = 0.85
 _BLOCK = 8
 _AROUND = 96
 _FEW_BLOCKS = 32
-"""Pixels: how far around the middle of a face blocks are looked at, and the least."""
+"""Pixels around the middle of a face in which blocks are measured: the usual number, and the least."""
 _FLAT = 0.25
-"""Grey levels, added to both sides: in a flat picture hardly anything changes, and its ratio says nothing."""
+"""Grey levels added to both sides of the ratio, which would be noise in a flat picture."""
 
 
 def measure(
@@ -90,7 +90,7 @@ def measure(
 
 
 def blockiness(pixels: Pixels, x: float, y: float) -> float | None:
-    """How much more grey levels change at the borders of JPEG's blocks than within them, as a logarithm.
+    """The logarithm of the ratio of grey level changes at the borders of JPEG blocks to those within.
 
     Where a picture was compressed hard, every block of 8 × 8 pixels has a level of its own. Only blocks that lie as the
     picture's own encoder laid them are seen: not those of a picture that was cut or scaled after that.
@@ -119,13 +119,13 @@ def blockiness(pixels: Pixels, x: float, y: float) -> float | None:
 
 
 def _whole_blocks(middle: float, length: int) -> tuple[int, int]:
-    """Where the blocks around a place begin, and the pixel after the first one of the block after them."""
+    """The first pixel of the blocks around a place, and the second pixel of the block after them."""
     start = int(max(0.0, middle - _AROUND)) // _BLOCK * _BLOCK
     return start, min(length, start + 2 * _AROUND + 1)
 
 
 def refusal(quality: Quality, limits: Limits, inside: float = 1.0) -> Reason | None:
-    """The first limit that a face does not keep, or None; ``inside`` is the part of it that lies in the picture."""
+    """The first limit that a face violates, or None; ``inside`` is the share of it that lies in the picture."""
     checks = (
         (inside < limits.inside, Reason.CUT_OFF),
         (quality.score < limits.score, Reason.LOW_SCORE),
@@ -143,10 +143,10 @@ def refusal(quality: Quality, limits: Limits, inside: float = 1.0) -> Reason | N
 
 
 def _sharpness(measured: float, brightness: float) -> float:
-    """What the sharpness would be at a brightness of 0.5."""
+    """The sharpness scaled to a brightness of 0.5."""
     return measured * (0.5 / max(brightness, 0.02)) ** 2
 
 
 def _rising(value: float, zero: float, one: float) -> float:
-    """0 to 1, straight between two values."""
+    """0 to 1, linear between two values."""
     return min(1.0, max(0.0, (value - zero) / (one - zero)))

@@ -1,4 +1,4 @@
-"""What distances stand for: the false-match curve of a model, from the distances between strangers."""
+"""Calibrates distances: the false-match curve of a model, from the distances between strangers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Strangers:
 
     @classmethod
     def of(cls, distances: Sequence[float]) -> Strangers:
-        """Measure them."""
+        """Measure the distances."""
         return cls(fmean(distances), pstdev(distances))
 
     def fmr(self, distance: float) -> float:
@@ -71,5 +71,5 @@ def thresholds(kinds: Sequence[Strangers]) -> dict[str, float]:
 
 
 def strict(distance: float) -> float:
-    """To three decimals, downwards."""
+    """Round down to three decimals."""
     return math.floor(distance * 1000) / 1000

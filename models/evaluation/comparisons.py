@@ -1,4 +1,4 @@
-"""Many pairs of pictures at once, and how sure one may be of what they show.
+"""Compares many pairs of pictures at once, with confidence intervals.
 
 Intervals are of people, not of pairs, because the pairs of one person rise and fall together: people are drawn again
 with replacement, and all pairs follow (bootstrap, Efron 1979; for biometrics Bolle et al. 2004).
@@ -19,10 +19,10 @@ Distances = NDArray[np.float64]
 Interval = tuple[float, float]
 
 Chosen = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.bool_]] | None
-"""Which pairs to take, given the places of one and of the other picture [m]; None: all."""
+"""Selects pairs, given the places of both pictures [m]; None: all pairs."""
 
 FAR = 1e-2
-"""The false-accept rate that versions are judged at."""
+"""The false-accept rate at which versions are compared."""
 
 _LEVEL = 0.95
 _DRAWS = 400
@@ -60,7 +60,7 @@ class Comparisons:
 
     @classmethod
     def joined(cls, several: Sequence[Comparisons]) -> Self:
-        """All together; the people of one and of the other are different people."""
+        """Join comparisons of different people."""
         starts = np.cumsum([0, *(1 + max(part.first.max(), part.second.max()) for part in several)])
         return cls.among(
             np.concatenate([part.distances for part in several]),
@@ -70,7 +70,7 @@ class Comparisons:
 
     @classmethod
     def repeated(cls, several: Sequence[Comparisons]) -> Self:
-        """All together; they are of the same people."""
+        """Join comparisons of the same people."""
         return cls.among(
             np.concatenate([part.distances for part in several]),
             np.concatenate([part.first for part in several]),
@@ -79,12 +79,12 @@ class Comparisons:
 
     @classmethod
     def among(cls, distances: NDArray[np.float64], first: NDArray[np.int32], second: NDArray[np.int32]) -> Self:
-        """Of pairs in any order."""
+        """Make comparisons from pairs in any order."""
         order = np.argsort(distances, kind="stable")
         return cls(distances[order], first[order], second[order])
 
     def distance_at(self, far: float) -> float:
-        """The distance below which no more than this share of strangers is; not a number without strangers."""
+        """The largest distance with this false-match rate at most; not a number without impostor pairs."""
         strangers = self.strangers()
         return float(strangers[int(strangers.size * far)]) if strangers.size else float("nan")
 
@@ -112,7 +112,7 @@ class Comparisons:
 
     @property
     def people(self) -> int:
-        """One more than the largest number of a person."""
+        """The largest number of a person, plus one."""
         return 1 + int(max(self.first.max(), self.second.max()))
 
     @property
@@ -130,13 +130,13 @@ class Comparisons:
 
 
 def draws(people: int, seed: int) -> NDArray[np.float64]:
-    """How often each person is there [draws, people] when as many are drawn again, with replacement."""
+    """How often each person is drawn [draws, people] in bootstrap samples of the people."""
     random = np.random.default_rng([seed, 2])
     return random.multinomial(people, np.full(people, 1 / people), _DRAWS).astype(np.float64)
 
 
 def interval(values: NDArray[np.float64]) -> Interval:
-    """What 95 % of the values are within; not a number where there are none."""
+    """The interval that holds 95 % of the values; not a number without values."""
     if not values.size:
         return float("nan"), float("nan")
     low, high = np.quantile(values, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]).tolist()

@@ -1,4 +1,4 @@
-"""How well people are told apart on somebody's own pictures: ``DIR/<identity>/<picture>``.
+"""Evaluates a model on pictures of one's own: ``DIR/<identity>/<picture>``.
 
 Every picture counts. One that shows no face, or cannot be read, is in ``faces_not_found``, and each of its pairs is
 scored as if infinitely far apart: missed if it was one person, rightly kept apart if it was two. In a picture of
@@ -46,7 +46,7 @@ class GroupErrors:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The outcome; rates are None without pairs of two faces to tell them from.
+    """The outcome; a rate is None if there are no pairs of two faces for it.
 
     Attributes:
         skipped: pictures without a usable face, each with the reason.
@@ -70,7 +70,7 @@ class Evaluation:
 
     @property
     def says_nothing(self) -> str | None:
-        """Why nothing can be told from it, where that is so."""
+        """Why the evaluation has no result; None if it has."""
         if self.faces_not_found == self.images:
             reasons = ", ".join(f"{count} {reason}" for reason, count in self.skipped_by_reason.items())
             return f"no face to compare in any of {self.images} pictures: {reasons}"
@@ -159,7 +159,7 @@ def found_in(folder: Path) -> FoundPictures:
 
 
 def bytes_of(picture: Path) -> bytes | Refusal:
-    """What a file holds, or why it cannot be read."""
+    """The content of a file, or why it cannot be read."""
     try:
         return picture.read_bytes()
     except OSError as error:
@@ -176,7 +176,7 @@ def _same(pairs: Pairs, pictures: Sequence[Path]) -> list[tuple[Path, Path]]:
 
 
 def _people(folder: Path, pictures: Sequence[Path], same: Sequence[tuple[Path, Path]]) -> list[str]:
-    """Whose each picture is: its folder's; of those that lie flat in the folder, as the pairs of one person tell."""
+    """The identity of each picture: its folder's, or for pictures outside of one that from the pairs of one person."""
     head = {path: path for path in pictures if path.parent == folder}
 
     def first(path: Path) -> Path:
@@ -209,7 +209,7 @@ def _vectors(
 
 
 def meant(analysis: Analysis) -> Face | None:
-    """The largest face, its size halved towards the corners of the picture."""
+    """The largest face, where sizes count half towards the corners of the picture."""
 
     def weight(face: Face) -> float:
         x = (face.box.x + face.box.width / 2) / analysis.width - 0.5
@@ -220,7 +220,7 @@ def meant(analysis: Analysis) -> Face | None:
 
 
 def why_skipped(analysis: Analysis, face: Face | None) -> str:
-    """The reason why a picture has no usable face, and after a colon more of it where there is more."""
+    """The reason why a picture has no usable face, with a detail after a colon if there is one."""
     if analysis.refusal is not None:
         return f"{analysis.refusal.reason}: {analysis.refusal.detail}"
     return str(face.refusal) if face is not None else "no_face"

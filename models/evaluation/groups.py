@@ -1,4 +1,4 @@
-"""Groups of people or of pictures, and how well each is told apart at one distance for all.
+"""Verification errors of groups of people or pictures, at one distance for all.
 
 A label is the name of a group along a dimension: of ``camera`` it may be ``door``, of ``age`` ``60 and more``. A camera
 is known where somebody has confirmed its faces. Everything else comes from a file of those who may know it; it is on no
@@ -43,7 +43,7 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Labelling:
-    """What a file says of people, or of single pictures."""
+    """The labels of people or single pictures in a file."""
 
     keys: tuple[str, ...] = ()
     labels: Mapping[tuple[str, ...], Mapping[str, str]] | None = None
@@ -76,7 +76,7 @@ class Labelling:
         return cls(keys, labels)
 
     def of(self, event_id: str, user_id: str, subject_id: str) -> dict[str, str]:
-        """The group of a picture by each dimension of which something is known."""
+        """The group of a picture in each dimension for which it has a label."""
         names = dict(zip(_KEYS, (event_id, canonical(user_id), canonical(subject_id)), strict=True))
         return dict((self.labels or {}).get(tuple(names[key] for key in self.keys), {}))
 
@@ -106,7 +106,7 @@ def groups_of(labels: Mapping[str, Labels]) -> list[Group]:
 
 
 def within(labels: Labels, name: str, first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Which pairs of pictures [m] are of a group: one of it, and the other of it too or not labelled.
+    """A mask of the pairs [m] that belong to a group: one picture is in it, the other is in it or not labelled.
 
     So the faces of a camera are compared with enrolment photos, which no camera took, and not with another camera's.
     """

@@ -13,7 +13,7 @@ Distances = NDArray[np.float64]
 
 
 def roc_auc(genuine: Distances, impostor: Distances) -> float | None:
-    """How often a genuine pair is nearer than an impostor pair; a tie counts half. None without pairs of both kinds."""
+    """ROC AUC: how often a genuine pair is nearer than an impostor pair; a tie counts half. None without both kinds."""
     if not genuine.size or not impostor.size:
         return None
     ordered = np.sort(impostor)

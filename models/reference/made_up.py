@@ -1,4 +1,4 @@
-"""Pictures that anyone can make again to the last bit: random grids, interpolated in whole numbers, showing nobody."""
+"""Synthetic pictures that are reproducible to the last bit: random grids, interpolated with integers."""
 
 from __future__ import annotations
 

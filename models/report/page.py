@@ -1,4 +1,4 @@
-"""A model card as one page of HTML that needs nothing else: facts, lineage, and plots."""
+"""Writes a model card as a self-contained page of HTML: facts, lineage, and plots."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plots of a model card as SVG, to be put into a page: text stays text, and nothing is loaded from elsewhere."""
+"""Plots of a model card as SVG for a page: with text as text, and without external resources."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 _GENUINE, _IMPOSTOR, _LINE = "#0072b2", "#d55e00", "#555555"
-"""Okabe and Ito's blue and vermilion: told apart by everybody."""
+"""Blue and vermilion of Okabe and Ito's colour-blind safe palette."""
 
 
 def roc(scores: Mapping[str, Scores]) -> str:
@@ -38,7 +38,7 @@ def roc(scores: Mapping[str, Scores]) -> str:
 
 
 def distances(scores: Scores, threshold: float) -> str:
-    """Where the distances of genuine and of impostor pairs lie, and the threshold between them."""
+    """The distributions of genuine and impostor distances, and the threshold between them."""
     ends = [0.0, *(end for end, _, _ in scores.distances)]
     with _plot("distance", "share of the pairs, %") as (axes, svg):
         for at, (name, colour) in enumerate((("genuine", _GENUINE), ("impostor", _IMPOSTOR)), 1):
@@ -82,7 +82,7 @@ def course(history: Sequence[Validated]) -> str:
 
 @contextmanager
 def _plot(x: str, y: str) -> Iterator[tuple[Axes, io.StringIO]]:
-    """Axes to draw on, and what holds the SVG afterwards."""
+    """Axes to draw on, and a list that holds the SVG afterwards."""
     svg = io.StringIO()
     with mpl.rc_context(_STYLE):
         figure = Figure((6, 3.4), layout="constrained")

@@ -1,4 +1,4 @@
-"""An analyser that looks at no picture: equal bytes get equal vectors, and others do not match them.
+"""An analyzer that does not decode pictures: equal bytes get equal vectors, other bytes do not match.
 
 For load and fault tests of what lies around the networks.
 """
@@ -31,7 +31,7 @@ _LANDMARKS = [420.0, 220.0, 380.0, 222.0, 260.0, 220.0, 300.0, 222.0, 340.0, 280
 
 
 class DigestAnalyzer:
-    """One face a picture; its vectors of length 1 come from the SHA-256 of the picture's bytes and the version.
+    """Gives each picture one face; its vectors of length 1 come from the SHA-256 of the bytes and the version.
 
     Distances between vectors of different pictures, or of different versions, are about 1.4, and above 1 in every case
     that will ever be seen.
@@ -44,15 +44,15 @@ class DigestAnalyzer:
 
     @property
     def versions(self) -> Collection[str]:
-        """The versions at hand."""
+        """The versions that are loaded."""
         return self._versions
 
     def load(self, folder: Path) -> None:
-        """Another version: nothing but its name matters."""
+        """Load another version, of which only the name matters."""
         self._versions |= {Card.read(folder).version}
 
     def unload(self, version: str) -> None:
-        """Let go of a version other than the first."""
+        """Unload a version other than the first."""
         self._versions -= {version} - {self.model_version}
 
     def warm_up(self) -> None:
@@ -65,7 +65,7 @@ class DigestAnalyzer:
         enrolment: bool | Sequence[bool] = False,
         versions: Sequence[Sequence[str]] | None = None,
     ) -> list[Analysis]:
-        """One answer a picture, in order; zero bytes are refused."""
+        """Return one analysis a picture, in order; zero bytes are refused."""
         wanted = [(self.model_version,)] * len(pictures) if versions is None else versions
         return [_analysis(picture, names) for picture, names in zip(pictures, wanted, strict=True)]
 

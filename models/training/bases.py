@@ -19,7 +19,7 @@ from models.training.degrade import shifted
 from models.training.samples import NOBODY, TrainingSet
 
 _MIXED = 0.6
-"""Share of mixtures of two chips among what is made."""
+"""Share of mixtures of two chips among the generated faces."""
 
 _GREY = 0.2
 
@@ -41,7 +41,7 @@ class Bases:
 
     @property
     def chances(self) -> NDArray[np.float64]:
-        """How often each should be drawn [n]: every person equally often, and so all who were taken for him."""
+        """The weight of each face in draws [n]: every person counts the same, together with corrected faces."""
         hard = self.never != NOBODY
         met = np.bincount(np.concatenate([self.first[~hard], self.second[~hard]]))
         chances = np.empty(len(self))
@@ -78,7 +78,7 @@ def _mixed(one: Pixels, other: Pixels, random: Generator) -> Pixels:
 
 
 def _varied(chip: Pixels, random: Generator) -> Pixels:
-    """Mirrored or not, moved a little, brighter or darker, in colour or grey: what is still a clean face."""
+    """A random variant that is still a clean face: mirrored, shifted a little, brighter or darker, or grey."""
     if random.random() < 0.5:
         chip = np.ascontiguousarray(chip[:, ::-1])
     chip = shifted(chip, 0.03, random)

@@ -1,4 +1,4 @@
-"""Where a run is: written by worker 0, read by all when they start, whole or not at all."""
+"""The checkpoint of a run: worker 0 writes it atomically, and all workers read it when they start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LISTS = ("values", "averaged", "best", "optimizer")
 
 @dataclass(slots=True)
 class State:
-    """Weights, their average, the best average so far, and what the optimizer keeps."""
+    """Weights, their average, the best average so far, and the state of the optimizer."""
 
     values: Values
     averaged: Values
@@ -31,12 +31,12 @@ class State:
 
     @classmethod
     def start(cls, values: Values) -> Self:
-        """Before the first step."""
+        """The checkpoint before the first step."""
         return cls(values, values, values)
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """Read a checkpoint; None where there is none."""
+        """Read a checkpoint; None if there is none."""
         if not path.exists():
             return None
         with np.load(path) as stored:
@@ -47,7 +47,7 @@ class State:
         return cls(**lists, step=step, best_step=best_step, best_validation=best, worse=worse)
 
     def write(self, path: Path) -> None:
-        """Replace the checkpoint in one step: a process that is killed meanwhile leaves the old one."""
+        """Replace the checkpoint atomically: a process that is killed meanwhile leaves the old one."""
         arrays: dict[str, Any] = {}
         for name in _LISTS:
             values = getattr(self, name)

@@ -1,4 +1,4 @@
-"""A training whose processes somebody else starts on several machines, as an indexed Job of Kubernetes does.
+"""A training whose processes are started from outside on several machines, as by an indexed Job of Kubernetes.
 
 All of them see one folder. The first prepares the run, says in the folder where it is, and makes the version of it; the
 others wait for that word and take part.
@@ -18,17 +18,17 @@ from typing import Self
 from models.training.plan import Run
 
 JOB = "FACESTREAM_TRAINING_JOB"
-"""The variable with what tells this job from every other, before and after it."""
+"""The variable with an id of the job that no other job has."""
 _EVERY_S = 0.5
 
 
 class UnusableCluster(ValueError):
-    """``TF_CONFIG`` does not say who trains together; the message says what is wrong."""
+    """``TF_CONFIG`` does not describe a cluster; the message says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Who trains together: the addresses of all, and which of them is this process."""
+    """The processes that train together: their addresses, and the number of this process."""
 
     job: str
     addresses: tuple[str, ...]
@@ -36,7 +36,7 @@ class Cluster:
 
     @classmethod
     def from_environment(cls) -> Self | None:
-        """What ``TF_CONFIG`` says; None where it is not set.
+        """The cluster in ``TF_CONFIG``; None if it is not set.
 
         Raises:
             UnusableCluster: it does not say that, or the job has no name.
@@ -57,7 +57,7 @@ class Cluster:
 
     @contextmanager
     def announced(self, folder: Path, run: Run, old_folder: Path) -> Iterator[None]:
-        """Tell the others of a run, as long as it lasts."""
+        """Announce a run to the other processes as long as it lasts."""
         word = self._word(folder)
         partial = word.with_suffix(".partial")
         partial.write_text(json.dumps([str(run.folder.absolute()), str(old_folder.absolute())]), "utf-8")

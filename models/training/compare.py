@@ -1,4 +1,4 @@
-"""Two versions of a model on the same held-out people."""
+"""Compares two versions of a model on the same held-out people."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from models.training.measure import degraded
 from models.training.samples import TrainingSet
 
 _VIEWS = 2
-"""Times that each picture is degraded, each time otherwise."""
+"""How often each picture is degraded, each time differently."""
 
 Pair = tuple[Comparisons, Comparisons]
-"""Of the old version, and of the new one."""
+"""The values of the old and of the new version."""
 
 
 @dataclass(frozen=True, slots=True)

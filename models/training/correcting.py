@@ -1,4 +1,4 @@
-"""What corrections gain: one training with them and one without, measured on other pictures of the same people.
+"""Measures the gain of corrections: one training with them and one without, on other pictures of the same people.
 
 Everybody's pictures are dealt to three parts: the enrolled ones; those that a poor camera sees, where every face is
 corrected that the old version takes for somebody else; later ones, poor too, on which the versions are measured.
@@ -26,7 +26,7 @@ from models.training.samples import Corrected, TrainingSet, UnusableTrainingSet
 _PARTS = 3
 _TRAININGS = ("without", "corrected")
 _VIEWS = 2
-"""Times that each picture is degraded, each time otherwise."""
+"""How often each picture is degraded, each time differently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def measure(
 
 
 def _seen_often(known: TrainingSet) -> list[str]:
-    """Who has a picture for each part, so that everybody has the same number in all of them."""
+    """The people with a picture for each part, so that all have the same number in each."""
     counts = np.bincount(known.labels, minlength=len(known.people)).tolist()
     found = [person for person, count in zip(known.people, counts, strict=True) if count >= _PARTS]
     if len(found) < _PARTS:
@@ -124,7 +124,7 @@ def _seen_often(known: TrainingSet) -> list[str]:
 
 
 def _dealt(known: TrainingSet, seed: int) -> list[NDArray[np.intp]]:
-    """The rows of each part; each person's are dealt by themselves."""
+    """The rows of each part; those of each person are dealt separately."""
     random = np.random.default_rng([seed, 7])
     parts: list[list[int]] = [[] for _ in range(_PARTS)]
     for person in range(len(known.people)):
@@ -143,7 +143,7 @@ def _compared(gaps: NDArray[np.float64], whose: NDArray[np.int32], enrolled: Tra
 
 
 def _taken_wrongly(old: Model, frames: Pixels, labels: NDArray[np.int32], enrolled: TrainingSet) -> Corrected:
-    """The frames, once for everybody whom the old version takes them for and who is not on them."""
+    """The frames, once for each person for whom the old version takes them wrongly."""
     gaps = _gaps(old, frames, enrolled)
     wrong = (gaps < _compared(gaps, labels, enrolled).distance_at(FAR)) & (labels[:, None] != enrolled.labels)
     rows, templates = np.nonzero(wrong)

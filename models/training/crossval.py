@@ -1,4 +1,4 @@
-"""Does learning help people it has not met? Train on some, measure on others, until everybody was measured on once."""
+"""Cross-validation over people: train on some, measure on others, until everybody was measured once."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Outcome:
     latency_ratio: float
     folds: list[Fold]
     failed: dict[int, str] = field(default_factory=dict)
-    """Folds of which nothing could be measured, by number, and why."""
+    """Folds that could not be measured, by number, with the reason."""
 
 
 def cross_validate(
@@ -150,7 +150,7 @@ def trained(
     learn: TrainingSet,
     say: Callable[[str], None],
 ) -> tuple[Model, int]:
-    """Train in this process and in a folder that is empty; the new version, and the steps that it took."""
+    """Train in this process and in an empty folder; return the new version and its number of steps."""
     run = prepare(folder / "run", plan, old, keras_network(old_folder), learn, say)
 
     def tell(now: TrainingProgress) -> None:

@@ -1,4 +1,4 @@
-"""What poor cameras do to a face: few pixels, blur, movement, little light, noise, hard compression.
+"""Degrades faces as poor cameras do: few pixels, blur, motion, little light, noise, strong compression.
 
 Everything random comes from the generator that is handed in: the same seed gives the same pictures.
 """
@@ -25,7 +25,7 @@ FACE_OF_CHIP = 1 / 1.5
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Ranges that are drawn from, evenly. Lengths are pixels of the small picture, before it is enlarged to a chip."""
+    """Ranges for uniform draws. Lengths are pixels of the small picture, before it is enlarged to a chip."""
 
     face: Range
     """Width of the mean face in pixels; drawn evenly in its logarithm."""
@@ -43,7 +43,7 @@ class Conditions:
     jpeg: Range
     """Quality of the compression, 1 to 100."""
     occluded: float = 0.0
-    """How often a part of the face is covered."""
+    """Probability that a part of the face is covered."""
     shift: float = 0.0
     """Largest error of the alignment, as a part of the chip."""
 
@@ -58,7 +58,7 @@ POOR = Conditions(
     noise=(2, 8),
     jpeg=(30, 75),
 )
-"""What is measured on: small, blurred, dark, noisy and compressed, all at once."""
+"""The degradation for measurements: small, blurred, dark, noisy and compressed, all at once."""
 
 TRAINING = Conditions(
     face=(16, 60),
@@ -72,11 +72,11 @@ TRAINING = Conditions(
     occluded=0.05,
     shift=0.01,
 )
-"""What is learned from: a little wider on every side than what is measured on."""
+"""The degradation for learning: a little wider in every range than that for measurements."""
 
 
 def degrade(chip: Pixels, conditions: Conditions, random: Generator) -> Pixels:
-    """A chip [size, size, 3] as a poor camera would have given it, enlarged again to its size."""
+    """A chip [size, size, 3] as a poor camera would have taken it, enlarged to its size again."""
     size = chip.shape[0]
     if random.random() < conditions.occluded:
         chip = occlude(chip, random)

@@ -33,7 +33,7 @@ class Feeder:
         self._pool.shutdown(cancel_futures=True)
 
     def parts(self, step: int, first: int, count: int) -> list[Part]:
-        """What ``count`` replicas from ``first`` on get at a step."""
+        """The faces of ``count`` replicas from ``first`` on for a step."""
         for ahead in range(step, min(step + _AHEAD, self._plan.steps)):
             for replica in range(first, first + count):
                 if (ahead, replica) not in self._coming:

@@ -1,4 +1,4 @@
-"""What learning has changed for each group of people and each camera: nobody is to pay for what others gain."""
+"""Measures what a training has changed for each group of people and each camera, so that no group loses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""May a trained version take over? Every refusal says why in a sentence."""
+"""The gate of a trained version: why it must not take over, in one sentence for each reason."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ _NORMAL = NormalDist()
 _LEVEL = 0.05
 
 CLEAN = "clean"
-"""The measure of good pictures: what the parent is good at already."""
+"""The name of the measurement on good pictures, on which the parent does well already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a trained version has to hold."""
+    """The limits for a trained version."""
 
     people: int = 10
-    """Least number of people learned from."""
+    """Fewest people in the training set."""
     chips: int = 50
-    """Least number of faces learned from."""
+    """Fewest faces in the training set."""
     people_tested: int = 4
-    """Least number of people measured on."""
+    """Fewest people in the measurement."""
     slowest: float = 1.2
-    """Largest time a face, the parent's being 1."""
+    """Largest time a face, as a multiple of the parent's."""
     clean_loss: float = 0.005
-    """Largest part of the TAR that good pictures may lose."""
+    """Largest share of the TAR on good pictures that may be lost."""
 
 
 def refusals(lineage: Lineage, rules: Rules | None = None) -> list[str]:
-    """Why a version must not take over; none: it may."""
+    """The reasons why a version must not take over; it may if there are none."""
     rules = rules or Rules()
     found = [
         f"it was trained on {had} {what}, fewer than {least}"
@@ -71,7 +71,7 @@ def refusals(lineage: Lineage, rules: Rules | None = None) -> list[str]:
 
 
 def _surely_worse(shift: Shift, looks: int) -> bool:
-    """Whether an error has grown beyond its interval, made wider for so many looks: one of them is worse by chance.
+    """Whether an error has grown beyond its interval, widened for the number of comparisons.
 
     Source: Bonferroni's correction, with the width of a normal distribution.
     """

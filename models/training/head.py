@@ -1,4 +1,4 @@
-"""Learning without pictures: a small network over stored vectors, put behind the network that made them.
+"""Trains without pictures: a small network over stored vectors, behind the network that made them.
 
 A gallery need not be embedded again: its vectors pass through the head (:func:`project`). The head starts as the
 identity, and what it learns is what makes the people at hand easier to tell apart.
@@ -22,7 +22,7 @@ from models.training.samples import NOBODY
 _UNITS = 256
 _BATCH = 64
 _NOISE = 0.02
-"""Standard deviation, in each dimension, of what is added to vectors while learning: two pictures are never alike."""
+"""Standard deviation of the noise that is added to each dimension while learning, as between two pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,14 @@ class HeadPlan:
     steps: int = 400
     learning_rate: float = 3e-4
     stay: float = 1.0
-    """Weight of the squared distance to the vector as it was."""
+    """Weight of the squared distance to the original vector."""
     arc_face: float = 0.02
     pairwise: float = 0.05
     corrections: float = 0.05
 
 
 def build(dimensions: int) -> keras.Model:
-    """Vectors [n, dimensions] to vectors of the same length; the identity until it has learned."""
+    """A network from vectors [n, dimensions] to vectors of the same length; the identity before training."""
     vectors = keras.Input((dimensions,), name="vectors")
     hidden = layers.Dense(_UNITS, activation="relu", name="head_hidden")(vectors)
     change = layers.Dense(dimensions, kernel_initializer="zeros", name="head_change")(hidden)
@@ -54,7 +54,7 @@ def train(
     plan: HeadPlan | None = None,
     never: NDArray[np.int32] | None = None,
 ) -> keras.Model:
-    """Learn a head from vectors [n, d] of people numbered from 0 [n], each person drawn equally often.
+    """Train a head on vectors [n, d] of people numbered from 0 [n], drawing each person equally often.
 
     Args:
         vectors: the old version's.

@@ -1,4 +1,4 @@
-"""The course of a run: lines of JSON to read it from while it goes on, and a log for TensorBoard."""
+"""The progress of a run: lines of JSON that can be read meanwhile, and a log for TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from models.training.plan import Run
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """How far a run is."""
+    """The progress of a run."""
 
     step: int
     steps: int
     loss: float
-    """Mean since the last time."""
+    """Mean since the last report."""
     validation: float | None
-    """Pairwise loss of people held out of learning, with the averaged weights; None where nobody is held out."""
+    """Pairwise loss of held-out people with the averaged weights; None if nobody is held out."""
     tar: float | None
-    """Theirs at FAR 1e-2, degraded faces against clean ones."""
+    """TAR at FAR 1e-2 of held-out people, degraded faces against clean ones."""
     samples_per_s: float
 
 
 class History:
-    """Written by worker 0 alone."""
+    """Writes the history; only worker 0 does."""
 
     def __init__(self, run: Run) -> None:
         self._tf = runtime.tensorflow()
@@ -37,7 +37,7 @@ class History:
         self._scalar.plugin_data.plugin_name = "scalars"
 
     def add(self, now: TrainingProgress) -> None:
-        """Write how far the run is."""
+        """Write the progress of the run."""
         with self._lines.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(asdict(now)) + "\n")
         with self._board.as_default(step=now.step):

@@ -33,7 +33,7 @@ class Launched:
     """How a run ended."""
 
     outcomes: list[Outcome]
-    """One a worker; of a worker of a cluster that is not the first, its own."""
+    """The result of each worker; a worker of a cluster other than the first has only its own."""
     restarts: int
 
     @property
@@ -43,7 +43,7 @@ class Launched:
 
     @property
     def samples_per_s(self) -> float:
-        """Of all workers together."""
+        """Samples a second of all workers together."""
         return min(outcome.samples_per_s for outcome in self.outcomes)
 
 
@@ -95,7 +95,7 @@ def _once(
     say: Callable[[TrainingProgress], None],
     started: Callable[[list[int]], None],
 ) -> bool:
-    """Run these workers until they have ended well, or one has not; then the others are killed."""
+    """Run these workers until all have succeeded; if one fails, kill the others."""
     for number in numbers:
         run.result(number).unlink(missing_ok=True)
     told = _Told(run.progress, say)

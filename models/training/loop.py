@@ -31,12 +31,12 @@ from models.training.samples import NOBODY
 from models.training.validation import Judged
 
 _UNTIMED_STEPS = 3
-"""The first steps compile."""
+"""Steps that are not timed, since the first ones compile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of a run: ``digest`` is of the last weights, and is the same on every worker."""
+    """The result of a run; ``digest`` is that of the last weights, the same on every worker."""
 
     steps: int
     best_step: int
@@ -51,7 +51,7 @@ Say = Callable[[TrainingProgress], None]
 def train(
     run: Run, card: Card, strategy: Any, *, worker: int = 0, workers: int = 1, say: Say = lambda progress: None
 ) -> Outcome:
-    """Learn until the plan's steps are done or the held-out people get no better; go on from a checkpoint.
+    """Train until the plan's steps are done or validation stops improving; resume from a checkpoint.
 
     Args:
         run: with network, plan and material; worker 0 writes the checkpoint and what was learned into it.
@@ -149,7 +149,7 @@ class _Trainer:
         corrects = bool(plan.corrections and (material.never != NOBODY).any())
 
         def taken_wrongly(rows: Any) -> Any:
-            """Whether a face was taken for the person on another, or the other way round [batch, n]."""
+            """Whether a face was taken for the person on another, or vice versa [batch, n]."""
             who, not_who = tf.gather(labels, rows)[:, None], tf.gather(never, rows)[:, None]
             return ((not_who == labels) & (not_who >= 0)) | ((who == never) & (who >= 0))
 
@@ -197,7 +197,7 @@ class _Trainer:
         return tf.function(step, autograph=False)
 
     def _validate(self, state: State) -> Judged | None:
-        """Judge the averaged weights by the held-out people; every worker embeds a part, and has the answer."""
+        """Validate the averaged weights; every worker embeds a part, and gets the result."""
         faces, batch = self._material.held_out, self._plan.batch
         kept, averaged = self._values(self._trained), self._values(self._averaged)
         judged = None

@@ -1,4 +1,4 @@
-"""What training makes small. Tensors are float32; ``vectors`` [n, d] are what the student makes of poor pictures.
+"""The losses of training. Tensors are float32; ``vectors`` [n, d] are the student's for degraded pictures.
 
 Sources: distillation, Hinton et al. 2015 (arXiv 1503.02531); pairwise logistic loss as in Zhai et al. 2023 (arXiv
 2303.15343), on distances; ArcFace, Deng et al. 2019 (arXiv 1801.07698); backward-compatible training, Shen et al. 2020
@@ -12,13 +12,13 @@ from typing import Any
 from keras import ops  # type: ignore[import-untyped]
 
 STEEPNESS = 20.0
-"""Of the pairwise loss: how fast a pair passes from wrong to right, per unit of distance."""
+"""Slope of the pairwise loss at the threshold, per unit of distance."""
 
 STRANGERS = 10.0
-"""Weight of strangers against genuine pairs there: a rate of one in a hundred is about few of very many."""
+"""Weight of impostor pairs against genuine pairs in that loss, since a FAR of 1 % is about few of very many."""
 
 ARC_SCALE, ARC_MARGIN = 16.0, 0.3
-"""Smaller than the paper's 64 and 0.5, which are for a hundred thousand people rather than tens."""
+"""Scale and margin, smaller than the paper's 64 and 0.5, which are for a hundred thousand people."""
 
 
 def distillation(vectors: Any, wanted: Any) -> Any:

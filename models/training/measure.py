@@ -1,4 +1,4 @@
-"""What learning has changed, measured on people that nothing was learned from.
+"""Measures what a training has changed, on people outside the training set.
 
 ``clean``: every pair of different pictures of the held-out people. ``degraded``: every picture degraded as a poor
 camera would (a probe), against every *other* picture as it is (a template), so nothing is compared with itself. Both
@@ -20,7 +20,7 @@ from models.training.degrade import POOR, Conditions, degrade
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """TAR at FAR before and after, with 95 % intervals of ``after`` and of what was gained."""
+    """TAR at FAR before and after, with 95 % intervals of ``after`` and of the gain."""
 
     before: float
     after: float

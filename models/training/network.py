@@ -1,4 +1,4 @@
-"""What full training changes of the reference network, and what it puts behind it.
+"""The trainable part of the reference network in full training, and the layers that are added to it.
 
 Learned are the **first layers** alone: they see edges and texture, which poor cameras spoil on everybody alike, so what
 they learn from few people holds for others. The later layers, which tell people apart, stay as they are: learned too,
@@ -23,7 +23,7 @@ from models.embedder.card import UnusableModel
 from models.embedder.model import Vectors
 
 EARLY_BLOCKS = 5
-"""Of 14: the first ones are learned."""
+"""Blocks that are trained: the first ones of 14."""
 
 EVENNESS = 0.5
 

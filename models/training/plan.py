@@ -1,4 +1,4 @@
-"""How a run learns, and the folder in which it is kept."""
+"""The plan of a run, and its folder."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class Material:
     """Faces of people who are not learned from: clean ones, and degraded views of them all, one view after the other
     [(1 + views) · v]; may be empty."""
     held_out_people: NDArray[np.int32]
-    """Who is on each clean one [v]."""
+    """The number of the person on each clean face [v]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A folder with all that the workers of a run share."""
+    """The folder with the files that the workers of a run share."""
 
     folder: Path
 
@@ -72,7 +72,7 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """Where a run goes on after a worker was lost."""
+        """The checkpoint from which a run continues after a worker was lost."""
         return self.folder / "checkpoint.npz"
 
     @property
@@ -82,7 +82,7 @@ class Run:
 
     @property
     def board(self) -> Path:
-        """The same for TensorBoard."""
+        """The folder of the log for TensorBoard."""
         return self.folder / "board"
 
     @property
@@ -91,11 +91,11 @@ class Run:
         return self.folder / "learned.npz"
 
     def result(self, worker: int) -> Path:
-        """What a worker says at its end."""
+        """The result file of a worker."""
         return self.folder / f"result-{worker}.json"
 
     def log(self, worker: int) -> Path:
-        """What a worker writes on stderr."""
+        """The file with a worker's stderr."""
         return self.folder / f"worker-{worker}.log"
 
     @property
@@ -105,7 +105,7 @@ class Run:
 
     @property
     def is_prepared(self) -> bool:
-        """Whether all that the workers need is there; the network is written last."""
+        """Whether everything that the workers need is there; the network is written last."""
         return self.network.exists()
 
     def write(self, plan: TrainingPlan, material: Material) -> Self:

@@ -1,4 +1,4 @@
-"""From a training set to the folder of a run: faces to learn from, and the vectors that are right for them."""
+"""Prepares the folder of a run from a training set: faces to learn from, and their target vectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.training.plan import Material, Run, TrainingPlan
 from models.training.samples import TrainingSet, folds
 
 _HELD_OUT = 6
-"""One person in so many is held out of learning, to stop by."""
+"""One person in this number is held out for early stopping."""
 
 _LEAST_HELD_OUT = 3
 _VIEWS = 2
@@ -33,7 +33,7 @@ def prepare(
     known: TrainingSet,
     say: Callable[[str], None] = lambda text: None,
 ) -> Run:
-    """Write the folder of a run that goes on from an old version.
+    """Write the folder of a run that starts from an old version.
 
     Args:
         folder: where to.

@@ -1,4 +1,4 @@
-"""A model version out of a finished run: weights and card, in a folder for :meth:`models.embedder.model.Model.load`."""
+"""Makes a model version of a finished run: weights and card, for :meth:`models.embedder.model.Model.load`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ROUNDS = 15
 
 
 def learned_network(run: Run) -> Any:
-    """The network of a finished run, with what it learned."""
+    """The network of a finished run with its trained weights."""
     network = keras.models.load_model(run.network, compile=False)
     with np.load(run.learned) as stored:
         for variable, name in zip(learnable(network), stored.files, strict=True):
@@ -58,7 +58,7 @@ def described(
     strangers: Mapping[str, tuple[Distances, Distances]],
     scores: Mapping[str, Scores] | None = None,
 ) -> Card:
-    """The card of a trained version: its distances are not the parent's, so their meaning is measured.
+    """The card of a trained version. Its distances differ from the parent's, so they are calibrated again.
 
     The people it is measured on may be few, and less or more alike than most. So of two answers the stricter is taken:
     what the distances between them say, and what the parent's card says of the distance that, with the parent, as many
@@ -105,12 +105,12 @@ def described(
 
 
 def unmeasured(version: str, parent: Card) -> Card:
-    """The parent's card under another name: for a network whose distances are still to be measured."""
+    """The parent's card under another name, for a network whose distances are not calibrated yet."""
     return parent.model_copy(update={"version": version})
 
 
 def measured(before: Comparisons, after: Comparisons, seed: int = 0) -> Measured:
-    """What the card says of one kind of pictures."""
+    """The measurement of one kind of pictures, for the card."""
     change = Change.of(before, after, seed=seed)
     return Measured(
         before=change.before,
@@ -122,7 +122,7 @@ def measured(before: Comparisons, after: Comparisons, seed: int = 0) -> Measured
 
 
 def latency_ratio(old: Model, new: Model, chips: Pixels, batch: int = 8) -> float:
-    """Time a face of the new version by the old one's: the median of turns taken one by the other."""
+    """Time a face of the new version, as a multiple of the old one's: the median of alternating turns."""
     part = chips[np.arange(batch) % len(chips)]
     for model in (old, new, old, new):
         model.embed(part)

@@ -1,4 +1,4 @@
-"""A training set in, a model version out: its weights, and a card that says what it was made of and what it gained."""
+"""Trains a model version from a training set: weights, and a card with its lineage and its gain."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from models.training.samples import NOBODY, TrainingSet, UnusableTrainingSet, en
 from models.training.scoring import scored
 
 HELD_OUT = 0.2
-"""Share of the people that a version is measured on, and not learned from."""
+"""Share of the people on whom a version is measured; nothing is learned from them."""
 
 _MOST_MEASURED = 1_000
-"""Faces that a version is measured on: a million pairs, each scored hundreds of times for the intervals."""
+"""Most faces on which a version is measured: a million pairs, each scored hundreds of times for the intervals."""
 
 _LEAST = 2
 _SIDES_SEED = 0
-"""The sides are the same in every run: who was measured on once is never learned from."""
+"""Seed of the split, the same in every run, so that nobody who was measured is ever learned from."""
 
 HEAD_FILE = "head.keras"
 """Beside the weights of a version with a head: projects stored vectors, see :func:`models.training.head.project`."""
@@ -139,7 +139,7 @@ def retrain(
 
 
 def _apart(learn: TrainingSet, test: TrainingSet, old: Model) -> TrainingSet:
-    """Without faces of nobody known that may be those of people who are measured on."""
+    """The training set without corrected faces that may be of people in the measurement."""
     hard = learn.corrected
     if not len(hard):
         return learn
@@ -157,5 +157,5 @@ def _learned_head(old: Model, learn: TrainingSet, plan: head.HeadPlan) -> Any:
 
 
 def _made_of(parent: Card, known: TrainingSet, plan: TrainingPlan) -> str:
-    """What a broken-off training must be of to be gone on with."""
+    """A digest of the inputs; an interrupted training is resumed only if it is the same."""
     return hashlib.sha256("\0".join((parent.version, known.digest, plan.model_dump_json())).encode()).hexdigest()[:16]

@@ -40,21 +40,21 @@ class Sample:
     quality: float = 1.0
     """``Quality.overall`` of the face, 0 to 1."""
     groups: Mapping[str, str] = field(default_factory=dict)
-    """What is known of person and picture, see :mod:`models.evaluation.groups`; nothing is learned from it."""
+    """Labels of person and picture, see :mod:`models.evaluation.groups`; nothing is learned from them."""
 
     @property
     def person(self) -> str:
-        """Who it is, over all users."""
+        """The person, unique over all users."""
         return f"{self.user_id}/{self.subject_id}"
 
     def labelled(self, labelling: Labelling) -> Sample:
-        """With what a file says, beside what is known."""
+        """The sample with the labels in a file added."""
         return replace(self, groups={**self.groups, **labelling.of(self.event_id, self.user_id, self.subject_id)})
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """One aligned face of which somebody says that it is not this subject's: a hard negative.
+    """One aligned face that is not this subject's, according to feedback: a hard negative.
 
     ``subject_id`` is whose it is, if that is said too.
     """
@@ -63,22 +63,22 @@ class Correction:
     user_id: str
     not_subject_id: str
     chip: bytes
-    """As in :class:`Sample`."""
+    """JPEG, as in :class:`Sample`."""
     subject_id: str | None = None
 
     @property
     def person(self) -> str | None:
-        """Who it is, over all users."""
+        """The person, unique over all users."""
         return None if self.subject_id is None else f"{self.user_id}/{self.subject_id}"
 
     @property
     def not_person(self) -> str:
-        """Who it is not, over all users."""
+        """The person that it is not, unique over all users."""
         return f"{self.user_id}/{self.not_subject_id}"
 
 
 NOBODY = -1
-"""In place of the number of a person."""
+"""The number that stands for an unknown person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Corrected:
         return len(self.labels)
 
     def only(self, rows: NDArray[np.bool_]) -> Corrected:
-        """Those that are chosen [m]."""
+        """The chosen faces [m]."""
         return Corrected(self.chips[rows], self.labels[rows], self.not_labels[rows])
 
     def of_people(self, number: Mapping[int, int]) -> Corrected:
@@ -154,7 +154,7 @@ class TrainingSet:
         return self.taken(np.flatnonzero(np.isin(self.labels, numbers)))
 
     def at_most(self, count: int) -> TrainingSet:
-        """So many faces or fewer: two of each person before the third of anybody."""
+        """At most this number of faces: two of each person before the third of anybody."""
         seen: Counter[int] = Counter()
         turns = []
         for label in self.labels.tolist():
@@ -163,7 +163,7 @@ class TrainingSet:
         return self.taken(np.sort(np.lexsort((self.labels, np.array(turns)))[:count]))
 
     def taken(self, rows: NDArray[np.intp]) -> TrainingSet:
-        """The faces of these rows, and who is on them."""
+        """The faces of these rows, and their people."""
         kept = np.unique(self.labels[rows]).tolist()
         number = {old: new for new, old in enumerate(kept)}
         return TrainingSet(

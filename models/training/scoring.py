@@ -1,4 +1,4 @@
-"""How well one version tells people apart, for its card: rates with intervals, the ROC curve, where distances lie."""
+"""Scores a version for its card: rates with intervals, the ROC curve, and the distribution of distances."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _BINS = 40
 
 
 def is_seen(far: float, impostor_pairs: int) -> bool:
-    """Whether so many pairs show a rate: ten of them would be false accepts. Below, it is extrapolated."""
+    """Whether this number of pairs shows a rate, with ten false accepts; below that it is extrapolated."""
     return far * impostor_pairs >= _SEEN
 
 
 def scored(compared: Comparisons, seed: int) -> Scores:
-    """Score the comparisons of people that nothing was learned from; some of one person, some of two.
+    """Score comparisons of people outside the training set, genuine and impostor ones.
 
     With fewer impostor pairs than 1 / FAR none of them may pass, so that rate is what the nearest one allows.
     """

@@ -1,4 +1,4 @@
-"""How well people are told apart who are held out of learning, while it goes on."""
+"""Validation on held-out people during a training."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from models.training import losses
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """How well held-out people are told apart."""
+    """The verification accuracy on held-out people."""
 
     loss: float
-    """The pairwise loss: smooth, so training stops by it."""
+    """The pairwise loss, which is smooth and therefore used for early stopping."""
     tar: float
-    """TAR at FAR 1e-2: what training is for."""
+    """TAR at FAR 1e-2, the goal of training."""
 
     @classmethod
     def of(cls, vectors: Vectors, people: NDArray[np.int32], threshold: float) -> Judged:
-        """Compare every degraded face with every other picture as it is.
+        """Compare every degraded face with every other clean picture.
 
         Args:
             vectors: of the clean faces [v] and of their degraded views, one view after the other [(1 + views) · v].
