@@ -89,7 +89,7 @@ def test_the_digest_is_checked(keras_folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "complaint"),
+    ("changed", "message"),
     [
         ({"weights": {"file": "absent.keras"}}, "absent.keras"),
         ({"weights": {"file": CARD_FILE}}, "not a Keras model"),
@@ -97,8 +97,8 @@ def test_the_digest_is_checked(keras_folder: Path) -> None:
         ({"chip": {"size": 64, "padding": 0.5}}, "takes no chips"),
     ],
 )
-def test_card_and_weights_that_do_not_go_together(keras_folder: Path, changed: dict[str, Any], symptom: str) -> None:
-    with pytest.raises(UnusableModel, match=symptom):
+def test_card_and_weights_that_do_not_go_together(keras_folder: Path, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(UnusableModel, match=message):
         Model.load(write(keras_folder, "model.keras", **changed))
 
 

@@ -78,7 +78,7 @@ def test_listed_pairs(analyzer: Analyzer, folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ("", "no pairs"),
         ("first,second,same\n", "no pairs"),
@@ -87,11 +87,11 @@ def test_listed_pairs(analyzer: Analyzer, folder: Path, tmp_path: Path) -> None:
         ("obama.jpg,same.jpg,no\n", "2 pictures are called same.jpg"),
     ],
 )
-def test_pairs_that_cannot_be_understood(folder: Path, text: str, symptom: str) -> None:
+def test_pairs_that_cannot_be_understood(folder: Path, text: str, message: str) -> None:
     for person in PEOPLE:
         (folder / person / "same.jpg").write_bytes(b"x")
     (folder / "pairs.csv").write_text(text)
-    with pytest.raises(UnusableEvaluation, match=symptom):
+    with pytest.raises(UnusableEvaluation, match=message):
         evaluate(DigestAnalyzer(), folder, threshold=0.6, pairs_csv=folder / "pairs.csv")
 
 

@@ -29,7 +29,7 @@ def test_a_file_says_something_of_single_pictures_or_of_the_subjects_of_a_user(t
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ("", "needs a heading"),
         ("subject_id\nanna\n", "needs a heading"),
@@ -39,8 +39,8 @@ def test_a_file_says_something_of_single_pictures_or_of_the_subjects_of_a_user(t
         ("subject_id,age\nanna,20\n\nanna,60\n", "line 4: of anna something else"),
     ],
 )
-def test_a_file_that_is_not_understood(tmp_path: Path, text: str, symptom: str) -> None:
-    with pytest.raises(UnusableLabels, match=symptom):
+def test_a_file_that_is_not_understood(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UnusableLabels, match=message):
         read(tmp_path, text)
 
 
