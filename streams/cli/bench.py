@@ -206,8 +206,8 @@ def drift(
         for kind, found in result.get("degraded", {}).items():
             table.add_row(kind, str(found["frames_to_alarm"] or "none"), ", ".join(found["measures"]))
         output.table(table)
-        told = f"{result.get('false_alarms')} alarms in {frames} normal frames of each of {len(folders)} cameras"
-        output.say(told)
+        summary = f"{result.get('false_alarms')} alarms in {frames} normal frames of each of {len(folders)} cameras"
+        output.say(summary)
 
     figures = measure(folders, load_settings(), frames=frames, stay=stay, seed=seed, say=output.warn)
     _measure(figures, output, show=show)

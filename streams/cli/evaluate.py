@@ -46,7 +46,7 @@ def evaluate(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Name every picture without a face.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Measure on pictures of your own how well people are told apart. Fails if none of them shows a face."""
+    """Measure verification accuracy on pictures of your own. Fails if none of them shows a face."""
     from models.analysis.analyzer import Analyzer
     from models.embedder.model import Model
     from models.evaluation.evaluation import UnusableEvaluation, evaluate

@@ -44,11 +44,15 @@ def feedback(
         raise typer.BadParameter(f"{event!r} is no event id") from error
     statement, whom = (Statement.IS, subject) if subject is not None else (Statement.IS_NOT, not_subject)
     assert whom is not None
-    said = submit(load_settings(), event_id, statement, whom, user_id=user, face=face, training=training)
-    event_said = said.feedback
-    was = f"recognised as {event_said.matched_subject_id}" if event_said.matched_subject_id else event_said.decision
+    submitted = submit(load_settings(), event_id, statement, whom, user_id=user, face=face, training=training)
+    feedback_event = submitted.feedback
+    was = (
+        f"recognised as {feedback_event.matched_subject_id}"
+        if feedback_event.matched_subject_id
+        else feedback_event.decision
+    )
     verb = "it is" if statement is Statement.IS else "it is not"
-    output.say(f"face {event_said.face}, {was}: {verb} {whom}")
-    if not said.is_new:
+    output.say(f"face {feedback_event.face}, {was}: {verb} {whom}")
+    if not submitted.is_new:
         output.say("this feedback is there already")
-    output.finish(to_json(event_said) | {"is_new": said.is_new})
+    output.finish(to_json(feedback_event) | {"is_new": submitted.is_new})

@@ -120,10 +120,10 @@ def pass_by_proxies() -> None:
     """Let this process and its children reach this machine without the proxy of the environment variables."""
     names = ("no_proxy", "NO_PROXY")
     # Most programs read only one of the two: a new variable must not hide the value of the other.
-    said = {
+    values = {
         name: os.environ.get(name) or os.environ.get(other, "") for name, other in zip(names, names[::-1], strict=True)
     }
-    for name, hosts in said.items():
+    for name, hosts in values.items():
         if hosts.strip() != "*":
             listed = [host.strip() for host in hosts.split(",") if host.strip()]
             os.environ[name] = ",".join(dict.fromkeys([*listed, *_THIS_MACHINE]))

@@ -81,8 +81,8 @@ def show(
     table.add_row("state", _state(registry, card.version))
     record = registry.record(card.version) if registry else None
     if record is not None:
-        said = f"{record.changed_by}, {record.changed_at:%Y-%m-%d %H:%M} UTC: {record.reason}"
-        table.add_row("since", escape(said))
+        since = f"{record.changed_by}, {record.changed_at:%Y-%m-%d %H:%M} UTC: {record.reason}"
+        table.add_row("since", escape(since))
     table.add_row("vector", f"{card.output.dimensions} numbers, {card.output.metric}")
     for name, distance in card.thresholds.items():
         marks = [mark for mark, is_so in _marks(card, name).items() if is_so]

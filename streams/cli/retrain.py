@@ -46,7 +46,7 @@ def retrain(
         Mode, typer.Option(help="full: the network's first layers. head: a small network behind its vectors; quick.")
     ] = Mode.FULL,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that train together, with --mode full.")] = 1,
-    steps: Annotated[int | None, typer.Option(min=1, help="At most so many, with --mode full.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Most steps, with --mode full.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed and faces make the same version.")] = 0,
     arc_face: ArcFace = 0.0,
     compatibility: Compatibility = 0.0,
@@ -105,9 +105,9 @@ def retrain(
     with output.progress() as progress:
         task = progress.add_task("training", total=plan.steps, note="")
 
-        def begin(told: TrainStarted) -> None:
-            output.say(f"{pluralize(told.faces, 'face')} of {pluralize(told.people, 'person', 'people')}")
-            output.say(f"training {told.version}")
+        def begin(started: TrainStarted) -> None:
+            output.say(f"{pluralize(started.faces, 'face')} of {pluralize(started.people, 'person', 'people')}")
+            output.say(f"training {started.version}")
 
         def tell(now: TrainingProgress) -> None:
             note = f"loss {now.loss:.4f}, {now.samples_per_s:.0f} faces/s"
@@ -153,13 +153,15 @@ def _from_topics(geometry: ChipGeometry, before: Source | None, settings: Settin
     from streams.training_data.training_set import read_training_set, until_of
 
     read = read_training_set(settings, geometry, until_of(before, settings) if before else None)
-    said = read.confirmed
+    confirmed = read.confirmed
     if read.ended:
-        output.warn(f"{pluralize(read.ended, 'face is', 'faces are')} left out, since the consent to them has ended")
+        output.warn(f"{pluralize(read.ended, 'face is', 'faces are')} left out, since their consent has ended")
     if read.unreadable:
-        output.warn(f"{pluralize(read.unreadable, 'message')} passed over: no face to learn from")
-    if said.gone:
-        output.warn(f"{pluralize(said.gone, 'confirmed face is', 'confirmed faces are')} left out: the frame is gone")
+        output.warn(f"{pluralize(read.unreadable, 'message')} passed over, since they hold no face to learn from")
+    if confirmed.gone:
+        output.warn(
+            f"{pluralize(confirmed.gone, 'confirmed face is', 'confirmed faces are')} left out: the frame is gone"
+        )
     return read
 
 

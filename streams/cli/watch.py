@@ -91,11 +91,11 @@ def _entries(results: RedisResults, users: list[str], kept: bool, timeout_s: flo
 def _match(event: dict[str, Any]) -> str:
     latency_ms = (_time(event["matched_at"]) - _time(event["timings"]["produced_at"])).total_seconds() * 1_000
     if event["refusal"]:
-        said = [f"[red]{event['refusal']['reason']}[/] {escape(event['refusal']['detail'])}"]
+        shown_parts = [f"[red]{event['refusal']['reason']}[/] {escape(event['refusal']['detail'])}"]
     else:
-        said = [_face(face) for face in event["faces"]]
+        shown_parts = [_face(face) for face in event["faces"]]
     where = f"{escape(event['user_id'])}/{escape(event['camera_id'])} #{event['sequence']}"
-    return f"[dim]{_clock(event['captured_at'])}[/] {where}  {', '.join(said)}  [dim]{latency_ms:.0f} ms[/]"
+    return f"[dim]{_clock(event['captured_at'])}[/] {where}  {', '.join(shown_parts)}  [dim]{latency_ms:.0f} ms[/]"
 
 
 def _face(face: dict[str, Any]) -> str:

@@ -47,7 +47,7 @@ class Stack:
 
         Args:
             folder: for data and logs.
-            report: told what happens, line by line.
+            report: called with each step, as a line of text.
             accept_loss: start also where topics or records are gone that were there.
             room: see :class:`~infra.services.LocalServices`.
             changes: settings that differ from the environment's.

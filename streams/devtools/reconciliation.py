@@ -61,7 +61,7 @@ class Reconciliation:
             event_ids: of uploads and frames, those that went in.
             users: whose events they are.
             timeout_s: how long to wait.
-            progress: told how many have arrived.
+            progress: called with the numbers that have arrived.
             ask_every_s: longer where the asking would take time from what is measured.
 
         Raises:

@@ -59,7 +59,7 @@ def last_reports(settings: Settings, enough: int = ENOUGH) -> LastReports:
     return LastReports(list(found.values()), since)
 
 
-def told(report: Drift) -> Iterator[str]:
+def alarm_texts(report: Drift) -> Iterator[str]:
     """The measures that alarm, in words."""
     for one in report.measures:
         if one.alarm and one.reference is not None and one.current is not None:
@@ -72,7 +72,7 @@ class CameraAlarms:
     """Gives a reason to train: a camera that has alarmed within a day. Each report is read once."""
 
     def __init__(self, settings: Settings) -> None:
-        """Connects when it is first asked."""
+        """Connects at its first call."""
         self._alarms: dict[CameraKey, Drift] = {}
         self._tail = LogTail(settings, Topic.DRIFT, self._alarms.clear, lambda: utc_now() - _FRESH - _CLOCKS_DIFFER)
 
@@ -91,7 +91,7 @@ class CameraAlarms:
             return None
         first = alarms[0]
         more = f" and {len(alarms) - 1} more cameras" if len(alarms) > 1 else ""
-        return f"drift of {first.user_id}/{first.camera_id}{more}: {', '.join(told(first))}"
+        return f"drift of {first.user_id}/{first.camera_id}{more}: {', '.join(alarm_texts(first))}"
 
     def close(self) -> None:
         """Disconnect."""

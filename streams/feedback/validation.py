@@ -1,4 +1,4 @@
-"""From what somebody says of a match to an event: which face is meant, and whether it makes sense."""
+"""Validates feedback on a match: finds the face that is meant, and makes the event."""
 
 from __future__ import annotations
 

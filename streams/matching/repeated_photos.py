@@ -115,7 +115,7 @@ def superfluous_copies(template: Template, gallery: GalleryPartition) -> list[st
 def _not_erased(
     gallery: GalleryPartition, erased: Erasures, user_id: str, template_id: str, version: str
 ) -> Template | None:
-    """A template, unless its subject was erased and its removal is still to come: a new upload then starts anew."""
+    """A template; None if its subject was erased, since a new upload then repeats nothing."""
     known = gallery.template(user_id, template_id, version)
     if known is None:
         return None

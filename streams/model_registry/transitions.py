@@ -61,7 +61,7 @@ def promote(registry: RegistrySnapshot, card: Card, *, force: bool = False, reas
 def rollback(registry: RegistrySnapshot, *, version: str | None = None, reason: str = "") -> ModelRecord:
     """Take the last step back: end the canary, or else the shadow, or else let the version before answer again.
 
-    With ``version`` that version is the one that is to answer for nobody.
+    With ``version``, that version is taken back instead.
 
     Raises:
         RolloutError: there is nothing to roll back.

@@ -68,7 +68,7 @@ def train(
     request: TrainRequest,
     *,
     corrections: Sequence[Correction] = (),
-    begin: Callable[[TrainStarted], None] = lambda told: None,
+    begin: Callable[[TrainStarted], None] = lambda started: None,
     say: Callable[[TrainingProgress], None] = lambda progress: None,
 ) -> Trained:
     """Train a version and write it to ``folder / version``; an interrupted training there is continued.

@@ -59,7 +59,7 @@ class Report:
     error_rate: float
 
 
-class _Said(NamedTuple):
+class _FaceDecision(NamedTuple):
     decision: Decision
     subject_id: str | None
     margin: float | None
@@ -69,13 +69,13 @@ class ShadowWatch:
     """Watches a version from a time on; a context manager. Each message is read once."""
 
     def __init__(self, settings: Settings, version: str, since: datetime) -> None:
-        """Connects when it is first asked."""
+        """Connects at its first call."""
         self._version = version
         self._comparisons = _Since(settings, Topic.COMPARISONS, since)
         self._matches = _Since(settings, Topic.MATCHES, since)
         self._against: Counter[str] = Counter()
-        self._new: list[_Said] = []
-        self._old: list[_Said] = []
+        self._new: list[_FaceDecision] = []
+        self._old: list[_FaceDecision] = []
         self._latencies_ms: list[float] = []
         self._failed = 0
 
@@ -115,8 +115,8 @@ class ShadowWatch:
         )
 
     def _compare(self, event: Comparison) -> None:
-        answered = [_Said(one.decision, one.subject_id, one.margin) for one in event.faces]
-        beside = [_Said(one.shadow_decision, one.shadow_subject_id, one.shadow_margin) for one in event.faces]
+        answered = [_FaceDecision(one.decision, one.subject_id, one.margin) for one in event.faces]
+        beside = [_FaceDecision(one.shadow_decision, one.shadow_subject_id, one.shadow_margin) for one in event.faces]
         if event.shadow_version == self._version:
             self._new += beside
             self._old += answered
@@ -160,7 +160,7 @@ def report(settings: Settings, version: str, since: datetime) -> Report:
         return watch.report()
 
 
-def _side(said: Sequence[_Said]) -> VersionFigures:
-    unknown = sum(one.decision is Decision.UNKNOWN for one in said)
-    margins = [one.margin for one in said if one.decision is Decision.MATCH and one.margin is not None]
-    return VersionFigures(unknown / max(1, len(said)), float(np.mean(margins)) if margins else None)
+def _side(decisions: Sequence[_FaceDecision]) -> VersionFigures:
+    unknown = sum(one.decision is Decision.UNKNOWN for one in decisions)
+    margins = [one.margin for one in decisions if one.decision is Decision.MATCH and one.margin is not None]
+    return VersionFigures(unknown / max(1, len(decisions)), float(np.mean(margins)) if margins else None)

@@ -120,7 +120,7 @@ def _id(number: int) -> str:
 def _feedback() -> Iterator[Record]:
     def make(number: int) -> Record:
         user_id = f"user-{number}"
-        said = Feedback(
+        feedback = Feedback(
             feedback_id=_id(number),
             event_id=_id(-number),
             user_id=user_id,
@@ -135,7 +135,7 @@ def _feedback() -> Iterator[Record]:
             source=Source("frames", 0, number),
             given_at=utc_now(),
         )
-        return user_id.encode(), codec.encode(said)
+        return user_id.encode(), codec.encode(feedback)
 
     return _cycle(make)
 

@@ -89,7 +89,7 @@ QUESTIONS = (
 def measure(
     folder: Path, records: int, say: Callable[[str], None], only: Sequence[str] = QUESTIONS
 ) -> Iterator[Figures]:
-    """Fill topics with so many records each, and ask these questions.
+    """Fill topics with records, and ask these questions.
 
     Yields:
         The row of each question: ``records`` and ``seconds`` where its topics are read whole (``whole``), and ``now``.

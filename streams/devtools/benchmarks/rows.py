@@ -48,7 +48,7 @@ def on_stacks(
 
     Args:
         names: of the rows.
-        start: starts a stack, which is told how many there were before.
+        start: starts a stack; called with the number of stacks before.
         measure: one row.
 
     Yields:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from streams.drift.alarms import last_reports, told
+from streams.drift.alarms import alarm_texts, last_reports
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.topics import TopicMissing
 from streams.operations.doctor.finding import Finding, ok, warn
@@ -24,7 +24,7 @@ def check(settings: Settings) -> Iterator[Finding]:
     for report in alarms:
         yield warn(
             f"drift of {report.user_id}/{report.camera_id}",
-            f"{', '.join(told(report))}; {report.model_version}, at {report.reported_at:%Y-%m-%d %H:%M} UTC",
+            f"{', '.join(alarm_texts(report))}; {report.model_version}, at {report.reported_at:%Y-%m-%d %H:%M} UTC",
             Remedy.CAMERA(),
         )
     if reports and not alarms:

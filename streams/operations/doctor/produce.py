@@ -57,7 +57,7 @@ def _write(settings: Settings, state: TopicDescription) -> list[TopicPartition]:
     written: list[TopicPartition] = []
     failed: list[KafkaError] = []
 
-    def told(error: KafkaError | None, message: confluent_kafka.Message) -> None:
+    def delivered(error: KafkaError | None, message: confluent_kafka.Message) -> None:
         if error is not None:
             failed.append(error)
         else:
@@ -67,7 +67,7 @@ def _write(settings: Settings, state: TopicDescription) -> list[TopicPartition]:
         client_config(settings) | {"acks": "all", "message.timeout.ms": int(1000 * _LIMIT_S), "linger.ms": 0}
     )
     for number in range(state.partitions):
-        producer.produce(state.name, None, _KEY, number, on_delivery=told)
+        producer.produce(state.name, None, _KEY, number, on_delivery=delivered)
     producer.flush(2 * _LIMIT_S)
     if failed or len(written) < state.partitions:
         raise KafkaException(failed[0] if failed else KafkaError(KafkaError._TIMED_OUT))
