@@ -12,7 +12,7 @@ import faust
 
 from models.embedder.card import Card
 from schemas import codec
-from schemas.events import Embedding, Erasure, Reembedding, UploadOrigin, utc_now
+from schemas.events import Embedding, Erasure, Reembedding, utc_now
 from streams.dead_letters.records import dead_letter
 from streams.engine.faust_app import table_options
 from streams.engine.faust_producer import deliver, rejecter, send_dead_letters
@@ -24,10 +24,8 @@ from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
 from streams.matching.batch_outcome import BatchOutcome, removal, tombstone
 from streams.matching.changelog import TABLE
-from streams.matching.enrolment import EnrolmentDecisions
-from streams.matching.erasing import answer, refusal_of_erased, template_ids, templates_to_erase
-from streams.matching.frame_decisions import FrameDecisions
-from streams.matching.gallery_partition import GalleryChange, GalleryPartition
+from streams.matching.decisions import Decisions
+from streams.matching.erasing import answer, template_ids, templates_to_erase
 from streams.matching.gallery_table import GalleryTable
 from streams.matching.loaded_shards import LoadedShards
 from streams.matching.model_cards import ModelCards, Registry
@@ -50,16 +48,12 @@ class Matcher:
         """``cards`` are of versions that need no record on the topic ``models``."""
         self._app = app
         self._settings = settings
-        self._matches = Topic.MATCHES.named(settings)
-        self._comparisons = Topic.COMPARISONS.named(settings)
-        self._enrolments = Topic.ENROLMENTS.named(settings)
         self._embeddings = Topic.EMBEDDINGS.named(settings)
         self._chips = Topic.CHIPS.named(settings)
         self._erasures = Topic.ERASURES.named(settings)
         self._erased = Erasures()
         self._models = ModelCards(cards, registry)
-        self._frame_decisions = FrameDecisions(settings)
-        self._enrolment_decisions = EnrolmentDecisions(settings, self._models, self._erased)
+        self._decisions = Decisions(settings, self._models, self._erased)
         table = app.Table(
             TABLE, key_type=bytes, value_type=bytes, options=table_options(), partitions=app.conf.topic_partitions
         )
@@ -113,7 +107,7 @@ class Matcher:
                 outcome.dead_letters.append(dead_letter(message, STAGE, error))
                 continue
             with metrics.timed(STAGE, "match"):
-                self._decide(message, event, galleries[message.source.partition], cards, outcome)
+                self._decisions.decide(message, event, galleries[message.source.partition], cards, outcome)
         with metrics.timed(STAGE, "deliver"):
             # The tombstones of chips go first: once the table has lost an expired template, nothing tells of its chip.
             await deliver(self._app, self._chips, outcome.chips)
@@ -122,32 +116,8 @@ class Matcher:
                 gallery.delivered()
             await deliver(self._app, self._embeddings, outcome.misplaced)
             await send_dead_letters(self._app, self._settings, outcome.dead_letters)
-            for topic in (self._matches, self._comparisons, self._enrolments):
-                await deliver(self._app, topic, outcome.results[topic])
-
-    def _decide(
-        self,
-        message: Message,
-        event: Embedding | Reembedding,
-        gallery: GalleryPartition,
-        cards: Sequence[Card],
-        outcome: BatchOutcome,
-    ) -> None:
-        """Decide about one event; add what comes of it to the outcome."""
-        change = GalleryChange()
-        if isinstance(event, Reembedding):
-            change = self._enrolment_decisions.reembed(event, gallery)
-        elif isinstance(event.origin, UploadOrigin):
-            erased = refusal_of_erased(event, self._erased)
-            enrolment, change = self._enrolment_decisions.enrol(event, event.origin, gallery, cards, erased)
-            outcome.result(message, self._enrolments, enrolment)
-        else:
-            erased = refusal_of_erased(event, self._erased)
-            match, comparisons = self._frame_decisions.decide(event, event.origin, gallery.shard, cards, erased)
-            outcome.result(message, self._matches, match)
-            for comparison in comparisons:
-                outcome.result(message, self._comparisons, comparison)
-        outcome.change(gallery.number, change)
+            for topic in (Topic.MATCHES, Topic.COMPARISONS, Topic.ENROLMENTS):
+                await deliver(self._app, topic.named(self._settings), outcome.results[topic])
 
     async def _erase(self, message: Message) -> None:
         """Remove the templates that a request is about, with their chips; then publish that it is done."""

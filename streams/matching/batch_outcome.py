@@ -11,6 +11,7 @@ from schemas import codec
 from schemas.events import Comparison, DeadLetter, Enrolment, Match
 from streams.engine.faust_producer import Outgoing
 from streams.kafka.messages import Message
+from streams.kafka.topics import Topic
 from streams.matching.gallery_partition import GalleryChange, GalleryPartition, TemplateKey
 from streams.matching.gallery_shard import key_of, template_key
 
@@ -35,7 +36,7 @@ class BatchOutcome:
 
     writes: list[TableWrite] = field(default_factory=list)
     chips: list[Outgoing] = field(default_factory=list)
-    results: dict[str, list[Outgoing]] = field(default_factory=lambda: defaultdict(list))
+    results: dict[Topic, list[Outgoing]] = field(default_factory=lambda: defaultdict(list))
     dead_letters: list[DeadLetter] = field(default_factory=list)
     misplaced: list[Outgoing] = field(default_factory=list)
 
@@ -60,7 +61,7 @@ class BatchOutcome:
         self.writes += [removal(partition, key) for key in change.removed]
         self.writes += [(partition, template_key(template), codec.encode(template)) for template in change.kept]
 
-    def result(self, message: Message, topic: str, result: Enrolment | Match | Comparison) -> None:
+    def result(self, message: Message, topic: Topic, result: Enrolment | Match | Comparison) -> None:
         """Add a result of a message, for the partition that the message came from."""
         self.results[topic].append((message.key, codec.encode(result), message.source.partition))
 

@@ -9,6 +9,7 @@ import numpy as np
 from schemas import codec
 from schemas.events import Consent, OtherVector, Template
 from streams.kafka.messages import Message, TopicPartition
+from streams.kafka.topics import Topic
 from streams.matching.batch_outcome import BatchOutcome, remove_retired
 from streams.matching.gallery_partition import GalleryPartition
 from streams.matching.gallery_shard import key_of
@@ -82,8 +83,8 @@ def test_a_change_removes_before_it_writes() -> None:
 def test_a_result_goes_to_the_partition_of_its_message() -> None:
     outcome, answer = BatchOutcome(), match()
     message = Message(TopicPartition("embeddings", 3), 17, 0, b"ursula", b"", ())
-    outcome.result(message, "matches", answer)
-    assert dict(outcome.results) == {"matches": [(b"ursula", codec.encode(answer), 3)]}
+    outcome.result(message, Topic.MATCHES, answer)
+    assert dict(outcome.results) == {Topic.MATCHES: [(b"ursula", codec.encode(answer), 3)]}
 
 
 def test_a_partition_reads_its_own_changes_before_the_table() -> None:
