@@ -5,7 +5,11 @@ from typing import ClassVar
 from schemas.reasons import Reason
 
 
-class CodecError(ValueError):
+class FacestreamError(Exception):
+    """The base of every error that an application can meet."""
+
+
+class CodecError(FacestreamError, ValueError):
     """An event that cannot be read or written."""
 
     reason: ClassVar[Reason]

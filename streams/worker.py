@@ -18,7 +18,7 @@ from streams.engine.worker_folder import claim_folder
 from streams.kafka.compression import check_codecs
 from streams.kafka.connection import admin_client
 from streams.kafka.consumer_groups import group_id
-from streams.kafka.topic_admin import check_copartitioned, partition_counts
+from streams.kafka.partition_counts import check_copartitioned, partition_counts
 from streams.kafka.topics import Topic
 from streams.matching.changelog import discard_foreign_tables, ensure_changelog
 from streams.observability.health_server import HealthServer, MonitoredWorker

@@ -9,7 +9,6 @@ import re
 from dataclasses import dataclass
 
 from schemas.events import Enrolment, Match
-from sinks.base import Partition
 
 INCOMPLETE = "incomplete"
 """In the index of a user's answers: it was made anew, and lacks answers of before."""
@@ -62,6 +61,6 @@ class Keys:
         """Marker of an answer that is in the live stream already."""
         return f"{self.prefix}seen:{_tag(user_id)}:{event_id}"
 
-    def written(self, partition: Partition) -> str:
+    def written(self, topic: str, partition: int) -> str:
         """The offset after the last message of a partition that was written."""
-        return f"{self.prefix}written:{partition.topic}:{partition.number}"
+        return f"{self.prefix}written:{topic}:{partition}"

@@ -12,9 +12,9 @@ from typing import Any, cast
 import redis
 
 from schemas.ids import canonical, event_id_or_same, spellings
-from sinks.redis.errors import unavailable
+from sinks.redis.connection import connect
+from sinks.redis.errors import ResultsUnavailable, blames_key, explained
 from sinks.redis.keys import Keys
-from sinks.redis.sink import blames_key, connect
 
 _BLOCK_MS = 1_000
 _AT_ONCE = 500
@@ -35,7 +35,7 @@ class LiveEntry:
 class RedisResults:
     """Answers by event id, the latest of a camera, and live; ids and names may be given in any of their spellings.
 
-    Every method raises :class:`sinks.base.SinkUnavailable` where the server does not answer.
+    Every method raises :class:`sinks.redis.errors.ResultsUnavailable` where the server does not answer.
     """
 
     def __init__(self, url: str, prefix: str = "facestream:") -> None:
@@ -66,7 +66,7 @@ class RedisResults:
         try:
             kept = [self._redis.hgetall(self._keys.subjects(user)) for user in spellings(user_id)]
         except redis.RedisError as error:
-            raise unavailable(error) from error
+            raise ResultsUnavailable(explained(error)) from error
         found: dict[str, int] = {}
         for subject, templates in itertools.chain(*(cast(dict[str, str], one).items() for one in kept)):
             if templates.isdecimal():
@@ -122,7 +122,7 @@ class RedisResults:
                             yield LiveEntry(entry_id, fields.get("kind", ""), event)
                     quiet_since = time.monotonic()
         except redis.RedisError as error:
-            raise unavailable(error) from error
+            raise ResultsUnavailable(explained(error)) from error
 
     def follow_all(self) -> Iterator[LiveEntry]:
         """Yield the answers of all users as they are published; what passes before the first is awaited is missed."""
@@ -135,7 +135,7 @@ class RedisResults:
                         if event is not None and (kind := event.pop("kind", None)):
                             yield LiveEntry("", kind, event)
             except redis.RedisError as error:
-                raise unavailable(error) from error
+                raise ResultsUnavailable(explained(error)) from error
 
     def _get(self, keys: Sequence[str]) -> list[Json | None]:
         """Read with a pipeline, not MGET, since the keys may lie in different slots.
@@ -150,7 +150,7 @@ class RedisResults:
             if failed := next((one for one in texts if isinstance(one, Exception) and not blames_key(one)), None):
                 raise failed
         except redis.RedisError as error:
-            raise unavailable(error) from error
+            raise ResultsUnavailable(explained(error)) from error
         return [None if isinstance(text, Exception) else _parsed(text) for text in texts]
 
 

@@ -9,7 +9,6 @@ they correct, they take the place of the event's answer, and of the camera's lat
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -17,14 +16,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import redis
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
 
 from schemas.as_json import time_text, to_json
 from schemas.events import Decision, Enrolment, Match, Outcome
-from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Rejection, SinkFenced
+from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Rejection, SinkFenced, SinkUnavailable
+from sinks.redis.connection import connect
 from sinks.redis.erase import Eraser
-from sinks.redis.errors import unavailable
+from sinks.redis.errors import blames_key, explained
 from sinks.redis.keys import INCOMPLETE, Keys
 
 _ANNOUNCE = (Path(__file__).parent / "announce.lua").read_text("utf-8")
@@ -32,29 +30,7 @@ _CORRECT = (Path(__file__).parent / "correct.lua").read_text("utf-8")
 _ADVANCE = (Path(__file__).parent / "advance.lua").read_text("utf-8")
 _INDEX = (Path(__file__).parent / "index.lua").read_text("utf-8")
 _FOR_EVER_S = 10 * 365 * 86_400.0
-_OF_SERVER = re.compile(
-    r"\b(OOM|READONLY|LOADING|BUSY|MISCONF|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|CROSSSLOT|NOAUTH|NOPERM)\b"
-    r"|can't run this command|[Nn]o permissions|ACL failure"
-)
-"""What a script says that failed for reasons of the server."""
-_OF_KEY = re.compile(r"WRONGTYPE|user_script|Error running script|exhausted the last possible ID|maximum allowed size")
-"""What a command says that failed for what its key holds."""
 _STRENGTH = [Decision.MATCH, Decision.NO_MATCH, Decision.UNKNOWN, Decision.REFUSED]
-
-
-def connect(url: str, answer_timeout_s: float = 5.0) -> redis.Redis:
-    """A client that gives up on a dead or frozen server within seconds, and notices a dead idle connection."""
-    return redis.Redis.from_url(
-        url,
-        socket_connect_timeout=3.0,
-        socket_timeout=answer_timeout_s,
-        socket_keepalive=True,
-        health_check_interval=15,
-        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), 1),
-        decode_responses=True,
-        # What others have put under our keys may be no text.
-        encoding_errors="replace",
-    )
 
 
 class RedisSink:
@@ -86,11 +62,11 @@ class RedisSink:
     def assign(self, positions: Sequence[Position]) -> Mapping[Partition, Again]:
         """Find out whether Redis still has what was written; what is written twice is recognised event by event."""
         try:
-            if renewed := [self._keys.written(one.partition) for one in positions if one.renewed]:
+            if renewed := [self._mark(one.partition) for one in positions if one.renewed]:
                 self._redis.unlink(*renewed)
-            found = self._redis.mget([self._keys.written(position.partition) for position in positions])
+            found = self._redis.mget([self._mark(position.partition) for position in positions])
         except redis.RedisError as error:
-            raise unavailable(error) from error
+            raise SinkUnavailable(explained(error)) from error
         again = {}
         for position, text in zip(positions, cast(list[str | None], found), strict=True):
             written = _number(text)
@@ -119,9 +95,9 @@ class RedisSink:
         if not partitions:
             return
         try:
-            found = self._redis.mget([self._keys.written(partition) for partition in partitions])
+            found = self._redis.mget([self._mark(partition) for partition in partitions])
         except redis.RedisError as error:
-            raise unavailable(error) from error
+            raise SinkUnavailable(explained(error)) from error
         for partition, text in zip(partitions, cast(list[str | None], found), strict=True):
             if _number(text) < self._written[partition]:
                 raise SinkFenced(f"Redis has lost results of {partition.topic} {partition.number}")
@@ -139,7 +115,7 @@ class RedisSink:
         try:
             return eraser.user(user_id) if subject_id is None else eraser.subject(user_id, subject_id)
         except redis.RedisError as error:
-            raise unavailable(error) from error
+            raise SinkUnavailable(explained(error)) from error
 
     def write(self, batch: Sequence[Delivery]) -> None:
         """Write a batch of matches and enrolments with one pipeline.
@@ -153,7 +129,7 @@ class RedisSink:
         try:
             self._write(batch)
         except redis.RedisError as error:
-            raise unavailable(error) from error
+            raise SinkUnavailable(explained(error)) from error
 
     def _write(self, batch: Sequence[Delivery]) -> None:
         if not self._sha:
@@ -180,13 +156,16 @@ class RedisSink:
                 senders.append([delivery])
         senders += self._index(pipeline, batch)
         for partition, offset in next_offsets.items():
-            mark = self._keys.written(partition)
-            pipeline.eval(_ADVANCE, 1, mark, self._written.get(partition, 0), offset)
+            pipeline.eval(_ADVANCE, 1, self._mark(partition), self._written.get(partition, 0), offset)
         answers = pipeline.execute(raise_on_error=False)
         self._judge(senders, answers[: len(senders)])
         self._check_kept({key: senders[number][0] for number, key in kept.items() if answers[number] is None})
         self._check_memory(list(next_offsets), answers[len(senders) :])
         self._written.update(next_offsets)
+
+    def _mark(self, partition: Partition) -> str:
+        """The key that says how far the partition was written."""
+        return self._keys.written(partition.topic, partition.number)
 
     def _index(self, pipeline: Any, batch: Sequence[Delivery]) -> list[list[Delivery]]:
         """Note which answers are whose, by which they are found when the user is to be erased; one command a user."""
@@ -265,13 +244,6 @@ class RedisSink:
                 rejections |= {id(one): Rejection(one, f"Redis: {answer}") for one in deliveries}
         if rejections:
             raise RejectedRow(list(rejections.values()))
-
-
-def blames_key(answer: Exception) -> bool:
-    """Whether a command failed for what its own key holds, and others need not."""
-    text = str(answer)
-    # What the client knows by a class of its own, such as a server without memory, is of the server.
-    return type(answer) is redis.ResponseError and bool(_OF_KEY.search(text)) and not _OF_SERVER.search(text)
 
 
 def _number(mark: str | None) -> int:

@@ -101,11 +101,11 @@ def asking_redis(settings: Settings) -> Iterator[None]:
     Raises:
         RedisAway: Redis does not answer.
     """
-    from sinks.base import SinkUnavailable
+    from sinks.redis.errors import ResultsUnavailable
 
     try:
         yield
-    except SinkUnavailable as error:
+    except ResultsUnavailable as error:
         parts = urlsplit(settings.redis_url)
         why = str(error.__cause__ or error)
         raise RedisAway(

@@ -34,7 +34,7 @@ def shards(
     partition. `commit`: how long ago match has committed an offset.
     """
     from streams.kafka.connection import admin_client
-    from streams.kafka.topic_admin import check_copartitioned, partition_counts
+    from streams.kafka.partition_counts import check_copartitioned, partition_counts
     from streams.observability.partition_status import role_states
 
     output = Output(as_json)

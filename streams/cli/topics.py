@@ -48,6 +48,7 @@ def list_(as_json: Json = False) -> None:
     """Show every topic: partitions, messages, retention. Fails if one is missing or wrongly configured."""
     from streams.kafka import topic_admin
     from streams.kafka.connection import admin_client
+    from streams.kafka.partition_counts import check_copartitioned
 
     output = Output(as_json)
     now = load_settings()
@@ -82,7 +83,7 @@ def list_(as_json: Json = False) -> None:
             ]
         }
     )
-    topic_admin.check_copartitioned({state.topic: state.partitions for state in states}, now)
+    check_copartitioned({state.topic: state.partitions for state in states}, now)
 
 
 def repair(

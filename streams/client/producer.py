@@ -23,7 +23,7 @@ from schemas.ids import checked_name
 from streams.client.delivery_report import BackPressure, Delivered, DeliveryFailed, Sent
 from streams.client.validation import checked_event, checked_picture
 from streams.kafka.connection import client_config
-from streams.kafka.topic_admin import check_copartitioned, partition_counts
+from streams.kafka.partition_counts import check_copartitioned, partition_counts
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 from streams.settings import settings as process_settings

@@ -14,7 +14,7 @@ from google.cloud.bigquery import ArrayQueryParameter
 
 from sinks.base import SinkUnavailable
 from sinks.bigquery import Address, run_query
-from sinks.redis import RedisResults
+from sinks.redis import RedisResults, ResultsUnavailable
 from streams.settings import Settings
 
 _ASK_EVERY_S = 0.25
@@ -65,14 +65,14 @@ class Reconciliation:
             ask_every_s: longer where the asking would take time from what is measured.
 
         Raises:
-            SinkUnavailable: a service does not answer.
+            ResultsUnavailable, SinkUnavailable: a service does not answer.
         """
         deadline = time.monotonic() + timeout_s
         wanted = set(event_ids)
         answers: dict[str, dict[str, Any]] = {}
         while True:
             asked_at = time.monotonic()
-            with suppress(SinkUnavailable):
+            with suppress(ResultsUnavailable):
                 answers |= self._redis.answers([one for one in event_ids if one not in answers])
             rows_so_far = self._count(users)
             progress(len(answers), rows_so_far)

@@ -20,7 +20,7 @@ from schemas.ids import canonical
 from sinks.base import SinkUnavailable
 from sinks.bigquery import Address, run_query
 from sinks.bigquery.query import QueryFailed
-from sinks.redis import RedisResults
+from sinks.redis import RedisResults, ResultsUnavailable
 from streams.feedback.errors import FeedbackRefused
 from streams.kafka.log_reader import LogReader, newest_first
 from streams.kafka.messages import Message
@@ -33,7 +33,7 @@ _STEP = 1_000
 """Offsets of each partition in the first piece that is read from the end of the topic."""
 _REPEATED = timedelta(hours=1)
 """If a producer sends an event twice, the second time comes within this time."""
-_AWAY = (SinkUnavailable, QueryFailed, GoogleAuthError)
+_AWAY = (ResultsUnavailable, SinkUnavailable, QueryFailed, GoogleAuthError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from datetime import timedelta
 
 from schemas.events import Feedback, Statement, utc_now
 from schemas.ids import canonical, event_id_or_same
-from sinks.base import SinkUnavailable
-from sinks.redis import RedisResults
+from sinks.redis import RedisResults, ResultsUnavailable
 from streams.feedback import lookup, validation
 from streams.feedback.errors import FeedbackRefused
 from streams.feedback.store import read_feedback_of, send
@@ -81,7 +80,7 @@ def _subjects(settings: Settings, user_id: str) -> list[str] | None:
     results = RedisResults(settings.redis_url, settings.redis_prefix)
     try:
         return list(results.subjects(user_id)) or None
-    except SinkUnavailable as error:
+    except ResultsUnavailable as error:
         log.warning("it is not checked whether the user has this subject: %s", error)
         return None
     finally:

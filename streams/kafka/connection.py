@@ -11,7 +11,8 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
-from streams.settings import Settings
+from schemas.errors import FacestreamError
+from streams.kafka.cluster_settings import ClusterSettings
 
 METADATA_TIMEOUT_S = 5.0
 ISOLATION = "read_committed"
@@ -46,7 +47,7 @@ LOG = logging.getLogger("facestream.kafka")
 LOG.addFilter(_Seldom())
 
 
-class KafkaUnavailable(Exception):
+class KafkaUnavailable(FacestreamError):
     """No broker answers at the configured address."""
 
 
@@ -57,7 +58,7 @@ class Client(Protocol):
         """Ask the cluster for its metadata."""
 
 
-def client_config(settings: Settings) -> dict[str, Any]:
+def client_config(settings: ClusterSettings) -> dict[str, Any]:
     """The librdkafka configuration that producers, consumers and admin clients share."""
     return {
         "bootstrap.servers": settings.kafka,
@@ -70,7 +71,7 @@ def client_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-def consumer(settings: Settings, group: str, options: Mapping[str, Any]) -> confluent_kafka.Consumer:
+def consumer(settings: ClusterSettings, group: str, options: Mapping[str, Any]) -> confluent_kafka.Consumer:
     """A consumer that reads what is committed, checks that it came unharmed, and commits only what it is told to.
 
     The one place that makes them: a consumer of another make would read what others do not.
@@ -87,12 +88,12 @@ def consumer(settings: Settings, group: str, options: Mapping[str, Any]) -> conf
     )
 
 
-def admin_client(settings: Settings) -> AdminClient:
+def admin_client(settings: ClusterSettings) -> AdminClient:
     """A client for topics and groups; connects when it is first used."""
     return AdminClient(client_config(settings))
 
 
-def metadata(client: Client, settings: Settings, timeout_s: float = METADATA_TIMEOUT_S) -> ClusterMetadata:
+def metadata(client: Client, settings: ClusterSettings, timeout_s: float = METADATA_TIMEOUT_S) -> ClusterMetadata:
     """The cluster's brokers and all its topics. Asking for all never creates one.
 
     Raises:

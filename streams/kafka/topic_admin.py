@@ -17,10 +17,11 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from streams.kafka.connection import Client, metadata
+from streams.kafka.connection import metadata
 from streams.kafka.offsets import first_offsets, next_offsets
 from streams.kafka.topic_record import GALLERIES, TopicRecord, refuse_loss
-from streams.kafka.topics import LASTING, PartitionsDiffer, Topic, TopicMissing, TopicsError, TopicSpec, topic_specs
+from streams.kafka.topic_specs import LASTING, TopicSpec, topic_specs
+from streams.kafka.topics import PartitionsDiffer, Topic, TopicsError
 from streams.settings import Settings
 
 _REQUEST_TIMEOUT_S = 15.0
@@ -168,39 +169,6 @@ def messages(admin: AdminClient, states: Collection[TopicDescription]) -> dict[T
         topic: sum(last[part.topic, part.partition] - first[part.topic, part.partition] for part in ofs)
         for topic, ofs in parts.items()
     }
-
-
-def partition_counts(client: Client, settings: Settings) -> dict[Topic, int]:
-    """The number of partitions of each topic that exists.
-
-    Raises:
-        KafkaUnavailable: no broker answers.
-    """
-    there = metadata(client, settings).topics
-    return {topic: len(there[name].partitions) for topic in Topic if (name := topic.named(settings)) in there}
-
-
-def check_copartitioned(
-    counts: Mapping[Topic, int], settings: Settings, topics: Collection[Topic] = tuple(Topic)
-) -> int:
-    """Check that these topics exist and are partitioned alike; give the number of partitions.
-
-    Raises:
-        TopicMissing: one does not exist.
-        PartitionsDiffer: they are not alike.
-    """
-    if missing := [topic.named(settings) for topic in topics if not counts.get(topic)]:
-        raise TopicMissing(
-            f"no topic {', '.join(missing)} at {settings.kafka}: create the topics with `facestream topics create`"
-        )
-    numbers = {counts[topic] for topic in topics}
-    if len(numbers) > 1:
-        listed = ", ".join(f"{topic.named(settings)}: {counts[topic]}" for topic in topics)
-        raise PartitionsDiffer(
-            f"the topics must have the same number of partitions, and have not ({listed}): "
-            "stop the workers, then `facestream topics repair` makes them anew with all that is in them"
-        )
-    return numbers.pop()
 
 
 def _create(admin: AdminClient, missing: list[TopicSpec]) -> None:

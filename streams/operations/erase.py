@@ -15,7 +15,8 @@ from schemas.events import Erasure, ModelState, new_event_id, utc_now
 from schemas.ids import canonical
 from streams.kafka.consumer_groups import OffsetsClient, group_id
 from streams.kafka.log_reader import LogReader
-from streams.kafka.topics import Topic, topic_specs
+from streams.kafka.topic_specs import topic_specs
+from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
 from streams.model_registry.records import card_of, read_registry
 from streams.roles import Role

@@ -30,7 +30,8 @@ from streams.kafka.connection import KafkaUnavailable, admin_client, client_conf
 from streams.kafka.consumer_groups import CommittedOffset, commits, describe_group, group_id
 from streams.kafka.offsets import appended_offsets, first_offsets, next_offsets
 from streams.kafka.topic_admin import TopicDescription, alter
-from streams.kafka.topics import Topic, TopicsError, topic_specs
+from streams.kafka.topic_specs import topic_specs
+from streams.kafka.topics import Topic, TopicsError
 from streams.matching.changelog import changelog_config, changelog_name
 from streams.roles import Role
 from streams.settings import Settings

@@ -15,8 +15,9 @@ from schemas.events import Frame, Picture, new_event_id, utc_now
 from streams.devtools.local_stack import Stack
 from streams.kafka.connection import CODECS, admin_client, client_config
 from streams.kafka.messages import TopicPartition
+from streams.kafka.partition_counts import partition_counts
 from streams.kafka.record_batches import BatchFetcher
-from streams.kafka.topic_admin import create, partition_counts
+from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
 from streams.observability.partition_status import role_states
 from streams.roles import ANSWERING, Role

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from schemas.as_json import to_json
 from schemas.events import Decision, Match, Outcome, Refusal, new_event_id
 from sinks.base import Again, Position, RejectedRow, SinkFenced, SinkUnavailable
-from sinks.redis import RedisResults, RedisSink
+from sinks.redis import RedisResults, RedisSink, ResultsUnavailable
 from tests.sinks.examples import NOW, dead_letter, delivery, enrolment, face, match, timings
 from tests.sinks.servers import Redis, wait_until
 
@@ -170,7 +170,7 @@ def test_a_server_restarted_empty_gets_all_again(redis_server: Redis, sink: Redi
     redis_server.kill()
     with pytest.raises(SinkUnavailable):
         sink.write([second])
-    with pytest.raises(SinkUnavailable):
+    with pytest.raises(ResultsUnavailable):
         results.result(first.event.event_id)
     redis_server.start_empty()
 

@@ -32,7 +32,7 @@ TOUCHED = {
     "subjects": KEYS.subjects(EVE),
     "seen match": KEYS.seen(EVE, MATCH.event_id),
     "seen enrolment": KEYS.seen(EVE, ENROLMENT.event_id),
-    "mark": KEYS.written(Partition("matches", 0)),
+    "mark": KEYS.written("matches", 0),
 }
 FOREIGN: dict[str, Callable[[redis.Redis, str], object]] = {
     "text": lambda client, key: client.set(key, "not ours"),

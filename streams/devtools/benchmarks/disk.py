@@ -16,7 +16,7 @@ from infra.room import free_bytes
 from streams.devtools.benchmarks.load import Load
 from streams.devtools.local_stack import Stack
 from streams.kafka.connection import admin_client
-from streams.kafka.topic_admin import partition_counts
+from streams.kafka.partition_counts import partition_counts
 from streams.observability.partition_status import role_states
 from streams.roles import Role
 

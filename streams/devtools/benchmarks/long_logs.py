@@ -31,7 +31,8 @@ from schemas.events import (
     utc_now,
 )
 from streams.kafka.connection import KafkaUnavailable, admin_client, client_config
-from streams.kafka.topics import Topic, topic_specs
+from streams.kafka.topic_specs import topic_specs
+from streams.kafka.topics import Topic
 from streams.matching.changelog import changelog_name, ensure_changelog
 from streams.matching.gallery_shard import key_of
 from streams.settings import Settings

@@ -10,7 +10,8 @@ from streams.kafka import topic_admin
 from streams.kafka.connection import KafkaUnavailable, admin_client, metadata
 from streams.kafka.topic_admin import TopicDescription
 from streams.kafka.topic_record import TopicsLost
-from streams.kafka.topics import TopicsError, topic_specs
+from streams.kafka.topic_specs import topic_specs
+from streams.kafka.topics import TopicsError
 from streams.matching.changelog import changelog_config, changelog_name
 from streams.operations.doctor.finding import Finding, Status, fail, ok, warn
 from streams.operations.doctor.logs import check as logs

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import redis
 
-from sinks.redis.sink import connect
+from sinks.redis.connection import connect
 from streams.operations.doctor.clock import clock
 from streams.operations.doctor.finding import Finding, fail, ok, warn
 from streams.operations.doctor.remedies import Advice, Remedy

@@ -20,6 +20,7 @@ from streams.client.delivery_report import BackPressure, DeliveryFailed, Sent
 from streams.client.producer import Producer
 from streams.kafka import topic_admin
 from streams.kafka.connection import KafkaUnavailable, admin_client
+from streams.kafka.partition_counts import partition_counts
 from streams.kafka.topic_reader import read_topic
 from streams.kafka.topics import PartitionsDiffer, Topic, TopicMissing
 from streams.settings import Settings
@@ -197,7 +198,7 @@ def test_topics_must_be_partitioned_alike(empty: Settings, admin: AdminClient) -
     new = [NewTopic(Topic.UPLOADS.named(empty), 2, 1), NewTopic(Topic.FRAMES.named(empty), 3, 1)]
     for future in admin.create_topics(new, operation_timeout=10).values():
         future.result(10)
-    wait_until(lambda: len(topic_admin.partition_counts(admin, empty)) == 2)
+    wait_until(lambda: len(partition_counts(admin, empty)) == 2)
     with Producer(empty) as producer, pytest.raises(PartitionsDiffer):
         producer.frame("anna", JPEG, camera_id="door")
 

@@ -25,7 +25,8 @@ from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.record_batches import BatchFetcher
 from streams.kafka.topic_reader import read_topic
-from streams.kafka.topics import Topic, topic_specs
+from streams.kafka.topic_specs import topic_specs
+from streams.kafka.topics import Topic
 from streams.model_registry.watcher import RegistryWatcher
 from streams.observability.partition_status import appended_at
 from streams.roles import Role

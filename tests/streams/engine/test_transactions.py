@@ -27,7 +27,8 @@ from streams.kafka.log_ends import LogEnds, OpenTransactions
 from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.offsets import appended_offsets, next_offsets
-from streams.kafka.topic_admin import create, partition_counts
+from streams.kafka.partition_counts import partition_counts
+from streams.kafka.topic_admin import create
 from streams.kafka.topic_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.observability.partition_status import role_states

@@ -25,7 +25,8 @@ from streams.kafka.connection import admin_client
 from streams.kafka.consumer_groups import committed_offsets, group_id
 from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message, TopicPartition
-from streams.kafka.topic_admin import create, partition_counts
+from streams.kafka.partition_counts import partition_counts
+from streams.kafka.topic_admin import create
 from streams.kafka.topic_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.kafka.unreadable import LogUnreadable, NothingToPass, look_now, pass_over

@@ -5,8 +5,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.kafka import topic_admin
 from streams.kafka.connection import KafkaUnavailable, admin_client
+from streams.kafka.partition_counts import check_copartitioned, partition_counts
 from streams.kafka.topic_admin import TopicDescription
-from streams.kafka.topics import PartitionsDiffer, Topic, TopicMissing, TopicsError, topic_specs
+from streams.kafka.topic_specs import topic_specs
+from streams.kafka.topics import PartitionsDiffer, Topic, TopicMissing, TopicsError
 from streams.settings import Settings
 
 
@@ -29,7 +31,7 @@ def test_creates_only_the_one_that_is_missing(ready: Settings, admin: AdminClien
     name = Topic.FRAMES.named(ready)
     admin.delete_topics([name])[name].result(10)
     deadline = threading.Event()
-    while Topic.FRAMES in topic_admin.partition_counts(admin, ready):
+    while Topic.FRAMES in partition_counts(admin, ready):
         deadline.wait(0.05)
     assert {change.name for change in topic_admin.create(admin, ready) if change.did == "created"} == {name}
 
@@ -68,13 +70,13 @@ def test_another_number_of_partitions_is_refused_and_nothing_changed(ready: Sett
 
 
 def test_copartitioned(ready: Settings, admin: AdminClient) -> None:
-    counts = topic_admin.partition_counts(admin, ready)
-    assert topic_admin.check_copartitioned(counts, ready) == 4
+    counts = partition_counts(admin, ready)
+    assert check_copartitioned(counts, ready) == 4
     with pytest.raises(PartitionsDiffer, match=r"matches: 5"):
-        topic_admin.check_copartitioned(counts | {Topic.MATCHES: 5}, ready)
+        check_copartitioned(counts | {Topic.MATCHES: 5}, ready)
     del counts[Topic.FRAMES]
     with pytest.raises(TopicMissing, match="facestream topics create"):
-        topic_admin.check_copartitioned(counts, ready)
+        check_copartitioned(counts, ready)
 
 
 def test_partitions_that_others_have_added_are_found(empty: Settings, admin: AdminClient) -> None:

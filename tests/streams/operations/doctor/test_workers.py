@@ -19,7 +19,8 @@ from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.consumer_groups import GroupMember
 from streams.kafka.messages import Message
 from streams.kafka.messages import TopicPartition as Source
-from streams.kafka.topic_admin import create, partition_counts
+from streams.kafka.partition_counts import partition_counts
+from streams.kafka.topic_admin import create
 from streams.operations.doctor import dead_letters, workers
 from streams.operations.doctor.finding import Status
 from streams.operations.doctor.remedies import Remedy

@@ -1,0 +1,22 @@
+"""How facestream connects to a Redis-protocol server, to write to it and to read from it."""
+
+from __future__ import annotations
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+
+def connect(url: str, answer_timeout_s: float = 5.0) -> redis.Redis:
+    """A client that gives up on a dead or frozen server within seconds, and notices a dead idle connection."""
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=3.0,
+        socket_timeout=answer_timeout_s,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), 1),
+        decode_responses=True,
+        # What others have put under our keys may be no text.
+        encoding_errors="replace",
+    )
