@@ -2,7 +2,7 @@
 # folder but downloads in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint format lock clean
+.PHONY: help setup demo client test test-long lint format lock clean
 
 # The first Python that facestream runs on; set-up finds another, or says what is missing, where there is none.
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -23,6 +23,11 @@ setup: ## Install everything into .venv and .venv-bigquery (GPU=1: with TensorFl
 
 demo: setup ## Recognise faces in a stream of real photographs, end to end (ARGS="--video FILE")
 	@$(BIN)/facestream demo $(ARGS)
+
+client: setup ## Build the distribution that applications install, into dist/
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index \
+		--wheel-dir dist ./client
+	@ls dist/facestream_client-*.whl
 
 # Tests mostly wait for services, so two files at a time take little longer than one. Whole stacks come after the parts:
 # services stay up until a run of pytest ends, and together they would keep two cores busy by themselves.
@@ -68,5 +73,5 @@ lock: setup ## Pin the requirements and Kafka's jars anew
 	@! grep -n '://' $(IN)/*.txt infra/kafka.jars
 
 clean: ## Remove the environments and caches of this clone; data in .facestream and the user's cache stay
-	@rm -rf .venv .venv-bigquery .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
+	@rm -rf .venv .venv-bigquery .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,10 @@
-"""Kept for one version: the producer is in ``streams.client.producer`` now."""
+"""Kept for one version: the producer is ``streams.client.Producer`` now, and ``Sent`` is called ``DeliveryHandle``."""
 
 from __future__ import annotations
 
+from streams.client.delivery_report import DeliveryHandle
 from streams.client.producer import Producer
 
-__all__ = ["Producer"]
+Sent = DeliveryHandle
+
+__all__ = ["Producer", "Sent"]

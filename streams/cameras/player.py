@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Protocol
 
 from streams.cameras.sources import CapturedFrame, UnreadableFrames
-from streams.client.delivery_report import BackPressure, InvalidPicture, Sent
+from streams.client.delivery_report import DeliveryHandle
+from streams.client.errors import BackPressure, InvalidPicture
 
 
 class FrameCounts:
@@ -33,9 +34,9 @@ class FrameCounts:
         """Tell what is wrong with a frame."""
         self._warn(text)
 
-    def report(self, sent: Sent) -> None:
+    def report(self, handle: DeliveryHandle) -> None:
         """Count a delivery report, and tell of the first bad one."""
-        error = sent.future.exception()
+        error = handle.future.exception()
         if error is None:
             self.add("delivered")
         elif self.add("failed") == 1:

@@ -1,4 +1,88 @@
-"""The producer that applications use, and what it tells of each event.
+"""The client that applications use: send photos and frames, read the answers.
 
-Imports ``kafka``, settings and schemas only: nothing heavy comes with it.
+Imports ``kafka``, ``sinks.redis``, schemas and the formats of pictures only: nothing heavy comes with it. It is laid
+out as the package ``facestream`` of a distribution of its own, see ``client/``.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from schemas.events import Box as Box
+    from schemas.events import Candidate as Candidate
+    from schemas.events import Consent as Consent
+    from schemas.events import Decision as Decision
+    from schemas.events import Enrolment as Enrolment
+    from schemas.events import Frame as Frame
+    from schemas.events import Match as Match
+    from schemas.events import MatchedFace as MatchedFace
+    from schemas.events import Mode as Mode
+    from schemas.events import Outcome as Outcome
+    from schemas.events import Picture as Picture
+    from schemas.events import Refusal as Refusal
+    from schemas.events import Upload as Upload
+    from schemas.reasons import Reason as Reason
+    from sinks.redis.results import RedisResults as RedisResults
+    from streams.client.answers import Answer as Answer
+    from streams.client.answers import answer_from_json as answer_from_json
+    from streams.client.arrays import encode_array as encode_array
+    from streams.client.client import Client as Client
+    from streams.client.delivery_report import Delivered as Delivered
+    from streams.client.delivery_report import DeliveryHandle as DeliveryHandle
+    from streams.client.errors import AnswerTimeout as AnswerTimeout
+    from streams.client.errors import BackPressure as BackPressure
+    from streams.client.errors import ClientClosed as ClientClosed
+    from streams.client.errors import CodecError as CodecError
+    from streams.client.errors import DeadLettered as DeadLettered
+    from streams.client.errors import DeliveryFailed as DeliveryFailed
+    from streams.client.errors import DeliveryTimeout as DeliveryTimeout
+    from streams.client.errors import FacestreamError as FacestreamError
+    from streams.client.errors import InvalidEvent as InvalidEvent
+    from streams.client.errors import InvalidId as InvalidId
+    from streams.client.errors import InvalidPicture as InvalidPicture
+    from streams.client.errors import InvalidSettings as InvalidSettings
+    from streams.client.errors import KafkaUnavailable as KafkaUnavailable
+    from streams.client.errors import MissingExtra as MissingExtra
+    from streams.client.errors import PartitionsDiffer as PartitionsDiffer
+    from streams.client.errors import ResultsUnavailable as ResultsUnavailable
+    from streams.client.errors import TopicMissing as TopicMissing
+    from streams.client.errors import TopicsError as TopicsError
+    from streams.client.producer import Producer as Producer
+    from streams.client.settings import ClientSettings as ClientSettings
+
+_MODULES = {
+    "schemas.events": (
+        "Box Candidate Consent Decision Enrolment Frame Match MatchedFace Mode Outcome Picture Refusal Upload"
+    ),
+    "schemas.reasons": "Reason",
+    "sinks.redis.results": "RedisResults",
+    "streams.client.answers": "Answer answer_from_json",
+    "streams.client.arrays": "encode_array",
+    "streams.client.client": "Client",
+    "streams.client.delivery_report": "Delivered DeliveryHandle",
+    "streams.client.errors": (
+        "AnswerTimeout BackPressure ClientClosed CodecError DeadLettered DeliveryFailed DeliveryTimeout "
+        "FacestreamError InvalidEvent InvalidId InvalidPicture InvalidSettings KafkaUnavailable MissingExtra "
+        "PartitionsDiffer ResultsUnavailable TopicMissing TopicsError"
+    ),
+    "streams.client.producer": "Producer",
+    "streams.client.settings": "ClientSettings",
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used, so that whoever needs one does not wait for all."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,34 +1,14 @@
-"""What a producer knows of an event that it was given, and what can go wrong with it."""
+"""What becomes known of an event after it was handed over."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
-from schemas.reasons import Reason
-
-
-class InvalidPicture(ValueError):
-    """A picture that no worker would take; nothing was sent."""
-
-    def __init__(self, reason: Reason, message: str) -> None:
-        """Keep the reason for programs beside the message for people."""
-        super().__init__(message)
-        self.reason = reason
-
-
-class BackPressure(Exception):
-    """The event was not accepted in time, because earlier ones are still under way; nothing was sent."""
-
-
-class DeliveryFailed(Exception):
-    """Kafka does not have the event, or has not said so in time. Sending it again with the same event id is safe."""
-
-    def __init__(self, message: str, event_ids: list[str]) -> None:
-        """Keep the ids of the events beside the message."""
-        super().__init__(message)
-        self.event_ids = event_ids
+from streams.client.errors import DeliveryFailed, DeliveryTimeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +21,17 @@ class Delivered:
 
 
 @dataclass(slots=True, eq=False)
-class Sent:
-    """An event that was handed over, and its delivery report once that is there."""
+class DeliveryHandle:
+    """An event that was handed over, and its delivery report once that is there.
+
+    ``await handle`` waits for the report in asyncio, :meth:`result` does elsewhere.
+    """
 
     event_id: str
     user_id: str
     topic: str
     future: Future[Delivered] = field(default_factory=Future, repr=False)
-    """For ``asyncio.wrap_future`` and ``concurrent.futures.wait``."""
+    """For ``concurrent.futures.wait``."""
     asked: bool = field(default=False, init=False, repr=False)
     """Whether the caller has seen the delivery report."""
 
@@ -57,20 +40,29 @@ class Sent:
 
         Raises:
             DeliveryFailed: Kafka did not take the event.
-            TimeoutError: there is no report yet.
+            DeliveryTimeout: there is no report yet; a ``TimeoutError``.
         """
         try:
-            delivered = self.future.result(timeout_s)
+            return self.future.result(timeout_s)
         except DeliveryFailed:
             self.asked = True
             raise
-        return delivered
+        except TimeoutError:
+            raise DeliveryTimeout(f"event {self.event_id} has no delivery report after {timeout_s:g} s") from None
+
+    def __await__(self) -> Generator[Any, None, Delivered]:
+        """Wait for the delivery report without blocking the event loop; a cancelled wait leaves the event alone."""
+        try:
+            return (yield from asyncio.shield(asyncio.wrap_future(self.future)).__await__())
+        except DeliveryFailed:
+            self.asked = True
+            raise
 
     @property
     def done(self) -> bool:
         """Whether there is a delivery report, good or bad."""
         return self.future.done()
 
-    def add_done_callback(self, call: Callable[[Sent], None]) -> None:
+    def add_done_callback(self, call: Callable[[DeliveryHandle], None]) -> None:
         """Call with this object when the report is there; at once if it is. The call must not block."""
         self.future.add_done_callback(lambda _: call(self))

@@ -11,18 +11,18 @@ from models.pictures.formats import HEAD_BYTES, wrapped
 from schemas.events import Frame, Picture, Upload
 from schemas.ids import canonical_event_id, checked_name
 from schemas.reasons import Reason
-from streams.client.delivery_report import InvalidPicture
-from streams.settings import Settings
+from streams.client.errors import InvalidEvent, InvalidPicture
+from streams.client.settings import ClientOptions
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
-def checked_event(event: Upload | Frame, settings: Settings) -> Upload | Frame:
+def checked_event(event: Upload | Frame, settings: ClientOptions) -> Upload | Frame:
     """The event with its ids in their canonical form.
 
     Raises:
-        ValueError: something is missing or out of its range; InvalidId says it of an id.
+        InvalidEvent: something is missing or out of its range; InvalidId says it of an id.
     """
     names = {"user_id": checked_name("user_id", event.user_id), "event_id": canonical_event_id(event.event_id)}
     if event.subject_id is not None:
@@ -30,7 +30,7 @@ def checked_event(event: Upload | Frame, settings: Settings) -> Upload | Frame:
     if isinstance(event, Frame):
         names["camera_id"] = checked_name("camera_id", event.camera_id)
     elif not isinstance(event.consent.purpose, str) or not event.consent.purpose.strip():
-        raise ValueError(f"purpose must be a text that is not empty, not {event.consent.purpose!r}")
+        raise InvalidEvent(f"purpose must be a text that is not empty, not {event.consent.purpose!r}")
     data = event.picture.data
     if not data and not event.picture.uri:
         raise InvalidPicture(Reason.EMPTY_PICTURE, "the picture has zero bytes")
@@ -42,32 +42,37 @@ def checked_event(event: Upload | Frame, settings: Settings) -> Upload | Frame:
 
 
 def checked_picture(
-    picture: bytes | Path | str, sha256: str | None, settings: Settings, *, with_digest: bool
+    picture: bytes | Path | str, sha256: str | None, settings: ClientOptions, *, with_digest: bool
 ) -> Picture:
     """The picture that an event carries or names; a file is read.
 
     Raises:
-        ValueError: the digest or the address is none; InvalidPicture: the file is too large.
+        InvalidEvent: the digest or the address is none; InvalidPicture: the file is too large.
         OSError: the file cannot be read.
     """
     if sha256 is not None and not _SHA256.fullmatch(sha256):
-        raise ValueError(f"sha256 must be 64 hexadecimal digits, not {sha256!r}")
+        raise InvalidEvent(f"sha256 must be 64 hexadecimal digits, not {sha256!r}")
     known = sha256.lower() if sha256 else None
     if isinstance(picture, str):
         if why := wrapped(picture[:HEAD_BYTES].encode()):
             raise InvalidPicture(Reason.UNDECODABLE, f"the text is no address of a picture: {why}")
         if not _SCHEME.match(picture):
-            raise ValueError(f"{picture[:80]!r} is no address like gs://bucket/photo.jpg: give a file as a Path")
+            raise InvalidEvent(f"{picture[:80]!r} is no address like gs://bucket/photo.jpg: give a file as a Path")
         return Picture(uri=picture, sha256=known)
     if isinstance(picture, Path):
         if (size := picture.stat().st_size) > settings.max_picture_bytes:
             raise _too_large(size, settings)
         picture = picture.read_bytes()
+    if not isinstance(picture, bytes | bytearray | memoryview) or hasattr(picture, "__array_interface__"):
+        raise InvalidEvent(
+            f"a picture is the bytes of a file, a Path or an address, not {type(picture).__name__}: encode an array "
+            "first, with encode_array"
+        )
     data = bytes(picture)
     return Picture(data=data, sha256=known or (digest(data).hexdigest() if with_digest else None))
 
 
-def _too_large(size: int, settings: Settings) -> InvalidPicture:
+def _too_large(size: int, settings: ClientOptions) -> InvalidPicture:
     return InvalidPicture(
         Reason.PICTURE_TOO_LARGE,
         f"the picture has {size} bytes and FACESTREAM_MAX_PICTURE_BYTES allows {settings.max_picture_bytes}",

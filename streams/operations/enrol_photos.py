@@ -14,7 +14,7 @@ from schemas.events import Consent
 from schemas.ids import InvalidId
 from schemas.reasons import Reason
 from sinks.redis import RedisResults
-from streams.client.delivery_report import BackPressure, DeliveryFailed, InvalidPicture
+from streams.client.errors import BackPressure, DeliveryFailed, InvalidPicture
 from streams.client.producer import Producer
 from streams.settings import Settings
 

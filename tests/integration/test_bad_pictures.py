@@ -13,7 +13,7 @@ import pytest
 
 from schemas import codec
 from schemas.events import Consent, Frame, Mode, Picture, Upload, new_event_id, utc_now
-from streams.client.delivery_report import InvalidPicture
+from streams.client.errors import InvalidPicture
 from streams.kafka.topics import Topic
 from tests.integration import pictures
 from tests.integration.clients import Clients, Json, named

@@ -14,7 +14,7 @@ from PIL import Image
 from schemas import codec
 from schemas.events import Frame, Picture, new_event_id, utc_now
 from schemas.reasons import Reason
-from streams.client.delivery_report import InvalidPicture
+from streams.client.errors import InvalidPicture
 from streams.kafka.topics import Topic
 from tests.integration import pictures
 from tests.integration.clients import Clients, named

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Self
 
-from streams.client.delivery_report import BackPressure
+from streams.client.errors import BackPressure
 from streams.client.producer import Producer
 from streams.settings import Settings
 

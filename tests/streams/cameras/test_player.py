@@ -10,7 +10,8 @@ import pytest
 from schemas.reasons import Reason
 from streams.cameras.player import FrameCounts, play
 from streams.cameras.sources import CapturedFrame, UnreadableFrames
-from streams.client.delivery_report import BackPressure, DeliveryFailed, InvalidPicture, Sent
+from streams.client.delivery_report import DeliveryHandle
+from streams.client.errors import BackPressure, DeliveryFailed, InvalidPicture
 
 
 class Camera:
@@ -76,10 +77,10 @@ def test_the_limit_counts_frames_and_not_what_cannot_be_read(limit: int | None, 
     assert camera.counted()["sent"] == sent
 
 
-def _reports(*outcomes: Callable[[Sent], None]) -> Sequence[Sent]:
+def _reports(*outcomes: Callable[[DeliveryHandle], None]) -> Sequence[DeliveryHandle]:
     made = []
     for settle in outcomes:
-        sent = Sent("event", "ursula", "frames")
+        sent = DeliveryHandle("event", "ursula", "frames")
         settle(sent)
         made.append(sent)
     return made

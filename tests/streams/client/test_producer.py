@@ -16,7 +16,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from infra.supervisor import Supervisor
 from schemas.codec import decode
 from schemas.events import Consent, Frame, Mode, Picture, Upload, new_event_id, utc_now
-from streams.client.delivery_report import BackPressure, DeliveryFailed, Sent
+from streams.client.delivery_report import DeliveryHandle
+from streams.client.errors import BackPressure, DeliveryFailed
 from streams.client.producer import Producer
 from streams.kafka import topic_admin
 from streams.kafka.connection import KafkaUnavailable, admin_client
@@ -168,7 +169,7 @@ def test_back_pressure_by_bytes(ready: Settings) -> None:
 
 
 def test_delivery_reports_by_callback(ready: Settings) -> None:
-    reported: list[Sent] = []
+    reported: list[DeliveryHandle] = []
     with Producer(ready, on_delivery=reported.append) as producer:
         sent = [producer.frame("anna", JPEG, camera_id="door") for _ in range(10)]
         producer.flush()
@@ -179,7 +180,7 @@ def test_delivery_reports_by_callback(ready: Settings) -> None:
 
 def test_a_callback_may_send(ready: Settings) -> None:
     with Producer(ready) as producer:
-        again: list[Sent] = []
+        again: list[DeliveryHandle] = []
         first = producer.enrol("anna", JPEG, consent="door")
         first.add_done_callback(lambda _: again.append(producer.frame("anna", JPEG, camera_id="door")))
         first.result(10)

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.events import Frame, Mode, Picture, new_event_id, utc_now
 from schemas.reasons import Reason
-from streams.client.delivery_report import InvalidPicture
+from streams.client.errors import InvalidPicture
 from streams.client.producer import Producer
 from streams.client.validation import checked_event
 from streams.settings import Settings

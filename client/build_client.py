@@ -1,0 +1,182 @@
+"""Build backend of the client's distribution: lays modules of the repository out as ``facestream``, then setuptools.
+
+The project's code imports ``streams.client``, ``schemas`` and others by names that an application may well have for its
+own packages. Here each module that the client needs gets its name below ``facestream``, and every import of it, and
+every mention in its documentation, is changed to that. A module that is needed and has no place is an error. What is
+built from is a folder of its own, so that nothing is written into the repository; a source distribution made of it
+builds without the repository.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from setuptools import build_meta
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+PACKAGE = "facestream"
+SOURCE = "streams.client"
+SCHEMAS = "schemas"
+"""Its data are needed, the Avro files, whoever imports it."""
+DATA = ("*.avsc", "py.typed")
+Config = Mapping[str, Any] | None
+
+
+class LayoutError(Exception):
+    """The modules cannot be laid out; the message says why."""
+
+
+def get_requires_for_build_wheel(config_settings: Config = None) -> list[str]:
+    """Nothing but what pyproject.toml names."""
+    return []
+
+
+def get_requires_for_build_sdist(config_settings: Config = None) -> list[str]:
+    """Nothing but what pyproject.toml names."""
+    return []
+
+
+def build_wheel(wheel_directory: str, config_settings: Config = None, metadata_directory: str | None = None) -> str:
+    """Build the wheel."""
+    with _laid_out():
+        name: str = build_meta.build_wheel(str(Path(wheel_directory).absolute()))
+        return name
+
+
+def build_sdist(sdist_directory: str, config_settings: Config = None) -> str:
+    """Build the source distribution: plain modules and setuptools' own backend."""
+    with _laid_out():
+        name: str = build_meta.build_sdist(str(Path(sdist_directory).absolute()))
+        return name
+
+
+@contextmanager
+def _laid_out() -> Iterator[None]:
+    """Be in a folder with the whole project for as long as it is built."""
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory(prefix="facestream-client-") as folder:
+        lay_out(Path(folder))
+        os.chdir(folder)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+
+def lay_out(folder: Path) -> None:
+    """Write the project into a folder: ``pyproject.toml``, README and the package.
+
+    Raises:
+        LayoutError: a module is needed that has no place, or two have the same.
+    """
+    text = (HERE / "pyproject.toml").read_text("utf-8")
+    places: Mapping[str, str] = tomllib.loads(text)["tool"][PACKAGE]["layout"]
+    plain = text.replace(
+        'build-backend = "build_client"\nbackend-path = ["."]', 'build-backend = "setuptools.build_meta"'
+    )
+    (folder / "pyproject.toml").write_text(plain[: plain.index("# What is laid out where")], "utf-8")
+    shutil.copy(HERE / "README.md", folder)
+    if (ROOT / "LICENSE").exists():
+        shutil.copy(ROOT / "LICENSE", folder)
+    names = {module: _place(module, places) for module in _needed(places)}
+    if len(set(names.values())) < len(names):
+        raise LayoutError(f"two modules have the same place: {sorted(names.values())}")
+    for module, name in names.items():
+        source = _file(module)
+        assert source is not None
+        to = folder / Path(*name.split("."))
+        if source.name == "__init__.py":
+            to.mkdir(parents=True, exist_ok=True)
+            target = to / "__init__.py"
+            for pattern in DATA:
+                _copy_data(source.parent, to, pattern)
+        else:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            target = to.with_suffix(".py")
+        target.write_text(renamed(source.read_text("utf-8"), names), "utf-8")
+    for package in (folder / PACKAGE).rglob("*"):
+        if package.is_dir() and any(package.glob("*.py")) and not (package / "__init__.py").exists():
+            (package / "__init__.py").touch()
+    (folder / PACKAGE / "py.typed").touch()
+
+
+def _copy_data(source: Path, to: Path, pattern: str) -> None:
+    for path in source.rglob(pattern):
+        if not any((folder / "__init__.py").exists() for folder in _between(path.parent, source)):
+            target = to / path.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+
+
+def _between(folder: Path, top: Path) -> Iterator[Path]:
+    while folder != top:
+        yield folder
+        folder = folder.parent
+
+
+def _place(module: str, places: Mapping[str, str]) -> str:
+    for prefix in sorted(places, key=len, reverse=True):
+        if module == prefix or module.startswith(f"{prefix}."):
+            return places[prefix] + module.removeprefix(prefix)
+    raise LayoutError(f"the client needs {module}, which has no place in [tool.facestream.layout]")
+
+
+def _needed(places: Mapping[str, str]) -> set[str]:
+    """The client's own modules, and all that they import."""
+    rooms = {name.split(".")[0] for name in places}
+    package = _file(SOURCE)
+    assert package is not None
+    own = (path.stem for path in package.parent.glob("*.py") if path.stem != "__init__")
+    waiting = [SOURCE, SCHEMAS, *(f"{SOURCE}.{name}" for name in own)]
+    found: set[str] = set()
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += [name for name in _imports(module) if name.split(".")[0] in rooms]
+    return found
+
+
+def _imports(module: str) -> Iterator[str]:
+    source = _file(module)
+    assert source is not None
+    for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            members = [f"{node.module}.{alias.name}" for alias in node.names]
+            modules = [name for name in members if _file(name) is not None]
+            yield from modules
+            if len(modules) < len(members):
+                yield node.module
+
+
+def _file(module: str) -> Path | None:
+    """The file of a module of the repository; None: it has none."""
+    path = ROOT / Path(*module.split("."))
+    return next((one for one in (path / "__init__.py", path.with_suffix(".py")) if one.is_file()), None)
+
+
+def renamed(text: str, names: Mapping[str, str]) -> str:
+    """A module's text with every module by its new name: in imports, and wherever else the dotted name stands."""
+    lines = text.splitlines(keepends=True)
+    packages = {name.rpartition(".")[0]: new.rpartition(".")[0] for name, new in names.items()}
+    for node in ast.walk(ast.parse(text)):
+        # `from schemas import codec` has no dot that tells it from other text.
+        if isinstance(node, ast.ImportFrom) and node.module in packages:
+            line = lines[node.lineno - 1]
+            new = names.get(node.module, packages[node.module])
+            lines[node.lineno - 1] = line.replace(f"from {node.module} import", f"from {new} import", 1)
+    dotted = [name for name in names if "." in name]
+    pattern = "|".join(re.escape(name) for name in sorted(dotted, key=len, reverse=True))
+    return re.sub(rf"(?<![\w.])(?:{pattern})\b", lambda found: names[found[0]], "".join(lines))

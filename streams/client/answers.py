@@ -1,0 +1,37 @@
+"""Answers as events, from the JSON in which they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import cattrs
+
+from schemas.events import Enrolment, Match
+
+Answer = Enrolment | Match
+"""What becomes of an upload, and of a frame."""
+
+
+def answer_from_json(event: Mapping[str, Any]) -> Answer:
+    """The event that the JSON describes; what a newer release has added to it is left out.
+
+    Raises:
+        ValueError: the JSON is no answer.
+    """
+    try:
+        if "outcome" in event:
+            return _CONVERTER.structure(event, Enrolment)
+        return _CONVERTER.structure(event, Match)
+    except (cattrs.BaseValidationError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the JSON with the event_id {event.get('event_id')!r} is no answer: {error}") from error
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter()
+    converter.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
+    return converter
+
+
+_CONVERTER = _converter()

@@ -1,0 +1,90 @@
+"""The settings of a client: the few of a deployment that an application has to know."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from streams.client.errors import InvalidSettings
+from streams.kafka.cluster_settings import ClusterSettings
+
+_PREFIX = "FACESTREAM_"
+_RUNNING_FILE = "running.json"
+
+
+class ClientOptions(ClusterSettings, Protocol):
+    """What a client needs of the settings, whoever keeps them: :class:`ClientSettings`, or those of a deployment."""
+
+    @property
+    def max_picture_bytes(self) -> int:
+        """The largest picture."""
+
+    @property
+    def redis_url(self) -> str:
+        """The Redis-protocol server with the results."""
+
+    @property
+    def redis_prefix(self) -> str:
+        """What stands before every key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """Where facestream is and what it takes; each must be as it is for the workers.
+
+    Each is also an environment variable, in capitals after ``FACESTREAM_``: see :meth:`from_environment`.
+    """
+
+    kafka: str = "127.0.0.1:9092"
+    """Kafka bootstrap servers, comma separated."""
+    topic_prefix: str = ""
+    """Put before every topic name."""
+    max_message_bytes: int = 12_000_000
+    """Largest Kafka message; must exceed max_picture_bytes."""
+    max_picture_bytes: int = 10_000_000
+    """A larger encoded picture is refused."""
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Redis-protocol server with the results; ``rediss://`` for TLS."""
+    redis_prefix: str = "facestream:"
+    """Put before every Redis key."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """The settings of this process.
+
+        Variables come first, then what a ``facestream up`` wrote into the folder ``FACESTREAM_HOME`` (``.facestream``
+        by default), then the defaults.
+
+        Raises:
+            InvalidSettings: a variable that must be a positive number is none.
+        """
+        running = _running(Path(environment.get(f"{_PREFIX}HOME") or ".facestream"))
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            name = f"{_PREFIX}{field.name.upper()}"
+            value = environment.get(name, running.get(field.name))
+            if value is not None:
+                values[field.name] = _positive(name, value) if field.type == "int" else str(value)
+        return cls(**values)
+
+
+def _running(home: Path) -> Mapping[str, Any]:
+    try:
+        values = json.loads((home / _RUNNING_FILE).read_text("utf-8"))["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _positive(name: str, value: object) -> int:
+    try:
+        number = int(str(value))
+    except ValueError:
+        number = 0
+    if number <= 0:
+        raise InvalidSettings(f"{name}={value!r} cannot be used: it must be a whole number above 0")
+    return number
