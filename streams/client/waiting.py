@@ -56,6 +56,8 @@ class AnswerWaiter:
         """The answer to an event, once it is there. Cancel the future to stop waiting."""
         future: Future[Answer] = Future()
         with self._changed:
+            if self._closed:
+                raise ClientClosed("this client is closed: make a new one")
             self._waiting[future] = _Question(event_id, time.monotonic())
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="facestream-answers", daemon=True)
