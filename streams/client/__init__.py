@@ -1,4 +1,4 @@
-"""The client that applications use: send photos and frames, read the answers.
+"""The client that applications use: it sends photos and frames, and reads the answers.
 
 Imports ``kafka``, ``sinks.redis``, schemas and the formats of pictures only: nothing heavy comes with it. It is laid
 out as the package ``facestream`` of a distribution of its own, see ``client/``.

@@ -35,6 +35,7 @@ from streams.client.testing import NO_ANSWER, FakeClient
 from streams.devtools.local_stack import Stack
 from streams.kafka.topics import Topic
 from tests.client.environment import build, install
+from tests.docs.test_client import PROGRAMS
 from tests.integration.clients import Clients, new_user
 from tests.integration.conftest import Portraits
 
@@ -119,6 +120,17 @@ def test_an_application_with_packages_of_its_own(
         "at_once": ["obama"] * 5,
         "late": "AnswerTimeout",
     }
+
+
+def test_the_first_program_of_the_guide(python: Path, stack: Stack, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").symlink_to(photos)
+    program = PROGRAMS[0].replace('"anna"', repr(new_user("guide")))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("FACESTREAM_", "PYTHON"))}
+    command: list[str | Path] = [python, "-c", program]
+    told = subprocess.check_output(command, env=environment | stack.environment(), cwd=tmp_path, text=True, timeout=120)
+    enrolled, recognised = told.splitlines()
+    assert enrolled == "enrolled 1"
+    assert recognised.startswith("obama 0.")
 
 
 # --- the contract ---------------------------------------------------------------------------------------------------
