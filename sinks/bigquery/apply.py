@@ -12,8 +12,9 @@ from typing import Any
 from google.api_core import exceptions
 from google.cloud import bigquery
 
+from sinks.bigquery.columns import Column, Type
 from sinks.bigquery.query import NO_RETRY, calling, run_query
-from sinks.bigquery.tables import TABLES, Column, Table, Type
+from sinks.bigquery.tables import TABLES, Table
 
 _TIMEOUT_S = 60.0
 _LEGACY_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "RECORD": "STRUCT", "BOOLEAN": "BOOL"}

@@ -16,8 +16,7 @@ from google.cloud.bigquery import ArrayQueryParameter, ScalarQueryParameter
 
 from sinks.base import Result, SinkUnavailable
 from sinks.bigquery.query import Parameter, QueryFailed, run_query
-from sinks.bigquery.rows import event_id
-from sinks.bigquery.tables import Table
+from sinks.bigquery.tables import Table, event_id
 from sinks.bigquery.window import DAY, FOREVER, Item, Load, key_of, make_key
 
 _IDS_AT_ONCE = 1_000

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from sinks.base import Delivery, Result
-from sinks.bigquery.rows import event_time, micros
+from sinks.bigquery.columns import micros
+from sinks.bigquery.tables import event_time
 from sinks.bigquery.window import Item, Load, Window, key_of
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sinks.base import Result
-from sinks.bigquery.rows import event_id, replay_id
+from sinks.bigquery.tables import event_id, replay_id
 
 FOREVER = 2**62
 """Later than every event."""

@@ -48,12 +48,12 @@ from sinks.base import (
 )
 from sinks.bigquery.appender import Append, Appender, Refused, StreamLost
 from sinks.bigquery.client import Address
+from sinks.bigquery.columns import Column, micros
 from sinks.bigquery.erase import erase
 from sinks.bigquery.history import History
 from sinks.bigquery.once import Once
 from sinks.bigquery.query import QueryFailed
-from sinks.bigquery.rows import RowWriter, micros, row_writer
-from sinks.bigquery.tables import Column
+from sinks.bigquery.rows import RowWriter, row_writer
 
 _ROWS_AT_ONCE = 500
 _BYTES_AT_ONCE = 4_000_000

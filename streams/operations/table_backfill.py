@@ -26,9 +26,10 @@ from schemas import codec
 from schemas.events import utc_now
 from sinks.base import Delivery, Partition, Position, RejectedRow, SinkFenced, SinkUnavailable
 from sinks.bigquery import BigQuerySink
+from sinks.bigquery.columns import micros
 from sinks.bigquery.query import QueryFailed
 from sinks.bigquery.refill import Rows
-from sinks.bigquery.rows import micros, row_writer
+from sinks.bigquery.rows import row_writer
 from streams.kafka import decoding
 from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import KafkaUnavailable, admin_client, consumer

@@ -9,9 +9,10 @@ from schemas.errors import CodecError
 from schemas.events import Erasure, utc_now
 from sinks.base import Delivery, Partition
 from sinks.bigquery import Address
+from sinks.bigquery.columns import micros
 from sinks.bigquery.history import History
 from sinks.bigquery.once import Once
-from sinks.bigquery.rows import micros, row_writer
+from sinks.bigquery.rows import row_writer
 from streams.kafka import decoding
 from streams.kafka.consumer_groups import commits, group_id
 from streams.kafka.decoding import decode

@@ -9,7 +9,8 @@ from google.cloud import bigquery as google
 
 from sinks.bigquery import Address, apply
 from sinks.bigquery.apply import IncompatibleTable, views
-from sinks.bigquery.tables import TABLES, Column
+from sinks.bigquery.columns import Column
+from sinks.bigquery.tables import TABLES
 from tests.sinks.examples import (
     delivery,
     match,

@@ -16,8 +16,7 @@ from google.cloud.bigquery import Table as BigQueryTable
 from schemas.events import Refusal
 from sinks.base import Delivery, Partition, RejectedRow, Result, SinkFenced, SinkUnavailable
 from sinks.bigquery import Address, apply, run_query
-from sinks.bigquery.rows import event_id
-from sinks.bigquery.tables import TABLES
+from sinks.bigquery.tables import TABLES, event_id
 from tests.sinks.bigquery_worker import PARTITIONS, Worker
 from tests.sinks.conftest import new_address
 from tests.sinks.examples import NOW, dead_letter, delivery, enrolment, match

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from schemas.events import Match
 from sinks.base import Delivery, Result
+from sinks.bigquery.columns import micros
 from sinks.bigquery.once import Once
-from sinks.bigquery.rows import micros
 from sinks.bigquery.window import DAY, FOREVER, Item, Load, Window, key_of, make_key
 from tests.sinks.examples import delivery, match
 
