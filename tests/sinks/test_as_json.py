@@ -7,7 +7,20 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from schemas import codec
 from schemas.as_json import time_text, to_json
-from schemas.events import Consent, Embedding, Face, Match, Picture, Source, Upload, UploadOrigin, new_event_id
+from schemas.events import (
+    Chip,
+    Consent,
+    Embedding,
+    Face,
+    Match,
+    OtherVector,
+    Picture,
+    Reembedding,
+    Source,
+    Upload,
+    UploadOrigin,
+    new_event_id,
+)
 from tests.sinks.examples import BOX, NOW, QUALITY, dead_letter, enrolment, match, timings
 
 
@@ -31,9 +44,11 @@ def test_every_kind_is_json_and_carries_no_picture_or_vector() -> None:
     consent = Consent("door", NOW)
     secret = b"secret-bytes"
     upload = Upload(new_event_id(), "u", "s", NOW, Picture(data=secret, sha256="ab"), consent)
-    faces = [Face(BOX, [0.0] * 10, QUALITY, vector=secret)]
+    faces = [Face(BOX, [0.0] * 10, QUALITY, vector=secret, others=[OtherVector("m", secret)])]
     origin, source = UploadOrigin("s", NOW, consent), Source("uploads", 0, 1)
     embedding = Embedding(new_event_id(), "u", origin, source, "m", 1, 1, timings(), faces)
-    for event in (upload, embedding, match(), enrolment(), dead_letter(value=secret)):
+    reembedding = Reembedding(new_event_id(), "u", "m", secret)
+    chip = Chip(new_event_id(), "u", "s", secret, "m", QUALITY, consent, source, NOW)
+    for event in (upload, embedding, reembedding, chip, match(), enrolment(), dead_letter(value=secret)):
         assert "secret" not in json.dumps(to_json(event))
     assert to_json(dead_letter())["key"] == "ursula"
