@@ -26,7 +26,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field; a field of kind ``RECORD`` has fields of its own, and ``record`` names its class."""
+    """One field; a field of kind ``RECORD`` has fields of its own, and ``record`` names its class.
+
+    The ``fields`` of a ``UNION`` are its records.
+    """
 
     name: str
     kind: Kind
@@ -85,6 +88,8 @@ def _field(name: str, schema: Any, doc: str, named: dict[str, Any]) -> Field:
     if kind is Kind.RECORD:
         record = schema["name"].rpartition(".")[2]
         fields = tuple(_field(one["name"], one["type"], one["doc"], named) for one in schema["fields"])
+    elif kind is Kind.UNION:
+        fields = tuple(_field(one["name"], one, one["doc"], named) for one in schema)
     return Field(name, kind, doc, nullable, repeated, record, fields)
 
 
