@@ -52,9 +52,8 @@ def settings_table() -> str:
     rows = ["| variable | argument | default | what it is |", "|---|---|---|---|"]
     for one in fields(ClientSettings):
         description = said[one.name].replace("``", "`")
-        rows.append(
-            f"| `FACESTREAM_{one.name.upper()}` | `{one.name}` | {f'`{one.default}`' if one.default else ''} | {description} |"
-        )
+        default = f"`{one.default}`" if one.default else ""
+        rows.append(f"| `FACESTREAM_{one.name.upper()}` | `{one.name}` | {default} | {description} |")
     return "\n".join(rows)
 
 
