@@ -36,7 +36,7 @@ def clone(tmp_path: Path) -> Path:
 
 def apply(clone: Path, body: str) -> None:
     ended = subprocess.run(
-        ["git", "apply", "-C1", "--recount", "-"],
+        ["git", "apply", "-C1", "-"],
         cwd=clone,
         input=blocks(body, "diff"),
         text=True,
