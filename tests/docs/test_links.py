@@ -69,3 +69,11 @@ def test_a_command_that_a_sentence_names_exists(page: Path) -> None:
             # PARTITION is no number.
             known = any(said in error.format_message() for said in ("Missing", "Invalid value"))
             assert known, f"{code}: {error.format_message()}"
+
+
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    records = sorted(path.name for path in folder.glob("[0-9]*.md"))
+    listed = re.findall(r"^\| \[\d+\]\(([^)]+)\)", (folder / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert listed == records
+    assert [name[:4] for name in records] == [f"{number:04}" for number in range(1, len(records) + 1)]
