@@ -2,7 +2,7 @@
 # folder but downloads in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo client test test-long lint format lock clean
+.PHONY: docs help setup demo client test test-long lint format lock clean
 
 # The first Python that facestream runs on; set-up finds another, or says what is missing, where there is none.
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -49,6 +49,9 @@ lint: setup ## Lint and check types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
+
+docs: setup ## Write docs/reference from the code
+	@$(BIN)/python docs/generate_reference.py
 
 format: setup ## Format the code
 	@$(BIN)/ruff check --fix --quiet

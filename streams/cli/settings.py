@@ -30,7 +30,7 @@ def show(
     """Show every setting: its environment variable, its value, and the source of the value."""
     output = Output(as_json)
     if markdown:
-        typer.echo(table_for_readme())
+        typer.echo(settings_table())
         return
     now = load_settings()
     table = grid("variable", "value", "from")
@@ -43,7 +43,7 @@ def show(
     output.finish({"settings": result})
 
 
-def table_for_readme() -> str:
+def settings_table() -> str:
     """The table of all settings in Markdown."""
     from streams.settings import Settings
 

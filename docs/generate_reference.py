@@ -1,0 +1,211 @@
+"""Write the pages of ``docs/reference`` that follow from the code; ``make docs`` runs it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from prometheus_client import REGISTRY
+
+import streams.drift.metrics
+import streams.kafka.log_reader
+import streams.observability.metrics
+from schemas.reasons import Reason
+from sinks.bigquery.columns import Column
+from sinks.bigquery.tables import TABLES, Table
+from streams.cli.main import make_app
+from streams.cli.settings import settings_table
+from streams.kafka.topic_specs import topic_specs
+from streams.observability.gauges import Gauges
+from streams.settings import Settings
+from streams.topology import EVENT_TYPES, READS
+
+DOCS = Path(__file__).parent
+REFERENCE = DOCS / "reference"
+VIEWS = DOCS.parent / "sinks" / "bigquery" / "views"
+_HOUR_MS = 3_600_000
+_METRICS = (streams.observability.metrics, streams.drift.metrics, streams.kafka.log_reader)
+"""The modules that register metrics."""
+_NO_REPORT: Mapping[str, Any] = {
+    **{"role": "embed", "name": "embed-0", "host": "here", "alive": True, "ready": True, "waits": None},
+    **{"partitions": [], "unreadable": [], "standbys": [], "gallery": []},
+}
+
+
+def table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(one.replace('|', chr(92) + '|') for one in line)} |" for line in lines)
+
+
+def settings_page() -> str:
+    """Every setting with its default."""
+    return (
+        "# Settings\n\nAll settings are environment variables. `facestream settings` shows the value of "
+        "each, and where it "
+        f"comes from.\n\n{settings_table()}"
+    )
+
+
+def reasons_page() -> str:
+    """Every reason with what it says."""
+    rows = ([f"`{one}`", one.description] for one in Reason)
+    return (
+        "# Reasons\n\nNothing is dropped in silence. What is wrong with a picture or a face stands on its "
+        "result, with one "
+        "of these words. A message that cannot be read or processed at all is on the topic `dead-letters`, "
+        "with its bytes "
+        f"and where it came from.\n\n{table(('reason', 'meaning'), rows)}"
+    )
+
+
+def topics_page() -> str:
+    """Every topic: what it carries, who reads it, and how it is kept."""
+
+    def rows() -> Iterator[Sequence[str]]:
+        for spec in topic_specs(Settings.model_construct()):
+            policy = spec.config["cleanup.policy"]
+            kept = (
+                f"{int(spec.config['retention.ms']) // _HOUR_MS} hours" if "delete" in policy else "latest of each key"
+            )
+            event = EVENT_TYPES[spec.topic].__name__ if spec.topic in EVENT_TYPES else ""
+            readers = ", ".join(f"`{role}`" for role, topics in READS.items() if spec.topic in topics)
+            yield [f"`{spec.name}`", str(spec.partitions), f"`{policy}`", kept, event, readers]
+
+    head = ("topic", "partitions", "cleanup", "kept by default", "event of a result", "consumer groups")
+    return (
+        "# Topics\n\nValues are Avro in the single-object encoding; the schemas are in "
+        "[schemas/](../../schemas/). Keys are "
+        "the `user_id`, but for `chips` (the upload's `event_id`), `drift-references` (camera and model "
+        "version) and the "
+        "topics of operations. Messages are partitioned by murmur2 of the key. `FACESTREAM_TOPIC_PREFIX` stands before "
+        "every name. Besides these there is the changelog of the gallery, which `facestream doctor` names.\n\n"
+        f"{table(head, rows())}"
+    )
+
+
+def _columns(columns: Sequence[Column], prefix: str = "") -> Iterator[Sequence[str]]:
+    for one in columns:
+        mode = "" if one.mode == "NULLABLE" else f" {one.mode.lower()}"
+        yield [f"`{prefix}{one.name}`", f"{one.type}{mode}", one.description]
+        yield from _columns(one.columns, f"{prefix}{one.name}.")
+
+
+def _table_section(one: Table) -> str:
+    clustered = ", ".join(f"`{name}`" for name in one.cluster_by)
+    return (
+        f"## {one.name}\n\n{one.description} "
+        f"Partitioned by the day of `{one.decided_at}`, clustered by {clustered}.\n\n"
+        f"{table(('column', 'type', 'meaning'), _columns(one.columns))}"
+    )
+
+
+def _views() -> Iterator[Sequence[str]]:
+    for path in sorted(VIEWS.glob("*.sql"), key=lambda path: path.name.partition("_")[2]):
+        lines = path.read_text("utf-8").splitlines()
+        comment = [line.removeprefix("--").strip() for line in lines if line.startswith("--")]
+        yield [f"`{path.stem.partition('_')[2]}`", " ".join(comment)]
+
+
+def tables_page() -> str:
+    """Every table with its columns, and every view."""
+    sections = "\n\n".join(map(_table_section, TABLES))
+    return (
+        "# Tables and views in BigQuery\n\n`facestream bigquery apply` creates them and brings them up to "
+        "date. Queries for "
+        f"analysts: [analysts.md](../analysts.md).\n\n{sections}\n\n## Views\n\n{table(('view', 'rows'), _views())}"
+    )
+
+
+def _metric_rows() -> Iterator[Sequence[str]]:
+    modules = {id(value) for module in _METRICS for value in vars(module).values()}
+    modules |= {id(value) for value in streams.observability.metrics.STEPS.values()}
+    for collector in sorted(REGISTRY._collector_to_names, key=lambda one: getattr(one, "_name", "")):
+        if id(collector) in modules:
+            one: Any = collector
+            name = f"{one._name}_total" if one._type == "counter" else one._name
+            yield [f"`{name}`", one._type, ", ".join(f"`{label}`" for label in one._labelnames), one._documentation]
+    for metric in Gauges(lambda: dict(_NO_REPORT)).collect():
+        partition = any(len(sample.labels) > 1 for sample in metric.samples) or not metric.samples
+        labels = (
+            "`role`, `name`, `host`"
+            if metric.type == "info"
+            else "`role`, `topic`, `partition`"
+            if partition
+            else "`role`"
+        )
+        name = f"{metric.name}_info" if metric.type == "info" else metric.name
+        yield [f"`{name}`", metric.type, labels, metric.documentation]
+
+
+def metrics_page() -> str:
+    """Every metric of the workers."""
+    return (
+        "# Metrics\n\nEach worker serves `/metrics` for Prometheus, besides `/healthz` and `/readyz`.\n\n"
+        f"{table(('metric', 'type', 'labels', 'meaning'), _metric_rows())}"
+    )
+
+
+def _commands(command: Any, path: str) -> Iterator[str]:
+    if isinstance(command, typer.core.TyperGroup):
+        for name in sorted(command.commands):
+            yield from _commands(command.commands[name], f"{path} {name}")
+        return
+    said = re.sub(r"\s*\n\s*", " ", re.sub(r"\n\s*\n", "\n\n", (command.help or "").strip()).replace("\n\n", "\0"))
+    rows: list[Sequence[str]] = []
+    usage = path
+    for one in command.params:
+        default = (
+            one.default if isinstance(one.default, str | int | float) and not isinstance(one.default, bool) else None
+        )
+        about = (getattr(one, "help", "") or "").strip()
+        shown = f"{about} Default: `{default}`." if default not in (None, "") else about
+        if isinstance(one, typer.core.TyperArgument):
+            word = f"{one.name.upper()}..." if one.nargs == -1 else one.name.upper()
+            usage += f" {word}" if one.required else f" [{word}]"
+        if not getattr(one, "hidden", False):
+            names = (
+                ", ".join(f"`{name}`" for name in one.opts)
+                if isinstance(one, typer.core.TyperOption)
+                else f"`{one.name.upper()}`"
+            )
+            rows.append([names, " ".join(shown.split())])
+    options = f"\n\n{table(('argument or option', 'meaning'), iter(rows))}" if rows else ""
+    paragraphs = said.replace("\0", "\n\n")
+    yield f"## {path}\n\n```text\n{usage}\n```\n\n{paragraphs}{options}"
+
+
+def commands_page() -> str:
+    """Every command with its arguments and options."""
+    sections = "\n\n".join(_commands(typer.main.get_command(make_app()), "facestream"))
+    return (
+        "# Commands\n\nMost commands take `--json`: then the last line of the output is one JSON object. A "
+        "failure is one line "
+        f"on stderr and an exit code other than 0.\n\n{sections}"
+    )
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "commands.md": commands_page,
+    "metrics.md": metrics_page,
+    "reasons.md": reasons_page,
+    "settings.md": settings_page,
+    "tables.md": tables_page,
+    "topics.md": topics_page,
+}
+
+
+def main() -> None:
+    """Write every page."""
+    REFERENCE.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(page().rstrip() + "\n", "utf-8")
+    print(json.dumps({"written": list(PAGES)}))
+
+
+if __name__ == "__main__":
+    main()
