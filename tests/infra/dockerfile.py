@@ -18,6 +18,7 @@ class Stage:
     destinations: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
+    arguments: dict[str, str] = field(default_factory=dict)
     user: str = "root"
     entrypoint: list[str] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
@@ -57,6 +58,8 @@ def stages(path: Path) -> dict[str, Stage]:
                 stage.entrypoint = json.loads(rest)
             case "CMD":
                 stage.command = json.loads(rest)
+            case "ARG":
+                stage.arguments |= dict([rest.split("=", 1)])
             case "WORKDIR":
                 pass
             case _:

