@@ -10,6 +10,7 @@ import pytest
 
 from infra.photos import sample_photos
 from streams.devtools.local_stack import Stack
+from tests.client.environment import build, install
 from tests.integration.clients import Clients, new_user
 from tests.integration.pictures import encoded, scaled
 
@@ -40,6 +41,13 @@ def clients(stack: Stack) -> Iterator[Clients]:
     opened = Clients(stack.settings)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Python of an environment with the client's built wheel and what it depends on, and nothing else."""
+    folder = tmp_path_factory.mktemp("application")
+    return install(build(folder), folder / "venv")
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,6 @@ from streams.client.settings import ClientSettings
 from streams.client.testing import NO_ANSWER, FakeClient
 from streams.devtools.local_stack import Stack
 from streams.kafka.topics import Topic
-from tests.client.environment import build, install
 from tests.docs.test_client import PROGRAMS
 from tests.integration.clients import Clients, new_user
 from tests.integration.conftest import Portraits
@@ -79,13 +78,6 @@ print(json.dumps({
     "late": late, "missing": missing,
 }))
 """
-
-
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Python of an environment with the built wheel and what it depends on."""
-    folder = tmp_path_factory.mktemp("application")
-    return install(build(folder), folder / "venv")
 
 
 def test_an_application_with_packages_of_its_own(

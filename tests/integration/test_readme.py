@@ -40,9 +40,17 @@ def run(stack: Stack, photos: Path, tmp_path_factory: pytest.TempPathFactory) ->
     )
 
 
-def test_python_prints_what_it_says(run: Run) -> None:
-    # Inside the repository the client's code is a folder of streams.
-    ended = run("-c", block("python").replace("from facestream import", "from streams.client import"))
+def test_python_prints_what_it_says(python: Path, stack: Stack, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").symlink_to(photos)
+    ended = subprocess.run(
+        [python, "-c", block("python")],
+        env=os.environ | stack.environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert (ended.stdout, ended.returncode) == (block("text", block("python")), 0), ended.stderr
 
 
