@@ -81,7 +81,7 @@ def test_a_role_runs_with_what_its_extra_brings(role: Role) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-@pytest.mark.parametrize("role", set(Role) - {Role.SINK_REDIS})
+@pytest.mark.parametrize("role", [role for role in Role if role is not Role.SINK_REDIS])
 def test_and_not_without(role: Role) -> None:
     ended = run(None, MODULES[role])
     assert "ModuleNotFoundError" in ended.stderr
