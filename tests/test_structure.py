@@ -139,6 +139,35 @@ def test_a_module_is_about_one_thing(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= MAX_LINES
 
 
+INTERNALS = {"streams/engine/faust_internals.py", "streams/engine/aiokafka_internals.py"}
+"""Where private names of Faust and aiokafka are used, which both are pinned for."""
+
+
+def private_names_of_others(tree: ast.AST) -> set[str]:
+    """Private attributes that a module takes of an object and that it does not define itself.
+
+    Names in capitals are librdkafka's error codes, which are public.
+    """
+    defined = {
+        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    defined |= {
+        one.attr
+        for one in attributes
+        if isinstance(one.ctx, ast.Store) and isinstance(one.value, ast.Name) and one.value.id in {"self", "cls"}
+    }
+    names = {one.attr: ast.unparse(one) for one in attributes if one.attr not in defined}
+    private = {name for name in names if name.startswith("_") and not name.startswith("__") and not name.isupper()}
+    return {names[name] for name in private} - {"os._exit"}
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_private_names_of_faust_and_aiokafka_are_used_in_one_place(path: Path) -> None:
+    if room_of(path).startswith("streams") and str(path.relative_to(ROOT)) not in INTERNALS:
+        assert not private_names_of_others(ast.parse(path.read_text("utf-8")))
+
+
 CONSUMERS = {"streams/kafka/connection.py": "Consumer", "streams/kafka/log_ends.py": "AIOKafkaConsumer"}
 """Where consumers are made, of either library: there it is said what they read."""
 

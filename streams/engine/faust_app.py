@@ -6,18 +6,13 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import faust
-from faust.transport.conductor import Conductor
-from faust.transport.drivers.aiokafka import Consumer as FaustConsumer
-from faust.types import TP, Message
-from mode.services import WaitResults
-from mode.utils.queues import FlowControlEvent
 
-from streams.engine.faust_internals import CommittedConsumer
+from streams.engine import faust_internals
 from streams.engine.shutdown import FINISH_S, LEAVE_S, end_in_any_case
 from streams.kafka.consumer_groups import group_id
 from streams.roles import Role
@@ -25,13 +20,10 @@ from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_FETCH_WAIT_MS = 20
-_IDLE_FETCH_WAIT_MS = 200
-_POLL_S = 0.1
 _STREAM_BUFFER = 4096
 """Messages between Faust and a stage, which takes them at once and bounds what waits by itself."""
 _BATCH_BYTES = 256 * 1024
-"""So much of one partition goes to the broker at once."""
+"""Most that goes to the broker at once, for one partition."""
 _ROCKSDB_OPTIONS: Mapping[str, Any] = {
     # Faust's defaults (2 GiB of cache and 192 MiB of write buffers, for each partition) are for one big database.
     "driver": "rocksdict",
@@ -90,76 +82,8 @@ def make_app(
         stream_buffer_maxsize=_STREAM_BUFFER,
         worker_redirect_stdouts=False,
     )
-    app.flow_control = _Flow()
-    vars(app.transport)["Consumer"] = _Consumer
-    app.on_partitions_assigned.connect(_fetch_promptly)
-    app.on_partitions_assigned.connect(_forget_positions)
+    faust_internals.install(app)
     return app
-
-
-class _Flow(FlowControlEvent):
-    """Faust's flow control, but resuming what flows already throws nothing away.
-
-    After a table's recovery Faust goes back to the committed offsets while messages flow, and only then resumes the
-    flow, which empties the queues of what has come in between: it would be lost, but for ``Stage._verify_gaps``.
-    """
-
-    def resume(self) -> None:
-        if not self.is_active():
-            super().resume()
-
-
-class _Consumer(CommittedConsumer):
-    """Faust's consumer without what it spends on every message, and without what it sleeps through."""
-
-    async def wait_first(self, *coros: Any, timeout: Any = None) -> WaitResults:  # noqa: ASYNC109
-        """Wait for the first of some; the one caller with two gives a message, or is told to suspend that.
-
-        Faust makes four tasks for each message, a quarter of what a match worker did. Where nothing holds the message
-        up it is given at once.
-        """
-        conductor = cast(Conductor, self.app.topics)
-        if len(coros) == 2 and self.app.flow_control.is_active() and not conductor._tp_to_callback_lock.locked():
-            given, suspended = coros
-            suspended.close()
-            await given
-            return WaitResults([], [], False)
-        return await super().wait_first(*coros, timeout=timeout)
-
-    def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
-        """Fetched messages; a partition that is read on counts only from the next call on, so that must come soon."""
-        return super().getmany(min(timeout, _POLL_S))
-
-
-async def _fetch_promptly(app: faust.App, /, *_: object, **__: object) -> None:
-    """Let no fetch that leaves partitions out wait long.
-
-    aiokafka has one fetch under way. While that waits, nothing new is fetched of the partitions that were left out
-    because their last messages had not been taken yet, or because they were paused. Faust lets it wait for 1.5 s, and
-    has no setting for it. A fetch of all partitions may wait: it ends as soon as there is a message.
-    """
-    fetcher = cast(FaustConsumer, app.consumer)._thread._ensure_consumer()._fetcher
-    if "_get_actions_per_node" in vars(fetcher):
-        return
-    get_actions = fetcher._get_actions_per_node
-
-    def get_timed_actions(assignment: Any) -> Any:
-        states = map(assignment.state_value, assignment.tps)
-        idle = not fetcher._records and all(state.has_valid_position and not state.paused for state in states)
-        fetcher._fetch_max_wait_ms = _IDLE_FETCH_WAIT_MS if idle else _FETCH_WAIT_MS
-        return get_actions(assignment)
-
-    fetcher._get_actions_per_node = get_timed_actions
-
-
-async def _forget_positions(app: faust.App, /, *_: object, **__: object) -> None:
-    """Let nothing that is fetched after a rebalance be taken for something that was read before it.
-
-    Faust drops what lies before the last message that it gave. It forgets that one at a rebalance, but a message that
-    is being given at that moment is noted after that; and when partitions come back, reading begins before Faust has
-    replaced the note by the committed offset.
-    """
-    cast(FaustConsumer, app.consumer)._read_offset.clear()
 
 
 def table_options() -> dict[str, Any]:

@@ -1,122 +1,185 @@
-"""What facestream changes and looks at inside Faust and aiokafka, for which neither has a setting or a question.
+"""Every private attribute of Faust that facestream reads, replaces or overrides, because Faust has no public way to it.
 
-``tests/streams/engine/test_faust_internals.py`` holds every name that is touched here: it says which one an upgrade
-has moved.
+Faust is pinned exactly. ``tests/streams/engine/test_faust_internals.py`` checks each name that is used here, so that an
+upgrade that moves one fails with its name. What lies below, in aiokafka, is in ``aiokafka_internals``.
 """
 
 from __future__ import annotations
 
-import asyncio
-import collections
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from typing import Any, cast
 
 import aiokafka
 import faust
-from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import RecordTooLargeError
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
-from faust.types import TP
+from aiokafka.errors import CommitFailedError, IllegalStateError, UnknownTopicOrPartitionError
+from aiokafka.structs import OffsetAndMetadata
+from faust.stores.rocksdb import Store
+from faust.transport.conductor import Conductor
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
+from faust.types import TP, Message
+from mode.services import WaitResults
+from mode.utils.queues import FlowControlEvent
 
-from streams.kafka.connection import ISOLATION
-from streams.kafka.messages import TopicPartition
+from streams.engine import aiokafka_internals
+from streams.kafka.messages import TopicPartition, from_client, to_aiokafka
 
 log = logging.getLogger(__name__)
 
+_POLL_S = 0.1
 
-class CommittedConsumer(Consumer):
-    """Faust's consumer, which reads what is committed only; Faust itself does so in ``exactly_once`` alone."""
+
+class SteadyFlow(FlowControlEvent):
+    """Faust's flow control, but resuming what flows already throws nothing away.
+
+    After a table's recovery Faust goes back to the committed offsets while messages flow, and only then resumes the
+    flow, which empties the queues of what has come in between: it would be lost, but for ``gap_check``.
+    """
+
+    def resume(self) -> None:
+        """Let messages flow again, if they do not."""
+        if not self.is_active():
+            super().resume()
+
+
+class PromptConsumer(Consumer):
+    """Faust's consumer as a stage needs it.
+
+    It reads only what is committed (Faust itself does so in ``exactly_once`` alone), does not raise what it cannot
+    decode, and leaves out what Faust spends on every message and sleeps through.
+    """
+
+    async def wait_first(self, *coros: Any, timeout: Any = None) -> WaitResults:  # noqa: ASYNC109
+        """Wait for the first of some; the one caller with two gives a message, or is told to suspend that.
+
+        Faust makes four tasks for each message, a quarter of what a match worker did. Where nothing holds the message
+        up it is given at once.
+        """
+        conductor = cast(Conductor, self.app.topics)
+        if len(coros) == 2 and self.app.flow_control.is_active() and not conductor._tp_to_callback_lock.locked():
+            given, suspended = coros
+            suspended.close()
+            await given
+            return WaitResults([], [], False)
+        return await super().wait_first(*coros, timeout=timeout)
+
+    def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+        """Fetched messages; a partition that is read on counts only from the next call on, so that must come soon."""
+        return super().getmany(min(timeout, _POLL_S))
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
-        return _Thread(self, loop=self.loop, beacon=self.beacon)
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
 
-class _Thread(AIOKafkaConsumerThread):
+class _ConsumerThread(AIOKafkaConsumerThread):
     async def on_start(self) -> None:
         await super().on_start()
-        guard(self._ensure_consumer())
+        aiokafka_internals.guard(self._ensure_consumer())
 
     def _create_worker_consumer(self, transport: Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # Before it starts, when it tells its fetcher.
-        consumer._isolation_level = ISOLATION
+        aiokafka_internals.read_committed(consumer)
         return consumer
 
 
-class _Guarded(collections.OrderedDict[Any, Any]):
-    """What aiokafka has fetched and not given yet, by partition.
+def install(app: faust.App) -> None:
+    """Give an application this module's flow control and consumer."""
+    app.flow_control = SteadyFlow()
+    vars(app.transport)["Consumer"] = PromptConsumer
+    app.on_partitions_assigned.connect(_fetch_promptly)
+    app.on_partitions_assigned.connect(_forget_positions)
 
-    aiokafka raises what it cannot decode out of its fetching, with what it read before lost, and Faust ends the worker.
-    Here the messages before are given, and the partition is paused where it cannot be read. Faust itself never pauses
-    with aiokafka's means, so a partition that is paused is one of these.
+
+async def _fetch_promptly(app: faust.App, /, *_: object, **__: object) -> None:
+    aiokafka_internals.fetch_promptly(_client(app))
+
+
+async def _forget_positions(app: faust.App, /, *_: object, **__: object) -> None:
+    """Take nothing that is fetched after a rebalance for something that was read before it.
+
+    Faust drops what lies before the last message that it gave. It forgets that one at a rebalance, but a message that
+    is being given at that moment is noted after that; and when partitions come back, reading begins before Faust has
+    replaced the note by the committed offset.
     """
-
-    def __init__(self, consumer: aiokafka.AIOKafkaConsumer) -> None:
-        super().__init__()
-        self._consumer = consumer
-
-    def __setitem__(self, tp: Any, result: Any) -> None:
-        if type(result) is FetchResult:
-            records = result._partition_records
-            records._records_iterator = self._readable(tp, records._records_iterator)
-        elif isinstance(result._error, RecordTooLargeError):  # only the beginning of a batch is there
-            position = self._state(tp).position
-            self._consumer.pause(tp)
-            # aiokafka goes on behind it as soon as this returns.
-            asyncio.get_running_loop().call_soon(lambda: self._state(tp).seek(position))
-            return
-        super().__setitem__(tp, result)
-
-    def _readable(self, tp: Any, records: Iterator[Any]) -> Iterator[Any]:
-        try:
-            yield from records
-        except Exception as error:
-            log.warning("%s %d cannot be read on: %r", tp.topic, tp.partition, error)
-            self._consumer.pause(tp)
-
-    def _state(self, tp: Any) -> Any:
-        return self._consumer._subscription.subscription.assignment.state_value(tp)
+    cast(Consumer, app.consumer)._read_offset.clear()
 
 
-def guard(consumer: aiokafka.AIOKafkaConsumer) -> None:
-    """Let nothing that cannot be decoded be raised by a started consumer."""
-    consumer._fetcher._records = _Guarded(consumer)
+def _thread(app: faust.App) -> AIOKafkaConsumerThread:
+    return cast(Consumer, app.consumer)._thread
 
 
-def held(app: faust.App) -> dict[TopicPartition, int]:
-    """The partitions that are paused since they cannot be read, and where."""
-    return {source: state.position for source, state in _states(app).items() if state.paused}
-
-
-async def hold(app: faust.App, source: TopicPartition) -> None:
-    """Read nothing more of a partition."""
-    thread = cast(Consumer, app.consumer)._thread
-    await thread.call_thread(thread._ensure_consumer().pause, aiokafka.TopicPartition(source.topic, source.partition))
-
-
-async def release(app: faust.App, source: TopicPartition, offset: int | None) -> None:
-    """Read on, from an offset on or from where it stands."""
-    thread = cast(Consumer, app.consumer)._thread
-    if offset is not None:
-        await app.consumer.seek(TP(source.topic, source.partition), offset)
-    await thread.call_thread(thread._ensure_consumer().resume, aiokafka.TopicPartition(source.topic, source.partition))
+def _client(app: faust.App) -> aiokafka.AIOKafkaConsumer:
+    """aiokafka's consumer, which lives in Faust's consumer thread."""
+    return _thread(app)._ensure_consumer()
 
 
 def positions(app: faust.App) -> dict[TopicPartition, int]:
     """The offset from which each assigned partition is read on, without a question to the consumer's thread.
 
-    It lies behind marks of transactions and what was taken back, which are never given, and also behind what was
-    fetched and is on its way to an agent.
+    It lies behind transaction markers and aborted messages, which are never given, and also behind what was fetched
+    and is on its way to an agent.
     """
-    return {source: state.position for source, state in _states(app).items()}
+    states = aiokafka_internals.partition_states(_client(app))
+    return {from_client(tp): state.position for tp, state in states.items()}
 
 
-def _states(app: faust.App) -> dict[TopicPartition, Any]:
-    """What aiokafka knows of the assigned partitions that have a position."""
-    subscription = cast(Consumer, app.consumer)._thread._ensure_consumer()._subscription.subscription
-    assignment = None if subscription is None else subscription.assignment
-    if assignment is None:
-        return {}
-    states: dict[TopicPartition, Any] = {TopicPartition(*tp): assignment.state_value(tp) for tp in assignment.tps}
-    return {source: state for source, state in states.items() if state is not None and state.has_valid_position}
+def held(app: faust.App) -> dict[TopicPartition, int]:
+    """The partitions that are paused because they cannot be read, and the offsets where they stopped."""
+    states = aiokafka_internals.partition_states(_client(app))
+    return {from_client(tp): state.position for tp, state in states.items() if state.paused}
+
+
+async def hold(app: faust.App, source: TopicPartition) -> None:
+    """Read nothing more of a partition."""
+    await _thread(app).call_thread(_client(app).pause, to_aiokafka(source))
+
+
+async def release(app: faust.App, source: TopicPartition, offset: int | None) -> None:
+    """Read on, from an offset or from where the partition stands."""
+    if offset is not None:
+        await app.consumer.seek(TP(source.topic, source.partition), offset)
+    await _thread(app).call_thread(_client(app).resume, to_aiokafka(source))
+
+
+async def committed_offset(app: faust.App, source: TopicPartition) -> int | None:
+    """The group's committed offset of an assigned partition as the broker has it, or None."""
+    offset: int | None = await _thread(app).call_thread(_client(app).committed, to_aiokafka(source))
+    return offset
+
+
+async def commits_of(app: faust.App, sources: Collection[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
+    """What the group has committed of assigned partitions, with its metadata."""
+    partitions = [to_aiokafka(source) for source in sources]
+    found = await _thread(app).call_thread(aiokafka_internals.fetch_commits, _client(app), partitions)
+    return {from_client(tp): one for tp, one in found.items() if one.offset >= 0}
+
+
+async def commit(app: faust.App, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> bool:
+    """Commit offsets of assigned partitions; False if they are not ours any more.
+
+    The client's plain commit: Faust's would commit its own acknowledgements, and has no room for metadata.
+    """
+    partitions = {to_aiokafka(source): one for source, one in offsets.items()}
+    try:
+        await _thread(app).call_thread(_client(app).commit, partitions)
+    except (CommitFailedError, IllegalStateError, UnknownTopicOrPartitionError) as error:
+        log.warning("offsets not committed, since the partitions went elsewhere or their topic is gone: %s", error)
+        return False
+    return True
+
+
+def producer_of(app: faust.App) -> aiokafka.AIOKafkaProducer:
+    """aiokafka's producer, with which Faust sends."""
+    return cast(Producer, app.producer)._ensure_producer()
+
+
+def table_partition(table: faust.Table[bytes, bytes], partition: int) -> Any:
+    """RocksDB of one partition of a table; Faust opens it when it recovers the table."""
+    return cast(Store, table.data)._db_for_partition(partition)
+
+
+def table_entries(table: faust.Table[bytes, bytes], partition: int) -> Iterator[tuple[bytes, bytes]]:
+    """All entries of one partition of a table, without the offset that Faust keeps among them."""
+    found: Iterator[tuple[bytes, bytes]]
+    found = iter(cast(Store, table.data)._visible_items(table_partition(table, partition)))
+    return found

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
 
 import aiokafka
 import faust
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.partitioner import murmur2
-from faust.transport.drivers.aiokafka import Producer
 
 from schemas.events import DeadLetter
 from streams.dead_letters.records import dead_letter, encoded
+from streams.engine.aiokafka_internals import partition_of_key
+from streams.engine.faust_internals import producer_of
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
 from streams.observability import metrics
@@ -48,7 +48,7 @@ async def deliver(app: faust.App, topic: str, messages: Iterable[Outgoing]) -> l
         aiokafka.errors.KafkaError: one could not be delivered; the others may have been.
     """
     try:
-        return await _deliver(cast(Producer, app.producer)._ensure_producer(), topic, messages)
+        return await _deliver(producer_of(app), topic, messages)
     except OSError as error:  # of the connection; nothing else is touched here
         raise KafkaConnectionError(repr(error)) from error
 
@@ -57,8 +57,7 @@ async def _deliver(producer: aiokafka.AIOKafkaProducer, topic: str, messages: It
     by_partition: dict[int, list[tuple[bytes | None, bytes | None]]] = {}
     for key, value, partition in messages:
         if partition is None:
-            await producer.client._wait_on_metadata(topic)
-            partition = producer._partition(topic, None, key, value, key, value)
+            partition = await partition_of_key(producer, topic, key, value)
         by_partition.setdefault(partition, []).append((key, value))
     parts = [_deliver_part(producer, topic, partition, pairs) for partition, pairs in by_partition.items()]
     delivered = await asyncio.gather(*parts, return_exceptions=True)

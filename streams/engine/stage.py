@@ -20,8 +20,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 
-from streams.engine.faust_internals import positions
-from streams.engine.faust_offsets import commit, committed_offset, forget_void_offsets
+from streams.engine.faust_internals import commit, committed_offset, positions
+from streams.engine.faust_offsets import forget_void_offsets
 from streams.engine.timestamp_merge import TimestampMerge, ends_reached
 from streams.kafka.commit_metadata import CommitMetadata, ShardSize
 from streams.kafka.log_ends import LogEnds

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
+import aiokafka
 import confluent_kafka
+from confluent_kafka import OFFSET_INVALID
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,30 @@ class TopicPartition:
 
     topic: str
     partition: int
+
+
+class _ClientPartition(Protocol):
+    """The type of a client library for a partition."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+
+
+def from_client(partition: _ClientPartition) -> TopicPartition:
+    """A partition as Faust, aiokafka or confluent-kafka gave it."""
+    return TopicPartition(partition.topic, partition.partition)
+
+
+def to_aiokafka(partition: TopicPartition) -> aiokafka.TopicPartition:
+    """A partition as aiokafka takes it, and as Faust does (its ``TP`` is equal to it)."""
+    return aiokafka.TopicPartition(partition.topic, partition.partition)
+
+
+def to_confluent(partition: TopicPartition, offset: int = OFFSET_INVALID) -> confluent_kafka.TopicPartition:
+    """A partition as confluent-kafka takes it, with an offset where the call needs one."""
+    return confluent_kafka.TopicPartition(partition.topic, partition.partition, offset)
 
 
 @dataclass(frozen=True, slots=True)

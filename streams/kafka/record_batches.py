@@ -142,18 +142,17 @@ class BatchFetcher:
         """
         client = self._client
         assert client is not None
-        client.add_topic(source.topic)
-        await client._maybe_wait_metadata()
+        await client.add_topic(source.topic)
         node = client.cluster.leader_for_partition(aiokafka.TopicPartition(source.topic, source.partition))
         if node is None or node < 0:
-            client.force_metadata_update()
+            await client.force_metadata_update()
             raise errors.LeaderNotAvailableError(f"{source.topic} {source.partition} has no leader")
         asked = [(source.topic, [(source.partition, offset, max_bytes)])]
         response = await client.send(node, FetchRequest(_WAIT_MS, 1, max_bytes, _UNCOMMITTED, asked))
         ((_, ((_, code, end, *_, data),)),) = response.topics
         error = errors.for_code(code)
         if issubclass(error, errors.KafkaError) and error is not errors.NoError and error.retriable:
-            client.force_metadata_update()
+            await client.force_metadata_update()
             raise error(f"{source.topic} {source.partition} cannot be read now")
         return FetchedBatches(
             None if error is errors.NoError else error.__name__, end, tuple(parse(bytes(data or b"")))

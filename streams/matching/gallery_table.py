@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from typing import Any, cast
 
 import faust
-from faust.stores.rocksdb import Store
 from faust.types import TP
 
 from schemas import codec
 from schemas.events import Template
+from streams.engine import faust_internals
 from streams.engine.faust_producer import deliver
 from streams.matching.gallery_shard import key_of
 from streams.observability.faults import LocalTableFailed
@@ -58,7 +58,7 @@ class GalleryTable(faust.Table[bytes, bytes]):
     def entries(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """All entries of one partition from the local store."""
         with _reaching(partition):
-            found = iter(cast(Store, self.data)._visible_items(self._store_of(partition)))
+            found = faust_internals.table_entries(self, partition)
         while True:
             with _reaching(partition):
                 entry = next(found, None)
@@ -68,7 +68,7 @@ class GalleryTable(faust.Table[bytes, bytes]):
 
     def _store_of(self, partition: int) -> Any:
         """RocksDB of one partition; Faust opens it when it recovers the table."""
-        return cast(Store, self.data)._db_for_partition(partition)
+        return faust_internals.table_partition(self, partition)
 
     def template(self, partition: int, user_id: str, template_id: str, model_version: str) -> Template | None:
         """One template as it was last written, from the local store."""
