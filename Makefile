@@ -2,7 +2,7 @@
 # folder but downloads in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: docs help setup demo client test test-long lint format lock clean
+.PHONY: check docs help setup demo client test test-long lint format lock clean
 
 # The first Python that facestream runs on; set-up finds another, or says what is missing, where there is none.
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -41,6 +41,9 @@ else
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long" $(WHOLE:%=--ignore=%)
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long" $(WHOLE)
 endif
+
+check: setup lint ## Lint, check types, and run the tests that start no service and no process: about a minute
+	@$(BIN)/python -m pytest --numprocesses 2 --quick
 
 test-long: setup ## Run the tests that take a minute or more each: other cases of what `make test` shows
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m long

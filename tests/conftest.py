@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import inspect
+import re
 import signal
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
+import infra.bigquery
+import infra.kafka
+import infra.redis
 from infra.services import LocalServices
 
 # A shell that runs the tests in the background has them, and all that they start, ignore Ctrl-C, and nohup a closed
@@ -15,6 +23,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("facestream", deadline=None)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis.settings.load_profile("facestream")
 
 
@@ -26,3 +35,62 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServices
     """
     with LocalServices(tmp_path_factory.mktemp("services"), print) as running:
         yield running
+
+
+STARTS_SERVICES = re.compile(r"\b(LocalServices|Stack|Supervisor)\(|\b(kafka|redis|bigquery)\.start\(")
+TAKES_LONG = re.compile(
+    r"\bsubprocess\b|\bAnalyzer\(|\bModel\.load\(|\bkeras\b|import tensorflow|tests\.streams\.cli\.conftest"
+)
+"""What a test's module says if its tests start processes or load a network."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick", action="store_true", help="only tests that start no service and no process, and load no network"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--quick"):
+        hypothesis.settings.load_profile("quick")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what would take long to import."""
+    if config.getoption("--quick") and collection_path.name.startswith("test_") and collection_path.suffix == ".py":
+        text = collection_path.read_text("utf-8")
+        return True if STARTS_SERVICES.search(text) or TAKES_LONG.search(text) else None
+    return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--quick"):
+        left_out = [item for item in items if not _is_quick(item)]
+        items[:] = [item for item in items if _is_quick(item)]
+        config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_services_when_quick(request: pytest.FixtureRequest) -> None:
+    """Make it loud where a quick test starts a service all the same."""
+    if request.config.getoption("--quick"):
+        for module in (infra.kafka, infra.redis, infra.bigquery):
+            module.start = _refuse  # type: ignore[attr-defined]
+
+
+def _refuse(*_: object) -> None:
+    pytest.fail("a test of `make check` starts a service: have tests/conftest.py recognise its fixture")
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    fixtures: dict[str, Any] = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
+    sources = [_source(one.func) for defined in fixtures.values() for one in defined]
+    return not any(STARTS_SERVICES.search(source) or TAKES_LONG.search(source) for source in sources)
+
+
+@cache
+def _source(part: Any) -> str:
+    try:
+        return inspect.getsource(part)
+    except (OSError, TypeError):
+        return ""
