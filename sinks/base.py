@@ -65,7 +65,7 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class RewindRequest:
     """The service has lost what was written and committed: read again from ``offset``, but nothing older than that.
 
     ``age_s`` is how long, in seconds, the service would have kept it.
@@ -104,7 +104,7 @@ class RejectedRow(Exception):
 class Sink(Protocol):
     """A place for results, driven by one thread, but for ``erase``; see the module for the order of calls."""
 
-    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, Again]:
+    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, RewindRequest]:
         """Take partitions over and shut the predecessor out; also called for partitions that are owned already.
 
         Returns:

@@ -12,7 +12,7 @@ go through it. Rows of a partition land only through the stream that the partiti
   still its own.
 
 **What is in the table already** is then asked of the table: for a window of event time all at once, for events older
-than it by their ids (see ``once``, ``window`` and ``history``). This finds what was written and not committed,
+than it by their ids (see ``deduplicator``, ``window`` and ``history``). This finds what was written and not committed,
 redeliveries from however far back, and the same event at other offsets, and needs no trust in anything that a restart
 may have lost. It holds as long as the same event comes in the same partition (its key is the user).
 
@@ -36,22 +36,22 @@ from google.cloud.bigquery_storage_v1.types import TableFieldSchema, WriteStream
 
 from schemas.events import utc_now
 from sinks.base import (
-    Again,
     Delivery,
     Partition,
     Position,
     RejectedRow,
     Rejection,
     Result,
+    RewindRequest,
     SinkFenced,
     SinkUnavailable,
 )
 from sinks.bigquery.appender import Append, Appender, Refused, StreamLost
 from sinks.bigquery.client import Address
 from sinks.bigquery.columns import Column, micros
+from sinks.bigquery.deduplicator import Deduplicator
 from sinks.bigquery.erase import erase
 from sinks.bigquery.history import History
-from sinks.bigquery.once import Once
 from sinks.bigquery.query import QueryFailed
 from sinks.bigquery.rows import RowWriter, row_writer
 
@@ -64,14 +64,14 @@ _GONE = (exceptions.NotFound, exceptions.InvalidArgument, exceptions.FailedPreco
 
 
 @dataclass(slots=True)
-class _Lane:
+class _TableWriter:
     """A table and the way rows take to it; ``appender`` is None until a stream is made, and when it is lost.
 
     ``notes`` names the stream that the note of each of our partitions names, by the partition's number.
     """
 
     rows: RowWriter
-    once: Once
+    deduplicator: Deduplicator
     appender: Appender | None = None
     notes: dict[int, str] = field(default_factory=dict)
 
@@ -98,44 +98,44 @@ class BigQuerySink:
         self._erasing = address.rest_client()
         """Its own: a client's connections are for one thread."""
         self._in_trouble = False
-        self._lanes: dict[str, _Lane] = {}
+        self._writers: dict[str, _TableWriter] = {}
         for topic, event_type in topics.items():
             rows = row_writer(event_type)
             history = History(self._rest, address.dataset_id, rows.table, _KEYS_OF_A_PARTITION, timeout_s)
-            self._lanes[topic] = _Lane(rows, Once(history))
+            self._writers[topic] = _TableWriter(rows, Deduplicator(history))
 
-    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, Again]:
+    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, RewindRequest]:
         """Finalise the streams that the notes name, and have one of our own for each table."""
-        live = {lane.appender.stream for lane in self._lanes.values() if lane.appender}
+        live = {writer.appender.stream for writer in self._writers.values() if writer.appender}
         for stream in sorted({position.note for position in positions} - live - {""}):
             self._finalise(stream)
         self._in_trouble = False
         for position in positions:
-            lane = self._lanes[position.partition.topic]
-            if lane.appender is None:
-                lane.appender = self._new_appender(lane.rows)
-            lane.notes[position.partition.number] = lane.appender.stream
-            lane.once.begin(position.partition.number)
+            writer = self._writers[position.partition.topic]
+            if writer.appender is None:
+                writer.appender = self._new_appender(writer.rows)
+            writer.notes[position.partition.number] = writer.appender.stream
+            writer.deduplicator.begin(position.partition.number)
         return {}
 
     def revoke(self, partitions: Sequence[Partition]) -> None:
         """Forget the partitions; what is unsettled of them lands before a successor finalises the stream, or never."""
         for partition in partitions:
-            lane = self._lanes[partition.topic]
-            lane.notes.pop(partition.number, None)
-            lane.once.end(partition.number)
-            if not lane.notes:
+            writer = self._writers[partition.topic]
+            writer.notes.pop(partition.number, None)
+            writer.deduplicator.end(partition.number)
+            if not writer.notes:
                 # Some successor is about to finalise the stream: rather begin with a new one than run into that.
-                lane.drop_stream()
+                writer.drop_stream()
 
     def note(self, partition: Partition) -> str:
         """The name of the write stream through which the partition's rows go."""
-        return self._lanes[partition.topic].notes[partition.number]
+        return self._writers[partition.topic].notes[partition.number]
 
     def close(self) -> None:
         """Close the connections."""
-        for lane in self._lanes.values():
-            lane.drop_stream()
+        for writer in self._writers.values():
+            writer.drop_stream()
         self._rest.close()  # type: ignore[no-untyped-call]
         self._erasing.close()  # type: ignore[no-untyped-call]
         self._client.transport.close()  # type: ignore[no-untyped-call]
@@ -164,31 +164,33 @@ class BigQuerySink:
         for delivery in batch:
             by_topic.setdefault(delivery.partition.topic, []).append(delivery)
         for topic, deliveries in by_topic.items():
-            self._write(self._lanes[topic], deliveries)
+            self._write(self._writers[topic], deliveries)
 
-    def _write(self, lane: _Lane, deliveries: Sequence[Delivery]) -> None:
-        appender = lane.appender
+    def _write(self, writer: _TableWriter, deliveries: Sequence[Delivery]) -> None:
+        appender = writer.appender
         if appender is None:
-            raise SinkFenced(f"{lane.rows.table.name}: the write stream was lost")
-        if strange := {one.partition for one in deliveries if lane.notes.get(one.partition.number) != appender.stream}:
-            raise SinkFenced(f"{lane.rows.table.name}: not assigned, or with a note that is out of date: {strange}")
+            raise SinkFenced(f"{writer.rows.table.name}: the write stream was lost")
+        if strange := {
+            one.partition for one in deliveries if writer.notes.get(one.partition.number) != appender.stream
+        }:
+            raise SinkFenced(f"{writer.rows.table.name}: not assigned, or with a note that is out of date: {strange}")
         try:
-            self._settle(lane, appender, deliveries)
-            for append in _appends(lane.rows, lane.once.fresh(deliveries, micros(utc_now()))):
+            self._settle(writer, appender, deliveries)
+            for append in _appends(writer.rows, writer.deduplicator.fresh(deliveries, micros(utc_now()))):
                 appender.send(append)
-            self._settle(lane, appender, deliveries)
+            self._settle(writer, appender, deliveries)
         except StreamLost as error:
             # What took this stream has as a rule taken those of the other tables too.
-            for other in self._lanes.values():
+            for other in self._writers.values():
                 other.drop_stream()
-            raise SinkFenced(f"{lane.rows.table.name}: {error}") from error
+            raise SinkFenced(f"{writer.rows.table.name}: {error}") from error
 
-    def _settle(self, lane: _Lane, appender: Appender, batch: Sequence[Delivery]) -> None:
+    def _settle(self, writer: _TableWriter, appender: Appender, batch: Sequence[Delivery]) -> None:
         """Wait for all answers; what has landed is remembered, what is refused raised if it is of this batch."""
         deadline = time.monotonic() + self._timeout_s
 
         def landed(append: Append) -> None:
-            lane.once.landed(append.deliveries)
+            writer.deduplicator.mark_written(append.deliveries)
 
         refused = appender.settle(deadline, landed)
         if refused is not None and not refused.reasons and len(refused.append.rows) > 1:
@@ -198,7 +200,7 @@ class BigQuerySink:
             refused = appender.settle(deadline, landed)
         if refused is not None:
             # A server that is not strict may have taken the other rows of the request.
-            lane.once.doubt()
+            writer.deduplicator.invalidate()
             if rejections := [one for one in _rejections(refused) if one.delivery in batch]:
                 raise RejectedRow(rejections)
 

@@ -19,7 +19,7 @@ import redis
 
 from schemas.as_json import time_text, to_json
 from schemas.events import Decision, Enrolment, Match, Outcome
-from sinks.base import Again, Delivery, Partition, Position, RejectedRow, Rejection, SinkFenced, SinkUnavailable
+from sinks.base import Delivery, Partition, Position, RejectedRow, Rejection, RewindRequest, SinkFenced, SinkUnavailable
 from sinks.redis.connection import connect
 from sinks.redis.erase import Eraser
 from sinks.redis.errors import blames_key, explained
@@ -59,7 +59,7 @@ class RedisSink:
         self._sha = ""
         self._written: dict[Partition, int] = {}
 
-    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, Again]:
+    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, RewindRequest]:
         """Find out whether Redis still has what was written; what is written twice is recognised event by event."""
         try:
             if renewed := [self._mark(one.partition) for one in positions if one.renewed]:
@@ -73,7 +73,7 @@ class RedisSink:
             self._written[position.partition] = written
             if written < _number(position.note) and not position.renewed:
                 lasts = position.partition.topic in self._lasting
-                again[position.partition] = Again(written, _FOR_EVER_S if lasts else self._ttl_s)
+                again[position.partition] = RewindRequest(written, _FOR_EVER_S if lasts else self._ttl_s)
         return again
 
     def revoke(self, partitions: Sequence[Partition]) -> None:

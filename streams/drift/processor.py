@@ -20,7 +20,7 @@ from models.drift.monitor import MonitorPlan
 from models.embedder.card import Card, UnusableModel
 from schemas import codec
 from schemas.events import Drift, Embedding, Face, FrameOrigin, Match
-from sinks.base import Again, Delivery, Partition, Position, SinkUnavailable
+from sinks.base import Delivery, Partition, Position, RewindRequest, SinkUnavailable
 from streams.dead_letters.sender import Outbox, Outgoing
 from streams.drift import metrics
 from streams.drift.camera import CameraMonitor
@@ -71,7 +71,7 @@ class DriftProcessor:
         self._outbox = Outbox(Role.DRIFT, settings)
 
     @_alone
-    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, Again]:
+    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, RewindRequest]:
         """Restore what the previous owner has written; ask for what it has not to be read again."""
         numbers = {position.partition.number for position in positions}
         cameras: dict[int, dict[CameraKey, CameraMonitor]] = {number: {} for number in numbers}
@@ -88,7 +88,7 @@ class DriftProcessor:
             saved_to = int(position.note or position.offset) if not position.renewed else position.offset
             self._saved[position.partition] = self._written[position.partition] = saved_to
             if saved_to < position.offset:
-                again[position.partition] = Again(saved_to, self._settings.retention_hours * 3600)
+                again[position.partition] = RewindRequest(saved_to, self._settings.retention_hours * 3600)
         if renewed := [position.partition for position in positions if position.renewed]:
             topics = {topic.named(self._settings): topic for topic in (Topic.EMBEDDINGS, Topic.MATCHES)}
             for partition in renewed:

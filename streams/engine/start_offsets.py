@@ -11,7 +11,7 @@ import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from sinks.base import Again, Partition, Position, SinkUnavailable
+from sinks.base import Partition, Position, RewindRequest, SinkUnavailable
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.consumer_groups import commits
 from streams.kafka.topic_identity import is_void, topic_identities
@@ -70,7 +70,7 @@ def positions_of(
     return positions
 
 
-def rewind(consumer: confluent_kafka.Consumer, position: Position, again: Again | None) -> Position:
+def rewind(consumer: confluent_kafka.Consumer, position: Position, again: RewindRequest | None) -> Position:
     """The position from which to read again what the service has lost.
 
     Raises:

@@ -106,7 +106,7 @@ class TableBackfill:
         address = dataset(settings)
         self._table = row_writer(EVENT_TYPES[topic]).table
         self._rows = Rows(address.rest_client(), address.dataset_id, self._table, self._name)
-        self._once = known_rows(settings, topic)
+        self._deduplicator = known_rows(settings, topic)
         self._sink = BigQuerySink(address, {self._name: EVENT_TYPES[topic]}, _TIMEOUT_S)
         self._group = f"{group_id(Role.SINK_BIGQUERY, settings)}-fill-{self._table.name}"
         self._erasures = ErasureLog(settings)
@@ -149,7 +149,7 @@ class TableBackfill:
         self.filled.kept_since = self._kept_since()
         self._next = {number: first for number, (first, _) in self._ranges.items()}
         for number in self._ranges:
-            self._once.begin(number)
+            self._deduplicator.begin(number)
         if self._ranges:
             self._join()
             self._read_all()
@@ -269,7 +269,7 @@ class TableBackfill:
                 return
             places = [(one.partition, one.offset) for one in changed]
             self._patiently(partial(self._rows.remove, places))
-            self._once.doubt()
+            self._deduplicator.invalidate()
             self._claim()  # What this fill's sink knows of the table does not hold any more either.
             self.filled.filled -= len(changed)
             self.filled.erased += len(written) - len(still)
@@ -277,7 +277,7 @@ class TableBackfill:
 
     def _write_missing(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
         """Write the deliveries that have no row; return them."""
-        fresh = self._patiently(lambda: self._once.fresh(deliveries, micros(utc_now())))
+        fresh = self._patiently(lambda: self._deduplicator.fresh(deliveries, micros(utc_now())))
         while fresh and not self._dry_run:
             try:
                 self._patiently(partial(self._sink.write, fresh))
@@ -285,7 +285,7 @@ class TableBackfill:
             except RejectedRow as error:
                 self.filled.refused += len(error.deliveries)
                 fresh = [one for one in fresh if one not in error.deliveries]
-        self._once.landed(fresh)
+        self._deduplicator.mark_written(fresh)
         self.filled.filled += len(fresh)
         return fresh
 

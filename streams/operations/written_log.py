@@ -10,8 +10,8 @@ from schemas.events import Erasure, utc_now
 from sinks.base import Delivery, Partition
 from sinks.bigquery import Address
 from sinks.bigquery.columns import micros
+from sinks.bigquery.deduplicator import Deduplicator
 from sinks.bigquery.history import History
-from sinks.bigquery.once import Once
 from sinks.bigquery.rows import row_writer
 from streams.kafka import decoding
 from streams.kafka.consumer_groups import commits, group_id
@@ -90,10 +90,10 @@ def dataset(settings: Settings) -> Address:
     return Address(settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest, settings.bigquery_grpc)
 
 
-def known_rows(settings: Settings, topic: Topic) -> Once:
+def known_rows(settings: Settings, topic: Topic) -> Deduplicator:
     """The rows in the table of a topic, for partitions that were begun."""
     address, table = dataset(settings), row_writer(EVENT_TYPES[topic]).table
-    return Once(History(address.rest_client(), address.dataset_id, table, _KEYS, _TIMEOUT_S))
+    return Deduplicator(History(address.rest_client(), address.dataset_id, table, _KEYS, _TIMEOUT_S))
 
 
 def missing(settings: Settings, topic: Topic, at_most: int) -> tuple[int, int]:

@@ -59,7 +59,7 @@ def test_the_newest_is_readable_by_the_one_before(schema: Schema, data: st.DataO
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_the_newest_is_kept(kind: type) -> None:
     kept = {schema.fingerprint for schema in registry.kept()}
-    assert registry.newest(kind).fingerprint in kept, "run `python -m schemas.history` and commit what it writes"
+    assert registry.newest(kind).fingerprint in kept, "run `python -m schemas.archive` and commit what it writes"
 
 
 def test_no_version_is_kept_twice() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from schemas.as_json import to_json
 from schemas.events import Decision, Match, Outcome, Refusal, new_event_id
-from sinks.base import Again, Position, RejectedRow, SinkFenced, SinkUnavailable
+from sinks.base import Position, RejectedRow, RewindRequest, SinkFenced, SinkUnavailable
 from sinks.redis import RedisResults, RedisSink, ResultsUnavailable
 from tests.sinks.examples import NOW, dead_letter, delivery, enrolment, face, match, timings
 from tests.sinks.servers import Redis, wait_until
@@ -184,7 +184,7 @@ def test_a_server_restarted_empty_gets_all_again(redis_server: Redis, sink: Redi
         raise AssertionError("the loss was not noticed")
 
     wait_until(fenced, 10)
-    assert sink.assign([Position(first.partition, 1, note)]) == {first.partition: Again(0, 86_400)}
+    assert sink.assign([Position(first.partition, 1, note)]) == {first.partition: RewindRequest(0, 86_400)}
     sink.write([first, second])
     assert set(live_ids(results)) == {first.event.event_id, second.event.event_id}
     assert results.latest("ursula", "door") == to_json(second.event)

@@ -1,4 +1,4 @@
-"""Keep the schemas of this release for good: ``python -m schemas.history`` after a change to an ``.avsc`` file.
+"""Keep the schemas of this release for good: ``python -m schemas.archive`` after a change to an ``.avsc`` file.
 
 A schema that was ever committed stays readable, so each version lives on, whole, in ``schemas/history``.
 """

@@ -11,7 +11,7 @@ from sinks.bigquery.tables import event_time
 from sinks.bigquery.window import Item, Load, Window, key_of
 
 
-class Known(Protocol):
+class WrittenEvents(Protocol):
     """What the table tells of itself."""
 
     @property
@@ -25,10 +25,10 @@ class Known(Protocol):
         """The keys of those events that have a row."""
 
 
-class Once:
+class Deduplicator:
     """Knows of the partitions of one table which events are in it; nobody else may write them meanwhile."""
 
-    def __init__(self, known: Known) -> None:
+    def __init__(self, known: WrittenEvents) -> None:
         """Nothing is known of any partition."""
         self._known = known
         self._windows: dict[int, Window] = {}
@@ -41,7 +41,7 @@ class Once:
         """Forget a partition."""
         self._windows.pop(number, None)
 
-    def doubt(self) -> None:
+    def invalidate(self) -> None:
         """Know nothing more of any partition."""
         for number in self._windows:
             self.begin(number)
@@ -66,7 +66,7 @@ class Once:
                 chosen.setdefault(key, delivery)
         return list(chosen.values())
 
-    def landed(self, deliveries: Iterable[Delivery]) -> None:
+    def mark_written(self, deliveries: Iterable[Delivery]) -> None:
         """Remember that these have a row now."""
         for delivery in deliveries:
             window = self._windows.get(delivery.partition.number)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from schemas.events import Match
 from sinks.base import Delivery, Result
 from sinks.bigquery.columns import micros
-from sinks.bigquery.once import Once
+from sinks.bigquery.deduplicator import Deduplicator
 from sinks.bigquery.window import DAY, FOREVER, Item, Load, Window, key_of, make_key
 from tests.sinks.examples import delivery, match
 
@@ -82,15 +82,15 @@ def histories(draw: st.DrawFn) -> list[list[Delivery]]:
 @settings(max_examples=300, deadline=None)
 @given(history=histories(), limit=st.integers(1, 30), owners=st.integers(1, 4))
 def test_each_event_is_let_through_once(history: list[list[Delivery]], limit: int, owners: int) -> None:
-    table, once = Table(limit), Once(Table(limit))
+    table, deduplicator = Table(limit), Deduplicator(Table(limit))
     for turn, batch in enumerate(history):
         if turn % owners == 0:  # Another worker takes over.
-            once = Once(table)
-            once.begin(0)
-            once.begin(1)
-        fresh = once.fresh(batch, NOW)
+            deduplicator = Deduplicator(table)
+            deduplicator.begin(0)
+            deduplicator.begin(1)
+        fresh = deduplicator.fresh(batch, NOW)
         table.rows += fresh
-        once.landed(fresh)
+        deduplicator.mark_written(fresh)
         assert {key_of(one.event) for one in batch} <= {key_of(row.event) for row in table.rows}
     assert max(Counter(key_of(row.event) for row in table.rows).values()) == 1
 
@@ -118,41 +118,43 @@ def test_a_window_is_bounded_and_never_wrong_where_it_answers(times: list[int], 
 def test_a_stream_of_which_the_margin_holds_too_much_is_covered_all_the_same() -> None:
     table = Table(limit=200)
     table.rows = [delivery(event(n, 10 - n / 100), n) for n in range(1_000)]
-    once = Once(table)
-    once.begin(0)
+    deduplicator = Deduplicator(table)
+    deduplicator.begin(0)
     for number in range(50):
         batch = [delivery(event(1_000 + 2 * number + n, 0), 1_000) for n in range(2)]
-        fresh = once.fresh(batch, NOW)
+        fresh = deduplicator.fresh(batch, NOW)
         table.rows += fresh
-        once.landed(fresh)
+        deduplicator.mark_written(fresh)
     assert table.questions <= 4
     assert len(table.rows) == 1_100
-    assert not once.fresh([table.rows[-1], table.rows[0]], NOW), "what is older is looked up"
+    assert not deduplicator.fresh([table.rows[-1], table.rows[0]], NOW), "what is older is looked up"
 
 
 def test_a_steady_stream_asks_the_table_once() -> None:
     table = Table(limit=10_000)
-    once = Once(table)
-    once.begin(0)
+    deduplicator = Deduplicator(table)
+    deduplicator.begin(0)
     for second in range(600):
         batch = [delivery(event(second * 10 + n, 10 - second / 60), second) for n in range(10)]
-        fresh = once.fresh(batch, NOW)
+        fresh = deduplicator.fresh(batch, NOW)
         table.rows += fresh
-        once.landed(fresh)
+        deduplicator.mark_written(fresh)
     assert (len(table.rows), table.questions) == (6000, 1)
 
 
 @pytest.mark.parametrize("takes_over", [False, True])
 def test_an_event_that_comes_again_with_another_time(takes_over: bool) -> None:
     table = Table(limit=10_000)
-    once = Once(table)
-    once.begin(0)
+    deduplicator = Deduplicator(table)
+    deduplicator.begin(0)
     for minutes_ago in (7, 5, 3):
         if takes_over:
-            once.begin(0)
-        fresh = once.fresh([delivery(event(1, minutes_ago), 0), delivery(event(minutes_ago, minutes_ago), 1)], NOW)
+            deduplicator.begin(0)
+        fresh = deduplicator.fresh(
+            [delivery(event(1, minutes_ago), 0), delivery(event(minutes_ago, minutes_ago), 1)], NOW
+        )
         table.rows += fresh
-        once.landed(fresh)
+        deduplicator.mark_written(fresh)
     assert sorted(uuid.UUID(row.event.event_id).int for row in table.rows if isinstance(row.event, Match)) == [
         1,
         3,
@@ -164,13 +166,13 @@ def test_an_event_that_comes_again_with_another_time(takes_over: bool) -> None:
 def test_draining_a_week_asks_the_table_seldom() -> None:
     table = Table(limit=500)
     table.rows = [delivery(event(n, 7 * 24 * 60 - n), n) for n in range(5_000)]
-    once = Once(table)
-    once.begin(0)
+    deduplicator = Deduplicator(table)
+    deduplicator.begin(0)
     backlog = [delivery(event(n, 7 * 24 * 60 - n), n) for n in range(10_000)]
     for start in range(0, 10_000, 100):
-        fresh = once.fresh(backlog[start : start + 100], NOW)
+        fresh = deduplicator.fresh(backlog[start : start + 100], NOW)
         table.rows += fresh
-        once.landed(fresh)
+        deduplicator.mark_written(fresh)
     assert len(table.rows) == 10_000
     assert table.questions <= 20
 
