@@ -11,9 +11,13 @@ from typing import Any, get_args, get_type_hints
 import cattrs
 from cattrs.gen import make_dict_unstructure_fn, override
 
+from schemas.dead_letters import DeadLetter, Header
 from schemas.drift import DriftFace
-from schemas.events import Chip, DeadLetter, Event, Face, Header, OtherVector, Picture, Reembedding, Template
-from schemas.registry import EVENT_TYPES
+from schemas.embeddings import Face, OtherVector, Reembedding
+from schemas.gallery import Template
+from schemas.ingest import Picture
+from schemas.learning import Chip
+from schemas.registry import EVENT_TYPES, Event
 
 _BIOMETRIC = "biometric data stays where it is protected and can be erased"
 LEFT_OUT = {

@@ -18,9 +18,10 @@ import fastavro
 from cattrs.gen import make_dict_structure_fn, override
 
 from schemas import registry
+from schemas.embeddings import FrameOrigin, UploadOrigin
 from schemas.errors import MalformedEvent, NotAnEvent, UnknownSchema
-from schemas.events import Event, FrameOrigin, UploadOrigin
 from schemas.ids import NAMES, InvalidId, canonical, canonical_event_id
+from schemas.registry import Event
 
 E = TypeVar("E", bound=Event)
 _HEADER_BYTES = 10

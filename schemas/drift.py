@@ -1,4 +1,4 @@
-"""The events of drift detection; :mod:`schemas.events` has all kinds."""
+"""Events of drift detection."""
 
 from __future__ import annotations
 

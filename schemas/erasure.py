@@ -1,4 +1,4 @@
-"""Erasing, and which person an event names; :mod:`schemas.events` has the event too."""
+"""Erasures."""
 
 from __future__ import annotations
 

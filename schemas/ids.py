@@ -35,6 +35,11 @@ _UNSEEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180e\u180
 _ARABIC = ((0x0620, 0x06FF), (0x0710, 0x074F), (0x0750, 0x077F), (0x0860, 0x08FF), (0xFB50, 0xFDFF), (0xFE70, 0xFEFC))
 
 
+def new_event_id() -> str:
+    """A random UUID, the idempotence key of a new event."""
+    return str(uuid.uuid4())
+
+
 class InvalidId(FacestreamError, ValueError):
     """An id that no door takes; the message says which, why, and what to do."""
 

@@ -1,4 +1,4 @@
-"""Events of models that learn; :mod:`schemas.events` has them too."""
+"""Events of models that learn: chips, feedback and scheduled trainings."""
 
 from __future__ import annotations
 
@@ -6,7 +6,51 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from schemas.ingest import Consent
 from schemas.parts import Quality, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """An aligned face that may be learned from, as JPEG, on the topic ``chips``."""
+
+    event_id: str
+    user_id: str
+    subject_id: str
+    jpeg: bytes
+    model_version: str
+    quality: Quality
+    consent: Consent
+    source: Source
+    uploaded_at: datetime
+
+
+class Statement(StrEnum):
+    """What a person says of a face."""
+
+    IS = "is"
+    IS_NOT = "is_not"
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What a person says of one face of a match, on the topic ``feedback``."""
+
+    feedback_id: str
+    event_id: str
+    user_id: str
+    face: int
+    statement: Statement
+    subject_id: str
+    training: bool
+    decision: str
+    model_version: str
+    landmarks: list[float]
+    quality: Quality
+    source: Source
+    given_at: datetime
+    matched_subject_id: str | None = None
+    replaces: str | None = None
 
 
 class RunState(StrEnum):
@@ -55,31 +99,3 @@ class TrainingRun:
     steps: int = 0
     version: str | None = None
     refusals: list[str] = field(default_factory=list)
-
-
-class Statement(StrEnum):
-    """What a person says of a face."""
-
-    IS = "is"
-    IS_NOT = "is_not"
-
-
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """What a person says of one face of a match, on the topic ``feedback``."""
-
-    feedback_id: str
-    event_id: str
-    user_id: str
-    face: int
-    statement: Statement
-    subject_id: str
-    training: bool
-    decision: str
-    model_version: str
-    landmarks: list[float]
-    quality: Quality
-    source: Source
-    given_at: datetime
-    matched_subject_id: str | None = None
-    replaces: str | None = None

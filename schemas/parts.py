@@ -1,8 +1,9 @@
-"""Parts that many kinds of events have; :mod:`schemas.events` has them too."""
+"""Parts that many kinds of events have."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -45,3 +46,24 @@ class Decision(StrEnum):
     UNKNOWN = "unknown"
     NO_MATCH = "no_match"
     REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a picture gave no answer: a stable word for programs and a sentence for people."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time went: time stamps, and durations in milliseconds."""
+
+    produced_at: datetime
+    received_at: datetime
+    embedded_at: datetime
+    decode_ms: float = 0.0
+    detect_ms: float = 0.0
+    align_ms: float = 0.0
+    embed_ms: float = 0.0

@@ -11,30 +11,40 @@ from typing import Any
 import fastavro.schema
 from fastavro.repository.base import AbstractSchemaRepository
 
-from schemas.events import (
-    Chip,
-    Comparison,
-    DeadLetter,
-    Drift,
-    DriftSample,
-    Embedding,
-    Enrolment,
-    Erasure,
-    Event,
-    Feedback,
-    Frame,
-    Match,
-    ModelRecord,
-    Reembedding,
-    Replay,
-    Resolution,
-    Template,
-    TrainingRun,
-    Upload,
-)
+from schemas.dead_letters import DeadLetter, Resolution
+from schemas.drift import Drift, DriftSample
+from schemas.embeddings import Embedding, Reembedding
+from schemas.erasure import Erasure
+from schemas.gallery import Template
+from schemas.ingest import Frame, Upload
+from schemas.learning import Chip, Feedback, TrainingRun
+from schemas.replays import Replay
+from schemas.results import Enrolment, Match
+from schemas.rollout import Comparison, ModelRecord
 
 FOLDER = Path(__file__).parent
 HISTORY = FOLDER / "history"
+Event = (
+    Upload
+    | Frame
+    | Embedding
+    | Reembedding
+    | Match
+    | Comparison
+    | Enrolment
+    | Template
+    | Chip
+    | DeadLetter
+    | Replay
+    | Resolution
+    | ModelRecord
+    | Drift
+    | DriftSample
+    | TrainingRun
+    | Feedback
+    | Erasure
+)
+"""Everything that travels as the value of a Kafka message."""
 EVENT_TYPES: dict[str, type[Event]] = {
     "upload": Upload,
     "frame": Frame,

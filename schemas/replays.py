@@ -1,4 +1,4 @@
-"""Replays and what became of dead letters; :mod:`schemas.events` has them too."""
+"""Replays."""
 
 from __future__ import annotations
 
@@ -47,25 +47,3 @@ class Replay:
     updated_at: datetime
     camera_id: str | None = None
     model_version: str | None = None
-
-
-class ResolutionState(StrEnum):
-    """Whether the message of a dead letter is about to go back, or has."""
-
-    SENDING = "sending"
-    SENT = "sent"
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """What became of a dead letter, on the topic ``resolutions``."""
-
-    resolution_id: str
-    letter_id: str
-    replay_id: str
-    state: ResolutionState
-    topic: str
-    resolved_at: datetime
-    retries: str | None = None
-    partition: int | None = None
-    offset: int | None = None

@@ -1,4 +1,4 @@
-"""The events of a model rollout; :mod:`schemas.events` has all kinds."""
+"""Events of a model rollout."""
 
 from __future__ import annotations
 
@@ -32,16 +32,6 @@ class ModelRecord:
     filled: bool = False
     stragglers: list[str] = field(default_factory=list)
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Reembedding:
-    """A template's face by another model version, on the topic ``embeddings``; little-endian float32."""
-
-    template_id: str
-    user_id: str
-    model_version: str
-    vector: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from schemas.events import Comparison, DeadLetter, Drift, Embedding, Enrolment, Feedback, Match, Resolution
+from schemas.dead_letters import DeadLetter, Resolution
+from schemas.drift import Drift
+from schemas.embeddings import Embedding
+from schemas.learning import Feedback
+from schemas.results import Enrolment, Match
+from schemas.rollout import Comparison
 
 Result = Match | Comparison | Enrolment | DeadLetter | Resolution | Drift | Embedding | Feedback
 """What can be written to a sink."""

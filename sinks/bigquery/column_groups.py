@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from operator import attrgetter
 
-from schemas.events import Enrolment, Match
+from schemas.results import Enrolment, Match
 from sinks.bigquery.columns import Computed, Declaration, Flattened, FromField, RowInput, Type, micros
 
 

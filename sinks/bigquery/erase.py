@@ -11,8 +11,8 @@ from collections.abc import Callable
 from google.cloud import bigquery
 
 from schemas import codec
-from schemas.events import Decision
 from schemas.ids import spellings
+from schemas.parts import Decision
 from schemas.reasons import Reason
 from sinks.base import SinkUnavailable
 from sinks.bigquery.query import change_once

@@ -7,8 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.events import Comparison, DeadLetter, Drift, Enrolment, Event, Feedback, Match, Resolution
+from schemas.dead_letters import DeadLetter, Resolution
+from schemas.drift import Drift
 from schemas.fields import record_of
+from schemas.learning import Feedback
+from schemas.registry import Event
+from schemas.results import Enrolment, Match
+from schemas.rollout import Comparison
 from sinks.bigquery.column_groups import FACES, QUALITY, REFUSAL, REPLAY, SOURCE, SOURCE_TOPIC, WRITTEN, timings
 from sinks.bigquery.columns import (
     Column,

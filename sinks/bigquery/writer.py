@@ -34,7 +34,7 @@ from uuid import uuid4
 from google.api_core import exceptions
 from google.cloud.bigquery_storage_v1.types import TableFieldSchema, WriteStream
 
-from schemas.events import utc_now
+from schemas.clock import utc_now
 from sinks.base import (
     Delivery,
     Partition,

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import redis
 
-from schemas.events import Decision
 from schemas.ids import canonical, spellings
+from schemas.parts import Decision
 from schemas.reasons import Reason
 from sinks.redis.keys import Keys
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from schemas.events import Enrolment, Match
+from schemas.results import Enrolment, Match
 
 INCOMPLETE = "incomplete"
 """In the index of a user's answers: it was made anew, and lacks answers of before."""

@@ -18,7 +18,8 @@ from typing import Any, cast
 import redis
 
 from schemas.as_json import time_text, to_json
-from schemas.events import Decision, Enrolment, Match, Outcome
+from schemas.parts import Decision
+from schemas.results import Enrolment, Match, Outcome
 from sinks.base import Delivery, Partition, Position, RejectedRow, Rejection, RewindRequest, SinkFenced, SinkUnavailable
 from sinks.redis.connection import connect
 from sinks.redis.erase import Eraser

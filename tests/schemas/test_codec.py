@@ -8,21 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas import codec, registry
+from schemas.clock import utc_now
 from schemas.codec import decode, encode
+from schemas.embeddings import Embedding, FrameOrigin, UploadOrigin
 from schemas.errors import CodecError, MalformedEvent, NotAnEvent, UnknownSchema
-from schemas.events import (
-    Consent,
-    Embedding,
-    Enrolment,
-    Frame,
-    FrameOrigin,
-    Match,
-    Picture,
-    Upload,
-    UploadOrigin,
-    new_event_id,
-    utc_now,
-)
+from schemas.ids import new_event_id
+from schemas.ingest import Consent, Frame, Picture, Upload
+from schemas.results import Enrolment, Match
 from tests.schemas.strategies import events
 
 KINDS = sorted(registry.EVENT_TYPES.values(), key=lambda kind: kind.__name__)

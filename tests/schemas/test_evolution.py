@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas import registry
+from schemas.clock import utc_now
 from schemas.codec import decode, encode
-from schemas.events import Consent, Picture, Upload, new_event_id, utc_now
+from schemas.ids import new_event_id
+from schemas.ingest import Consent, Picture, Upload
 from schemas.registry import Schema
 from tests.schemas.strategies import events
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import codec, ids
-from schemas.events import Consent, Frame, Mode, Picture, Upload, new_event_id, utc_now
-from schemas.ids import InvalidId, canonical, canonical_event_id, checked_name, spellings
+from schemas.clock import utc_now
+from schemas.ids import InvalidId, canonical, canonical_event_id, checked_name, new_event_id, spellings
+from schemas.ingest import Consent, Frame, Mode, Picture, Upload
 
 FORMS = ("NFC", "NFD")
 NAMES = st.text(min_size=1, max_size=30)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from schemas.events import DeadLetter, Enrolment, Match
+from schemas.dead_letters import DeadLetter
+from schemas.results import Enrolment, Match
 from sinks.base import Delivery, Partition, Position, Result, SinkFenced, SinkUnavailable
 from sinks.bigquery import Address, BigQuerySink
 from tests.sinks.servers import wait_until

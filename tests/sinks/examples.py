@@ -6,28 +6,13 @@ import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from schemas.events import (
-    Box,
-    Candidate,
-    ComparedFace,
-    Comparison,
-    DeadLetter,
-    Decision,
-    Enrolment,
-    Feedback,
-    Header,
-    Match,
-    MatchedFace,
-    Mode,
-    Outcome,
-    Quality,
-    Resolution,
-    ResolutionState,
-    Source,
-    Statement,
-    Timings,
-    new_event_id,
-)
+from schemas.dead_letters import DeadLetter, Header, Resolution, ResolutionState
+from schemas.ids import new_event_id
+from schemas.ingest import Mode
+from schemas.learning import Feedback, Statement
+from schemas.parts import Box, Decision, Quality, Source, Timings
+from schemas.results import Candidate, Enrolment, Match, MatchedFace, Outcome
+from schemas.rollout import ComparedFace, Comparison
 from sinks.base import Delivery, Partition, Result
 
 NOW = datetime.now(UTC).replace(microsecond=123456)

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.events import (
-    Comparison,
-    DeadLetter,
-    Enrolment,
-    Feedback,
-    Match,
-    Resolution,
-)
+from schemas.dead_letters import DeadLetter, Resolution
+from schemas.learning import Feedback
+from schemas.results import Enrolment, Match
+from schemas.rollout import Comparison
 from sinks.base import Delivery, Position
 from sinks.bigquery import Address, BigQuerySink, run_query
 

@@ -7,20 +7,12 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from schemas import codec
 from schemas.as_json import time_text, to_json
-from schemas.events import (
-    Chip,
-    Consent,
-    Embedding,
-    Face,
-    Match,
-    OtherVector,
-    Picture,
-    Reembedding,
-    Source,
-    Upload,
-    UploadOrigin,
-    new_event_id,
-)
+from schemas.embeddings import Embedding, Face, OtherVector, Reembedding, UploadOrigin
+from schemas.ids import new_event_id
+from schemas.ingest import Consent, Picture, Upload
+from schemas.learning import Chip
+from schemas.parts import Source
+from schemas.results import Match
 from tests.sinks.examples import BOX, NOW, QUALITY, dead_letter, enrolment, match, timings
 
 

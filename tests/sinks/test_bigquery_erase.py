@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from schemas.events import Candidate, Comparison, DeadLetter, Drift, Enrolment, Feedback, Match, Mode, utc_now
+from schemas.clock import utc_now
+from schemas.dead_letters import DeadLetter
+from schemas.drift import Drift
+from schemas.ingest import Mode
+from schemas.learning import Feedback
+from schemas.results import Candidate, Enrolment, Match
+from schemas.rollout import Comparison
 from sinks.base import Delivery, Partition, Position, Result
 from sinks.bigquery import Address, BigQuerySink, apply, run_query
 from tests.sinks.examples import comparison, dead_letter, enrolment, face, feedback, match, with_otto

@@ -9,15 +9,12 @@ from typing import Any
 
 import pytest
 
-from schemas.events import (
-    ComparedFace,
-    Decision,
-    Outcome,
-    Refusal,
-    ResolutionState,
-    Statement,
-    new_event_id,
-)
+from schemas.dead_letters import ResolutionState
+from schemas.ids import new_event_id
+from schemas.learning import Statement
+from schemas.parts import Decision, Refusal
+from schemas.results import Outcome
+from schemas.rollout import ComparedFace
 from sinks.base import SinkUnavailable
 from sinks.bigquery import Address, apply, run_query
 from sinks.bigquery.apply import views

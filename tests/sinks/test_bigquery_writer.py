@@ -13,7 +13,7 @@ import pytest
 from google.cloud.bigquery import SchemaField
 from google.cloud.bigquery import Table as BigQueryTable
 
-from schemas.events import Refusal
+from schemas.parts import Refusal
 from sinks.base import Delivery, Partition, RejectedRow, Result, SinkFenced, SinkUnavailable
 from sinks.bigquery import Address, apply, run_query
 from sinks.bigquery.tables import TABLES, event_id

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.events import Match
+from schemas.results import Match
 from sinks.base import Delivery, Result
 from sinks.bigquery.columns import micros
 from sinks.bigquery.deduplicator import Deduplicator

@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.as_json import to_json
-from schemas.events import Decision, Match, Outcome, Refusal, new_event_id
+from schemas.ids import new_event_id
+from schemas.parts import Decision, Refusal
+from schemas.results import Match, Outcome
 from sinks.base import Position, RejectedRow, RewindRequest, SinkFenced, SinkUnavailable
 from sinks.redis import RedisResults, RedisSink, ResultsUnavailable
 from tests.sinks.examples import NOW, dead_letter, delivery, enrolment, face, match, timings

@@ -8,7 +8,7 @@ import unicodedata
 import redis
 
 from schemas.as_json import to_json
-from schemas.events import Mode
+from schemas.ingest import Mode
 from sinks.redis import RedisResults, RedisSink
 from tests.sinks.examples import delivery, enrolment, face, match, with_otto
 
