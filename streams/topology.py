@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from schemas.events import Comparison, DeadLetter, Drift, Embedding, Enrolment, Feedback, Match, Resolution
+from schemas.dead_letters import DeadLetter, Resolution
+from schemas.drift import Drift
+from schemas.embeddings import Embedding
+from schemas.learning import Feedback
+from schemas.results import Enrolment, Match
+from schemas.rollout import Comparison
 from sinks.base import Result
 from streams.kafka.topics import Topic
 from streams.roles import Role

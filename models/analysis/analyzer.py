@@ -20,7 +20,8 @@ from models.embedder import runtime
 from models.embedder.card import ChipGeometry
 from models.embedder.model import Model
 from models.pictures.decoder import Raster, decode
-from schemas.events import Box, Face, OtherVector, Refusal
+from schemas.embeddings import Face, OtherVector
+from schemas.parts import Box, Refusal
 from schemas.reasons import Reason
 
 _log = logging.getLogger(__name__)

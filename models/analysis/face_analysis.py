@@ -10,7 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.events import Face, Refusal
+from schemas.embeddings import Face
+from schemas.parts import Refusal
 
 Chip = NDArray[np.uint8]
 """An aligned face, RGB [size, size, 3]."""

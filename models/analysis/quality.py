@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 
 from models.pictures.geometry import Inside, Pixels, Points
-from schemas.events import Quality
+from schemas.parts import Quality
 from schemas.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits outside of which a face is refused. Units as in :class:`schemas.events.Quality`.
+    """Limits outside of which a face is refused. Units as in :class:`schemas.parts.Quality`.
 
     ``sharpness`` holds for a face of brightness 0.5: the same blur leaves less variance in a darker face, in proportion
     to the square of its brightness. ``inside`` is the part of the chip that lies in the picture.

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from schemas.events import Quality
+from schemas.parts import Quality
 
 SIGNIFICANT = 3e-4
 """Largest p-value of an alarm. 10,000 frames are 33 windows that do not overlap, each with ten measures: by Bonferroni

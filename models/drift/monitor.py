@@ -15,7 +15,7 @@ import numpy as np
 from models.drift import stays, two_samples, vectors
 from models.drift.measures import NUMBERS, Measure
 from schemas.drift import DriftDecision, DriftFace
-from schemas.events import Face
+from schemas.embeddings import Face
 
 _SILENCE = 20
 """Consecutive frames with or without a face that count as one draw."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from schemas.events import ModelRecord, ModelState
+from schemas.rollout import ModelRecord, ModelState
 
 _BUCKETS = 10_000
 

@@ -23,7 +23,8 @@ from models.evaluation.pairs import Pairs, UnusablePairs
 from models.evaluation.pairs import read as read_pairs
 from models.evaluation.scores import Distances, accuracy, roc_auc, tar_at_far
 from models.pictures.folders import FoundPictures, folders_of, pictures_below
-from schemas.events import Face, Refusal
+from schemas.embeddings import Face
+from schemas.parts import Refusal
 from schemas.reasons import Reason
 
 FAR_TARGETS = ("1e-2", "1e-3", "1e-4")

@@ -22,8 +22,11 @@ import numpy as np
 
 from models.embedder.card import Card
 from models.matching.gallery import Embedded, Gallery, MixedVersions
-from schemas.events import Candidate, Decision, Embedding, Face, MatchedFace, Mode
+from schemas.embeddings import Embedding, Face
+from schemas.ingest import Mode
+from schemas.parts import Decision
 from schemas.reasons import Reason
+from schemas.results import Candidate, MatchedFace
 
 _SECOND_CLAIM = 0.01
 TIE = 0.05

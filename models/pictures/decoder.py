@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from models.pictures import formats, isolated, pnm
 from models.pictures.geometry import Pixels
 from models.pictures.jpeg import MOST_SCANS, HostileJpeg, cleaned
-from schemas.events import Refusal
+from schemas.parts import Refusal
 from schemas.reasons import Reason
 
 Image.init()

@@ -13,7 +13,8 @@ import numpy as np
 
 from models.analysis.face_analysis import Analysis
 from models.embedder.card import Card, ChipGeometry, Output
-from schemas.events import Box, Face, OtherVector, Quality, Refusal
+from schemas.embeddings import Face, OtherVector
+from schemas.parts import Box, Quality, Refusal
 from schemas.reasons import Reason
 
 DIMENSIONS = 128

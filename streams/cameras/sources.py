@@ -15,7 +15,7 @@ from tenacity import Retrying, before_sleep_log, retry_if_exception_type, wait_e
 
 from models.pictures.folders import FoundPictures, is_picture, pictures_below
 from models.pictures.formats import HEAD_BYTES, SUFFIXES, format_of
-from schemas.events import utc_now
+from schemas.clock import utc_now
 from streams.cameras.captures import STREAM_SCHEMES, CapturedFrame, SourceError, UnreadableFrames, frames, opened
 from streams.cameras.videos import Video
 

@@ -21,7 +21,7 @@ from streams.cli.console import LOOK, Json, Output, grid, load_settings
 from streams.text import pluralize
 
 if TYPE_CHECKING:
-    from schemas.events import DeadLetter
+    from schemas.dead_letters import DeadLetter
     from streams.dead_letters.redrive import RedriveCounts, RedriveFilter, RedriveSelection
     from streams.dead_letters.store import DeadLetterRecord
 
@@ -175,7 +175,7 @@ def export(
 
 def redrive(wanted: RedriveFilter, rate: float, dry_run: bool, output: Output) -> None:
     """Count the dead letters that a filter selects, send their messages back, and show the outcome."""
-    from schemas.events import utc_now
+    from schemas.clock import utc_now
     from streams.dead_letters.redrive import Redrive, select
     from streams.dead_letters.store import DeadLetterStatus
     from streams.replay.store import new_replay_id

@@ -13,7 +13,7 @@ from streams.cli.console import PRODUCE, Json, Output, User, asking_redis, grid,
 from streams.text import pluralize
 
 if TYPE_CHECKING:
-    from schemas.events import Consent
+    from schemas.ingest import Consent
     from streams.operations.enrol_photos import Photo
     from streams.settings import Settings
 
@@ -44,7 +44,8 @@ def enrol(
     as_json: Json = False,
 ) -> None:
     """Enrol people from photos, and show the outcome of each. Fails if one was refused or could not be read."""
-    from schemas.events import Consent, utc_now
+    from schemas.clock import utc_now
+    from schemas.ingest import Consent
 
     output = Output(as_json)
     chosen, left_out = _chosen(photos or [], folder, user, subject, output)

@@ -31,8 +31,8 @@ def feedback(
 ) -> None:
     """Confirm or correct the match of a frame. The last statement about a face counts."""
     from schemas.as_json import to_json
-    from schemas.events import Statement
     from schemas.ids import InvalidId, canonical_event_id
+    from schemas.learning import Statement
     from streams.feedback.submit import submit
 
     output = Output(as_json)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from schemas.events import Mode
+from schemas.ingest import Mode
 from streams.cli.console import PRODUCE, Json, Output, User, load_settings, not_empty
 from streams.text import pluralize
 

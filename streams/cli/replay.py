@@ -13,7 +13,7 @@ from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 from streams.text import pluralize
 
 if TYPE_CHECKING:
-    from schemas.events import Replay
+    from schemas.replays import Replay
     from streams.replay.plan import ReplayPlan
     from streams.replay.sender import ReplayProgress
 
@@ -164,7 +164,7 @@ def dead_letters(
 def list_(as_json: Json = False) -> None:
     """Show the replays and their states."""
     from schemas.as_json import to_json
-    from schemas.events import ReplayState
+    from schemas.replays import ReplayState
     from streams.replay import store
 
     output = Output(as_json)
@@ -200,7 +200,7 @@ def _replay(
     corrects: bool,
     as_json: bool,
 ) -> None:
-    from schemas.events import utc_now
+    from schemas.clock import utc_now
     from streams.kafka.topics import Topic
     from streams.replay import store
     from streams.replay.plan import ReplayRequest, estimate_s, make_plan

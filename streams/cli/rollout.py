@@ -15,7 +15,7 @@ from streams.text import pluralize
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from schemas.events import ModelRecord
+    from schemas.rollout import ModelRecord
     from streams.rollout.report import Report
     from streams.rollout.vector_sources import VectorSource
     from streams.settings import Settings
@@ -153,7 +153,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Compare a version with the other one: disagreement, unknown rate, margin, latency."""
-    from schemas.events import utc_now
+    from schemas.clock import utc_now
     from streams.replay.times import parse_time
     from streams.rollout import report as shadow_report
 
@@ -264,7 +264,7 @@ def _told(record: ModelRecord, output: Output, more: dict[str, Any]) -> None:
 
 
 def _sentence(record: ModelRecord) -> str:
-    from schemas.events import ModelState
+    from schemas.rollout import ModelState
 
     return (
         record.version

@@ -27,7 +27,7 @@ def list_(
 ) -> None:
     """Show the scheduled trainings, the newest last."""
     from schemas.as_json import to_json
-    from schemas.events import RunState
+    from schemas.learning import RunState
     from streams.retraining.run_log import runs
 
     output = Output(as_json)
@@ -54,7 +54,7 @@ def list_(
 def show(run_id: Annotated[str, typer.Argument(help="Id of the run.")], as_json: Json = False) -> None:
     """Show one run: its conditions, the end of its training set, its worker, and the gate's verdict."""
     from schemas.as_json import to_json
-    from schemas.events import RunState
+    from schemas.learning import RunState
     from streams.retraining.run_log import runs
 
     output = Output(as_json)

@@ -10,20 +10,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from schemas.events import Box as Box
-    from schemas.events import Candidate as Candidate
-    from schemas.events import Consent as Consent
-    from schemas.events import Decision as Decision
-    from schemas.events import Enrolment as Enrolment
-    from schemas.events import Frame as Frame
-    from schemas.events import Match as Match
-    from schemas.events import MatchedFace as MatchedFace
-    from schemas.events import Mode as Mode
-    from schemas.events import Outcome as Outcome
-    from schemas.events import Picture as Picture
-    from schemas.events import Refusal as Refusal
-    from schemas.events import Upload as Upload
+    from schemas.ingest import Consent as Consent
+    from schemas.ingest import Frame as Frame
+    from schemas.ingest import Mode as Mode
+    from schemas.ingest import Picture as Picture
+    from schemas.ingest import Upload as Upload
+    from schemas.parts import Box as Box
+    from schemas.parts import Decision as Decision
+    from schemas.parts import Refusal as Refusal
     from schemas.reasons import Reason as Reason
+    from schemas.results import Candidate as Candidate
+    from schemas.results import Enrolment as Enrolment
+    from schemas.results import Match as Match
+    from schemas.results import MatchedFace as MatchedFace
+    from schemas.results import Outcome as Outcome
     from sinks.redis.results import RedisResults as RedisResults
     from streams.client.answers import Answer as Answer
     from streams.client.answers import answer_from_json as answer_from_json

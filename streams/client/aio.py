@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, Self, TypeVar, overload
 
-from schemas.events import Consent, Enrolment, Frame, Match, Mode, Upload
+from schemas.ingest import Consent, Frame, Mode, Upload
+from schemas.results import Enrolment, Match
 from streams.client.answers import Answer
 from streams.client.base import ANSWER_S, BaseClient, seen
 from streams.client.client import Client as BlockingClient

@@ -8,7 +8,7 @@ from typing import Any
 
 import cattrs
 
-from schemas.events import Enrolment, Match
+from schemas.results import Enrolment, Match
 
 Answer = Enrolment | Match
 """What becomes of an upload, and of a frame."""

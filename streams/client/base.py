@@ -10,8 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import overload
 
-from schemas.events import Consent, Enrolment, Match, Mode
 from schemas.ids import canonical_event_id
+from schemas.ingest import Consent, Mode
+from schemas.results import Enrolment, Match
 from streams.client.answers import Answer
 from streams.client.delivery_report import DeliveryHandle
 from streams.client.errors import DeliveryFailed, FacestreamError, InvalidEvent

@@ -8,7 +8,9 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
-from schemas.events import DeadLetter, Frame, Match, Upload
+from schemas.dead_letters import DeadLetter
+from schemas.ingest import Frame, Upload
+from schemas.results import Match
 from sinks.redis.results import RedisResults
 from streams.client.answers import Answer, answer_from_json
 from streams.client.base import BaseClient, event_id_of

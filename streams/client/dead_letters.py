@@ -12,8 +12,8 @@ from contextlib import suppress
 from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
 
 from schemas import codec
+from schemas.dead_letters import DeadLetter
 from schemas.errors import CodecError
-from schemas.events import DeadLetter
 from streams.client.settings import ClientOptions
 from streams.kafka.connection import KafkaUnavailable, consumer, metadata
 from streams.kafka.topics import Topic

@@ -5,8 +5,8 @@ Only what Python itself says stays as it is: ``OSError`` of a file that cannot b
 
 from __future__ import annotations
 
+from schemas.dead_letters import DeadLetter
 from schemas.errors import CodecError, FacestreamError
-from schemas.events import DeadLetter
 from schemas.ids import InvalidId
 from schemas.reasons import Reason
 from sinks.redis.errors import ResultsUnavailable

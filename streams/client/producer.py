@@ -14,7 +14,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from schemas.codec import encode
-from schemas.events import Frame, Upload
+from schemas.ingest import Frame, Upload
 from streams.client.delivery_report import Delivered, DeliveryHandle
 from streams.client.errors import BackPressure, ClientClosed, DeliveryFailed, InvalidEvent
 from streams.client.sender import EventSender

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from schemas.events import Consent, Frame, Mode, Upload, new_event_id, utc_now
-from schemas.ids import checked_name
+from schemas.clock import utc_now
+from schemas.ids import checked_name, new_event_id
+from schemas.ingest import Consent, Frame, Mode, Upload
 from streams.client.delivery_report import DeliveryHandle
 from streams.client.errors import DeliveryFailed, InvalidEvent
 from streams.client.settings import ClientOptions

@@ -11,27 +11,13 @@ from dataclasses import replace
 from enum import Enum
 
 from models.pictures.formats import format_of
-from schemas.events import (
-    Box,
-    Candidate,
-    DeadLetter,
-    Decision,
-    Enrolment,
-    Frame,
-    Match,
-    MatchedFace,
-    Mode,
-    Outcome,
-    Quality,
-    Refusal,
-    Source,
-    Timings,
-    Upload,
-    new_event_id,
-    utc_now,
-)
-from schemas.ids import canonical
+from schemas.clock import utc_now
+from schemas.dead_letters import DeadLetter
+from schemas.ids import canonical, new_event_id
+from schemas.ingest import Frame, Mode, Upload
+from schemas.parts import Box, Decision, Quality, Refusal, Source, Timings
 from schemas.reasons import Reason
+from schemas.results import Candidate, Enrolment, Match, MatchedFace, Outcome
 from streams.client.answers import Answer
 from streams.client.base import BaseClient, event_id_of
 from streams.client.delivery_report import Delivered, DeliveryHandle

@@ -8,8 +8,8 @@ from hashlib import sha256 as digest
 from pathlib import Path
 
 from models.pictures.formats import HEAD_BYTES, wrapped
-from schemas.events import Frame, Picture, Upload
 from schemas.ids import canonical_event_id, checked_name
+from schemas.ingest import Frame, Picture, Upload
 from schemas.reasons import Reason
 from streams.client.errors import InvalidEvent, InvalidPicture
 from streams.client.settings import ClientOptions

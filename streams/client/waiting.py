@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from schemas.events import DeadLetter
+from schemas.dead_letters import DeadLetter
 from sinks.redis.errors import ResultsUnavailable
 from streams.client.answers import Answer, answer_from_json
 from streams.client.errors import ClientClosed, DeadLettered

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from schemas import codec
-from schemas.events import DeadLetter, Header, utc_now
+from schemas.clock import utc_now
+from schemas.dead_letters import DeadLetter, Header
 from schemas.reasons import Reason
 from streams.kafka.decoding import InvalidMessage
 from streams.kafka.messages import Message

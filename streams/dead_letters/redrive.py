@@ -18,9 +18,11 @@ import confluent_kafka
 from confluent_kafka import KafkaError
 
 from schemas import codec
+from schemas.clock import utc_now
+from schemas.dead_letters import DeadLetter, Resolution, ResolutionState
 from schemas.errors import CodecError
-from schemas.events import DeadLetter, Resolution, ResolutionState, Upload, utc_now
 from schemas.ids import begins, canonical
+from schemas.ingest import Upload
 from streams.dead_letters.errors import DeadLetterError
 from streams.dead_letters.store import DeadLetterRecord, DeadLetterStatus, Resolutions, check_reasons, read_records
 from streams.kafka.connection import KafkaUnavailable, client_config, metadata

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import confluent_kafka
 from confluent_kafka import KafkaException
 
-from schemas.events import DeadLetter
+from schemas.dead_letters import DeadLetter
 from sinks.base import SinkUnavailable
 from streams.dead_letters.records import encoded
 from streams.kafka.connection import client_config

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Self
 
 from schemas import codec
+from schemas.dead_letters import DeadLetter, Resolution, ResolutionState
 from schemas.errors import CodecError
-from schemas.events import DeadLetter, Resolution, ResolutionState
 from schemas.reasons import Reason
 from streams.dead_letters.errors import DeadLetterError
 from streams.kafka.log_reader import LogReader, newest_first

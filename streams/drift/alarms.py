@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from schemas import codec
+from schemas.clock import utc_now
+from schemas.drift import Drift
 from schemas.errors import CodecError
-from schemas.events import Drift, utc_now
 from streams.drift.samples import CameraKey
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.log_reader import LogReader

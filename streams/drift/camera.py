@@ -10,18 +10,12 @@ from models.drift.measures import Measure
 from models.drift.monitor import Monitor, MonitorPlan, MonitorSample
 from models.embedder.card import Card, UnknownThreshold
 from schemas import codec
-from schemas.drift import DriftAlarm, DriftMeasure, DriftPosition
-from schemas.events import (
-    Decision,
-    Drift,
-    DriftSample,
-    Embedding,
-    Face,
-    FrameOrigin,
-    Match,
-    utc_now,
-)
+from schemas.clock import utc_now
+from schemas.drift import Drift, DriftAlarm, DriftMeasure, DriftPosition, DriftSample
+from schemas.embeddings import Embedding, Face, FrameOrigin
+from schemas.parts import Decision
 from schemas.reasons import Reason
+from schemas.results import Match
 from streams.drift.samples import CameraKey, Part
 from streams.kafka.topics import Topic
 

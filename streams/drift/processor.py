@@ -19,7 +19,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 from models.drift.monitor import MonitorPlan
 from models.embedder.card import Card, UnusableModel
 from schemas import codec
-from schemas.events import Drift, Embedding, Face, FrameOrigin, Match
+from schemas.drift import Drift
+from schemas.embeddings import Embedding, Face, FrameOrigin
+from schemas.results import Match
 from sinks.base import Delivery, Partition, Position, RewindRequest, SinkUnavailable
 from streams.dead_letters.sender import Outbox, Outgoing
 from streams.drift import metrics

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas import codec
+from schemas.drift import DriftSample
 from schemas.errors import CodecError
-from schemas.events import DriftSample
 from streams.kafka.log_reader import LogReader
 from streams.kafka.topics import Topic
 from streams.settings import Settings

@@ -10,7 +10,9 @@ import faust
 
 from models.analysis.face_analysis import FaceAnalyzer
 from schemas import codec
-from schemas.events import Chip, Timings, utc_now
+from schemas.clock import utc_now
+from schemas.learning import Chip
+from schemas.parts import Timings
 from streams.embedding.batch import STAGE, BatchEmbedder, ModelSelector
 from streams.embedding.payload import check_roots
 from streams.engine.faust_producer import Outgoing, deliver, partition_of, rejecter, send_dead_letters

@@ -10,7 +10,10 @@ from typing import Protocol
 
 from models.analysis.face_analysis import FaceAnalyzer
 from models.embedder.registry_snapshot import ModelSelection
-from schemas.events import Chip, DeadLetter, Embedding, Frame, Upload
+from schemas.dead_letters import DeadLetter
+from schemas.embeddings import Embedding
+from schemas.ingest import Frame, Upload
+from schemas.learning import Chip
 from streams.dead_letters.records import dead_letter
 from streams.embedding.pictures import read_picture
 from streams.embedding.results import PictureEvent, chip_of, embedding_of

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 import tenacity
 
-from schemas.events import Frame, Picture, Refusal, Upload
+from schemas.ingest import Frame, Picture, Upload
+from schemas.parts import Refusal
 from schemas.reasons import Reason
 from streams.embedding.payload import PayloadUnavailable, fetch
 from streams.settings import Settings

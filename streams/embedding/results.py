@@ -10,7 +10,11 @@ from models.analysis import chips
 from models.analysis.face_analysis import Analysis
 from models.embedder.registry_snapshot import ModelSelection
 from schemas import codec
-from schemas.events import Chip, Embedding, Frame, FrameOrigin, Refusal, Source, Timings, Upload, UploadOrigin, utc_now
+from schemas.clock import utc_now
+from schemas.embeddings import Embedding, FrameOrigin, UploadOrigin
+from schemas.ingest import Frame, Upload
+from schemas.learning import Chip
+from schemas.parts import Refusal, Source, Timings
 from streams.kafka.messages import Message
 from streams.privacy import consent as consents
 

@@ -11,7 +11,7 @@ import faust
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.partitioner import murmur2
 
-from schemas.events import DeadLetter
+from schemas.dead_letters import DeadLetter
 from streams.dead_letters.records import dead_letter, encoded
 from streams.engine.aiokafka_internals import partition_of_key
 from streams.engine.faust_internals import producer_of

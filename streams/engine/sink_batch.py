@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from schemas.events import DeadLetter, Erasure
+from schemas.dead_letters import DeadLetter
+from schemas.erasure import Erasure
 from sinks.base import Delivery, Partition, Result
 from streams.dead_letters.records import dead_letter
 from streams.kafka import decoding

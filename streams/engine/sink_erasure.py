@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from schemas import codec
-from schemas.events import Erasure
+from schemas.erasure import Erasure
 from sinks.base import Delivery, Partition, Position, Sink, SinkUnavailable
 from streams.dead_letters.sender import Outbox, Outgoing
 from streams.kafka.connection import KafkaUnavailable

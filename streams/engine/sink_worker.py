@@ -16,7 +16,7 @@ from threading import Event as Flag
 import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
 
-from schemas.events import DeadLetter
+from schemas.dead_letters import DeadLetter
 from sinks.base import Delivery, Partition, Position, RejectedRow, Sink, SinkFenced, SinkUnavailable
 from streams.dead_letters.records import dead_letter
 from streams.dead_letters.sender import Outbox

@@ -15,8 +15,9 @@ from google.cloud.bigquery import ScalarQueryParameter
 from schemas import codec
 from schemas.as_json import to_json
 from schemas.errors import CodecError
-from schemas.events import Match, Quality, Source
 from schemas.ids import canonical
+from schemas.parts import Quality, Source
+from schemas.results import Match
 from sinks.base import SinkUnavailable
 from sinks.bigquery import Address, run_query
 from sinks.bigquery.query import QueryFailed

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from schemas import codec
 from schemas.errors import CodecError
-from schemas.events import Feedback
 from schemas.ids import canonical, spellings
+from schemas.learning import Feedback
 from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic

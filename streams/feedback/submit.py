@@ -6,8 +6,9 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from schemas.events import Feedback, Statement, utc_now
+from schemas.clock import utc_now
 from schemas.ids import canonical, event_id_or_same
+from schemas.learning import Feedback, Statement
 from sinks.redis import RedisResults, ResultsUnavailable
 from streams.feedback import lookup, validation
 from streams.feedback.errors import FeedbackRefused

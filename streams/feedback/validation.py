@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from schemas import codec
-from schemas.events import Decision, Feedback, Statement, utc_now
+from schemas.clock import utc_now
+from schemas.learning import Feedback, Statement
+from schemas.parts import Decision
 from streams.feedback.errors import FeedbackRefused
 from streams.feedback.lookup import Answer, AnsweredFace
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import TypeVar, overload
 
 from schemas import codec
+from schemas.embeddings import Embedding, Reembedding
+from schemas.erasure import Erasure
 from schemas.errors import CodecError
-from schemas.events import Comparison, Embedding, Enrolment, Erasure, Frame, Match, Reembedding, Upload
 from schemas.ids import InvalidId, canonical, check_seen
+from schemas.ingest import Frame, Upload
 from schemas.reasons import Reason
+from schemas.results import Enrolment, Match
+from schemas.rollout import Comparison
 from sinks.base import Result
 from streams.kafka.messages import Message
 

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from prometheus_client import Counter
 
 from schemas import codec
-from schemas.events import OffsetRange
+from schemas.replays import OffsetRange
 from streams.kafka.connection import KafkaUnavailable, consumer, metadata, not_yet
 from streams.kafka.messages import Message
 from streams.kafka.messages import TopicPartition as Source

@@ -7,7 +7,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from schemas.events import OffsetRange
+from schemas.replays import OffsetRange
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message

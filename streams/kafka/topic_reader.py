@@ -12,7 +12,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartitio
 
 from schemas import codec
 from schemas.errors import CodecError
-from schemas.events import Event
+from schemas.registry import Event
 from streams.kafka.connection import KafkaUnavailable, consumer, metadata
 from streams.kafka.log_reader import LOG_RECORDS
 from streams.kafka.topics import Topic, TopicMissing

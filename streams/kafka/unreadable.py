@@ -21,8 +21,9 @@ from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 from confluent_kafka import KafkaError as BrokerError
 
 from schemas import codec
+from schemas.clock import utc_now
+from schemas.dead_letters import DeadLetter, Header, Resolution, ResolutionState
 from schemas.errors import CodecError
-from schemas.events import DeadLetter, Header, Resolution, ResolutionState, utc_now
 from schemas.reasons import Reason
 from streams.kafka.connection import KafkaUnavailable, admin_client, consumer, metadata
 from streams.kafka.messages import TopicPartition as Source

@@ -12,7 +12,9 @@ import faust
 
 from models.embedder.card import Card
 from schemas import codec
-from schemas.events import Embedding, Erasure, Reembedding, utc_now
+from schemas.clock import utc_now
+from schemas.embeddings import Embedding, Reembedding
+from schemas.erasure import Erasure
 from streams.dead_letters.records import dead_letter
 from streams.engine.faust_app import table_options
 from streams.engine.faust_producer import deliver, rejecter, send_dead_letters

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from schemas import codec
-from schemas.events import Comparison, DeadLetter, Enrolment, Match
+from schemas.dead_letters import DeadLetter
+from schemas.results import Enrolment, Match
+from schemas.rollout import Comparison
 from streams.engine.faust_producer import Outgoing
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from schemas import codec
-from schemas.events import ComparedFace, Comparison, Decision, Match, MatchedFace, utc_now
+from schemas.clock import utc_now
+from schemas.parts import Decision
+from schemas.results import Match, MatchedFace
+from schemas.rollout import ComparedFace, Comparison
 
 
 def comparison(

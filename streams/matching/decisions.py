@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from models.embedder.card import Card
-from schemas.events import Embedding, Reembedding, UploadOrigin
+from schemas.embeddings import Embedding, Reembedding, UploadOrigin
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
 from streams.matching.batch_outcome import BatchOutcome

@@ -11,18 +11,12 @@ import numpy as np
 from models.embedder.card import Card
 from models.matching.decision import also_like
 from models.matching.gallery import Embedded
-from schemas.events import (
-    Embedding,
-    Enrolment,
-    Face,
-    Outcome,
-    Reembedding,
-    Refusal,
-    Template,
-    UploadOrigin,
-    utc_now,
-)
+from schemas.clock import utc_now
+from schemas.embeddings import Embedding, Face, Reembedding, UploadOrigin
+from schemas.gallery import Template
+from schemas.parts import Refusal
 from schemas.reasons import Reason
+from schemas.results import Enrolment, Outcome
 from streams.matching.frame_decisions import threshold_of
 from streams.matching.gallery_partition import GalleryChange, GalleryPartition
 from streams.matching.repeated_photos import Vectors, find_same_photo, merge_repeated, superfluous_copies

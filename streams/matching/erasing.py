@@ -6,7 +6,9 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
-from schemas.events import Embedding, Erasure, Refusal
+from schemas.embeddings import Embedding
+from schemas.erasure import Erasure
+from schemas.parts import Refusal
 from schemas.reasons import Reason
 from streams.matching.gallery_partition import GalleryPartition, TemplateKey
 from streams.privacy.erasures import Erasures

@@ -7,7 +7,11 @@ from dataclasses import replace
 
 from models.embedder.card import Card
 from models.matching.decision import Probes, decide
-from schemas.events import Comparison, Embedding, FrameOrigin, Match, MatchedFace, Refusal, utc_now
+from schemas.clock import utc_now
+from schemas.embeddings import Embedding, FrameOrigin
+from schemas.parts import Refusal
+from schemas.results import Match, MatchedFace
+from schemas.rollout import Comparison
 from streams.matching.comparison import comparison
 from streams.matching.gallery_shard import GalleryShard
 from streams.settings import Settings

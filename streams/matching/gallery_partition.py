@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from schemas.events import Template
+from schemas.gallery import Template
 from streams.matching.gallery_shard import GalleryShard
 
 TemplateKey = tuple[str, str, str]

@@ -13,7 +13,7 @@ import numpy as np
 
 from models.matching.gallery import Embedded, Gallery
 from schemas import codec
-from schemas.events import Template
+from schemas.gallery import Template
 from streams.kafka.commit_metadata import ShardSize
 from streams.matching.other_spellings import MisplacedTemplate
 

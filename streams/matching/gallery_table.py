@@ -10,7 +10,7 @@ import faust
 from faust.types import TP
 
 from schemas import codec
-from schemas.events import Template
+from schemas.gallery import Template
 from streams.engine import faust_internals
 from streams.engine.faust_producer import deliver
 from streams.matching.gallery_shard import key_of

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from models.embedder.card import Card
 from models.embedder.registry_snapshot import RegistrySnapshot
-from schemas.events import Embedding, Reembedding
+from schemas.embeddings import Embedding, Reembedding
 from schemas.reasons import Reason
 from streams.kafka.decoding import InvalidMessage
 

@@ -14,18 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from schemas import codec
-from schemas.events import (
-    Box,
-    Embedding,
-    Erasure,
-    Face,
-    OtherVector,
-    Reembedding,
-    Template,
-    Timings,
-    UploadOrigin,
-    utc_now,
-)
+from schemas.clock import utc_now
+from schemas.embeddings import Embedding, Face, OtherVector, Reembedding, UploadOrigin
+from schemas.erasure import Erasure
+from schemas.gallery import Template
+from schemas.parts import Box, Timings
 from streams.engine.faust_producer import Outgoing
 from streams.kafka.messages import Message
 from streams.privacy.erasures import Erasures

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 import numpy as np
 
 from models.matching.gallery import Embedded
-from schemas.events import Consent, Template
+from schemas.gallery import Template
+from schemas.ingest import Consent
 from streams.matching.gallery_partition import GalleryChange, GalleryPartition
 from streams.privacy import consent as consents
 from streams.privacy.erasures import Erasures

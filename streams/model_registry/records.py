@@ -13,7 +13,7 @@ from models.embedder.model import REFERENCE
 from models.embedder.registry_snapshot import RegistrySnapshot
 from schemas import codec
 from schemas.errors import CodecError
-from schemas.events import ModelRecord
+from schemas.rollout import ModelRecord
 from streams.kafka.topic_reader import read_events
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter

@@ -7,7 +7,8 @@ from dataclasses import replace
 from models.embedder.card import Card
 from models.embedder.registry_snapshot import RegistrySnapshot
 from models.training import gate
-from schemas.events import ModelRecord, ModelState, utc_now
+from schemas.clock import utc_now
+from schemas.rollout import ModelRecord, ModelState
 from streams.model_registry.errors import RolloutError
 from streams.model_registry.records import whoami
 

@@ -14,7 +14,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartitio
 
 from models.embedder.card import Card, UnusableModel
 from models.embedder.registry_snapshot import RegistrySnapshot
-from schemas.events import ModelRecord
+from schemas.rollout import ModelRecord
 from streams.kafka.connection import KafkaUnavailable, admin_client, consumer
 from streams.kafka.offsets import next_offsets
 from streams.kafka.topics import Topic

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from models.pictures.folders import FoundPictures, folders_of, pictures_below
-from schemas.events import Consent
 from schemas.ids import InvalidId
+from schemas.ingest import Consent
 from schemas.reasons import Reason
 from sinks.redis import RedisResults
 from streams.client.errors import BackPressure, DeliveryFailed, InvalidPicture

@@ -10,9 +10,11 @@ from datetime import datetime, timedelta
 
 from models.embedder.card import UnusableModel
 from schemas import codec
+from schemas.clock import utc_now
+from schemas.erasure import Erasure
 from schemas.errors import CodecError
-from schemas.events import Erasure, ModelState, new_event_id, utc_now
-from schemas.ids import canonical
+from schemas.ids import canonical, new_event_id
+from schemas.rollout import ModelState
 from streams.kafka.consumer_groups import OffsetsClient, group_id
 from streams.kafka.log_reader import LogReader
 from streams.kafka.topic_specs import topic_specs

@@ -23,7 +23,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas import codec
-from schemas.events import utc_now
+from schemas.clock import utc_now
 from sinks.base import Delivery, Partition, Position, RejectedRow, SinkFenced, SinkUnavailable
 from sinks.bigquery import BigQuerySink
 from sinks.bigquery.columns import micros

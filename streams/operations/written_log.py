@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import closing, suppress
 
 from schemas import codec
+from schemas.clock import utc_now
+from schemas.erasure import Erasure
 from schemas.errors import CodecError
-from schemas.events import Erasure, utc_now
 from sinks.base import Delivery, Partition
 from sinks.bigquery import Address
 from sinks.bigquery.columns import micros

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from schemas.events import Consent, Refusal, utc_now
+from schemas.clock import utc_now
+from schemas.ingest import Consent
+from schemas.parts import Refusal
 from schemas.reasons import Reason
 
 _NEVER = datetime.max.replace(tzinfo=UTC)

@@ -8,22 +8,17 @@ from dataclasses import replace
 from datetime import datetime
 
 from schemas import codec
+from schemas.dead_letters import DeadLetter, Resolution
+from schemas.embeddings import Embedding
+from schemas.erasure import Erasure
 from schemas.errors import CodecError
-from schemas.events import (
-    Comparison,
-    DeadLetter,
-    Decision,
-    Embedding,
-    Enrolment,
-    Erasure,
-    Feedback,
-    Match,
-    MatchedFace,
-    OffsetRange,
-    Resolution,
-)
 from schemas.ids import canonical
+from schemas.learning import Feedback
+from schemas.parts import Decision
 from schemas.reasons import Reason
+from schemas.replays import OffsetRange
+from schemas.results import Enrolment, Match, MatchedFace
+from schemas.rollout import Comparison
 from sinks.base import Delivery, Partition, Result
 from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from schemas import codec
+from schemas.embeddings import Embedding, FrameOrigin, Reembedding
 from schemas.errors import CodecError
-from schemas.events import Embedding, Frame, FrameOrigin, Reembedding, Replay, Source, Upload
 from schemas.ids import canonical, event_id_or_same
+from schemas.ingest import Frame, Upload
+from schemas.parts import Source
+from schemas.replays import Replay
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
 from streams.replay.errors import ReplayError

@@ -12,8 +12,10 @@ from confluent_kafka.admin import AdminClient
 from models.embedder.card import Card
 from models.embedder.model import REFERENCE
 from schemas import codec
+from schemas.clock import utc_now
+from schemas.embeddings import Embedding
 from schemas.errors import CodecError
-from schemas.events import Embedding, OffsetRange, Replay, ReplayState, utc_now
+from schemas.replays import OffsetRange, Replay, ReplayState
 from streams.kafka.connection import admin_client
 from streams.kafka.consumer_groups import describe_group, group_id
 from streams.kafka.log_reader import LogReader

@@ -13,8 +13,9 @@ import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
 
 from schemas import codec
+from schemas.dead_letters import DeadLetter
 from schemas.errors import CodecError
-from schemas.events import DeadLetter, Enrolment, Match
+from schemas.results import Enrolment, Match
 from streams.kafka.connection import KafkaUnavailable, consumer, metadata
 from streams.kafka.topics import Topic
 from streams.settings import Settings

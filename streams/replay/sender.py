@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import confluent_kafka
 from confluent_kafka import KafkaError
 
-from schemas.events import Replay, ReplayState
+from schemas.replays import Replay, ReplayState
 from streams.kafka.connection import KafkaUnavailable, client_config
 from streams.kafka.log_reader import LogReader, LogTruncated
 from streams.kafka.messages import Message

@@ -9,8 +9,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from schemas import codec
+from schemas.clock import utc_now
 from schemas.errors import CodecError
-from schemas.events import Replay, ReplayState, utc_now
+from schemas.replays import Replay, ReplayState
 from streams.kafka.log_reader import LogReader, newest_first
 from streams.kafka.topic_reader import read_events
 from streams.kafka.topics import Topic

@@ -18,8 +18,9 @@ from datetime import UTC
 import faust
 
 from schemas import codec
+from schemas.clock import utc_now
 from schemas.errors import CodecError
-from schemas.events import RunState, TrainingRun, utc_now
+from schemas.learning import RunState, TrainingRun
 from streams.dead_letters.records import dead_letter
 from streams.engine.faust_producer import rejecter, send_dead_letters
 from streams.engine.stage import Stage

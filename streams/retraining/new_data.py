@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from schemas.events import utc_now
+from schemas.clock import utc_now
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.log_reader import LogReader
 from streams.kafka.log_tail import LogTail

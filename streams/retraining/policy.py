@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from schemas.events import RunCondition
+from schemas.learning import RunCondition
 from streams.settings import Settings
 
 

@@ -19,8 +19,9 @@ from types import TracebackType
 from typing import Self
 
 from schemas import codec
+from schemas.clock import utc_now
 from schemas.errors import CodecError
-from schemas.events import RunState, TrainingRun, utc_now
+from schemas.learning import RunState, TrainingRun
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.log_reader import LogReader
 from streams.kafka.topics import Topic

@@ -15,7 +15,9 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
-from schemas.events import RunState, Source, TrainingRun, utc_now
+from schemas.clock import utc_now
+from schemas.learning import RunState, TrainingRun
+from schemas.parts import Source
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.topics import Topic
 from streams.retraining import cron

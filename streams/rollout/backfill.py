@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import confluent_kafka
 
 from schemas import codec
-from schemas.events import ModelRecord, Reembedding, Template
+from schemas.embeddings import Reembedding
+from schemas.gallery import Template
+from schemas.rollout import ModelRecord
 from streams.kafka.connection import KafkaUnavailable, admin_client, client_config
 from streams.kafka.consumer_groups import describe_group, group_id
 from streams.kafka.topics import Topic

@@ -9,7 +9,8 @@ from datetime import timedelta
 
 from models.embedder.card import Card
 from models.embedder.registry_snapshot import RegistrySnapshot
-from schemas.events import ModelRecord, ModelState, utc_now
+from schemas.clock import utc_now
+from schemas.rollout import ModelRecord, ModelState
 from streams.model_registry import records, transitions
 from streams.rollout.gates import Gates, violations
 from streams.rollout.report import Report, ShadowWatch, report

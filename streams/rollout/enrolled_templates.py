@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Self
 
 from schemas import codec
+from schemas.clock import utc_now
 from schemas.errors import CodecError
-from schemas.events import Template, utc_now
+from schemas.gallery import Template
 from streams.kafka.log_tail import LogTail
 from streams.matching.changelog import changelog_name
 from streams.settings import Settings

@@ -12,9 +12,12 @@ from typing import NamedTuple, Self, TypeVar
 import numpy as np
 
 from schemas import codec
+from schemas.clock import utc_now
 from schemas.errors import CodecError
-from schemas.events import Comparison, Decision, Match, utc_now
+from schemas.parts import Decision
 from schemas.reasons import Reason
+from schemas.results import Match
+from schemas.rollout import Comparison
 from streams.kafka.log_reader import LogReader
 from streams.kafka.topics import Topic
 from streams.settings import Settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.embedder.card import Card
-from schemas.events import ModelRecord
+from schemas.rollout import ModelRecord
 from streams.model_registry import records, transitions
 from streams.model_registry.errors import RolloutError
 from streams.rollout.enrolled_templates import read_enrolled

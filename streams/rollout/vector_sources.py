@@ -16,7 +16,11 @@ from models.embedder.card import Card
 from models.embedder.model import Model
 from schemas import codec
 from schemas.errors import CodecError
-from schemas.events import Chip, OffsetRange, Refusal, Template, Upload
+from schemas.gallery import Template
+from schemas.ingest import Upload
+from schemas.learning import Chip
+from schemas.parts import Refusal
+from schemas.replays import OffsetRange
 from streams.embedding.payload import PayloadUnavailable, fetch
 from streams.kafka.log_reader import LogReader, LogTruncated
 from streams.kafka.log_tail import LogTail

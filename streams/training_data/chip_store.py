@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Self
 
 from schemas import codec
+from schemas.clock import utc_now
 from schemas.errors import CodecError
-from schemas.events import Chip, Feedback, utc_now
 from schemas.ids import canonical
+from schemas.learning import Chip, Feedback
 from streams.feedback.store import read_feedback_of
 from streams.kafka.log_reader import LogReader
 from streams.kafka.log_tail import LogTail

@@ -16,7 +16,10 @@ from models.pictures.decoder import decode
 from models.training.samples import Correction, Sample
 from schemas import codec
 from schemas.errors import CodecError
-from schemas.events import Feedback, Frame, OffsetRange, Refusal, Statement
+from schemas.ingest import Frame
+from schemas.learning import Feedback, Statement
+from schemas.parts import Refusal
+from schemas.replays import OffsetRange
 from streams.embedding.payload import PayloadUnavailable, fetch
 from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message

@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from models.embedder.card import ChipGeometry, Source
 from models.training.samples import Correction, Sample
-from schemas.events import utc_now
+from schemas.clock import utc_now
 from streams.feedback.store import read_feedback
 from streams.kafka.topics import Topic
 from streams.settings import Settings

@@ -17,8 +17,8 @@ import confluent_kafka
 from google.cloud.bigquery import ScalarQueryParameter
 
 from schemas import codec
+from schemas.dead_letters import DeadLetter
 from schemas.errors import CodecError
-from schemas.events import DeadLetter
 from sinks.bigquery import Address, run_query
 from sinks.redis import RedisResults
 from streams.client.delivery_report import Delivered

@@ -11,18 +11,11 @@ import pytest
 from confluent_kafka import KafkaError
 
 from schemas import codec
-from schemas.events import (
-    Consent,
-    Embedding,
-    Frame,
-    FrameOrigin,
-    Mode,
-    Picture,
-    Source,
-    Upload,
-    new_event_id,
-    utc_now,
-)
+from schemas.clock import utc_now
+from schemas.embeddings import Embedding, FrameOrigin
+from schemas.ids import new_event_id
+from schemas.ingest import Consent, Frame, Mode, Picture, Upload
+from schemas.parts import Source
 from streams.client.delivery_report import Delivered
 from streams.kafka.topics import Topic
 from tests.integration.clients import Clients, named

@@ -12,7 +12,9 @@ from typing import Protocol
 import pytest
 
 from schemas import codec
-from schemas.events import Consent, Frame, Mode, Picture, Upload, new_event_id, utc_now
+from schemas.clock import utc_now
+from schemas.ids import new_event_id
+from schemas.ingest import Consent, Frame, Mode, Picture, Upload
 from streams.client.errors import InvalidPicture
 from streams.kafka.topics import Topic
 from tests.integration import pictures

@@ -9,7 +9,9 @@ import cv2
 import numpy as np
 
 from schemas import codec
-from schemas.events import Chip, Consent, utc_now
+from schemas.clock import utc_now
+from schemas.ingest import Consent
+from schemas.learning import Chip
 from streams.kafka.topic_reader import read_topic
 from streams.kafka.topics import Topic
 from tests.integration.clients import Clients, eventually

@@ -14,9 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from schemas.clock import utc_now
 from schemas.codec import encode
-from schemas.events import Decision, Enrolment, Frame, Match, Mode, Outcome, Picture, new_event_id, utc_now
+from schemas.ids import new_event_id
+from schemas.ingest import Frame, Mode, Picture
+from schemas.parts import Decision
 from schemas.reasons import Reason
+from schemas.results import Enrolment, Match, Outcome
 from streams.client import aio
 from streams.client.base import BaseClient
 from streams.client.client import Client

@@ -11,7 +11,9 @@ import pytest
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from schemas import codec
-from schemas.events import Frame, Picture, new_event_id, utc_now
+from schemas.clock import utc_now
+from schemas.ids import new_event_id
+from schemas.ingest import Frame, Picture
 from streams.devtools.local_stack import Stack
 from streams.kafka.connection import CODECS, admin_client, client_config
 from streams.kafka.messages import TopicPartition

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from schemas import codec
-from schemas.events import Consent, Erasure, new_event_id, utc_now
+from schemas.clock import utc_now
+from schemas.erasure import Erasure
+from schemas.ids import new_event_id
+from schemas.ingest import Consent
 from streams.devtools.local_stack import Stack
 from streams.kafka.topic_reader import read_topic
 from streams.kafka.topics import Topic

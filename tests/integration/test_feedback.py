@@ -6,7 +6,9 @@ from pathlib import Path
 
 from models.embedder.card import Card
 from models.embedder.model import REFERENCE
-from schemas.events import Consent, Statement, utc_now
+from schemas.clock import utc_now
+from schemas.ingest import Consent
+from schemas.learning import Statement
 from streams.devtools.local_stack import Stack
 from streams.feedback.submit import submit
 from streams.training_data.training_set import read_training_set

@@ -8,7 +8,8 @@ from pathlib import Path
 from PIL import ImageEnhance
 
 from schemas.as_json import time_text
-from schemas.events import Consent, Mode, utc_now
+from schemas.clock import utc_now
+from schemas.ingest import Consent, Mode
 from streams.devtools.local_stack import Stack
 from streams.operations.erase import erase
 from streams.training_data.chip_store import read_kept_chips

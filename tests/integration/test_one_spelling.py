@@ -12,18 +12,12 @@ import confluent_kafka
 import pytest
 
 from schemas import codec
-from schemas.events import (
-    Consent,
-    Embedding,
-    Frame,
-    Mode,
-    Picture,
-    Statement,
-    Template,
-    Upload,
-    new_event_id,
-    utc_now,
-)
+from schemas.clock import utc_now
+from schemas.embeddings import Embedding
+from schemas.gallery import Template
+from schemas.ids import new_event_id
+from schemas.ingest import Consent, Frame, Mode, Picture, Upload
+from schemas.learning import Statement
 from streams.devtools.local_stack import Stack
 from streams.feedback.submit import submit
 from streams.kafka.topic_reader import read_topic

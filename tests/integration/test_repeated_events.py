@@ -8,7 +8,9 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.events import Consent, new_event_id, utc_now
+from schemas.clock import utc_now
+from schemas.ids import new_event_id
+from schemas.ingest import Consent
 from tests.integration.clients import Clients, named
 from tests.integration.conftest import Portraits
 

@@ -14,7 +14,7 @@ from models.embedder.model import REFERENCE, keras_network
 from models.matching.gallery import Vectors
 from models.training import publish
 from schemas import codec
-from schemas.events import Embedding
+from schemas.embeddings import Embedding
 from streams.devtools.local_stack import Stack
 from streams.kafka.connection import admin_client
 from streams.kafka.consumer_groups import describe_group, group_id

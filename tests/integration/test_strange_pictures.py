@@ -12,7 +12,9 @@ import pytest
 from PIL import Image
 
 from schemas import codec
-from schemas.events import Frame, Picture, new_event_id, utc_now
+from schemas.clock import utc_now
+from schemas.ids import new_event_id
+from schemas.ingest import Frame, Picture
 from schemas.reasons import Reason
 from streams.client.errors import InvalidPicture
 from streams.kafka.topics import Topic

@@ -7,7 +7,9 @@ import uuid
 import confluent_kafka
 
 from schemas import codec
-from schemas.events import Consent, Frame, Picture, Upload, new_event_id, utc_now
+from schemas.clock import utc_now
+from schemas.ids import new_event_id
+from schemas.ingest import Consent, Frame, Picture, Upload
 from streams.kafka.connection import client_config
 from streams.kafka.topics import Topic
 from tests.integration.clients import Clients, named

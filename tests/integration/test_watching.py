@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 import redis
 
-from schemas.events import utc_now
+from schemas.clock import utc_now
 from sinks.redis import LiveEntry, RedisResults
 from tests.integration import pictures
 from tests.integration.clients import TIMEOUT_S, Clients, eventually, named

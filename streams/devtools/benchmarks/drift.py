@@ -26,7 +26,9 @@ from models.matching.gallery import Embedded, Gallery
 from models.pictures.decoder import decode
 from models.pictures.geometry import Pixels
 from models.training.degrade import FACE_OF_CHIP, POOR, Conditions, degrade
-from schemas.events import Decision, Face, Mode, Refusal
+from schemas.embeddings import Face
+from schemas.ingest import Mode
+from schemas.parts import Decision, Refusal
 from streams.devtools.benchmarks.rows import NOT_MEASURED, Figures, attempt, failed
 from streams.settings import Settings
 

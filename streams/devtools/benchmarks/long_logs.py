@@ -12,24 +12,15 @@ import confluent_kafka
 from confluent_kafka.admin import NewTopic
 
 from schemas import codec
-from schemas.events import (
-    Chip,
-    Consent,
-    DeadLetter,
-    Drift,
-    Erasure,
-    Feedback,
-    OffsetRange,
-    Quality,
-    Replay,
-    ReplayState,
-    Resolution,
-    ResolutionState,
-    Source,
-    Statement,
-    Template,
-    utc_now,
-)
+from schemas.clock import utc_now
+from schemas.dead_letters import DeadLetter, Resolution, ResolutionState
+from schemas.drift import Drift
+from schemas.erasure import Erasure
+from schemas.gallery import Template
+from schemas.ingest import Consent
+from schemas.learning import Chip, Feedback, Statement
+from schemas.parts import Quality, Source
+from schemas.replays import OffsetRange, Replay, ReplayState
 from streams.kafka.connection import KafkaUnavailable, admin_client, client_config
 from streams.kafka.topic_specs import topic_specs
 from streams.kafka.topics import Topic

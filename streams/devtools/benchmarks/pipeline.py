@@ -16,7 +16,7 @@ from models.embedder.card import Card
 from models.embedder.model import Model
 from models.matching.decision import Probes, decide
 from models.matching.gallery import Embedded, Gallery
-from schemas.events import Mode
+from schemas.ingest import Mode
 from streams.client.producer import Producer
 from streams.devtools.benchmarks.rows import NOT_MEASURED, Figures, attempt
 from streams.devtools.local_stack import Stack

@@ -12,28 +12,19 @@ from typing import Any
 
 from infra.services import LocalServices
 from schemas import codec
+from schemas.clock import utc_now
+from schemas.dead_letters import DeadLetter, Resolution
+from schemas.drift import Drift
+from schemas.erasure import Erasure
 from schemas.errors import CodecError
-from schemas.events import (
-    Box,
-    Chip,
-    DeadLetter,
-    Decision,
-    Drift,
-    Erasure,
-    Event,
-    Feedback,
-    Match,
-    MatchedFace,
-    Mode,
-    Replay,
-    Resolution,
-    Source,
-    Statement,
-    Template,
-    Timings,
-    new_event_id,
-    utc_now,
-)
+from schemas.gallery import Template
+from schemas.ids import new_event_id
+from schemas.ingest import Mode
+from schemas.learning import Chip, Feedback, Statement
+from schemas.parts import Box, Decision, Source, Timings
+from schemas.registry import Event
+from schemas.replays import Replay
+from schemas.results import Match, MatchedFace
 from sinks.base import Delivery, Partition, Position
 from sinks.redis import RedisSink
 from streams.dead_letters.store import read_newest_records

@@ -12,7 +12,7 @@ from typing import Self
 
 import psutil
 
-from schemas.events import utc_now
+from schemas.clock import utc_now
 from sinks.redis import RedisResults
 from streams.devtools.benchmarks.load import Load
 from streams.devtools.benchmarks.rows import NOT_MEASURED, Figures, attempt, failed

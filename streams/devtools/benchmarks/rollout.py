@@ -12,7 +12,7 @@ from typing import Any
 from models.embedder.card import CARD_FILE, Card
 from models.embedder.registry_snapshot import RegistrySnapshot
 from models.testing.digest import CARD, DigestAnalyzer
-from schemas.events import ModelRecord
+from schemas.rollout import ModelRecord
 from streams.devtools.benchmarks.load import Load, gap_s
 from streams.devtools.benchmarks.rows import Figures, attempt
 from streams.devtools.local_stack import Stack

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from schemas.events import Picture, Refusal
+from schemas.ingest import Picture
+from schemas.parts import Refusal
 from schemas.reasons import Reason
 from streams.embedding.payload import files, https, objects
 from streams.embedding.payload.errors import PayloadRefused, PayloadUnavailable

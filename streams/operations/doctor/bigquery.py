@@ -11,7 +11,8 @@ import requests
 from google.api_core import exceptions
 from google.cloud.bigquery_storage_v1.types import WriteStream
 
-from schemas.events import Resolution, ResolutionState, utc_now
+from schemas.clock import utc_now
+from schemas.dead_letters import Resolution, ResolutionState
 from sinks.base import Delivery, Partition, SinkUnavailable
 from sinks.bigquery import Address, apply, run_query
 from sinks.bigquery.appender import Append, Appender, StreamLost

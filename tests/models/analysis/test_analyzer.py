@@ -10,7 +10,8 @@ from PIL import Image, ImageFilter
 from models.analysis.analyzer import Analyzer
 from models.analysis.face_analysis import Analysis
 from models.embedder.model import Model
-from schemas.events import Face, Refusal
+from schemas.embeddings import Face
+from schemas.parts import Refusal
 from schemas.reasons import Reason
 from tests.models.conftest import Photo
 from tests.models.sample_pictures import encoded, huge_png, jpeg, opened, rotated_by_exif, sheet

@@ -13,7 +13,7 @@ from models.analysis.finder import FaceFinder, FoundFace
 from models.analysis.landmarks import Landmarks
 from models.embedder.model import Model
 from models.pictures.geometry import Pixels, Points
-from schemas.events import Face
+from schemas.embeddings import Face
 from schemas.reasons import Reason
 from tests.models.conftest import Photo
 from tests.models.sample_pictures import encoded, opened

@@ -13,7 +13,7 @@ from models.embedder.card import ChipGeometry
 from models.pictures.decoder import decode
 from models.pictures.geometry import MEAN_FACE, Pixels
 from models.reference import made_up
-from schemas.events import Quality, Refusal
+from schemas.parts import Quality, Refusal
 from schemas.reasons import Reason
 from tests.models.sample_pictures import jpeg
 

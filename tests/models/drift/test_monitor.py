@@ -9,7 +9,8 @@ import pytest
 from numpy.random import Generator
 
 from models.drift.monitor import Monitor, MonitorPlan
-from schemas.events import Box, Face, Quality
+from schemas.embeddings import Face
+from schemas.parts import Box, Quality
 
 DIMENSIONS = 64
 SAME_PERSON = 0.5

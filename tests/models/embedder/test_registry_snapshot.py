@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.embedder.registry_snapshot import ModelSelection, RegistrySnapshot
-from schemas.events import ModelRecord, ModelState, utc_now
+from schemas.clock import utc_now
+from schemas.rollout import ModelRecord, ModelState
 
 USERS = [f"user-{number}" for number in range(2_000)]
 

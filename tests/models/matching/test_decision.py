@@ -8,22 +8,13 @@ import pytest
 from models.embedder.card import Card, ChipGeometry, Output
 from models.matching.decision import Probes, also_like, decide
 from models.matching.gallery import Embedded, Gallery, MixedVersions
-from schemas.events import (
-    Box,
-    Decision,
-    Embedding,
-    Face,
-    FrameOrigin,
-    MatchedFace,
-    Mode,
-    OtherVector,
-    Quality,
-    Source,
-    Timings,
-    new_event_id,
-    utc_now,
-)
+from schemas.clock import utc_now
+from schemas.embeddings import Embedding, Face, FrameOrigin, OtherVector
+from schemas.ids import new_event_id
+from schemas.ingest import Mode
+from schemas.parts import Box, Decision, Quality, Source, Timings
 from schemas.reasons import Reason
+from schemas.results import MatchedFace
 
 CARD = Card(
     version="plane",

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from models.pictures.decoder import Raster, decode
-from schemas.events import Refusal
+from schemas.parts import Refusal
 from schemas.reasons import Reason
 from tests.models.sample_pictures import LEFT_HALF_RED, encoded, huge_png, jpeg, jpeg_in_tiff, rotated_by_exif
 

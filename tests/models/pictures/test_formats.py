@@ -9,7 +9,7 @@ from PIL import Image
 
 from models.pictures import formats
 from models.pictures.decoder import decode
-from schemas.events import Refusal
+from schemas.parts import Refusal
 from schemas.reasons import Reason
 from tests.models.pictures.test_decoder import heif
 from tests.models.sample_pictures import LEFT_HALF_RED, encoded

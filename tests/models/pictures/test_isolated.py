@@ -10,7 +10,7 @@ import pytest
 
 from models.pictures import isolated
 from models.pictures.decoder import decode
-from schemas.events import Refusal
+from schemas.parts import Refusal
 from schemas.reasons import Reason
 from tests.models.pictures.test_decoder import heif
 

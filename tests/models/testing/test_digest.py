@@ -4,7 +4,7 @@ import numpy as np
 
 from models.analysis.face_analysis import FaceAnalyzer
 from models.testing.digest import DigestAnalyzer
-from schemas.events import Refusal
+from schemas.parts import Refusal
 from schemas.reasons import Reason
 
 

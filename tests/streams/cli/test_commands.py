@@ -18,8 +18,10 @@ import pytest
 from confluent_kafka import Producer as RawProducer
 
 from infra.photos import sample_photos
+from schemas.clock import utc_now
 from schemas.codec import encode
-from schemas.events import Consent, Picture, Upload, new_event_id, utc_now
+from schemas.ids import new_event_id
+from schemas.ingest import Consent, Picture, Upload
 from tests.streams.cameras.test_sources import write_video
 from tests.streams.cli.conftest import TIMEOUT_S, Run, command
 

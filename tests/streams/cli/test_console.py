@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from schemas.events import new_event_id
+from schemas.ids import new_event_id
 from streams.cli.bigquery import _show
 from streams.cli.console import Output, grid
 from streams.cli.shards import _of_all

@@ -11,8 +11,11 @@ import numpy as np
 from models.analysis import chips
 from models.embedder.card import Card, Source
 from schemas import codec
-from schemas.events import Chip, Consent, new_event_id, utc_now
-from schemas.events import Source as Place
+from schemas.clock import utc_now
+from schemas.ids import new_event_id
+from schemas.ingest import Consent
+from schemas.learning import Chip
+from schemas.parts import Source as Place
 from tests.sinks.examples import QUALITY
 from tests.streams.cli.conftest import Run
 

@@ -14,8 +14,10 @@ from confluent_kafka import Message
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra.supervisor import Supervisor
+from schemas.clock import utc_now
 from schemas.codec import decode
-from schemas.events import Consent, Frame, Mode, Picture, Upload, new_event_id, utc_now
+from schemas.ids import new_event_id
+from schemas.ingest import Consent, Frame, Mode, Picture, Upload
 from streams.client.delivery_report import DeliveryHandle
 from streams.client.errors import BackPressure, DeliveryFailed
 from streams.client.producer import Producer

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from schemas.events import Frame, Mode, Picture, new_event_id, utc_now
+from schemas.clock import utc_now
+from schemas.ids import new_event_id
+from schemas.ingest import Frame, Mode, Picture
 from schemas.reasons import Reason
 from streams.client.errors import InvalidPicture
 from streams.client.producer import Producer

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from schemas.as_json import to_json
-from schemas.events import DeadLetter, Frame, Picture, new_event_id, utc_now
+from schemas.clock import utc_now
+from schemas.dead_letters import DeadLetter
+from schemas.ids import new_event_id
+from schemas.ingest import Frame, Picture
 from sinks.redis.errors import ResultsUnavailable
 from streams.client import waiting
 from streams.client.answers import answer_from_json

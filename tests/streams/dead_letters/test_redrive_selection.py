@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.events import DeadLetter, Resolution, ResolutionState, utc_now
+from schemas.clock import utc_now
+from schemas.dead_letters import DeadLetter, Resolution, ResolutionState
 from streams.dead_letters.redrive import RedriveFilter, RedriveSelection
 from streams.dead_letters.store import DeadLetterRecord
 

@@ -17,23 +17,13 @@ from google.cloud.bigquery import ScalarQueryParameter
 from infra.services import LocalServices
 from models.testing import digest
 from schemas import codec
-from schemas.events import (
-    Box,
-    Candidate,
-    Decision,
-    Drift,
-    DriftSample,
-    Embedding,
-    Face,
-    FrameOrigin,
-    Match,
-    MatchedFace,
-    Mode,
-    Quality,
-    Source,
-    new_event_id,
-    utc_now,
-)
+from schemas.clock import utc_now
+from schemas.drift import Drift, DriftSample
+from schemas.embeddings import Embedding, Face, FrameOrigin
+from schemas.ids import new_event_id
+from schemas.ingest import Mode
+from schemas.parts import Box, Decision, Quality, Source
+from schemas.results import Candidate, Match, MatchedFace
 from sinks.bigquery import Address, apply, run_query
 from streams.drift.alarms import CameraAlarms
 from streams.drift.samples import Part, read_samples

@@ -16,7 +16,10 @@ from models.analysis.face_analysis import Analysis
 from models.embedder.registry_snapshot import ModelSelection
 from models.testing.digest import CARD, DigestAnalyzer
 from schemas import codec
-from schemas.events import Consent, Embedding, Frame, FrameOrigin, Picture, Source, Upload, UploadOrigin, new_event_id
+from schemas.embeddings import Embedding, FrameOrigin, UploadOrigin
+from schemas.ids import new_event_id
+from schemas.ingest import Consent, Frame, Picture, Upload
+from schemas.parts import Source
 from schemas.reasons import Reason
 from streams.embedding.batch import BatchEmbedder, EmbeddedBatch
 from streams.kafka.messages import Message, TopicPartition

@@ -14,7 +14,10 @@ import requests
 
 from infra.services import LocalServices
 from schemas import codec
-from schemas.events import Erasure, Match, new_event_id, utc_now
+from schemas.clock import utc_now
+from schemas.erasure import Erasure
+from schemas.ids import new_event_id
+from schemas.results import Match
 from sinks.base import Delivery, Partition
 from sinks.bigquery import Address, BigQuerySink, apply, run_query
 from streams.engine.sink_erasure import Held

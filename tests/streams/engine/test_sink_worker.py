@@ -12,7 +12,7 @@ import pytest
 
 from infra.services import LocalServices
 from schemas import codec
-from schemas.events import DeadLetter
+from schemas.dead_letters import DeadLetter
 from sinks.redis import RedisResults, RedisSink
 from streams.engine.sink_worker import SinkWorker
 from streams.kafka.connection import admin_client, client_config

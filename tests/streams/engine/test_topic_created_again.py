@@ -15,7 +15,8 @@ from confluent_kafka.admin import NewPartitions
 
 from infra.services import LocalServices
 from infra.supervisor import Backoff, Supervisor
-from schemas.events import Consent, utc_now
+from schemas.clock import utc_now
+from schemas.ingest import Consent
 from sinks.bigquery import Address, apply
 from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import admin_client, metadata

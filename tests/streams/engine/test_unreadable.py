@@ -16,7 +16,7 @@ from aiokafka.record.util import calc_crc32c
 
 from infra.services import LocalServices
 from schemas import codec
-from schemas.events import DeadLetter
+from schemas.dead_letters import DeadLetter
 from schemas.reasons import Reason
 from sinks.redis import RedisResults, RedisSink
 from streams.engine.sink_worker import SinkWorker

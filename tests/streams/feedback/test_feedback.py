@@ -20,7 +20,12 @@ from models.embedder.card import Card
 from models.embedder.model import REFERENCE
 from models.training.samples import Correction
 from schemas import codec
-from schemas.events import Chip, Consent, Decision, Match, Source, Statement, new_event_id, utc_now
+from schemas.clock import utc_now
+from schemas.ids import new_event_id
+from schemas.ingest import Consent
+from schemas.learning import Chip, Statement
+from schemas.parts import Decision, Source
+from schemas.results import Match
 from sinks.base import Delivery, Partition, Position
 from sinks.bigquery import Address, BigQuerySink, apply
 from sinks.redis import RedisSink

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.events import Source, Statement, utc_now
+from schemas.clock import utc_now
+from schemas.learning import Statement
+from schemas.parts import Source
 from streams.feedback.errors import FeedbackRefused
 from streams.feedback.lookup import Answer, AnsweredFace
 from streams.feedback.validation import face_meant, feedback

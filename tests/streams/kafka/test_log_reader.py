@@ -16,7 +16,12 @@ from hypothesis import strategies as st
 
 from infra.services import LocalServices
 from schemas import codec
-from schemas.events import Drift, Erasure, OffsetRange, Statement, new_event_id, utc_now
+from schemas.clock import utc_now
+from schemas.drift import Drift
+from schemas.erasure import Erasure
+from schemas.ids import new_event_id
+from schemas.learning import Statement
+from schemas.replays import OffsetRange
 from streams.devtools.benchmarks import long_logs, questions
 from streams.drift.alarms import CameraAlarms, last_reports
 from streams.feedback import lookup

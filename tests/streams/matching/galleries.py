@@ -11,18 +11,12 @@ from typing import Any, cast
 import numpy as np
 
 from models.embedder.card import Card, ChipGeometry, Output
-from schemas.events import (
-    Consent,
-    Embedding,
-    Enrolment,
-    Face,
-    Reembedding,
-    Source,
-    Template,
-    Timings,
-    UploadOrigin,
-    new_event_id,
-)
+from schemas.embeddings import Embedding, Face, Reembedding, UploadOrigin
+from schemas.gallery import Template
+from schemas.ids import new_event_id
+from schemas.ingest import Consent
+from schemas.parts import Source, Timings
+from schemas.results import Enrolment
 from streams.matching.enrolment import EnrolmentDecisions
 from streams.matching.erasing import refusal_of_erased
 from streams.matching.gallery_partition import GalleryChange, GalleryPartition, TemplateKey

@@ -7,7 +7,9 @@ from datetime import timedelta
 import numpy as np
 
 from schemas import codec
-from schemas.events import Consent, OtherVector, Template
+from schemas.embeddings import OtherVector
+from schemas.gallery import Template
+from schemas.ingest import Consent
 from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.topics import Topic
 from streams.matching.batch_outcome import BatchOutcome, remove_retired

@@ -7,20 +7,13 @@ import dataclasses
 import numpy as np
 
 from schemas import codec
-from schemas.events import (
-    Comparison,
-    Embedding,
-    Enrolment,
-    Erasure,
-    FrameOrigin,
-    Match,
-    Mode,
-    OtherVector,
-    Outcome,
-    Reembedding,
-    new_event_id,
-)
+from schemas.embeddings import Embedding, FrameOrigin, OtherVector, Reembedding
+from schemas.erasure import Erasure
+from schemas.ids import new_event_id
+from schemas.ingest import Mode
 from schemas.reasons import Reason
+from schemas.results import Enrolment, Match, Outcome
+from schemas.rollout import Comparison
 from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.topics import Topic
 from streams.matching.batch_outcome import BatchOutcome

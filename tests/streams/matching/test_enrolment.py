@@ -9,19 +9,13 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from schemas.events import (
-    Consent,
-    Embedding,
-    Enrolment,
-    Erasure,
-    Face,
-    OtherVector,
-    Outcome,
-    Reembedding,
-    Refusal,
-    new_event_id,
-)
+from schemas.embeddings import Embedding, Face, OtherVector, Reembedding
+from schemas.erasure import Erasure
+from schemas.ids import new_event_id
+from schemas.ingest import Consent
+from schemas.parts import Refusal
 from schemas.reasons import Reason
+from schemas.results import Enrolment, Outcome
 from streams.matching.gallery_partition import GalleryChange
 from tests.sinks.examples import BOX, QUALITY
 from tests.streams.matching.galleries import NOW, Gallery

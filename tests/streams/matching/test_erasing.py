@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.events import Erasure, OtherVector, new_event_id
+from schemas.embeddings import OtherVector
+from schemas.erasure import Erasure
+from schemas.ids import new_event_id
 from schemas.reasons import Reason
 from streams.matching.erasing import answer, refusal_of_erased, template_ids, templates_to_erase
 from streams.privacy.erasures import Erasures

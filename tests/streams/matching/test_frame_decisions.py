@@ -8,23 +8,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from schemas.events import (
-    Comparison,
-    Consent,
-    Decision,
-    Embedding,
-    Face,
-    FrameOrigin,
-    Match,
-    Mode,
-    OtherVector,
-    Refusal,
-    Source,
-    Template,
-    Timings,
-    new_event_id,
-)
+from schemas.embeddings import Embedding, Face, FrameOrigin, OtherVector
+from schemas.gallery import Template
+from schemas.ids import new_event_id
+from schemas.ingest import Consent, Mode
+from schemas.parts import Decision, Refusal, Source, Timings
 from schemas.reasons import Reason
+from schemas.results import Match
+from schemas.rollout import Comparison
 from streams.matching.frame_decisions import FrameDecisions
 from streams.matching.gallery_shard import GalleryShard
 from streams.settings import Settings

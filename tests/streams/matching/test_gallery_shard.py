@@ -7,7 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from schemas.events import Consent, Source, Template, new_event_id
+from schemas.gallery import Template
+from schemas.ids import new_event_id
+from schemas.ingest import Consent
+from schemas.parts import Source
 from streams.matching.gallery_shard import GalleryShard
 from tests.sinks.examples import QUALITY
 

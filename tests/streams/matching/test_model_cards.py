@@ -9,8 +9,10 @@ import pytest
 
 from models.embedder.card import Card
 from models.embedder.registry_snapshot import RegistrySnapshot
-from schemas.events import Embedding, ModelRecord, ModelState, OtherVector, Reembedding, new_event_id
+from schemas.embeddings import Embedding, OtherVector, Reembedding
+from schemas.ids import new_event_id
 from schemas.reasons import Reason
+from schemas.rollout import ModelRecord, ModelState
 from streams.kafka.decoding import InvalidMessage
 from streams.matching.model_cards import ModelCards
 from tests.streams.matching.galleries import NOW, Gallery, card

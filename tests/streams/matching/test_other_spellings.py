@@ -10,7 +10,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from schemas import codec
-from schemas.events import Consent, Embedding, Erasure, Source, Template, UploadOrigin, new_event_id
+from schemas.embeddings import Embedding, UploadOrigin
+from schemas.erasure import Erasure
+from schemas.gallery import Template
+from schemas.ids import new_event_id
+from schemas.ingest import Consent
+from schemas.parts import Source
 from streams.matching.gallery_shard import load, template_key
 from streams.matching.other_spellings import as_embeddings
 from streams.privacy.erasures import Erasures

@@ -13,7 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.events import Consent, Erasure, OtherVector, Outcome, UploadOrigin, new_event_id
+from schemas.embeddings import OtherVector, UploadOrigin
+from schemas.erasure import Erasure
+from schemas.ids import new_event_id
+from schemas.ingest import Consent
+from schemas.results import Outcome
 from tests.streams.matching.galleries import NOW, ROOM, Gallery
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from models.embedder.registry_snapshot import RegistrySnapshot
 from models.testing.digest import CARD
-from schemas.events import ModelRecord, ModelState
+from schemas.rollout import ModelRecord, ModelState
 from streams.model_registry import transitions
 from streams.model_registry.errors import RolloutError
 

@@ -20,7 +20,10 @@ from confluent_kafka import TopicPartition
 
 from infra.services import LocalServices
 from schemas import codec
-from schemas.events import Erasure, Match, new_event_id, utc_now
+from schemas.clock import utc_now
+from schemas.erasure import Erasure
+from schemas.ids import new_event_id
+from schemas.results import Match
 from sinks.bigquery import Address, BigQuerySink, apply, run_query
 from streams.engine.sink_worker import SinkWorker
 from streams.kafka.consumer_groups import commits, group_id

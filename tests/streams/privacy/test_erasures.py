@@ -6,7 +6,10 @@ import dataclasses
 
 import pytest
 
-from schemas.events import Decision, Erasure, Refusal, ResolutionState, new_event_id
+from schemas.dead_letters import ResolutionState
+from schemas.erasure import Erasure
+from schemas.ids import new_event_id
+from schemas.parts import Decision, Refusal
 from schemas.reasons import Reason
 from sinks.base import Result
 from streams.kafka.messages import Message, TopicPartition

@@ -11,7 +11,10 @@ import confluent_kafka
 import pytest
 
 from schemas import codec
-from schemas.events import DeadLetter, Erasure, Header, new_event_id, utc_now
+from schemas.clock import utc_now
+from schemas.dead_letters import DeadLetter, Header
+from schemas.erasure import Erasure
+from schemas.ids import new_event_id
 from streams.dead_letters.redrive import Redrive, RedriveFilter
 from streams.dead_letters.store import DeadLetterRecord, DeadLetterStatus, read_records
 from streams.kafka.connection import client_config

@@ -19,7 +19,9 @@ import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from schemas import codec
-from schemas.events import OffsetRange, ReplayState, Template, utc_now
+from schemas.clock import utc_now
+from schemas.gallery import Template
+from schemas.replays import OffsetRange, ReplayState
 from streams.devtools.local_stack import Stack
 from streams.kafka.connection import admin_client, client_config
 from streams.kafka.offsets import next_offsets

@@ -12,22 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import codec
-from schemas.events import (
-    Consent,
-    Embedding,
-    Frame,
-    FrameOrigin,
-    Mode,
-    Picture,
-    Resolution,
-    ResolutionState,
-    Source,
-    Timings,
-    Upload,
-    UploadOrigin,
-    new_event_id,
-    utc_now,
-)
+from schemas.clock import utc_now
+from schemas.dead_letters import Resolution, ResolutionState
+from schemas.embeddings import Embedding, FrameOrigin, UploadOrigin
+from schemas.ids import new_event_id
+from schemas.ingest import Consent, Frame, Mode, Picture, Upload
+from schemas.parts import Source, Timings
 from streams.dead_letters.store import counts
 from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.topics import Topic

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import trustme
 
-from schemas.events import Picture
+from schemas.ingest import Picture
 from streams.dead_letters.store import read_records
 from streams.devtools.local_stack import Stack
 from streams.embedding.payload import https

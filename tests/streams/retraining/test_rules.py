@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.events import RunState, TrainingRun
+from schemas.learning import RunState, TrainingRun
 from streams.retraining import cron
 from streams.retraining.policy import TrainableFaces, TrainingMinimum, decide
 from streams.retraining.run_log import ENDED, counts

@@ -9,7 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from schemas.events import RunState, utc_now
+from schemas.clock import utc_now
+from schemas.learning import RunState
 from streams.retraining.run_log import RunLog, runs
 from streams.retraining.scheduler import ATTEMPTS, Retrainer
 from streams.settings import Settings

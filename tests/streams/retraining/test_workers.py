@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from schemas.events import RunState
+from schemas.learning import RunState
 from streams.retraining.run_log import runs
 from streams.settings import Settings
 from tests.streams.cli.conftest import environment

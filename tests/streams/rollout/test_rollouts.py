@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from models.testing.digest import CARD
-from schemas.events import ModelState
+from schemas.rollout import ModelState
 from streams.devtools.benchmarks.load import Load
 from streams.devtools.benchmarks.rollout import add_version, over_and_back, uploads
 from streams.devtools.local_stack import Stack

@@ -12,7 +12,11 @@ import pytest
 
 from infra.services import LocalServices
 from schemas import codec
-from schemas.events import Chip, Consent, Feedback, Source, Statement, new_event_id, utc_now
+from schemas.clock import utc_now
+from schemas.ids import new_event_id
+from schemas.ingest import Consent
+from schemas.learning import Chip, Feedback, Statement
+from schemas.parts import Source
 from streams.feedback.store import read_feedback, send
 from streams.kafka.connection import admin_client, client_config
 from streams.kafka.topic_admin import create

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.events import Picture, Refusal
+from schemas.ingest import Picture
+from schemas.parts import Refusal
 from schemas.reasons import Reason
 from streams.embedding.payload import fetch
 from streams.settings import Settings

@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import trustme
 
-from schemas.events import Picture, Refusal
+from schemas.ingest import Picture
+from schemas.parts import Refusal
 from schemas.reasons import Reason
 from streams.embedding.payload import PayloadUnavailable, fetch, https
 from streams.settings import Settings

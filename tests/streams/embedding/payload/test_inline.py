@@ -2,7 +2,8 @@ from hashlib import sha256
 
 import pytest
 
-from schemas.events import Picture, Refusal
+from schemas.ingest import Picture
+from schemas.parts import Refusal
 from schemas.reasons import Reason
 from streams.embedding.payload import fetch
 from streams.settings import Settings

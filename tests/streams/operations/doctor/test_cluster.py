@@ -35,7 +35,7 @@ from infra.services import LocalServices
 from infra.supervisor import Supervisor
 from schemas import codec
 from schemas.drift import Drift, DriftMeasure
-from schemas.events import new_event_id
+from schemas.ids import new_event_id
 from streams.devtools.local_stack import Stack
 from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.consumer_groups import commits, group_id
