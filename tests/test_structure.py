@@ -191,6 +191,32 @@ def test_consumers_are_made_where_it_is_said_that_they_read_what_is_committed(pa
         assert made & makers == ({CONSUMERS[where]} if where in CONSUMERS else set())
 
 
+MAKERS = {
+    "streams/kafka/connection.py": {"AdminClient", "Consumer", "Producer"},
+    "streams/kafka/consumer_groups.py": {"AIOKafkaAdminClient"},
+    "streams/kafka/log_ends.py": {"AIOKafkaConsumer"},
+    "streams/kafka/record_batches.py": {"AIOKafkaClient"},
+}
+"""Where Kafka clients are made, of either library."""
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_kafka_clients_are_made_in_one_place(path: Path) -> None:
+    if not room_of(path).startswith("streams"):
+        return
+    libraries = {"confluent_kafka", "confluent_kafka.admin", "aiokafka", "aiokafka.admin", "aiokafka.client"}
+    names = {"AdminClient", "AIOKafkaAdminClient", "AIOKafkaClient", "AIOKafkaConsumer", "AIOKafkaProducer"}
+    imported = imports(path)
+    made: set[str] = set()
+    for call in (node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)):
+        if isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
+            if call.func.value.id in libraries and call.func.attr in names | {"Consumer", "Producer"}:
+                made.add(call.func.attr)
+        elif isinstance(call.func, ast.Name) and {f"{one}.{call.func.id}" for one in libraries} & imported:
+            made |= {call.func.id} & (names | {"Consumer", "Producer"})
+    assert made == MAKERS.get(str(path.relative_to(ROOT)), set()), "ask streams.kafka.connection for it"
+
+
 def test_both_libraries_are_told_the_same() -> None:
     """And Faust, see tests/streams/engine/test_faust_internals.py."""
     assert '"isolation.level": ISOLATION' in (ROOT / "streams/kafka/connection.py").read_text()

@@ -20,7 +20,7 @@ from streams.client.errors import BackPressure, ClientClosed, DeliveryFailed, In
 from streams.client.sender import EventSender
 from streams.client.settings import ClientOptions, ClientSettings
 from streams.client.validation import checked_event
-from streams.kafka.connection import client_config
+from streams.kafka.connection import make_producer
 from streams.kafka.partition_counts import check_copartitioned, partition_counts
 from streams.kafka.topics import Topic
 from streams.text import pluralize
@@ -84,12 +84,9 @@ class Producer(EventSender):
         self._failed: deque[DeliveryHandle] = deque(maxlen=_FAILED_KEPT)
         self._topics_checked = False
         max_bytes = self.settings.max_message_bytes
-        self._kafka = confluent_kafka.Producer(
-            client_config(self.settings)
-            | {
-                "partitioner": "murmur2_random",
-                "enable.idempotence": True,
-                "acks": "all",
+        self._kafka = make_producer(
+            self.settings,
+            {
                 # 640×480 JPEGs, measured: lz4 saves no byte and costs up to a third of the rate.
                 "compression.type": Topic.FRAMES.compression,
                 "linger.ms": linger_ms,
@@ -97,7 +94,7 @@ class Producer(EventSender):
                 "delivery.timeout.ms": int(delivery_timeout_s * 1_000),
                 "queue.buffering.max.messages": queue_messages,
                 "queue.buffering.max.kbytes": max(queue_bytes, 2 * max_bytes) // 1024,
-            }
+            },
         )
         self._stop = threading.Event()
         poller = threading.Thread(target=_poll, args=(self._kafka, self._stop), name="facestream-producer", daemon=True)

@@ -25,7 +25,7 @@ from schemas.ids import begins, canonical
 from schemas.ingest import Upload
 from streams.dead_letters.errors import DeadLetterError
 from streams.dead_letters.store import DeadLetterRecord, DeadLetterStatus, Resolutions, check_reasons, read_records
-from streams.kafka.connection import KafkaUnavailable, client_config, metadata
+from streams.kafka.connection import KafkaUnavailable, make_producer, metadata
 from streams.kafka.topics import Topic
 from streams.privacy.erasures import Erasures, read_erasures
 from streams.settings import Settings
@@ -131,15 +131,12 @@ class Redrive:
         self._rate = rate
         self._report = report
         self._resolutions_topic = Topic.RESOLUTIONS.named(settings)
-        self._producer = confluent_kafka.Producer(
-            client_config(settings)
-            | {
-                "partitioner": "murmur2_random",
-                "enable.idempotence": True,
-                "acks": "all",
+        self._producer = make_producer(
+            settings,
+            {
                 "message.max.bytes": Topic.DEAD_LETTERS.max_message_bytes(settings),
                 "queue.buffering.max.kbytes": 2 * _BYTES_AT_ONCE // 1024,
-            }
+            },
         )
 
     def run(self, wanted: RedriveFilter) -> Iterator[RedriveCounts]:

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 from schemas.dead_letters import DeadLetter
 from sinks.base import SinkUnavailable
 from streams.dead_letters.records import encoded
-from streams.kafka.connection import client_config
+from streams.kafka.connection import make_producer
 from streams.kafka.topics import Topic
 from streams.observability import metrics
 from streams.roles import Role
@@ -37,10 +37,7 @@ class Outbox:
         self._role = role
         self._topic = Topic.DEAD_LETTERS.named(settings)
         self._limit = Topic.DEAD_LETTERS.max_message_bytes(settings)
-        self._producer = confluent_kafka.Producer(
-            client_config(settings)
-            | {"enable.idempotence": True, "acks": "all", "message.max.bytes": settings.max_message_bytes + 2**20}
-        )
+        self._producer = make_producer(settings, {"message.max.bytes": settings.max_message_bytes + 2**20})
 
     def letters(self, letters: Sequence[DeadLetter]) -> None:
         """Deliver dead letters, without the values of those that are too large with them.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import confluent_kafka
 from confluent_kafka import KafkaException
 
-from streams.kafka.connection import KafkaUnavailable, client_config
+from streams.kafka.connection import KafkaUnavailable, make_producer
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 
@@ -26,14 +26,11 @@ class RecordWriter:
     def __init__(self, settings: Settings, topic: Topic) -> None:
         """Connects when it first writes."""
         self._topic = topic.named(settings)
-        self._producer = confluent_kafka.Producer(
-            client_config(settings)
-            | {
-                "partitioner": "murmur2_random",
-                "enable.idempotence": True,
-                "acks": "all",
+        self._producer = make_producer(
+            settings,
+            {
                 "message.timeout.ms": int(1000 * _DELIVERY_S),
-            }
+            },
         )
 
     def write(self, key: str, value: bytes | None, partition: int | None = None) -> None:

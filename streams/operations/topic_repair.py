@@ -22,11 +22,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from streams.kafka.connection import KafkaUnavailable, admin_client, client_config, consumer, metadata
+from streams.kafka.connection import KafkaUnavailable, admin_client, consumer, make_producer, metadata
 from streams.kafka.consumer_groups import CommittedOffset, commits, describe_group, group_id
 from streams.kafka.offsets import appended_offsets, first_offsets, next_offsets
 from streams.kafka.topic_admin import TopicDescription, alter
@@ -172,15 +171,12 @@ class _Copy:
         self._side = repair.name + _SIDE
         limit = int(repair.config["max.message.bytes"]) + _MARGIN_BYTES
         self._loose = {"message.timestamp.type": "CreateTime", "max.message.bytes": str(limit)}
-        self._producer = confluent_kafka.Producer(
-            client_config(settings)
-            | {
-                "partitioner": "murmur2_random",
-                "enable.idempotence": True,
-                "acks": "all",
+        self._producer = make_producer(
+            settings,
+            {
                 "message.max.bytes": limit + _MARGIN_BYTES,
                 "message.timeout.ms": 120_000,
-            }
+            },
         )
 
     def run(self) -> None:

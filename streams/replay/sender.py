@@ -12,7 +12,7 @@ import confluent_kafka
 from confluent_kafka import KafkaError
 
 from schemas.replays import Replay, ReplayState
-from streams.kafka.connection import KafkaUnavailable, client_config
+from streams.kafka.connection import KafkaUnavailable, make_producer
 from streams.kafka.log_reader import LogReader, LogTruncated
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
@@ -77,16 +77,14 @@ class Sender:
         self._seconds_before = replay.seconds
         self._under_way: dict[str, float] = {}
         self._failure: KafkaError | None = None
-        self._producer = confluent_kafka.Producer(
-            client_config(settings)
-            | {
-                "enable.idempotence": True,
-                "acks": "all",
+        self._producer = make_producer(
+            settings,
+            {
                 "linger.ms": _LINGER_MS,
                 "compression.type": self._topic.compression,
                 "message.max.bytes": self._topic.max_message_bytes(settings),
                 "queue.buffering.max.kbytes": max(64 * 1024, settings.max_message_bytes // 256),
-            }
+            },
         )
 
     @property

@@ -12,7 +12,7 @@ from schemas import codec
 from schemas.embeddings import Reembedding
 from schemas.gallery import Template
 from schemas.rollout import ModelRecord
-from streams.kafka.connection import KafkaUnavailable, admin_client, client_config
+from streams.kafka.connection import KafkaUnavailable, admin_client, make_producer
 from streams.kafka.consumer_groups import describe_group, group_id
 from streams.kafka.topics import Topic
 from streams.model_registry import records, transitions
@@ -71,7 +71,7 @@ def backfill(
     base = records.base_card(settings).version
     _record(settings, version, base)
     _await_embed(settings, version)
-    producer = confluent_kafka.Producer(client_config(settings) | {"enable.idempotence": True, "linger.ms": 5})
+    producer = make_producer(settings, {"linger.ms": 5})
     made: set[_Id] = set()
     hopeless: set[_Id] = set()
     with EnrolledTemplates(settings) as enrolled:

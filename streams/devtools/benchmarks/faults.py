@@ -12,8 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import confluent_kafka
-
 from infra.room import Room
 from streams.devtools.benchmarks.disk import DISK, full_disk
 from streams.devtools.benchmarks.load import Load, gap_s
@@ -21,7 +19,7 @@ from streams.devtools.benchmarks.memory import Memory
 from streams.devtools.benchmarks.rows import Figures, on_stacks
 from streams.devtools.local_stack import Stack
 from streams.devtools.reconciliation import Reconciliation
-from streams.kafka.connection import client_config
+from streams.kafka.connection import make_producer
 from streams.kafka.topics import Topic
 from streams.roles import ANSWERING, Role
 
@@ -171,7 +169,12 @@ def lost_disk(stack: Stack, _: Load) -> None:
 
 def poison(stack: Stack, load: Load) -> None:
     """Bytes that are no event, on every partition of every topic, among good events."""
-    producer = confluent_kafka.Producer(client_config(stack.settings))
+    producer = make_producer(
+        stack.settings,
+        {
+            "enable.idempotence": False,
+        },
+    )
     for topic in Topic:
         for partition in range(stack.settings.partitions):
             for bad in (b"", b"no event", b"\xc3\x01" + 8 * b"?" + b"body"):

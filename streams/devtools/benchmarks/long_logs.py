@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-import confluent_kafka
 from confluent_kafka.admin import NewTopic
 
 from schemas import codec
@@ -21,7 +20,7 @@ from schemas.ingest import Consent
 from schemas.learning import Chip, Feedback, Statement
 from schemas.parts import Quality, Source
 from schemas.replays import OffsetRange, Replay, ReplayState
-from streams.kafka.connection import KafkaUnavailable, admin_client, client_config
+from streams.kafka.connection import KafkaUnavailable, admin_client, make_producer
 from streams.kafka.topic_specs import topic_specs
 from streams.kafka.topics import Topic
 from streams.matching.changelog import changelog_name, ensure_changelog
@@ -82,9 +81,8 @@ def template(number: int) -> Template:
 def _fill(
     settings: Settings, name: str, records: Iterator[Record], count: int, partition: Callable[[int], int] | None
 ) -> None:
-    producer = confluent_kafka.Producer(
-        client_config(settings)
-        | {"partitioner": "murmur2_random", "linger.ms": 50, "queue.buffering.max.messages": 200_000}
+    producer = make_producer(
+        settings, {"enable.idempotence": False, "linger.ms": 50, "queue.buffering.max.messages": 200_000}
     )
     began_ms, step_ms = round(1000 * (time.time() - 24 * 3600 * DAYS)), 24 * 3600 * 1000 * DAYS / count
     for number, (key, value) in enumerate(records):

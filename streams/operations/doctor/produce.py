@@ -10,7 +10,7 @@ from contextlib import closing
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from streams.kafka.connection import client_config, consumer
+from streams.kafka.connection import consumer, make_producer
 from streams.kafka.topic_admin import TopicDescription
 from streams.kafka.topics import Topic
 from streams.operations.doctor.finding import Finding, fail, ok
@@ -63,8 +63,8 @@ def _write(settings: Settings, state: TopicDescription) -> list[TopicPartition]:
         else:
             written.append(TopicPartition(state.name, message.partition() or 0, message.offset() or 0))
 
-    producer = confluent_kafka.Producer(
-        client_config(settings) | {"acks": "all", "message.timeout.ms": int(1000 * _LIMIT_S), "linger.ms": 0}
+    producer = make_producer(
+        settings, {"enable.idempotence": False, "message.timeout.ms": int(1000 * _LIMIT_S), "linger.ms": 0}
     )
     for number in range(state.partitions):
         producer.produce(state.name, None, _KEY, number, on_delivery=delivered)
