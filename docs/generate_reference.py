@@ -11,6 +11,7 @@ from typing import Any
 import typer
 from prometheus_client import REGISTRY
 
+import schemas.registry
 import streams.drift.metrics
 import streams.kafka.log_reader
 import streams.observability.metrics
@@ -22,7 +23,7 @@ from streams.cli.settings import settings_table
 from streams.kafka.topic_specs import topic_specs
 from streams.observability.gauges import Gauges
 from streams.settings import Settings
-from streams.topology import EVENT_TYPES, READS
+from streams.topology import READS
 
 DOCS = Path(__file__).parent
 REFERENCE = DOCS / "reference"
@@ -63,8 +64,19 @@ def reasons_page() -> str:
     )
 
 
+def _carried() -> Mapping[str, Sequence[tuple[str, str, str]]]:
+    """Name, key and schema file of the events on each topic, as the schemas say: ``Topic frames, key user_id.``"""
+    carried: dict[str, list[tuple[str, str, str]]] = {}
+    for file, event_type in schemas.registry.EVENT_TYPES.items():
+        doc = schemas.registry.newest(event_type).parsed["doc"]
+        if found := re.search(r"Topic ([a-z-]+)(?:, all in partition 0)?, key ([^.;:]+)", doc):
+            carried.setdefault(found[1], []).append((event_type.__name__, found[2], f"{file}.avsc"))
+    return carried
+
+
 def topics_page() -> str:
-    """Every topic: what it carries, who reads it, and how it is kept."""
+    """Every topic: what it carries, by which key, who reads it, and how it is kept."""
+    carried = _carried()
 
     def rows() -> Iterator[Sequence[str]]:
         for spec in topic_specs(Settings.model_construct()):
@@ -72,18 +84,18 @@ def topics_page() -> str:
             kept = (
                 f"{int(spec.config['retention.ms']) // _HOUR_MS} hours" if "delete" in policy else "latest of each key"
             )
-            event = EVENT_TYPES[spec.topic].__name__ if spec.topic in EVENT_TYPES else ""
+            events = carried[spec.topic.value]
+            linked = ", ".join(f"[{name}](../../schemas/{file})" for name, _, file in events)
             readers = ", ".join(f"`{role}`" for role, topics in READS.items() if spec.topic in topics)
-            yield [f"`{spec.name}`", str(spec.partitions), f"`{policy}`", kept, event, readers]
+            key = events[0][1].removesuffix(", all in partition 0")
+            yield [f"`{spec.name}`", linked, key, str(spec.partitions), f"`{policy}`", kept, readers]
 
-    head = ("topic", "partitions", "cleanup", "kept by default", "event of a result", "consumer groups")
+    head = ("topic", "event and schema", "key", "partitions", "cleanup", "kept by default", "consumer groups")
     return (
-        "# Topics\n\nValues are Avro in the single-object encoding; the schemas are in "
-        "[schemas/](../../schemas/). Keys are "
-        "the `user_id`, but for `chips` (the upload's `event_id`), `drift-references` (camera and model "
-        "version) and the "
-        "topics of operations. Messages are partitioned by murmur2 of the key. `FACESTREAM_TOPIC_PREFIX` stands before "
-        "every name. Besides these there is the changelog of the gallery, which `facestream doctor` names.\n\n"
+        "# Topics\n\nValues are Avro in the single-object encoding. Messages are partitioned by murmur2 of the key, "
+        "but chips and resolutions are in the partition of their upload or dead letter, drift references "
+        "in that of their user, and `models` and `runs` use partition 0 alone. `FACESTREAM_TOPIC_PREFIX` stands before "
+        "every name. The changelog of the gallery is a further topic.\n\n"
         f"{table(head, rows())}"
     )
 
