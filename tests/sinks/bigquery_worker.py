@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
+import tenacity
+
 from schemas.dead_letters import DeadLetter
 from schemas.results import Enrolment, Match
 from sinks.base import Delivery, Partition, Position, Result, SinkFenced, SinkUnavailable
@@ -24,7 +26,10 @@ class Worker:
         self.owned: list[Partition] = []
 
     def take_over(self, partitions: Sequence[Partition] = PARTITIONS) -> Worker:
-        self.sink.assign([Position(one, 0, self.committed.get(one, "")) for one in partitions])
+        """Take partitions over; as in the consumer loop, a server that is slow to answer is asked again."""
+        positions = [Position(one, 0, self.committed.get(one, "")) for one in partitions]
+        again = tenacity.retry_if_exception_type(SinkUnavailable)
+        tenacity.Retrying(retry=again, stop=tenacity.stop_after_attempt(3), reraise=True)(self.sink.assign, positions)
         self.committed.update({one: self.sink.note(one) for one in partitions})
         self.owned = list({*self.owned, *partitions})
         return self
