@@ -53,10 +53,10 @@ if TYPE_CHECKING:
     from streams.client.settings import ClientSettings as ClientSettings
 
 _MODULES = {
-    "schemas.events": (
-        "Box Candidate Consent Decision Enrolment Frame Match MatchedFace Mode Outcome Picture Refusal Upload"
-    ),
+    "schemas.ingest": "Consent Frame Mode Picture Upload",
+    "schemas.parts": "Box Decision Refusal",
     "schemas.reasons": "Reason",
+    "schemas.results": "Candidate Enrolment Match MatchedFace Outcome",
     "sinks.redis.results": "RedisResults",
     "streams.client.answers": "Answer answer_from_json",
     "streams.client.arrays": "encode_array",

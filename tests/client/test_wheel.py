@@ -76,6 +76,11 @@ def test_every_module_imports_where_nothing_else_is_installed(python: Path, tmp_
     subprocess.run([python, "-c", IMPORT_ALL], cwd=tmp_path, check=True, timeout=60)
 
 
+def test_every_public_name_is_in_it(python: Path, tmp_path: Path) -> None:
+    script = "import facestream; [getattr(facestream, name) for name in facestream.__all__]"
+    subprocess.run([python, "-c", script], cwd=tmp_path, check=True, timeout=60)
+
+
 def test_a_source_distribution_builds_without_the_repository(tmp_path: Path) -> None:
     script = "import build_client, sys; print(build_client.build_sdist(sys.argv[1]))"
     built = subprocess.run(
