@@ -330,6 +330,7 @@ class SinkWorker:
 
         Raises:
             _Revoked: the partitions went elsewhere, or the worker is to stop; nothing is committed.
+            RejectedRow: the sink has answered that it will never take some of the events.
         """
         epoch, pause, since = self._epoch, _RETRY_S[0], time.monotonic()
         waited = False
@@ -340,6 +341,10 @@ class SinkWorker:
             except SinkUnavailable as error:
                 log.warning("%s: %s waits for %.0f s: %s", self._role, what, time.monotonic() - since, error)
                 self.heartbeat.failed(what, error)
+            except RejectedRow:
+                # The sink has answered: what was paused for it is read on.
+                self._resume(waited)
+                raise
             else:
                 self.heartbeat.succeeded()
                 break
@@ -355,6 +360,9 @@ class SinkWorker:
                 if stop.is_set() or epoch != self._epoch:
                     raise _Revoked
             pause = min(2 * pause, _RETRY_S[1])
+        self._resume(waited)
+
+    def _resume(self, waited: bool) -> None:
         if waited and not self._unclaimed:
             self._reader.resume()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -13,7 +13,9 @@ import pytest
 from infra.services import LocalServices
 from schemas import codec
 from schemas.dead_letters import DeadLetter
+from sinks.base import Delivery, RejectedRow, Rejection, SinkUnavailable
 from sinks.redis import RedisResults, RedisSink
+from streams.engine.sink_reader import SinkReader
 from streams.engine.sink_worker import SinkWorker
 from streams.kafka.connection import admin_client, client_config
 from streams.kafka.consumer_groups import committed_offsets, group_id
@@ -40,10 +42,24 @@ def settings(services: LocalServices) -> Settings:
     return made
 
 
+class AwayThenRejecting(RedisSink):
+    """Redis that is away at first, and then will not take the first event."""
+
+    calls = 0
+
+    def write(self, batch: Sequence[Delivery]) -> None:
+        self.calls += 1
+        if self.calls == 1:
+            raise SinkUnavailable("away")
+        if self.calls == 2:
+            raise RejectedRow([Rejection(batch[0], "never")])
+        super().write(batch)
+
+
 @contextmanager
-def running(settings: Settings) -> Iterator[None]:
+def running(settings: Settings, kind: type[RedisSink] = RedisSink) -> Iterator[None]:
     """A worker for Redis in this process."""
-    sink = RedisSink(settings.redis_url, settings.redis_prefix)
+    sink = kind(settings.redis_url, settings.redis_prefix)
     worker = SinkWorker(Role.SINK_REDIS, settings, sink, [Topic.MATCHES], batch_size=50, linger_s=0.0)
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop,))
@@ -99,3 +115,14 @@ def test_a_message_that_no_dead_letter_can_hold_is_told_of_without_it(settings: 
     (letter,) = letters(settings)
     assert (letter.offset, letter.value, letter.reason) == (0, None, "not_an_event")
     assert "bytes are left out" in letter.message
+
+
+def test_a_rejection_after_a_wait_leaves_nothing_paused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SinkReader, "stalled", lambda _: False)  # which assigns anew what stands still, but late
+    put(settings, [codec.encode(match())])
+    with running(settings, AwayThenRejecting):
+        wait_until(lambda: committed(settings) == 1, 60)
+        put(settings, [codec.encode(match())])
+        wait_until(lambda: committed(settings) == 2, 60)
+    (letter,) = letters(settings)
+    assert letter.offset == 0
