@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
@@ -15,6 +12,7 @@ from streams.devtools.local_stack import Stack
 from streams.roles import Embedder
 from streams.settings import settings
 from tests.integration.clients import Clients
+from tests.streams.cli.conftest import Ended, Run
 
 
 @pytest.fixture(scope="package")
@@ -29,21 +27,6 @@ def clients(stack: Stack) -> Iterator[Clients]:
     opened = Clients(stack.settings)
     yield opened
     opened.close()
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        result: dict[str, Any] = json.loads(self.out.splitlines()[-1])
-        return result
-
-
-Run = Callable[..., Ended]
 
 
 @pytest.fixture
