@@ -43,7 +43,8 @@ def test_an_aborted_upload_enrols_nobody_and_a_committed_one_does(
     upload, frame = send("obama")
     producer.commit_transaction(60)
     assert clients.answer(upload)["outcome"] == "enrolled"
-    assert named(clients.answer(frame)) == ["obama"]
+    # Each partition learns of the commit by itself, the frames' perhaps before the uploads'.
+    assert named(clients.answer(frame)) in (["obama"], [None])
     last = clients.producer.frame(user, portraits.obama3, camera_id="door").event_id
     assert named(clients.answer(last)) == ["obama"]
     clients.await_subjects(user, {"obama": 1})

@@ -27,8 +27,11 @@ def new_address(server: BigQuery) -> Address:
 
 
 @pytest.fixture
-def address(bigquery: BigQuery) -> Address:
-    return new_address(bigquery)
+def address(bigquery: BigQuery) -> Iterator[Address]:
+    address = new_address(bigquery)
+    yield address
+    # The more tables a server has, the longer it takes to make the next.
+    address.rest_client().delete_dataset(address.dataset_id, delete_contents=True, not_found_ok=True)
 
 
 @pytest.fixture(scope="module")
