@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from infra.services import LocalServices
+from streams.cli.main import main
+from streams.settings import settings
 
 TIMEOUT_S = 90
 
@@ -75,6 +77,36 @@ def cluster(services: LocalServices, tmp_path_factory: pytest.TempPathFactory) -
 def facestream(cluster: dict[str, str], tmp_path: Path) -> Run:
     """Run a command on the cluster."""
     return lambda *arguments, **settings: run(arguments, cluster | settings, tmp_path)
+
+
+@pytest.fixture
+def here(
+    cluster: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
+    """Run a command on the cluster in this process: TensorFlow is loaded once for all."""
+    monkeypatch.chdir(tmp_path)
+    yield from run_here(cluster, monkeypatch, capsys)
+
+
+def run_here(
+    environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
+    """Give what runs a command in this process, with variables of its own."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COLUMNS", "200")
+    settings.cache_clear()
+
+    def run(*arguments: object) -> Ended:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(one) for one in arguments])
+        out, err = capsys.readouterr()
+        sys.stderr.write(err)
+        return Ended(int(ended.value.code or 0), out, err)
+
+    yield run
+    settings.cache_clear()
 
 
 @pytest.fixture(scope="module")

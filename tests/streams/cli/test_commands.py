@@ -230,33 +230,33 @@ def test_dead_letters(facestream: Run, cluster: dict[str, str], tmp_path: Path) 
     assert ["trace", "AQ=="] in [header for letter in letters for header in letter["headers"]]
 
 
-def test_one_is_not_many_and_nothing_is_nothing(facestream: Run, pictures: Path) -> None:
-    assert facestream("enrol", pictures / "anna/1.jpg", "-u", "single", "-s", "anna", "--training").code == 0
-    assert "1 frame delivered in" in facestream("play", pictures / "anna/1.jpg", "-u", "single").out
-    assert "anna enrolled, 1 template\n" in facestream("watch", "-u", "single", "--kept", "-n", "1").out
-    assert "no faces of nobody are kept to learn from" in facestream("chips", "remove", "-u", "nobody").out
-    assert "kafka: 1 broker answers at" in facestream("doctor", "--no-model").out
-    assert "no such dead letter is open\n" in facestream("replay", "dead-letters", "--reason", "unknown_model").out
-    assert facestream("bigquery", "query", "select 1 as one").out == "one\n1\n1 row\n"
-    assert facestream("bigquery", "query", "select 1 as one limit 0").out == "0 rows\n"
+def test_one_is_not_many_and_nothing_is_nothing(here: Run, pictures: Path) -> None:
+    assert here("enrol", pictures / "anna/1.jpg", "-u", "single", "-s", "anna", "--training").code == 0
+    assert "1 frame delivered in" in here("play", pictures / "anna/1.jpg", "-u", "single").out
+    assert "anna enrolled, 1 template\n" in here("watch", "-u", "single", "--kept", "-n", "1").out
+    assert "no faces of nobody are kept to learn from" in here("chips", "remove", "-u", "nobody").out
+    assert "kafka: 1 broker answers at" in here("doctor", "--no-model").out
+    assert "no such dead letter is open\n" in here("replay", "dead-letters", "--reason", "unknown_model").out
+    assert here("bigquery", "query", "select 1 as one").out == "one\n1\n1 row\n"
+    assert here("bigquery", "query", "select 1 as one limit 0").out == "0 rows\n"
 
 
-def test_bigquery(facestream: Run) -> None:
-    planned = facestream("bigquery", "apply", "--dry-run", "--json")
+def test_bigquery(here: Run, facestream: Run) -> None:
+    planned = here("bigquery", "apply", "--dry-run", "--json")
     assert planned.code == 0, planned.err
-    applied = facestream("bigquery", "apply", "--json")
+    applied = here("bigquery", "apply", "--json")
     assert applied.code == 0, applied.err
     assert len(applied.json["changes"]) >= len(planned.json["changes"]) > 0
-    assert facestream("bigquery", "apply", "--json").json["changes"] == []
-    asked = facestream("bigquery", "query", "select 1 as one, 'x' as letter, timestamp '2026-01-02' as day", "--json")
+    assert here("bigquery", "apply", "--json").json["changes"] == []
+    asked = here("bigquery", "query", "select 1 as one, 'x' as letter, timestamp '2026-01-02' as day", "--json")
     assert asked.json["rows"] == [{"one": 1, "letter": "x", "day": "2026-01-02T00:00:00+00:00"}]
-    assert facestream("bigquery", "query", "results", "--json").json["rows"] == []
-    missing = facestream("bigquery", "query", "nothing_of_that_name")
+    assert here("bigquery", "query", "results", "--json").json["rows"] == []
+    missing = here("bigquery", "query", "nothing_of_that_name")
     assert (missing.code, missing.err.count("\n")) == (1, 1)
     assert missing.err.startswith("facestream: Not found: Table")
     assert "there are comparisons, " in missing.err
     assert "sightings_by_day" in missing.err
-    wrong = facestream("bigquery", "query", "selec 1")
+    wrong = here("bigquery", "query", "selec 1")
     assert (wrong.code, wrong.err) == (1, 'facestream: Syntax error: Unexpected identifier "selec" at [1:1]\n')
     elsewhere = facestream("bigquery", "query", "matches", FACESTREAM_BIGQUERY_DATASET="nowhere")
     assert "is empty: `facestream bigquery apply`" in elsewhere.err
@@ -275,37 +275,37 @@ def test_a_proxy_is_not_asked_for_this_machine(facestream: Run, exceptions: dict
     assert (found["bigquery"], found["bigquery storage write"]) == ("ok", "ok")
 
 
-def test_evaluate(facestream: Run, tmp_path: Path) -> None:
+def test_evaluate(here: Run, tmp_path: Path) -> None:
     photos = sample_photos()
     for name, copied in {"anna/1.jpg": "obama", "anna/2.jpg": "obama2", "otto/1.jpg": "biden"}.items():
         (tmp_path / "people" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(photos / f"{copied}.jpg", tmp_path / "people" / name)
     for number in range(6):
         (tmp_path / f"people/otto/bad{number}.jpg").write_text("no picture")
-    ended = facestream("evaluate", "people", "--threshold", "0.6", "--json")
+    ended = here("evaluate", "people", "--threshold", "0.6", "--json")
     assert ended.code == 0, ended.err
     result = ended.json
     assert (result["identities"], result["images"], result["faces_not_found"]) == (2, 9, 6)
     assert result["skipped_by_reason"] == {"undecodable": 6}
     assert set(result["tar_at_far"]) == {"1e-2", "1e-3", "1e-4"}
     assert (ended.err.count("bad"), "and 1 more: --verbose names them" in ended.err) == (5, True)
-    assert facestream("evaluate", "people", "--verbose").err.count("bad") == 6
+    assert here("evaluate", "people", "--verbose").err.count("bad") == 6
     shutil.copy(photos / "biden.jpg", tmp_path / "people")
     (tmp_path / "pairs.csv").write_text("anna/1.jpg,biden.jpg,no\n")
-    listed = facestream("evaluate", "people", "--pairs", "pairs.csv", "--json")
+    listed = here("evaluate", "people", "--pairs", "pairs.csv", "--json")
     assert (listed.json["genuine_pairs"], listed.json["impostor_pairs"]) == (0, 1)
     (tmp_path / "groups.csv").write_text("subject_id,age\nanna,20\notto,20\n")
-    grouped = facestream("evaluate", "people", "--threshold", "0.6", "--groups", "groups.csv", "--json")
+    grouped = here("evaluate", "people", "--threshold", "0.6", "--groups", "groups.csv", "--json")
     [group] = grouped.json["groups"]
     assert (group["by"], group["group"], group["people"]) == ("age", "20", 2)
     (tmp_path / "groups.csv").write_text("name,age\nanna,20\n")
-    wrong = facestream("evaluate", "people", "--groups", "groups.csv")
+    wrong = here("evaluate", "people", "--groups", "groups.csv")
     assert wrong.code == 1
     assert "needs a heading with" in wrong.err
 
 
-def test_nothing_is_measured_on_pictures_without_a_face(facestream: Run, pictures: Path, tmp_path: Path) -> None:
-    ended = facestream("evaluate", pictures, "--json")  # noise
+def test_nothing_is_measured_on_pictures_without_a_face(here: Run, pictures: Path, tmp_path: Path) -> None:
+    ended = here("evaluate", pictures, "--json")  # noise
     assert ended.code == 1
     last = ended.err.splitlines()[-1]
     assert last == "facestream: no face to compare in any of 3 pictures: 3 no_face"
@@ -313,7 +313,7 @@ def test_nothing_is_measured_on_pictures_without_a_face(facestream: Run, picture
     assert ended.json["roc_auc"] is None
     assert "ROC" not in ended.err
     (tmp_path / "empty" / "anna").mkdir(parents=True)
-    ended = facestream("evaluate", "empty")
+    ended = here("evaluate", "empty")
     assert (ended.code, ended.err.count("\n")) == (1, 1)
     assert "has no pictures in sub-folders" in ended.err
 

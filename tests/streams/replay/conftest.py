@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import pytest
 
-from streams.cli.main import main
 from streams.devtools.local_stack import Stack
 from streams.roles import Embedder
-from streams.settings import settings
 from tests.integration.clients import Clients
-from tests.streams.cli.conftest import Ended, Run
+from tests.streams.cli.conftest import Run, run_here
 
 
 @pytest.fixture(scope="package")
@@ -32,18 +29,4 @@ def clients(stack: Stack) -> Iterator[Clients]:
 @pytest.fixture
 def facestream(stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Run a command in this process, on the stack."""
-    for name, value in stack.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("COLUMNS", "200")
-    settings.cache_clear()
-
-    def run(*arguments: object) -> Ended:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main([str(one) for one in arguments])
-        out, err = capsys.readouterr()
-        sys.stderr.write(err)
-        return Ended(int(ended.value.code or 0), out, err)
-
-    yield run
-    settings.cache_clear()
+    yield from run_here(stack.environment(), monkeypatch, capsys)
