@@ -20,19 +20,12 @@ from schemas.dead_letters import DeadLetter, Resolution
 from schemas.drift import Drift
 from schemas.embeddings import Embedding
 from schemas.learning import Feedback
+from schemas.partition import TopicPartition
 from schemas.results import Enrolment, Match
 from schemas.rollout import Comparison
 
 Result = Match | Comparison | Enrolment | DeadLetter | Resolution | Drift | Embedding | Feedback
 """What can be written to a sink."""
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """One partition of a topic."""
-
-    topic: str
-    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +35,7 @@ class Position:
     ``renewed``: its topic was deleted and created again, so that what is known of it by offset is of another one.
     """
 
-    partition: Partition
+    partition: TopicPartition
     offset: int
     note: str
     renewed: bool = False
@@ -56,7 +49,7 @@ class Delivery:
     ``report_id`` or ``feedback_id``, same ``replay_id``) come in the same partition.
     """
 
-    partition: Partition
+    partition: TopicPartition
     offset: int
     event: Result
 
@@ -109,7 +102,7 @@ class RejectedRow(Exception):
 class Sink(Protocol):
     """A place for results, driven by one thread, but for ``erase``; see the module for the order of calls."""
 
-    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, RewindRequest]:
+    def assign(self, positions: Sequence[Position]) -> Mapping[TopicPartition, RewindRequest]:
         """Take partitions over and shut the predecessor out; also called for partitions that are owned already.
 
         Returns:
@@ -119,7 +112,7 @@ class Sink(Protocol):
             SinkUnavailable: nothing can be written to these partitions yet; the call is repeated.
         """
 
-    def revoke(self, partitions: Sequence[Partition]) -> None:
+    def revoke(self, partitions: Sequence[TopicPartition]) -> None:
         """Give partitions up. Never raises."""
 
     def write(self, batch: Sequence[Delivery]) -> None:
@@ -162,7 +155,7 @@ class Sink(Protocol):
             SinkUnavailable: not all of it; the call is repeated.
         """
 
-    def note(self, partition: Partition) -> str:
+    def note(self, partition: TopicPartition) -> str:
         """A short text for an assigned partition, committed with its offset, given back in :class:`Position`."""
 
     def close(self) -> None:

@@ -175,7 +175,7 @@ def test_private_names_of_faust_and_aiokafka_are_used_in_one_place(path: Path) -
         assert not private_names_of_others(ast.parse(path.read_text("utf-8")))
 
 
-CONSUMERS = {"streams/kafka/connection.py": "Consumer", "streams/kafka/log_ends.py": "AIOKafkaConsumer"}
+CONSUMERS = {"streams/kafka/connection.py": "Consumer", "streams/kafka/offsets.py": "AIOKafkaConsumer"}
 """Where consumers are made, of either library: there it is said what they read."""
 
 
@@ -194,7 +194,7 @@ def test_consumers_are_made_where_it_is_said_that_they_read_what_is_committed(pa
 MAKERS = {
     "streams/kafka/connection.py": {"AdminClient", "Consumer", "Producer"},
     "streams/kafka/consumer_groups.py": {"AIOKafkaAdminClient"},
-    "streams/kafka/log_ends.py": {"AIOKafkaConsumer"},
+    "streams/kafka/offsets.py": {"AIOKafkaConsumer"},
     "streams/kafka/record_batches.py": {"AIOKafkaClient"},
 }
 """Where Kafka clients are made, of either library."""
@@ -220,7 +220,17 @@ def test_kafka_clients_are_made_in_one_place(path: Path) -> None:
 def test_both_libraries_are_told_the_same() -> None:
     """And Faust, see tests/streams/engine/test_faust_internals.py."""
     assert '"isolation.level": ISOLATION' in (ROOT / "streams/kafka/connection.py").read_text()
-    assert "self._client(ISOLATION)" in (ROOT / "streams/kafka/log_ends.py").read_text()
+    assert "self._client(ISOLATION)" in (ROOT / "streams/kafka/offsets.py").read_text()
+
+
+@pytest.mark.parametrize("path", EVERY)
+def test_there_is_one_type_of_a_partition(path: Path) -> None:
+    """It is turned into the libraries' own in one place; the client's distribution does without that."""
+    if str(path.relative_to(ROOT)).startswith(("streams/kafka/messages.py", "streams/client/")):
+        return
+    foreign = {f"{library}.TopicPartition" for library in ("confluent_kafka", "aiokafka", "aiokafka.structs")}
+    made = {ast.unparse(one.func) for one in ast.walk(tree(path)) if isinstance(one, ast.Call)}
+    assert not foreign & (imports(path) | made), "use schemas.partition.TopicPartition, to_confluent and to_aiokafka"
 
 
 def test_no_file_holds_the_address_of_a_package_registry() -> None:

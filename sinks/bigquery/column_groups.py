@@ -59,7 +59,9 @@ WRITTEN = (
         attrgetter("delivery.partition.topic"),
         required=True,
     ),
-    Computed("kafka_partition", Type.INT64, "Its partition.", attrgetter("delivery.partition.number"), required=True),
+    Computed(
+        "kafka_partition", Type.INT64, "Its partition.", attrgetter("delivery.partition.partition"), required=True
+    ),
     Computed("kafka_offset", Type.INT64, "Its offset.", attrgetter("delivery.offset"), required=True),
     Computed(
         "written_at",

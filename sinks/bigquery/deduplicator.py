@@ -59,7 +59,7 @@ class Deduplicator:
         for delivery in deliveries:
             key = key_of(delivery.event)
             if self._covers(delivery, now):
-                there = (_time(delivery), key) in self._windows[delivery.partition.number]
+                there = (_time(delivery), key) in self._windows[delivery.partition.partition]
             else:
                 there = key in written
             if not there:
@@ -69,7 +69,7 @@ class Deduplicator:
     def mark_written(self, deliveries: Iterable[Delivery]) -> None:
         """Remember that these have a row now."""
         for delivery in deliveries:
-            window = self._windows.get(delivery.partition.number)
+            window = self._windows.get(delivery.partition.partition)
             time = event_time(delivery.event)
             if window is not None and time is not None:
                 window.add(micros(time), key_of(delivery.event))
@@ -79,7 +79,7 @@ class Deduplicator:
         times: dict[int, list[int]] = {}
         for delivery in deliveries:
             if event_time(delivery.event) is not None:
-                times.setdefault(delivery.partition.number, []).append(_time(delivery))
+                times.setdefault(delivery.partition.partition, []).append(_time(delivery))
         wanted = {number: self._windows[number].wanted(some, now) for number, some in times.items()}
         loads = {number: load for number, load in wanted.items() if load is not None}
         if loads:
@@ -87,7 +87,7 @@ class Deduplicator:
                 self._windows[number].loaded(loads[number], items, self._known.limit)
 
     def _covers(self, delivery: Delivery, now: int) -> bool:
-        return event_time(delivery.event) is not None and self._windows[delivery.partition.number].covers(
+        return event_time(delivery.event) is not None and self._windows[delivery.partition.partition].covers(
             _time(delivery), now
         )
 

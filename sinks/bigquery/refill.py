@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from google.cloud import bigquery
 from google.cloud.bigquery import ArrayQueryParameter, ScalarQueryParameter
 
-from sinks.base import Partition
+from schemas.partition import TopicPartition
 from sinks.bigquery.query import run_query
 from sinks.bigquery.tables import Table
 
@@ -54,17 +54,17 @@ class Rows:
             "AND old.kafka_offset < later.kafka_offset"
         )
         found = run_query(self.client, sql, self._parameters(), timeout_s=_TIMEOUT_S).rows
-        self.remove([(Partition(self.topic, row["number"]), row["place"]) for row in found])
+        self.remove([(TopicPartition(self.topic, row["number"]), row["place"]) for row in found])
         return len(found)
 
-    def remove(self, places: Collection[tuple[Partition, int]]) -> None:
+    def remove(self, places: Collection[tuple[TopicPartition, int]]) -> None:
         """Delete the rows of these messages.
 
         Raises:
             SinkUnavailable, QueryFailed: see :func:`sinks.bigquery.query.run_query`.
         """
-        for number in {partition.number for partition, _ in places}:
-            offsets = sorted(offset for partition, offset in places if partition.number == number)
+        for number in {partition.partition for partition, _ in places}:
+            offsets = sorted(offset for partition, offset in places if partition.partition == number)
             for start in range(0, len(offsets), _AT_ONCE):
                 run_query(
                     self.client,

@@ -35,17 +35,8 @@ from google.api_core import exceptions
 from google.cloud.bigquery_storage_v1.types import TableFieldSchema, WriteStream
 
 from schemas.clock import utc_now
-from sinks.base import (
-    Delivery,
-    Partition,
-    Position,
-    RejectedRow,
-    Rejection,
-    Result,
-    RewindRequest,
-    SinkFenced,
-    SinkUnavailable,
-)
+from schemas.partition import TopicPartition
+from sinks.base import Delivery, Position, RejectedRow, Rejection, Result, RewindRequest, SinkFenced, SinkUnavailable
 from sinks.bigquery.appender import Append, Appender, Refused, StreamLost
 from sinks.bigquery.client import Address
 from sinks.bigquery.columns import Column, micros
@@ -104,7 +95,7 @@ class BigQuerySink:
             history = History(self._rest, address.dataset_id, rows.table, _KEYS_OF_A_PARTITION, timeout_s)
             self._writers[topic] = _TableWriter(rows, Deduplicator(history))
 
-    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, RewindRequest]:
+    def assign(self, positions: Sequence[Position]) -> Mapping[TopicPartition, RewindRequest]:
         """Finalise the streams that the notes name, and have one of our own for each table."""
         live = {writer.appender.stream for writer in self._writers.values() if writer.appender}
         for stream in sorted({position.note for position in positions} - live - {""}):
@@ -114,23 +105,23 @@ class BigQuerySink:
             writer = self._writers[position.partition.topic]
             if writer.appender is None:
                 writer.appender = self._new_appender(writer.rows)
-            writer.notes[position.partition.number] = writer.appender.stream
-            writer.deduplicator.begin(position.partition.number)
+            writer.notes[position.partition.partition] = writer.appender.stream
+            writer.deduplicator.begin(position.partition.partition)
         return {}
 
-    def revoke(self, partitions: Sequence[Partition]) -> None:
+    def revoke(self, partitions: Sequence[TopicPartition]) -> None:
         """Forget the partitions; what is unsettled of them lands before a successor finalises the stream, or never."""
         for partition in partitions:
             writer = self._writers[partition.topic]
-            writer.notes.pop(partition.number, None)
-            writer.deduplicator.end(partition.number)
+            writer.notes.pop(partition.partition, None)
+            writer.deduplicator.end(partition.partition)
             if not writer.notes:
                 # Some successor is about to finalise the stream: rather begin with a new one than run into that.
                 writer.drop_stream()
 
-    def note(self, partition: Partition) -> str:
+    def note(self, partition: TopicPartition) -> str:
         """The name of the write stream through which the partition's rows go."""
-        return self._writers[partition.topic].notes[partition.number]
+        return self._writers[partition.topic].notes[partition.partition]
 
     def close(self) -> None:
         """Close the connections."""
@@ -171,7 +162,7 @@ class BigQuerySink:
         if appender is None:
             raise SinkFenced(f"{writer.rows.table.name}: the write stream was lost")
         if strange := {
-            one.partition for one in deliveries if writer.notes.get(one.partition.number) != appender.stream
+            one.partition for one in deliveries if writer.notes.get(one.partition.partition) != appender.stream
         }:
             raise SinkFenced(f"{writer.rows.table.name}: not assigned, or with a note that is out of date: {strange}")
         try:

@@ -18,9 +18,10 @@ from typing import Any, cast
 import redis
 
 from schemas.as_json import time_text, to_json
+from schemas.partition import TopicPartition
 from schemas.parts import Decision
 from schemas.results import Enrolment, Match, Outcome
-from sinks.base import Delivery, Partition, Position, RejectedRow, Rejection, RewindRequest, SinkFenced, SinkUnavailable
+from sinks.base import Delivery, Position, RejectedRow, Rejection, RewindRequest, SinkFenced, SinkUnavailable
 from sinks.redis.connection import connect
 from sinks.redis.erase import Eraser
 from sinks.redis.errors import blames_key, explained
@@ -58,9 +59,9 @@ class RedisSink:
         self._stream_length = stream_length
         self._lasting = frozenset(lasting)
         self._sha = ""
-        self._written: dict[Partition, int] = {}
+        self._written: dict[TopicPartition, int] = {}
 
-    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, RewindRequest]:
+    def assign(self, positions: Sequence[Position]) -> Mapping[TopicPartition, RewindRequest]:
         """Find out whether Redis still has what was written; what is written twice is recognised event by event."""
         try:
             if renewed := [self._mark(one.partition) for one in positions if one.renewed]:
@@ -77,12 +78,12 @@ class RedisSink:
                 again[position.partition] = RewindRequest(written, _FOR_EVER_S if lasts else self._ttl_s)
         return again
 
-    def revoke(self, partitions: Sequence[Partition]) -> None:
+    def revoke(self, partitions: Sequence[TopicPartition]) -> None:
         """Forget how far they were written."""
         for partition in partitions:
             self._written.pop(partition, None)
 
-    def note(self, partition: Partition) -> str:
+    def note(self, partition: TopicPartition) -> str:
         """How far the partition was written, by which a successor sees whether Redis still has it."""
         return str(self._written.get(partition, 0))
 
@@ -101,7 +102,7 @@ class RedisSink:
             raise SinkUnavailable(explained(error)) from error
         for partition, text in zip(partitions, cast(list[str | None], found), strict=True):
             if _number(text) < self._written[partition]:
-                raise SinkFenced(f"Redis has lost results of {partition.topic} {partition.number}")
+                raise SinkFenced(f"Redis has lost results of {partition.topic} {partition.partition}")
 
     def erase(
         self,
@@ -164,9 +165,9 @@ class RedisSink:
         self._check_memory(list(next_offsets), answers[len(senders) :])
         self._written.update(next_offsets)
 
-    def _mark(self, partition: Partition) -> str:
+    def _mark(self, partition: TopicPartition) -> str:
         """The key that says how far the partition was written."""
-        return self._keys.written(partition.topic, partition.number)
+        return self._keys.written(partition.topic, partition.partition)
 
     def _index(self, pipeline: Any, batch: Sequence[Delivery]) -> list[list[Delivery]]:
         """Note which answers are whose, by which they are found when the user is to be erased; one command a user."""
@@ -199,13 +200,13 @@ class RedisSink:
         if rejections:
             raise RejectedRow(rejections)
 
-    def _check_memory(self, partitions: Sequence[Partition], advanced: Sequence[object]) -> None:
+    def _check_memory(self, partitions: Sequence[TopicPartition], advanced: Sequence[object]) -> None:
         """Notice a Redis that is empty, or older than it was: restarted without its data, or failed over."""
         for partition, answer in zip(partitions, advanced, strict=True):
             if isinstance(answer, Exception):
                 raise answer
             if not answer:
-                raise SinkFenced(f"Redis has lost results of {partition.topic} {partition.number}")
+                raise SinkFenced(f"Redis has lost results of {partition.topic} {partition.partition}")
 
     def _announce(self, pipeline: Any, event: Match | Enrolment, text: str) -> None:
         kind, subject_key, first, second, fields = (

@@ -22,12 +22,13 @@ from schemas import codec
 from schemas.drift import Drift
 from schemas.embeddings import Embedding, Face, FrameOrigin
 from schemas.results import Match
-from sinks.base import Delivery, Partition, Position, RewindRequest, SinkUnavailable
+from sinks.base import Delivery, Position, RewindRequest, SinkUnavailable
 from streams.dead_letters.sender import Outbox, Outgoing
 from streams.drift import metrics
 from streams.drift.camera import CameraMonitor
 from streams.drift.samples import CameraKey, Part, read_samples
 from streams.kafka.connection import KafkaUnavailable
+from streams.kafka.messages import TopicPartition
 from streams.kafka.topics import Topic, TopicMissing
 from streams.model_registry.records import card_of, read_registry
 from streams.roles import Role
@@ -63,9 +64,9 @@ class DriftProcessor:
         self._cards: dict[str, Card | None] = {card.version: card for card in cards}
         self._plan = plan or MonitorPlan(settings.drift_reference, settings.drift_window)
         self._cameras: dict[int, dict[CameraKey, CameraMonitor]] = {}
-        self._written: dict[Partition, int] = {}
+        self._written: dict[TopicPartition, int] = {}
         """The next offsets to count."""
-        self._saved: dict[Partition, int] = {}
+        self._saved: dict[TopicPartition, int] = {}
         """The next offsets behind what was counted and written."""
         self._save_at = 0.0
         self._reports: list[tuple[int, Drift]] = []
@@ -73,9 +74,9 @@ class DriftProcessor:
         self._outbox = Outbox(Role.DRIFT, settings)
 
     @_alone
-    def assign(self, positions: Sequence[Position]) -> Mapping[Partition, RewindRequest]:
+    def assign(self, positions: Sequence[Position]) -> Mapping[TopicPartition, RewindRequest]:
         """Restore what the previous owner has written; ask for what it has not to be read again."""
-        numbers = {position.partition.number for position in positions}
+        numbers = {position.partition.partition for position in positions}
         cameras: dict[int, dict[CameraKey, CameraMonitor]] = {number: {} for number in numbers}
         try:
             for saved in read_samples(self._settings, numbers):
@@ -94,20 +95,20 @@ class DriftProcessor:
         if renewed := [position.partition for position in positions if position.renewed]:
             topics = {topic.named(self._settings): topic for topic in (Topic.EMBEDDINGS, Topic.MATCHES)}
             for partition in renewed:
-                for camera in self._cameras[partition.number].values():
+                for camera in self._cameras[partition.partition].values():
                     camera.count_again(topics[partition.topic])
             self._save()
         return again
 
     @_alone
-    def revoke(self, partitions: Sequence[Partition]) -> None:
+    def revoke(self, partitions: Sequence[TopicPartition]) -> None:
         """Drop the state of partitions; their next owner begins where the written state ends."""
         for partition in partitions:
             self._written.pop(partition, None)
             self._saved.pop(partition, None)
-        self._forget({partition.number for partition in partitions})
+        self._forget({partition.partition for partition in partitions})
 
-    def note(self, partition: Partition) -> str:
+    def note(self, partition: TopicPartition) -> str:
         """The offset up to which the state is written."""
         return str(self._saved[partition])
 
@@ -120,7 +121,7 @@ class DriftProcessor:
         """
         # Frames first: a decision is about a face that has been counted.
         for one in sorted(batch, key=lambda delivery: isinstance(delivery.event, Match)):
-            self._reports += [(one.partition.number, report) for report in self._count(one)]
+            self._reports += [(one.partition.partition, report) for report in self._count(one)]
             self._written[one.partition] = one.offset + 1
         saves = time.monotonic() >= self._save_at or any(report.alarm for _, report in self._reports)
         topic = Topic.DRIFT.named(self._settings)
@@ -166,7 +167,7 @@ class DriftProcessor:
         """Nothing to do: what was not written is read again."""
 
     def _count(self, delivery: Delivery) -> list[Drift]:
-        event, number = delivery.event, delivery.partition.number
+        event, number = delivery.event, delivery.partition.partition
         if isinstance(event, Match) and event.replay_id is None:
             key = CameraKey(event.user_id, event.camera_id, event.model_version)
             self._known(number, key).matched(event, delivery.offset)

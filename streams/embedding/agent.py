@@ -17,8 +17,8 @@ from streams.embedding.batch import STAGE, BatchEmbedder, ModelSelector
 from streams.embedding.payload import check_roots
 from streams.engine.faust_producer import Outgoing, deliver, partition_of, rejecter, send_dead_letters
 from streams.engine.stage import Stage
-from streams.kafka.log_ends import LogEnds
 from streams.kafka.messages import Message
+from streams.kafka.offsets import AsyncOffsets
 from streams.kafka.topics import Topic
 from streams.observability import metrics
 from streams.settings import Settings
@@ -41,7 +41,7 @@ class Embed:
             [Topic.UPLOADS.named(settings), Topic.FRAMES.named(settings)],
             self.process,
             rejecter(app, settings, STAGE),
-            LogEnds(settings),
+            AsyncOffsets(settings),
             role=STAGE,
             batch_size=settings.batch_size,
             batch_wait_ms=settings.batch_wait_ms,

@@ -13,8 +13,8 @@ from aiokafka.structs import OffsetAndMetadata
 from streams.engine.faust_internals import commit, commits_of
 from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import KafkaUnavailable
-from streams.kafka.log_ends import LogEnds
 from streams.kafka.messages import TopicPartition
+from streams.kafka.offsets import AsyncOffsets
 from streams.kafka.topic_identity import is_void
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _AGAIN_S = 0.5
 
 
-async def forget_void_offsets(app: faust.App, log_ends: LogEnds, topics: Collection[str]) -> dict[str, str]:
+async def forget_void_offsets(app: faust.App, log_offsets: AsyncOffsets, topics: Collection[str]) -> dict[str, str]:
     """Commit the beginning of each assigned partition whose committed offset is of an earlier topic of its name.
 
     Waits for Kafka. To be called when the partitions are assigned and nothing of them has been read.
@@ -33,19 +33,19 @@ async def forget_void_offsets(app: faust.App, log_ends: LogEnds, topics: Collect
     generation = app.consumer_generation_id
     while not app.should_stop and generation == app.consumer_generation_id:
         try:
-            return await _forget_void_offsets(app, log_ends, topics)
+            return await _forget_void_offsets(app, log_offsets, topics)
         except (KafkaError, KafkaUnavailable, OSError) as error:
             log.warning("the committed offsets cannot be checked: %r; trying again", error)
             await asyncio.sleep(_AGAIN_S)
     return {}
 
 
-async def _forget_void_offsets(app: faust.App, log_ends: LogEnds, topics: Collection[str]) -> dict[str, str]:
-    ids = await log_ends.topic_ids(topics)
+async def _forget_void_offsets(app: faust.App, log_offsets: AsyncOffsets, topics: Collection[str]) -> dict[str, str]:
+    ids = await log_offsets.topic_ids(topics)
     sources = [TopicPartition(tp.topic, tp.partition) for tp in app.consumer.assignment() if tp.topic in ids]
     sources = [source for source in sources if source.topic in topics]
     known = await commits_of(app, sources)
-    ends = await log_ends.next(known) if known else {}
+    ends = await log_offsets.next_offsets(known) if known else {}
     void = [
         source
         for source, one in known.items()
@@ -54,6 +54,6 @@ async def _forget_void_offsets(app: faust.App, log_ends: LogEnds, topics: Collec
     if void:
         log.warning("read from the beginning, since the topic was created again: %s", ", ".join(map(str, void)))
         notes = {source: CommitMetadata(topic_id=ids.get(source.topic)).now() for source in void}
-        firsts = await log_ends.first(void)
+        firsts = await log_offsets.first_offsets(void)
         await commit(app, {source: OffsetAndMetadata(firsts.get(source, 0), notes[source]) for source in void})
     return ids

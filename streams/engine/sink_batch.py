@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from schemas.dead_letters import DeadLetter
 from schemas.erasure import Erasure
-from sinks.base import Delivery, Partition, Result
+from sinks.base import Delivery, Result
 from streams.dead_letters.records import dead_letter
 from streams.kafka import decoding
 from streams.kafka.decoding import decode
-from streams.kafka.messages import Message
+from streams.kafka.messages import Message, TopicPartition
 from streams.roles import Role
 
 
@@ -22,8 +22,8 @@ class SinkBatch:
     deliveries: list[Delivery] = field(default_factory=list)
     erasures: list[tuple[Message, Erasure]] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
-    messages: dict[tuple[Partition, int], Message] = field(default_factory=dict)
-    next_offsets: dict[Partition, int] = field(default_factory=dict)
+    messages: dict[tuple[TopicPartition, int], Message] = field(default_factory=dict)
+    next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
 
     def add(self, message: Message, topics: Mapping[str, type[Result]], role: Role, *, letters: bool) -> Erasure | None:
         """Sort a message in: a result of one of these topics, or else an erasure.
@@ -34,7 +34,7 @@ class SinkBatch:
         Returns:
             What is to be erased.
         """
-        partition = Partition(message.source.topic, message.source.partition)
+        partition = message.source
         self.next_offsets[partition] = message.offset + 1
         self.messages[partition, message.offset] = message
         if partition.topic not in topics:

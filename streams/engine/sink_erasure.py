@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 
 from schemas import codec
 from schemas.erasure import Erasure
-from sinks.base import Delivery, Partition, Position, Sink, SinkUnavailable
+from sinks.base import Delivery, Position, Sink, SinkUnavailable
 from streams.dead_letters.sender import Outbox, Outgoing
 from streams.kafka.connection import KafkaUnavailable
-from streams.kafka.messages import Message
+from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.topics import TopicMissing
 from streams.observability.heartbeat import WorkerHeartbeat
 from streams.privacy.erasures import Erasures, NewErasures, owner
@@ -94,7 +94,7 @@ class SinkEraser:
         Raises:
             SinkUnavailable: Kafka does not tell.
         """
-        own = {one.partition.number: n for n, one in enumerate(positions) if one.partition.topic == self.topic}
+        own = {one.partition.partition: n for n, one in enumerate(positions) if one.partition.topic == self.topic}
         try:
             erased.update(self._answers.of())
             for message, erasure in self._answers.since({n: positions[at].offset for n, at in own.items()}):
@@ -180,13 +180,16 @@ class Held:
     """Results of users of whom something is still to be erased, in order."""
 
     def __init__(self) -> None:
-        self._of_user: dict[str, dict[tuple[Partition, int], tuple[Delivery, Message]]] = {}
+        self._of_user: dict[str, dict[tuple[TopicPartition, int], tuple[Delivery, Message]]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._of_user.values()))
 
     def take_in(
-        self, deliveries: Iterable[Delivery], messages: Mapping[tuple[Partition, int], Message], users: Collection[str]
+        self,
+        deliveries: Iterable[Delivery],
+        messages: Mapping[tuple[TopicPartition, int], Message],
+        users: Collection[str],
     ) -> list[Delivery]:
         """Keep those of these users, and of users that have some here; give the others."""
         others = []
@@ -199,13 +202,13 @@ class Held:
                 others.append(one)
         return others
 
-    def released(self, users: Collection[str]) -> tuple[list[Delivery], dict[tuple[Partition, int], Message]]:
+    def released(self, users: Collection[str]) -> tuple[list[Delivery], dict[tuple[TopicPartition, int], Message]]:
         """Those of all but these users, and their messages; they stay until ``forget``."""
         free = [kept for user, kept in self._of_user.items() if user not in users]
         deliveries = [delivery for kept in free for delivery, _ in kept.values()]
         return deliveries, {key: message for kept in free for key, (_, message) in kept.items()}
 
-    def forget(self, keys: Collection[tuple[Partition, int]]) -> None:
+    def forget(self, keys: Collection[tuple[TopicPartition, int]]) -> None:
         """Those have been written."""
         for user, kept in list(self._of_user.items()):
             left = {key: one for key, one in kept.items() if key not in keys}
@@ -214,7 +217,7 @@ class Held:
             else:
                 del self._of_user[user]
 
-    def first(self, partition: Partition) -> int | None:
+    def first(self, partition: TopicPartition) -> int | None:
         """The lowest offset of a partition that is held."""
         return min((n for kept in self._of_user.values() for at, n in kept if at == partition), default=None)
 

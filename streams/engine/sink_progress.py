@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sinks.base import Partition
 from streams.engine.sink_erasure import Held, SinkEraser
+from streams.kafka.messages import TopicPartition
 
 
 class SinkProgress:
@@ -15,25 +15,25 @@ class SinkProgress:
         """Results that are held are not done, nor are erasures that wait."""
         self._held = held
         self._eraser = eraser
-        self._read: dict[Partition, int] = {}
-        self._committed: dict[Partition, int] = {}
+        self._read: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
 
-    def read(self, next_offsets: Mapping[Partition, int]) -> None:
+    def read(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         """All before these offsets is written, or waits."""
         self._read.update(next_offsets)
 
-    def done_to(self, partition: Partition, offset: int) -> int:
+    def done_to(self, partition: TopicPartition, offset: int) -> int:
         """The offset before which all is done, if all before this one is read."""
         erases = partition.topic == self._eraser.topic
-        first = self._eraser.first(partition.number) if erases else self._held.first(partition)
+        first = self._eraser.first(partition.partition) if erases else self._held.first(partition)
         return offset if first is None else min(first, offset)
 
-    def due(self) -> dict[Partition, int]:
+    def due(self) -> dict[TopicPartition, int]:
         """What to commit that is not committed."""
         found = {one: self.done_to(one, offset) for one, offset in self._read.items()}
         return {one: offset for one, offset in found.items() if offset > self._committed.get(one, -1)}
 
-    def committed(self, offsets: Mapping[Partition, int]) -> None:
+    def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
         """The broker took these."""
         self._committed.update(offsets)
         self._read = {one: offset for one, offset in self._read.items() if offset > self._committed.get(one, -1)}

@@ -7,12 +7,11 @@ import time
 from collections.abc import Mapping
 
 import confluent_kafka
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 
 from streams.engine.stall_detector import StallDetector
 from streams.kafka.connection import KafkaUnavailable, admin_client
-from streams.kafka.messages import Message, as_read
-from streams.kafka.messages import TopicPartition as Source
+from streams.kafka.messages import Message, TopicPartition, as_read, from_client, to_confluent
 from streams.kafka.offsets import next_offsets
 from streams.kafka.unreadable import EVERY_S, UNDECODED, PassedBatches, look_now
 from streams.observability.heartbeat import WorkerHeartbeat
@@ -34,17 +33,17 @@ class SinkReader:
         self._settings = settings
         self._role = heartbeat.role
         self._unreadable = heartbeat.unreadable
-        self._held: set[Source] = set()
+        self._held: set[TopicPartition] = set()
         self._retry_at = 0.0
         self._passes = PassedBatches(settings)
         self._admin = admin_client(settings)
         self._stalled = StallDetector()
-        self._next: dict[Source, int] = {}
-        self._moved: set[Source] = set()
+        self._next: dict[TopicPartition, int] = {}
+        self._moved: set[TopicPartition] = set()
 
-    def begin(self, starts: Mapping[Source, int]) -> None:
+    def begin(self, starts: Mapping[TopicPartition, int]) -> None:
         """Read these partitions, each from its offset on."""
-        parts = [TopicPartition(source.topic, source.partition, offset) for source, offset in starts.items()]
+        parts = [to_confluent(source, offset) for source, offset in starts.items()]
         self._consumer.assign(parts)
         self._consumer.resume(parts)
         self._next = dict(starts)
@@ -61,7 +60,7 @@ class SinkReader:
     def resume(self) -> None:
         """Go on with everything that was paused, but for what cannot be read."""
         parts = self._consumer.assignment()
-        self._consumer.resume([one for one in parts if Source(one.topic, one.partition) not in self._held])
+        self._consumer.resume([one for one in parts if from_client(one) not in self._held])
 
     def retry(self) -> None:
         """Look again, now and then, at what could not be read: it may have been mended, or passed."""
@@ -80,7 +79,7 @@ class SinkReader:
                     log.warning("%s: %s; it has been passed", self._role, found)
                     self._reach(source, found.end)
                 self._release({source})
-                part = TopicPartition(source.topic, source.partition, self._next[source])
+                part = to_confluent(source, self._next[source])
                 self._consumer.seek(part)
                 self._consumer.resume([part])
             else:
@@ -103,7 +102,7 @@ class SinkReader:
             return read
         if error.fatal():
             raise KafkaException(error)
-        source = None if topic is None else Source(topic, message.partition() or 0)
+        source = None if topic is None else TopicPartition(topic, message.partition() or 0)
         if source is not None and error.code() in UNDECODED:
             self._hold(source)
         elif source is not None and error.code() == KafkaError._PARTITION_EOF:
@@ -113,7 +112,7 @@ class SinkReader:
             log.warning("%s: %s", self._role, error)
         return None
 
-    def moved(self) -> dict[Source, int]:
+    def moved(self) -> dict[TopicPartition, int]:
         """The next offsets of the partitions that were read on since this was last asked."""
         moved, self._moved = self._moved, set()
         return {source: self._next[source] for source in moved}
@@ -122,9 +121,8 @@ class SinkReader:
         """Whether, now and then looked at, some partition has messages of which nothing is fetched."""
         if not self._stalled.due():
             return False
-        parts = [TopicPartition(source.topic, source.partition) for source in self._next]
         try:
-            ends = {Source(*key): end for key, end in next_offsets(self._admin, parts).items()}
+            ends = next_offsets(self._admin, self._next)
         except KafkaUnavailable as error:
             log.warning("%s: the ends of the logs are not known: %s", self._role, error)
             # After a broker's restart a client goes on for minutes to ask for the leaders of before.
@@ -140,29 +138,29 @@ class SinkReader:
             log.warning("%s: nothing is fetched of %s; assigning anew", self._role, ", ".join(map(str, stalled)))
         return bool(stalled)
 
-    def _cannot_be_read(self, source: Source) -> bool:
+    def _cannot_be_read(self, source: TopicPartition) -> bool:
         try:
             return look_now(self._settings, source, self._next[source]) is not None
         except KafkaUnavailable as error:
             log.warning("%s: %s", self._role, error)
             return False
 
-    def _hold(self, source: Source) -> None:
+    def _hold(self, source: TopicPartition) -> None:
         """Read nothing more of a partition: behind what it cannot decode librdkafka would leave messages out."""
         if source in self._held or source not in self._next:
             return
-        part = TopicPartition(source.topic, source.partition, self._next[source])
+        part = to_confluent(source, self._next[source])
         self._held.add(source)
         self._retry_at = 0.0
         self._consumer.pause([part])
         self._consumer.seek(part)
 
-    def _release(self, sources: set[Source]) -> None:
+    def _release(self, sources: set[TopicPartition]) -> None:
         self._held -= sources
         for source in sources:
             self._unreadable.pop(source, None)
 
-    def _reach(self, source: Source, offset: int) -> None:
+    def _reach(self, source: TopicPartition, offset: int) -> None:
         if offset > self._next.get(source, offset):
             self._next[source] = offset
             self._moved.add(source)

@@ -14,10 +14,10 @@ from dataclasses import replace
 from threading import Event as Flag
 
 import confluent_kafka
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 
 from schemas.dead_letters import DeadLetter
-from sinks.base import Delivery, Partition, Position, RejectedRow, Sink, SinkFenced, SinkUnavailable
+from sinks.base import Delivery, Position, RejectedRow, Sink, SinkFenced, SinkUnavailable
 from streams.dead_letters.records import dead_letter
 from streams.dead_letters.sender import Outbox
 from streams.engine.sink_batch import SinkBatch
@@ -28,8 +28,7 @@ from streams.engine.start_offsets import identify, positions_of, rewind
 from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import admin_client, consumer
 from streams.kafka.consumer_groups import group_id
-from streams.kafka.messages import Message
-from streams.kafka.messages import TopicPartition as Source
+from streams.kafka.messages import Message, TopicPartition, from_client, to_confluent
 from streams.kafka.topics import Topic
 from streams.observability import metrics
 from streams.observability.heartbeat import ConsumerStatus, WorkerHeartbeat
@@ -152,17 +151,16 @@ class SinkWorker:
             self._consumer.close()
             self._sink.close()
 
-    def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
         self._epoch += 1
-        self._unclaimed = partitions
+        self._unclaimed = [from_client(one) for one in partitions]
         self._reader.forget()
-        sources = frozenset(Source(one.topic, one.partition) for one in partitions)
-        self._facts = ConsumerStatus(not partitions, sources)
+        self._facts = ConsumerStatus(not partitions, frozenset(self._unclaimed))
         consumer.assign(partitions)
         if partitions:
             consumer.pause(partitions)
 
-    def _on_revoke(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
         self._commit_written()
         self._progress.forget()
         self._eraser.drop({one.partition for one in partitions})
@@ -171,7 +169,7 @@ class SinkWorker:
         self._reader.forget()
         self._facts = ConsumerStatus(False, frozenset())
         self.heartbeat.reassigned()
-        self._sink.revoke(self._of_sink(Partition(one.topic, one.partition) for one in partitions))
+        self._sink.revoke(self._of_sink(map(from_client, partitions)))
         consumer.unassign()
 
     def _claim(self, stop: Flag) -> None:
@@ -197,17 +195,17 @@ class SinkWorker:
 
         self._patiently(claim, stop, f"taking over {len(partitions)} partitions")
         self._unclaimed = []
-        self._reader.begin({Source(p.partition.topic, p.partition.number): p.offset for p in positions})
+        self._reader.begin({one.partition: one.offset for one in positions})
         self._facts = replace(self._facts, ready=True)
         log.info("%s: owns %d partitions", self._role, len(partitions))
 
-    def _of_sink(self, partitions: Iterable[Partition]) -> list[Partition]:
+    def _of_sink(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
         """Without those of ``erasures``, of which the sink knows nothing."""
         return [partition for partition in partitions if partition.topic in self._topics]
 
     def _claim_again(self) -> None:
         """Go back to the committed offsets, as after a rebalance."""
-        self._unclaimed = self._consumer.assignment()
+        self._unclaimed = [from_client(one) for one in self._consumer.assignment()]
         self._progress.forget()
         self._reader.forget()
 
@@ -241,8 +239,7 @@ class SinkWorker:
             if deadline is None:
                 deadline = time.monotonic() + self._linger_s
             self._add(batch, read)
-        moved = self._reader.moved()
-        batch.next_offsets.update({Partition(one.topic, one.partition): offset for one, offset in moved.items()})
+        batch.next_offsets.update(self._reader.moved())
         return batch
 
     def _add(self, batch: SinkBatch, read: Message) -> None:
@@ -276,7 +273,7 @@ class SinkWorker:
     def _write_all(
         self,
         deliveries: list[Delivery],
-        messages: Mapping[tuple[Partition, int], Message],
+        messages: Mapping[tuple[TopicPartition, int], Message],
         letters: list[DeadLetter],
         stop: Flag,
     ) -> None:
@@ -366,15 +363,13 @@ class SinkWorker:
         if waited and not self._unclaimed:
             self._reader.resume()
 
-    def _commit(self, next_offsets: Mapping[Partition, int]) -> None:
+    def _commit(self, next_offsets: Mapping[TopicPartition, int]) -> None:
         """Commit offsets with the sink's notes, and wait for it."""
         ids = self._topic_ids
         notes = {one: self._sink.note(one) if one.topic in self._topics else "" for one in next_offsets}
         offsets = [
-            TopicPartition(
-                one.topic, one.number, offset, CommitMetadata(text=notes[one], topic_id=ids.get(one.topic)).now()
-            )
+            to_confluent(one, offset, CommitMetadata(text=notes[one], topic_id=ids.get(one.topic)).now())
             for one, offset in next_offsets.items()
         ]
         self._consumer.commit(offsets=offsets, asynchronous=False)
-        self.heartbeat.committed([Source(one.topic, one.partition) for one in offsets], all_of_it=True)
+        self.heartbeat.committed(list(next_offsets), all_of_it=True)

@@ -24,8 +24,8 @@ from streams.engine.faust_internals import commit, committed_offset, positions
 from streams.engine.faust_offsets import forget_void_offsets
 from streams.engine.timestamp_merge import TimestampMerge, ends_reached
 from streams.kafka.commit_metadata import CommitMetadata, ShardSize
-from streams.kafka.log_ends import LogEnds
 from streams.kafka.messages import Message, TopicPartition
+from streams.kafka.offsets import AsyncOffsets
 from streams.observability.faults import Fault, fault_of
 from streams.observability.heartbeat import WorkerHeartbeat
 
@@ -77,7 +77,7 @@ class Stage:
         topics: Sequence[str],
         process: Process,
         reject: Reject,
-        log_ends: LogEnds,
+        log_offsets: AsyncOffsets,
         *,
         role: str,
         batch_size: int,
@@ -93,8 +93,8 @@ class Stage:
         self._app = app
         self._process = process
         self._reject = reject
-        self._log_ends = log_ends
-        self.pass_over = log_ends.pass_over
+        self._log_offsets = log_offsets
+        self.pass_over = log_offsets.pass_over
         self._batch_size = batch_size
         self._batch_wait_s = batch_wait_ms / 1000
         self._commit_interval_s = commit_interval_s
@@ -129,7 +129,7 @@ class Stage:
         self._draining = True
         await self._idle.wait()
         await self._commit()
-        await self._log_ends.close()
+        await self._log_offsets.close()
 
     async def _read(self, stream: faust.StreamT[Any]) -> None:
         """The agent: move messages from Faust's stream into the buffer, never waiting for what becomes of them."""
@@ -252,7 +252,7 @@ class Stage:
             if start is None:
                 await self._learn_starts({gap.source})
                 start = self._starts.get(gap.source, gap.end)
-            missing = start < gap.end and await self._log_ends.holds_messages(gap.source, start, gap.end)
+            missing = start < gap.end and await self._log_offsets.holds_messages(gap.source, start, gap.end)
             if not self._gaps or self._gaps[0] is not gap:
                 continue
             if missing:
@@ -280,7 +280,7 @@ class Stage:
         if not silent:
             return set()
         await self._learn_starts(silent)
-        ends = await self._log_ends.next(silent)
+        ends = await self._log_offsets.next_offsets(silent)
         reached = ends_reached(self._order, self._starts, ends)
         for source in silent - reached:
             quiet = time.monotonic() - self._last_arrival.setdefault(source, time.monotonic())
@@ -295,7 +295,7 @@ class Stage:
         unknown = [source for source in sources if source not in self._starts]
         if not unknown:
             return
-        first = await self._log_ends.first(unknown)
+        first = await self._log_offsets.first_offsets(unknown)
         for source in unknown:
             committed = await committed_offset(self._app, source)
             self._starts[source] = max(committed or 0, first.get(source, 0))
@@ -320,7 +320,7 @@ class Stage:
         reached = {one: end for one, end in positions(self._app).items() if one.topic in self.topics}
         try:
             await self._learn_starts(reached.keys() - self._processed.keys())
-            passed = await self._log_ends.past_marks(self._starts | self._processed, reached)
+            passed = await self._log_offsets.past_marks(self._starts | self._processed, reached)
         except KafkaError as error:
             log.warning("what lies behind the last messages is not known: %r", error)
             return
@@ -348,7 +348,7 @@ class Stage:
 
     async def _on_assigned(self, *_: object, **__: object) -> None:
         """Before reading goes back to the committed offsets: void those of topics that are not there any more."""
-        self._topic_ids = await forget_void_offsets(self._app, self._log_ends, self.topics)
+        self._topic_ids = await forget_void_offsets(self._app, self._log_offsets, self.topics)
 
     async def _on_revoked(self, *_: object, **__: object) -> None:
         """Hand over cleanly: finish the batch in hand, commit it, forget what is buffered."""

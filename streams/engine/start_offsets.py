@@ -8,12 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import confluent_kafka
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from sinks.base import Partition, Position, RewindRequest, SinkUnavailable
+from sinks.base import Position, RewindRequest, SinkUnavailable
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.consumer_groups import commits
+from streams.kafka.messages import TopicPartition, to_confluent
 from streams.kafka.topic_identity import is_void, topic_identities
 from streams.settings import Settings
 
@@ -54,17 +55,17 @@ def positions_of(
         committed = commits(settings, group)
         positions = []
         for one in partitions:
-            known = committed.get((one.topic, one.partition))
-            first, end = consumer.get_watermark_offsets(one, timeout=_TIMEOUT_S)
+            known = committed.get(one)
+            first, end = consumer.get_watermark_offsets(to_confluent(one), timeout=_TIMEOUT_S)
             if known is not None and is_void(known.offset, known.note, topic_ids.get(one.topic), end):
                 log.warning("%s/%d was created again: read from the beginning", one.topic, one.partition)
-                positions.append(Position(Partition(one.topic, one.partition), first, known.note.text, renewed=True))
+                positions.append(Position(one, first, known.note.text, renewed=True))
             elif known is None:
                 # Kafka drops the offsets of a topic that is deleted: then the group has others.
                 offset = end if one.topic in from_end and not committed else first
-                positions.append(Position(Partition(one.topic, one.partition), offset, ""))
+                positions.append(Position(one, offset, ""))
             else:
-                positions.append(Position(Partition(one.topic, one.partition), known.offset, known.note.text))
+                positions.append(Position(one, known.offset, known.note.text))
     except (KafkaException, KafkaUnavailable) as error:
         raise SinkUnavailable(f"Kafka does not tell the committed offsets: {error}") from error
     return positions
@@ -81,12 +82,10 @@ def rewind(consumer: confluent_kafka.Consumer, position: Position, again: Rewind
     partition = position.partition
     since_ms = round((time.time() - again.age_s) * 1000)
     try:
-        found = consumer.offsets_for_times(
-            [TopicPartition(partition.topic, partition.number, since_ms)], timeout=_TIMEOUT_S
-        )
+        found = consumer.offsets_for_times([to_confluent(partition, since_ms)], timeout=_TIMEOUT_S)
     except KafkaException as error:
         raise SinkUnavailable(f"Kafka does not tell offsets by time: {error}") from error
     oldest = found[0].offset if found[0].offset >= 0 else position.offset
     offset = min(position.offset, max(again.offset, oldest))
-    log.warning("%s %d is read again from %d", partition.topic, partition.number, offset)
+    log.warning("%s %d is read again from %d", partition.topic, partition.partition, offset)
     return replace(position, offset=offset)

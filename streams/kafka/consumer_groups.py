@@ -24,6 +24,7 @@ from confluent_kafka.admin import AdminClient
 
 from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import KafkaUnavailable
+from streams.kafka.messages import TopicPartition, from_client
 from streams.roles import Role
 from streams.settings import Settings
 
@@ -43,7 +44,7 @@ def client_id(name: str, host: str, health_port: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """One worker of a group and the partitions it has, as (topic, number).
+    """One worker of a group and the partitions it has.
 
     Attributes:
         member_id: given by the broker.
@@ -55,7 +56,7 @@ class GroupMember:
     member_id: str
     client_id: str
     host: str
-    partitions: frozenset[tuple[str, int]]
+    partitions: frozenset[TopicPartition]
 
     @property
     def name(self) -> str:
@@ -84,11 +85,11 @@ class ConsumerGroup:
 
     def owner(self, topic: str, partition: int) -> GroupMember | None:
         """The worker that has a partition, or None."""
-        return next((member for member in self.members if (topic, partition) in member.partitions), None)
+        return next((member for member in self.members if TopicPartition(topic, partition) in member.partitions), None)
 
     def owned(self, topic: str) -> set[int]:
         """The numbers of the partitions of a topic that some worker has."""
-        return {number for member in self.members for name, number in member.partitions if name == topic}
+        return {one.partition for member in self.members for one in member.partitions if one.topic == topic}
 
 
 def describe_group(admin: AdminClient, group_id: str) -> ConsumerGroup:
@@ -116,7 +117,7 @@ def describe_group(admin: AdminClient, group_id: str) -> ConsumerGroup:
             one.member_id,
             one.client_id,
             one.host,
-            frozenset((tp.topic, tp.partition) for tp in (one.assignment.topic_partitions if one.assignment else [])),
+            frozenset(map(from_client, one.assignment.topic_partitions if one.assignment else ())),
         )
         for one in found.members
     )
@@ -140,7 +141,7 @@ class CommittedOffset:
     note: CommitMetadata
 
 
-def committed_offsets(settings: Settings, group_id: str) -> dict[tuple[str, int], int]:
+def committed_offsets(settings: Settings, group_id: str) -> dict[TopicPartition, int]:
     """The committed offset of each partition that the group has ever committed; see :class:`OffsetsClient`.
 
     Raises:
@@ -149,7 +150,7 @@ def committed_offsets(settings: Settings, group_id: str) -> dict[tuple[str, int]
     return {key: commit.offset for key, commit in commits(settings, group_id).items()}
 
 
-def commits(settings: Settings, group_id: str) -> dict[tuple[str, int], CommittedOffset]:
+def commits(settings: Settings, group_id: str) -> dict[TopicPartition, CommittedOffset]:
     """The last commit of each partition that the group has ever committed.
 
     Who asks again and again keeps an :class:`OffsetsClient`.
@@ -180,7 +181,7 @@ class OffsetsClient:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def of(self, group_id: str) -> dict[tuple[str, int], CommittedOffset]:
+    def of(self, group_id: str) -> dict[TopicPartition, CommittedOffset]:
         """The last commit of each partition that a group has ever committed.
 
         Raises:
@@ -196,7 +197,7 @@ class OffsetsClient:
                 return self.of(group_id)  # the broker has been started again since, or closed an idle connection
             raise KafkaUnavailable(f"the offsets of {group_id} cannot be read: {error!r}") from error
         return {
-            (tp.topic, tp.partition): CommittedOffset(one.offset, CommitMetadata.parse(one.metadata))
+            from_client(tp): CommittedOffset(one.offset, CommitMetadata.parse(one.metadata))
             for tp, one in found.items()
             if one.offset >= 0
         }

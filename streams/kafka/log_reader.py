@@ -1,4 +1,7 @@
-"""Reads parts of a topic's log, outside any consumer group."""
+"""Reads parts of a topic's log, each from one offset to another, outside any consumer group.
+
+Three errors say what can be wrong: :class:`LogTruncated`, ``TopicMissing`` and ``KafkaUnavailable``.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,31 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import confluent_kafka
 import tenacity
 from aiokafka.partitioner import murmur2
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException
 from prometheus_client import Counter
 
 from schemas import codec
+from schemas.errors import CodecError
+from schemas.registry import Event
 from schemas.replays import OffsetRange
 from streams.kafka.connection import KafkaUnavailable, consumer, metadata, not_yet
-from streams.kafka.messages import Message
-from streams.kafka.messages import TopicPartition as Source
+from streams.kafka.messages import Message, TopicPartition, as_read, to_confluent
 from streams.kafka.topics import Topic, TopicMissing
 from streams.kafka.unreadable import ReadersUnreadable
 from streams.settings import Settings
+
+E = TypeVar("E", bound=Event)
 
 LOG_RECORDS = Counter(
     "facestream_log_records", "Records read beside the consumer group, to answer a question.", ["topic"]
 )
 _TIMEOUT_S = 15.0
+_SILENCE_S = 15.0
 _AT_ONCE = 256
 _MOST_AT_ONCE = 100_000
 _PICTURES_AT_ONCE = 16
@@ -165,7 +172,7 @@ class LogReader:
             )
         self._open = {one.partition: one.end_offset for one in left}
         self._unreadable.begin({one.partition: one.next_offset for one in left})
-        self._consumer.assign([TopicPartition(self.name, one.partition, one.next_offset) for one in left])
+        self._consumer.assign([self._part(one.partition, one.next_offset) for one in left])
         self._silent_s = 0.0
 
     def read(self, timeout_s: float) -> list[Message]:
@@ -191,14 +198,14 @@ class LogReader:
             if number not in self._open:
                 continue
             if error is None and offset < self._open[number]:
-                found.append(_read(message))
+                found.append(as_read(message))
             if error is not None or offset + 1 >= self._open[number]:
                 del self._open[number]
                 self._consumer.incremental_unassign([self._part(number)])
         LOG_RECORDS.labels(self.name).inc(len(found))
         if not self._open and not found:
             self._unreadable.tell()
-        if self._open and self._silent_s > _TIMEOUT_S:
+        if self._open and self._silent_s > _SILENCE_S:
             if self._unreadable.silent(self._open):
                 self._give_up_unreadable()
                 return found
@@ -222,7 +229,9 @@ class LogReader:
     def _numbers(self) -> list[int]:
         there = metadata(self._consumer, self._settings).topics
         if self.name not in there:
-            raise TopicMissing(f"no topic {self.name} at {self._settings.kafka}: see `facestream topics list`")
+            raise TopicMissing(
+                f"no topic {self.name} at {self._settings.kafka}: create it with `facestream topics create`"
+            )
         return sorted(there[self.name].partitions)
 
     def _ends(self, numbers: Sequence[int]) -> dict[int, tuple[int, int]]:
@@ -242,7 +251,7 @@ class LogReader:
         """The first offset of each partition from a time on; the log's end if there is none."""
         # Rounded up, so that a message of the same millisecond is not older than the moment.
         ms = -(-round(at.timestamp() * 1_000_000) // 1000)
-        asked = [TopicPartition(self.name, number, ms) for number in numbers]
+        asked = [self._part(number, ms) for number in numbers]
         try:
             found = self._consumer.offsets_for_times(asked, timeout=_TIMEOUT_S)
         except KafkaException as error:
@@ -264,8 +273,8 @@ class LogReader:
     def _away(self, error: KafkaException) -> KafkaUnavailable:
         return KafkaUnavailable(f"{self.name} cannot be read: {error.args[0].str()}")
 
-    def _part(self, number: int) -> TopicPartition:
-        return TopicPartition(self.name, number)
+    def _part(self, number: int, offset: int = OFFSET_INVALID) -> confluent_kafka.TopicPartition:
+        return to_confluent(TopicPartition(self.name, number), offset)
 
 
 def newest_first(ranges: Sequence[OffsetRange], step: int) -> Iterator[list[OffsetRange]]:
@@ -281,8 +290,32 @@ def newest_first(ranges: Sequence[OffsetRange], step: int) -> Iterator[list[Offs
         step = min(2 * step, _MOST_AT_ONCE)
 
 
-def _read(message: confluent_kafka.Message) -> Message:
-    """The client library's message as ours."""
-    source = Source(message.topic() or "", message.partition() or 0)
-    headers = tuple(message.headers() or ())
-    return Message(source, message.offset() or 0, message.timestamp()[1], message.key(), message.value(), headers)  # type: ignore[arg-type]
+def read_topic(settings: Settings, topic: Topic | str, partitions: Collection[int] | None = None) -> Iterator[Message]:
+    """Every message that the topic, or these of its partitions, hold now; in order within a partition.
+
+    Args:
+        settings: of the cluster.
+        topic: which one; a text is a whole name, of a changelog.
+        partitions: their numbers; None: all.
+
+    Raises:
+        LogTruncated, KafkaUnavailable, TopicMissing: see :class:`LogReader`.
+    """
+    with LogReader(settings, topic) as log:
+        yield from log.messages([one for one in log.since({}) if partitions is None or one.partition in partitions])
+
+
+def read_events(
+    settings: Settings, topic: Topic, event_type: type[E], partitions: Collection[int] | None = None
+) -> Iterator[tuple[Message, E]]:
+    """Every event of a type that the topic holds now, and its message; messages that are no such event are left out.
+
+    Raises:
+        LogTruncated, KafkaUnavailable, TopicMissing: see :func:`read_topic`.
+    """
+    for message in read_topic(settings, topic, partitions):
+        try:
+            event = codec.decode(message.value, event_type)
+        except CodecError:
+            continue
+        yield message, event

@@ -9,13 +9,7 @@ import aiokafka
 import confluent_kafka
 from confluent_kafka import OFFSET_INVALID
 
-
-@dataclass(frozen=True, slots=True)
-class TopicPartition:
-    """One partition of a topic."""
-
-    topic: str
-    partition: int
+from schemas.partition import TopicPartition as TopicPartition
 
 
 class _ClientPartition(Protocol):
@@ -37,9 +31,13 @@ def to_aiokafka(partition: TopicPartition) -> aiokafka.TopicPartition:
     return aiokafka.TopicPartition(partition.topic, partition.partition)
 
 
-def to_confluent(partition: TopicPartition, offset: int = OFFSET_INVALID) -> confluent_kafka.TopicPartition:
-    """A partition as confluent-kafka takes it, with an offset where the call needs one."""
-    return confluent_kafka.TopicPartition(partition.topic, partition.partition, offset)
+def to_confluent(
+    partition: TopicPartition, offset: int = OFFSET_INVALID, metadata: str = ""
+) -> confluent_kafka.TopicPartition:
+    """A partition as confluent-kafka takes it, with the offset and the commit's metadata where the call needs them."""
+    if not metadata:
+        return confluent_kafka.TopicPartition(partition.topic, partition.partition, offset)
+    return confluent_kafka.TopicPartition(partition.topic, partition.partition, offset, metadata)
 
 
 @dataclass(frozen=True, slots=True)

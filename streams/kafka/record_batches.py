@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
-import aiokafka
 from aiokafka import errors
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import DefaultRecordBatch
 
-from streams.kafka.messages import TopicPartition
+from streams.kafka.messages import TopicPartition, to_aiokafka
 from streams.settings import Settings
 
 _TIMEOUT_S = 15.0
@@ -143,7 +142,7 @@ class BatchFetcher:
         client = self._client
         assert client is not None
         await client.add_topic(source.topic)
-        node = client.cluster.leader_for_partition(aiokafka.TopicPartition(source.topic, source.partition))
+        node = client.cluster.leader_for_partition(to_aiokafka(source))
         if node is None or node < 0:
             await client.force_metadata_update()
             raise errors.LeaderNotAvailableError(f"{source.topic} {source.partition} has no leader")

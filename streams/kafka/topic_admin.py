@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -18,6 +18,7 @@ from confluent_kafka.admin import (
 )
 
 from streams.kafka.connection import metadata
+from streams.kafka.messages import TopicPartition
 from streams.kafka.offsets import first_offsets, next_offsets
 from streams.kafka.topic_record import GALLERIES, TopicRecord, refuse_loss
 from streams.kafka.topic_specs import LASTING, TopicSpec, topic_specs
@@ -165,10 +166,7 @@ def messages(admin: AdminClient, states: Collection[TopicDescription]) -> dict[T
     parts = {state.topic: [TopicPartition(state.name, n) for n in range(state.partitions)] for state in states}
     every = [part for ofs in parts.values() for part in ofs]
     first, last = first_offsets(admin, every), next_offsets(admin, every)
-    return {
-        topic: sum(last[part.topic, part.partition] - first[part.topic, part.partition] for part in ofs)
-        for topic, ofs in parts.items()
-    }
+    return {topic: sum(last[part] - first[part] for part in ofs) for topic, ofs in parts.items()}
 
 
 def _create(admin: AdminClient, missing: list[TopicSpec]) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import confluent_kafka
 from aiokafka.errors import KafkaError
-from confluent_kafka import OFFSET_BEGINNING, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING
 from confluent_kafka import KafkaError as BrokerError
 
 from schemas import codec
@@ -26,7 +26,7 @@ from schemas.dead_letters import DeadLetter, Header, Resolution, ResolutionState
 from schemas.errors import CodecError
 from schemas.reasons import Reason
 from streams.kafka.connection import KafkaUnavailable, admin_client, consumer, metadata
-from streams.kafka.messages import TopicPartition as Source
+from streams.kafka.messages import TopicPartition, to_confluent
 from streams.kafka.record_batches import BatchFetcher, FetchedBatches
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
@@ -65,7 +65,7 @@ class LogUnreadable(KafkaUnavailable):
 class UnreadableBatch:
     """Offsets of a partition that cannot be read, from ``offset`` to before ``end``."""
 
-    source: Source
+    source: TopicPartition
     offset: int
     end: int
     problem: str
@@ -90,7 +90,7 @@ class UnreadableBatch:
         return f"{self.source.topic} {self.source.partition} {self.what}"
 
 
-async def look(settings: Settings, source: Source, offset: int) -> UnreadableBatch | None:
+async def look(settings: Settings, source: TopicPartition, offset: int) -> UnreadableBatch | None:
     """What cannot be read at an offset; None if it can, or if there is nothing.
 
     Raises:
@@ -100,7 +100,7 @@ async def look(settings: Settings, source: Source, offset: int) -> UnreadableBat
         return await look_with(fetching, source, offset)
 
 
-async def look_with(fetching: BatchFetcher, source: Source, offset: int) -> UnreadableBatch | None:
+async def look_with(fetching: BatchFetcher, source: TopicPartition, offset: int) -> UnreadableBatch | None:
     """The same, for who looks at several."""
     fetched = await fetching.fetch(source, offset)
     found = _problem(fetched, offset)
@@ -110,7 +110,7 @@ async def look_with(fetching: BatchFetcher, source: Source, offset: int) -> Unre
     return UnreadableBatch(source, first, await _end(fetching, source, fetched, offset, end), problem)
 
 
-def look_now(settings: Settings, source: Source, offset: int) -> UnreadableBatch | None:
+def look_now(settings: Settings, source: TopicPartition, offset: int) -> UnreadableBatch | None:
     """The same for a thread, whether it runs an event loop or not.
 
     Raises:
@@ -137,7 +137,7 @@ def _problem(fetched: FetchedBatches, offset: int) -> tuple[int, int, str] | Non
     return None
 
 
-async def _end(fetching: BatchFetcher, source: Source, fetched: FetchedBatches, offset: int, said: int) -> int:
+async def _end(fetching: BatchFetcher, source: TopicPartition, fetched: FetchedBatches, offset: int, said: int) -> int:
     """Where the log can be read again: at the end that the header gives, if a batch begins there, or at the next."""
     end = fetched.end
     if end <= offset:  # as the broker gives none with an error
@@ -167,7 +167,7 @@ class PassedBatches:
         topic, number = Topic.RESOLUTIONS.named(self._settings), found.source.partition
         group = f"facestream-passes-{uuid.uuid4()}"
         with closing(consumer(self._settings, group, {"enable.partition.eof": True})) as reader:
-            reader.assign([TopicPartition(topic, number, self._next.get(number, OFFSET_BEGINNING))])
+            reader.assign([to_confluent(TopicPartition(topic, number), self._next.get(number, OFFSET_BEGINNING))])
             until = time.monotonic() + _ANSWER_S
             while time.monotonic() < until:
                 message = reader.poll(1.0)
@@ -230,7 +230,7 @@ class ReadersUnreadable:
             return False
         at = self._next.get(number, message.offset() or 0)
         if not self._look(number, at):
-            self._reader.seek(TopicPartition(self._topic, number, at))
+            self._reader.seek(to_confluent(TopicPartition(self._topic, number), at))
         return True
 
     def silent(self, numbers: Collection[int]) -> bool:
@@ -241,17 +241,17 @@ class ReadersUnreadable:
         """
         known, looked = {number: self._next.get(number) for number in numbers}, {}
         for number, at in known.items():
-            part = TopicPartition(self._topic, number)
+            part = to_confluent(TopicPartition(self._topic, number))
             first, _ = self._reader.get_watermark_offsets(part, timeout=_ANSWER_S) if at is None else (at, 0)
             looked[number] = self._look(number, first)
         return any(looked.values())
 
     def _look(self, number: int, at: int) -> bool:
         """Whether it cannot be read there; then it has been passed, or the partition given up."""
-        found = look_now(self._settings, Source(self._topic, number), at)
+        found = look_now(self._settings, TopicPartition(self._topic, number), at)
         if found is None:
             return False
-        part = TopicPartition(self._topic, number, found.end)
+        part = to_confluent(TopicPartition(self._topic, number), found.end)
         if self._passes.has(found):
             self._next[number] = found.end
             self._reader.seek(part)
@@ -271,7 +271,7 @@ class ReadersUnreadable:
             raise LogUnreadable(f"{first}. Mend it, or pass it: {first.remedy}")
 
 
-def pass_over(settings: Settings, source: Source, offset: int) -> UnreadableBatch:
+def pass_over(settings: Settings, source: TopicPartition, offset: int) -> UnreadableBatch:
     """Have everybody pass what cannot be read at an offset, and leave a dead letter of it. Safe to repeat.
 
     Raises:

@@ -21,8 +21,8 @@ from streams.engine.faust_producer import deliver, rejecter, send_dead_letters
 from streams.engine.stage import Stage
 from streams.kafka.commit_metadata import ShardSize
 from streams.kafka.decoding import InvalidMessage, read
-from streams.kafka.log_ends import LogEnds
 from streams.kafka.messages import Message
+from streams.kafka.offsets import AsyncOffsets
 from streams.kafka.topics import Topic
 from streams.matching.batch_outcome import BatchOutcome, removal, tombstone
 from streams.matching.changelog import TABLE
@@ -65,7 +65,7 @@ class Matcher:
             [self._embeddings],
             self.process,
             rejecter(app, settings, STAGE),
-            LogEnds(settings),
+            AsyncOffsets(settings),
             role=STAGE,
             batch_size=8 * settings.batch_size,
             batch_wait_ms=0.0,

@@ -14,7 +14,7 @@ from models.embedder.registry_snapshot import RegistrySnapshot
 from schemas import codec
 from schemas.errors import CodecError
 from schemas.rollout import ModelRecord
-from streams.kafka.topic_reader import read_events
+from streams.kafka.log_reader import read_events
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
 from streams.settings import Settings
@@ -73,7 +73,7 @@ def read_registry(settings: Settings, base: str | None = None) -> RegistrySnapsh
         UnusableModel: FACESTREAM_MODEL_DIR has no card.
     """
     events = read_events(settings, Topic.MODELS, ModelRecord)
-    records = (record for message, record in events if message.partition() == PARTITION)
+    records = (record for message, record in events if message.source.partition == PARTITION)
     return RegistrySnapshot.of(base or base_card(settings).version, records)
 
 

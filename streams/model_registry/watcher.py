@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, Message
 
 from models.embedder.card import Card, UnusableModel
 from models.embedder.registry_snapshot import RegistrySnapshot
 from schemas.rollout import ModelRecord
 from streams.kafka.connection import KafkaUnavailable, admin_client, consumer
+from streams.kafka.messages import TopicPartition, to_confluent
 from streams.kafka.offsets import next_offsets
 from streams.kafka.topics import Topic
 from streams.kafka.unreadable import EVERY_S, ReadersUnreadable
@@ -33,6 +34,7 @@ class RegistryWatcher:
 
     def __init__(self, settings: Settings, base: Card) -> None:
         self._topic = Topic.MODELS.named(settings)
+        self._source = TopicPartition(self._topic, PARTITION)
         self._servers = settings.kafka
         self._settings = settings
         self._admin = admin_client(settings)
@@ -70,7 +72,7 @@ class RegistryWatcher:
         Raises:
             KafkaUnavailable: no broker answers.
         """
-        self._consumer.assign([TopicPartition(self._topic, PARTITION, OFFSET_BEGINNING)])
+        self._consumer.assign([to_confluent(self._source, OFFSET_BEGINNING)])
         self._thread.start()
         try:
             self.catch_up(_START_S)
@@ -98,7 +100,7 @@ class RegistryWatcher:
         deadline = time.monotonic() + timeout_s
         # The consumer is not asked, since it answers no other thread while it is polled.
         try:
-            end = next_offsets(self._admin, [TopicPartition(self._topic, PARTITION)])[self._topic, PARTITION]
+            end = next_offsets(self._admin, [self._source])[self._source]
         except KafkaUnavailable:
             # After a broker's restart a client may ask the former leaders for minutes.
             self._admin = admin_client(self._settings)
@@ -146,7 +148,7 @@ class RegistryWatcher:
         if self._unreadable.numbers and time.monotonic() > self._try_at:
             self._try_at = time.monotonic() + EVERY_S
             self._unreadable.begin({PARTITION: self._next_offset})
-            self._consumer.assign([TopicPartition(self._topic, PARTITION, self._next_offset)])
+            self._consumer.assign([to_confluent(self._source, self._next_offset)])
 
     def _take(self, record: ModelRecord | None) -> None:
         if record is None:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 
 from confluent_kafka import KafkaException
-from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import AdminClient
 
 from streams.kafka.commit_metadata import ShardSize
@@ -98,12 +97,10 @@ class LagProbe:
     def _ask(self, admin: AdminClient, commits: OffsetsClient, facts: ConsumerStatus) -> None:
         there = self.topics.look(admin, facts)
         sources = frozenset(one for one in facts.assigned if one.topic in there)
-        parts = [Partition(one.topic, one.partition) for one in sources]
-        copies = [Partition(one.topic, one.partition) for one in facts.standbys]
-        committed = {TopicPartition(*key): commit for key, commit in commits.of(self._group).items()}
-        ends = {TopicPartition(*key): end for key, end in next_offsets(admin, parts + copies).items()}
-        appended = {TopicPartition(*key): end for key, end in appended_offsets(admin, parts).items()}
-        firsts = {TopicPartition(*key): first for key, first in first_offsets(admin, parts).items()}
+        committed = commits.of(self._group)
+        ends = next_offsets(admin, [*sources, *facts.standbys])
+        appended = appended_offsets(admin, sources)
+        firsts = first_offsets(admin, sources)
         self._ends = ends
         ours = {source: commit for source, commit in committed.items() if source in sources}
         self._states = {

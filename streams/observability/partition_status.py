@@ -12,8 +12,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-import confluent_kafka
-from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.kafka.commit_metadata import ShardSize
@@ -26,6 +24,7 @@ from streams.kafka.consumer_groups import (
     describe_group,
     group_id,
 )
+from streams.kafka.messages import TopicPartition, as_read, to_confluent
 from streams.kafka.offsets import appended_offsets, first_offsets, next_offsets
 from streams.kafka.topics import Topic
 from streams.roles import Role
@@ -34,9 +33,6 @@ from streams.topology import READS
 
 _ANSWER_S = 5.0
 _FETCH_BYTES = 64 * 1024
-
-Source = tuple[str, int]
-"""A topic's name and the number of a partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +103,22 @@ def role_states(
         read = {
             one: max(firsts[one], committed[role][one].offset if one in committed[role] else 0)
             for one in ends
-            if one[0] in names
+            if one.topic in names
         }
         waiting = {one: offset for one, offset in read.items() if offset < ends[one]}
         lags = {one: Lag(ends[one] - offset, None) for one, offset in waiting.items()}
         lags |= {one: Lag(lags[one].events, at) for one, at in appended_at(settings, waiting).items()}
-        numbers = sorted({number for _, number in read})
+        numbers = sorted({one.partition for one in read})
         partitions = [
-            _state(number, role, groups[role], [one for one in read if one[1] == number], committed[role], lags, held)
+            _state(
+                number,
+                role,
+                groups[role],
+                [one for one in read if one.partition == number],
+                committed[role],
+                lags,
+                held,
+            )
             for number in numbers
         ]
         states.append(RoleState(role, groups[role], tuple(partitions)))
@@ -125,13 +129,13 @@ def _state(
     number: int,
     role: Role,
     group: ConsumerGroup,
-    sources: Sequence[Source],
-    committed: Mapping[Source, CommittedOffset],
-    lags: Mapping[Source, Lag],
-    held: Mapping[Source, int],
+    sources: Sequence[TopicPartition],
+    committed: Mapping[TopicPartition, CommittedOffset],
+    lags: Mapping[TopicPartition, Lag],
+    held: Mapping[TopicPartition, int],
 ) -> PartitionState:
     now = time.time()
-    owners = {group.owner(*source) for source in sources}
+    owners = {group.owner(source.topic, source.partition) for source in sources}
     waiting = [lags[one] for one in sources if one in lags]
     since = [lag.appended_at for lag in waiting if lag.appended_at is not None]
     notes = [committed[one].note for one in sources if one in committed]
@@ -148,12 +152,12 @@ def _state(
     )
 
 
-def appended_at(settings: Settings, offsets: Mapping[Source, int]) -> dict[Source, float]:
+def appended_at(settings: Settings, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, float]:
     """When the broker appended the first message at or after each offset, seconds since 1970.
 
     Messages are read outside any group and thrown away. A partition that does not answer in time is left out.
     """
-    found: dict[Source, float] = {}
+    found: dict[TopicPartition, float] = {}
     if not offsets:
         return found
     config = {
@@ -162,21 +166,14 @@ def appended_at(settings: Settings, offsets: Mapping[Source, int]) -> dict[Sourc
         "queued.max.messages.kbytes": 1024,
     }
     with closing(consumer(settings, f"facestream-reader-{uuid.uuid4()}", config)) as reader:
-        reader.assign([TopicPartition(*source, offset) for source, offset in offsets.items()])
+        reader.assign([to_confluent(source, offset) for source, offset in offsets.items()])
         deadline = time.monotonic() + _ANSWER_S
         while len(found) < len(offsets) and (left := deadline - time.monotonic()) > 0:
             message = reader.poll(left)
             if message is None or message.error() is not None:
                 continue
-            source = _source(message)
+            source = as_read(message).source
             if source not in found:
                 found[source] = message.timestamp()[1] / 1000
-                reader.incremental_unassign([TopicPartition(*source)])
+                reader.incremental_unassign([to_confluent(source)])
     return found
-
-
-def _source(message: confluent_kafka.Message) -> Source:
-    topic, partition = message.topic(), message.partition()
-    if topic is None or partition is None:
-        raise ValueError("a consumed message without topic or partition")
-    return topic, partition

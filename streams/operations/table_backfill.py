@@ -20,11 +20,11 @@ from functools import partial
 from typing import TypeVar
 
 import confluent_kafka
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 
 from schemas import codec
 from schemas.clock import utc_now
-from sinks.base import Delivery, Partition, Position, RejectedRow, SinkFenced, SinkUnavailable
+from sinks.base import Delivery, Position, RejectedRow, SinkFenced, SinkUnavailable
 from sinks.bigquery import BigQuerySink
 from sinks.bigquery.columns import micros
 from sinks.bigquery.query import QueryFailed
@@ -36,7 +36,7 @@ from streams.kafka.connection import KafkaUnavailable, admin_client, consumer
 from streams.kafka.consumer_groups import commits, group_id
 from streams.kafka.decoding import decode
 from streams.kafka.log_reader import LogReader
-from streams.kafka.messages import Message, as_read
+from streams.kafka.messages import Message, TopicPartition, as_read, to_confluent
 from streams.kafka.offsets import first_offsets
 from streams.kafka.topics import Topic
 from streams.operations.written_log import ErasureLog, dataset, known_rows, written_ranges
@@ -88,7 +88,7 @@ class TableBackfilled:
 @dataclass(slots=True)
 class _Batch:
     deliveries: list[Delivery] = field(default_factory=list)
-    messages: dict[tuple[Partition, int], Message] = field(default_factory=dict)
+    messages: dict[tuple[TopicPartition, int], Message] = field(default_factory=dict)
     next_offsets: dict[int, int] = field(default_factory=dict)
 
 
@@ -178,12 +178,12 @@ class TableBackfill:
         self._claimed = True
         self._start_reading()
 
-    def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
         self._owned = {one.partition for one in partitions}
         consumer.assign(partitions)
         consumer.pause(partitions)
 
-    def _on_revoke(self, consumer: confluent_kafka.Consumer, _: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: confluent_kafka.Consumer, _: list[confluent_kafka.TopicPartition]) -> None:
         self._owned = set()
         self._lost = self._claimed
         consumer.unassign()
@@ -191,13 +191,13 @@ class TableBackfill:
     def _claim(self) -> None:
         """Finalise the write stream of the fill before this one, and commit the name of our own for the next."""
         before = commits(self._settings, self._group)
-        notes = {n: before[self._name, n].note.text if (self._name, n) in before else "" for n in self._ranges}
-        positions = [Position(Partition(self._name, n), first, notes[n]) for n, (first, _) in self._ranges.items()]
+        starts = {TopicPartition(self._name, n): first for n, (first, _) in self._ranges.items()}
+        positions = [
+            Position(one, first, before[one].note.text if one in before else "") for one, first in starts.items()
+        ]
         self._patiently(lambda: self._sink.assign(positions))
         offsets = [
-            TopicPartition(
-                self._name, one.partition.number, one.offset, CommitMetadata(text=self._sink.note(one.partition)).now()
-            )
+            to_confluent(one.partition, one.offset, CommitMetadata(text=self._sink.note(one.partition)).now())
             for one in positions
         ]
         try:
@@ -207,7 +207,7 @@ class TableBackfill:
 
     def _start_reading(self) -> None:
         """Assign each partition at its next offset."""
-        starts = [TopicPartition(self._name, n, self._next[n]) for n in self._open()]
+        starts = [to_confluent(TopicPartition(self._name, n), self._next[n]) for n in self._open()]
         self._consumer.assign(starts)
         self._consumer.resume(starts)
 
@@ -243,7 +243,7 @@ class TableBackfill:
                 batch.next_offsets[number] = self._ranges[number][1]
             return
         read = as_read(message)
-        partition = Partition(self._name, number)
+        partition = TopicPartition(self._name, number)
         batch.next_offsets[number] = offset + 1
         self.filled.read += 1
         try:
@@ -294,8 +294,8 @@ class TableBackfill:
         ends = {number: end for number, (_, end) in self._ranges.items()}
         if self.filled.filled:
             theirs = commits(self._settings, group_id(Role.SINK_BIGQUERY, self._settings))
-            notes = {n: theirs[self._name, n].note.text for n in ends if (self._name, n) in theirs}
-            positions = [Position(Partition(self._name, n), ends[n], note) for n, note in notes.items()]
+            own = {TopicPartition(self._name, n): end for n, end in ends.items()}
+            positions = [Position(one, end, theirs[one].note.text) for one, end in own.items() if one in theirs]
             self._patiently(lambda: self._sink.assign(positions))
             doubled = self._patiently(lambda: self._rows.remove_doubled(ends))
             self.filled.filled -= doubled
@@ -317,7 +317,7 @@ class TableBackfill:
         """The number of messages without a row that Kafka does not have any more, events or not."""
         parts = [TopicPartition(self._name, number) for number in range(self._settings.partitions)]
         found = first_offsets(self._admin, parts)
-        firsts = {number: first for (_, number), first in found.items() if first > 0}
+        firsts = {one.partition: first for one, first in found.items() if first > 0}
         return max(0, sum(firsts.values()) - self._patiently(lambda: self._rows.below(firsts))) if firsts else 0
 
     def _patiently(self, act: Callable[[], T]) -> T:

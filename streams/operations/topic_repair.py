@@ -22,11 +22,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.kafka.connection import KafkaUnavailable, admin_client, consumer, make_producer, metadata
 from streams.kafka.consumer_groups import CommittedOffset, commits, describe_group, group_id
+from streams.kafka.messages import TopicPartition, to_confluent
 from streams.kafka.offsets import appended_offsets, first_offsets, next_offsets
 from streams.kafka.topic_admin import TopicDescription, alter
 from streams.kafka.topic_specs import topic_specs
@@ -219,7 +220,9 @@ class _Copy:
             RepairError: there is an open transaction.
         """
         appended = appended_offsets(self._admin, [TopicPartition(self._repair.name, number) for number in ends])
-        if held := [number for number, (_, end) in ends.items() if appended[self._repair.name, number] > end]:
+        if held := [
+            number for number, (_, end) in ends.items() if appended[TopicPartition(self._repair.name, number)] > end
+        ]:
             raise RepairError(
                 f"a producer has a transaction open on {self._repair.name}, partition {', '.join(map(str, held))}: "
                 "stop that producer and wait until the brokers have ended it (its transaction.timeout.ms), then repair "
@@ -286,14 +289,16 @@ class _Copy:
         group: str,
         target: str,
         offsets: Mapping[int, int],
-        known: Mapping[tuple[str, int], CommittedOffset],
+        known: Mapping[TopicPartition, CommittedOffset],
         source: str,
     ) -> None:
         """Commit in a group without members, with the metadata that its sink has left."""
-        if not any(topic == source for topic, _ in known):
+        if not any(one.topic == source for one in known):
             return  # the group has never read the topic
         parts = [
-            TopicPartition(target, n, at, known[source, n].note.now() if (source, n) in known else "")
+            to_confluent(
+                TopicPartition(target, n), at, one.note.now() if (one := known.get(TopicPartition(source, n))) else ""
+            )
             for n, at in offsets.items()
         ]
         with closing(consumer(self._settings, group, {})) as committer:
@@ -328,8 +333,8 @@ class _Copy:
             time.sleep(0.1)
 
 
-def _begin(known: Mapping[tuple[str, int], CommittedOffset], topic: str, number: int, first: int) -> int:
-    commit = known.get((topic, number))
+def _begin(known: Mapping[TopicPartition, CommittedOffset], topic: str, number: int, first: int) -> int:
+    commit = known.get(TopicPartition(topic, number))
     return first if commit is None else commit.offset
 
 
@@ -337,7 +342,7 @@ def _ends(admin: AdminClient, name: str, partitions: int) -> dict[int, tuple[int
     """The first offset and the next one of each partition."""
     parts = [TopicPartition(name, number) for number in range(partitions)]
     first, after = first_offsets(admin, parts), next_offsets(admin, parts)
-    return {part.partition: (first[name, part.partition], after[name, part.partition]) for part in parts}
+    return {part.partition: (first[part], after[part]) for part in parts}
 
 
 def _merged(settings: Settings, name: str, ranges: Mapping[int, tuple[int, int]]) -> Iterator[Message]:
@@ -353,7 +358,7 @@ def _records(settings: Settings, name: str, number: int, start: int, end: int) -
         "queued.max.messages.kbytes": 8 * 1024,
     }
     with closing(consumer(settings, f"facestream-repair-{uuid.uuid4()}", options)) as reader:
-        reader.assign([TopicPartition(name, number, start)])
+        reader.assign([to_confluent(TopicPartition(name, number), start)])
         heard = time.monotonic()
         while True:
             message = reader.poll(1.0)

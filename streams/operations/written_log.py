@@ -8,7 +8,7 @@ from schemas import codec
 from schemas.clock import utc_now
 from schemas.erasure import Erasure
 from schemas.errors import CodecError
-from sinks.base import Delivery, Partition
+from sinks.base import Delivery
 from sinks.bigquery import Address
 from sinks.bigquery.columns import micros
 from sinks.bigquery.deduplicator import Deduplicator
@@ -18,7 +18,7 @@ from streams.kafka import decoding
 from streams.kafka.consumer_groups import commits, group_id
 from streams.kafka.decoding import decode
 from streams.kafka.log_reader import LogReader
-from streams.kafka.messages import Message
+from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.topics import Topic
 from streams.privacy.erasures import Erasures
 from streams.roles import Role
@@ -48,7 +48,7 @@ def written_ranges(settings: Settings, topic: Topic) -> dict[int, tuple[int, int
     committed = commits(settings, group_id(Role.SINK_BIGQUERY, settings))
     ranges = {}
     for number, one in there.items():
-        known = committed.get((name, number))
+        known = committed.get(TopicPartition(name, number))
         end = min(known.offset, one.end_offset) if known is not None else one.first_offset
         if end > one.first_offset:
             ranges[number] = (one.first_offset, end)
@@ -109,11 +109,11 @@ def missing(settings: Settings, topic: Topic, at_most: int) -> tuple[int, int]:
     """
     ranges = written_ranges(settings, topic)
     deliveries: list[Delivery] = []
-    messages: dict[tuple[Partition, int], Message] = {}
+    messages: dict[tuple[TopicPartition, int], Message] = {}
     with closing(LogReader(settings, topic)) as log:
         ends = {number: min(end, first + at_most) for number, (first, end) in ranges.items()}
         for message in log.messages(log.up_to(ends)):
-            partition = Partition(message.source.topic, message.source.partition)
+            partition = TopicPartition(message.source.topic, message.source.partition)
             with suppress(decoding.InvalidMessage):
                 deliveries.append(Delivery(partition, message.offset, decode(message, EVENT_TYPES[topic])))
                 messages[partition, message.offset] = message

@@ -19,9 +19,9 @@ from schemas.reasons import Reason
 from schemas.replays import OffsetRange
 from schemas.results import Enrolment, Match, MatchedFace
 from schemas.rollout import Comparison
-from sinks.base import Delivery, Partition, Result
+from sinks.base import Delivery, Result
 from streams.kafka.log_reader import LogReader
-from streams.kafka.messages import Message
+from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 
@@ -43,7 +43,9 @@ class Erasures:
             times = self._of_user.setdefault(user_id, {})
             times.update({name: max(at_ms, times.get(name, 0)) for name, at_ms in theirs.items()})
 
-    def left(self, deliveries: Iterable[Delivery], messages: Mapping[tuple[Partition, int], Message]) -> list[Delivery]:
+    def left(
+        self, deliveries: Iterable[Delivery], messages: Mapping[tuple[TopicPartition, int], Message]
+    ) -> list[Delivery]:
         """What may be written of deliveries, whose messages are given by partition and offset."""
         left = []
         for one in deliveries:

@@ -7,7 +7,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from streams.kafka.connection import KafkaUnavailable, admin_client
@@ -61,8 +61,7 @@ class DownstreamLag:
     def _lag(self, admin: AdminClient, commits: OffsetsClient, role: Role) -> int:
         """Messages that wait for a role; partitions of which it has never committed anything are left out."""
         names = {topic.named(self._settings) for topic in READS[role]}
-        committed = {
-            key: commit.offset for key, commit in commits.of(group_id(role, self._settings)).items() if key[0] in names
-        }
-        ends = next_offsets(admin, [TopicPartition(*key) for key in committed])
-        return sum(max(0, ends[key] - offset) for key, offset in committed.items())
+        found = commits.of(group_id(role, self._settings))
+        committed = {source: commit.offset for source, commit in found.items() if source.topic in names}
+        ends = next_offsets(admin, committed)
+        return sum(max(0, ends[source] - offset) for source, offset in committed.items())

@@ -143,7 +143,7 @@ def workers(settings: Settings, topic: Topic, admin: AdminClient | None = None) 
     """
     role = reader(topic)
     group = describe_group(admin or admin_client(settings), group_id(role, settings))
-    owners = [one for one in group.members if any(name == topic.named(settings) for name, _ in one.partitions)]
+    owners = [one for one in group.members if any(part.topic == topic.named(settings) for part in one.partitions)]
     if not owners:
         raise ReplayError(f"no {role} worker reads {topic.named(settings)}: start one with `facestream worker {role}`")
     return len(owners)

@@ -10,13 +10,14 @@ from types import TracebackType
 from typing import Self
 
 import confluent_kafka
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 
 from schemas import codec
 from schemas.dead_letters import DeadLetter
 from schemas.errors import CodecError
 from schemas.results import Enrolment, Match
 from streams.kafka.connection import KafkaUnavailable, consumer, metadata
+from streams.kafka.messages import TopicPartition, to_confluent
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 
@@ -63,15 +64,17 @@ class ResultsMonitor:
         parts = [TopicPartition(name, number) for name in names if name in there for number in there[name].partitions]
         since_ms = round((time.time() - _RECENT_S) * 1000)
         try:
-            asked = [TopicPartition(one.topic, one.partition, since_ms) for one in parts]
+            asked = [to_confluent(one, since_ms) for one in parts]
             recent = self._consumer.offsets_for_times(asked, timeout=_TIMEOUT_S)
-            for one in parts:
-                one.offset = self._consumer.get_watermark_offsets(one, timeout=_TIMEOUT_S)[1]
+            starts = [
+                to_confluent(one, self._consumer.get_watermark_offsets(to_confluent(one), timeout=_TIMEOUT_S)[1])
+                for one in parts
+            ]
         except KafkaException as error:
             self._consumer.close()
             raise KafkaUnavailable(f"the topics of results cannot be read: {error.args[0].str()}") from error
         self.live_before = any(one.offset >= 0 for one in recent)
-        self._consumer.assign(parts)
+        self._consumer.assign(starts)
 
     def __enter__(self) -> Self:
         return self

@@ -12,8 +12,7 @@ from schemas import codec
 from schemas.clock import utc_now
 from schemas.errors import CodecError
 from schemas.replays import Replay, ReplayState
-from streams.kafka.log_reader import LogReader, newest_first
-from streams.kafka.topic_reader import read_events
+from streams.kafka.log_reader import LogReader, newest_first, read_events
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
 from streams.replay.errors import ReplayError

@@ -25,8 +25,8 @@ from streams.dead_letters.records import dead_letter
 from streams.engine.faust_producer import rejecter, send_dead_letters
 from streams.engine.stage import Stage
 from streams.kafka.decoding import InvalidMessage
-from streams.kafka.log_ends import LogEnds
 from streams.kafka.messages import Message
+from streams.kafka.offsets import AsyncOffsets
 from streams.kafka.topics import Topic
 from streams.retraining import cron
 from streams.retraining.scheduler import Retrainer
@@ -58,7 +58,7 @@ class Retrain:
             [Topic.RUNS.named(settings)],
             self.process,
             rejecter(app, settings, STAGE),
-            LogEnds(settings),
+            AsyncOffsets(settings),
             role=STAGE,
             batch_size=_BATCH,
             batch_wait_ms=0.0,

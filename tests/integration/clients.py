@@ -23,7 +23,7 @@ from sinks.bigquery import Address, run_query
 from sinks.redis import RedisResults
 from streams.client.delivery_report import Delivered
 from streams.client.producer import Producer
-from streams.kafka.topic_reader import read_topic
+from streams.kafka.log_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 
@@ -169,7 +169,7 @@ class Clients:
     def _letters(self) -> Iterator[DeadLetter]:
         for message in read_topic(self.settings, Topic.DEAD_LETTERS):
             with suppress(CodecError):  # as of somebody who writes there and is not facestream
-                yield codec.decode(message.value(), DeadLetter)
+                yield codec.decode(message.value, DeadLetter)
 
 
 def _place(letter: DeadLetter) -> Delivered:

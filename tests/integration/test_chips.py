@@ -12,7 +12,7 @@ from schemas import codec
 from schemas.clock import utc_now
 from schemas.ingest import Consent
 from schemas.learning import Chip
-from streams.kafka.topic_reader import read_topic
+from streams.kafka.log_reader import read_topic
 from streams.kafka.topics import Topic
 from tests.integration.clients import Clients, eventually
 from tests.integration.conftest import Portraits
@@ -22,7 +22,7 @@ from tests.integration.pictures import collage, head
 def chips(clients: Clients, event_id: str) -> list[tuple[int | None, bytes | None]]:
     """Partition and value of every chip, or tombstone, of an event."""
     found = read_topic(clients.settings, Topic.CHIPS)
-    return [(one.partition(), one.value()) for one in found if one.key() == event_id.encode()]
+    return [(one.source.partition, one.value) for one in found if one.key == event_id.encode()]
 
 
 def agreed(**changes: object) -> Consent:

@@ -14,7 +14,7 @@ from schemas.errors import CodecError
 from schemas.ids import new_event_id
 from schemas.ingest import Consent
 from streams.devtools.local_stack import Stack
-from streams.kafka.topic_reader import read_topic
+from streams.kafka.log_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.operations.erase import Receipt, erase
 from streams.training_data.chip_store import read_kept_chips
@@ -134,7 +134,7 @@ def test_workers_that_are_killed_erase_when_they_are_back(
         stages = set()
         for message in read_topic(stack.settings, Topic.ERASURES):
             with suppress(CodecError):  # What other tests on this stack have written there.
-                found = codec.decode(message.value(), Erasure)
+                found = codec.decode(message.value, Erasure)
                 stages |= {found.stage} if found.erasure_id == receipt.erasure_id else set()
         return stages >= set(receipt.waiting_for)
 

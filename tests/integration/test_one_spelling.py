@@ -20,7 +20,7 @@ from schemas.ingest import Consent, Frame, Mode, Picture, Upload
 from schemas.learning import Statement
 from streams.devtools.local_stack import Stack
 from streams.feedback.submit import submit
-from streams.kafka.topic_reader import read_topic
+from streams.kafka.log_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.matching.changelog import changelog_name
 from streams.matching.gallery_shard import template_key
@@ -125,7 +125,7 @@ def test_a_user_who_is_spelt_otherwise_has_one_gallery(
 
 
 def embeddings(stack: Stack) -> list[Embedding]:
-    found = (one.value() for one in read_topic(stack.settings, Topic.EMBEDDINGS))
+    found = (one.value for one in read_topic(stack.settings, Topic.EMBEDDINGS))
     return [codec.decode(value, Embedding) for value in found if codec.kind(value) is Embedding]
 
 

@@ -18,7 +18,7 @@ from schemas.embeddings import Embedding
 from streams.devtools.local_stack import Stack
 from streams.kafka.connection import admin_client
 from streams.kafka.consumer_groups import describe_group, group_id
-from streams.kafka.topic_reader import read_topic
+from streams.kafka.log_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.model_registry import records, transitions
 from streams.model_registry.errors import RolloutError
@@ -104,7 +104,7 @@ def test_from_shadow_to_production_and_back(
         [value] = [
             value
             for one in read_topic(stack.settings, Topic.EMBEDDINGS)
-            if codec.event_id(value := one.value()) == event_id
+            if codec.event_id(value := one.value) == event_id
         ]
         return None if codec.decode(value, Embedding).faces[0].others else value
 

@@ -10,10 +10,11 @@ from schemas.dead_letters import DeadLetter, Header, Resolution, ResolutionState
 from schemas.ids import new_event_id
 from schemas.ingest import Mode
 from schemas.learning import Feedback, Statement
+from schemas.partition import TopicPartition
 from schemas.parts import Box, Decision, Quality, Source, Timings
 from schemas.results import Candidate, Enrolment, Match, MatchedFace, Outcome
 from schemas.rollout import ComparedFace, Comparison
-from sinks.base import Delivery, Partition, Result
+from sinks.base import Delivery, Result
 
 NOW = datetime.now(UTC).replace(microsecond=123456)
 QUALITY = Quality(score=0.9, size=60.5, sharpness=120.25, brightness=0.5, yaw=-4.0, overall=0.75, blockiness=0.25)
@@ -159,4 +160,4 @@ def delivery(event: Result, offset: int = 0, number: int = 0) -> Delivery:
         Feedback: "feedback",
     }
     topic = topics[type(event)]
-    return Delivery(Partition(topic, number), offset, event)
+    return Delivery(TopicPartition(topic, number), offset, event)

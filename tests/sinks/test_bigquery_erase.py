@@ -14,9 +14,10 @@ from schemas.dead_letters import DeadLetter
 from schemas.drift import Drift
 from schemas.ingest import Mode
 from schemas.learning import Feedback
+from schemas.partition import TopicPartition
 from schemas.results import Candidate, Enrolment, Match
 from schemas.rollout import Comparison
-from sinks.base import Delivery, Partition, Position, Result
+from sinks.base import Delivery, Position, Result
 from sinks.bigquery import Address, BigQuerySink, apply, run_query
 from tests.sinks.examples import comparison, dead_letter, enrolment, face, feedback, match, with_otto
 
@@ -35,14 +36,14 @@ TOPICS: dict[str, type[Result]] = {
 def sink(address: Address) -> Iterator[BigQuerySink]:
     apply(address.rest_client(), address.dataset_id)
     sink = BigQuerySink(address, TOPICS)
-    sink.assign([Position(Partition(topic, 0), 0, "") for topic in TOPICS])
+    sink.assign([Position(TopicPartition(topic, 0), 0, "") for topic in TOPICS])
     yield sink
     sink.close()
 
 
 def write(sink: BigQuerySink, *events: Result) -> None:
     names = {event_type: topic for topic, event_type in TOPICS.items()}
-    sink.write([Delivery(Partition(names[type(event)], 0), n, event) for n, event in enumerate(events)])
+    sink.write([Delivery(TopicPartition(names[type(event)], 0), n, event) for n, event in enumerate(events)])
 
 
 def rows(address: Address, table: str, column: str = "event_id") -> dict[str, dict[str, Any]]:

@@ -13,8 +13,9 @@ import pytest
 from google.cloud.bigquery import SchemaField
 from google.cloud.bigquery import Table as BigQueryTable
 
+from schemas.partition import TopicPartition
 from schemas.parts import Refusal
-from sinks.base import Delivery, Partition, RejectedRow, Result, SinkFenced, SinkUnavailable
+from sinks.base import Delivery, RejectedRow, Result, SinkFenced, SinkUnavailable
 from sinks.bigquery import Address, apply, run_query
 from sinks.bigquery.tables import TABLES, event_id
 from tests.sinks.bigquery_worker import PARTITIONS, Worker
@@ -41,7 +42,7 @@ def dataset(tables: Address) -> Address:
 @pytest.fixture
 def workers(dataset: Address) -> Iterator[Callable[..., Worker]]:
     """Makes workers of one consumer group."""
-    committed: dict[Partition, str] = {}
+    committed: dict[TopicPartition, str] = {}
     made: list[Worker] = []
 
     def make(address: Address = dataset, **options: Any) -> Worker:
@@ -187,7 +188,7 @@ def test_a_zombie_lands_nothing_after_its_successor_took_over(workers: Callable[
 def test_a_zombie_that_takes_a_new_stream_cannot_write_without_its_commit(
     workers: Callable[..., Worker], dataset: Address
 ) -> None:
-    zombie, taken, kept = workers().take_over(), Partition("matches", 0), Partition("matches", 1)
+    zombie, taken, kept = workers().take_over(), TopicPartition("matches", 0), TopicPartition("matches", 1)
     successor = workers().take_over([taken])
     batch = matches(10)
     with pytest.raises(SinkFenced):
@@ -334,7 +335,7 @@ def test_workers_that_come_and_go_write_each_event_once(workers: Callable[..., W
     first, second = workers().take_over(), workers()
     for start in range(0, 400, 40):
         part = batch[max(0, start - 10) : start + 40]
-        moved = Partition("matches", start // 40 % 2)
+        moved = TopicPartition("matches", start // 40 % 2)
         first.write(part[:20])
         first.give_up([moved])
         second.take_over([moved])

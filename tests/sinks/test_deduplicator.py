@@ -38,7 +38,7 @@ class Table:
             items = [
                 (time, key_of(row.event))
                 for row in self.rows
-                if row.partition.number == number
+                if row.partition.partition == number
                 and load.low <= (time := time_of(row)) < load.high
                 # What is decided a day before the window begins is not read.
                 and time <= NOW + DAY

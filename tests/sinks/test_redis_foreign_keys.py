@@ -9,7 +9,8 @@ import redis
 
 from infra.supervisor import Supervisor
 from schemas.as_json import to_json
-from sinks.base import Delivery, Partition, Position, RejectedRow, SinkFenced
+from schemas.partition import TopicPartition
+from sinks.base import Delivery, Position, RejectedRow, SinkFenced
 from sinks.redis import RedisResults, RedisSink
 from sinks.redis.keys import Keys
 from tests.sinks.examples import delivery, enrolment, match
@@ -98,7 +99,7 @@ def drive(sink: RedisSink, batch: list[Delivery]) -> set[str]:
 @pytest.mark.parametrize("touched", TOUCHED)
 def test_neighbours_go_on(touched: str, kind: str, client: redis.Redis, sink: RedisSink, results: RedisResults) -> None:
     FOREIGN[kind](client, TOUCHED[touched])
-    sink.assign([Position(Partition(topic, 0), 0, "") for topic in ("matches", "enrolments")])
+    sink.assign([Position(TopicPartition(topic, 0), 0, "") for topic in ("matches", "enrolments")])
     seen, enrolled = match(), enrolment()
     batch = [delivery(one, offset) for offset, one in enumerate([*OF_EVE, seen, enrolled])]
     refused = drive(sink, batch)

@@ -25,7 +25,7 @@ from schemas.parts import Box, Decision, Source, Timings
 from schemas.registry import Event
 from schemas.replays import Replay
 from schemas.results import Match, MatchedFace
-from sinks.base import Delivery, Partition, Position
+from sinks.base import Delivery, Position
 from sinks.redis import RedisSink
 from streams.dead_letters.store import read_newest_records
 from streams.devtools.benchmarks.long_logs import QUALITY, VERSION, create_topics, fill, fill_changelog
@@ -34,8 +34,8 @@ from streams.drift.alarms import CameraAlarms, last_reports
 from streams.feedback.errors import FeedbackRefused
 from streams.feedback.submit import submit as give_feedback
 from streams.kafka.consumer_groups import OffsetsClient, commits, group_id
-from streams.kafka.log_reader import LOG_RECORDS
-from streams.kafka.topic_reader import read_topic
+from streams.kafka.log_reader import LOG_RECORDS, read_topic
+from streams.kafka.messages import TopicPartition
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
 from streams.matching.changelog import changelog_name
@@ -245,7 +245,7 @@ def _read_whole(settings: Settings, topic: Topic | str, event_type: type[Event])
     last: dict[bytes | str | None, object] = {}
     for message in read_topic(settings, topic):
         try:
-            last[message.key()] = codec.decode(message.value(), event_type)
+            last[message.key] = codec.decode(message.value, event_type)
         except CodecError:
             continue
     return len(last)
@@ -278,7 +278,7 @@ def _frame(settings: Settings, user_id: str) -> str:
         faces=[seen],
     )
     sink = RedisSink(settings.redis_url, settings.redis_prefix)
-    partition = Partition(Topic.MATCHES.named(settings), 0)
+    partition = TopicPartition(Topic.MATCHES.named(settings), 0)
     sink.assign([Position(partition, 0, "")])
     sink.write([Delivery(partition, 0, match)])
     sink.close()

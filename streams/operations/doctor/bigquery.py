@@ -13,13 +13,14 @@ from google.cloud.bigquery_storage_v1.types import WriteStream
 
 from schemas.clock import utc_now
 from schemas.dead_letters import Resolution, ResolutionState
-from sinks.base import Delivery, Partition, SinkUnavailable
+from sinks.base import Delivery, SinkUnavailable
 from sinks.bigquery import Address, apply, run_query
 from sinks.bigquery.appender import Append, Appender, StreamLost
 from sinks.bigquery.apply import IncompatibleTable
 from sinks.bigquery.query import NO_RETRY, QueryFailed, calling
 from sinks.bigquery.rows import row_writer
 from sinks.bigquery.tables import MATCHES
+from streams.kafka.messages import TopicPartition
 from streams.operations.doctor.finding import Finding, Status, fail, ok, warn
 from streams.operations.doctor.remedies import Remedy
 from streams.settings import Settings
@@ -132,7 +133,7 @@ def _append(dataset: Address) -> str | None:
         parent=table, write_stream=WriteStream(type_="PENDING"), retry=None, timeout=_ANSWER_S
     )
     probe = Resolution("doctor", "doctor", "doctor", ResolutionState.SENDING, "doctor", now)
-    delivery = Delivery(Partition("doctor", 0), 0, probe)
+    delivery = Delivery(TopicPartition("doctor", 0), 0, probe)
     appender = Appender(client, stream.name, rows.descriptor)
     try:
         appender.send(Append([rows.row(delivery, now)], [delivery]))

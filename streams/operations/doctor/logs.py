@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Mapping
 
 from aiokafka.errors import KafkaError
 from confluent_kafka import KafkaException
-from confluent_kafka import TopicPartition as Partition
 from confluent_kafka.admin import AdminClient
 
 from streams.kafka.connection import KafkaUnavailable
@@ -32,10 +31,12 @@ _LONG_S = 5.0
 def check(admin: AdminClient, settings: Settings, counts: Mapping[Topic, int]) -> Iterator[Finding]:
     """Find records that cannot be read at the position of a role, and transactions that a producer has left open."""
     yield from _unreadable(admin, settings, counts)
-    parts = [Partition(topic.named(settings), number) for topic, count in counts.items() for number in range(count)]
+    parts = [
+        TopicPartition(topic.named(settings), number) for topic, count in counts.items() for number in range(count)
+    ]
     try:
         readable, appended = next_offsets(admin, parts), appended_offsets(admin, parts)
-        held = {TopicPartition(*key): end for key, end in readable.items() if end < appended[key]}
+        held = {source: end for source, end in readable.items() if end < appended[source]}
         since = asyncio.run(_began(settings, held))
     except (KafkaUnavailable, KafkaError, OSError) as error:
         yield fail("transactions", f"the logs cannot be looked at: {error}", Remedy.BROKERS_LOGS())
@@ -43,7 +44,7 @@ def check(admin: AdminClient, settings: Settings, counts: Mapping[Topic, int]) -
     for source, began in sorted(since.items(), key=lambda one: (one[0].topic, one[0].partition)):
         age_s = time.time() - began
         if age_s > _LONG_S:
-            waiting = appended[source.topic, source.partition] - held[source]
+            waiting = appended[source] - held[source]
             yield warn(
                 f"transaction on {source.topic} {source.partition}",
                 f"a producer has not ended it for {age_s:.0f} s; "
@@ -59,12 +60,12 @@ def _unreadable(admin: AdminClient, settings: Settings, counts: Mapping[Topic, i
         waiting: dict[TopicPartition, set[int]] = defaultdict(set)
         for role, topics in READS.items():
             committed = committed_offsets(settings, group_id(role, settings))
-            parts = [Partition(topic.named(settings), n) for topic in topics for n in range(counts.get(topic, 0))]
+            parts = [TopicPartition(topic.named(settings), n) for topic in topics for n in range(counts.get(topic, 0))]
             firsts, ends = first_offsets(admin, parts), next_offsets(admin, parts)
-            for key, end in ends.items():
-                at = max(firsts[key], committed.get(key, 0))
+            for source, end in ends.items():
+                at = max(firsts[source], committed.get(source, 0))
                 if at < end:
-                    waiting[TopicPartition(*key)].add(at)
+                    waiting[source].add(at)
         found = asyncio.run(_look(settings, waiting))
         passes = PassedBatches(settings)
         left = [one for one in found if not passes.has(one)]

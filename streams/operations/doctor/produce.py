@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 import confluent_kafka
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 
 from streams.kafka.connection import consumer, make_producer
+from streams.kafka.messages import as_read, to_confluent
 from streams.kafka.topic_admin import TopicDescription
 from streams.kafka.topics import Topic
 from streams.operations.doctor.finding import Finding, fail, ok
@@ -48,20 +49,21 @@ def check(settings: Settings, states: Sequence[TopicDescription]) -> Iterator[Fi
         yield ok("kafka writes", f"a record was written and read in {took:.1f} s")
 
 
-def _write(settings: Settings, state: TopicDescription) -> list[TopicPartition]:
+def _write(settings: Settings, state: TopicDescription) -> list[confluent_kafka.TopicPartition]:
     """Write the records; return their places.
 
     Raises:
         KafkaException: a partition did not take one.
     """
-    written: list[TopicPartition] = []
+    written: list[confluent_kafka.TopicPartition] = []
     failed: list[KafkaError] = []
 
     def delivered(error: KafkaError | None, message: confluent_kafka.Message) -> None:
         if error is not None:
             failed.append(error)
         else:
-            written.append(TopicPartition(state.name, message.partition() or 0, message.offset() or 0))
+            read = as_read(message)
+            written.append(to_confluent(read.source, read.offset))
 
     producer = make_producer(
         settings, {"enable.idempotence": False, "message.timeout.ms": int(1000 * _LIMIT_S), "linger.ms": 0}
@@ -74,7 +76,7 @@ def _write(settings: Settings, state: TopicDescription) -> list[TopicPartition]:
     return written
 
 
-def _read(settings: Settings, topic: str, written: list[TopicPartition]) -> None:
+def _read(settings: Settings, topic: str, written: list[confluent_kafka.TopicPartition]) -> None:
     """Read the records.
 
     Raises:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Message
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra.supervisor import Supervisor
@@ -23,8 +22,8 @@ from streams.client.errors import BackPressure, DeliveryFailed
 from streams.client.producer import Producer
 from streams.kafka import topic_admin
 from streams.kafka.connection import KafkaUnavailable, admin_client
+from streams.kafka.log_reader import read_topic
 from streams.kafka.partition_counts import partition_counts
-from streams.kafka.topic_reader import read_topic
 from streams.kafka.topics import PartitionsDiffer, Topic, TopicMissing
 from streams.settings import Settings
 
@@ -39,11 +38,11 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 20.0) -> None
 
 
 def frames(settings: Settings) -> list[Frame]:
-    return [decode(message.value(), Frame) for message in read_topic(settings, Topic.FRAMES)]
+    return [decode(message.value, Frame) for message in read_topic(settings, Topic.FRAMES)]
 
 
 def uploads(settings: Settings) -> list[Upload]:
-    return [decode(message.value(), Upload) for message in read_topic(settings, Topic.UPLOADS)]
+    return [decode(message.value, Upload) for message in read_topic(settings, Topic.UPLOADS)]
 
 
 def test_a_frame_arrives_as_it_was_given(ready: Settings) -> None:
@@ -52,13 +51,13 @@ def test_a_frame_arrives_as_it_was_given(ready: Settings) -> None:
         sent = producer.frame("änna", JPEG, camera_id="door", mode=Mode.VERIFY, subject_id="otto")
         delivered = sent.result(10)
     (message,) = read_topic(ready, Topic.FRAMES)
-    assert (message.topic(), message.partition(), message.offset()) == (
+    assert (message.source.topic, message.source.partition, message.offset) == (
         delivered.topic,
         delivered.partition,
         delivered.offset,
     )
-    assert message.key() == "änna".encode()
-    frame = decode(message.value(), Frame)
+    assert message.key == "änna".encode()
+    frame = decode(message.value, Frame)
     assert before <= frame.captured_at <= utc_now()
     assert frame == Frame(sent.event_id, "änna", "door", 0, frame.captured_at, Picture(data=JPEG), Mode.VERIFY, "otto")
 
@@ -122,9 +121,9 @@ def test_a_frame_does_not_overtake_the_upload_of_its_user(ready: Settings) -> No
             producer.enrol("anna", JPEG, consent="door")
             producer.frame("anna", JPEG, camera_id="door", timeout_s=0)
     (stored, _) = read_topic(ready, Topic.UPLOADS)
-    stamps = {decode(one.value(), Frame).event_id: one.timestamp()[1] for one in read_topic(ready, Topic.FRAMES)}
+    stamps = {decode(one.value, Frame).event_id: one.timestamp_ms for one in read_topic(ready, Topic.FRAMES)}
     assert stamps.keys() == {frame.event_id, other.event_id}
-    assert stored.timestamp()[1] <= stamps[frame.event_id]
+    assert stored.timestamp_ms <= stamps[frame.event_id]
 
 
 def test_an_upload_does_not_overtake_the_frame_of_its_user(ready: Settings) -> None:
@@ -139,10 +138,10 @@ def test_an_upload_does_not_overtake_the_frame_of_its_user(ready: Settings) -> N
             producer.enrol("anna", JPEG, consent="door", timeout_s=0)
         assert producer.under_way >= 1
     assert producer.under_way == 0
-    stamps = {decode(one.value(), Upload).event_id: one.timestamp()[1] for one in read_topic(ready, Topic.UPLOADS)}
+    stamps = {decode(one.value, Upload).event_id: one.timestamp_ms for one in read_topic(ready, Topic.UPLOADS)}
     stored, *_ = read_topic(ready, Topic.FRAMES)
     assert stamps.keys() == {upload.event_id, other.event_id}
-    assert stored.timestamp()[1] < stamps[upload.event_id]
+    assert stored.timestamp_ms < stamps[upload.event_id]
 
 
 def test_back_pressure_by_count(ready: Settings) -> None:
@@ -302,9 +301,8 @@ def test_reading_a_topic_gives_each_message_once_in_order(ready: Settings) -> No
         for number in range(300):
             producer.frame(f"user-{number % 7}", JPEG, camera_id="door")
     seen: dict[int, list[int]] = defaultdict(list)
-    messages: list[Message] = list(read_topic(ready, Topic.FRAMES))
-    for message in messages:
-        seen[message.partition() or 0].append(message.offset() or 0)
+    for message in read_topic(ready, Topic.FRAMES):
+        seen[message.source.partition].append(message.offset)
     assert sum(map(len, seen.values())) == 300
     assert all(offsets == list(range(len(offsets))) for offsets in seen.values())
     assert list(read_topic(ready, Topic.MATCHES)) == []

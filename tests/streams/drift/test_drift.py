@@ -30,7 +30,7 @@ from streams.drift.samples import Part, read_samples
 from streams.kafka import topic_admin
 from streams.kafka.connection import admin_client
 from streams.kafka.consumer_groups import committed_offsets, group_id
-from streams.kafka.topic_reader import read_topic
+from streams.kafka.log_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.operations.doctor.drift import check
 from streams.operations.doctor.finding import Status
@@ -139,7 +139,7 @@ class Deployment:
                 process.wait(30)
 
     def reports(self) -> list[Drift]:
-        return [codec.decode(message.value(), Drift) for message in read_topic(self.settings, Topic.DRIFT)]
+        return [codec.decode(message.value, Drift) for message in read_topic(self.settings, Topic.DRIFT)]
 
     def saved(self, part: Part) -> dict[str, DriftSample]:
         """The records of the cameras, by the camera."""

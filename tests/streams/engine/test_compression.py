@@ -20,11 +20,10 @@ from sinks.redis import RedisResults
 from streams.kafka import connection
 from streams.kafka.compression import CodecMissing, check_codecs
 from streams.kafka.connection import CODECS, admin_client, client_config
-from streams.kafka.log_ends import LogEnds
-from streams.kafka.log_reader import LogReader
+from streams.kafka.log_reader import LogReader, read_topic
 from streams.kafka.messages import Message, TopicPartition
+from streams.kafka.offsets import AsyncOffsets
 from streams.kafka.record_batches import BatchFetcher
-from streams.kafka.topic_reader import read_topic
 from streams.kafka.topic_specs import topic_specs
 from streams.kafka.topics import Topic
 from streams.model_registry.watcher import RegistryWatcher
@@ -93,7 +92,7 @@ def test_a_stage_takes_them(settings: Settings) -> None:
         async with stage_running(settings, process) as worker:
             await until(lambda: len(taken) == COUNT or worker.app.crashed, 60)
             assert not worker.app.crashed
-        ends = LogEnds(settings)
+        ends = AsyncOffsets(settings)
         try:
             assert await ends.holds_messages(TopicPartition(Topic.FRAMES.named(settings), 0), 3, COUNT)
         finally:
@@ -106,7 +105,7 @@ def test_a_stage_takes_them(settings: Settings) -> None:
 def test_a_sink_writes_them(settings: Settings) -> None:
     """As those of Redis, BigQuery and drift do."""
     with sink_running(settings):
-        ids = [codec.event_id(one.value()) for one in read_topic(settings, Topic.MATCHES)]
+        ids = [codec.event_id(one.value) for one in read_topic(settings, Topic.MATCHES)]
         with closing(RedisResults(settings.redis_url, settings.redis_prefix)) as results:
             assert len(results.wait_for([one for one in ids if one], 60)) == COUNT
 
@@ -121,7 +120,7 @@ def reader(settings: Settings) -> int:
 
 
 def lag(settings: Settings) -> int:
-    source = Topic.MATCHES.named(settings), 0
+    source = TopicPartition(Topic.MATCHES.named(settings), 0)
     return COUNT * len(appended_at(settings, {source: COUNT - 1}))
 
 

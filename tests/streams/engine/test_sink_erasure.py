@@ -18,7 +18,7 @@ from schemas.clock import utc_now
 from schemas.erasure import Erasure
 from schemas.ids import new_event_id
 from schemas.results import Match
-from sinks.base import Delivery, Partition
+from sinks.base import Delivery
 from sinks.bigquery import Address, BigQuerySink, apply, run_query
 from streams.engine.sink_erasure import Held
 from streams.engine.sink_worker import SinkWorker
@@ -147,7 +147,9 @@ def rows(tables: Address) -> set[str]:
 
 
 def committed(settings: Settings, topic: Topic) -> int:
-    return committed_offsets(settings, group_id(Role.SINK_BIGQUERY, settings)).get((topic.named(settings), 0), 0)
+    return committed_offsets(settings, group_id(Role.SINK_BIGQUERY, settings)).get(
+        TopicPartition(topic.named(settings), 0), 0
+    )
 
 
 def done(settings: Settings) -> list[str]:
@@ -250,9 +252,9 @@ def test_a_user_s_results_stay_in_order_behind_those_that_are_held() -> None:
     }
     assert held.take_in(ones[:2], messages, {"ursula"}) == [ones[1]]
     assert held.take_in(ones[2:], messages, set()) == [ones[3]], "behind the one that is held"
-    assert held.first(Partition("matches", 0)) == 0
+    assert held.first(TopicPartition("matches", 0)) == 0
     assert held.released({"ursula"}) == ([], {})
     free, theirs = held.released(set())
     assert free == [ones[0], ones[2]]
     held.forget(theirs.keys())
-    assert (len(held), held.first(Partition("matches", 0))) == (0, None)
+    assert (len(held), held.first(TopicPartition("matches", 0))) == (0, None)

@@ -19,8 +19,9 @@ from streams.engine.sink_reader import SinkReader
 from streams.engine.sink_worker import SinkWorker
 from streams.kafka.connection import admin_client, client_config
 from streams.kafka.consumer_groups import committed_offsets, group_id
+from streams.kafka.log_reader import read_topic
+from streams.kafka.messages import TopicPartition
 from streams.kafka.topic_admin import create
-from streams.kafka.topic_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.roles import Role
 from streams.settings import Settings
@@ -82,12 +83,12 @@ def put(settings: Settings, values: list[bytes]) -> None:
 
 
 def letters(settings: Settings) -> list[DeadLetter]:
-    return [codec.decode(one.value(), DeadLetter) for one in read_topic(settings, Topic.DEAD_LETTERS)]
+    return [codec.decode(one.value, DeadLetter) for one in read_topic(settings, Topic.DEAD_LETTERS)]
 
 
 def committed(settings: Settings) -> int | None:
     offsets = committed_offsets(settings, group_id(Role.SINK_REDIS, settings))
-    return offsets.get((Topic.MATCHES.named(settings), 0))
+    return offsets.get(TopicPartition(Topic.MATCHES.named(settings), 0))
 
 
 def test_nothing_is_lost_while_a_dead_letter_is_not_taken(settings: Settings) -> None:

@@ -26,8 +26,8 @@ from streams.engine.stage import Stage
 from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import KafkaUnavailable, admin_client, client_config
 from streams.kafka.consumer_groups import commits, committed_offsets, group_id
-from streams.kafka.log_ends import LogEnds
 from streams.kafka.messages import Message, TopicPartition
+from streams.kafka.offsets import AsyncOffsets
 from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic, TopicMissing
 from streams.observability.faults import LocalTableFailed
@@ -76,7 +76,7 @@ class Worker:
             topics,
             process,
             reject,
-            LogEnds(settings),
+            AsyncOffsets(settings),
             role="embed",
             batch_size=8,
             batch_wait_ms=5,
@@ -104,7 +104,7 @@ def send(settings: Settings, topic: Topic, values: Sequence[bytes], key: bytes =
 
 def committed(settings: Settings, topic: Topic, partition: int = 0) -> int | None:
     offsets = committed_offsets(settings, group_id(Role.EMBED, settings))
-    return offsets.get((topic.named(settings), partition))
+    return offsets.get(TopicPartition(topic.named(settings), partition))
 
 
 async def until(true: Callable[[], bool], timeout_s: float = 30) -> None:
@@ -321,7 +321,7 @@ async def test_an_offset_that_was_committed_of_an_earlier_topic_passes_over_noth
         await until(lambda: committed(settings, Topic.FRAMES) == 20)
     assert sorted(done, key=int) == numbers(20)
     known = await asyncio.to_thread(commits, settings, group_id(Role.EMBED, settings))
-    assert known[stale.topic, 0].note.topic_id not in (None, "another")
+    assert known[TopicPartition(stale.topic, 0)].note.topic_id not in (None, "another")
 
 
 @in_a_loop
@@ -370,7 +370,7 @@ async def test_messages_in_a_gap_are_told_from_markers(settings: Settings) -> No
     producer.produce(source.topic, b"0", b"user", 0)
     producer.commit_transaction(30)
     send(settings, Topic.FRAMES, [b"2"])
-    ends = LogEnds(settings)
+    ends = AsyncOffsets(settings)
     try:
         assert await ends.holds_messages(source, 0, 2)
         assert not await ends.holds_messages(source, 1, 2)

@@ -15,21 +15,18 @@ from uuid import uuid4
 
 import confluent_kafka
 import pytest
-from confluent_kafka import TopicPartition as Partition
 
 from infra.services import LocalServices
 from schemas import codec
 from sinks.redis import RedisResults
-from streams.kafka import log_ends as module
+from streams.kafka import offsets as module
 from streams.kafka.connection import admin_client, client_config
 from streams.kafka.consumer_groups import committed_offsets, group_id
-from streams.kafka.log_ends import LogEnds, OpenTransactions
-from streams.kafka.log_reader import LogReader
+from streams.kafka.log_reader import LogReader, read_topic
 from streams.kafka.messages import Message, TopicPartition
-from streams.kafka.offsets import appended_offsets, next_offsets
+from streams.kafka.offsets import AsyncOffsets, OpenTransactions, appended_offsets, next_offsets
 from streams.kafka.partition_counts import partition_counts
 from streams.kafka.topic_admin import create
-from streams.kafka.topic_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.observability.partition_status import role_states
 from streams.operations.doctor.finding import Finding
@@ -95,14 +92,14 @@ class Transactions:
 
 def end_of(settings: Settings, topic: Topic) -> int:
     """Where the log ends, marks and all."""
-    part = Partition(topic.named(settings), 0)
-    return appended_offsets(admin_client(settings), [part])[part.topic, 0]
+    part = TopicPartition(topic.named(settings), 0)
+    return appended_offsets(admin_client(settings), [part])[part]
 
 
 def caught_up(settings: Settings, role: Role, *topics: Topic) -> bool:
     """Whether nothing seems to wait for the role."""
     committed = committed_offsets(settings, group_id(role, settings))
-    return all(committed.get((topic.named(settings), 0)) == end_of(settings, topic) for topic in topics)
+    return all(committed.get(TopicPartition(topic.named(settings), 0)) == end_of(settings, topic) for topic in topics)
 
 
 @in_a_loop
@@ -211,12 +208,12 @@ def test_what_is_open_is_no_lag_but_held_back(settings: Settings) -> None:
     send(settings, Topic.MATCHES, [b"first"], USER)
     transactions.begin((Topic.MATCHES, b"open"))
     send(settings, Topic.MATCHES, [b"behind"], USER)
-    part, admin = Partition(Topic.MATCHES.named(settings), 0), admin_client(settings)
-    assert next_offsets(admin, [part])[part.topic, 0] == 1
+    part, admin = TopicPartition(Topic.MATCHES.named(settings), 0), admin_client(settings)
+    assert next_offsets(admin, [part])[part] == 1
     (state,) = role_states(admin, settings, {Topic.MATCHES: 1}, [Role.SINK_REDIS])
     assert [(one.lag_events, one.held_back) for one in state.partitions] == [(1, 2)]
     transactions.end()
-    wait_until(lambda: next_offsets(admin, [part])[part.topic, 0] == 4, 60)
+    wait_until(lambda: next_offsets(admin, [part])[part] == 4, 60)
 
 
 def test_the_readers_of_logs_read_what_is_committed(settings: Settings) -> None:
@@ -227,7 +224,7 @@ def test_the_readers_of_logs_read_what_is_committed(settings: Settings) -> None:
     transactions.abort((Topic.MATCHES, b"no"))
     transactions.begin((Topic.MATCHES, b"open"))
     send(settings, Topic.MATCHES, [b"behind"], USER)
-    assert [one.value() for one in read_topic(settings, Topic.MATCHES)] == [b"yes", b"plain"]
+    assert [one.value for one in read_topic(settings, Topic.MATCHES)] == [b"yes", b"plain"]
     with LogReader(settings, Topic.MATCHES) as log:
         assert [one.value for one in log.messages(log.since({}))] == [b"yes", b"plain"]
         (all_of_it,) = log.between(datetime.fromtimestamp(0, UTC), datetime.now(UTC))
@@ -240,11 +237,11 @@ def test_the_readers_of_logs_read_what_is_committed(settings: Settings) -> None:
 @in_a_loop
 async def test_a_commit_that_was_confirmed_counts_before_its_mark_is_in_the_log(settings: Settings) -> None:
     """The uploads of a transaction come before a frame that was sent once it was committed."""
-    transactions, ends = await asyncio.to_thread(Transactions, settings), LogEnds(settings)
+    transactions, ends = await asyncio.to_thread(Transactions, settings), AsyncOffsets(settings)
     source = TopicPartition(Topic.UPLOADS.named(settings), 0)
     try:
         await asyncio.to_thread(transactions.begin, (Topic.UPLOADS, b"1"))
-        assert await ends.next([source]) == {source: 1}
+        assert await ends.next_offsets([source]) == {source: 1}
         await until_end(ends, source, 0)  # it is open for long: nobody else waits for it
         await asyncio.to_thread(transactions.end)
         await until_end(ends, source, 2)
@@ -254,9 +251,9 @@ async def test_a_commit_that_was_confirmed_counts_before_its_mark_is_in_the_log(
         await ends.close()
 
 
-async def until_end(ends: LogEnds, source: TopicPartition, end: int) -> None:
+async def until_end(ends: AsyncOffsets, source: TopicPartition, end: int) -> None:
     async with asyncio.timeout(60):
-        while (await ends.next([source]))[source] != end:  # noqa: ASYNC110  # it happens in a broker
+        while (await ends.next_offsets([source]))[source] != end:  # noqa: ASYNC110  # it happens in a broker
             await asyncio.sleep(0.05)
 
 

@@ -23,11 +23,10 @@ from streams.engine.sink_worker import SinkWorker
 from streams.engine.stage_unreadable import StageUnreadable
 from streams.kafka.connection import admin_client
 from streams.kafka.consumer_groups import committed_offsets, group_id
-from streams.kafka.log_reader import LogReader
+from streams.kafka.log_reader import LogReader, read_topic
 from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.partition_counts import partition_counts
 from streams.kafka.topic_admin import create
-from streams.kafka.topic_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.kafka.unreadable import LogUnreadable, NothingToPass, look_now, pass_over
 from streams.observability.health_server import HealthServer, MonitoredWorker
@@ -108,7 +107,9 @@ class Cluster:
         return TopicPartition(topic.named(self.settings), 0)
 
     def committed(self, role: Role, topic: Topic) -> int | None:
-        return committed_offsets(self.settings, group_id(role, self.settings)).get((topic.named(self.settings), 0))
+        return committed_offsets(self.settings, group_id(role, self.settings)).get(
+            TopicPartition(topic.named(self.settings), 0)
+        )
 
     def findings(self) -> list[Finding]:
         admin = admin_client(self.settings)
@@ -117,7 +118,7 @@ class Cluster:
         return found
 
     def letters(self) -> list[DeadLetter]:
-        return [codec.decode(one.value(), DeadLetter) for one in read_topic(self.settings, Topic.DEAD_LETTERS)]
+        return [codec.decode(one.value, DeadLetter) for one in read_topic(self.settings, Topic.DEAD_LETTERS)]
 
 
 @pytest.fixture
@@ -233,7 +234,7 @@ def test_a_reader_reads_all_other_partitions_and_then_says_what_it_could_not(
 ) -> None:
     settings = cluster.settings
     monkeypatch.setattr("streams.kafka.log_reader._TIMEOUT_S", 3.0)  # it looks into silence
-    monkeypatch.setattr("streams.kafka.topic_reader._SILENCE_S", 3.0)
+    monkeypatch.setattr("streams.kafka.log_reader._SILENCE_S", 3.0)
     send(settings, Topic.FEEDBACK, [b"0", b"bad", b"2"], USER)
     send(settings, Topic.FEEDBACK, [b"other"], USER, 1)
     cluster.damage(Topic.FEEDBACK, DAMAGES[kind])
@@ -245,7 +246,7 @@ def test_a_reader_reads_all_other_partitions_and_then_says_what_it_could_not(
 
     def by_reader() -> Iterator[bytes | None]:
         for message in read_topic(settings, Topic.FEEDBACK):
-            yield message.value()
+            yield message.value
 
     for read in (by_log, by_reader):
         reading = read()

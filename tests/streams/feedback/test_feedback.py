@@ -24,9 +24,10 @@ from schemas.clock import utc_now
 from schemas.ids import new_event_id
 from schemas.ingest import Consent
 from schemas.learning import Chip, Statement
+from schemas.partition import TopicPartition
 from schemas.parts import Decision, Source
 from schemas.results import Match
-from sinks.base import Delivery, Partition, Position
+from sinks.base import Delivery, Position
 from sinks.bigquery import Address, BigQuerySink, apply
 from sinks.redis import RedisSink
 from streams.client.producer import Producer
@@ -78,7 +79,7 @@ class Scene:
     def in_redis(self, answer: Match) -> Match:
         now = self.settings
         sink = RedisSink(now.redis_url, now.redis_prefix)
-        partition = Partition(Topic.MATCHES.named(now), 0)
+        partition = TopicPartition(Topic.MATCHES.named(now), 0)
         sink.assign([Position(partition, 0, "")])
         sink.write([Delivery(partition, 0, answer)])
         sink.close()
@@ -137,7 +138,7 @@ def test_a_match_is_found_where_it_still_is(scene: Scene) -> None:
     tabled, kept = match(), match()
     topic = Topic.MATCHES.named(scene.settings)
     sink = BigQuerySink(dataset, {topic: Match})
-    partition = Partition(topic, 0)
+    partition = TopicPartition(topic, 0)
     sink.assign([Position(partition, 0, "")])
     sink.write([Delivery(partition, 0, tabled)])
     sink.close()

@@ -32,6 +32,7 @@ from streams.kafka.connection import KafkaUnavailable, admin_client, client_conf
 from streams.kafka.consumer_groups import OffsetsClient, committed_offsets
 from streams.kafka.log_reader import newest_first
 from streams.kafka.log_tail import LogTail
+from streams.kafka.messages import TopicPartition
 from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
@@ -198,7 +199,7 @@ def test_commits_are_asked_for_with_one_client(settings: Settings, monkeypatch: 
     with OffsetsClient(settings) as commits:
         for _ in range(5):
             found = commits.of("some-group")
-            assert {key: one.offset for key, one in found.items()} == {(part.topic, 1): 7}
+            assert {key: one.offset for key, one in found.items()} == {TopicPartition(part.topic, 1): 7}
         assert len(made) == 1
 
         async def lost(group_id: str) -> None:
@@ -208,7 +209,7 @@ def test_commits_are_asked_for_with_one_client(settings: Settings, monkeypatch: 
         assert commits.of("some-group") == found, "a connection that was lost is made anew"
         assert len(made) == 2
     assert made[0]._closed and made[1]._closed
-    assert committed_offsets(settings, "some-group") == {(part.topic, 1): 7}
+    assert committed_offsets(settings, "some-group") == {TopicPartition(part.topic, 1): 7}
     assert made[2]._closed
     with (
         pytest.raises(KafkaUnavailable),

@@ -262,7 +262,7 @@ def the_member(settings: Settings, role: Role) -> GroupMember:
     admin, deadline = admin_client(settings), time.monotonic() + 60
     while time.monotonic() < deadline:
         members = describe_group(admin, group_id(role, settings)).members
-        if len(members) == 1 and len({number for _, number in members[0].partitions}) == 2:
+        if len(members) == 1 and len({one.partition for one in members[0].partitions}) == 2:
             return members[0]
         time.sleep(0.1)
     raise AssertionError(f"no worker {role} has the partitions")

@@ -13,7 +13,7 @@ from streams.roles import Role
 from streams.settings import Settings
 
 ME, OTHER = "embed-0@here:1", "embed-1@here:2"
-ALL = frozenset((topic, number) for topic in ("uploads", "frames") for number in range(2))
+ALL = frozenset(TopicPartition(topic, number) for topic in ("uploads", "frames") for number in range(2))
 FOUND = {topic: TopicIdentity(topic, 2) for topic in ("uploads", "frames", "models")}
 
 
@@ -24,14 +24,14 @@ def watch() -> TopicWatch:
     return made
 
 
-def group(*, settled: bool = True, **partitions: frozenset[tuple[str, int]]) -> ConsumerGroup:
+def group(*, settled: bool = True, **partitions: frozenset[TopicPartition]) -> ConsumerGroup:
     names = {"me": ME, "other": OTHER}
     members = tuple(GroupMember(name, names[name], "/here", owned) for name, owned in partitions.items())
     return ConsumerGroup("facestream-embed", settled, members)
 
 
-def has(*partitions: tuple[str, int]) -> ConsumerStatus:
-    return ConsumerStatus(True, frozenset(TopicPartition(*one) for one in partitions))
+def has(*partitions: TopicPartition) -> ConsumerStatus:
+    return ConsumerStatus(True, frozenset(partitions))
 
 
 def test_whoever_has_partitions_is_well(watch: TopicWatch) -> None:
@@ -46,7 +46,7 @@ def test_a_spare_is_well(watch: TopicWatch) -> None:
 
 
 def test_partitions_that_nobody_has_keep_every_worker_from_being_ready(watch: TopicWatch) -> None:
-    some = ALL - {("frames", 0), ("frames", 1)}
+    some = ALL - {TopicPartition("frames", 0), TopicPartition("frames", 1)}
     found = watch._of_group(group(me=some, other=frozenset()), has(*some), FOUND)
     assert found is not None
     assert (found.text, found.ready) == ("no worker of its group has frames/0, frames/1", False)

@@ -13,8 +13,8 @@ from streams.engine.faust_app import make_app
 from streams.engine.faust_producer import rejecter
 from streams.engine.faust_runner import run_watched
 from streams.engine.stage import Stage
-from streams.kafka.log_ends import LogEnds
 from streams.kafka.messages import Message
+from streams.kafka.offsets import AsyncOffsets
 from streams.kafka.topics import Topic
 from streams.observability.health_server import HealthServer
 from streams.roles import Role
@@ -37,7 +37,7 @@ async def run(settings: Settings, health: HealthServer) -> int:
         [Topic.UPLOADS.named(settings), Topic.FRAMES.named(settings)],
         process,
         rejecter(app, settings, Role.EMBED),
-        LogEnds(settings),
+        AsyncOffsets(settings),
         role=Role.EMBED,
         batch_size=8,
         batch_wait_ms=1,

@@ -16,7 +16,6 @@ from typing import Any
 
 import confluent_kafka
 import pytest
-from confluent_kafka import TopicPartition
 
 from infra.services import LocalServices
 from schemas import codec
@@ -27,6 +26,7 @@ from schemas.results import Match
 from sinks.bigquery import Address, BigQuerySink, apply, run_query
 from streams.engine.sink_worker import SinkWorker
 from streams.kafka.consumer_groups import commits, group_id
+from streams.kafka.messages import TopicPartition, to_confluent
 from streams.kafka.offsets import next_offsets
 from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
@@ -75,13 +75,13 @@ class Table:
             self.producer.produce(topic or self.topic, codec.encode(event), event.user_id.encode(), number)
         assert self.producer.flush(30) == 0
 
-    def ends(self) -> dict[tuple[str, int], int]:
+    def ends(self) -> dict[TopicPartition, int]:
         parts = [TopicPartition(topic.named(self.cluster.settings), n) for topic in Topic for n in range(2)]
         return next_offsets(self.cluster.admin, parts)
 
     def await_commits(self) -> None:
         """Wait until the sink has written all."""
-        wanted = {key: at for key, at in self.ends().items() if key[0] == self.topic}
+        wanted = {key: at for key, at in self.ends().items() if key.topic == self.topic}
 
         def so() -> bool:
             known = commits(self.cluster.settings, group_id(Role.SINK_BIGQUERY, self.cluster.settings))
@@ -158,7 +158,9 @@ def test_a_table_that_was_deleted_while_the_sink_runs(table: Table) -> None:
         table.await_commits()
         assert table.rows() == whole + Counter(one.event_id for one in later)
         assert "rows of matches" not in look(look_for_rows(cluster.settings))
-        others = {key: at for key, at in table.ends().items() if key[0] not in (table.topic, cluster.name("replays"))}
+        others = {
+            key: at for key, at in table.ends().items() if key.topic not in (table.topic, cluster.name("replays"))
+        }
         assert others == {key: at for key, at in before.items() if key in others}, "nobody else sees anything"
 
 
@@ -172,8 +174,8 @@ def test_rows_that_are_left_and_rows_that_nobody_can_bring_back(table: Table) ->
     run_query(table.client, "DELETE FROM matches WHERE kafka_partition = 1", dataset=table.address.dataset_id)
     left = table.rows()
     lost = len(whole) - len(left)
-    cut = {TopicPartition(table.topic, 0, 4), TopicPartition(table.topic, 1, 3)}
-    for future in table.cluster.admin.delete_records(list(cut)).values():
+    cut = [to_confluent(TopicPartition(table.topic, 0), 4), to_confluent(TopicPartition(table.topic, 1), 3)]
+    for future in table.cluster.admin.delete_records(cut).values():
         future.result(20)
     found = table.fill()
     assert (found.filled, found.there, found.gone) == (lost - 3, len(left) - 4, 3)

@@ -18,7 +18,7 @@ from schemas.ids import new_event_id
 from streams.dead_letters.redrive import Redrive, RedriveFilter
 from streams.dead_letters.store import DeadLetterRecord, DeadLetterStatus, read_records
 from streams.kafka.connection import client_config
-from streams.kafka.topic_reader import read_topic
+from streams.kafka.log_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 from tests.integration.clients import Clients, eventually
@@ -63,7 +63,7 @@ def sent_to(settings: Settings, letters: list[DeadLetter]) -> Counter[bytes]:
     """How often the message of each letter is on the topic ``replays``, by its value."""
     values = {letter.value for letter in letters}
     return Counter(
-        value for message in read_topic(settings, Topic.REPLAYS) if (value := message.value()) in values and value
+        value for message in read_topic(settings, Topic.REPLAYS) if (value := message.value) in values and value
     )
 
 
@@ -85,11 +85,11 @@ def test_after_a_fix_each_goes_back_once(facestream: Run, clients: Clients, targ
     ended = facestream("replay", "dead-letters", "--stage", "test", "--json", "--rate", "10000")
     assert ended.code == 0, ended.err
     assert (ended.json["letters"], ended.json["sent"]) == (120, 120)
-    messages = {message.value(): message for message in read_topic(clients.settings, Topic.REPLAYS)}
+    messages = {message.value: message for message in read_topic(clients.settings, Topic.REPLAYS)}
     for letter in letters:
         message = messages[letter.value]
-        assert message.key() == letter.key
-        assert message.headers() == [("trace", b"\x01"), ("trace", None)]
+        assert message.key == letter.key
+        assert message.headers == (("trace", b"\x01"), ("trace", None))
     assert standings(clients.settings, letters) == {DeadLetterStatus.SENT: 120}
 
     again = facestream("replay", "dead-letters", "--stage", "test", "--retry", "--json")
@@ -119,10 +119,10 @@ def test_a_message_of_which_the_worker_knew_nothing_is_processed_live(facestream
     (message,) = [
         one
         for one in read_topic(clients.settings, Topic.FRAMES)
-        if (one.partition(), one.offset()) == (delivered.partition, delivered.offset)
+        if (one.source.partition, one.offset) == (delivered.partition, delivered.offset)
     ]
     # The same event under another id, given up by a release with a defect.
-    value, event_id = message.value() or b"", new_event_id()
+    value, event_id = message.value or b"", new_event_id()
     lost = value.replace(good.event_id.encode(), event_id.encode())
     letter = DeadLetter(
         *(

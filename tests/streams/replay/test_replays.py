@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError
 
 from schemas import codec
 from schemas.clock import utc_now
@@ -24,6 +24,7 @@ from schemas.gallery import Template
 from schemas.replays import OffsetRange, ReplayState
 from streams.devtools.local_stack import Stack
 from streams.kafka.connection import admin_client, client_config
+from streams.kafka.messages import TopicPartition, to_confluent
 from streams.kafka.offsets import next_offsets
 from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
@@ -220,7 +221,7 @@ def gallery(clients: Clients) -> dict[bytes, Template]:
     reader = {"group.id": "tests", "enable.partition.eof": True, "auto.offset.reset": "earliest"}
     newest: dict[bytes, bytes | None] = {}
     with closing(Consumer(client_config(clients.settings) | reader)) as consumer:
-        consumer.assign([TopicPartition(name, number, 0) for number in range(3)])
+        consumer.assign([to_confluent(one, 0) for one in parts])
         at_end = 0
         while at_end < len(ends):
             message = consumer.poll(10)
@@ -333,7 +334,7 @@ def test_what_cannot_be_replayed(
     assert log_ends(clients) == ends
 
 
-def log_ends(clients: Clients) -> dict[tuple[str, int], int]:
+def log_ends(clients: Clients) -> dict[TopicPartition, int]:
     topics = ("frames", "uploads", "embeddings", "replays")
     parts = [TopicPartition(topic, number) for topic in topics for number in range(3)]
     return next_offsets(admin_client(clients.settings), parts)
@@ -357,7 +358,7 @@ def test_the_commands_of_the_document(facestream: Run, clients: Clients) -> None
 def test_what_the_log_no_longer_holds(facestream: Run, clients: Clients, house: House) -> None:
     admin = admin_client(clients.settings)
     ends = next_offsets(admin, [TopicPartition("frames", number) for number in range(3)])
-    cut = [TopicPartition(topic, number, end - 1) for (topic, number), end in ends.items() if end > 1]
+    cut = [to_confluent(one, end - 1) for one, end in ends.items() if end > 1]
     for future in admin.delete_records(cut).values():
         future.result(30)
     ended = facestream("replay", "frames", "--from", "-1d", "--dry-run")

