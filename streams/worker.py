@@ -216,11 +216,11 @@ def _drift(start: _Start) -> None:
         return DriftProcessor(start.settings, [start.base()])
 
     # What it cannot read the other roles report as dead letters.
-    _run_sink(Role.DRIFT, start, processor, linger_s=1.0, letters=False)
+    _run_sink(Role.DRIFT, start, processor, linger_s=1.0, makes_dead_letters=False)
 
 
 def _run_sink(
-    role: Role, start: _Start, make_sink: Callable[[], Sink], *, linger_s: float, letters: bool = True
+    role: Role, start: _Start, make_sink: Callable[[], Sink], *, linger_s: float, makes_dead_letters: bool = True
 ) -> NoReturn:
     """Run what reads results and writes them, with its health served."""
     from streams.engine.sink_worker import SinkWorker
@@ -234,7 +234,7 @@ def _run_sink(
             batch_size=500,
             linger_s=linger_s,
             client_id=health.client_id,
-            letters=letters,
+            makes_dead_letters=makes_dead_letters,
         )
         health.follow(MonitoredWorker(worker.heartbeat, worker.facts))
         stop = Flag()

@@ -21,39 +21,36 @@ class SinkBatch:
 
     deliveries: list[Delivery] = field(default_factory=list)
     erasures: list[tuple[Message, Erasure]] = field(default_factory=list)
-    letters: list[DeadLetter] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
     messages: dict[tuple[TopicPartition, int], Message] = field(default_factory=dict)
     next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
 
-    def add(self, message: Message, topics: Mapping[str, type[Result]], role: Role, *, letters: bool) -> Erasure | None:
+    def add(
+        self, message: Message, topics: Mapping[str, type[Result]], role: Role, *, makes_dead_letters: bool
+    ) -> None:
         """Sort a message in: a result of one of these topics, or else an erasure.
 
         Erased is when match has: nothing from before is written any more, all that comes after is. Messages that cannot
-        be read become dead letters of the role, or with ``letters`` False are passed over.
-
-        Returns:
-            What is to be erased.
+        be read become dead letters of the role, or are left out where it makes none.
         """
         partition = message.source
         self.next_offsets[partition] = message.offset + 1
         self.messages[partition, message.offset] = message
         if partition.topic not in topics:
-            return self._add_erasure(message)
+            self._add_erasure(message)
+            return
         try:
             event = decode(message, topics[partition.topic])
         except decoding.InvalidMessage as error:
-            if letters:
-                self.letters.append(dead_letter(message, role, error))
+            if makes_dead_letters:
+                self.dead_letters.append(dead_letter(message, role, error))
         else:
             self.deliveries.append(Delivery(partition, message.offset, event))
-        return None
 
-    def _add_erasure(self, message: Message) -> Erasure | None:
+    def _add_erasure(self, message: Message) -> None:
         try:
             erasure = decoding.read(message, Erasure)
         except decoding.InvalidMessage:
-            return None  # match makes a dead letter of it
-        if erasure.stage != Role.MATCH:
-            return None
-        self.erasures.append((message, erasure))
-        return erasure
+            return  # match makes a dead letter of it
+        if erasure.stage == Role.MATCH:
+            self.erasures.append((message, erasure))

@@ -1,37 +1,37 @@
-"""What a sink's worker erases, in a thread of its own, and the results that wait until it has.
+"""What a sink's worker erases, in a thread of its own.
 
 An erasure may take minutes where the service is slow. Meanwhile the worker polls and writes what is of others, so that
 nobody's results are late and the group keeps the worker. The order holds, since three things are kept:
 
 - what came before an erasure is not written any more once it was read (``streams.privacy.erasures.Erasures``);
-- results of its user that came later are held, up to a bound, and written when it is done, as it takes all it finds;
-- the topic ``erasures`` is committed up to the first that is not done, and the others up to the first result held. So
-  whoever takes the partitions over begins with what was not finished.
+- results of its user that came later are held, up to a bound, and written when it is done, as it takes all it finds
+  (``held_results``);
+- the topic ``erasures`` is committed up to the first that is not done, and the others up to the first result held
+  (``sink_progress``). So whoever takes the partitions over begins with what was not finished.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from schemas import codec
 from schemas.erasure import Erasure
-from sinks.base import Delivery, Position, Sink, SinkUnavailable
+from sinks.base import Position, Sink, SinkUnavailable
 from streams.dead_letters.sender import Outbox, Outgoing
+from streams.engine.sink_retry import RETRY_S
 from streams.kafka.connection import KafkaUnavailable
-from streams.kafka.messages import Message, TopicPartition
+from streams.kafka.messages import Message
 from streams.kafka.topics import TopicMissing
 from streams.observability.heartbeat import WorkerHeartbeat
-from streams.privacy.erasures import Erasures, NewErasures, owner
+from streams.privacy.erasures import Erasures, NewErasures
 from streams.roles import Role
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_RETRY_S = (0.2, 5.0)
-"""First and longest pause before an erasure is tried again."""
 _STOP_S = 1.0
 """How long a worker that stops waits for the erasure in hand; what is not done is done by the next owner."""
 
@@ -142,7 +142,7 @@ class SinkEraser:
             return None if self._stopped else next(iter(self._pending.items()))
 
     def _do(self, key: tuple[int, int], asked: _Asked) -> None:
-        pause = _RETRY_S[0]
+        pause = RETRY_S[0]
 
         def wanted() -> bool:
             return not self._stopped and self._pending.get(key) is asked
@@ -162,7 +162,7 @@ class SinkEraser:
                 self._heartbeat.erasing_failed(error)
                 with self._changed:
                     self._changed.wait_for(lambda: not wanted(), pause)
-                pause = min(2 * pause, _RETRY_S[1])
+                pause = min(2 * pause, RETRY_S[1])
             else:
                 break
         self._heartbeat.erasing_succeeded()
@@ -174,53 +174,3 @@ class SinkEraser:
         """Tell whoever asked for it that it is done here."""
         done = codec.encode(replace(asked.erasure, stage=self._role, removed=dict(removed)))
         self._outbox.send([Outgoing(self.topic, asked.message.key, done, asked.message.source.partition)])
-
-
-class Held:
-    """Results of users of whom something is still to be erased, in order."""
-
-    def __init__(self) -> None:
-        self._of_user: dict[str, dict[tuple[TopicPartition, int], tuple[Delivery, Message]]] = {}
-
-    def __len__(self) -> int:
-        return sum(map(len, self._of_user.values()))
-
-    def take_in(
-        self,
-        deliveries: Iterable[Delivery],
-        messages: Mapping[tuple[TopicPartition, int], Message],
-        users: Collection[str],
-    ) -> list[Delivery]:
-        """Keep those of these users, and of users that have some here; give the others."""
-        others = []
-        for one in deliveries:
-            user = owner(one.event)
-            if user is not None and (user in users or user in self._of_user):
-                key = one.partition, one.offset
-                self._of_user.setdefault(user, {})[key] = one, messages[key]
-            else:
-                others.append(one)
-        return others
-
-    def released(self, users: Collection[str]) -> tuple[list[Delivery], dict[tuple[TopicPartition, int], Message]]:
-        """Those of all but these users, and their messages; they stay until ``forget``."""
-        free = [kept for user, kept in self._of_user.items() if user not in users]
-        deliveries = [delivery for kept in free for delivery, _ in kept.values()]
-        return deliveries, {key: message for kept in free for key, (_, message) in kept.items()}
-
-    def forget(self, keys: Collection[tuple[TopicPartition, int]]) -> None:
-        """Those have been written."""
-        for user, kept in list(self._of_user.items()):
-            left = {key: one for key, one in kept.items() if key not in keys}
-            if left:
-                self._of_user[user] = left
-            else:
-                del self._of_user[user]
-
-    def first(self, partition: TopicPartition) -> int | None:
-        """The lowest offset of a partition that is held."""
-        return min((n for kept in self._of_user.values() for at, n in kept if at == partition), default=None)
-
-    def clear(self) -> None:
-        """Forget all; it is read again."""
-        self._of_user.clear()

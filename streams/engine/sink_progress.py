@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
-from streams.engine.sink_erasure import Held, SinkEraser
+from streams.engine.held_results import HeldResults
 from streams.kafka.messages import TopicPartition
+
+
+class OpenErasures(Protocol):
+    """The erasures that are not done, as :class:`streams.engine.sink_erasure.SinkEraser` knows them."""
+
+    @property
+    def topic(self) -> str:
+        """The topic that they come from."""
+
+    def first(self, number: int) -> int | None:
+        """The offset of the first of a partition that is not done."""
 
 
 class SinkProgress:
     """Next offsets by partition; for one thread."""
 
-    def __init__(self, held: Held, eraser: SinkEraser) -> None:
-        """Results that are held are not done, nor are erasures that wait."""
+    def __init__(self, held: HeldResults, erasures: OpenErasures) -> None:
+        """Results that are held are not done, nor are erasures that are open."""
         self._held = held
-        self._eraser = eraser
+        self._erasures = erasures
         self._read: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
 
     def read(self, next_offsets: Mapping[TopicPartition, int]) -> None:
-        """All before these offsets is written, or waits."""
+        """Everything before these offsets is written, or is held or open."""
         self._read.update(next_offsets)
 
     def done_to(self, partition: TopicPartition, offset: int) -> int:
         """The offset before which all is done, if all before this one is read."""
-        erases = partition.topic == self._eraser.topic
-        first = self._eraser.first(partition.partition) if erases else self._held.first(partition)
+        erases = partition.topic == self._erasures.topic
+        first = self._erasures.first(partition.partition) if erases else self._held.first(partition)
         return offset if first is None else min(first, offset)
 
     def due(self) -> dict[TopicPartition, int]:

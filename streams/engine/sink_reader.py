@@ -10,20 +10,43 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 
 from streams.engine.stall_detector import StallDetector
-from streams.kafka.connection import KafkaUnavailable, admin_client
+from streams.kafka.connection import KafkaUnavailable, admin_client, consumer
 from streams.kafka.messages import Message, TopicPartition, as_read, from_client, to_confluent
 from streams.kafka.offsets import next_offsets
 from streams.kafka.unreadable import EVERY_S, UNDECODED, PassedBatches, look_now
+from streams.observability import metrics
 from streams.observability.heartbeat import WorkerHeartbeat
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_POLL_S = 0.25
+
+
+def sink_consumer(settings: Settings, group: str, client_id: str, *, lingers: bool) -> confluent_kafka.Consumer:
+    """The consumer of a sink's worker; one that lingers lets the brokers gather messages."""
+    return consumer(
+        settings,
+        group,
+        {
+            "client.id": client_id,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "session.timeout.ms": round(settings.session_timeout_s * 1000),
+            "heartbeat.interval.ms": round(settings.session_timeout_s * 1000 / 15),
+            "partition.assignment.strategy": "range",
+            "fetch.wait.max.ms": 500,
+            "fetch.min.bytes": 64 * 1024 if lingers else 1,
+            "fetch.message.max.bytes": settings.max_message_bytes,
+            "queued.max.messages.kbytes": 32 * 1024,
+        },
+    )
+
 
 class SinkReader:
     """Reads for one worker, with the worker's own consumer, which it shares; for one thread.
 
-    The consumer must tell when it comes to the end of a partition (``enable.partition.eof``): what lies before the end
+    The consumer tells when it comes to the end of a partition (``enable.partition.eof``): what lies before the end
     and is not given, as the mark of a transaction or what its producer took back, has been passed then.
     """
 
@@ -40,6 +63,8 @@ class SinkReader:
         self._stalled = StallDetector()
         self._next: dict[TopicPartition, int] = {}
         self._moved: set[TopicPartition] = set()
+        self.assignments = 0
+        """Grows whenever partitions are assigned or revoked: what was read before is not to be written any more."""
 
     def begin(self, starts: Mapping[TopicPartition, int]) -> None:
         """Read these partitions, each from its offset on."""
@@ -52,10 +77,35 @@ class SinkReader:
 
     def forget(self) -> None:
         """Know nothing of any partition: they are assigned anew, or went elsewhere."""
+        self.assignments += 1
         self._next.clear()
         self._moved.clear()
         self._release(self._held.copy())
         self._stalled.forget()
+
+    def read(self, most: int, linger_s: float) -> list[Message]:
+        """At least what is there, at most what arrives within the linger time of the first message.
+
+        Nothing after a rebalance, which takes what was read so far.
+
+        Raises:
+            KafkaException: the consumer cannot go on.
+        """
+        messages: list[Message] = []
+        assignments, deadline = self.assignments, None
+        while len(messages) < most:
+            message = self._consumer.poll(_POLL_S if deadline is None else max(0.0, deadline - time.monotonic()))
+            if assignments != self.assignments:
+                return []
+            if message is None:
+                break
+            if (read := self.take(message)) is None:
+                continue
+            if deadline is None:
+                deadline = time.monotonic() + linger_s
+            metrics.observe(self._role, "wait", time.time() - read.timestamp_ms / 1000)
+            messages.append(read)
+        return messages
 
     def resume(self) -> None:
         """Go on with everything that was paused, but for what cannot be read."""

@@ -18,20 +18,18 @@ from schemas.clock import utc_now
 from schemas.erasure import Erasure
 from schemas.ids import new_event_id
 from schemas.results import Match
-from sinks.base import Delivery
 from sinks.bigquery import Address, BigQuerySink, apply, run_query
-from streams.engine.sink_erasure import Held
 from streams.engine.sink_worker import SinkWorker
 from streams.kafka.connection import admin_client, client_config
 from streams.kafka.consumer_groups import committed_offsets, group_id
-from streams.kafka.messages import Message, TopicPartition
+from streams.kafka.messages import TopicPartition
 from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
 from streams.privacy.erasures import NewErasures
 from streams.roles import Role
 from streams.settings import Settings
 from tests.integration.clients import eventually
-from tests.sinks.examples import delivery, match, resolution
+from tests.sinks.examples import match
 
 PATIENCE_S = 180.0
 
@@ -227,7 +225,7 @@ def test_two_erasures_of_one_user_let_nothing_of_between_through(
 def test_more_than_can_be_held_waits_and_goes_on(
     settings: Settings, tables: Address, server: SlowServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.engine.sink_worker._HELD", 2)
+    monkeypatch.setattr("streams.engine.result_writer._MOST_HELD", 2)
     later = [match(user_id="ursula", sequence=n) for n in range(9)]
     with running(settings, tables, server) as worker:
         put(settings, Topic.MATCHES, match(user_id="bert"))
@@ -241,20 +239,3 @@ def test_more_than_can_be_held_waits_and_goes_on(
         server.held.clear()
         wait_until(lambda: len(rows(tables)) == 11)
         wait_until(lambda: committed(settings, Topic.MATCHES) == 11)
-
-
-def test_a_user_s_results_stay_in_order_behind_those_that_are_held() -> None:
-    held, events = Held(), [match(user_id=user) for user in ("ursula", "bert", "ursula")]
-    ones: list[Delivery] = [delivery(event, n) for n, event in enumerate([*events, resolution("l", "sent")])]  # type: ignore[arg-type]
-    messages = {
-        (one.partition, one.offset): Message(TopicPartition(one.partition.topic, 0), one.offset, 0, None, None)
-        for one in ones
-    }
-    assert held.take_in(ones[:2], messages, {"ursula"}) == [ones[1]]
-    assert held.take_in(ones[2:], messages, set()) == [ones[3]], "behind the one that is held"
-    assert held.first(TopicPartition("matches", 0)) == 0
-    assert held.released({"ursula"}) == ([], {})
-    free, theirs = held.released(set())
-    assert free == [ones[0], ones[2]]
-    held.forget(theirs.keys())
-    assert (len(held), held.first(TopicPartition("matches", 0))) == (0, None)
