@@ -1,4 +1,4 @@
-"""Voids the committed offsets of partitions whose topic was deleted and created again."""
+"""Where the consumer of a Faust application stands; voids its commits of topics that were created again."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Collection
 import faust
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
+from faust.types import TP
 
-from streams.engine.faust_internals import commit, commits_of
+from streams.engine.faust_internals import commit, commits_of, committed_offset
 from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.messages import TopicPartition
@@ -20,6 +21,26 @@ from streams.kafka.topic_identity import is_void
 log = logging.getLogger(__name__)
 
 _AGAIN_S = 0.5
+
+
+class FaustOffsets:
+    """The consumer of one application, of the partitions that are assigned to it."""
+
+    def __init__(self, app: faust.App) -> None:
+        self._app = app
+
+    async def committed(self, source: TopicPartition) -> int | None:
+        """The group's committed offset as the broker has it."""
+        return await committed_offset(self._app, source)
+
+    async def position(self, source: TopicPartition) -> int | None:
+        """The offset that is read next."""
+        position: int | None = await self._app.consumer.position(TP(source.topic, source.partition))
+        return position
+
+    async def seek(self, source: TopicPartition, offset: int) -> None:
+        """Read on from there."""
+        await self._app.consumer.seek(TP(source.topic, source.partition), offset)
 
 
 async def forget_void_offsets(app: faust.App, log_offsets: AsyncOffsets, topics: Collection[str]) -> dict[str, str]:

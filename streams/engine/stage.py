@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import faust
@@ -20,9 +18,10 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 
-from streams.engine.faust_internals import commit, committed_offset, positions
-from streams.engine.faust_offsets import forget_void_offsets
-from streams.engine.timestamp_merge import TimestampMerge, ends_reached
+from streams.engine.faust_internals import commit, positions
+from streams.engine.faust_offsets import FaustOffsets, forget_void_offsets
+from streams.engine.gap_check import GapCheck
+from streams.engine.timestamp_merge import TimestampMerge
 from streams.kafka.commit_metadata import CommitMetadata, ShardSize
 from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.offsets import AsyncOffsets
@@ -39,8 +38,6 @@ Reject = Callable[[Message, Exception, int], Awaitable[None]]
 
 _HANDOVER_S = 3.0
 """How long a rebalance waits for the batch in hand; well below the session time-out."""
-_SILENCE_S = 1.0
-"""After this long without a message, the log's end may be a transaction marker, which no consumer ever sees."""
 _RETRY_S = (0.2, 5.0)
 """First and longest pause before a batch is tried again."""
 _ATTEMPTS = 3
@@ -48,24 +45,8 @@ _ATTEMPTS = 3
 _BUFFER_BYTES = 4 * 2**20
 """A partition that has more than this waiting is not read further until half is done. Faust notices that reading may go
 on only after a moment, so half must be work for more than that."""
-_REWINDS = 20
-"""So often in a row a partition is read again from where messages are missing. Those that were already on their way
-come first, and each of them may call for one more."""
 _NONE = -1
 """No generation of the consumer group."""
-
-
-class SkippedMessages(Exception):
-    """Messages were not given to the stage, although they are in the log, however often they were asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Gap:
-    """Offsets from ``start`` to before ``end`` that never came; ``start`` is None at the begin of reading."""
-
-    source: TopicPartition
-    start: int | None
-    end: int
 
 
 class Stage:
@@ -88,7 +69,7 @@ class Stage:
     ) -> None:
         """``sizes`` are those of the gallery shards by partition, which each commit tells to ops.
 
-        ``aside`` are topics that are read too, in no order with the others; see ``TimestampMerge``.
+        ``unordered_topics`` are topics that are read too, in no order with the others; see ``TimestampMerge``.
         """
         self._app = app
         self._process = process
@@ -101,12 +82,9 @@ class Stage:
         self._sizes = sizes
         self._order = TimestampMerge(topics, unordered_topics)
         self._full: set[TopicPartition] = set()
-        self._starts: dict[TopicPartition, int] = {}
         self._processed: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
-        self._last_arrival: dict[TopicPartition, float] = {}
-        self._gaps: list[_Gap] = []
-        self._rewinds: dict[TopicPartition, tuple[int, int]] = {}
+        self._gaps = GapCheck(self._order, log_offsets, FaustOffsets(app))
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -140,9 +118,7 @@ class Stage:
             if message.generation_id != self._generation:
                 self._begin(message.generation_id)
             source = TopicPartition(message.topic, message.partition)
-            expected = self._order.next_offset(source)
-            if expected is None or message.offset > expected:
-                self._gaps.append(_Gap(source, expected, message.offset))
+            self._gaps.arrives(source, message.offset)
             self._order.add(
                 Message(
                     source,
@@ -153,7 +129,6 @@ class Stage:
                     tuple(message.headers or ()),
                 )
             )
-            self._last_arrival[source] = time.monotonic()
             self.heartbeat.arrived(source, message.offset)
             self._arrived.set()
             if self._order.buffered_bytes(source) > _BUFFER_BYTES:
@@ -183,15 +158,15 @@ class Stage:
                 await asyncio.sleep(self._batch_wait_s)
             generation = self._generation
             try:
-                await self._verify_gaps()
-                caught_up = await self._caught_up()
+                await self._gaps.verify()
+                caught_up = await self._gaps.caught_up()
             except (KafkaError, OSError) as error:
                 log.warning("the ends of the logs are not known: %r; waiting", error)
                 self.heartbeat.failed(Fault.SERVICE, error)
                 await asyncio.sleep(_RETRY_S[0])
                 continue
             self.heartbeat.succeeded()
-            if self._gaps:  # One more while the brokers were asked: nothing behind it may be taken.
+            if self._gaps.found:  # One more while the brokers were asked: nothing behind it may be taken.
                 continue
             if self._draining or generation != self._generation:
                 await asyncio.sleep(self._batch_wait_s)
@@ -238,68 +213,6 @@ class Stage:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _RETRY_S[1])
 
-    async def _verify_gaps(self) -> None:
-        """Make sure that where offsets are missing, messages are not: Faust drops some when a rebalance cuts in.
-
-        Where they are, the partition is read again from there on; nothing behind the gap has been processed.
-
-        Raises:
-            SkippedMessages: they do not come.
-        """
-        while self._gaps:
-            gap = self._gaps[0]
-            start = gap.start
-            if start is None:
-                await self._learn_starts({gap.source})
-                start = self._starts.get(gap.source, gap.end)
-            missing = start < gap.end and await self._log_offsets.holds_messages(gap.source, start, gap.end)
-            if not self._gaps or self._gaps[0] is not gap:
-                continue
-            if missing:
-                await self._rewind(gap, start)
-            else:
-                self._gaps.pop(0)
-
-    async def _rewind(self, gap: _Gap, start: int) -> None:
-        """Have the partition given anew from ``start`` on."""
-        source, generation = gap.source, self._generation
-        before, times = self._rewinds.get(source, (start, 0))
-        times = times + 1 if before == start else 1
-        if times > _REWINDS:
-            raise SkippedMessages(f"{source} was not given from {start} to {gap.end - 1}: starting again")
-        self._rewinds[source] = start, times
-        log.warning("%s was not given from %d to %d: reading it again", source, start, gap.end - 1)
-        await self._app.consumer.seek(TP(source.topic, source.partition), start)
-        if generation == self._generation:
-            self._order.rewind(source, start)
-            self._gaps = [one for one in self._gaps if one.source != source]
-
-    async def _caught_up(self) -> set[TopicPartition]:
-        """Partitions with nothing buffered of which it is certain that nothing older is still to come."""
-        silent = self._order.silent()
-        if not silent:
-            return set()
-        await self._learn_starts(silent)
-        ends = await self._log_offsets.next_offsets(silent)
-        reached = ends_reached(self._order, self._starts, ends)
-        for source in silent - reached:
-            quiet = time.monotonic() - self._last_arrival.setdefault(source, time.monotonic())
-            if quiet > _SILENCE_S:
-                position = await self._app.consumer.position(TP(source.topic, source.partition))
-                if position is not None and position >= ends.get(source, 0):
-                    reached.add(source)
-        return reached
-
-    async def _learn_starts(self, sources: set[TopicPartition]) -> None:
-        """Find out where reading began, for partitions that gave no message yet."""
-        unknown = [source for source in sources if source not in self._starts]
-        if not unknown:
-            return
-        first = await self._log_offsets.first_offsets(unknown)
-        for source in unknown:
-            committed = await committed_offset(self._app, source)
-            self._starts[source] = max(committed or 0, first.get(source, 0))
-
     def _resume_fetching(self) -> None:
         for source in [s for s in self._full if self._order.buffered_bytes(s) < _BUFFER_BYTES // 2]:
             self._full.discard(source)
@@ -319,8 +232,8 @@ class Stage:
             return
         reached = {one: end for one, end in positions(self._app).items() if one.topic in self.topics}
         try:
-            await self._learn_starts(reached.keys() - self._processed.keys())
-            passed = await self._log_offsets.past_marks(self._starts | self._processed, reached)
+            await self._gaps.learn_starts(reached.keys() - self._processed.keys())
+            passed = await self._log_offsets.past_marks({**self._gaps.starts, **self._processed}, reached)
         except KafkaError as error:
             log.warning("what lies behind the last messages is not known: %r", error)
             return
@@ -363,10 +276,10 @@ class Stage:
         """Forget what was known of the partitions of the generation before."""
         self._generation = generation
         self._order.clear()
-        for known in (self._starts, self._processed, self._committed, self._last_arrival, self._rewinds):
-            known.clear()
-        self._full.clear()
         self._gaps.clear()
+        self._processed.clear()
+        self._committed.clear()
+        self._full.clear()
         self.heartbeat.reassigned()
 
 

@@ -17,7 +17,7 @@ class TimestampMerge:
     """Buffers messages and gives them back per partition in the order of their time stamps.
 
     Equal time stamps keep the order in which ``topics`` were given; messages of one topic partition keep theirs.
-    Those of the topics ``aside`` are given as soon as they are there: nothing waits for them, nor they for anything.
+    Those of ``unordered_topics`` are given as soon as they are there: nothing waits for them, nor they for anything.
     """
 
     def __init__(self, topics: Iterable[str], unordered_topics: Iterable[str] = ()) -> None:
