@@ -1,1 +1,1 @@
-"""Pictures to faces to vectors, and the gallery. Knows nothing of Kafka."""
+"""From pictures to faces, vectors and decisions; also evaluation and training. Knows nothing of Kafka."""

@@ -1,4 +1,4 @@
-"""A picture to faces: detection, landmarks, alignment, quality, and the vector of each face.
+"""Analyses a picture: detects faces, finds landmarks, aligns, measures quality, and embeds each face.
 
 Imports ``pictures`` and ``embedder``.
 """

@@ -1,4 +1,4 @@
-"""Analyses pictures: decodes, detects, aligns and assesses in threads, then embeds all faces at once."""
+"""Analyses pictures: decodes, detects, aligns and measures quality in threads, then embeds all faces at once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _Frame = tuple[int, float]
 
 @dataclass(slots=True)
 class _Seen:
-    """A picture before its faces are embedded; the chips of each face by frame, none if its quality is too low."""
+    """A picture before its faces are embedded, with the chips of each face by frame; a refused face has none."""
 
     analysis: Analysis
     chips: list[dict[_Frame, Chip]] = field(default_factory=list)
@@ -47,8 +47,8 @@ class Analyzer:
 
     Quality is measured on the chips of the first one, so it does not depend on the others.
 
-    An enrolment photo must show one person: a second face is overlooked only if it is less than half as large as
-    the largest (eye to eye), and the picture is refused otherwise.
+    An enrolment photo must show one person: a second face is ignored if its eye distance is less than half that of the
+    largest face; otherwise the picture is refused.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Analyzer:
         """Load one more version and warm it up; see :class:`models.analysis.face_analysis.FaceAnalyzer`."""
         model = Model.load(folder, threads=self._threads)
         model.warm_up()
-        # Replaced, not changed: a batch in hand goes on with what it began with.
+        # The mappings are replaced, not changed, so that a batch in progress keeps the models it started with.
         self._aligners = self._aligners | {_frame(model.card.chip): Aligner(model.card.chip)}
         self._models = self._models | {model.card.version: model}
 
@@ -91,7 +91,7 @@ class Analyzer:
             self._models = {name: model for name, model in self._models.items() if name != version}
 
     def warm_up(self) -> None:
-        """Compile the network for every batch size and make an interpreter in every thread."""
+        """Compile the network for every batch size, and create an interpreter in every thread."""
         self._first.warm_up()
         everyone = threading.Barrier(self._threads)
 
@@ -156,13 +156,13 @@ class Analyzer:
     def _judge(
         self, raster: Raster, found: FoundFace, limits: quality.Limits, frames: Collection[_Frame]
     ) -> tuple[Face, dict[_Frame, Chip]]:
-        """A face and its chips, none if its quality is too low."""
+        """A face, and its chips by frame; no chips if the face is refused."""
         detection, landmarks = found.detection, found.landmarks
         own = _frame(self._first.card.chip)
         chip = self._aligners[own].align(raster.pixels, landmarks.points)
         scale = raster.width / raster.pixels.shape[1]
         points = landmarks.points * scale
-        # Pixels that were scaled have no blocks of the encoder any more.
+        # In a scaled picture the encoder's blocks no longer lie on the pixel grid.
         blocks = quality.blockiness(raster.pixels, *detection.center) if scale == 1 else None
         inside = self._aligners[own].inside(raster.pixels, landmarks.points)
         measured = quality.measure(
@@ -182,7 +182,7 @@ class Analyzer:
 
 
 def _embedded(seen: Sequence[_Seen], wanted: Sequence[Sequence[str]], models: Mapping[str, Model]) -> list[Analysis]:
-    """Embed every face by the versions of its picture, all faces of a version at once."""
+    """Embed every face with the model versions of its picture; each version embeds all its faces at once."""
     start = time.perf_counter()
     vectors: dict[tuple[int, int], dict[str, bytes]] = {}
     for version in dict.fromkeys(version for names in wanted for version in names):
@@ -225,7 +225,7 @@ def _frame(chip: ChipGeometry) -> _Frame:
 
 
 def _refusal(faces: Sequence[Face], enrolment: bool) -> Refusal | None:
-    """Why a picture as a whole gives no answer."""
+    """Why the picture as a whole is refused; None if it is not."""
     if not faces:
         return Refusal(Reason.NO_FACE, "no face was found")
     if enrolment:

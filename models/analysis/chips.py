@@ -1,4 +1,4 @@
-"""Aligned faces as JPEG: how they are kept and sent."""
+"""Encodes aligned faces as JPEG, in which they are stored and sent."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ QUALITY = 95
 
 
 def encode(chip: Pixels, quality: int = QUALITY) -> bytes:
-    """An RGB chip as a JPEG of a quality from 1 to 100."""
+    """Encode an RGB chip [height, width, 3] as JPEG, with a quality from 1 to 100."""
     _, data = cv2.imencode(".jpg", chip[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return data.tobytes()
 
 
 def decode(jpeg: bytes) -> Pixels | None:
-    """The RGB chip [height, width, 3] in a JPEG, or None if there is none in it."""
+    """Decode a JPEG to an RGB chip [height, width, 3]; None if it cannot be decoded."""
     decoded = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
     return None if decoded is None else np.asarray(decoded[..., ::-1], np.uint8)

@@ -1,4 +1,4 @@
-"""Detects faces with BlazeFace full range: in one pass, or in tiles if faces may be too small for that.
+"""Detects faces with BlazeFace full range: in one pass, and in tiles if faces may be too small for one pass.
 
 Source: Bazarevsky et al., BlazeFace (2019), and MediaPipe's ``face_detection_full_range`` graph.
 """
@@ -21,9 +21,9 @@ from models.pictures.geometry import Pixels, Points
 _INPUT = 192
 _GRID = 48
 MIN_SCORE = 0.4
-"""Least score of a face. Below it is a hint: a rotated face or, mostly, nothing."""
+"""Lowest score of a face. A detection below it is a hint: possibly a rotated face, but usually nothing."""
 _MIN_TURNED_SCORE = 0.5
-"""Least score of a face that is found only in a rotated view."""
+"""Lowest score of a face that is found only in a rotated view."""
 _MIN_HINT = 0.2
 _MIN_LOGIT = float(np.log(_MIN_HINT / (1 - _MIN_HINT)))
 _SAME_FACE = 0.3
@@ -31,38 +31,41 @@ _INSIDE = 0.7
 _TILE = 4 / 7
 _FINE_TILE = 240
 _MIN_TILE = 130
-"""Sides in pixels. Tiles below the first are for crowds only; below the second no face can be used."""
+"""Sides of tiles in pixels. Smaller tiles than the first are used only for crowds; than the second, never."""
 _TILES_A_FACE = 2
 _MOST_TILES = 1_000
-"""Most tiles. A square picture of 4,000 pixels a side needs fewer; a strip of a million by one would need thousands."""
+"""Most tiles of a picture. 4,000 × 4,000 pixels need fewer; a strip of a million by one would need thousands."""
 _LARGE = 800
 _EMPTY = 640
 _SMALL_FACE = 15
 _SMALL_FACE_IN_CROWD = 24
 _CROWD = 3
 _CROWD_OF_HINTS = 8
-"""Number of hints that suggests a crowd of faces too small for tiles of this size."""
+"""This many hints suggest a crowd of faces that are too small for the current tile size."""
 _OVERLAP = 0.25
 _STEP_BACK = 1.8
 _AROUND = 2.5
 """Side of the square in which a face is examined again, as a multiple of its size."""
 _NEAR = 0.7
-"""Distance up to which a detection there is the same face, as a multiple of its size."""
+"""Largest distance between two detections of the same face there, as a multiple of its size."""
 
 Found = NDArray[np.float64]
-"""Rows of score, then centre, size and six points as x, y: [n, 17]."""
+"""Detections [n, 17]: score, then centre, size and six points, each as x, y."""
 
 _X = np.array([1, 5, 7, 9, 11, 13, 15])
-"""Their columns with horizontal positions; the vertical one follows each."""
+"""Columns of ``Found`` with horizontal positions; the vertical position is in the next column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One face in pixels of the picture.
+    """One detected face. All coordinates are pixels of the picture as it is, not of a rotated view.
 
-    ``points`` [6, 2]: the person's right eye, left eye, tip of the nose, mouth, right ear, left ear. ``quarters``: how
-    often the picture was turned by 90° anticlockwise when the network saw it; all lengths are those of the picture as
-    it is.
+    Attributes:
+        score: 0 to 1.
+        center: x and y.
+        size: width and height.
+        points: [6, 2], the person's right eye, left eye, tip of the nose, mouth, right ear and left ear.
+        quarters: number of anticlockwise quarter turns of the view in which the network saw the face.
     """
 
     score: float
@@ -74,7 +77,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A square of the picture that is shown to the network; it may reach beyond the picture."""
+    """The square of the picture that the network sees; it may extend beyond the picture."""
 
     x: float
     y: float
@@ -92,10 +95,10 @@ class Detector:
     def detect(self, picture: Pixels) -> list[Detection]:
         """Find the upright faces of a picture, largest first, and hints of others (see ``MIN_SCORE``).
 
-        The network sees 192 × 192 pixels and finds faces of 14 of them and more. One pass takes the whole picture;
-        where that shows nothing, a second one steps back, for a face that fills the picture. Tiles of four sevenths of
-        the picture follow, and tiles of four sevenths of those, as long as there is reason to expect more: the picture
-        is large, or nothing has been found, or a face so small that others like it may have been missed.
+        The network sees 192 × 192 pixels and finds faces of at least 14 pixels. The first pass shows it the whole
+        picture. If that finds no face, a second pass shows the picture smaller, for a face that fills it. Then come
+        tiles whose sides are 4/7 of the picture's, and 4/7 of those, as long as more faces are likely: the picture is
+        large, no face has been found, or a face is so small that others of its size may have been missed.
         """
         height, width = picture.shape[:2]
         side = longer = float(max(height, width))
@@ -117,7 +120,7 @@ class Detector:
         return [_detection(row) for row in found[order]]
 
     def detect_turned(self, picture: Pixels) -> list[Detection]:
-        """Detect in the whole picture turned by 90, 180 and 270 degrees; the same face may come several times."""
+        """Detect faces in the whole picture turned by 90, 180 and 270 degrees; a face may be found several times."""
         height, width = picture.shape[:2]
         window = _around(width, height, max(height, width))
         return [
@@ -128,18 +131,18 @@ class Detector:
         ]
 
     def turned(self, picture: Pixels, seen: Detection) -> Detection:
-        """Examine a detection in all four rotations; return it as detected in the best one."""
+        """Examine a detection in all four rotations, and return the detection in the best one."""
         (quarters,) = self._best_sides(picture, [seen], (0, 1, 2, 3))
         return (self._look_again(picture, seen, quarters) if quarters else None) or seen
 
     def followed(self, picture: Pixels, hints: Sequence[Detection]) -> list[Detection]:
-        """Examine up to three hints in the other three rotations; return those that are faces there."""
+        """Examine up to three hints in the other three rotations, and return those that are faces there."""
         sides = self._best_sides(picture, hints, (1, 2, 3)) if hints else []
         again = [self._look_again(picture, hint, side) for hint, side in zip(hints, sides, strict=True) if side]
         return [seen for seen in again if seen is not None and seen.score >= _MIN_TURNED_SCORE]
 
     def _best_sides(self, picture: Pixels, seen: Sequence[Detection], sides: Sequence[int]) -> list[int | None]:
-        """The rotation with the best score of each, in quarter turns; None: none is a face. At most 9 views at once."""
+        """The best rotation of each detection in quarter turns; None: no face in any. Takes at most 9 views at once."""
         cells = 2 if len(seen) * len(sides) <= 4 else 3
         size = _INPUT // cells
         sheet = np.full((_INPUT, _INPUT, 3), -1, np.float32)
@@ -176,7 +179,7 @@ class Detector:
         return _merged(found)
 
     def _seen(self, shown: NDArray[np.float32]) -> Found:
-        """Faces and hints, unmerged, in a square [192, 192, 3] whose side counts as 1."""
+        """Run the network on a square [192, 192, 3]: faces and hints, not merged, in units of the square's side."""
         boxes, logits = self._model(shown[None])
         good = np.flatnonzero(logits[0, :, 0] > _MIN_LOGIT)
         scores = 1 / (1 + np.exp(-logits[0, good, 0].astype(np.float64)))
@@ -188,7 +191,7 @@ class Detector:
         return found
 
     def _look_at_tile(self, picture: Pixels, tile: _Window) -> Found:
-        """Drop the faces that an edge of the tile cuts, unless it is an edge of the picture."""
+        """Look at a tile; drop faces that its edge cuts, unless that is an edge of the picture."""
         found = self._look(picture, tile)
         low, high = _corners(found)
         start = np.array([tile.x, tile.y])
@@ -199,7 +202,7 @@ class Detector:
 
 
 def _shown(picture: Pixels, window: _Window, size: int) -> NDArray[np.float32]:
-    """The network's input for a window: [size, size, 3], -1 to 1, black outside the picture."""
+    """The network's input for a window: float32 [size, size, 3], from -1 to 1, black outside the picture."""
     height, width = picture.shape[:2]
     left, top = max(0, round(window.x)), max(0, round(window.y))
     right, bottom = min(width, round(window.x + window.side)), min(height, round(window.y + window.side))
@@ -208,7 +211,7 @@ def _shown(picture: Pixels, window: _Window, size: int) -> NDArray[np.float32]:
     columns = min(size - x, max(1, round((right - left) * scale)))
     rows = min(size - y, max(1, round((bottom - top) * scale)))
     part: NDArray[Any] = picture[top:bottom, left:right]
-    # Halving and then interpolating is ten times as fast as OpenCV's mean over fractions of pixels, and as good here.
+    # Halving and then interpolating is ten times as fast as OpenCV's area mean over fractions of pixels, and as good.
     while part.shape[0] >= 2 * rows and part.shape[1] >= 2 * columns:
         part = cv2.resize(part, (part.shape[1] // 2, part.shape[0] // 2), interpolation=cv2.INTER_AREA)
     part = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_LINEAR)
@@ -239,7 +242,7 @@ def _square_around(seen: Detection) -> _Window:
 
 
 def _expects_more(found: Found, side: float, longer: float) -> bool:
-    """Whether tiles smaller than this are worth their time."""
+    """Whether tiles smaller than ``side`` are likely to find more faces."""
     faces = found[found[:, 0] >= MIN_SCORE]
     many_hints = len(found) >= _CROWD_OF_HINTS
     if not len(faces) and not many_hints:
@@ -250,7 +253,7 @@ def _expects_more(found: Found, side: float, longer: float) -> bool:
 
 
 def _are_worth(tiles: Sequence[_Window], found: Found) -> bool:
-    """Whether there are so many small faces that fine tiles cost little in comparison."""
+    """Whether there are enough small faces to justify fine tiles."""
     small = (found[:, 0] >= MIN_SCORE) & (found[:, 3] * _INPUT < _SMALL_FACE_IN_CROWD * tiles[0].side / _TILE)
     return bool(small.sum() * _TILES_A_FACE >= len(tiles))
 
@@ -259,7 +262,7 @@ def _tiles(width: int, height: int, side: float) -> list[_Window]:
     def starts(length: int) -> list[float]:
         if length <= side:
             return [(length - side) / 2]
-        # Less a little, so that two tiles of four sevenths are enough.
+        # The small margin makes two tiles of 4/7 enough despite rounding.
         count = math.ceil((length - side) / (side * (1 - _OVERLAP)) - 1e-6) + 1
         return [float(start) for start in np.linspace(0, length - side, count)]
 
@@ -277,7 +280,7 @@ def _corners(found: Found) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _merged(found: Found) -> Found:
-    """One row a face: the mean of the overlapping detections, weighted by score, with the best score."""
+    """Merge overlapping detections: one row per face, their mean weighted by score, with the best score."""
     found = found[(found[:, 3:5] > 0).all(1)]
     found = found[np.argsort(-found[:, 0], kind="stable")]
     low, high = _corners(found)

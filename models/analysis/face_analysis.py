@@ -1,4 +1,4 @@
-"""The analysis of a picture, and the interface of analyzers."""
+"""The result of analysing a picture, and the interface of analyzers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,15 @@ Chip = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """One picture: its faces, largest first, or why it has none. Lengths are pixels of the upright picture.
+    """The result for one picture. All lengths are pixels of the upright picture.
 
-    ``chips`` holds the aligned face of each embedded face, in the order of ``faces``, None where a face was refused.
+    Attributes:
+        width: of the picture.
+        height: of the picture.
+        faces: largest first.
+        refusal: why the picture as a whole was refused; None if it was not.
+        chips: the aligned face of each of ``faces``; None for a refused face.
+        decode_ms: time to decode; likewise the other times, ``embed_ms`` being that of the whole micro-batch.
     """
 
     width: int = 0
@@ -40,24 +46,24 @@ class FaceAnalyzer(Protocol):
 
     @property
     def model_version(self) -> str:
-        """The version that makes vectors if none is named."""
+        """The model version that is used if none is named."""
 
     @property
     def versions(self) -> Collection[str]:
         """The model versions that are loaded."""
 
     def load(self, folder: Path) -> None:
-        """Load another version and warm it up, while others are in use.
+        """Load another version and warm it up, while the others stay in use.
 
         Raises:
-            UnusableModel: it cannot be used.
+            UnusableModel: card or weights cannot be used.
         """
 
     def unload(self, version: str) -> None:
-        """Unload a version; no picture may be in progress."""
+        """Unload a version. No picture that uses it may be in progress."""
 
     def warm_up(self) -> None:
-        """Load and compile everything, so that the first picture takes no longer than others."""
+        """Load and compile everything, so that the first picture takes no longer than later ones."""
 
     def analyze(
         self,
@@ -66,11 +72,16 @@ class FaceAnalyzer(Protocol):
         enrolment: bool | Sequence[bool] = False,
         versions: Sequence[Sequence[str]] | None = None,
     ) -> list[Analysis]:
-        """Analyse a micro-batch; return one analysis a picture, in order. A bad picture never harms the others.
+        """Analyse a micro-batch. Safe to call from several threads.
 
-        A picture that is a Refusal already is passed through. ``enrolment`` (one for all, or one each) sets the
-        stricter limits of templates. ``versions`` (of each picture, at least one) are those that make vectors: the
-        first one ``Face.vector``, the rest ``Face.others``. Safe to call from several threads.
+        Args:
+            pictures: encoded pictures; a Refusal is passed through.
+            enrolment: whether the stricter limits of templates apply, for all pictures or for each.
+            versions: for each picture, the model versions that embed its faces, at least one. The first gives
+                ``Face.vector``, the others ``Face.others``. None: ``model_version``.
+
+        Returns:
+            One analysis per picture, in order. A bad picture does not affect the others.
         """
 
     def close(self) -> None:

@@ -1,10 +1,9 @@
 """Finds faces in any rotation: detects them, rotates them upright, and confirms them by their landmarks.
 
-The detector knows faces that are turned by up to 60 degrees. Of others it misses many, and takes some for upright
-faces with eyes where their mouths are: the landmarks look right, and the vector is nobody's. Such a detection gives
-itself away by a poor score, and by landmarks that are not where the detector saw the same points. It is looked at again
-from the other three sides, and the side counts on which the detector is surest: docs/models.md tells how often that is
-right.
+The detector finds faces that are turned by up to 60 degrees. Beyond that it misses many, and takes some for upright
+faces with eyes where their mouths are: their landmarks look right, but their vectors are meaningless. Such a detection
+has a low score, or landmarks that are not where the detector saw the same points. It is examined in the other three
+rotations, and the rotation with the best score is used; docs/models.md says how often that is right.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from models.pictures.geometry import Pixels, Points
 _MIN_PRESENCE = 0.5
 _SURE = 0.75
 _DOUBTFUL = 0.55
-"""A detection with a score between these two is doubtful if its landmarks contradict it."""
+"""A detection is doubtful if its score is below the second, or below the first and its landmarks contradict it."""
 _MAX_ROLL = 40
 _EYES_OFF = 0.1
 _NOSE_OFF = 0.4
@@ -30,7 +29,7 @@ _UNSURE = 0.7
 _MIN_RELIABLE_PRESENCE = 0.8
 _EYES_WRONG = 0.4
 _NOSE_WRONG = 0.7
-"""Distances between detector and mesh beyond which the landmarks of a face are not reliable."""
+"""Landmarks are unreliable if detector and mesh differ by more than this, as a share of the eye distance."""
 _MOST_HINTS = 3
 _HINT_BESIDE_FACES = 0.3
 _SAME_FACE = 0.75
@@ -46,22 +45,22 @@ class FoundFace:
 
     @property
     def roll(self) -> float:
-        """Degrees by which the face was turned when the detector saw it, -180 to 180."""
+        """The roll of the face in the view that the detector saw, in degrees from -180 to 180."""
         return (self.landmarks.roll - 90 * self.detection.quarters + 180) % 360 - 180
 
     @property
     def eyes_off(self) -> float:
-        """Distance between detector and mesh for the middle between the eyes, as a share of the eye distance."""
+        """How far detector and mesh differ in the midpoint of the eyes, as a share of the eye distance."""
         return self._off(self.detection.points[:2].mean(0), self.landmarks.points[:4].mean(0))
 
     @property
     def nose_off(self) -> float:
-        """Distance between detector and mesh for the nose, as a share of the eye distance."""
+        """How far detector and mesh differ in the tip of the nose, as a share of the eye distance."""
         return self._off(self.detection.points[2], self.landmarks.points[4])
 
     @property
     def is_reliable(self) -> bool:
-        """Whether the landmarks are plausible, which they are not if the face is still rotated."""
+        """Whether the landmarks are plausible; they are not if the face is still rotated."""
         contradicted = self.eyes_off > _EYES_WRONG or self.nose_off > _NOSE_WRONG
         return self.landmarks.presence >= _MIN_RELIABLE_PRESENCE and not (
             contradicted and self.detection.score < _UNSURE
@@ -79,7 +78,7 @@ class FaceFinder:
         self._mesh = FaceMesh()
 
     def warm_up(self) -> None:
-        """Make the interpreters of the calling thread."""
+        """Create the interpreters of the calling thread."""
         blank = np.zeros((480, 640, 3), np.uint8)
         points = np.array([[280, 200], [360, 200], [320, 240], [320, 280], [250, 220], [390, 220]], np.float64)
         self._detector.detect(blank)
@@ -88,8 +87,8 @@ class FaceFinder:
     def find(self, picture: Pixels) -> list[FoundFace]:
         """Find the faces of a picture, largest first.
 
-        A picture of upright faces takes one look; each doubtful face takes three more. Only where there is no face at
-        all is the whole picture looked at from the other sides.
+        Upright faces need one look at the picture; each doubtful face is examined in the other three rotations. The
+        whole picture is examined in them only if no face has been found.
         """
         seen = self._detector.detect(picture)
         faces, others = self._confirmed(picture, seen)
@@ -101,7 +100,7 @@ class FaceFinder:
         return sorted(_distinct(faces), key=lambda face: -math.prod(face.detection.size))
 
     def _confirmed(self, picture: Pixels, detections: Sequence[Detection]) -> tuple[list[FoundFace], list[Detection]]:
-        """The detections that the mesh confirms, in their best rotation; and the others."""
+        """The detections that the mesh confirms, in their best rotation; and those that it does not."""
         faces, others = [], []
         for seen in detections:
             face = self._face(picture, seen)
@@ -121,7 +120,7 @@ class FaceFinder:
 
 
 def _is_doubtful(face: FoundFace) -> bool:
-    """Whether a face may be rotated beyond what the networks were trained on."""
+    """Whether a face may be rotated further than the networks can handle."""
     score = face.detection.score
     if not _DOUBTFUL <= score < _SURE:
         return score < _DOUBTFUL

@@ -24,10 +24,12 @@ _LEFT_EYE, _RIGHT_EYE = 263, 33
 
 @dataclass(frozen=True, slots=True)
 class Landmarks:
-    """The mesh's result for one face.
+    """The landmarks of one face.
 
-    ``points`` [5, 2] in pixels of the picture, in the order of Face.landmarks; ``presence``: 0 (no face) to 1;
-    ``yaw`` in degrees, positive when the person's left eye is the farther one.
+    Attributes:
+        points: [5, 2], in pixels of the picture and in the order of Face.landmarks.
+        presence: from 0 (no face) to 1.
+        yaw: in degrees, positive if the person's left eye is farther from the camera than the right one.
     """
 
     points: Points
@@ -36,12 +38,12 @@ class Landmarks:
 
     @property
     def eyes_apart(self) -> float:
-        """Pixels between the eyes."""
+        """The eye distance in pixels."""
         return float(np.linalg.norm(self._across))
 
     @property
     def roll(self) -> float:
-        """Degrees, clockwise in the picture: 0 where the person's left eye is to the right of the other."""
+        """Clockwise rotation of the face in degrees; 0 if it is upright."""
         x, y = self._across.tolist()
         return float(np.degrees(np.arctan2(y, x)))
 
@@ -71,7 +73,7 @@ class FaceMesh:
 
 
 def _square(detection: Detection) -> Transform:
-    """The transform from the network's input to the picture: twice the width of the face, eyes level."""
+    """The transform from the network's input to the picture: twice the face's width, eyes level."""
     face = similarity(EYES_AND_MOUTH, detection.points[[0, 1, 3]])
     eyes = detection.points[1] - detection.points[0]
     angle = np.arctan2(eyes[1], eyes[0])

@@ -1,6 +1,6 @@
 """Measures the quality of a face, and refuses faces of low quality.
 
-The limits and how they were found are in docs/models.md.
+docs/models.md explains how the limits were found.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from schemas.reasons import Reason
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits outside of which a face is refused. Units as in :class:`schemas.parts.Quality`.
+    """The limits outside which a face is refused, in the units of :class:`schemas.parts.Quality`.
 
-    ``sharpness`` holds for a face of brightness 0.5: the same blur leaves less variance in a darker face, in proportion
-    to the square of its brightness. ``inside`` is the part of the chip that lies in the picture.
+    ``sharpness`` is for a brightness of 0.5, because the same blur leaves less variance in a darker face, in proportion
+    to the square of its brightness. ``inside`` is the share of the chip that lies in the picture.
     """
 
     score: float
@@ -34,21 +34,21 @@ class Limits:
 
 
 PROBE = Limits(score=0.4, size=10, sharpness=3.5, darkest=0.03, brightest=0.93, yaw=75, inside=0.55)
-"""Limits for faces of frames: below them strangers are confused several times as often."""
+"""Limits for faces in frames. Beyond them, strangers are confused several times as often."""
 
 TEMPLATE = Limits(score=0.4, size=16, sharpness=6, darkest=0.08, brightest=0.88, yaw=60, inside=0.65)
-"""Limits for enrolment photos, stricter since they are compared with for years."""
+"""Limits for enrolment photos. They are stricter because a template is used for years."""
 
 _GOOD = Limits(score=0.8, size=40, sharpness=60, darkest=0.25, brightest=0.75, yaw=15, inside=1.0)
-"""Values from which on quality does not rise any more."""
+"""Beyond these values, ``overall`` does not improve any more."""
 
 _WASHED_OUT = 0.85
 _BLOCK = 8
 _AROUND = 96
 _FEW_BLOCKS = 32
-"""Pixels around the middle of a face in which blocks are measured: the usual number, and the least."""
+"""Blocks are measured in this many pixels to each side of the face's centre, and in no region narrower than 32."""
 _FLAT = 0.25
-"""Grey levels added to both sides of the ratio, which would be noise in a flat picture."""
+"""Grey levels added to both sides of the ratio, because it would be noise in a flat picture."""
 
 
 def measure(
@@ -63,12 +63,13 @@ def measure(
     """Measure a face.
 
     Args:
-        chip: the aligned face.
-        inside: which pixels of it lie in the picture; None: all. The border of what does not would look sharp.
+        chip: the aligned face, RGB [size, size, 3].
         points: its five landmarks [5, 2] (see Face.landmarks) in pixels of the picture.
-        score: of the detector.
+        score: of the detector, 0 to 1.
         yaw: in degrees.
-        blockiness: see :func:`blockiness`; of no account in ``overall``.
+        inside: mask [size, size] of the chip's pixels in the picture; None: all are. Only these are measured, because
+            the picture's border would look sharp.
+        blockiness: see :func:`blockiness`; it does not count in ``overall``.
     """
     grey = cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY)
     mask = None if inside is None else inside.astype(np.uint8)
@@ -90,18 +91,18 @@ def measure(
 
 
 def blockiness(pixels: Pixels, x: float, y: float) -> float | None:
-    """The logarithm of the ratio of grey level changes at the borders of JPEG blocks to those within.
+    """How visible JPEG blocks are: the log ratio of grey-level changes at block borders to those within blocks.
 
-    Where a picture was compressed hard, every block of 8 × 8 pixels has a level of its own. Only blocks that lie as the
-    picture's own encoder laid them are seen: not those of a picture that was cut or scaled after that.
+    Strong compression gives each block of 8 × 8 pixels a level of its own. This detects only blocks on the grid of the
+    picture's own encoder, not those of a picture that was cropped or scaled after its compression.
 
     Args:
-        pixels: the picture as it was stored [height, width, 3], not scaled.
-        x: middle of the face.
-        y: likewise.
+        pixels: the picture as it was stored, RGB [height, width, 3], not scaled.
+        x: horizontal centre of the face in pixels.
+        y: vertical centre of the face in pixels.
 
     Returns:
-        of the pixels around the face; None where there are too few.
+        The blockiness around the face; None if there are too few pixels.
 
     Source: Wang, Sheikh and Bovik 2002, "No-reference perceptual quality assessment of JPEG compressed images", for the
     mean difference across borders as a measure.
@@ -111,7 +112,7 @@ def blockiness(pixels: Pixels, x: float, y: float) -> float | None:
     if min(bottom - top, right - left) < _FEW_BLOCKS:
         return None
     grey = cv2.cvtColor(pixels[top:bottom, left:right], cv2.COLOR_RGB2GRAY).astype(np.int16)
-    # The change from each row to the next, and from each column, by the place within a block [8].
+    # The mean change from each row to the next, and from each column to the next; then by position in the block [8].
     steps = [np.abs(np.diff(one, axis=0)).mean(1) for one in (grey, grey.T)]
     by_place = sum(step[: len(step) // _BLOCK * _BLOCK].reshape(-1, _BLOCK).mean(0) for step in steps)
     border, within = by_place[-1], by_place[:-1].mean()
@@ -119,13 +120,13 @@ def blockiness(pixels: Pixels, x: float, y: float) -> float | None:
 
 
 def _whole_blocks(middle: float, length: int) -> tuple[int, int]:
-    """The first pixel of the blocks around a place, and the second pixel of the block after them."""
+    """The range of pixels of the blocks around a position, and one pixel more to have a border at the end."""
     start = int(max(0.0, middle - _AROUND)) // _BLOCK * _BLOCK
     return start, min(length, start + 2 * _AROUND + 1)
 
 
 def refusal(quality: Quality, limits: Limits, inside: float = 1.0) -> Reason | None:
-    """The first limit that a face violates, or None; ``inside`` is the share of it that lies in the picture."""
+    """The first limit that a face violates; None if it violates none. ``inside`` is its share in the picture."""
     checks = (
         (inside < limits.inside, Reason.CUT_OFF),
         (quality.score < limits.score, Reason.LOW_SCORE),
@@ -134,7 +135,7 @@ def refusal(quality: Quality, limits: Limits, inside: float = 1.0) -> Reason | N
         (quality.brightness > limits.brightest, Reason.TOO_BRIGHT),
         (
             _sharpness(quality.sharpness, quality.brightness) < limits.sharpness,
-            # Light that has washed everything out leaves no edges either.
+            # A washed-out face has no edges, so it would count as blurred.
             Reason.TOO_BRIGHT if quality.brightness > _WASHED_OUT else Reason.TOO_BLURRED,
         ),
         (abs(quality.yaw) > limits.yaw, Reason.TURNED_AWAY),
@@ -148,5 +149,5 @@ def _sharpness(measured: float, brightness: float) -> float:
 
 
 def _rising(value: float, zero: float, one: float) -> float:
-    """0 to 1, linear between two values."""
+    """Interpolate linearly: 0 at ``zero`` and below, 1 at ``one`` and above."""
     return min(1.0, max(0.0, (value - zero) / (one - zero)))

@@ -1,1 +1,1 @@
-"""Detects drift: changes in what a camera shows, or in what the model makes of it."""
+"""Detects drift: changes in the pictures of a camera, or in a model's vectors of them."""

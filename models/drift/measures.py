@@ -1,6 +1,6 @@
-"""The measures of drift: numbers of each face, rates, the score margin, and the vectors.
+"""The measures of drift: quality values of each face, rates, the margin of matches, and the vectors.
 
-Each measure alarms on an effect that matters *and* a p-value, never on one alone: with faces enough any difference is
+A measure alarms only if its effect is large *and* its p-value is small: with enough faces any difference is
 significant, and with few people in front of the camera any difference can be large.
 """
 
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from schemas.parts import Quality
 
 SIGNIFICANT = 3e-4
-"""Largest p-value of an alarm. 10,000 frames are 33 windows that do not overlap, each with ten measures: by Bonferroni
-that is one false alarm in 100,000 frames, before any effect is asked for."""
+"""Largest p-value of an alarm. 10,000 frames are 33 windows without overlap, with ten measures each. By Bonferroni's
+correction this allows one false alarm in 100,000 frames, even without the limit on the effect."""
 
 _HARMLESS = 0.5
-"""Blockiness at a quality of about 30; above that quality compression costs little, however it changes."""
+"""Blockiness at a JPEG quality of about 30. Lower values count as this: better quality makes little difference."""
 
 NUMBERS: Mapping[str, Callable[[Quality], float | None]] = {
     "quality": lambda quality: quality.overall,
@@ -27,7 +27,7 @@ NUMBERS: Mapping[str, Callable[[Quality], float | None]] = {
     "brightness": lambda quality: quality.brightness,
     "blockiness": lambda quality: None if quality.blockiness is None else max(quality.blockiness, _HARMLESS),
 }
-"""The numbers of one face by measure; lengths and variances as logarithms. None: not measured."""
+"""The value of one face by measure; lengths and variances as logarithms. None: not measured."""
 
 LIMITS: Mapping[str, float] = {
     "quality": 0.4,
@@ -42,9 +42,12 @@ LIMITS: Mapping[str, float] = {
     "margin": 0.3,
     "embedding": 0.65,
 }
-"""The effect from which on a measure may alarm. Of a number and of the margin: Kolmogorov's and Smirnov's D, 0 to 1; of
-a rate: how much it has risen, of 1; of the embedding: the area under the classifier's ROC curve, 0.5 being chance. Size
-and brightness change by themselves with where people stand and with the day, so they may change more."""
+"""The smallest effect of an alarm, by measure.
+
+The effect of face values and of the margin is the Kolmogorov-Smirnov D, 0 to 1; of a rate, its increase; of the
+embedding, the classifier's ROC AUC, where 0.5 is chance. Size and brightness may change more than the others, because
+they vary with where people stand and with the time of day.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,10 @@ class Measure:
 
     Attributes:
         name: see ``LIMITS``.
-        reference: mean of the reference, in the measure's own unit; None of vectors.
-        current: mean of the present; None of vectors.
+        reference: mean of the reference, in the measure's own unit; None for vectors.
+        current: mean of the current sample; None for vectors.
         effect: how much they differ, see ``LIMITS``.
-        p_value: how often chance alone makes such a difference.
+        p_value: the probability of such a difference by chance alone.
     """
 
     name: str

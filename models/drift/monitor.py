@@ -1,7 +1,7 @@
-"""Monitors one camera and model version: the first faces are the reference, the last ones are compared with it.
+"""Monitors one camera and model version: the first faces are the reference, the latest are compared with it.
 
-One face counts of each frame, the largest. Pure: it knows no clock and no Kafka, and what it holds can be saved and
-handed to another (``MonitorSample``).
+Only the largest face of each frame counts. The monitor uses no clock and no Kafka, and its state can be saved and
+given to another one (``MonitorSample``).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from schemas.drift import DriftDecision, DriftFace
 from schemas.embeddings import Face
 
 _SILENCE = 20
-"""Consecutive frames with or without a face that count as one draw."""
+"""Consecutive frames, all with or all without a face, that count as one draw."""
 _STRIKES = 2
-"""Consecutive comparisons that raise an alarm, and that end it."""
+"""Number of consecutive comparisons that raise an alarm, or end it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,16 @@ class MonitorPlan:
     """The sizes of the samples, and how often they are compared."""
 
     reference: int = 300
-    """Faces, and as many decisions, in the reference."""
+    """Number of faces, and of decisions, in the reference."""
     window: int = 300
-    """Faces, decisions and frames in the current sample; it is compared once it has half of them."""
+    """Largest number of faces, decisions or frames in the current sample. It is compared once it has half of them."""
     every: int = 50
-    """Frames from one comparison to the next."""
+    """Number of frames from one comparison to the next."""
 
 
 @dataclass(slots=True)
 class MonitorSample:
-    """Faces and decisions, oldest first. ``faceless`` counts the frames without a face after the last of them."""
+    """Faces and decisions, oldest first. ``faceless`` is the number of frames without a face after the last face."""
 
     faces: list[DriftFace] = field(default_factory=list)
     decisions: list[DriftDecision] = field(default_factory=list)
@@ -48,15 +48,15 @@ class Monitor:
     """The reference and the current sample of one camera and model version."""
 
     def __init__(self, plan: MonitorPlan, same_person: float | None = None) -> None:
-        """``same_person`` is the distance within which two vectors mostly show one person; None: it is not known, and
-        vectors are not compared."""
+        """``same_person`` is the distance below which two vectors mostly show one person; None: unknown, so vectors are
+        not compared."""
         self._plan = plan
         self._same_person = same_person
         self.reference = MonitorSample()
         self.current = MonitorSample()
         self.frames = 0
         self.alarms: dict[str, int] = {}
-        """The measures that alarm, with the frame at which each began."""
+        """The measures that alarm, each with the number of the frame at which its alarm was raised."""
         self._strikes: dict[str, int] = {}
         self._last: DriftFace | None = None
 
@@ -71,10 +71,10 @@ class Monitor:
         return self.complete and self.frames % self._plan.every == 0
 
     def see(self, faces: Sequence[Face]) -> int | None:
-        """Add the faces of a frame, largest first; their vectors are float32.
+        """Add the faces of a frame, largest first, with float32 vectors.
 
         Returns:
-            The number of the stay that the largest face is of, for what is decided about it; None without a face.
+            The number of the largest face's stay, to pass to ``decided``; None without a face.
         """
         self.frames += 1
         sample = self.current if self.complete else self.reference
@@ -96,9 +96,9 @@ class Monitor:
         """Add the decision about a frame's largest face, if it was compared with a gallery.
 
         Args:
-            stay: what ``see`` gave.
-            subject_id: who was recognised, or None.
-            margin: how far within the threshold: 1 is the same picture, 0 just so; None if it is not known.
+            stay: the number that ``see`` returned.
+            subject_id: the subject that was recognised, or None.
+            margin: 1 - distance / threshold: 1 is the same picture, 0 is at the threshold; None if it is unknown.
         """
         whole = len(self.reference.decisions) >= self._plan.reference
         sample = self.current if whole else self.reference
@@ -107,7 +107,7 @@ class Monitor:
             del sample.decisions[: -self._plan.window]
 
     def compare(self) -> list[Measure]:
-        """Compare the samples, and raise or end alarms."""
+        """Compare the current sample with the reference, and raise or end alarms."""
         measures = [*self._of_faces(), *self._of_frames(), *self._of_decisions()]
         for measure in measures:
             self._judge(measure)
@@ -169,7 +169,7 @@ class Monitor:
         return number >= self._plan.window // 2
 
     def _stays(self, before: bytes | None, now: bytes | None) -> bool:
-        """Whether two consecutive faces may be of one person, which is assumed unless the vectors differ."""
+        """Whether two consecutive faces belong to one stay. If vectors cannot be compared: both or neither have one."""
         if before is None or now is None or self._same_person is None:
             return (before is None) is (now is None)
         gap = np.frombuffer(before, "<f2").astype(np.float32) - np.frombuffer(now, "<f2").astype(np.float32)
@@ -189,7 +189,7 @@ def _draws(before: Sequence[int], now: Sequence[int]) -> tuple[float, float]:
 
 
 def _visits(before: Sequence[DriftDecision], now: Sequence[DriftDecision]) -> tuple[float, float]:
-    """As ``_draws``, but a person counts once however long the stay."""
+    """As ``_draws``, but a person counts once, however long the stay is."""
     first, second = (stays.effective([one.stay for one in some], max(1, len(some))) for some in (before, now))
     return first, second
 
@@ -201,12 +201,12 @@ def _changes(values: Sequence[object]) -> list[int]:
 
 
 def _sure(decisions: Sequence[DriftDecision]) -> list[DriftDecision]:
-    """The decisions that recognised somebody by a known margin."""
+    """The decisions that recognised somebody with a known margin."""
     return [one for one in decisions if one.subject_id is not None and one.margin is not None]
 
 
 def _faceless(sample: MonitorSample) -> list[float]:
-    """1 for a frame without a face, 0 for one with it, oldest first."""
+    """For each frame, oldest first: 1 if it has no face, 0 if it has one."""
     frames: list[float] = []
     for face in sample.faces:
         frames += [1.0] * face.faceless_before + [0.0]

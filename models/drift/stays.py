@@ -1,7 +1,7 @@
 """The effective size of a sample whose neighbours are alike.
 
-Somebody stands before the camera for a while, so one face tells most of what the next would. Faces of one stay count as
-one draw, but not for ever: light and pose change too.
+A person stands in front of the camera for a while, so consecutive faces are not independent. The faces of one stay
+count as one draw, up to a limit, because light and pose change during a long stay.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from itertools import groupby
 
 LONGEST = 50
-"""Consecutive faces of one person that count as one draw."""
+"""Largest number of consecutive faces of one person that count as one draw."""
 
 
 def effective(stays: Sequence[int], longest: int = LONGEST) -> float:
-    """The number of independent draws that a sample is worth, by the stay of each of its members, in their order.
+    """Kish's effective sample size: the square of the sum of the draws' sizes, divided by the sum of their squares.
 
-    ``longest`` is how many in a row count as one draw.
-
-    Kish's effective sample size: the square of the sum of the weights by the sum of their squares.
+    Args:
+        stays: the stay of each member of the sample, in order.
+        longest: largest number of consecutive members that count as one draw.
     """
     sizes = []
     for _, members in groupby(stays):

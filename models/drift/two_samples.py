@@ -1,6 +1,6 @@
-"""Tests of two samples, the reference and the current one: effect size and p-value.
+"""Statistical tests of two samples, the reference and the current one: effect and p-value.
 
-Sample sizes are effective ones, see :mod:`models.drift.stays`.
+``draws`` are the effective sizes of the samples, see :mod:`models.drift.stays`.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 """[n]"""
 Pair = tuple[Values, Values]
-"""The reference, and the current sample."""
+"""The values of the reference, and of the current sample."""
 Compared = tuple[float, float]
 """Effect and p-value."""
 
 
 def distributions(pair: Pair, draws: tuple[float, float], *, falls: bool = False) -> Compared:
-    """Kolmogorov's and Smirnov's test.
+    """The Kolmogorov-Smirnov test; its effect is D.
 
     Args:
-        pair: values before, and now.
-        draws: what the two samples are worth.
-        falls: whether only smaller values now are a difference.
+        pair: the values.
+        draws: the effective sample sizes.
+        falls: whether only a decrease counts as a difference.
     """
     from scipy.stats import ks_2samp, kstwobign
 
     effect = float(ks_2samp(*pair, "less" if falls else "two-sided", "asymp").statistic)
     root = math.sqrt(draws[0] * draws[1] / (draws[0] + draws[1]))
-    # The correction of the asymptotic law for small samples, after Stephens (1970).
+    # The correction of the asymptotic distribution for small samples: Stephens (1970).
     p_value = float(kstwobign.sf((root + 0.12 + 0.11 / root) * effect))
     return effect, p_value
 
 
 def rates(pair: Pair, draws: tuple[float, float]) -> Compared:
-    """Fisher's exact test of a rate that rises; values are 0 or 1."""
+    """Fisher's exact test of whether a rate has risen; values are 0 or 1, and the effect is the increase."""
     from scipy.stats import fisher_exact
 
     before, now = (float(values.mean()) for values in pair)

@@ -1,9 +1,9 @@
 """A classifier two-sample test of face vectors (Lopez-Paz and Oquab, ICLR 2017).
 
-A classifier learns to tell the reference's vectors from the present ones, and is asked about vectors that it has not
-met. Where nothing but the people has changed it must not succeed, though every vector tells who it is. So it is asked
-about people that it has not met either: vectors are put together by person, as far as they show that, and the folds of
-the cross-validation are of whole people. What it can learn then is what happened to all of them alike.
+A classifier learns to tell reference vectors from current ones, and is tested on vectors that it has not seen. It must
+not succeed if only the people have changed, although every vector reveals who it shows. So it is also tested on people
+whom it has not seen: vectors are clustered by person, and each fold of the cross-validation holds whole people. Then
+the classifier can learn only changes that affect everybody alike.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ Vectors = NDArray[np.float32]
 _COMPONENTS = 32
 _FOLDS = 5
 _FEWEST = 4
-"""Fewest people in either sample from which a classifier can learn about others."""
+"""Fewest people in each sample: from fewer, a classifier cannot generalise to others."""
 _PAIRS = 16
-"""Fewest people in both samples that are compared with themselves: fewer cannot be significant."""
+"""Fewest people who are in both samples for a paired test; with fewer, it could not be significant."""
 _PENALTY = 0.1
-"""Inverse strength of the regularisation: the classifier has a few hundred examples."""
+"""Inverse strength of the regularisation, which is strong because there are only a few hundred examples."""
 
 
 def embeddings(reference: Vectors, current: Vectors, same_person: float) -> Compared | None:
-    """The area under the classifier's ROC curve, and its p-value; None where too few people are on either side.
+    """The classifier's ROC AUC and its p-value; None if a sample has too few people.
 
-    Where enough people are on both sides, each is compared with himself; or else everybody with everybody.
+    If enough people are in both samples, each is compared with himself (Wilcoxon); otherwise everybody with everybody
+    (Mann-Whitney).
 
     Args:
-        reference: vectors before.
-        current: vectors now.
-        same_person: Euclidean distance within which two vectors mostly show one person.
+        reference: vectors [n, dimensions] of the reference.
+        current: vectors [m, dimensions] of the current sample.
+        same_person: Euclidean distance below which two vectors mostly show one person.
     """
     from scipy.stats import mannwhitneyu, wilcoxon
     from sklearn.metrics import roc_auc_score
@@ -46,10 +47,10 @@ def embeddings(reference: Vectors, current: Vectors, same_person: float) -> Comp
     before, after = _members(person, ~now), _members(person, now)
     if min(len(before), len(after)) < _FEWEST:
         return None
-    # For so little, threads cost more than they do; where the machine is busy, ten times as much.
+    # With so little data, threads cost more than they gain: ten times as much on a busy machine.
     with threadpool_limits(1):
         scores = _scores(both, now, person)
-    # One value a person and sample: the faces of a person are no independent witnesses.
+    # One value per person and sample, because the faces of one person are not independent.
     means = [{one: float(scores[of].mean()) for one, of in some.items()} for some in (before, after)]
     met = sorted(before.keys() & after.keys())
     if len(met) < _PAIRS:
@@ -63,19 +64,19 @@ def embeddings(reference: Vectors, current: Vectors, same_person: float) -> Comp
 
 
 def _members(person: NDArray[np.int32], among: NDArray[np.bool_]) -> dict[int, NDArray[np.bool_]]:
-    """The places [n] of the vectors of each person, for a part of the people."""
+    """By person, a mask [n] of the person's vectors among the given ones; only people who have some."""
     return {int(one): among & (person == one) for one in np.unique(person[among])}
 
 
 def people(vectors: Vectors, same_person: float) -> NDArray[np.int32]:
-    """The number of the person on each [n], by average-linkage clustering."""
+    """The number of the person in each vector [n], found by average-linkage clustering."""
     from scipy.cluster.hierarchy import fcluster, linkage
 
     return np.asarray(fcluster(linkage(vectors, "average"), same_person, "distance"), np.int32)
 
 
 def _scores(both: Vectors, now: NDArray[np.bool_], person: NDArray[np.int32]) -> NDArray[np.float64]:
-    """The score [n] of each vector by a classifier that has not seen the person; high for the current sample."""
+    """The score [n] of each vector, by a classifier that has not seen its person; high means the current sample."""
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
@@ -83,7 +84,7 @@ def _scores(both: Vectors, now: NDArray[np.bool_], person: NDArray[np.int32]) ->
     from sklearn.preprocessing import StandardScaler
 
     reduced = PCA(min(_COMPONENTS, *both.shape), svd_solver="covariance_eigh").fit_transform(both)
-    # Poor pictures make shorter vectors, which no linear function of them tells.
+    # Poor pictures give shorter vectors, and the length is not a linear function of the components.
     features = np.column_stack([reduced, np.linalg.norm(both, axis=1)])
     classifier = make_pipeline(StandardScaler(), LogisticRegression(C=_PENALTY, class_weight="balanced"))
     folds = StratifiedGroupKFold(min(_FOLDS, len(np.unique(person))), shuffle=True, random_state=0)

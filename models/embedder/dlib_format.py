@@ -1,7 +1,7 @@
-"""Read the network that dlib writes with ``serialize()``.
+"""Reads the network that dlib writes with ``serialize()``.
 
-Every integer is a control byte (low nibble: how many bytes follow, 0x80: negative) and little-endian bytes; a float is
-a mantissa and a power of two, each an integer; a tensor is a version, four dimensions and raw little-endian float32.
+An integer is a control byte (low nibble: number of bytes that follow; 0x80: negative) and little-endian bytes. A float
+is a mantissa and a power of two, each an integer. A tensor is a version, four dimensions, and little-endian float32.
 Source: dlib's ``serialize.h`` and ``dnn/layers.h``.
 """
 
@@ -26,7 +26,7 @@ _FEATURES = 128
 
 
 class MalformedWeights(ValueError):
-    """The file is not a dlib model of this kind."""
+    """The file is not dlib's face recognition network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class _Reader:
     def expect(self, *values: int) -> None:
         for value in values:
             if (found := self.integer()) != value:
-                raise MalformedWeights(f"{found} where {value} is expected, before byte {self.at}")
+                raise MalformedWeights(f"found {found}, expected {value}, before byte {self.at}")
 
     def real(self) -> float:
         mantissa = self.integer()
@@ -76,11 +76,11 @@ class _Reader:
 
     def name(self, expected: str) -> None:
         if (found := self.text()) != expected:
-            raise MalformedWeights(f"layer {found!r} where {expected!r} is expected, before byte {self.at}")
+            raise MalformedWeights(f"found layer {found!r}, expected {expected!r}, before byte {self.at}")
 
     def flags(self, count: int) -> None:
         if set(self.data[self.at : self.at + count]) - {ord("0"), ord("1")}:
-            raise MalformedWeights(f"no {count} booleans at byte {self.at}")
+            raise MalformedWeights(f"expected {count} booleans at byte {self.at}")
         self.at += count
 
     def tensor(self) -> Floats:
@@ -91,7 +91,7 @@ class _Reader:
         return values
 
     def after_layer(self) -> None:
-        """Skip the training state that dlib keeps behind each layer."""
+        """Skip the training state that dlib stores after each layer."""
         self.flags(3)
         for _ in range(3):
             self.tensor()

@@ -1,4 +1,4 @@
-"""Runs TensorFlow Lite models with LiteRT, one interpreter a thread."""
+"""Runs TensorFlow Lite models with LiteRT, with one interpreter per thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 
 
 class LiteModel:
-    """A model of one input picture and two outputs; safe to call from several threads."""
+    """A model with one picture as input and two outputs. Safe to call from several threads."""
 
     def __init__(self, asset: Asset) -> None:
         self._content = asset.read()
@@ -24,7 +24,7 @@ class LiteModel:
             self._interpreter()
 
     def __call__(self, picture: Floats) -> tuple[Floats, Floats]:
-        """Run on a picture [1, size, size, 3]; the outputs are the caller's own."""
+        """Run the model on a picture [1, size, size, 3]. The outputs are copies."""
         interpreter = self._interpreter()
         interpreter.set_tensor(self._local.input, picture)
         interpreter.invoke()

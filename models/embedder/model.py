@@ -1,4 +1,4 @@
-"""The embedder: aligned faces to vectors, by the reference network or a user's own Keras model."""
+"""The embedder: turns aligned faces into vectors, with the reference network or a user's own Keras model."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class Model:
         """Load a model version.
 
         Args:
-            folder: with ``card.json`` and the weights that it names; None: the reference model.
-            threads: cores for TensorFlow, at its first use in this process; None: all.
+            folder: contains ``card.json`` and the weights that the card names; None: the reference model.
+            threads: cores for TensorFlow, if this is its first use in the process; None: all.
 
         Raises:
-            UnusableModel: card and weights cannot be used, or do not go together.
+            UnusableModel: card or weights cannot be used, or they do not fit together.
             MissingWeights: the reference weights are not installed.
         """
         folder = folder or REFERENCE
@@ -52,13 +52,13 @@ class Model:
             model = cls(card, _frozen(tf, card, network))
             shape = model.embed(np.zeros((1, card.chip.size, card.chip.size, 3), np.uint8)).shape
         except (ValueError, TypeError, tf.errors.OpError) as error:
-            raise UnusableModel(f"{folder}: the network takes no chips as its card describes: {error}") from error
+            raise UnusableModel(f"{folder}: the network does not take chips as its card describes: {error}") from error
         if shape != (1, card.output.dimensions):
             raise UnusableModel(f"{folder}: vectors have the shape {shape[1:]}, the card says {card.output.dimensions}")
         return model
 
     def embed(self, chips: Pixels) -> Vectors:
-        """Vectors [n, dimensions] of chips [n, size, size, 3]; of length 1 if the card's metric is cosine."""
+        """Embed chips [n, size, size, 3] as float32 vectors [n, dimensions], of length 1 if the metric is cosine."""
         vectors = np.empty((len(chips), self.card.output.dimensions), np.float32)
         for start in range(0, len(chips), _BATCHES[-1]):
             part = chips[start : start + _BATCHES[-1]]
@@ -68,26 +68,26 @@ class Model:
         return vectors
 
     def warm_up(self) -> None:
-        """Run every batch size once: the first time costs up to a tenth of a second each."""
+        """Run every batch size once, because the first run of each takes up to a tenth of a second longer."""
         for count in _BATCHES:
             self.embed(np.zeros((count, self.card.chip.size, self.card.chip.size, 3), np.uint8))
 
     def _run(self, chips: Pixels) -> Vectors:
-        # Few batch sizes, so that what oneDNN prepares for each is kept.
+        # Batches are padded to few sizes, because oneDNN caches what it prepares for each size.
         count = len(chips)
         if padding := next(size for size in _BATCHES if size >= count) - count:
             chips = np.concatenate([chips, np.zeros((padding, *chips.shape[1:]), np.uint8)])
-        # TensorFlow's threads serve one batch at a time: two at once would only take turns.
+        # One batch at a time: two at once would only compete for TensorFlow's threads.
         with self._lock:
             vectors: Vectors = self._function(chips)
         return vectors[:count]
 
 
 def keras_network(folder: Path | None = None) -> Any:
-    """The Keras network of a model version, to train further; None: that of the reference.
+    """Load the Keras network of a model version for training; None: the reference network.
 
     Raises:
-        UnusableModel: it has none that can be trained (a SavedModel has not).
+        UnusableModel: the version has no trainable network; a SavedModel is not trainable.
         MissingWeights: the reference weights are not installed.
     """
     folder = folder or REFERENCE
@@ -98,7 +98,7 @@ def keras_network(folder: Path | None = None) -> Any:
 
 
 def _network(tf: Any, card: Card, folder: Path) -> Any:
-    """The function from prepared chips to vectors: a Keras model or the serving signature of a SavedModel."""
+    """Load the function from prepared chips to vectors: a Keras model, or the serving signature of a SavedModel."""
     import keras  # type: ignore[import-untyped]
 
     if card.weights is None:
@@ -120,7 +120,7 @@ def _network(tf: Any, card: Card, folder: Path) -> Any:
 
 
 def _frozen(tf: Any, card: Card, network: Any) -> Any:
-    """A function of chips as bytes with constant weights, which oneDNN then lays out once instead of at every call."""
+    """A function of uint8 chips with its weights as constants, which oneDNN lays out once instead of at every call."""
     from tensorflow.python.framework.convert_to_constants import (  # type: ignore[import-untyped]
         convert_variables_to_constants_v2,
     )

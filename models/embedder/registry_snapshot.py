@@ -1,4 +1,4 @@
-"""The states of all model versions at one time, and the versions that they select for a user."""
+"""The states of all model versions at one time, and which versions they select for a user."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _BUCKETS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ModelSelection:
-    """The versions that embed a picture. Each version that does not answer is compared with the one that does.
+    """The versions that embed a picture. One of them answers, and the others are compared with it.
 
     Attributes:
-        answer: the version that answers, if the user's templates of it are complete.
-        fallbacks: otherwise the first of these with complete templates answers.
+        answer: the version that answers, if the user has all templates of it.
+        fallbacks: otherwise, the first of these of which the user has all templates answers.
         shadows: versions that never answer.
     """
 
@@ -28,11 +28,11 @@ class ModelSelection:
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """All versions, the one that is to answer first."""
+        """All versions, the preferred one to answer first."""
         return tuple(dict.fromkeys((self.answer, *self.fallbacks, *self.shadows)))
 
     def among(self, loaded: Collection[str]) -> ModelSelection | None:
-        """The selection without versions that are not loaded; None if no loaded version may answer."""
+        """The selection restricted to loaded versions; None if no loaded version may answer."""
         answering = [version for version in (self.answer, *self.fallbacks) if version in loaded]
         shadows = tuple(version for version in self.shadows if version in loaded and version not in answering)
         return ModelSelection(answering[0], tuple(answering[1:]), shadows) if answering else None
@@ -79,7 +79,7 @@ class RegistrySnapshot:
 
     @property
     def production(self) -> str:
-        """The version that answers users outside canaries."""
+        """The version that answers users who are in no canary."""
         return self.in_production[0]
 
     @cached_property
@@ -96,7 +96,7 @@ class RegistrySnapshot:
 
     @cached_property
     def retired(self) -> frozenset[str]:
-        """The versions whose templates are not needed any more."""
+        """The versions whose templates are no longer needed."""
         gone = {record.version for record in self.records if record.state is ModelState.RETIRED}
         return frozenset(gone - {self.production})
 
@@ -106,13 +106,13 @@ class RegistrySnapshot:
         return tuple(dict.fromkeys((*self.in_production, *self.canaries, *self.shadows)))
 
     def of_upload(self, user_id: str) -> ModelSelection:
-        """The versions that embed an upload: all that may ever answer for its user."""
+        """The versions that embed an upload: all that may answer its user, now or later, and the shadows."""
         answer = self._answering(user_id)[0]
         others = (version for version in (*self.canaries, *self.in_production) if version != answer)
         return ModelSelection(answer, tuple(others), self.shadows)
 
     def of_frame(self, user_id: str) -> ModelSelection:
-        """The versions that embed a frame: those that may answer, and those that are compared with them."""
+        """The versions that embed a frame: those that may answer now, and those that are compared with them."""
         answering = self._answering(user_id)
         whole = (number for number, version in enumerate(answering) if self._is_whole(version, user_id))
         needed = next(whole, len(answering) - 1)
@@ -126,7 +126,7 @@ class RegistrySnapshot:
         return canaries + self.in_production
 
     def in_canary(self, version: str, user_id: str) -> bool:
-        """Whether a canary answers for a user; users join it as its share grows, and none leaves."""
+        """Whether a canary answers for a user. As its share grows, users join it and none leaves."""
         record = self.record(version)
         if record is None or version not in self.canaries:
             return False
@@ -134,7 +134,7 @@ class RegistrySnapshot:
         return int.from_bytes(digest[:8], "big") % _BUCKETS < record.percent / 100 * _BUCKETS
 
     def _is_whole(self, version: str, user_id: str) -> bool:
-        """Whether a user's templates of a version are recorded as complete."""
+        """Whether the record says that a user has all templates of a version."""
         record = self.record(version)
         if record is None:
             return version == self.base

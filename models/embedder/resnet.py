@@ -1,4 +1,4 @@
-"""The reference network: dlib's face recognition ResNet in Keras, with its affine layers folded."""
+"""The reference network: dlib's face recognition ResNet in Keras, with its affine layers folded into convolutions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FILTERS = (32, 32, 32, 64, 64, 64, 64, 128, 128, 128, 256, 256, 256, 256)
 
 
 def build(weights: ResNetWeights) -> keras.Model:
-    """The network: RGB chips less their mean [n, 150, 150, 3], times 1/256, to vectors [n, 128]."""
+    """Build the network. Input: (RGB chips - mean) / 256, [n, 150, 150, 3]; output: vectors [n, 128]."""
     chips = keras.Input((CHIP_SIZE, CHIP_SIZE, 3), name="chips")
     x = layers.Conv2D(32, 7, strides=2, activation="relu", name="stem")(chips)
     x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)
@@ -38,7 +38,7 @@ def _block(x: keras.KerasTensor, filters: int, reduces: bool, name: str) -> kera
     y = layers.Conv2D(filters, 3, padding="same", name=f"{name}_b")(y)
     if reduces:
         x = layers.AveragePooling2D(2, name=f"{name}_pool")(x)
-        # dlib adds tensors of unequal size: what one of them lacks is zero.
+        # dlib adds tensors of different sizes as if the smaller one were padded with zeros.
         if channels := filters - x.shape[3]:
             x = ops.pad(x, [(0, 0), (0, 0), (0, 0), (0, channels)])
         if rows := x.shape[1] - y.shape[1]:

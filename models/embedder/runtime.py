@@ -1,4 +1,4 @@
-"""TensorFlow and OpenCV as this project uses them: quiet, and with a fixed number of threads."""
+"""Sets up TensorFlow and OpenCV: fewer log lines, and a fixed number of threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import cv2
 
-# The pictures of a batch are spread over our threads: OpenCV's own would only fight with them.
+# The pictures of a batch are spread over our own threads, with which OpenCV's would only compete.
 cv2.setNumThreads(1)
 
 _log = logging.getLogger(__name__)
@@ -27,10 +27,10 @@ def cores() -> int:
 
 
 def tensorflow(threads: int | None = None) -> Any:
-    """Import TensorFlow without its start-up notes, and fix its threads if this is the first use of the process.
+    """Import TensorFlow without its start-up notes, and set its threads if this is its first use in the process.
 
-    Operations run one after the other, each on ``threads`` cores (None: all that the process may use): on 2 cores that
-    was faster than every other split.
+    Operations run one after the other, each on ``threads`` cores; None: all that the process may use. On 2 cores this
+    was faster than any other split.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with contextlib.nullcontext() if "tensorflow" in sys.modules else without_chatter():
@@ -39,15 +39,15 @@ def tensorflow(threads: int | None = None) -> Any:
         tf.config.threading.set_intra_op_parallelism_threads(threads or cores())
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError:
-        _log.debug("TensorFlow is running already; its threads stay as they are")
+        _log.debug("TensorFlow is running already; its number of threads is not changed")
     return tf
 
 
 @contextlib.contextmanager
 def without_chatter() -> Iterator[None]:
-    """Filter what C++ code writes to stderr: lines that are known to be harmless are dropped.
+    """Drop lines that are known to be harmless from what C++ code writes to stderr.
 
-    TensorFlow 2.21 writes some notes before it reads its own log level, and LiteRT has none.
+    TensorFlow 2.21 writes some notes before it reads its log level, and LiteRT has no log level.
     """
     sys.stderr.flush()
     kept = os.dup(2)

@@ -1,4 +1,4 @@
-"""How good a model is: scores, comparisons, intervals, groups of people, and calibration.
+"""Measures how good a model is: scores, comparisons, intervals, groups of people, and calibration.
 
 Imports ``analysis``.
 """

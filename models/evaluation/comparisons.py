@@ -1,7 +1,7 @@
 """Compares many pairs of pictures at once, with confidence intervals.
 
-Intervals are of people, not of pairs, because the pairs of one person rise and fall together: people are drawn again
-with replacement, and all pairs follow (bootstrap, Efron 1979; for biometrics Bolle et al. 2004).
+Intervals are over people, not over pairs, because the pairs of one person are not independent: people are drawn with
+replacement, together with all their pairs (bootstrap, Efron 1979; for biometrics Bolle et al. 2004).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Distances = NDArray[np.float64]
 Interval = tuple[float, float]
 
 Chosen = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.bool_]] | None
-"""Selects pairs, given the places of both pictures [m]; None: all pairs."""
+"""Selects pairs [m], given the row of each picture in them; None: all pairs."""
 
 FAR = 1e-2
 """The false-accept rate at which versions are compared."""
@@ -30,7 +30,7 @@ _DRAWS = 400
 
 @dataclass(frozen=True, slots=True)
 class Comparisons:
-    """Distances [n] of pairs with the numbers of the two people in each [n]; sorted by distance."""
+    """Pairs sorted by distance: their distances [n], and the numbers of the two people in each [n]."""
 
     distances: NDArray[np.float64]
     first: NDArray[np.int32]
@@ -44,13 +44,13 @@ class Comparisons:
         labels: NDArray[np.int32],
         chosen: Chosen = None,
     ) -> Self:
-        """Compare each probe [n, d] with each template [n, d] of another picture; row i of both is one picture.
+        """Compare each probe with each template of another picture; row i of both is the same picture.
 
         Args:
-            probes: vectors.
-            templates: vectors.
-            labels: who is on each picture [n].
-            chosen: which pairs to take.
+            probes: vectors [n, d].
+            templates: vectors [n, d].
+            labels: the number of the person in each picture [n].
+            chosen: selects the pairs.
         """
         one, other = np.nonzero(~np.eye(len(labels), dtype=bool))
         if chosen is not None:
@@ -84,7 +84,7 @@ class Comparisons:
         return cls(distances[order], first[order], second[order])
 
     def distance_at(self, far: float) -> float:
-        """The largest distance with this false-match rate at most; not a number without impostor pairs."""
+        """The largest distance with at most this false-match rate; NaN without impostor pairs."""
         strangers = self.strangers()
         return float(strangers[int(strangers.size * far)]) if strangers.size else float("nan")
 
@@ -93,11 +93,10 @@ class Comparisons:
         return self.tars([far], times)[0]
 
     def tars(self, fars: Sequence[float], times: NDArray[np.float64] | None = None) -> list[float]:
-        """TAR at each FAR (see :func:`models.evaluation.scores.tar_at_far`).
+        """TAR at each FAR (see :func:`models.evaluation.scores.tar_at_far`); NaN without pairs of both kinds.
 
-        Each person counts ``times`` times, once by default.
-
-        A pair counts as often as both of its people together: the product of their times, for one person his times.
+        Each person counts ``times`` [people] times, by default once. A pair of two people counts as often as the
+        product of their times, a pair of one person as often as that person.
         """
         same = self.first == self.second
         weight = np.ones(len(same)) if times is None else np.where(same, 1, times[self.second]) * times[self.first]
@@ -106,26 +105,26 @@ class Comparisons:
         if not passed[-1] or not accepted[-1]:
             return [float("nan")] * len(fars)
         below = np.searchsorted(passed, passed[-1] * np.asarray(fars) * (1 + 1e-12), "right")
-        # Genuine pairs as near as the first stranger who is refused do not pass.
+        # Genuine pairs at the same distance as the first refused stranger do not pass.
         below = np.searchsorted(self.distances, self.distances[np.minimum(below, len(same) - 1)], "left")
         return [float(share) for share in accepted[below] / accepted[-1]]
 
     @property
     def people(self) -> int:
-        """The largest number of a person, plus one."""
+        """The largest person number plus one."""
         return 1 + int(max(self.first.max(), self.second.max()))
 
     @property
     def people_twice(self) -> int:
-        """The number of people of whom two pictures were compared."""
+        """The number of people with at least one genuine pair."""
         return len(set(self.first[self.first == self.second].tolist()))
 
     def genuine(self) -> Distances:
-        """The distances between pictures of one person."""
+        """The distances between two pictures of one person."""
         return np.asarray(self.distances[self.first == self.second])
 
     def strangers(self) -> Distances:
-        """The distances between different people."""
+        """The distances between pictures of two people."""
         return np.asarray(self.distances[self.first != self.second])
 
 
@@ -136,7 +135,7 @@ def draws(people: int, seed: int) -> NDArray[np.float64]:
 
 
 def interval(values: NDArray[np.float64]) -> Interval:
-    """The interval that holds 95 % of the values; not a number without values."""
+    """The central interval with 95 % of the values; NaN without values."""
     if not values.size:
         return float("nan"), float("nan")
     low, high = np.quantile(values, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2]).tolist()
@@ -144,10 +143,10 @@ def interval(values: NDArray[np.float64]) -> Interval:
 
 
 def sure(found: Interval, rate: float, people: int) -> Interval:
-    """An interval of a rate, made as wide as so many people allow where all of them failed, or none did.
+    """The interval of a rate, widened to the exact one for this number of people if the rate is 0 or 1.
 
-    Every draw says the same then, and the interval would have no width. The bound is that of independent trials, one
-    a person (Clopper and Pearson 1934): of ten people of whom none failed it is 0 to 0.31.
+    In that case every bootstrap draw gives the same rate, so the interval would have no width. The bound is that of one
+    independent trial per person (Clopper and Pearson 1934): 0 to 0.31 for ten people of whom none failed.
     """
     if rate not in (0.0, 1.0) or not people:
         return found

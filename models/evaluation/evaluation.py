@@ -1,8 +1,8 @@
-"""Evaluates a model on pictures of one's own: ``DIR/<identity>/<picture>``.
+"""Evaluates a model on a user's own pictures: ``DIR/<identity>/<picture>``.
 
-Every picture counts. One that shows no face, or cannot be read, is in ``faces_not_found``, and each of its pairs is
-scored as if infinitely far apart: missed if it was one person, rightly kept apart if it was two. In a picture of
-several people the one meant is the largest, where a face near the middle counts as larger than one at the edge.
+Every picture counts. A picture that shows no face or cannot be read is in ``faces_not_found``, and its pairs have an
+infinite distance: wrong for a pair of one person, right for a pair of two. In a picture of several people the main face
+is the largest one, where faces count as smaller towards the edge.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _BATCH = 32
 
 
 class UnusableEvaluation(ValueError):
-    """The folder or the list of pairs cannot be scored; the message says why."""
+    """The folder or the list of pairs cannot be evaluated; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupErrors:
-    """The errors of one group at the threshold."""
+    """The errors of one group at the evaluation's threshold."""
 
     by: str
     group: str
@@ -47,12 +47,12 @@ class GroupErrors:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The outcome; a rate is None if there are no pairs of two faces for it.
+    """The result; a rate is None if there are no pairs to compute it from.
 
     Attributes:
         skipped: pictures without a usable face, each with the reason.
-        skipped_by_reason: how many of each.
-        left_out: hidden and system files and folders, which are no pictures.
+        skipped_by_reason: their number, by reason.
+        left_out: hidden and system files and folders, which were ignored.
     """
 
     identities: int
@@ -76,7 +76,7 @@ class Evaluation:
             reasons = ", ".join(f"{count} {reason}" for reason, count in self.skipped_by_reason.items())
             return f"no face to compare in any of {self.images} pictures: {reasons}"
         if not self.genuine_pairs + self.impostor_pairs:
-            return "one picture makes no pair: there is nothing to compare"
+            return "there is only one picture, so there is no pair to compare"
         return None
 
 
@@ -89,19 +89,19 @@ def evaluate(
     labelling: Labelling | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
-    """Score all pairs of the pictures in a folder, or those that a file lists.
+    """Score all pairs of the pictures in a folder, or the pairs that a file lists.
 
     Args:
-        analyzer: whose vectors are compared.
-        folder: one sub-folder an identity; with ``pairs_csv`` pictures may lie anywhere in it.
-        threshold: below this distance two pictures are taken for one person.
+        analyzer: embeds the pictures.
+        folder: has one sub-folder per identity; with ``pairs_csv``, pictures may be anywhere in it.
+        threshold: two pictures below this distance count as one person.
         pairs_csv: see :func:`models.evaluation.pairs.read`.
-        labelling: of the groups to measure apart; here the folder's name is the user, the identity the subject, and
+        labelling: the groups to measure separately. The folder's name is the user, the identity the subject, and
             ``DIR/<identity>/<picture>`` the event.
-        progress: called with pictures done and pictures in all.
+        progress: called with the number of pictures done, and of all pictures.
 
     Raises:
-        UnusableEvaluation: there are no pictures, or a line of the file cannot be understood.
+        UnusableEvaluation: there are no pictures, or the list of pairs is invalid.
     """
     found = found_in(folder) if pairs_csv is None else pictures_below(folder)
     pictures = found.pictures
@@ -146,12 +146,12 @@ def evaluate(
 
 
 def pictures_of(folder: Path) -> list[Path]:
-    """The pictures in ``DIR/<identity>/``, in the order of their names; see :mod:`models.pictures.folders`."""
+    """The pictures in ``DIR/<identity>/``, sorted by path; see :mod:`models.pictures.folders`."""
     return found_in(folder).pictures
 
 
 def found_in(folder: Path) -> FoundPictures:
-    """The pictures in ``DIR/<identity>/``, and what was left out or cannot be read."""
+    """Find the pictures in ``DIR/<identity>/``, and what was left out or cannot be read."""
     identities, left_out = folders_of(folder)
     found = FoundPictures(left_out=left_out)
     for identity in identities:
@@ -177,7 +177,7 @@ def _same(pairs: Pairs, pictures: Sequence[Path]) -> list[tuple[Path, Path]]:
 
 
 def _people(folder: Path, pictures: Sequence[Path], same: Sequence[tuple[Path, Path]]) -> list[str]:
-    """The identity of each picture: its folder's, or for pictures outside of one that from the pairs of one person."""
+    """The identity of each picture: its sub-folder's name; pictures beside the sub-folders are grouped by the pairs."""
     head = {path: path for path in pictures if path.parent == folder}
 
     def first(path: Path) -> Path:
@@ -210,7 +210,7 @@ def _vectors(
 
 
 def meant(analysis: Analysis) -> Face | None:
-    """The largest face, where sizes count half towards the corners of the picture."""
+    """The main face: the largest one, where a face in a corner of the picture counts half. None without a face."""
 
     def weight(face: Face) -> float:
         x = (face.box.x + face.box.width / 2) / analysis.width - 0.5
@@ -221,7 +221,7 @@ def meant(analysis: Analysis) -> Face | None:
 
 
 def why_skipped(analysis: Analysis, face: Face | None) -> str:
-    """The reason why a picture has no usable face, with a detail after a colon if there is one."""
+    """Why a picture has no usable face: the reason, and after a colon the detail if there is one."""
     if analysis.refusal is not None:
         return f"{analysis.refusal.reason}: {analysis.refusal.detail}"
     return str(face.refusal) if face is not None else "no_face"

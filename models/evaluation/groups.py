@@ -1,10 +1,10 @@
-"""Verification errors of groups of people or pictures, at one distance for all.
+"""Verification errors of groups of people or pictures, at the same distance for all groups.
 
-A label is the name of a group along a dimension: of ``camera`` it may be ``door``, of ``age`` ``60 and more``. A camera
-is known where somebody has confirmed its faces. Everything else comes from a file of those who may know it; it is on no
-topic. Strangers are compared within a group, where they are more alike than anywhere.
+A label is the name of a group in a dimension, such as ``door`` in ``camera`` or ``60 and more`` in ``age``. The camera
+of a face is known if somebody has confirmed the face. All other labels come from a file and are on no topic. Strangers
+are compared within a group, where they look most alike.
 
-Source: ISO/IEC 19795-10 for the errors of each group at one threshold; NIST IR 8280 for strangers of one group.
+Sources: ISO/IEC 19795-10 for the errors of each group at one threshold; NIST IR 8280 for strangers within a group.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from models.evaluation.comparisons import Comparisons, Interval, draws, interval
 from schemas.ids import canonical
 
 Labels = NDArray[np.str_]
-"""The group of each picture [n] along one dimension; UNLABELLED where nobody knows."""
+"""The group of each picture [n] in one dimension; UNLABELLED if it is unknown."""
 
 UNLABELLED = ""
 CAMERA = "camera"
@@ -31,11 +31,11 @@ _KEYS = ("event_id", "user_id", "subject_id")
 
 
 class UnusableLabels(ValueError):
-    """The file of labels cannot be understood; the message says where."""
+    """The file of labels is invalid; the message gives file and line."""
 
 
 class Group(NamedTuple):
-    """One group: along which dimension, and its name."""
+    """One group: its dimension and its name."""
 
     by: str
     name: str
@@ -43,26 +43,27 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Labelling:
-    """The labels of people or single pictures in a file."""
+    """The labels of people or pictures, as read from a file."""
 
     keys: tuple[str, ...] = ()
     labels: Mapping[tuple[str, ...], Mapping[str, str]] | None = None
 
     @classmethod
     def read(cls, file: Path) -> Self:
-        """Read CSV with a heading: ``subject_id``, ``user_id`` or ``event_id``, or several, say of whom a line is.
+        """Read a CSV file with a heading.
 
-        Every other column is a dimension; a cell is the name of a group, or empty where it is not known.
+        One or more of the columns ``event_id``, ``user_id`` and ``subject_id`` identify what a line is about. Every
+        other column is a dimension, and its cells are names of groups, or empty if the group is unknown.
 
         Raises:
-            UnusableLabels: it cannot be read, has no such columns, or says two things of one.
+            UnusableLabels: the file cannot be read, lacks such columns, or contradicts itself.
         """
         rows = _rows(file)
         _, heading = next(rows, (0, []))
         keys = tuple(name for name in _KEYS if name in heading)
         if not keys or len(heading) == len(keys) or len(set(heading)) < len(heading):
             raise UnusableLabels(
-                f"{file} needs a heading with {', '.join(_KEYS[:-1])} or {_KEYS[-1]}, and other columns of other names"
+                f"{file} needs a heading with {', '.join(_KEYS[:-1])} or {_KEYS[-1]}, and a column for each dimension"
             )
         labels: dict[tuple[str, ...], dict[str, str]] = {}
         for number, row in rows:
@@ -72,18 +73,18 @@ class Labelling:
             whose = tuple(canonical(cells.pop(key)) for key in keys)
             said = {by: name for by, name in cells.items() if name != UNLABELLED}
             if labels.setdefault(whose, said) != said:
-                raise UnusableLabels(f"{file}, line {number}: of {'/'.join(whose)} something else was said before")
+                raise UnusableLabels(f"{file}, line {number}: an earlier line has other labels for {'/'.join(whose)}")
         return cls(keys, labels)
 
     def of(self, event_id: str, user_id: str, subject_id: str) -> dict[str, str]:
-        """The group of a picture in each dimension for which it has a label."""
+        """The labels of a picture: its group by dimension."""
         names = dict(zip(_KEYS, (event_id, canonical(user_id), canonical(subject_id)), strict=True))
         return dict((self.labels or {}).get(tuple(names[key] for key in self.keys), {}))
 
 
 @dataclass(frozen=True, slots=True)
 class Errors:
-    """Errors at one distance with 95 % intervals over people; FMR is None where no two strangers were compared."""
+    """Errors at one distance, with 95 % intervals over people; FMR is None if no two strangers were compared."""
 
     people: int
     genuine_pairs: int
@@ -95,20 +96,27 @@ class Errors:
 
 
 def labelled(known: Sequence[Mapping[str, str]]) -> dict[str, Labels]:
-    """Labels by dimension, from what is known of each picture [n]."""
+    """Labels by dimension, from the labels of each picture [n]."""
     dimensions = sorted({by for one in known for by in one})
     return {by: np.array([one.get(by, UNLABELLED) for one in known]) for by in dimensions}
 
 
 def groups_of(labels: Mapping[str, Labels]) -> list[Group]:
-    """All groups of which there are pictures, by dimension and name."""
+    """All groups that have pictures, sorted by dimension and name."""
     return [Group(by, name) for by in sorted(labels) for name in sorted(set(labels[by].tolist()) - {UNLABELLED})]
 
 
 def within(labels: Labels, name: str, first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """A mask of the pairs [m] that belong to a group: one picture is in it, the other is in it or not labelled.
+    """A mask of the pairs [m] that belong to a group: one picture is in it, the other is in it or unlabelled.
 
-    So the faces of a camera are compared with enrolment photos, which no camera took, and not with another camera's.
+    For example, faces of a camera are compared with each other and with enrolment photos, which have no camera, but not
+    with faces of other cameras.
+
+    Args:
+        labels: the group of each picture [n].
+        name: of the group.
+        first: the row of the first picture of each pair [m].
+        second: the row of the second picture of each pair [m].
     """
     one, other = labels[first], labels[second]
     mine = np.array([name, UNLABELLED])
@@ -116,9 +124,9 @@ def within(labels: Labels, name: str, first: NDArray[np.intp], second: NDArray[n
 
 
 def drawn_errors(compared: Comparisons, distance: float, seed: int) -> NDArray[np.float64]:
-    """FNMR and FMR at a distance [1 + draws, 2]: in the first row as they are, in each other with people drawn again.
+    """FNMR and FMR at a distance, [1 + draws, 2]: first as measured, then for each bootstrap sample of the people.
 
-    Not a number where a draw has no pairs.
+    NaN if a sample has no pairs.
     """
     numbers, places = np.unique(np.concatenate([compared.first, compared.second]), return_inverse=True)
     people, (first, second) = len(numbers), np.split(places, 2)
@@ -144,12 +152,12 @@ def drawn_errors(compared: Comparisons, distance: float, seed: int) -> NDArray[n
 
 
 def errors(compared: Comparisons, distance: float) -> Errors | None:
-    """The errors of a group at a distance, from its pairs; None without a pair of one person."""
+    """The errors of a group at a distance, from its pairs; None without genuine pairs."""
     return summed_up(compared, drawn_errors(compared, distance, seed=0))
 
 
 def summed_up(compared: Comparisons, drawn_rates: NDArray[np.float64]) -> Errors | None:
-    """The errors of a group from its pairs and what :func:`drawn_errors` made of them; None as in :func:`errors`."""
+    """The errors of a group, from its pairs and the result of :func:`drawn_errors`; None without genuine pairs."""
     genuine = int((compared.first == compared.second).sum())
     if not genuine:
         return None

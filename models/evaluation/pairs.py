@@ -1,4 +1,4 @@
-"""Lists of pairs of pictures: as CSV, or as Labeled Faces in the Wild comes with."""
+"""Reads lists of pairs of pictures, as CSV or in the format of Labeled Faces in the Wild (LFW)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _SEPARATORS = "\t;,"
 
 
 class UnusablePairs(ValueError):
-    """The list cannot be understood, or names pictures that are not there; the message says where."""
+    """The list is invalid, or names pictures that do not exist; the message gives file and line."""
 
 
 @dataclass(slots=True)
 class Pairs:
-    """Pairs of places in a list of pictures, and whether they show one person."""
+    """Pairs of pictures, as indices into a list, and whether each pair shows one person."""
 
     first: list[int] = field(default_factory=list)
     second: list[int] = field(default_factory=list)
@@ -29,14 +29,15 @@ def read(file: Path, folder: Path, pictures: Sequence[Path]) -> Pairs:
     """Read a list of pairs.
 
     Args:
-        file: two file names and yes or no a line, separated by commas, semicolons or tabs; names are paths within the
-            folder, or plain if unique there. A first line that ends neither in yes nor no is a heading. Or the
-            ``pairs.txt`` of LFW: ``Name 1 2`` and ``Name 1 Other 3`` for ``Name/Name_0001.jpg`` and so on.
-        folder: where the names begin.
-        pictures: those that are there.
+        file: each line holds two file names and yes or no, separated by commas, semicolons or tabs. A name is a path
+            within the folder, or only a file name if it is unique there. A first line that does not end in yes or no is
+            a heading. Alternatively, LFW's ``pairs.txt``: ``Name 1 2`` and ``Name 1 Other 3`` stand for
+            ``Name/Name_0001.jpg`` and so on.
+        folder: the folder that the names are relative to.
+        pictures: the pictures in the folder.
 
     Raises:
-        UnusablePairs: it cannot be read, a line cannot be understood, or names no picture or several.
+        UnusablePairs: the file cannot be read, a line is invalid, or a name fits no picture or several.
     """
     names: dict[str, list[int]] = {}
     for index, path in enumerate(pictures):

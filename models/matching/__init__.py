@@ -1,4 +1,4 @@
-"""A vector to a decision: the gallery's exact search, and what its distances mean.
+"""Turns a vector into a decision: exact search in the gallery, thresholds, and false-match rates.
 
 Imports ``embedder`` for the card.
 """

@@ -1,11 +1,11 @@
 """Decides about each face of a frame, from its probes and the gallery.
 
 The threshold bounds the false-match rate of one comparison. Identification among N subjects makes N comparisons, so
-a stranger is named with a probability of up to 1 - (1 - FMR)^N: choose a stricter threshold set for large galleries.
+it names a stranger with a probability of up to 1 - (1 - FMR)^N: choose a stricter threshold set for large galleries.
 
-Two faces of a frame may be nearest to the same subject. Usually one of them is somebody else, because one person is in
-one place; but there are mirrors, posters and collages. So the nearest face matches the subject, and another face only
-if it would pass at a hundredth of the threshold's false-match rate; otherwise it is unknown. It never matches its
+Two faces of a frame may be nearest to the same subject. Usually one of them is somebody else, because a person is in
+one place; but there are mirrors, posters and collages. So the nearest face matches the subject. Another face matches it
+only if it would pass at a hundredth of the threshold's false-match rate; otherwise it is unknown. It never matches its
 second candidate, since it looks more like the first.
 
 One person may be enrolled as two subjects, and siblings look alike. So a match is ambiguous if the second candidate
@@ -30,7 +30,7 @@ from schemas.results import Candidate, MatchedFace
 
 _SECOND_CLAIM = 0.01
 TIE = 0.05
-"""Difference in similarity up to which two candidates are tied."""
+"""Largest difference in similarity of two candidates that are nearly tied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Probes:
 
     @classmethod
     def of(cls, embedding: Embedding, model_version: str) -> Probes:
-        """The probes of an embedding by one of its model versions."""
+        """The faces of an embedding, with their vectors by one of its model versions."""
         return cls(
             model_version, embedding.faces, [_vector(face, embedding, model_version) for face in embedding.faces]
         )
@@ -66,24 +66,24 @@ def decide(
     threshold: float | None = None,
     candidates: int = 5,
 ) -> list[MatchedFace]:
-    """Answer the question of a frame for each of its faces, in order.
+    """Decide about each face of a frame, in order.
 
     Args:
-        probes: of the card's model version; refused faces have no vector.
-        gallery: of the same.
-        card: what distances mean.
-        user_id: whose gallery is asked.
-        mode: identify asks for the nearest subjects, verify compares with ``subject_id`` alone.
-        subject_id: the person claimed; needed for verify.
-        threshold: distance below which it is a match; None: the card's default.
-        candidates: how many subjects are listed, with identify.
+        probes: the faces; refused ones have no vector.
+        gallery: the templates, of the same model version as the probes.
+        card: the card of that version.
+        user_id: whose templates are searched.
+        mode: identify finds the nearest subjects, verify compares with ``subject_id`` only.
+        subject_id: the claimed subject; required for verify.
+        threshold: two faces below this distance match; None: the card's default threshold.
+        candidates: number of subjects to list, for identify.
 
     Raises:
         ValueError: verify without ``subject_id``.
         MixedVersions: probes, gallery and card are not of one model version.
     """
     if card.version != gallery.model_version:
-        raise MixedVersions(f"the card of {card.version} with a gallery of {gallery.model_version}")
+        raise MixedVersions(f"the card is of {card.version}, the gallery of {gallery.model_version}")
     threshold = card.threshold() if threshold is None else threshold
     faces = probes.faces
     asked = [index for index, vector in enumerate(probes.vectors) if vector is not None]
@@ -91,7 +91,7 @@ def decide(
     embedded = Embedded(probes.model_version, vectors.reshape(-1, gallery.dimensions))
     if mode is Mode.VERIFY:
         if subject_id is None:
-            raise ValueError("verify needs the subject_id that is claimed")
+            raise ValueError("verify needs a subject_id")
         answered = _verified([faces[index] for index in asked], embedded, gallery, card, user_id, subject_id, threshold)
     else:
         answered = _identified(
@@ -162,7 +162,9 @@ def surely(card: Card, threshold: float) -> float:
 def also_like(
     gallery: Gallery, card: Card, user_id: str, subject_id: str, template: Embedded, threshold: float
 ) -> str | None:
-    """Another subject of the user who would surely be recognised in a template of this one; None if there is none.
+    """Another subject of the user whom a template of this subject would match with certainty; None if there is none.
+
+    "With certainty" means within :func:`surely`.
 
     Raises:
         MixedVersions: gallery and template are not of one model version.

@@ -1,4 +1,4 @@
-"""The enrolled templates in memory, and exact search among those of one user."""
+"""The enrolled templates in memory, with exact search among the templates of one user."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 
 SAME = 1e-4
-"""Share of a vector's length within which another vector is of the same picture: the order of the sums in a micro-batch
-changes a vector by less."""
+"""Largest distance, as a share of the vector's length, between two vectors of one picture. They differ at all because
+the order of sums depends on the micro-batch."""
 
 _FEW = 64
-"""Largest number of a user's templates for which all distances are computed from differences."""
+"""Up to this number of templates per user, all distances are computed from differences."""
 
 
 class MixedVersions(TypeError):
-    """Vectors of two model versions were about to be compared."""
+    """An attempt to compare vectors of two model versions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Vectors [..., dimensions] with the model version that made them, without which they have no meaning."""
+    """Vectors [..., dimensions] and the model version that made them; vectors of two versions are not comparable."""
 
     model_version: str
     vectors: Vectors
@@ -33,8 +33,8 @@ class Embedded:
 class Gallery:
     """Templates of one model version by user. Not thread-safe: one gallery belongs to one thread.
 
-    It takes and compares vectors of its own version only; any other vector raises :class:`MixedVersions`. A template
-    takes the memory of its vector and about 200 bytes for its names.
+    It accepts vectors of its own version only; others raise :class:`MixedVersions`. A template takes the memory of its
+    vector and about 200 bytes for its names.
     """
 
     def __init__(self, model_version: str, dimensions: int) -> None:
@@ -82,7 +82,7 @@ class Gallery:
         return own.names if own else frozenset()
 
     def of(self, user_id: str, subject_id: str | None) -> list[str]:
-        """The ids of the templates of one of a user's subjects; None: of all."""
+        """The ids of the templates of a user's subject; None: of all subjects."""
         own = self._users.get(user_id)
         return own.of(subject_id) if own else []
 
@@ -103,7 +103,7 @@ class Gallery:
     def nearest(self, user_id: str, probes: Embedded, k: int) -> list[list[tuple[str, float]]]:
         """The k nearest subjects of each probe [n, dimensions], by their nearest template, nearest first.
 
-        Distances are Euclidean. Fewer than k where the user has fewer subjects.
+        Distances are Euclidean. There are fewer than k if the user has fewer subjects.
 
         Raises:
             MixedVersions: the probes are of another model version.
@@ -113,7 +113,7 @@ class Gallery:
         return own.nearest(vectors, k) if own else [[] for _ in vectors]
 
     def distances(self, user_id: str, subject_id: str, probes: Embedded) -> Vectors:
-        """Distance [n] of each probe [n, dimensions] to the nearest template of a subject; infinite without one.
+        """The distance [n] of each probe [n, dimensions] to the subject's nearest template; infinite without one.
 
         Raises:
             MixedVersions: the probes are of another model version.
@@ -125,7 +125,7 @@ class Gallery:
         return own.to_subject(subject_id, vectors)
 
     def same(self, user_id: str, subject_id: str, template: Embedded) -> list[str]:
-        """The ids of a subject's templates that are of the same picture as this one [dimensions].
+        """The ids of a subject's templates that have the same vector [dimensions] as this one, so the same picture.
 
         Raises:
             MixedVersions: it is of another model version.
@@ -135,12 +135,12 @@ class Gallery:
         return own.same(subject_id, vector) if own and subject_id in own.counts else []
 
     def copies(self, user_id: str, subject_id: str) -> list[list[str]]:
-        """The ids of a subject's templates in groups of the same picture."""
+        """Groups of a subject's templates that are of the same picture, each with two ids or more."""
         own = self._users.get(user_id)
         return own.copies(subject_id) if own else []
 
     def nearest_other(self, user_id: str, subject_id: str, template: Embedded) -> tuple[str, float] | None:
-        """The user's other subject that is nearest to a template [dimensions], with its distance; None without one.
+        """The nearest subject to a template [dimensions] other than its own, with the distance; None without one.
 
         Raises:
             MixedVersions: it is of another model version.
@@ -151,12 +151,12 @@ class Gallery:
 
     def _own(self, embedded: Embedded) -> Vectors:
         if embedded.model_version != self.model_version:
-            raise MixedVersions(f"vectors of {embedded.model_version} in a gallery of {self.model_version}")
+            raise MixedVersions(f"vectors of {embedded.model_version} do not fit a gallery of {self.model_version}")
         return embedded.vectors
 
 
 class _UserTemplates:
-    """The templates of one user, as the rows of a matrix that grows by half."""
+    """The templates of one user, as rows of a matrix that grows by half when it is full."""
 
     __slots__ = ("_groups", "_matrix", "_names", "_rows", "_subjects", "counts")
 
@@ -218,8 +218,8 @@ class _UserTemplates:
             return [[] for _ in probes]
         if len(self) <= _FEW:
             return [self._nearest_of_few(probe, groups, k) for probe in probes]
-        # |t|² - 2 p·t orders like the distance; the distances themselves are taken from the differences below, because
-        # near zero this sum has lost its digits.
+        # |t|² - 2 p·t has the same order as the distance. The distances themselves are computed from differences below,
+        # because this sum loses its digits near zero.
         order = groups.norms - 2.0 * (probes @ self._matrix[: len(self)].T)
         by_subject = np.minimum.reduceat(order[:, groups.rows], groups.starts, axis=1)
         found = np.argpartition(by_subject, k - 1, axis=1)[:, :k]
@@ -230,7 +230,7 @@ class _UserTemplates:
         return answers
 
     def _nearest_of_few(self, probe: Vectors, groups: _Groups, k: int) -> list[tuple[str, float]]:
-        """All distances at once, which is faster than a preselection if there are few."""
+        """Compute all distances, which is faster than preselection for few templates."""
         distances = np.sqrt(np.minimum.reduceat(self._squares(probe, groups.rows), groups.starts)).tolist()
         answer = sorted(zip(groups.subjects, distances, strict=True), key=_nearest_first)
         return answer[:k]

@@ -94,7 +94,7 @@ def test_the_digest_is_checked(keras_folder: Path) -> None:
         ({"weights": {"file": "absent.keras"}}, "absent.keras"),
         ({"weights": {"file": CARD_FILE}}, "not a Keras model"),
         ({"output": {"dimensions": 5, "metric": "euclidean"}}, "5"),
-        ({"chip": {"size": 64, "padding": 0.5}}, "takes no chips"),
+        ({"chip": {"size": 64, "padding": 0.5}}, "does not take chips"),
     ],
 )
 def test_card_and_weights_that_do_not_go_together(keras_folder: Path, changed: dict[str, Any], message: str) -> None:
