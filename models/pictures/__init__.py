@@ -1,4 +1,4 @@
-"""Bytes to pixels: formats, decoders, geometry, and folders of pictures.
+"""Turns bytes into pixels: formats, decoders, geometry, and folders of pictures.
 
-Imports nothing else of ``models``. Bytes are untrusted; decoders that crash run in a process of their own.
+Imports nothing else of ``models``. The bytes are untrusted; decoders that may crash run in a process of their own.
 """

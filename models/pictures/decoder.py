@@ -1,4 +1,4 @@
-"""Decodes bytes to an upright RGB picture, or gives the reason why not; limits are checked before decoding."""
+"""Decodes bytes to an upright RGB picture, or says why they cannot be decoded. Limits are checked first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from schemas.parts import Refusal
 from schemas.reasons import Reason
 
 Image.init()
-# Formats outside this list are not tried in this process: some of Pillow's readers start other programs, some crash.
+# Other formats are not tried in this process: some of Pillow's readers start other programs, and some crash.
 _FORMATS: tuple[str, ...] = tuple(
     name for name in ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF") if name in Image.OPEN
 )
@@ -30,21 +30,21 @@ _BACKGROUND = (128, 128, 128, 255)
 _ORIENTATION = 0x0112
 _ISOLATED = ("HEIF", "JPEG 2000")
 _BOXED_SIZE = re.compile(rb"ispe\0{4}(.{8})", re.DOTALL)
-"""Width and height of one of the pictures in a HEIF."""
+"""Width and height of one of the pictures in a HEIF file."""
 _REDUCED_SIDE = 2000
-# What libjpeg warns of though the picture is whole.
+# Warnings of libjpeg about pictures that are complete.
 _HARMLESS = ("extraneous bytes", "unknown JFIF revision", "Invalid SOS parameters")
 _MOST_PARTS = 50_000
 """Strips of a TIFF, chunks of a PNG."""
 _RUN_LENGTH = (1, 2)
-"""Compressions of BMP in which a few bytes may stand for any number of pixels."""
+"""BMP compressions in which a few bytes may stand for any number of pixels."""
 _LARGE_PIXELS = 10_000_000
 _WHITE_IS_ZERO = (262, 0)
-"""TIFF's tag and value for grey pictures that are stored as negatives."""
+"""The TIFF tag and value of grey pictures that are stored as negatives."""
 
-# As for plain JPEGs: each scan costs a pass over the picture.
+# The same limit as for plain JPEGs: each scan costs a pass over the picture.
 os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", str(MOST_SCANS))
-# Our own limit is the lower one; and what Pillow warns of in hostile files is of no use to anybody.
+# Our own limit is lower than Pillow's, and its warnings about hostile files help nobody.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 _one_large_at_a_time = threading.Lock()
@@ -52,9 +52,9 @@ _one_large_at_a_time = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Raster:
-    """A decoded picture: ``pixels`` RGB [rows, columns, 3], and the size of the upright picture that they show.
+    """A decoded picture: ``pixels``, RGB [rows, columns, 3], and the full size of the upright picture.
 
-    The pixels are fewer than the size says where a picture of 4,000 or more a side was decoded at a fraction of it.
+    A picture with a side of 4,000 pixels or more is reduced, so it has fewer pixels than its size says.
     """
 
     pixels: Pixels
@@ -63,22 +63,26 @@ class Raster:
 
 
 def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Raster | Refusal:
-    """Decode a picture, turned as its EXIF orientation says; of an animation the first frame.
+    """Decode a picture, or the first frame of an animation, and turn it upright by its EXIF orientation.
 
-    Transparent parts become mid grey, 16-bit pictures lose their lower byte, CMYK is converted without its profile.
+    Transparent parts become mid grey, 16-bit channels lose their lower byte, and CMYK is converted without its profile.
 
     Args:
-        data: of one of :data:`models.pictures.formats.NAMES`.
+        data: a file in one of the formats :data:`models.pictures.formats.NAMES`.
         max_bytes: longer data is refused.
-        max_pixels: a picture whose header announces more is refused; above 178,956,970 in any case (Pillow's limit).
+        max_pixels: a picture whose header announces more is refused. Above 178,956,970, Pillow's limit, every picture
+            is refused.
+
+    Returns:
+        The picture, or the refusal that says why it cannot be used.
 
     Raises:
-        Interrupted: a process that decoded it was ended from outside; nothing is known of the picture.
+        Interrupted: the process that decoded the picture was killed from outside, which says nothing about the picture.
     """
     if not data:
         return Refusal(Reason.EMPTY_PICTURE, "the picture has zero bytes")
     if len(data) > max_bytes:
-        return Refusal(Reason.PICTURE_TOO_LARGE, f"{len(data)} bytes, {max_bytes} are allowed")
+        return Refusal(Reason.PICTURE_TOO_LARGE, f"{len(data)} bytes; at most {max_bytes} are allowed")
     kind = formats.format_of(data)
     try:
         if kind in _ISOLATED:
@@ -91,7 +95,7 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Raster | Refusal:
             return Refusal(Reason.UNDECODABLE, f"a PNG of more than {_MOST_PARTS} chunks")
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if (pixels := image.width * image.height) > max_pixels:
-                return _too_many(f"{image.width} × {image.height} = {pixels} pixels, {max_pixels} are allowed")
+                return _too_many(f"{image.width} × {image.height} = {pixels} pixels; at most {max_pixels} are allowed")
             if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
                 return _jpeg(data, image)
             with _room(pixels):
@@ -101,25 +105,25 @@ def decode(data: bytes, *, max_bytes: int, max_pixels: int) -> Raster | Refusal:
     except isolated.TooManyPixels as error:
         return _too_many(str(error))
     except Image.DecompressionBombError:
-        return _too_many(f"more pixels than could ever be decoded; {max_pixels} are allowed")
+        return _too_many(f"more pixels than any decoder takes; at most {max_pixels} are allowed")
     except UnidentifiedImageError:
         return Refusal(Reason.UNDECODABLE, f"a {kind} that cannot be read" if kind else formats.otherwise(data))
     except (isolated.UnreadablePicture, pnm.MalformedPnm, HostileJpeg) as error:
         return Refusal(Reason.UNDECODABLE, f"a {kind} that cannot be read: {error}")
-    # Decoders of hostile bytes raise whatever they stumble over; each of them means the same.
+    # Decoders raise all kinds of errors for hostile bytes; they all mean the same.
     except Exception as error:
         return Refusal(Reason.UNDECODABLE, f"{type(error).__name__}: {error}")
 
 
 def _room(pixels: int) -> AbstractContextManager[object]:
-    """Decode large pictures one at a time, since each takes many times its size meanwhile."""
+    """Decode large pictures one at a time, because each temporarily takes many times its size in memory."""
     return _one_large_at_a_time if pixels > _LARGE_PIXELS else nullcontext()
 
 
 def _isolated(data: bytes, max_pixels: int) -> Raster:
     sizes = (struct.unpack(">II", found[1]) for found in _BOXED_SIZE.finditer(data[: formats.HEAD_BYTES]))
     announced = max((width * height for width, height in sizes), default=0)
-    # Of a JPEG 2000 the size is not known before: many a one is large.
+    # The size of a JPEG 2000 is not known beforehand; many are large.
     with _room(announced or len(data) * 8):
         image, size = isolated.read(data, max_pixels)
         return _raster(image, size)
@@ -129,7 +133,7 @@ def _pnm(data: bytes, max_pixels: int) -> Raster | Refusal:
     announced = pnm.header(data)
     size = announced.width, announced.height
     if (pixels := announced.width * announced.height) > max_pixels:
-        return _too_many(f"{size[0]} × {size[1]} = {pixels} pixels, {max_pixels} are allowed")
+        return _too_many(f"{size[0]} × {size[1]} = {pixels} pixels; at most {max_pixels} are allowed")
     with _room(pixels):
         return _raster(_reduced(Image.fromarray(pnm.pixels(data, announced))), size)
 
@@ -139,7 +143,7 @@ def _too_many(detail: str) -> Refusal:
 
 
 def _jpeg(data: bytes, image: Image.Image) -> Raster:
-    """Decode with libjpeg-turbo, which is three times as fast as Pillow on large pictures and detects truncation."""
+    """Decode with libjpeg-turbo, which detects truncation, and is three times as fast as Pillow for large pictures."""
     longer = max(image.size)
     least = [side * _REDUCED_SIDE // longer if longer >= 2 * _REDUCED_SIDE else 0 for side in image.size]
     try:
@@ -154,7 +158,7 @@ def _jpeg(data: bytes, image: Image.Image) -> Raster:
 
 
 def _upright(pixels: Pixels, orientation: int) -> tuple[Pixels, bool]:
-    """Undo an EXIF orientation; True if rows have become columns."""
+    """Undo an EXIF orientation; the second value says whether rows have become columns."""
     turns = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}.get(orientation, 0)
     if turns:
         pixels = np.rot90(pixels, turns)
@@ -164,7 +168,7 @@ def _upright(pixels: Pixels, orientation: int) -> tuple[Pixels, bool]:
 
 
 def _other(image: Image.Image) -> Raster:
-    """Decode with Pillow, reducing the size early: each conversion of format copies the picture."""
+    """Decode with Pillow. The size is reduced early, because each conversion copies the picture."""
     size = image.size
     if image.format == "BMP" and image.info.get("compression") in _RUN_LENGTH:
         raise ValueError("a BMP with run-length encoding")
@@ -180,7 +184,7 @@ def _other(image: Image.Image) -> Raster:
 
 
 def _raster(image: Image.Image, size: tuple[int, int], orientation: int = 1) -> Raster:
-    """Make a raster from a picture with one byte a channel, which may be reduced in size."""
+    """Make a raster from a picture with one byte per channel, which may be reduced; ``size`` is its full size."""
     if image.mode == "RGBA":
         image = Image.alpha_composite(Image.new("RGBA", image.size, _BACKGROUND), image)
     pixels, turned = _upright(np.array(image.convert("RGB")), orientation)
@@ -192,16 +196,16 @@ def _orientation(image: Image.Image) -> int:
     """The orientation from EXIF or XMP; 1 if they are damaged."""
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
-    # Whatever the parser stumbles over.
+    # The parser may raise anything for damaged metadata.
     except Exception:
         return 1
     return orientation if isinstance(orientation, int) else 1
 
 
 def _in_bytes(image: Image.Image, *, negative: bool) -> Image.Image:
-    """Convert to one byte a channel, RGBA if parts are transparent."""
+    """Convert to one byte per channel; to RGBA if there is transparency."""
     if image.mode in ("F", "I"):
-        raise ValueError("pixels are numbers of unknown range")
+        raise ValueError("the range of its pixel values is unknown")
     if image.mode.startswith("I;16"):
         grey = (np.asarray(image, np.uint16) >> 8).astype(np.uint8)
         return Image.fromarray(255 - grey if negative else grey)

@@ -1,4 +1,4 @@
-"""Finds pictures in folders, among thumbnails, trash folders and dead links."""
+"""Finds pictures in folders; ignores thumbnails, trash folders and other system files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SYSTEM = frozenset(
         # Windows.
         *("$recycle.bin", "recycler", "recycled", "system volume information", "found.000"),
         *("thumbs.db", "ehthumbs.db", "desktop.ini"),
-        # macOS and Linux; what begins with a dot is left out anyway.
+        # macOS and Linux; names that begin with a dot are left out anyway.
         *("__macosx", "network trash folder", "temporary items", "thevolumesettingsfolder", "icon\r", "lost+found"),
     }
 )
@@ -36,10 +36,9 @@ class FoundPictures:
     """The pictures in a folder and its subfolders.
 
     Attributes:
-        pictures: files by their paths; see :func:`is_picture`.
+        pictures: the files, sorted by path; see :func:`is_picture`.
         left_out: hidden and system files and folders, and links to folders.
-        unreadable: folders that cannot be read, and links that are called like a picture and lead nowhere, each with
-            the reason.
+        unreadable: folders that cannot be read, and broken links with the name of a picture, each with the reason.
     """
 
     pictures: list[Path] = field(default_factory=list)
@@ -69,8 +68,8 @@ def pictures_below(folder: Path, depth: int | None = None) -> FoundPictures:
     """Find the pictures in a folder; files that cannot be read raise no error.
 
     Args:
-        folder: may itself be a link, or called like a system folder.
-        depth: how many folders deep, 1: its own files only; None: all.
+        folder: may be a link, or have the name of a system folder.
+        depth: number of levels; 1: only the folder's own files; None: all.
     """
     found = FoundPictures()
     _look(folder, found, depth)
@@ -80,7 +79,7 @@ def pictures_below(folder: Path, depth: int | None = None) -> FoundPictures:
 
 
 def folders_of(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The folders in a folder, links to such among them, and the hidden and system files and folders left out.
+    """The folders in a folder, including links to folders; and the hidden and system files and folders left out.
 
     Raises:
         OSError: it cannot be read.
@@ -96,7 +95,7 @@ def folders_of(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def is_picture(file: Path) -> bool:
-    """Whether a file is a picture by the end of its name, or without one by its first bytes."""
+    """Whether a file is a picture, by its suffix, or if it has none, by its first bytes."""
     suffix = file.suffix.lower()
     if suffix and not suffix[1:].isdecimal():
         return suffix in SUFFIXES
@@ -125,7 +124,7 @@ def _look(folder: Path, found: FoundPictures, depth: int | None) -> None:
             if path.is_file():
                 found.pictures.append(path)
             elif entry.is_symlink():
-                found.unreadable[path] = "the link leads nowhere"
+                found.unreadable[path] = "the link is broken"
 
 
 def _entries(folder: Path, found: FoundPictures) -> Iterator[os.DirEntry[str]]:

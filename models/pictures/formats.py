@@ -1,6 +1,6 @@
-"""The picture formats: their file names, their first bytes, and what other files are sent instead.
+"""The picture formats: their suffixes and first bytes; and what other bytes seem to be.
 
-Needs no picture library, so that a client can ask it.
+Needs no picture library, so that clients can use it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _SUFFIXES = {
     "JPEG 2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
 }
 NAMES = tuple(_SUFFIXES)
-"""The formats that workers read."""
+"""The formats that workers can read."""
 SUFFIXES = frozenset(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes)
-"""The ends of their file names, in lower case."""
+"""The suffixes of their file names, in lower case."""
 HEAD_BYTES = 4_096
-"""Bytes at the beginning of a file that identify its format."""
+"""Number of bytes at the beginning of a file that identify its format."""
 
 _BEGINNINGS = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -69,7 +69,7 @@ _QUOTES = (b'b"', b"b'", b'"', b"'")
 
 
 def format_of(data: bytes) -> str | None:
-    """The format of :data:`NAMES` that the bytes begin as; None: none of them. The rest may still be damaged."""
+    """The format, one of :data:`NAMES`, by the first bytes; None if it is none of them. The rest may be damaged."""
     for beginning, name in _BEGINNINGS:
         if data.startswith(beginning):
             return name
@@ -82,10 +82,10 @@ def format_of(data: bytes) -> str | None:
 
 
 def wrapped(data: bytes) -> str | None:
-    """What keeps any reader from reading the bytes as a picture, and the remedy; None if nothing is known to.
+    """What was done to a picture so that nothing can read it, and the remedy, in words; None if nothing is detected.
 
-    A picture as Base64 or hexadecimal text or as a ``data:`` address, one behind a byte-order mark or white space, or
-    one that was read and written as text on its way.
+    It detects pictures as Base64 or hexadecimal text or in a ``data:`` address, pictures after a byte-order mark or
+    white space, and pictures that were read and written as text on their way.
     """
     head = data[:HEAD_BYTES]
     if format_of(head) is not None:
@@ -101,7 +101,7 @@ def wrapped(data: bytes) -> str | None:
 
 
 def otherwise(data: bytes) -> str:
-    """A sentence about bytes that are no picture: what they seem to be, and the formats that are read."""
+    """A sentence about bytes that are not a picture: what they seem to be, and which formats can be read."""
     head = data[:HEAD_BYTES]
     if found := wrapped(head):
         return found
@@ -119,7 +119,7 @@ def otherwise(data: bytes) -> str:
 
 
 def _inside(data: bytes) -> str | None:
-    """The picture at the beginning, in words."""
+    """The picture that the data begins with, in words; None if there is none."""
     name = format_of(data)
     return f"the {name}" if name else "a picture as text" if _as_text(data) else None
 
@@ -140,7 +140,7 @@ def _as_text(head: bytes) -> str | None:
 
 
 def _brands(data: bytes) -> set[bytes]:
-    """The brands of an ISO base media file: the major one and those that it is compatible with."""
+    """The brands of an ISO base media file: the major and the compatible ones."""
     length = min(int.from_bytes(data[:4], "big"), 512, len(data))
     return {data[8:12], *(data[at : at + 4] for at in range(16, length - 3, 4))}
 

@@ -1,4 +1,4 @@
-"""Plane geometry of faces: dlib's mean-face frame, similarity transforms, and cutting squares out of pictures."""
+"""Plane geometry of faces: dlib's mean face, similarity transforms, and cutting squares out of pictures."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ Pixels = NDArray[np.uint8]
 """RGB [height, width, 3]."""
 
 Inside = NDArray[np.bool_]
-"""Which pixels of a square lie in a picture [rows, columns]."""
+"""A mask [rows, columns] of a square's pixels that lie in the picture."""
 
 Points = NDArray[np.float64]
-"""Positions [n, 2] as x, y in pixels; a pixel's centre has whole numbers."""
+"""Positions [n, 2] as x, y in pixels; the centre of a pixel has integer coordinates."""
 
 Transform = NDArray[np.float64]
-"""Affine map [2, 3] of column vectors (x, y, 1)."""
+"""An affine map [2, 3] of column vectors (x, y, 1)."""
 
 MEAN_FACE: Points = np.array(
     [
@@ -36,7 +36,7 @@ EYES_AND_MOUTH: Points = np.array([MEAN_FACE[2:4].mean(0), MEAN_FACE[:2].mean(0)
 
 
 def similarity(source: Points, target: Points) -> Transform:
-    """The rotation, scaling and shift that brings points [n, 2] nearest to others, by least squares."""
+    """The least-squares similarity transform (rotation, scaling, shift) from source [n, 2] to target [n, 2]."""
     source_mean, target_mean = source.mean(0), target.mean(0)
     a, b = source - source_mean, target - target_mean
     norm = np.square(a).sum()
@@ -47,22 +47,22 @@ def similarity(source: Points, target: Points) -> Transform:
 
 
 def scale_of(transform: Transform) -> float:
-    """How much a similarity transform enlarges."""
+    """The scale factor of a similarity transform."""
     return float(np.hypot(transform[0, 0], transform[1, 0]))
 
 
 def apply(transform: Transform, points: Points) -> Points:
-    """Map points [n, 2]."""
+    """Transform points [n, 2]."""
     return np.asarray(points @ transform[:, :2].T + transform[:, 2])
 
 
 def cut(picture: Pixels, to_picture: Transform, size: int) -> Pixels:
-    """Cut a square [size, size, 3] out of a picture; outside the picture it is black.
+    """Cut a square [size, size, 3] out of a picture; it is black outside the picture.
 
     Args:
-        picture: where from.
-        to_picture: similarity from pixels of the square to pixels of the picture.
-        size: rows and columns.
+        picture: RGB [height, width, 3].
+        to_picture: the similarity transform from the square to the picture.
+        size: rows and columns of the square.
     """
     shrink = int(scale_of(to_picture))
     corners = apply(to_picture, np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64))
@@ -71,12 +71,12 @@ def cut(picture: Pixels, to_picture: Transform, size: int) -> Pixels:
     right, bottom = np.minimum(np.ceil(corners.max(0)).astype(int) + shrink + 2, (width, height)).tolist()
     if right - left < max(shrink, 1) or bottom - top < max(shrink, 1):
         return np.zeros((size, size, 3), np.uint8)
-    # Only this part goes to OpenCV, whose warp takes no picture with a side above 32,767.
+    # OpenCV's warp takes no picture with a side above 32,767, so it gets only this part.
     part: NDArray[Any] = picture[top:bottom, left:right]
     move = to_picture.copy()
     move[:, 2] -= (left, top)
     if shrink > 1:
-        # Bilinear interpolation sees four pixels; a face much larger than the square would be a moiré of itself.
+        # Bilinear interpolation uses four pixels only, so a face much larger than the square would show a moiré.
         columns, rows = part.shape[1] // shrink, part.shape[0] // shrink
         part = cv2.resize(part[: rows * shrink, : columns * shrink], (columns, rows), interpolation=cv2.INTER_AREA)
         move[:, 2] = (move[:, 2] + 0.5) / shrink - 0.5
@@ -86,12 +86,12 @@ def cut(picture: Pixels, to_picture: Transform, size: int) -> Pixels:
 
 
 def inside(picture: Pixels, to_picture: Transform, size: int) -> Inside | None:
-    """Which pixels of a square [size, size] lie in the picture, with a neighbour to each side; None: all of them.
+    """A mask [size, size] of a square's pixels that lie in the picture with all their neighbours; None: all do.
 
     Args:
-        picture: where it is cut from.
-        to_picture: see :func:`cut`.
-        size: rows and columns.
+        picture: RGB [height, width, 3].
+        to_picture: the similarity transform from the square to the picture.
+        size: rows and columns of the square.
     """
     height, width = picture.shape[:2]
     margin = scale_of(to_picture)

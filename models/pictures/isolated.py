@@ -1,7 +1,7 @@
-"""Formats whose decoders crash on damaged files: each picture is decoded in a process of its own.
+"""Decodes formats whose decoders crash on damaged files: each picture in a process of its own.
 
-A decoder that crashes, hangs or runs wild takes its process with it and nothing else; the next picture has a fresh one.
-It costs a tenth of a second a picture.
+A decoder that crashes, hangs or misbehaves affects only its own process; the next picture gets a new one. This costs a
+tenth of a second per picture.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from PIL import Image
 
 _READER = str(Path(__file__).with_name("isolated_reader.py"))
 _INHERITED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG")
-"""All that the process sees of our environment, which may hold passwords."""
+"""The variables that the process inherits. It gets no others, because they may hold passwords."""
 _LONGEST_S = 120.0
-"""Its own limit is of processor time; this one is for a process that stands still."""
+"""Limit of wall-clock time, for a process that hangs; it has a limit of processor time of its own."""
 _MODES = {"L": 1, "RGB": 3, "RGBA": 4}
 _ENDS: dict[int, str] = {
-    signal.SIGXCPU: "it takes more processor time than its size explains",
+    signal.SIGXCPU: "it takes more processor time than a picture of its size may",
     signal.SIGSEGV: "its decoder crashed on it",
     signal.SIGABRT: "its decoder crashed on it",
     signal.SIGBUS: "its decoder crashed on it",
@@ -33,25 +33,31 @@ _ENDS: dict[int, str] = {
 
 
 class UnreadablePicture(ValueError):
-    """It is damaged or hostile; the message says how that showed."""
+    """The picture is damaged or hostile; the message says what went wrong."""
 
 
 class TooManyPixels(ValueError):
-    """Its header announces more than allowed."""
+    """The picture's header announces more pixels than allowed."""
 
 
 class Interrupted(Exception):
-    """The process could not be started, or was ended from outside: nothing is known of the picture."""
+    """The process could not be started, or was killed from outside, which says nothing about the picture."""
 
 
 def read(data: bytes, max_pixels: int) -> tuple[Image.Image, tuple[int, int]]:
-    """Decode a HEIF or JPEG 2000.
+    """Decode a HEIF or JPEG 2000 picture.
+
+    Args:
+        data: the file.
+        max_pixels: a picture with more pixels is not decoded.
 
     Returns:
-        the picture (L, RGB or RGBA), upright, at a fraction where a side has 4,000 pixels or more; and its whole size.
+        The upright picture (mode L, RGB or RGBA), reduced if a side has 4,000 pixels or more; and its full size.
 
     Raises:
-        UnreadablePicture, TooManyPixels, Interrupted: as they say.
+        UnreadablePicture: it is damaged or hostile.
+        TooManyPixels: it has more than ``max_pixels``.
+        Interrupted: the process could not be started, or was killed from outside.
     """
     try:
         ended = subprocess.run(
@@ -62,7 +68,7 @@ def read(data: bytes, max_pixels: int) -> tuple[Image.Image, tuple[int, int]]:
             env={name: os.environ[name] for name in _INHERITED if name in os.environ},
             timeout=_LONGEST_S,
             check=False,
-            # Ctrl-C is for us: the batch in hand is finished.
+            # Ctrl-C must reach only the worker, which then finishes its batch.
             start_new_session=True,
         )
     except subprocess.TimeoutExpired as error:
@@ -84,7 +90,7 @@ def read(data: bytes, max_pixels: int) -> tuple[Image.Image, tuple[int, int]]:
 def _picture(head: object, pixels: bytes, max_pixels: int) -> tuple[Image.Image, tuple[int, int]]:
     match head:
         case {"pixels": [int(width), int(height)]}:
-            raise TooManyPixels(f"{width} × {height} = {width * height} pixels, {max_pixels} are allowed")
+            raise TooManyPixels(f"{width} × {height} = {width * height} pixels; at most {max_pixels} are allowed")
         case {"of": [int(width), int(height)], "size": [int(columns), int(rows)], "mode": str(mode)}:
             if mode in _MODES and len(pixels) == columns * rows * _MODES[mode]:
                 return Image.frombytes(mode, (columns, rows), pixels), (width, height)

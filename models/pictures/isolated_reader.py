@@ -1,7 +1,7 @@
 """The process in which :mod:`models.pictures.isolated` decodes one picture: bytes on stdin, pixels on stdout.
 
-It is run as a file. Limits are set before anything is read, and once more when the size is known, as wide as that
-size explains.
+It runs as a script. It sets limits on memory and processor time before it decodes anything, and again once the size is
+known, in proportion to it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _OPEN_S = 2
-"""Seconds of processor time to find out what a picture is."""
+"""Seconds of processor time to open a picture."""
 _PIXELS_A_S = 7_500_000
-"""One more second to decode so many; a photo of 12 million takes one. A batch of 32 of the slowest
-stays below what the watchdog grants it.
+"""Pixels per additional second of processor time; a photo of 12 million takes one. A batch of the 32 slowest pictures
+stays within the watchdog's limit.
 """
 _BYTES = 512 * 2**20
 _BYTES_A_PIXEL = 16
@@ -28,7 +28,7 @@ _REDUCED_SIDE = 2_000
 
 
 def main() -> None:
-    """Read one picture of at most so many pixels (the argument); answer a line of JSON, and the pixels if it is one."""
+    """Read one picture from stdin, with at most as many pixels as the argument; write a line of JSON, then pixels."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     most = int(sys.argv[1])
@@ -47,7 +47,7 @@ def main() -> None:
         _allow(len(data) * 4, pixels)
         image.load()
         if image.size != size:
-            raise ValueError(f"it announces {size[0]} × {size[1]} pixels and holds {image.width} × {image.height}")
+            raise ValueError(f"it announces {size[0]} × {size[1]} pixels, but has {image.width} × {image.height}")
         plain = _plain(image)
     if max(size) >= 2 * _REDUCED_SIDE:
         plain = plain.reduce(max(size) // _REDUCED_SIDE)
@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """With one byte for each channel: L, RGB or RGBA."""
+    """Convert to one byte per channel: L, RGB or RGBA."""
     from PIL import Image
 
     if image.mode.startswith("I;16"):
@@ -66,7 +66,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _allow(more_bytes: int, pixels: int) -> None:
-    """Set how much memory, and how much more processor time, this process may take."""
+    """Limit the memory of this process, and the processor time that it may still take."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     seconds = math.ceil(used.ru_utime + used.ru_stime + _OPEN_S + pixels / _PIXELS_A_S)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
@@ -74,7 +74,7 @@ def _allow(more_bytes: int, pixels: int) -> None:
         most = _BYTES + more_bytes + pixels * _BYTES_A_PIXEL
         resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
     except (ValueError, OSError):
-        pass  # macOS knows no such limit
+        pass  # macOS has no such limit
 
 
 def _answer(head: dict[str, object], pixels: bytes = b"") -> None:

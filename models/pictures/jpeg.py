@@ -1,4 +1,4 @@
-"""The segments of a JPEG file: hostile ones cost minutes, stray bytes between the first of them are left out.
+"""Checks the segments of a JPEG file, because hostile ones cost minutes, and removes stray bytes between them.
 
 Source: ITU-T T.81, annex B.
 """
@@ -9,23 +9,23 @@ import re
 
 _MOST_SEGMENTS = 1_000
 MOST_SCANS = 24
-"""Progressive encoders write about ten, at most eighteen; each one costs a pass over the whole picture."""
+"""Most scans of a picture. Progressive encoders write about ten, at most eighteen; each is a pass over all pixels."""
 _START_OF_SCAN, _END = 0xDA, 0xD9
 _FILL = re.compile(rb"\xff*")
 _MOST_FILL = 1_000
 _MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")
-"""What ends the pixels of a scan: a marker with a segment behind it, or the end of the picture."""
+"""Ends the pixels of a scan: a marker of another segment, or of the end of the picture."""
 
 
 class HostileJpeg(ValueError):
-    """The file asks for more work than any encoder's would."""
+    """The file would take more work to decode than any that an encoder writes."""
 
 
 def cleaned(data: bytes) -> bytes:
-    """The file without stray bytes between its first segments, as some cameras write them.
+    """Check a file, and return it without the stray bytes that some cameras write between its first segments.
 
     Raises:
-        HostileJpeg: more segments, fill bytes or scans than any encoder writes.
+        HostileJpeg: it has more segments, fill bytes or scans than any encoder writes.
     """
     parts, start, at = [], 0, 2
     for _ in range(_MOST_SEGMENTS):
@@ -51,7 +51,7 @@ def cleaned(data: bytes) -> bytes:
 
 
 def _check_scans(data: bytes, code: int) -> None:
-    """Count the scans from the first one's marker code to the end of the picture; other pictures may follow it."""
+    """Count the scans from the first one's marker code to the end of the picture, which others may follow."""
     scans = 1
     for _ in range(_MOST_SEGMENTS):
         found = _MARKER.search(data, _behind(data, code))
@@ -60,11 +60,11 @@ def _check_scans(data: bytes, code: int) -> None:
         scans += data[code] == _START_OF_SCAN
         if scans > MOST_SCANS:
             raise HostileJpeg(
-                f"more than {MOST_SCANS} scans, each of which costs a pass over the picture: save it as a plain JPEG"
+                f"more than {MOST_SCANS} scans, each of which costs a pass over the picture: save it as a baseline JPEG"
             )
     raise HostileJpeg(f"more than {_MOST_SEGMENTS} segments between its scans")
 
 
 def _behind(data: bytes, code: int) -> int:
-    """Where a segment ends, given the place of its marker's code."""
+    """The end of a segment, given the position of its marker's code."""
     return code + 1 + int.from_bytes(data[code + 1 : code + 3], "big")

@@ -1,8 +1,8 @@
-"""PBM, PGM and PPM, as text or binary (P1 to P6), in time and memory that their size explains.
+"""Reads PBM, PGM and PPM, as text or binary (P1 to P6), in time and memory proportional to their size.
 
-Pillow reads the rarer of them pixel by pixel in Python: a small file would cost minutes.
+Pillow reads the rarer of these formats pixel by pixel in Python, so a small file would cost minutes.
 
-Source: Netpbm, https://netpbm.sourceforge.net/doc/ppm.html and its neighbours.
+Source: Netpbm, https://netpbm.sourceforge.net/doc/ppm.html and the pages of the other formats.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _SIZE = re.compile(rb"P([1-6])" + _BLANK + rb"+(\d{1,9})" + _BLANK + rb"+(\d{1,9
 _MAXIMUM = re.compile(_BLANK + rb"+(\d{1,5})")
 _COMMENT = re.compile(rb"#[^\r\n]*")
 _MOST_HEADER = 10_000
-"""Bytes of a header with its comments."""
+"""Longest header in bytes, including comments."""
 
 
 class MalformedPnm(ValueError):
-    """The file does not hold what its header announces."""
+    """The file is not what its header announces."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file announces, and where its pixels begin."""
+    """The header of a file; ``start`` is the offset of the pixels."""
 
     kind: int
     width: int
@@ -47,7 +47,7 @@ def header(data: bytes) -> Header:
     """Read the header of a file.
 
     Raises:
-        MalformedPnm: it has none, or one of more than 10,000 bytes.
+        MalformedPnm: it has no valid header, or one of more than 10,000 bytes.
     """
     head = data[:_MOST_HEADER]
     if not (size := _SIZE.match(head)):
@@ -64,10 +64,10 @@ def header(data: bytes) -> Header:
 
 
 def pixels(data: bytes, announced: Header) -> Pixels:
-    """The picture [rows, columns] or [rows, columns, 3] with one byte for each channel; of several the first.
+    """The first picture in a file, as uint8 [rows, columns] or [rows, columns, 3].
 
     Raises:
-        MalformedPnm: there are fewer pixels than announced, or others.
+        MalformedPnm: there are fewer pixels than announced, or invalid ones.
     """
     shape = (announced.height, announced.width) + ((3,) if announced.channels == 3 else ())
     count = announced.width * announced.height * announced.channels
@@ -78,7 +78,7 @@ def pixels(data: bytes, announced: Header) -> Pixels:
     if announced.maximum == 255 and values.dtype == np.uint8:
         return values.astype(np.uint8, copy=False).reshape(shape)
     if values.max() > announced.maximum:
-        raise MalformedPnm(f"it holds pixels above {announced.maximum}, which it names as the largest value")
+        raise MalformedPnm(f"it has pixels above {announced.maximum}, the largest value that its header announces")
     scale = (np.arange(announced.maximum + 1) * 255 / announced.maximum + 0.5).astype(np.uint8)
     return np.asarray(scale[values].reshape(shape))
 
@@ -101,17 +101,17 @@ def _bits_as_text(data: bytes, announced: Header) -> NDArray[np.uint8]:
     _enough(len(text), announced.width * announced.height)
     values = np.frombuffer(text, np.uint8, announced.width * announced.height) - ord("0")
     if values.max() > 1:
-        raise MalformedPnm("it holds pixels that are neither 0 nor 1")
+        raise MalformedPnm("it has pixels that are neither 0 nor 1")
     return values
 
 
 def _numbers(data: bytes, announced: Header, count: int) -> NDArray[np.int64]:
     text = _text(data, announced)
-    # A pixel takes a digit and a blank: what cannot be is not looked at.
+    # Each pixel takes at least a digit and a blank, so text that is too short is refused before it is parsed.
     _enough((len(text) + 1) // 2, count)
     if not re.fullmatch(rb"[\d\s]*", text):
-        raise MalformedPnm("it holds something else than numbers")
-    # Without a count: NumPy would fill what is missing with whatever is in memory.
+        raise MalformedPnm("it has something other than numbers")
+    # Without a count, because NumPy would fill missing values with whatever is in memory.
     values: NDArray[np.int64] = np.fromstring(text.strip(), np.int64, sep=" ")
     _enough(values.size, count)
     return values[:count]
@@ -123,4 +123,4 @@ def _text(data: bytes, announced: Header) -> bytes:
 
 def _enough(there: int, announced: int) -> None:
     if there < announced:
-        raise MalformedPnm(f"it is cut off: {there} of {announced} values are there")
+        raise MalformedPnm(f"it is cut off: it has {there} of {announced} values")

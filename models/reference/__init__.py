@@ -1,1 +1,1 @@
-"""The reference model: its card, dlib's own outputs to hold the port to, and the scripts that made both."""
+"""The reference model: its card, dlib's own outputs to compare the port with, and the scripts that made both."""

@@ -1,6 +1,6 @@
-"""Write what dlib itself makes of the made-up pictures: ``python -m models.reference.ask_dlib``.
+"""Writes dlib's own outputs for the synthetic pictures: ``python -m models.reference.ask_dlib``.
 
-Needs the extra ``reference`` (dlib); nothing else does.
+Only this script needs the extra ``reference`` (dlib).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PADDING = 0.25
 
 
 def main() -> None:
-    """Ask dlib and write the file."""
+    """Run dlib and write the file."""
     import dlib  # type: ignore[import-not-found]
 
     with tempfile.TemporaryDirectory() as folder:

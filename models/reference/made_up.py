@@ -12,17 +12,17 @@ _SEEDS = (1, 2, 3)
 
 
 def chips() -> Pixels:
-    """In place of aligned faces, from smooth shading to plain noise: [24, 150, 150, 3]."""
+    """Pictures [24, 150, 150, 3] to use as aligned faces, from smooth shading to plain noise."""
     return np.ascontiguousarray([_picture(grid, seed, CHIP_SIZE) for grid in _GRIDS for seed in _SEEDS])
 
 
 def photograph() -> Pixels:
-    """In place of a photograph: [900, 900, 3]."""
+    """A picture [900, 900, 3] to use as a photograph."""
     return np.ascontiguousarray(_picture(40, 4, 900))
 
 
 def placements() -> list[Points]:
-    """In place of landmarks in it, in whole pixels: faces small and large, turned, and beyond the edge."""
+    """Landmarks [5, 2] of five imagined faces in the photograph: small, large, turned, and beyond the edge."""
     poses = [
         (60, 0.0, 300, 300),
         (110, 0.3, 450, 400),
@@ -38,7 +38,7 @@ def placements() -> list[Points]:
 
 
 def _picture(grid: int, seed: int, size: int) -> Pixels:
-    # RandomState's numbers are frozen for good, unlike those of numpy's newer generators.
+    # RandomState's numbers never change, unlike those of NumPy's newer generators.
     values = np.random.RandomState(seed * 1000 + grid).randint(0, 256, (grid, grid, 3))
     last = size - 1
     index, weight = np.divmod(np.arange(size) * (grid - 1), last)

@@ -1,4 +1,4 @@
-"""Write the reference model's card: ``python -m models.reference.make_card``."""
+"""Writes the reference model's card: ``python -m models.reference.make_card``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STRANGERS = (
 
 
 def reference_card() -> Card:
-    """The card."""
+    """The card of the reference model."""
     return Card(
         version="dlib-resnet-v1",
         description="dlib's face recognition network (Davis King, public domain) in Keras, its affine layers folded",

@@ -1,4 +1,4 @@
-"""A model version's page in HTML, with plots.
+"""The page of a model version, as HTML with plots.
 
 Imports ``evaluation`` and ``training``.
 """

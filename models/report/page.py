@@ -1,4 +1,4 @@
-"""Writes a model card as a self-contained page of HTML: facts, lineage, and plots."""
+"""Renders a model card as a self-contained HTML page with facts, lineage and plots."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from models.training import gate
 
 
 def page(card: Card, folder: Path) -> str:
-    """Write the page of a version.
+    """Render the page of a version as HTML.
 
     Args:
-        card: of the version; what it does not have is named on the page.
-        folder: where the version is, for the size of its weights.
+        card: the card of the version; the page says what it lacks.
+        folder: the folder of the version, for the size of its weights.
     """
     pages = Environment(
         loader=PackageLoader("models", ""),

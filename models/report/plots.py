@@ -1,4 +1,4 @@
-"""Plots of a model card as SVG for a page: with text as text, and without external resources."""
+"""Plots of a model card, as SVG that can be embedded in a page: with text as text, without external resources."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 _GENUINE, _IMPOSTOR, _LINE = "#0072b2", "#d55e00", "#555555"
-"""Blue and vermilion of Okabe and Ito's colour-blind safe palette."""
+"""The first two are blue and vermilion of Okabe and Ito's palette, which colour-blind people can tell apart."""
 
 
 def roc(scores: Mapping[str, Scores]) -> str:
-    """TAR over FAR of every kind of pictures."""
+    """TAR over FAR, one curve for each kind of pictures."""
     with _plot("FAR", "TAR") as (axes, svg):
         for kind, one in scores.items():
             axes.plot(*zip(*one.roc, strict=True), label=kind)
@@ -38,7 +38,7 @@ def roc(scores: Mapping[str, Scores]) -> str:
 
 
 def distances(scores: Scores, threshold: float) -> str:
-    """The distributions of genuine and impostor distances, and the threshold between them."""
+    """The distributions of genuine and impostor distances, and the threshold."""
     ends = [0.0, *(end for end, _, _ in scores.distances)]
     with _plot("distance", "share of the pairs, %") as (axes, svg):
         for at, (name, colour) in enumerate((("genuine", _GENUINE), ("impostor", _IMPOSTOR)), 1):
@@ -50,7 +50,7 @@ def distances(scores: Scores, threshold: float) -> str:
 
 
 def false_matches(card: Card) -> str:
-    """FMR over distance, with the threshold sets; those beyond what was measured are hollow."""
+    """FMR over distance, with the threshold sets; extrapolated sets are hollow."""
     with _plot("distance", "FMR") as (axes, svg):
         axes.plot(*zip(*card.fmr_curve, strict=True), color=_IMPOSTOR)
         for name, distance in card.thresholds.items():
@@ -62,16 +62,16 @@ def false_matches(card: Card) -> str:
 
 
 def course(history: Sequence[Validated]) -> str:
-    """Losses, and the TAR of the people held out, over the steps of a training."""
+    """The losses of a training, and the TAR of held-out people, over its steps."""
     with _plot("step", "loss") as (axes, svg):
         steps, losses = zip(*((now.step, now.loss) for now in history), strict=True)
-        axes.plot(steps, losses, ".-", color=_IMPOSTOR, label="loss, learned from")
+        axes.plot(steps, losses, ".-", color=_IMPOSTOR, label="training loss")
         held_out = [(now.step, now.validation, now.tar) for now in history if None not in (now.validation, now.tar)]
         if held_out:
             steps, losses, tars = zip(*held_out, strict=True)
-            axes.plot(steps, losses, ".--", color=_IMPOSTOR, label="loss, held out")
+            axes.plot(steps, losses, ".--", color=_IMPOSTOR, label="validation loss")
             right = axes.twinx()
-            right.plot(steps, tars, ".-", color=_GENUINE, label="TAR, held out")
+            right.plot(steps, tars, ".-", color=_GENUINE, label="validation TAR")
             right.set(ylabel="TAR at FAR 1e-2")
             right.spines["right"].set_visible(True)
             right.grid(visible=False)
@@ -82,7 +82,7 @@ def course(history: Sequence[Validated]) -> str:
 
 @contextmanager
 def _plot(x: str, y: str) -> Iterator[tuple[Axes, io.StringIO]]:
-    """Axes to draw on, and a list that holds the SVG afterwards."""
+    """Axes to draw on, and a buffer that holds the SVG afterwards."""
     svg = io.StringIO()
     with mpl.rc_context(_STYLE):
         figure = Figure((6, 3.4), layout="constrained")
@@ -91,5 +91,5 @@ def _plot(x: str, y: str) -> Iterator[tuple[Axes, io.StringIO]]:
         yield axes, svg
         drawn = io.StringIO()
         figure.savefig(drawn, format="svg", metadata=dict.fromkeys(["Creator", "Date", "Format", "Type"]))
-    # Without the XML declaration and the address of a DTD, which have no place in HTML.
+    # The XML declaration and the address of a DTD are not allowed in HTML.
     svg.write(drawn.getvalue()[drawn.getvalue().index("<svg") :])

@@ -1,4 +1,4 @@
-"""A fast analyzer for tests and load: it knows a picture by its digest.
+"""A fast analyzer for tests and benchmarks, which makes vectors from the digest of a picture.
 
-No model of faces; only used where somebody asks for the embedder ``digest``.
+It is not a face model, and is used only with the embedder ``digest``.
 """

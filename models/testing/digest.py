@@ -1,6 +1,6 @@
-"""An analyzer that does not decode pictures: equal bytes get equal vectors, other bytes do not match.
+"""An analyzer that does not decode pictures: equal bytes get equal vectors, and different bytes do not match.
 
-For load and fault tests of what lies around the networks.
+It serves load and fault tests of everything except the networks.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ _LANDMARKS = [420.0, 220.0, 380.0, 222.0, 260.0, 220.0, 300.0, 222.0, 340.0, 280
 class DigestAnalyzer:
     """Gives each picture one face; its vectors of length 1 come from the SHA-256 of the bytes and the version.
 
-    Distances between vectors of different pictures, or of different versions, are about 1.4, and above 1 in every case
-    that will ever be seen.
+    Vectors of different pictures or versions have distances of about 1.4, and practically never below 1.
     """
 
     model_version = CARD.version
@@ -49,7 +48,7 @@ class DigestAnalyzer:
         return self._versions
 
     def load(self, folder: Path) -> None:
-        """Load another version, of which only the name matters."""
+        """Add another version; only the name on its card is used."""
         self._versions |= {Card.read(folder).version}
 
     def unload(self, version: str) -> None:
@@ -66,7 +65,7 @@ class DigestAnalyzer:
         enrolment: bool | Sequence[bool] = False,
         versions: Sequence[Sequence[str]] | None = None,
     ) -> list[Analysis]:
-        """Return one analysis a picture, in order; zero bytes are refused."""
+        """Return one analysis per picture, in order; empty pictures are refused."""
         wanted = [(self.model_version,)] * len(pictures) if versions is None else versions
         return [_analysis(picture, names) for picture, names in zip(pictures, wanted, strict=True)]
 

@@ -1,1 +1,1 @@
-"""Learning from aligned faces: data, losses, the distributed loop, and the gate before a new version."""
+"""Trains model versions on aligned faces: training sets, losses, the distributed loop, and the gate."""

@@ -1,8 +1,8 @@
-"""The clean faces that a network learns from: every chip of the training set, and mixtures of them.
+"""The clean faces that a network is trained on: every chip of the training set, and mixtures of them.
 
-Distillation needs no names: any face of which the reference makes a vector teaches. So few people are stretched by
-faces that nobody has: two chips, aligned alike, laid over each other (mixup, Zhang et al. 2017, arXiv 1710.09412), with
-the reference's own vector of the mixture as what is right.
+Distillation needs no names: it can use any face that the old version can embed. So a small training set is extended by
+synthetic faces: two aligned chips laid over each other (mixup, Zhang et al. 2017, arXiv 1710.09412), whose target is
+the old version's own vector of the mixture.
 """
 
 from __future__ import annotations
@@ -19,16 +19,20 @@ from models.training.degrade import shifted
 from models.training.samples import NOBODY, TrainingSet
 
 _MIXED = 0.6
-"""Share of mixtures of two chips among the generated faces."""
+"""Share of the generated faces that are mixtures of two chips."""
 
 _GREY = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Bases:
-    """Clean faces [n, size, size, 3] and the two people in each (one and the same in a face that is not mixed), [n].
+    """Clean faces.
 
-    ``never`` is who a face is not [n], where somebody has said that; such a face may be nobody's that is known.
+    Attributes:
+        chips: [n, size, size, 3].
+        first: the number of the first person in each face [n]; NOBODY if unknown.
+        second: the number of the second person [n], the same as the first in a face that is not mixed.
+        never: the number of the person that each face is not, according to feedback [n]; NOBODY without feedback.
     """
 
     chips: Pixels
@@ -41,7 +45,7 @@ class Bases:
 
     @property
     def chances(self) -> NDArray[np.float64]:
-        """The weight of each face in draws [n]: every person counts the same, together with corrected faces."""
+        """The probability [n] of drawing each face: all people have the same weight, and so do their corrections."""
         hard = self.never != NOBODY
         met = np.bincount(np.concatenate([self.first[~hard], self.second[~hard]]))
         chances = np.empty(len(self))
@@ -51,9 +55,9 @@ class Bases:
 
 
 def make(known: TrainingSet, count: int, seed: int) -> Bases:
-    """The chips of a training set, others made of them until there are ``count``, and the corrected faces.
+    """The chips of a training set, generated faces until there are ``count``, and the corrected faces.
 
-    Chips are never left out, nor corrected faces: there may be more than ``count``.
+    All chips and corrected faces are included, so there may be more than ``count`` faces.
     """
     random = np.random.default_rng([seed, 1])
     made, hard = max(0, count - len(known)), known.corrected
@@ -78,7 +82,7 @@ def _mixed(one: Pixels, other: Pixels, random: Generator) -> Pixels:
 
 
 def _varied(chip: Pixels, random: Generator) -> Pixels:
-    """A random variant that is still a clean face: mirrored, shifted a little, brighter or darker, or grey."""
+    """A random variant that is still a clean face: mirrored, slightly shifted, brighter, darker or grey."""
     if random.random() < 0.5:
         chip = np.ascontiguousarray(chip[:, ::-1])
     chip = shifted(chip, 0.03, random)

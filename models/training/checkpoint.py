@@ -17,7 +17,7 @@ _LISTS = ("values", "averaged", "best", "optimizer")
 
 @dataclass(slots=True)
 class State:
-    """Weights, their average, the best average so far, and the state of the optimizer."""
+    """The weights, their average, the best average so far, and the state of the optimizer."""
 
     values: Values
     averaged: Values
@@ -27,11 +27,11 @@ class State:
     best_step: int = 0
     best_validation: float | None = None
     worse: int = 0
-    """Validations since the best one."""
+    """Number of validations since the best one."""
 
     @classmethod
     def start(cls, values: Values) -> Self:
-        """The checkpoint before the first step."""
+        """The state before the first step."""
         return cls(values, values, values)
 
     @classmethod
@@ -47,7 +47,7 @@ class State:
         return cls(**lists, step=step, best_step=best_step, best_validation=best, worse=worse)
 
     def write(self, path: Path) -> None:
-        """Replace the checkpoint atomically: a process that is killed meanwhile leaves the old one."""
+        """Replace the checkpoint atomically: if the process is killed meanwhile, the old one remains."""
         arrays: dict[str, Any] = {}
         for name in _LISTS:
             values = getattr(self, name)
@@ -59,7 +59,7 @@ class State:
         beside.replace(path)
 
     def judged(self, averaged: Sequence[NDArray[Any]], validation: float | None) -> None:
-        """Keep the average if no other was better; without a validation the last is the best."""
+        """Keep the averaged weights if they are the best so far. Without a validation, the latest are the best."""
         if validation is None or self.best_validation is None or validation < self.best_validation:
             self.best = list(averaged)
             self.best_validation, self.best_step, self.worse = validation, self.step, 0

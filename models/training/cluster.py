@@ -1,7 +1,7 @@
-"""A training whose processes are started from outside on several machines, as by an indexed Job of Kubernetes.
+"""Training with processes that an outside scheduler starts on several machines, such as an indexed Kubernetes Job.
 
-All of them see one folder. The first prepares the run, says in the folder where it is, and makes the version of it; the
-others wait for that word and take part.
+All processes share a folder. The first one prepares the run, announces it in a file in that folder, and publishes the
+version; the others wait for the announcement and take part.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Self
 from models.training.plan import Run
 
 JOB = "FACESTREAM_TRAINING_JOB"
-"""The variable with an id of the job that no other job has."""
+"""The environment variable with the unique id of the job."""
 _EVERY_S = 0.5
 
 
@@ -28,7 +28,7 @@ class UnusableCluster(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The processes that train together: their addresses, and the number of this process."""
+    """The processes that train together: the id of their job, their addresses, and the index of this process."""
 
     job: str
     addresses: tuple[str, ...]
@@ -36,10 +36,10 @@ class Cluster:
 
     @classmethod
     def from_environment(cls) -> Self | None:
-        """The cluster in ``TF_CONFIG``; None if it is not set.
+        """The cluster that ``TF_CONFIG`` describes; None if the variable is not set.
 
         Raises:
-            UnusableCluster: it does not say that, or the job has no name.
+            UnusableCluster: ``TF_CONFIG`` is invalid, or the job has no id.
         """
         text, job = os.environ.get("TF_CONFIG"), os.environ.get(JOB, "")
         if not text:
@@ -50,14 +50,14 @@ class Cluster:
         except (ValueError, KeyError, TypeError) as error:
             raise UnusableCluster(f"TF_CONFIG={text!r} names no workers and no task: {error!r}") from error
         if not 0 <= index < len(addresses):
-            raise UnusableCluster(f"TF_CONFIG has {len(addresses)} workers, and this is to be number {index}")
+            raise UnusableCluster(f"TF_CONFIG has {len(addresses)} workers, but this one has the index {index}")
         if not job.replace("-", "").isalnum():
-            raise UnusableCluster(f"{JOB}={job!r}: give each job an id of its own, of letters, digits and hyphens")
+            raise UnusableCluster(f"{JOB}={job!r}: give each job a unique id of letters, digits and hyphens")
         return cls(job, addresses, index)
 
     @contextmanager
     def announced(self, folder: Path, run: Run, old_folder: Path) -> Iterator[None]:
-        """Announce a run to the other processes as long as it lasts."""
+        """A context manager that announces a run to the other processes while it lasts."""
         word = self._word(folder)
         partial = word.with_suffix(".partial")
         partial.write_text(json.dumps([str(run.folder.absolute()), str(old_folder.absolute())]), "utf-8")
@@ -68,10 +68,10 @@ class Cluster:
             word.unlink(missing_ok=True)
 
     def await_run(self, folder: Path, timeout_s: float) -> tuple[Run, Path]:
-        """The run of the first process, and the version that it goes on from.
+        """Wait for the first process's run; return it, and the folder of the old version.
 
         Raises:
-            TimeoutError: nothing was said for so long.
+            TimeoutError: no run was announced in time.
         """
         deadline, word = time.monotonic() + timeout_s, self._word(folder)
         while True:

@@ -16,15 +16,19 @@ _VIEWS = 2
 """How often each picture is degraded, each time differently."""
 
 Pair = tuple[Comparisons, Comparisons]
-"""The values of the old and of the new version."""
+"""The comparisons by the old version, and by the new one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Clean against clean pictures, degraded against clean ones, and the same with templates of the old version.
+    """Comparisons of the held-out people's pictures by both versions.
 
-    The last tells whether new probes may meet old templates before a gallery is embedded again. ``groups`` has the
-    pairs within each group of the pictures, see :mod:`models.evaluation.groups`: clean ones, and degraded ones.
+    Attributes:
+        clean: clean probes with clean templates.
+        degraded: degraded probes with clean templates.
+        compatible: the same, but the new version's probes with the old version's templates: whether they can be
+            compared before a gallery is embedded again.
+        groups: for each group (see :mod:`models.evaluation.groups`), its pairs as in ``clean`` and ``degraded``.
     """
 
     clean: Pair
@@ -34,7 +38,7 @@ class Compared:
 
     @classmethod
     def of(cls, old: Model, new: Model, test: TrainingSet, seed: int) -> Self:
-        """Embed and compare; see :mod:`models.training.measure`."""
+        """Embed the pictures and compare them; see :mod:`models.training.measure`."""
         views = [degraded(test.chips, seed * 100 + view) for view in range(_VIEWS)]
         templates = {model: model.embed(test.chips) for model in (old, new)}
         probes = {model: [model.embed(view) for view in views] for model in (old, new)}

@@ -1,7 +1,7 @@
-"""Measures the gain of corrections: one training with them and one without, on other pictures of the same people.
+"""Measures the gain of corrections: trains once with and once without them, and tests on other pictures.
 
-Everybody's pictures are dealt to three parts: the enrolled ones; those that a poor camera sees, where every face is
-corrected that the old version takes for somebody else; later ones, poor too, on which the versions are measured.
+Each person's pictures are dealt into three parts: enrolled photos; pictures of a poor camera, in which every face that
+the old version mistakes for somebody else is corrected; and later pictures of a poor camera, for the measurement.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ _VIEWS = 2
 
 @dataclass(frozen=True, slots=True)
 class Confused:
-    """Share of later pictures of corrected people that are taken for the same strangers again at FAR 1e-2 over all.
+    """The share of later pictures of corrected people that are mistaken for the same strangers, at FAR 1e-2 over all.
 
-    ``interval`` is of the last less the one before, over people.
+    ``before`` is that of the old version, ``without`` and ``corrected`` of the trainings without and with corrections;
+    ``interval`` is the 95 % interval over people of ``corrected - without``.
     """
 
     before: float
@@ -44,10 +45,16 @@ class Confused:
 
 @dataclass(frozen=True, slots=True)
 class Gained:
-    """``pairs`` are of people who were taken for each other; ``degraded`` is TAR over all, without and with.
+    """The result so far.
 
-    ``before`` is the same of the old version, ``tars`` of each training that has ended by its name, ``failed`` why
-    one has failed. Only after both trainings is there something to compare.
+    Attributes:
+        corrections: number of corrected faces.
+        pairs: number of pairs of people in them who were mistaken for each other.
+        before: TAR at FAR 1e-2 of the old version, over all people.
+        tars: the same for each finished training, by its name.
+        failed: for each failed training, the reason.
+        confused: see :class:`Confused`; None until both trainings have finished.
+        degraded: the change of TAR from the training without corrections to the one with them; None likewise.
     """
 
     corrections: int
@@ -66,19 +73,19 @@ def measure(
     old_folder: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Gained]:
-    """Train twice, and compare.
+    """Train without and with corrections, and compare.
 
     Args:
-        known: everybody; who has fewer than three pictures is left out.
-        plan: of both trainings; its seed also deals and degrades the pictures.
+        known: all people; those with fewer than three pictures are left out.
+        plan: the plan of both trainings; its seed also deals and degrades the pictures.
         old_folder: the version to start from; None: the reference.
-        say: called with what is being done.
+        say: called with a sentence about each step.
 
     Yields:
-        What is known before the trainings, and after each.
+        The result before the trainings, and after each.
 
     Raises:
-        UnusableTrainingSet: nobody is left, or the old version takes nobody for anybody else.
+        UnusableTrainingSet: too few people are left, or the old version makes no mistake.
     """
     old = Model.load(old_folder)
     known = known.of_people(_seen_often(known))
@@ -87,8 +94,8 @@ def measure(
     frames, labels = np.concatenate(views), np.tile(seen.labels, _VIEWS)
     hard = _taken_wrongly(old, frames, labels, enrolled)
     if not len(hard):
-        raise UnusableTrainingSet(f"{old.card.version} takes nobody here for anybody else: there is nothing to correct")
-    say(f"{len(enrolled)} faces enrolled, {len(frames)} seen, {len(hard)} times one was taken for somebody else")
+        raise UnusableTrainingSet(f"{old.card.version} mistakes nobody for anybody else: there is nothing to correct")
+    say(f"{len(enrolled)} faces enrolled, {len(frames)} compared with them, {len(hard)} mistaken for somebody else")
     pairs = set(zip(hard.labels.tolist(), hard.not_labels.tolist(), strict=True))
     probes = np.concatenate([degraded(later.chips, plan.seed * 100 + _VIEWS + view) for view in range(_VIEWS)])
     whose = np.tile(later.labels, _VIEWS)
@@ -115,16 +122,16 @@ def measure(
 
 
 def _seen_often(known: TrainingSet) -> list[str]:
-    """The people with a picture for each part, so that all have the same number in each."""
+    """The people who have at least one picture for each part."""
     counts = np.bincount(known.labels, minlength=len(known.people)).tolist()
     found = [person for person, count in zip(known.people, counts, strict=True) if count >= _PARTS]
     if len(found) < _PARTS:
-        raise UnusableTrainingSet(f"{len(found)} people have {_PARTS} pictures or more: too few to learn from")
+        raise UnusableTrainingSet(f"only {len(found)} people have {_PARTS} pictures or more: too few to train on")
     return found
 
 
 def _dealt(known: TrainingSet, seed: int) -> list[NDArray[np.intp]]:
-    """The rows of each part; those of each person are dealt separately."""
+    """The rows of each part; each person's rows are dealt separately."""
     random = np.random.default_rng([seed, 7])
     parts: list[list[int]] = [[] for _ in range(_PARTS)]
     for person in range(len(known.people)):
@@ -143,7 +150,7 @@ def _compared(gaps: NDArray[np.float64], whose: NDArray[np.int32], enrolled: Tra
 
 
 def _taken_wrongly(old: Model, frames: Pixels, labels: NDArray[np.int32], enrolled: TrainingSet) -> Corrected:
-    """The frames, once for each person for whom the old version takes them wrongly."""
+    """The frames that the old version takes for somebody else, once for each such person."""
     gaps = _gaps(old, frames, enrolled)
     wrong = (gaps < _compared(gaps, labels, enrolled).distance_at(FAR)) & (labels[:, None] != enrolled.labels)
     rows, templates = np.nonzero(wrong)

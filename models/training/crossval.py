@@ -1,4 +1,4 @@
-"""Cross-validation over people: train on some, measure on others, until everybody was measured once."""
+"""Cross-validation over people: trains on some and measures on others, until everybody was measured once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from models.training.samples import TrainingSet, folds
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """TAR at FAR 1e-2 of one part of the people, before and after; they are few: the result is all folds together."""
+    """TAR at FAR 1e-2 of one fold, before and after. A fold has few people; the result is all folds together."""
 
     people: int
     degraded: tuple[float, float]
@@ -37,10 +37,10 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All folds together: one threshold over everybody, each pair within the fold in which it was held out.
+    """All folds together: each pair is within a fold, and one threshold is used for all of them.
 
-    ``compatible`` compares degraded probes of the new version with templates of the old one: may they be compared
-    before a gallery is embedded again?
+    ``compatible`` compares degraded probes of the new version with templates of the old one, as happens before a
+    gallery is embedded again.
     """
 
     subjects_train: int
@@ -62,21 +62,21 @@ def cross_validate(
     old_folder: Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Outcome]:
-    """Train ``parts`` times, each time without one part of the people, and measure on that part.
+    """Train ``parts`` times, each time without one fold of the people, and measure on that fold.
 
     Args:
-        known: everybody.
-        parts: how often; a person is measured on once.
-        plan: of each training; its seed also deals the people and degrades the pictures.
+        known: all people.
+        parts: number of folds.
+        plan: the plan of each training; its seed also deals the people and degrades the pictures.
         old_folder: the version to start from; None: the reference.
-        say: called with what is being done.
+        say: called with a sentence about each step.
 
     Yields:
-        After each fold what all until then show together.
+        After each fold, the result of all folds so far.
 
     Raises:
-        UnusableTrainingSet: too few people for so many parts.
-        Exception: no fold could be measured; why the last one could not.
+        UnusableTrainingSet: there are too few people for this number of folds.
+        Exception: no fold could be measured; the error of the last one.
     """
     old = Model.load(old_folder)
     gathered: dict[str, list[tuple[Comparisons, Comparisons]]] = {"degraded": [], "clean": [], "compatible": []}
@@ -88,7 +88,7 @@ def cross_validate(
     def measure(number: int, part: Sequence[str]) -> None:
         began = time.monotonic()
         learn, test = known.of_people(set(known.people) - set(part)), known.of_people(part)
-        say(f"fold {number} of {parts}: {len(learn.people)} people to learn from, {len(test.people)} others to test on")
+        say(f"fold {number} of {parts}: {len(learn.people)} people to train on, {len(test.people)} others to test on")
         with tempfile.TemporaryDirectory(prefix="facestream-fold-") as scratch:
             new, steps = trained(Path(scratch), plan, old, old_folder, learn, say)
             compared = Compared.of(old, new, test, plan.seed)
@@ -150,7 +150,7 @@ def trained(
     learn: TrainingSet,
     say: Callable[[str], None],
 ) -> tuple[Model, int]:
-    """Train in this process and in an empty folder; return the new version and its number of steps."""
+    """Train in this process, in an empty folder; return the new version and its number of steps."""
     run = prepare(folder / "run", plan, old, keras_network(old_folder), learn, say)
 
     def tell(now: TrainingProgress) -> None:

@@ -1,6 +1,6 @@
-"""Degrades faces as poor cameras do: few pixels, blur, motion, little light, noise, strong compression.
+"""Degrades faces as poor cameras do: few pixels, blur, motion, little light, noise, and strong compression.
 
-Everything random comes from the generator that is handed in: the same seed gives the same pictures.
+All randomness comes from the given generator, so the same seed gives the same pictures.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ Range = tuple[float, float]
 _Light = NDArray[np.float32]
 
 FACE_OF_CHIP = 1 / 1.5
-"""Width of the mean face as a part of the chip's, at the padding of 0.25 that dlib uses."""
+"""Width of the mean face as a share of the chip's width, with dlib's padding of 0.25."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Ranges for uniform draws. Lengths are pixels of the small picture, before it is enlarged to a chip."""
+    """Ranges of uniform distributions. Lengths are pixels of the small picture, before it is enlarged to a chip."""
 
     face: Range
-    """Width of the mean face in pixels; drawn evenly in its logarithm."""
+    """Width of the mean face in pixels; its logarithm is uniform."""
     blur: Range
     """Standard deviation of a Gaussian out-of-focus blur."""
     motion: Range
     """Length of a straight movement during the exposure."""
     light: Range
-    """Share of the light that arrives, before the gain of the camera."""
+    """Share of the light that reaches the sensor."""
     gain: Range
-    """Share of the lost light that the camera makes up for; it enlarges the noise alike."""
+    """Share of the missing light that the camera's gain compensates for; it amplifies the noise as well."""
     gamma: Range
     noise: Range
-    """Standard deviation of the sensor's noise, in grey levels of 255 at full light."""
+    """Standard deviation of the sensor's noise at full light, in grey levels (0 to 255)."""
     jpeg: Range
-    """Quality of the compression, 1 to 100."""
+    """JPEG quality, 1 to 100."""
     occluded: float = 0.0
     """Probability that a part of the face is covered."""
     shift: float = 0.0
-    """Largest error of the alignment, as a part of the chip."""
+    """Largest alignment error, as a share of the chip's size."""
 
 
 POOR = Conditions(
@@ -58,7 +58,7 @@ POOR = Conditions(
     noise=(2, 8),
     jpeg=(30, 75),
 )
-"""The degradation for measurements: small, blurred, dark, noisy and compressed, all at once."""
+"""The degradation for measurements: faces are small, blurred, dark, noisy and compressed at once."""
 
 TRAINING = Conditions(
     face=(16, 60),
@@ -72,11 +72,11 @@ TRAINING = Conditions(
     occluded=0.05,
     shift=0.01,
 )
-"""The degradation for learning: a little wider in every range than that for measurements."""
+"""The degradation for training, with wider ranges than that for measurements."""
 
 
 def degrade(chip: Pixels, conditions: Conditions, random: Generator) -> Pixels:
-    """A chip [size, size, 3] as a poor camera would have taken it, enlarged to its size again."""
+    """A chip [size, size, 3] as a poor camera would have taken it, enlarged to its original size."""
     size = chip.shape[0]
     if random.random() < conditions.occluded:
         chip = occlude(chip, random)
@@ -95,7 +95,7 @@ def degrade(chip: Pixels, conditions: Conditions, random: Generator) -> Pixels:
     gamma, share = random.uniform(*conditions.gamma), random.uniform(*conditions.light)
     light = np.asarray(np.power(np.clip(light, 0, 1), gamma) * share, np.float32)
     noise = random.uniform(*conditions.noise) / 255
-    # Of the light's own noise and that of the electronics, half each at full light.
+    # At full light, half of the noise is photon noise and half is electronic noise.
     deviation = np.float32(noise) * np.sqrt(0.5 + 0.5 * light)
     light = light + deviation * random.standard_normal(light.shape, np.float32)
     light = _brightened(light, random.uniform(*conditions.gain))
@@ -107,7 +107,7 @@ def degrade(chip: Pixels, conditions: Conditions, random: Generator) -> Pixels:
 
 
 def occlude(chip: Pixels, random: Generator) -> Pixels:
-    """Cover a rectangle of 10 to 40 % of either side with one colour, as a mask, a hand or a pole would."""
+    """Cover a rectangle with one colour, as a mask, hand or pole would; each side is 10 to 40 % of the chip's."""
     size = chip.shape[0]
     height, width = (random.uniform(0.1, 0.4, 2) * size).astype(int).tolist()
     top, left = int(random.integers(0, size - height)), int(random.integers(0, size - width))
@@ -117,7 +117,7 @@ def occlude(chip: Pixels, random: Generator) -> Pixels:
 
 
 def shifted(chip: Pixels, most: float, random: Generator) -> Pixels:
-    """Turn, enlarge and shift a chip a little, as landmarks found in a poor picture are a little off."""
+    """Turn, scale and shift a chip a little, as inaccurate landmarks in a poor picture would."""
     size = chip.shape[0]
     degrees, scale = random.uniform(-most, most) * 180 / math.pi, 1 + random.uniform(-most, most) * 2
     moved = cv2.getRotationMatrix2D((size / 2, size / 2), degrees, scale)
@@ -144,6 +144,6 @@ def _moved(light: _Light, length: float, angle: float) -> _Light:
 
 
 def _brightened(light: _Light, part: float) -> _Light:
-    """Automatic gain: towards a mean of 0.45."""
+    """Apply automatic gain, towards a mean of 0.45."""
     wanted = 0.45 / max(float(light.mean()), 0.01)
     return np.asarray(light * np.float32(max(1.0, wanted) ** part), np.float32)

@@ -1,4 +1,4 @@
-"""Makes the faces of the next steps in a thread while this one is computed."""
+"""Prepares the faces of the next steps in a thread while the current step is computed."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from models.training.plan import Material, TrainingPlan
 _AHEAD = 4
 
 Part = tuple[Pixels, NDArray[np.int32]]
-"""Faces [batch, size, size, 3] of one replica, and the rows of the material that they were made of [batch]."""
+"""Faces [batch, size, size, 3] of one replica, and the rows [batch] of the material that they were made from."""
 
 
 class Feeder:
-    """Draws faces, most of them degraded; what a replica gets at a step depends on seed, step and replica alone."""
+    """Draws faces and degrades most of them. What a replica gets depends only on the seed, the step and the replica."""
 
     def __init__(self, material: Material, plan: TrainingPlan) -> None:
         self._material, self._plan = material, plan
@@ -33,7 +33,7 @@ class Feeder:
         self._pool.shutdown(cancel_futures=True)
 
     def parts(self, step: int, first: int, count: int) -> list[Part]:
-        """The faces of ``count`` replicas from ``first`` on for a step."""
+        """The faces of ``count`` replicas for a step, beginning with the replica ``first``."""
         for ahead in range(step, min(step + _AHEAD, self._plan.steps)):
             for replica in range(first, first + count):
                 if (ahead, replica) not in self._coming:

@@ -1,4 +1,4 @@
-"""Measures what a training has changed for each group of people and each camera, so that no group loses."""
+"""Measures how a training has changed the errors of each group of people and each camera."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from models.training.compare import Compared, Pair
 
 
 def gaps(compared: Compared, seed: int) -> tuple[GroupMeasured, ...]:
-    """Measure every group with a pair of one person, on each kind of pictures.
+    """Measure every group that has a genuine pair, on each kind of pictures.
 
-    Every draw of people is made for both versions alike, so their difference is surer than either.
+    Both versions are measured on the same bootstrap samples, so their difference is more precise than either.
     """
     measured = []
     for group, pairs in compared.groups.items():

@@ -1,4 +1,4 @@
-"""The gate of a trained version: why it must not take over, in one sentence for each reason."""
+"""The gate of a trained version: decides whether it may take over, and gives each reason why not in a sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NORMAL = NormalDist()
 _LEVEL = 0.05
 
 CLEAN = "clean"
-"""The name of the measurement on good pictures, on which the parent does well already."""
+"""The name of the measurement on good pictures, on which the parent already does well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +23,15 @@ class Rules:
     chips: int = 50
     """Fewest faces in the training set."""
     people_tested: int = 4
-    """Fewest people in the measurement."""
+    """Fewest people that the version, or a group, is measured on."""
     slowest: float = 1.2
-    """Largest time a face, as a multiple of the parent's."""
+    """Largest time per face, relative to the parent's."""
     clean_loss: float = 0.005
-    """Largest share of the TAR on good pictures that may be lost."""
+    """Largest loss of TAR on good pictures."""
 
 
 def refusals(lineage: Lineage, rules: Rules | None = None) -> list[str]:
-    """The reasons why a version must not take over; it may if there are none."""
+    """The reasons why a version must not take over; if there are none, it may."""
     rules = rules or Rules()
     found = [
         f"it was trained on {had} {what}, fewer than {least}"
@@ -44,9 +44,9 @@ def refusals(lineage: Lineage, rules: Rules | None = None) -> list[str]:
     if lineage.people_tested < rules.people_tested:
         found.append(f"it was measured on {lineage.people_tested} people, fewer than {rules.people_tested}")
     if lineage.latency_ratio is None:
-        found.append("its time a face was not measured")
+        found.append("its time per face was not measured")
     elif not lineage.latency_ratio <= rules.slowest:
-        found.append(f"it takes {lineage.latency_ratio:.2f} times as long a face, more than {rules.slowest:g}")
+        found.append(f"it takes {lineage.latency_ratio:.2f} times as long per face, more than {rules.slowest:g}")
     for kind, measured in lineage.measured.items():
         low, high = measured.gain_interval
         if not high >= 0:
@@ -66,14 +66,14 @@ def refusals(lineage: Lineage, rules: Rules | None = None) -> list[str]:
                     f"{shift.before:.3f} before and {shift.after:.3f} after"
                 )
     if not any(measured.gain > 0 for measured in lineage.measured.values()):
-        found.append("it is better at nothing that was measured")
+        found.append("it is not better in any measurement")
     return found
 
 
 def _surely_worse(shift: Shift, looks: int) -> bool:
-    """Whether an error has grown beyond its interval, widened for the number of comparisons.
+    """Whether an error has grown beyond its interval, which is widened for the number of comparisons.
 
-    Source: Bonferroni's correction, with the width of a normal distribution.
+    Source: Bonferroni's correction, with the quantiles of a normal distribution.
     """
     widened = _NORMAL.inv_cdf(1 - _LEVEL / looks / 2) / _NORMAL.inv_cdf(1 - _LEVEL / 2)
     return shift.change - widened * (shift.change - shift.change_interval[0]) > 0

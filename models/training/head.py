@@ -1,7 +1,7 @@
-"""Trains without pictures: a small network over stored vectors, behind the network that made them.
+"""Trains a head: a small network on top of the old one, which takes its vectors and needs no pictures.
 
-A gallery need not be embedded again: its vectors pass through the head (:func:`project`). The head starts as the
-identity, and what it learns is what makes the people at hand easier to tell apart.
+A gallery need not be embedded again, because the head converts its vectors (:func:`project`). The head starts as the
+identity, and learns to tell the people of the training set apart.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from models.training.samples import NOBODY
 _UNITS = 256
 _BATCH = 64
 _NOISE = 0.02
-"""Standard deviation of the noise that is added to each dimension while learning, as between two pictures."""
+"""Standard deviation of the noise added to each dimension in training, about that between two pictures."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeadPlan:
-    """The settings of one training of a head."""
+    """The settings for training a head."""
 
     seed: int = 0
     steps: int = 400
@@ -40,7 +40,7 @@ class HeadPlan:
 
 
 def build(dimensions: int) -> keras.Model:
-    """A network from vectors [n, dimensions] to vectors of the same length; the identity before training."""
+    """Build a network from vectors [n, dimensions] to vectors of the same length; it starts as the identity."""
     vectors = keras.Input((dimensions,), name="vectors")
     hidden = layers.Dense(_UNITS, activation="relu", name="head_hidden")(vectors)
     change = layers.Dense(dimensions, kernel_initializer="zeros", name="head_change")(hidden)
@@ -54,14 +54,15 @@ def train(
     plan: HeadPlan | None = None,
     never: NDArray[np.int32] | None = None,
 ) -> keras.Model:
-    """Train a head on vectors [n, d] of people numbered from 0 [n], drawing each person equally often.
+    """Train a head; each person is drawn equally often.
 
     Args:
-        vectors: the old version's.
-        labels: who each is; NOBODY where that is not known.
-        threshold: the distance that the pairwise loss learns at: the old version's at a false-match rate of 1e-2.
-        plan: how to learn.
-        never: who each is not [n]; NOBODY, as by default, where nobody has said so.
+        vectors: the old version's vectors [n, d].
+        labels: the number of the person of each vector [n], from 0; NOBODY if unknown.
+        threshold: the threshold of the pairwise loss: the old version's distance at a false-match rate of 1e-2.
+        plan: the settings.
+        never: the number of the person that each vector is not, according to feedback [n]; NOBODY (the default)
+            without feedback.
     """
     plan = plan or HeadPlan()
     never = np.full_like(labels, NOBODY) if never is None else never
@@ -107,11 +108,11 @@ def train(
 
 
 def project(head: keras.Model, vectors: Vectors) -> Vectors:
-    """Old vectors [n, d] as the new version would have made them."""
+    """Convert the old version's vectors [n, d] into those that the new version would have made."""
     return np.asarray(head(vectors, training=False), np.float32)
 
 
 def behind(network: keras.Model, head: keras.Model) -> keras.Model:
-    """The old network and the head as one: prepared chips to new vectors."""
+    """Join the old network and the head into one network, from prepared chips to new vectors."""
     chips = keras.Input(network.input_shape[1:], name="chips")
     return keras.Model(chips, head(network(chips)), name="facestream_with_head")

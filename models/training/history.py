@@ -1,4 +1,4 @@
-"""The progress of a run: lines of JSON that can be read meanwhile, and a log for TensorBoard."""
+"""The progress of a run, as lines of JSON that can be read while it lasts, and as a log for TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from models.training.plan import Run
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """The progress of a run."""
+    """The progress of a run at one validation."""
 
     step: int
     steps: int
     loss: float
-    """Mean since the last report."""
+    """Mean training loss since the last report."""
     validation: float | None
-    """Pairwise loss of held-out people with the averaged weights; None if nobody is held out."""
+    """Pairwise loss of held-out people, with the averaged weights; None if nobody is held out."""
     tar: float | None
-    """TAR at FAR 1e-2 of held-out people, degraded faces against clean ones."""
+    """TAR at FAR 1e-2 of held-out people, degraded faces against clean ones; None likewise."""
     samples_per_s: float
 
 
 class History:
-    """Writes the history; only worker 0 does."""
+    """Writes the history. Only worker 0 does so."""
 
     def __init__(self, run: Run) -> None:
         self._tf = runtime.tensorflow()
         self._lines: Path = run.progress
         self._board = self._tf.summary.create_file_writer(str(run.board))
-        # What ``tf.summary.scalar`` writes; that one needs TensorBoard itself to be installed.
+        # The same metadata as ``tf.summary.scalar``, which needs TensorBoard to be installed.
         self._scalar = self._tf.compat.v1.SummaryMetadata(data_class="DATA_CLASS_SCALAR")
         self._scalar.plugin_data.plugin_name = "scalars"
 
     def add(self, now: TrainingProgress) -> None:
-        """Write the progress of the run."""
+        """Append to both logs."""
         with self._lines.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(asdict(now)) + "\n")
         with self._board.as_default(step=now.step):
@@ -48,7 +48,7 @@ class History:
 
 
 def read(run: Run) -> list[TrainingProgress]:
-    """The course of a run so far; steps that were taken again after a worker was lost are there once."""
+    """The progress of a run so far. A step that was repeated after the loss of a worker is included once."""
     if not run.progress.exists():
         return []
     lines = [TrainingProgress(**json.loads(line)) for line in run.progress.read_text("utf-8").splitlines()]

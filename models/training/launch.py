@@ -1,4 +1,4 @@
-"""Run a plan in several processes of this machine, and go on from the last checkpoint when one of them is lost."""
+"""Runs a training in several processes, and restarts all from the last checkpoint if one of them dies."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _OTHERS_S = 60.0
 
 
 class TrainingFailed(RuntimeError):
-    """The workers ended too often before the run did; the message has the last lines of one of them."""
+    """The workers died too often; the message has the last lines of one worker's log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """How a run ended."""
+    """The result of a run."""
 
     outcomes: list[Outcome]
-    """The result of each worker; a worker of a cluster other than the first has only its own."""
+    """The result of each worker. In a cluster, only the first process has all of them; others have their own."""
     restarts: int
 
     @property
     def identical(self) -> bool:
-        """Whether all workers ended with the same weights, to the last bit."""
+        """Whether all workers ended with identical weights, to the last bit."""
         return len({outcome.digest for outcome in self.outcomes}) == 1
 
     @property
@@ -58,23 +58,23 @@ def launch(
     say: Callable[[TrainingProgress], None] = lambda progress: None,
     started: Callable[[list[int]], None] = lambda pids: None,
 ) -> Launched:
-    """Start the workers, and again whenever one ends too early.
+    """Start the workers, and restart all of them whenever one dies.
 
     Args:
-        run: prepared.
-        old_folder: the version that the run goes on from.
-        workers: processes.
-        cluster: of which only this one's process is started; the others have their own to start, and end with it.
+        run: the prepared run.
+        old_folder: the folder of the version that the run starts from.
+        workers: number of processes.
+        cluster: if given, only this machine's worker is started; the other machines start and end theirs.
         threads: of each worker; 0: all cores.
-        restarts: how often it is tried again.
+        restarts: the number of restarts before the training fails.
         say: called with the progress.
         started: called with the process ids after each start.
 
     Raises:
-        TrainingFailed: it ended too early more often than that.
+        TrainingFailed: workers died more often than that.
     """
     numbers = [cluster.index] if cluster else list(range(workers))
-    # When the first has all results it goes on, and may remove the run: the others look at their own alone.
+    # The first process may remove the run once it has all results, so the others wait only for their own.
     everyone = range(len(cluster.addresses)) if cluster and cluster.index == 0 else numbers
     for restart in range(restarts + 1):
         addresses = cluster.addresses if cluster else [f"127.0.0.1:{port}" for port in _free_ports(workers)]
@@ -82,7 +82,8 @@ def launch(
             outcomes = [Outcome(**json.loads(run.result(number).read_bytes())) for number in everyone]
             return Launched(outcomes, restart)
     raise TrainingFailed(
-        f"training ended too early {restarts + 1} times; worker {numbers[0]} said:\n{_last_lines(run.log(numbers[0]))}"
+        f"training failed {restarts + 1} times; the last lines of worker {numbers[0]}:\n"
+        f"{_last_lines(run.log(numbers[0]))}"
     )
 
 
@@ -112,13 +113,13 @@ def _once(
                 break
             told.more()
             time.sleep(_EVERY_S)
-    # All of it only when all have ended: the next attempt tells what is new then.
+    # The rest is reported only now, when all have ended: the next attempt reports what is new then.
     told.more()
     return all(process.returncode == 0 for process in processes)
 
 
 def _all_ended(run: Run, numbers: Iterable[int]) -> bool:
-    """Whether all have left their results; those on other machines may take a moment longer."""
+    """Whether all have written their results. Workers on other machines may take a moment longer."""
     deadline = time.monotonic() + _OTHERS_S
     while not all(run.result(number).exists() for number in numbers):
         if time.monotonic() > deadline:
@@ -152,7 +153,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 class _Told:
-    """Passes on the lines that a run adds to its progress."""
+    """Reports the lines that a run adds to its progress file."""
 
     def __init__(self, path: Path, say: Callable[[TrainingProgress], None]) -> None:
         self._path, self._say = path, say

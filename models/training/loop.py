@@ -1,8 +1,8 @@
 """The training loop, the same in one process and in several.
 
-``model.fit`` fails under MultiWorkerMirroredStrategy in Keras 3.15, so the steps are taken here. What a worker draws at
-a step depends on seed, step and worker alone: a run that goes on from a checkpoint goes on as if it had not stopped.
-Workers meet once a step, to add up their gradients; the weights' average is kept by each for itself.
+``model.fit`` fails under MultiWorkerMirroredStrategy in Keras 3.15, so the loop is written out here. What a worker
+draws at a step depends only on the seed, the step and the worker, so a run that resumes from a checkpoint continues as
+if it had not stopped. Workers synchronise once per step, to sum their gradients; each averages the weights by itself.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from models.training.samples import NOBODY
 from models.training.validation import Judged
 
 _UNTIMED_STEPS = 3
-"""Steps that are not timed, since the first ones compile."""
+"""The first steps are not timed, because they compile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of a run; ``digest`` is that of the last weights, the same on every worker."""
+    """The result of a run; ``digest`` is the SHA-256 of the last weights, the same on every worker."""
 
     steps: int
     best_step: int
@@ -51,14 +51,14 @@ Say = Callable[[TrainingProgress], None]
 def train(
     run: Run, card: Card, strategy: Any, *, worker: int = 0, workers: int = 1, say: Say = lambda progress: None
 ) -> Outcome:
-    """Train until the plan's steps are done or validation stops improving; resume from a checkpoint.
+    """Train until the plan's steps are done or validation stops improving; resume from a checkpoint if there is one.
 
     Args:
-        run: with network, plan and material; worker 0 writes the checkpoint and what was learned into it.
-        card: of the old version: how chips are prepared, and the threshold that the pairwise loss learns at.
-        strategy: any of ``tf.distribute``; a replica a device.
+        run: holds network, plan and material; worker 0 writes the checkpoint and the trained variables to it.
+        card: the card of the old version: how to prepare chips, and the threshold of the pairwise loss.
+        strategy: a ``tf.distribute`` strategy with one replica per device.
         worker: the number of this process.
-        workers: how many processes there are.
+        workers: the number of processes.
         say: called at every validation.
     """
     return _Trainer(run, card, strategy, worker, workers).run(say)
@@ -149,7 +149,7 @@ class _Trainer:
         corrects = bool(plan.corrections and (material.never != NOBODY).any())
 
         def taken_wrongly(rows: Any) -> Any:
-            """Whether a face was taken for the person on another, or vice versa [batch, n]."""
+            """Whether one of two faces was mistaken for the person in the other [batch, n]."""
             who, not_who = tf.gather(labels, rows)[:, None], tf.gather(never, rows)[:, None]
             return ((not_who == labels) & (not_who >= 0)) | ((who == never) & (who >= 0))
 
@@ -161,7 +161,7 @@ class _Trainer:
             if corrects:
                 wrong = taken_wrongly(rows)
                 genuine &= ~wrong
-                # What the old version made of such a face is what was wrong.
+                # The old version's vector of such a face was wrong, so it is no target.
                 loss = tf.where(tf.gather(never, rows) >= 0, 0.0, loss)
                 loss += plan.corrections * losses.apart(gaps, tf.cast(wrong, "float32"), self._threshold)
             if plan.pairwise:
@@ -184,7 +184,8 @@ class _Trainer:
 
         def step(chips: Any, rows: Any) -> Any:
             loss = self._strategy.run(learn, args=(chips, rows))
-            # A mean at first, then an exponential one; every replica has the same weights, so none asks another.
+            # A plain mean at first, then an exponential one. All replicas have the same weights, so they need not
+            # communicate.
             taken = tf.cast(self._optimizer.iterations, "float32")
             keep = tf.minimum(plan.averaging, taken / (taken + 9))
             for mean, variable in zip(self._averaged, self._trained, strict=True):
@@ -193,11 +194,11 @@ class _Trainer:
                 )
             return loss
 
-        # Nothing here branches on a tensor, and autograph leaves files in the temporary folder if a worker is killed.
+        # No code here branches on a tensor, and autograph would leave temporary files if a worker is killed.
         return tf.function(step, autograph=False)
 
     def _validate(self, state: State) -> Judged | None:
-        """Validate the averaged weights; every worker embeds a part, and gets the result."""
+        """Validate the averaged weights. Every worker embeds a part of the faces, and gets the whole result."""
         faces, batch = self._material.held_out, self._plan.batch
         kept, averaged = self._values(self._trained), self._values(self._averaged)
         judged = None
@@ -218,7 +219,7 @@ class _Trainer:
         return float(self._over_workers(np.array(sum(mine), np.float32))) / (len(lost) * self._replicas)
 
     def _over_workers(self, mine: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The sum over all workers, which must all ask for it."""
+        """The sum over all workers; all of them must call this."""
         if self._workers == 1:
             return mine
         part = self._strategy.run(lambda: self._tf.constant(mine))
@@ -235,7 +236,7 @@ class _Trainer:
 
 
 def digest(values: Sequence[NDArray[Any]]) -> str:
-    """SHA-256 of arrays, to the last bit."""
+    """The SHA-256 of the bytes of all arrays."""
     whole = hashlib.sha256()
     for value in values:
         whole.update(np.ascontiguousarray(value).tobytes())
@@ -249,12 +250,12 @@ def _optimizer(plan: TrainingPlan, replicas: int) -> Any:
         warmup_target=plan.learning_rate if plan.warm_up else None,
         warmup_steps=plan.warm_up,
     )
-    # Every worker clips its part before the parts are added: the sum is within the norm.
+    # Every worker clips its part before the parts are summed, so the sum stays within the norm.
     return keras.optimizers.Adam(rate, global_clipnorm=plan.clip_norm / replicas)
 
 
 def _centres(material: Material) -> NDArray[np.float32]:
-    """The mean of the old version's vectors of each person [k, d]."""
+    """The mean of the old version's vectors of each person, [k, d]."""
     single = (material.first == material.second) & (material.first != NOBODY)
     people = material.first[single]
     sums = np.zeros((int(people.max()) + 1, material.vectors.shape[1]), np.float32)

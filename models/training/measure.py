@@ -1,9 +1,9 @@
 """Measures what a training has changed, on people outside the training set.
 
-``clean``: every pair of different pictures of the held-out people. ``degraded``: every picture degraded as a poor
-camera would (a probe), against every *other* picture as it is (a template), so nothing is compared with itself. Both
-sides of a pair are embedded by the same model version. The face is cut out before it is degraded: the embedder is
-measured, not the detector.
+``clean`` pictures: every pair of two different pictures. ``degraded`` pictures: every degraded picture as a probe, with
+every *other* clean picture as a template, so that no picture is compared with itself. Both pictures of a pair are
+embedded by the same model version. Faces are aligned before they are degraded, so this measures the embedder, not the
+detector.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Change:
 
     @classmethod
     def of(cls, before: Comparisons, after: Comparisons, *, far: float = FAR, seed: int = 0) -> Self:
-        """Compare two models on the same pairs; every draw of people is made for both alike."""
+        """Compare two models on the same pairs, with the same bootstrap samples for both."""
         drawn = [(before.tar(far, times), after.tar(far, times)) for times in draws(before.people, seed)]
         pairs = np.array([pair for pair in drawn if not np.isnan(pair).any()]).reshape(-1, 2)
         plain = before.tar(far), after.tar(far)
@@ -39,6 +39,6 @@ class Change:
 
 
 def degraded(chips: Pixels, seed: int, conditions: Conditions = POOR) -> Pixels:
-    """Every chip degraded, each by its own place and the seed: the same for every model that is measured."""
+    """Degrade every chip. The result depends only on its position and the seed, so it is the same for every model."""
     made = (degrade(chip, conditions, np.random.default_rng([seed, 3, place])) for place, chip in enumerate(chips))
     return np.stack(list(made))

@@ -1,13 +1,14 @@
-"""The trainable part of the reference network in full training, and the layers that are added to it.
+"""The part of the reference network that full training changes, and the layers that it adds.
 
-Learned are the **first layers** alone: they see edges and texture, which poor cameras spoil on everybody alike, so what
-they learn from few people holds for others. The later layers, which tell people apart, stay as they are: learned too,
-they knew the people of the training set by heart within 200 steps and others no more. (Where inputs have changed, tune
-the first layers: surgical fine-tuning, Lee et al. 2023, arXiv 2210.11466.)
+Only the **first layers** are trained. They see edges and texture, which poor cameras degrade for everybody alike, so
+what they learn from few people holds for others. The later layers tell people apart; when they were trained too, they
+memorised the people of the training set within 200 steps and failed on others. (Tuning the first layers when the inputs
+have changed is surgical fine-tuning: Lee et al. 2023, arXiv 2210.11466.)
 
-Behind the network its vectors are **evened out**. Vectors near the mean face are near to everybody's (hubs, Radovanović
-et al. 2010, JMLR 11), so one threshold lets strangers pass unevenly. Their distance to the mean, the usual one being 1,
-is raised to the power ``EVENNESS``: 1 would change nothing, 0 put everybody on a sphere around the mean.
+After the network, its vectors are **evened out**. Vectors near the mean face are near to everybody's (hubs: Radovanović
+et al. 2010, JMLR 11), so at one threshold strangers pass more often for some people than for others. The distance to
+the mean, in units of the usual distance, is raised to the power ``EVENNESS``: 1 would change nothing, and 0 would put
+everybody on a sphere around the mean.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from models.embedder.card import UnusableModel
 from models.embedder.model import Vectors
 
 EARLY_BLOCKS = 5
-"""Blocks that are trained: the first ones of 14."""
+"""The number of blocks that are trained, out of 14."""
 
 EVENNESS = 0.5
 
@@ -31,25 +32,25 @@ _LAST = "even_vectors"
 
 
 def grow(network: Any, vectors: Vectors, real: NDArray[np.bool_]) -> tuple[keras.Model, Vectors]:
-    """The network with its vectors evened out; one that does so already stays as it is.
+    """Add the layers that even out the vectors, unless the network has them already.
 
     Args:
-        network: the reference (see :mod:`models.embedder.resnet`), or what grew out of it.
-        vectors: what it makes of clean faces [n, d].
-        real: which of the faces somebody has [n]: the mean of these, and their usual distance to it, are kept in the
-            new network (mixtures of two are nearer to the mean).
+        network: the reference network (see :mod:`models.embedder.resnet`), or one trained from it.
+        vectors: its vectors of clean faces [n, d].
+        real: which of the faces are not mixtures [n]. Only these determine the mean and the usual distance, because
+            mixtures are nearer to the mean.
 
     Returns:
-        the new network, and the vectors as it makes them.
+        The new network, and its vectors of the same faces.
 
     Raises:
-        UnusableModel: it is another network.
+        UnusableModel: it is another kind of network.
     """
     names = {layer.name for layer in network.layers} if isinstance(network, keras.Model) else set()
     if not names.issuperset(["stem", f"block{EARLY_BLOCKS - 1}_b", "vector"]):
         raise UnusableModel(
-            "no network that full training knows: it takes the reference and what grew out of it; "
-            "for other networks there is the mode head"
+            "full training takes only the reference network and versions trained from it; "
+            "train other networks with the mode head"
         )
     if _LAST in names:
         return network, vectors
@@ -71,7 +72,7 @@ def learnable(network: keras.Model) -> list[Any]:
 
 
 def compute_in(network: keras.Model, precision: str) -> None:
-    """Compute convolutions and what is between them in a Keras dtype policy; weights and vectors stay float32."""
+    """Set a Keras dtype policy for the convolutions and the layers between; weights and vectors stay float32."""
     for layer in network.layers:
         if layer.name.startswith(("stem", "block", "pool")):
             layer.dtype_policy = precision

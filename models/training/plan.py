@@ -15,35 +15,35 @@ from models.pictures.geometry import Pixels
 
 
 class TrainingPlan(BaseModel):
-    """The settings of one run; the same plan, data and number of workers give the same weights."""
+    """The settings of one run. The same plan, data and number of workers give the same weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     seed: int = 0
-    steps: int = Field(300, ge=1, description="At most; early stop may end it before.")
-    batch: int = Field(32, ge=1, description="Faces a worker and step.")
-    bases: int = Field(3000, ge=0, description="Clean faces to learn from, with the mixtures made of the chips.")
+    steps: int = Field(300, ge=1, description="Most steps; early stopping may end the run before.")
+    batch: int = Field(32, ge=1, description="Faces per worker and step.")
+    bases: int = Field(3000, ge=0, description="Fewest clean faces: the chips, and mixtures of them.")
     clean: float = Field(0.25, ge=0, le=1, description="Share of the faces of a step that are not degraded.")
-    precision: Literal["float32", "mixed_bfloat16"] = Field("float32", description="Of the convolutions.")
-    learning_rate: float = Field(3e-4, gt=0, description="Largest, after the warm-up; then a cosine down to nought.")
-    warm_up: int = Field(30, ge=0, description="Steps.")
-    clip_norm: float = Field(1.0, gt=0, description="Of the gradient of one step over all workers.")
+    precision: Literal["float32", "mixed_bfloat16"] = Field("float32", description="Dtype policy of the convolutions.")
+    learning_rate: float = Field(3e-4, gt=0, description="Learning rate after the warm-up; it then decays to 0.")
+    warm_up: int = Field(30, ge=0, description="Steps in which the learning rate rises from 0.")
+    clip_norm: float = Field(1.0, gt=0, description="Largest norm of a step's gradient over all workers.")
     distillation: float = Field(1.0, ge=0, description="Weight of the distance to the clean picture's vector.")
     pairwise: float = Field(0.1, ge=0, description="Weight of the pairwise loss.")
-    corrections: float = Field(0.1, ge=0, description="Weight of the pairs that somebody has corrected.")
+    corrections: float = Field(0.1, ge=0, description="Weight of corrected pairs.")
     arc_face: float = Field(0.0, ge=0, description="Weight of the angular-margin loss over people.")
     compatibility: float = Field(0.0, ge=0, description="Weight of the loss against the old version's people.")
-    averaging: float = Field(0.99, ge=0, lt=1, description="Of the weights, from step to step.")
-    validate_every: int = Field(50, ge=1, description="Steps.")
-    patience: int = Field(4, ge=1, description="Validations without a better one before it stops.")
-    checkpoint_every: int = Field(50, ge=1, description="Steps.")
+    averaging: float = Field(0.99, ge=0, lt=1, description="Decay of the exponential mean of the weights.")
+    validate_every: int = Field(50, ge=1, description="Steps between validations.")
+    patience: int = Field(4, ge=1, description="Validations without improvement before the run stops.")
+    checkpoint_every: int = Field(50, ge=1, description="Steps between checkpoints.")
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a run learns from (see :class:`models.training.bases.Bases`) and what it stops by.
+    """The data of a run: faces to train on (see :class:`models.training.bases.Bases`), and faces for early stopping.
 
-    Vectors are the old version's of the clean faces.
+    ``vectors`` [n, d] are the old version's vectors of ``chips``, after the network was prepared for training.
     """
 
     chips: Pixels
@@ -53,15 +53,15 @@ class Material:
     never: NDArray[np.int32]
     chances: NDArray[np.float64]
     held_out: Pixels
-    """Faces of people who are not learned from: clean ones, and degraded views of them all, one view after the other
-    [(1 + views) · v]; may be empty."""
+    """Faces of held-out people [(1 + views) · v, size, size, 3]: the clean ones, then degraded views of all of them,
+    view by view; may be empty."""
     held_out_people: NDArray[np.int32]
-    """The number of the person on each clean face [v]."""
+    """The number of the person in each clean held-out face [v]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The folder with the files that the workers of a run share."""
+    """A folder with the files that the workers of a run share."""
 
     folder: Path
 
@@ -72,12 +72,12 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """The checkpoint from which a run continues after a worker was lost."""
+        """The checkpoint from which a run resumes after a worker was lost."""
         return self.folder / "checkpoint.npz"
 
     @property
     def progress(self) -> Path:
-        """One JSON object a line, see :class:`models.training.history.TrainingProgress`."""
+        """The progress file, with one :class:`models.training.history.TrainingProgress` per line, as JSON."""
         return self.folder / "progress.jsonl"
 
     @property
@@ -87,7 +87,7 @@ class Run:
 
     @property
     def learned(self) -> Path:
-        """The variables that were learned, in the order of ``network.learnable``."""
+        """The trained variables, in the order of ``network.learnable``."""
         return self.folder / "learned.npz"
 
     def result(self, worker: int) -> Path:
@@ -105,11 +105,11 @@ class Run:
 
     @property
     def is_prepared(self) -> bool:
-        """Whether everything that the workers need is there; the network is written last."""
+        """Whether all files that the workers need exist; the network is written last."""
         return self.network.exists()
 
     def write(self, plan: TrainingPlan, material: Material) -> Self:
-        """Store plan and material, in an empty folder."""
+        """Empty the folder, and store plan and material in it."""
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         (self.folder / "plan.json").write_text(plan.model_dump_json(indent=1), "utf-8")
@@ -118,5 +118,5 @@ class Run:
         return self
 
     def material(self) -> Material:
-        """Map the material into memory: workers of one machine share it."""
+        """Map the material into memory, which the workers of one machine share."""
         return Material(**{name: np.load(self.folder / f"{name}.npy", mmap_mode="r") for name in Material.__slots__})

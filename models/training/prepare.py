@@ -1,4 +1,4 @@
-"""Prepares the folder of a run from a training set: faces to learn from, and their target vectors."""
+"""Prepares the folder of a run from a training set: the faces to train on, and their target vectors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from models.training.plan import Material, Run, TrainingPlan
 from models.training.samples import TrainingSet, folds
 
 _HELD_OUT = 6
-"""One person in this number is held out for early stopping."""
+"""One person in this many is held out for early stopping."""
 
 _LEAST_HELD_OUT = 3
 _VIEWS = 2
@@ -36,19 +36,19 @@ def prepare(
     """Write the folder of a run that starts from an old version.
 
     Args:
-        folder: where to.
-        plan: how to learn.
-        old: the version that is learned from.
-        old_network: its Keras model: the reference, or one that grew out of it.
-        known: people to learn from; some of them are held out to stop by, if there are enough.
-        say: called with what is being done.
+        folder: the folder to write.
+        plan: the settings.
+        old: the old version.
+        old_network: its Keras network: the reference, or one trained from it.
+        known: the training set. If there are enough people, some of them are held out for early stopping.
+        say: called with a sentence about what is done.
 
     Raises:
-        UnusableModel: the old version is of another kind.
+        UnusableModel: the old version has another kind of network.
     """
     keras.utils.set_random_seed(plan.seed)
     learn, held_out = _sides(known, plan.seed)
-    say(f"{len(learn.people)} people to learn from, {len(held_out.people) if held_out else 0} to stop by")
+    say(f"{len(learn.people)} people to train on, {len(held_out.people) if held_out else 0} for early stopping")
     made = bases.make(learn, plan.bases, plan.seed)
     try:
         grown, vectors = network.grow(old_network, old.embed(made.chips), made.first == made.second)
@@ -57,7 +57,7 @@ def prepare(
     faces, people = _held_out(held_out, learn, plan.seed)
     material = Material(made.chips, vectors, made.first, made.second, made.never, made.chances, faces, people)
     run = Run(folder).write(plan, material)
-    # Under its name only when it is whole: by it a run that was broken off is told from one that never began.
+    # The network gets its name only when it is complete, because it marks the run as prepared.
     beside = run.network.with_suffix(".new.keras")
     grown.save(beside)
     beside.replace(run.network)

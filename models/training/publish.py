@@ -1,4 +1,4 @@
-"""Makes a model version of a finished run: weights and card, for :meth:`models.embedder.model.Model.load`."""
+"""Makes a model version from a finished run: weights and card, for :meth:`models.embedder.model.Model.load`."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def learned_network(run: Run) -> Any:
 
 
 def write(folder: Path, network: Any, card: Card) -> Card:
-    """Write a version's folder.
+    """Write the folder of a version.
 
     Returns:
-        the card as it was written, with the file and digest of the weights.
+        The card as written, with the file and digest of the weights.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / WEIGHTS_FILE
@@ -58,20 +58,21 @@ def described(
     strangers: Mapping[str, tuple[Distances, Distances]],
     scores: Mapping[str, Scores] | None = None,
 ) -> Card:
-    """The card of a trained version. Its distances differ from the parent's, so they are calibrated again.
+    """Make the card of a trained version. Its distances differ from the parent's, so they are calibrated again.
 
-    The people it is measured on may be few, and less or more alike than most. So of two answers the stricter is taken:
-    what the distances between them say, and what the parent's card says of the distance that, with the parent, as many
-    of the same strangers stay below. Measured on 6 of 30 people, the FMR of the other 24 at the threshold for 1e-3 was
-    up to 7.1e-3 in nine draws of ten by the first alone, and up to 2.3e-3 by both.
+    The people it is measured on may be few, and more or less alike than most people. So the stricter of two estimates
+    is used. The first comes from the distances between these people. The second looks up, on the parent's card, the
+    distance below which the parent puts the same share of these strangers. Measured on 6 of 30 people, in nine draws of
+    ten, the FMR of the other 24 at the threshold for 1e-3 was at most 7.1e-3 with the first estimate alone, and at most
+    2.3e-3 with both.
 
     Args:
-        version: the new name.
-        parent: what it was trained from, and takes the same chips.
-        lineage: what it was made of.
-        strangers: distances [n] between different people of whom nothing was learned, with the parent and with the new
-            version, by the kind of pictures; every kind counts alike.
-        scores: of the new version, by the kind of pictures.
+        version: the name of the new version.
+        parent: the card of the version that it was trained from, with the same chips.
+        lineage: its lineage.
+        strangers: by the kind of pictures, distances [n] between people outside the training set, with the parent and
+            with the new version; every kind counts the same.
+        scores: the scores of the new version, by the kind of pictures.
     """
     before = [Strangers.of(old.tolist()) for old, _ in strangers.values()]
     after = [Strangers.of(new.tolist()) for _, new in strangers.values()]
@@ -83,7 +84,7 @@ def described(
     def rate(distance: float) -> float:
         fmr = calibration.share(after, distance)
         old = calibration.reached(before, fmr)
-        # Beyond its ends the parent's curve is constant and says nothing.
+        # Beyond its ends the parent's curve is constant, so it tells nothing.
         known = parent.fmr_curve[0][0] <= old <= parent.fmr_curve[-1][0]
         return max(fmr, parent.fmr(old)) if known else fmr
 
@@ -105,12 +106,12 @@ def described(
 
 
 def unmeasured(version: str, parent: Card) -> Card:
-    """The parent's card under another name, for a network whose distances are not calibrated yet."""
+    """The parent's card under another name, for a network whose distances have not been calibrated yet."""
     return parent.model_copy(update={"version": version})
 
 
 def measured(before: Comparisons, after: Comparisons, seed: int = 0) -> Measured:
-    """The measurement of one kind of pictures, for the card."""
+    """The measurement on one kind of pictures, for the card."""
     change = Change.of(before, after, seed=seed)
     return Measured(
         before=change.before,
@@ -122,7 +123,7 @@ def measured(before: Comparisons, after: Comparisons, seed: int = 0) -> Measured
 
 
 def latency_ratio(old: Model, new: Model, chips: Pixels, batch: int = 8) -> float:
-    """Time a face of the new version, as a multiple of the old one's: the median of alternating turns."""
+    """The new version's time per face relative to the old one's: the median of alternating runs."""
     part = chips[np.arange(batch) % len(chips)]
     for model in (old, new, old, new):
         model.embed(part)

@@ -1,4 +1,4 @@
-"""Trains a model version from a training set: weights, and a card with its lineage and its gain."""
+"""Trains a model version on a training set: weights, and a card with its lineage and its gain."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from models.training.samples import NOBODY, TrainingSet, UnusableTrainingSet, en
 from models.training.scoring import scored
 
 HELD_OUT = 0.2
-"""Share of the people on whom a version is measured; nothing is learned from them."""
+"""Share of the people that a version is measured on, and not trained on."""
 
 _MOST_MEASURED = 1_000
-"""Most faces on which a version is measured: a million pairs, each scored hundreds of times for the intervals."""
+"""Most faces that a version is measured on: a million pairs, each scored hundreds of times for the intervals."""
 
 _LEAST = 2
 _SIDES_SEED = 0
-"""Seed of the split, the same in every run, so that nobody who was measured is ever learned from."""
+"""Seed of the split. It is the same in every run, so that no version is trained on people who were measured on."""
 
 HEAD_FILE = "head.keras"
-"""Beside the weights of a version with a head: projects stored vectors, see :func:`models.training.head.project`."""
+"""The head of a version with one, beside its weights; see :func:`models.training.head.project`."""
 
 
 def retrain(
@@ -56,21 +56,21 @@ def retrain(
     """Train a version from an old one and write it to ``folder / version``; it is not promoted (see the gate).
 
     Args:
-        folder: where to. Until the version is whole everything is in a hidden folder there; a full training that was
-            broken off goes on from its checkpoint if the same is asked for again.
-        version: the new name.
-        known: everybody; some are held out by the hash of the name.
-        mode: ``full`` learns from chips, ``head`` from the old version's vectors of them.
+        folder: the folder of the versions. Until the version is complete, its files are in a hidden folder there. A
+            full training that was interrupted resumes from its checkpoint if it is called with the same arguments.
+        version: the name of the new version.
+        known: all people; a hash of the name decides who is held out.
+        mode: ``full`` trains on chips, ``head`` on the old version's vectors of them.
         old_folder: the version to start from; None: the reference.
-        plan: of a full training; its seed counts for both.
-        workers: processes of a full training.
-        cluster: of a full training, where this is the first process, and the others were started elsewhere.
-        threads: of each; 0: all cores.
+        plan: the plan of a full training; its seed is used in both modes.
+        workers: number of processes of a full training.
+        cluster: for a full training on several machines, with this as its first process.
+        threads: of each worker; 0: all cores.
         source: where the faces were read, for the card.
         say: called with the progress of a full training.
 
     Raises:
-        UnusableTrainingSet: too few people to learn from, or to hold out.
+        UnusableTrainingSet: too few people to train on, or to hold out.
         UnusableModel: the old version cannot be trained this way.
         TrainingFailed: the workers were lost too often.
     """
@@ -78,8 +78,8 @@ def retrain(
     learn_from, measured_on = split(known.people, HELD_OUT, _SIDES_SEED)
     if min(len(learn_from), len(measured_on)) < _LEAST:
         raise UnusableTrainingSet(
-            f"of {len(known.people)} people {len(learn_from)} would be learned from and {len(measured_on)} measured on:"
-            f" {_LEAST} of each are the least"
+            f"of {len(known.people)} people, {len(learn_from)} would be trained on and {len(measured_on)} measured on: "
+            f"at least {_LEAST} of each are needed"
         )
     learn, test = known.of_people(learn_from), known.of_people(measured_on).at_most(_MOST_MEASURED)
     for side in (learn, test):
@@ -139,7 +139,7 @@ def retrain(
 
 
 def _apart(learn: TrainingSet, test: TrainingSet, old: Model) -> TrainingSet:
-    """The training set without corrected faces that may be of people in the measurement."""
+    """The training set without corrected faces that may show people of the test set."""
     hard = learn.corrected
     if not len(hard):
         return learn
@@ -157,5 +157,5 @@ def _learned_head(old: Model, learn: TrainingSet, plan: head.HeadPlan) -> Any:
 
 
 def _made_of(parent: Card, known: TrainingSet, plan: TrainingPlan) -> str:
-    """A digest of the inputs; an interrupted training is resumed only if it is the same."""
+    """A digest of the inputs; an interrupted training is resumed only with the same inputs."""
     return hashlib.sha256("\0".join((parent.version, known.digest, plan.model_dump_json())).encode()).hexdigest()[:16]

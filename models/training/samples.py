@@ -1,7 +1,7 @@
-"""The training set: aligned faces with the person on each, split so that no person is on both sides.
+"""The training set: aligned faces with the person in each, split so that no person is on both sides.
 
-What a set was made of is told by its digest: the SHA-256 over every sample in the order of event ids, so the same
-samples give the same digest in whatever order they came.
+A digest identifies the contents of a set: the SHA-256 over all samples, sorted by event id, so that it does not depend
+on the order in which they came.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ _BATCH = 32
 
 
 class UnusableTrainingSet(ValueError):
-    """There is too little to learn from, or a chip cannot be read; the message says which."""
+    """There are too few faces or people, or a chip cannot be read; the message says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One aligned face. Two users may have a subject of one name: they are two people."""
+    """One aligned face. Subjects of two users are two people, even if they have the same name."""
 
     event_id: str
     user_id: str
     subject_id: str
     chip: bytes
-    """JPEG, square, in the geometry of the model that is trained."""
+    """A square JPEG, in the chip geometry of the model."""
     quality: float = 1.0
     """``Quality.overall`` of the face, 0 to 1."""
     groups: Mapping[str, str] = field(default_factory=dict)
-    """Labels of person and picture, see :mod:`models.evaluation.groups`; nothing is learned from them."""
+    """The labels of person and picture, see :mod:`models.evaluation.groups`; they are not used in training."""
 
     @property
     def person(self) -> str:
@@ -48,22 +48,22 @@ class Sample:
         return f"{self.user_id}/{self.subject_id}"
 
     def labelled(self, labelling: Labelling) -> Sample:
-        """The sample with the labels in a file added."""
+        """The sample with the labels of a file added."""
         return replace(self, groups={**self.groups, **labelling.of(self.event_id, self.user_id, self.subject_id)})
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """One aligned face that is not this subject's, according to feedback: a hard negative.
+    """A hard negative: an aligned face that does not show ``not_subject_id``, according to feedback.
 
-    ``subject_id`` is whose it is, if that is said too.
+    ``subject_id`` is the subject that it shows; None if it is unknown.
     """
 
     event_id: str
     user_id: str
     not_subject_id: str
     chip: bytes
-    """JPEG, as in :class:`Sample`."""
+    """A JPEG, as in :class:`Sample`."""
     subject_id: str | None = None
 
     @property
@@ -73,7 +73,7 @@ class Correction:
 
     @property
     def not_person(self) -> str:
-        """The person that it is not, unique over all users."""
+        """The person that it does not show, unique over all users."""
         return f"{self.user_id}/{self.not_subject_id}"
 
 
@@ -83,7 +83,13 @@ NOBODY = -1
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """Decoded faces [m, size, size, 3], with the numbers of who each is and is not [m]; either may be NOBODY."""
+    """Corrected faces.
+
+    Attributes:
+        chips: decoded faces [m, size, size, 3].
+        labels: the number of the person in each [m]; NOBODY if unknown.
+        not_labels: the number of the person that each does not show [m]; NOBODY if that person is not in the set.
+    """
 
     chips: Pixels
     labels: NDArray[np.int32]
@@ -97,9 +103,9 @@ class Corrected:
         return Corrected(self.chips[rows], self.labels[rows], self.not_labels[rows])
 
     def of_people(self, number: Mapping[int, int]) -> Corrected:
-        """The faces of these people, or of nobody known who was taken for one of them; with their new numbers.
+        """The faces of these people, and of unknown people who were mistaken for one of them, with new numbers.
 
-        A face of somebody else is left out, whoever he was taken for: he may be on the other side.
+        Faces of other people are left out, because those people may be on the other side of the split.
         """
         labels, not_labels = (
             np.array([number.get(label, NOBODY) for label in column.tolist()], np.int32)
@@ -111,9 +117,15 @@ class Corrected:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """Decoded chips [n, size, size, 3] and the number of the person on each [n], 0 to ``len(people) - 1``.
+    """Decoded faces with their people.
 
-    ``corrected`` are faces beside these that were taken for somebody else. ``groups`` are labels [n] by dimension.
+    Attributes:
+        chips: [n, size, size, 3].
+        labels: the number of the person in each chip [n], from 0 to ``len(people) - 1``.
+        people: the name of each person, see :attr:`Sample.person`.
+        digest: see :func:`digest`.
+        corrected: further faces, which were mistaken for somebody else.
+        groups: the labels [n] by dimension, see :mod:`models.evaluation.groups`.
     """
 
     chips: Pixels
@@ -125,10 +137,10 @@ class TrainingSet:
 
     @classmethod
     def of(cls, samples: Iterable[Sample], size: int, corrections: Iterable[Correction] = ()) -> TrainingSet:
-        """Decode samples; of several with one event id the last counts, as in a compacted log.
+        """Decode samples. Of several with one event id the last counts, as in a compacted topic.
 
         Raises:
-            UnusableTrainingSet: a chip is no JPEG of this size.
+            UnusableTrainingSet: a chip is not a JPEG of this size.
         """
         kept = sorted({sample.event_id: sample for sample in samples}.values(), key=lambda sample: sample.event_id)
         hard = sorted(corrections, key=lambda one: one.event_id)
@@ -148,13 +160,13 @@ class TrainingSet:
         return len(self.labels)
 
     def of_people(self, chosen: Iterable[str]) -> TrainingSet:
-        """The part that shows these people; their numbers start at 0 again, the digest stays that of the whole."""
+        """The faces of these people, who are numbered from 0 again. The digest stays that of the whole set."""
         wanted = set(chosen)
         numbers = [number for number, person in enumerate(self.people) if person in wanted]
         return self.taken(np.flatnonzero(np.isin(self.labels, numbers)))
 
     def at_most(self, count: int) -> TrainingSet:
-        """At most this number of faces: two of each person before the third of anybody."""
+        """At most this number of faces; everybody's first two come before anybody's third."""
         seen: Counter[int] = Counter()
         turns = []
         for label in self.labels.tolist():
@@ -163,7 +175,7 @@ class TrainingSet:
         return self.taken(np.sort(np.lexsort((self.labels, np.array(turns)))[:count]))
 
     def taken(self, rows: NDArray[np.intp]) -> TrainingSet:
-        """The faces of these rows, and their people."""
+        """The faces in these rows, and their people."""
         kept = np.unique(self.labels[rows]).tolist()
         number = {old: new for new, old in enumerate(kept)}
         return TrainingSet(
@@ -177,7 +189,7 @@ class TrainingSet:
 
 
 def digest(samples: Iterable[Sample], corrections: Iterable[Correction] = ()) -> str:
-    """SHA-256 over event id, person and picture of each sample, and who the corrected ones are not."""
+    """The SHA-256 over event id, person and chip of each sample, and over the corrections."""
     whole = hashlib.sha256()
 
     def add(chip: bytes, *names: str) -> None:
@@ -191,10 +203,10 @@ def digest(samples: Iterable[Sample], corrections: Iterable[Correction] = ()) ->
 
 
 def folds(people: Sequence[str], count: int, seed: int) -> list[list[str]]:
-    """Deal people into parts of equal size, in an order that depends on each name and the seed alone.
+    """Deal people into parts of about equal size, in an order that depends only on their names and the seed.
 
     Raises:
-        UnusableTrainingSet: fewer than two people a part.
+        UnusableTrainingSet: there are fewer than two people per part.
     """
     if len(people) < 2 * count:
         raise UnusableTrainingSet(f"{len(people)} people are too few for {count} parts of two or more")
@@ -203,9 +215,9 @@ def folds(people: Sequence[str], count: int, seed: int) -> list[list[str]]:
 
 
 def split(people: Iterable[str], held_out: float, seed: int) -> tuple[list[str], list[str]]:
-    """People to learn from and people to test on, each by the hash of the name and the seed.
+    """Split people into those to train on and those to test on, by a hash of the name and the seed.
 
-    A person stays on the same side when others join: nobody who was tested on is learned from later.
+    A person stays on the same side when others join, so that nobody who was tested on is trained on later.
     """
     sides: tuple[list[str], list[str]] = ([], [])
     for person in sorted(people):
@@ -218,14 +230,14 @@ def from_folders(
     folders: Sequence[Path],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[Sample], dict[str, str]]:
-    """Cut the meant face (see :mod:`models.evaluation.evaluation`) out of every picture in ``DIR/<person>/<picture>``.
+    """Cut the main face (see :mod:`models.evaluation.evaluation`) out of every picture in ``DIR/<person>/<picture>``.
 
     Returns:
-        samples with the folder's name as the user and the person's as the subject, and the pictures that gave none,
-        each with the reason.
+        Samples, with the folder's name as the user and the person's as the subject; and the pictures that gave no
+        sample, each with the reason.
 
     Raises:
-        UnusableEvaluation: a folder holds no pictures.
+        UnusableEvaluation: a folder has no pictures.
     """
     samples: list[Sample] = []
     skipped: dict[str, str] = {}
@@ -246,15 +258,15 @@ def from_folders(
 
 
 def enough(counted: TrainingSet, people: int, chips: int) -> None:
-    """Check that there is something to learn from.
+    """Check that a training set is large enough.
 
     Raises:
-        UnusableTrainingSet: fewer people or chips than these, or nobody with two chips.
+        UnusableTrainingSet: there are fewer people or chips than these, or nobody has two chips.
     """
     if len(counted.people) < people or len(counted) < chips:
         raise UnusableTrainingSet(
-            f"{len(counted)} chips of {len(counted.people)} people are too few to learn from: "
-            f"{chips} of {people} are the least"
+            f"{len(counted)} chips of {len(counted.people)} people are too few to train on: "
+            f"at least {chips} chips of {people} people are needed"
         )
     if max(Counter(counted.labels.tolist()).values()) < 2:
         raise UnusableTrainingSet("nobody has two chips: nothing can be compared")
@@ -272,7 +284,7 @@ def _decoded(faces: Sequence[Sample | Correction], size: int) -> Pixels:
     for place, face in zip(made, faces, strict=True):
         chip = chips.decode(face.chip)
         if chip is None or chip.shape != (size, size, 3):
-            raise UnusableTrainingSet(f"the chip of {face.event_id} is no JPEG of {size}×{size} pixels")
+            raise UnusableTrainingSet(f"the chip of {face.event_id} is not a JPEG of {size}×{size} pixels")
         place[:] = chip
     return made
 

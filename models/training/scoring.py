@@ -15,14 +15,14 @@ _BINS = 40
 
 
 def is_seen(far: float, impostor_pairs: int) -> bool:
-    """Whether this number of pairs shows a rate, with ten false accepts; below that it is extrapolated."""
+    """Whether there are enough pairs to measure a rate, with at least ten false accepts; else it is extrapolated."""
     return far * impostor_pairs >= _SEEN
 
 
 def scored(compared: Comparisons, seed: int) -> Scores:
-    """Score comparisons of people outside the training set, genuine and impostor ones.
+    """Score genuine and impostor comparisons of people outside the training set.
 
-    With fewer impostor pairs than 1 / FAR none of them may pass, so that rate is what the nearest one allows.
+    With fewer impostor pairs than 1 / FAR, none of them may pass, so the nearest one determines the TAR.
     """
     genuine, impostor = compared.genuine(), compared.strangers()
     people = compared.people_twice

@@ -17,7 +17,7 @@ class Judged:
     """The verification accuracy on held-out people."""
 
     loss: float
-    """The pairwise loss, which is smooth and therefore used for early stopping."""
+    """The pairwise loss. It is smooth, so it decides about early stopping."""
     tar: float
     """TAR at FAR 1e-2, the goal of training."""
 
@@ -26,9 +26,9 @@ class Judged:
         """Compare every degraded face with every other clean picture.
 
         Args:
-            vectors: of the clean faces [v] and of their degraded views, one view after the other [(1 + views) · v].
-            people: who is on each clean face [v].
-            threshold: of the pairwise loss.
+            vectors: vectors [(1 + views) · v, d] of the clean faces, then of their degraded views, view by view.
+            people: the number of the person in each clean face [v].
+            threshold: the threshold of the pairwise loss.
         """
         templates, *views = np.split(vectors, len(vectors) // len(people))
         tar = Comparisons.repeated([Comparisons.of(view, templates, people) for view in views]).tar()

@@ -1,7 +1,7 @@
 """One process of a run: ``python -m models.training.worker RUN OLD_VERSION NUMBER WORKERS THREADS``.
 
-``TF_CONFIG`` says who the others are. With 0 threads it takes every core; else it also stays on as many cores, where
-the system can do that, so that what feeds TensorFlow takes no more either.
+``TF_CONFIG`` names the other processes. With 0 threads, this one uses every core. Otherwise it also pins itself to that
+number of cores (on Linux), so that the threads that prepare the data take no more either.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from models.training.plan import Run
 
 
 def main(argv: list[str]) -> None:
-    """Train, and leave a result file."""
+    """Train, and write the result file."""
     run, old_folder, worker, workers, threads = Run(Path(argv[0])), Path(argv[1]), *map(int, argv[2:5])
     card = Card.read(old_folder)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
@@ -32,13 +32,13 @@ def main(argv: list[str]) -> None:
 
     outcome = loop.train(run, card, _strategy(tf, workers), worker=worker, workers=workers)
     run.result(worker).write_text(json.dumps(asdict(outcome)), "utf-8")
-    # The strategy's servers have no way to stop; the peers have taken the last step with this one.
+    # The strategy's servers cannot be stopped otherwise; all workers have finished the last step together.
     sys.stdout.flush()
     os._exit(0)
 
 
 def _strategy(tf: Any, workers: int) -> Any:
-    """A replica on every GPU; without one on every CPU device, of which there is one unless somebody splits it."""
+    """A strategy with a replica on every GPU, or if there is none, on every CPU device; there is usually one."""
     if workers > 1:
         return tf.distribute.MultiWorkerMirroredStrategy()
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

@@ -163,7 +163,7 @@ def test_what_a_nas_keeps_beside_the_pictures(folder: Path) -> None:
     assert (found.identities, found.images) == (2, 4)
     beside = {f"Barack Obama/{name}" for name in ("@eaDir", "Thumbs.db", "._obama.jpg")}
     assert set(found.left_out) == {"#recycle", "@eaDir", ".cache"} | beside
-    assert found.skipped == {"Barack Obama/gone.jpg": "uri_unreadable: the link leads nowhere"}
+    assert found.skipped == {"Barack Obama/gone.jpg": "uri_unreadable: the link is broken"}
 
 
 def test_listed_pairs_of_pictures_that_lie_flat(analyzer: Analyzer, tmp_path: Path, photo: Photo) -> None:

@@ -48,7 +48,7 @@ def test_only_files_called_like_pictures_are_pictures(tmp_path: Path) -> None:
     assert named(tmp_path, found.pictures) == files
     assert found.pictures == sorted(found.pictures)
     assert named(tmp_path, found.left_out) == {"#recycle", "a/@eaDir", "a/._1.jpg", "a/Thumbs.db", "a/round"}
-    assert found.unreadable == {tmp_path / "a" / "gone.jpg": "the link leads nowhere"}
+    assert found.unreadable == {tmp_path / "a" / "gone.jpg": "the link is broken"}
     assert "5 hidden or system files" in found.left_out_in_words
     assert named(tmp_path, pictures_below(tmp_path, depth=1).pictures) == {"b.JP2"}
 

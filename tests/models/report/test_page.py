@@ -84,13 +84,13 @@ def test_a_trained_version_shows_all_that_its_card_has(tmp_path: Path) -> None:
         "topic chips, partition 0 up to offset 1234, partition 1 up to offset 987",
         "f00d" * 16,
         "steps 300",
-        "It must not take over: it is better at nothing that was measured",
+        "This version must not take over: it is not better in any measurement",
     ):
         assert fact in read.text, fact
     rate = card.scores["clean"].tar_at_far["1e-4"]
     assert f"1e-4 {rate.tar:.3f} {rate.interval[0]:.3f} to {rate.interval[1]:.3f} extrapolated" in read.text
     assert read.plots == 4, "false matches, ROC, distances, and the course"
-    for label in ("TAR at FAR 1e-2", "loss, held out", "genuine", "impostor", "default threshold"):
+    for label in ("TAR at FAR 1e-2", "validation loss", "genuine", "impostor", "default threshold"):
         assert label in read.texts, label
 
 
@@ -98,9 +98,9 @@ def test_a_version_made_elsewhere_says_what_is_not_known() -> None:
     read = Read(page(PARENT, REFERENCE))
     assert read.plots == 1
     assert "lfw_10_people_roc_auc 0.9997" in read.text
-    assert "Not trained here" in read.text
+    assert "not trained here" in read.text
     assert "no ROC curve" in read.text
-    assert "no parent, training set or course" in read.text
+    assert "no parent and no training set" in read.text
 
 
 def test_a_training_without_a_course_or_a_source_says_so() -> None:

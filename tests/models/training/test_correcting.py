@@ -53,7 +53,7 @@ def test_where_nobody_is_taken_for_anybody_else_there_is_nothing_to_correct(
     small: Path, small_people: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Comparisons, "distance_at", lambda self, far: 0.0)
-    with pytest.raises(UnusableTrainingSet, match="small takes nobody here for anybody else"):
+    with pytest.raises(UnusableTrainingSet, match="small mistakes nobody for anybody else"):
         list(correcting.measure(small_people, plan=TrainingPlan(steps=2), old_folder=Path(small)))
 
 

@@ -134,5 +134,5 @@ def test_people_with_one_face_each_show_nothing(tmp_path: Path, people: Training
 
 
 def test_too_few_people_to_hold_out(tmp_path: Path, people: TrainingSet) -> None:
-    with pytest.raises(UnusableTrainingSet, match="2 of each are the least"):
+    with pytest.raises(UnusableTrainingSet, match="at least 2 of each are needed"):
         retrain(tmp_path, "v2", people.of_people(people.people[:2]), mode="head")

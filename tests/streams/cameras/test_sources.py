@@ -81,7 +81,7 @@ def test_one_bad_file_ends_nothing(tmp_path: Path) -> None:
     (tmp_path / "gone.jpg").symlink_to("nowhere.jpg")
     seen, [bad] = split(Pictures(tmp_path))
     assert [shot.data for shot in seen] == [b"1.jpg", b"2.jpg"]
-    assert bad == UnreadableFrames(1, f"'{tmp_path / 'gone.jpg'}' cannot be read: the link leads nowhere")
+    assert bad == UnreadableFrames(1, f"'{tmp_path / 'gone.jpg'}' cannot be read: the link is broken")
 
 
 def test_a_file_that_vanishes_is_told(tmp_path: Path) -> None:

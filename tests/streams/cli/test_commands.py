@@ -108,14 +108,14 @@ def test_one_bad_file_ends_neither_the_run_nor_its_report(facestream: Run, pictu
     assert ended.code == 1
     assert [ended.json[one] for one in ("enrolled", "refused", "timed_out", "failed")] == [3, 1, 0, 1]
     outcomes = {Path(one["photo"]).name: one for one in ended.json["outcomes"] if one["subject_id"] == "anna"}
-    assert outcomes["0.jpg"]["detail"] == "the link leads nowhere"
+    assert outcomes["0.jpg"]["detail"] == "the link is broken"
     assert outcomes["3.jpg"]["reason"] == "undecodable"
     assert "Base64" in outcomes["3.jpg"]["detail"]
     assert "1 of 5 photos could not be read or sent" in ended.err
     played = facestream("play", "people", "-u", "bad", "--json")
     assert played.code == 1
     assert [played.json[one] for one in ("sent", "delivered", "refused", "unreadable")] == [3, 3, 1, 1]
-    assert "0.jpg' cannot be read: the link leads nowhere" in played.err
+    assert "0.jpg' cannot be read: the link is broken" in played.err
 
 
 def test_a_damaged_video_is_told(facestream: Run, tmp_path: Path) -> None:
