@@ -70,11 +70,11 @@ class Monitor:
         """Whether a comparison is due after the last frame."""
         return self.complete and self.frames % self._plan.every == 0
 
-    def see(self, faces: Sequence[Face]) -> int | None:
+    def add_frame(self, faces: Sequence[Face]) -> int | None:
         """Add the faces of a frame, largest first, with float32 vectors.
 
         Returns:
-            The number of the largest face's stay, to pass to ``decided``; None without a face.
+            The number of the largest face's stay, to pass to ``add_decision``; None without a face.
         """
         self.frames += 1
         sample = self.current if self.complete else self.reference
@@ -92,11 +92,11 @@ class Monitor:
             del sample.faces[: -self._plan.window]
         return stay
 
-    def decided(self, stay: int, subject_id: str | None, margin: float | None) -> None:
+    def add_decision(self, stay: int, subject_id: str | None, margin: float | None) -> None:
         """Add the decision about a frame's largest face, if it was compared with a gallery.
 
         Args:
-            stay: the number that ``see`` returned.
+            stay: the number that ``add_frame`` returned.
             subject_id: the subject that was recognised, or None.
             margin: 1 - distance / threshold: 1 is the same picture, 0 is at the threshold; None if it is unknown.
         """

@@ -142,7 +142,7 @@ def interval(values: NDArray[np.float64]) -> Interval:
     return low, high
 
 
-def sure(found: Interval, rate: float, people: int) -> Interval:
+def exact_at_extremes(found: Interval, rate: float, people: int) -> Interval:
     """The interval of a rate, widened to the exact one for this number of people if the rate is 0 or 1.
 
     In that case every bootstrap draw gives the same rate, so the interval would have no width. The bound is that of one

@@ -199,7 +199,7 @@ def _vectors(
     for start in range(0, len(pictures), _BATCH):
         part = pictures[start : start + _BATCH]
         for path, analysis in zip(part, analyzer.analyze([bytes_of(path) for path in part]), strict=True):
-            face = meant(analysis)
+            face = main_face(analysis)
             if face is None or face.vector is None:
                 skipped[path] = why_skipped(analysis, face)
                 vectors.append(None)
@@ -209,7 +209,7 @@ def _vectors(
     return vectors, skipped
 
 
-def meant(analysis: Analysis) -> Face | None:
+def main_face(analysis: Analysis) -> Face | None:
     """The main face: the largest one, where a face in a corner of the picture counts half. None without a face."""
 
     def weight(face: Face) -> float:

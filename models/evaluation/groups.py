@@ -18,7 +18,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.evaluation.comparisons import Comparisons, Interval, draws, interval, sure
+from models.evaluation.comparisons import Comparisons, Interval, draws, exact_at_extremes, interval
 from schemas.ids import canonical
 
 Labels = NDArray[np.str_]
@@ -170,9 +170,9 @@ def summed_up(compared: Comparisons, drawn_rates: NDArray[np.float64]) -> Errors
         genuine_pairs=genuine,
         impostor_pairs=impostor,
         fnmr=fnmr,
-        fnmr_interval=sure(interval(fnmrs), fnmr, compared.people_twice),
+        fnmr_interval=exact_at_extremes(interval(fnmrs), fnmr, compared.people_twice),
         fmr=fmr if impostor else None,
-        fmr_interval=sure(interval(fmrs), fmr, people) if impostor else None,
+        fmr_interval=exact_at_extremes(interval(fmrs), fmr, people) if impostor else None,
     )
 
 

@@ -137,7 +137,7 @@ def _identified(
     nearest_face: dict[str, float] = {}
     for best, *_ in found:
         nearest_face[best[0]] = min(best[1], nearest_face.get(best[0], np.inf))
-    second_claim = surely(card, threshold)
+    second_claim = strict_distance(card, threshold)
     answers = []
     for face, listed in zip(faces, found, strict=True):
         subject_id, distance = listed[0]
@@ -154,30 +154,30 @@ def _identified(
     return answers
 
 
-def surely(card: Card, threshold: float) -> float:
+def strict_distance(card: Card, threshold: float) -> float:
     """The distance with a hundredth of the threshold's false-match rate."""
     return card.distance(card.fmr(threshold) * _SECOND_CLAIM)
 
 
-def also_like(
+def similar_subject(
     gallery: Gallery, card: Card, user_id: str, subject_id: str, template: Embedded, threshold: float
 ) -> str | None:
     """Another subject of the user whom a template of this subject would match with certainty; None if there is none.
 
-    "With certainty" means within :func:`surely`.
+    "With certainty" means within :func:`strict_distance`.
 
     Raises:
         MixedVersions: gallery and template are not of one model version.
     """
     nearest = gallery.nearest_other(user_id, subject_id, template)
-    return nearest[0] if nearest is not None and nearest[1] < surely(card, threshold) else None
+    return nearest[0] if nearest is not None and nearest[1] < strict_distance(card, threshold) else None
 
 
 def _is_ambiguous(listed: Sequence[tuple[str, float]], card: Card, threshold: float) -> bool:
     if len(listed) < 2 or listed[1][1] >= threshold:
         return False
     first, second = (distance for _, distance in listed[:2])
-    return second < surely(card, threshold) or card.similarity(first) - card.similarity(second) <= TIE
+    return second < strict_distance(card, threshold) or card.similarity(first) - card.similarity(second) <= TIE
 
 
 def _answer(face: Face, decision: Decision, reason: str | None = None) -> MatchedFace:

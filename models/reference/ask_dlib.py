@@ -13,7 +13,7 @@ import numpy as np
 from models.embedder.assets import RESNET
 from models.embedder.dlib_format import CHIP_SIZE
 from models.embedder.model import REFERENCE
-from models.reference import made_up
+from models.reference import synthetic
 
 ANSWERS = REFERENCE / "dlib.npz"
 """``vectors``: float32 [24, 128] of the chips; ``aligned``: uint8 [5, 150, 150, 3] cut from the photograph."""
@@ -29,10 +29,10 @@ def main() -> None:
         weights = Path(folder) / "resnet.dat"
         weights.write_bytes(RESNET.read())
         network = dlib.face_recognition_model_v1(str(weights))
-    vectors = [np.array(network.compute_face_descriptor(chip)) for chip in made_up.chips()]
-    photograph = made_up.photograph()
+    vectors = [np.array(network.compute_face_descriptor(chip)) for chip in synthetic.chips()]
+    photograph = synthetic.photograph()
     aligned = []
-    for points in made_up.placements():
+    for points in synthetic.placements():
         parts = dlib.points()
         parts.extend([dlib.point(int(x), int(y)) for x, y in points])
         face = dlib.full_object_detection(dlib.rectangle(0, 0, 1, 1), parts)

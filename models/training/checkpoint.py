@@ -58,7 +58,7 @@ class State:
         np.savez(beside, counts=[self.step, self.best_step, self.worse], best_validation=score, **arrays)
         beside.replace(path)
 
-    def judged(self, averaged: Sequence[NDArray[Any]], validation: float | None) -> None:
+    def keep_if_best(self, averaged: Sequence[NDArray[Any]], validation: float | None) -> None:
         """Keep the averaged weights if they are the best so far. Without a validation, the latest are the best."""
         if validation is None or self.best_validation is None or validation < self.best_validation:
             self.best = list(averaged)

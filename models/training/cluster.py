@@ -58,14 +58,14 @@ class Cluster:
     @contextmanager
     def announced(self, folder: Path, run: Run, old_folder: Path) -> Iterator[None]:
         """A context manager that announces a run to the other processes while it lasts."""
-        word = self._word(folder)
-        partial = word.with_suffix(".partial")
+        announcement = self._announcement(folder)
+        partial = announcement.with_suffix(".partial")
         partial.write_text(json.dumps([str(run.folder.absolute()), str(old_folder.absolute())]), "utf-8")
-        partial.replace(word)
+        partial.replace(announcement)
         try:
             yield
         finally:
-            word.unlink(missing_ok=True)
+            announcement.unlink(missing_ok=True)
 
     def await_run(self, folder: Path, timeout_s: float) -> tuple[Run, Path]:
         """Wait for the first process's run; return it, and the folder of the old version.
@@ -73,10 +73,10 @@ class Cluster:
         Raises:
             TimeoutError: no run was announced in time.
         """
-        deadline, word = time.monotonic() + timeout_s, self._word(folder)
+        deadline, announcement = time.monotonic() + timeout_s, self._announcement(folder)
         while True:
             try:
-                run, old_folder = json.loads(word.read_bytes())
+                run, old_folder = json.loads(announcement.read_bytes())
             except FileNotFoundError:
                 if time.monotonic() > deadline:
                     raise TimeoutError(
@@ -86,5 +86,5 @@ class Cluster:
             else:
                 return Run(Path(run)), Path(old_folder)
 
-    def _word(self, folder: Path) -> Path:
+    def _announcement(self, folder: Path) -> Path:
         return folder / f".job-{self.job}.json"

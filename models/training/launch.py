@@ -99,7 +99,7 @@ def _once(
     """Run these workers until all have succeeded; if one fails, kill the others."""
     for number in numbers:
         run.result(number).unlink(missing_ok=True)
-    told = _Told(run.progress, say)
+    progress_file = _ProgressFile(run.progress, say)
     with ExitStack() as stack:
         processes = []
         for number in numbers:
@@ -111,10 +111,10 @@ def _once(
         while any(process.poll() is None for process in processes):
             if any(process.poll() for process in processes):
                 break
-            told.more()
+            progress_file.report_new()
             time.sleep(_EVERY_S)
     # The rest is reported only now, when all have ended: the next attempt reports what is new then.
-    told.more()
+    progress_file.report_new()
     return all(process.returncode == 0 for process in processes)
 
 
@@ -152,14 +152,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-class _Told:
+class _ProgressFile:
     """Reports the lines that a run adds to its progress file."""
 
     def __init__(self, path: Path, say: Callable[[TrainingProgress], None]) -> None:
         self._path, self._say = path, say
         self._at = path.stat().st_size if path.exists() else 0
 
-    def more(self) -> None:
+    def report_new(self) -> None:
         if not self._path.exists():
             return
         with self._path.open("rb") as lines:

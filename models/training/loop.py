@@ -28,7 +28,7 @@ from models.training.history import History, TrainingProgress
 from models.training.network import compute_in, learnable
 from models.training.plan import Material, Run, TrainingPlan
 from models.training.samples import NOBODY
-from models.training.validation import Judged
+from models.training.validation import ValidationResult
 
 _UNTIMED_STEPS = 3
 """The first steps are not timed, because they compile."""
@@ -110,10 +110,10 @@ class _Trainer:
                 state.step, last = step + 1, step + 1 == plan.steps
                 speed = plan.batch * self._replicas * timed / max(seconds, 1e-9)
                 if last or state.step % plan.validate_every == 0:
-                    judged, loss = self._validate(state), self._mean(lost)
+                    result, loss = self._validate(state), self._mean(lost)
                     lost = []
                     if history:
-                        validation, tar = (judged.loss, judged.tar) if judged else (None, None)
+                        validation, tar = (result.loss, result.tar) if result else (None, None)
                         history.add(now := TrainingProgress(state.step, plan.steps, loss, validation, tar, speed))
                         say(now)
                 stop = last or state.worse >= plan.patience
@@ -197,11 +197,11 @@ class _Trainer:
         # No code here branches on a tensor, and autograph would leave temporary files if a worker is killed.
         return tf.function(step, autograph=False)
 
-    def _validate(self, state: State) -> Judged | None:
+    def _validate(self, state: State) -> ValidationResult | None:
         """Validate the averaged weights. Every worker embeds a part of the faces, and gets the whole result."""
         faces, batch = self._material.held_out, self._plan.batch
         kept, averaged = self._values(self._trained), self._values(self._averaged)
-        judged = None
+        result = None
         if len(faces):
             self._set(self._trained, averaged)
             vectors = np.zeros((len(faces), self._card.output.dimensions), np.float32)
@@ -209,9 +209,9 @@ class _Trainer:
             for rows in (mine[start : start + batch] for start in range(0, len(mine), batch)):
                 vectors[rows] = self._embed(self._tf.constant(faces[rows])).numpy()
             self._set(self._trained, kept)
-            judged = Judged.of(self._over_workers(vectors), self._material.held_out_people, self._threshold)
-        state.judged(averaged, judged.loss if judged else None)
-        return judged
+            result = ValidationResult.of(self._over_workers(vectors), self._material.held_out_people, self._threshold)
+        state.keep_if_best(averaged, result.loss if result else None)
+        return result
 
     def _mean(self, lost: Sequence[Any]) -> float:
         """The mean loss of some steps over all replicas."""

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 
-from models.evaluation.comparisons import FAR, Comparisons, Interval, draws, interval, sure
+from models.evaluation.comparisons import FAR, Comparisons, Interval, draws, exact_at_extremes, interval
 from models.pictures.geometry import Pixels
 from models.training.degrade import POOR, Conditions, degrade
 
@@ -34,7 +34,7 @@ class Change:
         drawn = [(before.tar(far, times), after.tar(far, times)) for times in draws(before.people, seed)]
         pairs = np.array([pair for pair in drawn if not np.isnan(pair).any()]).reshape(-1, 2)
         plain = before.tar(far), after.tar(far)
-        of_after = sure(interval(pairs[:, 1]), plain[1], after.people_twice)
+        of_after = exact_at_extremes(interval(pairs[:, 1]), plain[1], after.people_twice)
         return cls(*plain, of_after, plain[1] - plain[0], interval(pairs[:, 1] - pairs[:, 0]))
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.analysis import chips
 from models.analysis.face_analysis import FaceAnalyzer
-from models.evaluation.evaluation import UnusableEvaluation, bytes_of, meant, pictures_of, why_skipped
+from models.evaluation.evaluation import UnusableEvaluation, bytes_of, main_face, pictures_of, why_skipped
 from models.evaluation.groups import Labelling, Labels, labelled
 from models.pictures.geometry import Pixels
 
@@ -246,7 +246,7 @@ def from_folders(
         part = pictures[start : start + _BATCH]
         for (folder, path), analysis in zip(part, analyzer.analyze([bytes_of(p) for _, p in part]), strict=True):
             name = path.relative_to(folder).as_posix()
-            face = meant(analysis)
+            face = main_face(analysis)
             chip = None if face is None else analysis.chips[analysis.faces.index(face)]
             if face is None or chip is None:
                 skipped[f"{folder.name}/{name}"] = why_skipped(analysis, face).partition(":")[0]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.embedder.card import Rate, Scores
-from models.evaluation.comparisons import Comparisons, draws, interval, sure
+from models.evaluation.comparisons import Comparisons, draws, exact_at_extremes, interval
 from models.evaluation.evaluation import FAR_TARGETS
 
 _SEEN = 10
@@ -32,7 +32,7 @@ def scored(compared: Comparisons, seed: int) -> Scores:
     rates = {
         name: Rate(
             tar=tar,
-            interval=sure(interval(drawn[:, at]), tar, people),
+            interval=exact_at_extremes(interval(drawn[:, at]), tar, people),
             extrapolated=not is_seen(far, impostor.size),
         )
         for at, (name, far, tar) in enumerate(zip(FAR_TARGETS, fars, compared.tars(fars), strict=True))

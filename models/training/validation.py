@@ -13,7 +13,7 @@ from models.training import losses
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ValidationResult:
     """The verification accuracy on held-out people."""
 
     loss: float
@@ -22,7 +22,7 @@ class Judged:
     """TAR at FAR 1e-2, the goal of training."""
 
     @classmethod
-    def of(cls, vectors: Vectors, people: NDArray[np.int32], threshold: float) -> Judged:
+    def of(cls, vectors: Vectors, people: NDArray[np.int32], threshold: float) -> ValidationResult:
         """Compare every degraded face with every other clean picture.
 
         Args:

@@ -58,7 +58,7 @@ class CameraMonitor:
         if embedding.refusal is not None and embedding.refusal.reason != Reason.NO_FACE:
             return None
         self._captured_at = origin.captured_at
-        stay = self.monitor.see(faces)
+        stay = self.monitor.add_frame(faces)
         if stay is not None:
             self._stays[embedding.event_id] = stay
             if len(self._stays) > _UNDECIDED:
@@ -82,7 +82,7 @@ class CameraMonitor:
         face = match.faces[0]
         if face.decision in (Decision.MATCH, Decision.UNKNOWN) and face.candidates:
             subject_id = face.subject_id if face.decision is Decision.MATCH else None
-            self.monitor.decided(stay, subject_id, self._margin(face.candidates[0].distance, match.threshold_set))
+            self.monitor.add_decision(stay, subject_id, self._margin(face.candidates[0].distance, match.threshold_set))
 
     def records(self) -> list[tuple[bytes, bytes]]:
         """Key and value of the records from which another worker can go on."""

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from models.embedder.card import Card
-from models.matching.decision import also_like
+from models.matching.decision import similar_subject
 from models.matching.gallery import Embedded
 from schemas.clock import utc_now
 from schemas.embeddings import Embedding, Face, Reembedding, UploadOrigin
@@ -150,7 +150,7 @@ class EnrolmentDecisions:
     def _similar(self, template: Template, gallery: GalleryPartition, card: Card) -> str | None:
         """Another subject of the user who would surely be recognised on the photo."""
         vector = np.frombuffer(template.vector, "<f4")
-        return also_like(
+        return similar_subject(
             gallery.shard.gallery(card.version, len(vector)),
             card,
             template.user_id,

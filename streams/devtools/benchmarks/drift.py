@@ -167,12 +167,12 @@ class _Camera:
     def _show(self, monitor: Monitor, faces: Sequence[Face]) -> set[str]:
         """Give the monitor a frame and its decision; return the alarms that this raises."""
         before = set(monitor.alarms)
-        stay = monitor.see(faces)
+        stay = monitor.add_frame(faces)
         probes = Probes(self._card.version, faces[:1], [face.vector for face in faces[:1]])
         for answer in decide(probes, self._gallery, self._card, user_id="", mode=Mode.IDENTIFY):
             if stay is not None and answer.candidates:
                 known = answer.subject_id if answer.decision is Decision.MATCH else None
-                monitor.decided(stay, known, 1 - answer.candidates[0].distance / self._card.threshold())
+                monitor.add_decision(stay, known, 1 - answer.candidates[0].distance / self._card.threshold())
         if monitor.due:
             monitor.compare()
         return set(monitor.alarms) - before

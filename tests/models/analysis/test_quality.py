@@ -12,13 +12,13 @@ from models.analysis.quality import PROBE, TEMPLATE, Limits, blockiness, measure
 from models.embedder.card import ChipGeometry
 from models.pictures.decoder import decode
 from models.pictures.geometry import MEAN_FACE, Pixels
-from models.reference import made_up
+from models.reference import synthetic
 from schemas.parts import Quality, Refusal
 from schemas.reasons import Reason
 from tests.models.sample_pictures import jpeg
 
 GOOD = Quality(score=0.9, size=60, sharpness=200, brightness=0.5, yaw=5, overall=1)
-SHARP = made_up.chips()[12]
+SHARP = synthetic.chips()[12]
 
 
 @pytest.mark.parametrize("limits", [PROBE, TEMPLATE])

@@ -73,7 +73,7 @@ def stream(random: Generator, who: np.ndarray, camera: Camera, stay: float, fram
 def after(monitor: Monitor, faces: Iterator[Face]) -> tuple[int | None, set[str]]:
     """The number of frames until something alarms, and what."""
     for number, one in enumerate(faces, 1):
-        monitor.see([one])
+        monitor.add_frame([one])
         if monitor.due:
             monitor.compare()
         if monitor.alarms:
@@ -134,7 +134,7 @@ def test_an_alarm_ends_when_the_camera_is_mended() -> None:
     after(monitor, stream(random, who, good, 5, 700))
     assert after(monitor, stream(random, who, dark, 5, 500))[0] is not None
     for one in stream(random, who, good, 5, 600):
-        monitor.see([one])
+        monitor.add_frame([one])
         if monitor.due:
             monitor.compare()
     assert not monitor.alarms
@@ -147,9 +147,9 @@ def test_a_stranger_who_stays_is_one_draw_and_a_crowd_of_strangers_is_not() -> N
     for strangers in (1, 40):
         monitor = Monitor(MonitorPlan(), SAME_PERSON)
         for number, one in enumerate(stream(random, who, good, 5, 700)):
-            monitor.decided(monitor.see([one]) or 0, f"s{number // 5 % 20}", 0.4)
+            monitor.add_decision(monitor.add_frame([one]) or 0, f"s{number // 5 % 20}", 0.4)
         for one in stream(random, people(random, strangers), good, 5, 300):
-            monitor.decided(monitor.see([one]) or 0, None, None)
+            monitor.add_decision(monitor.add_frame([one]) or 0, None, None)
         (unknown[strangers],) = [one for one in monitor.compare() if one.name == "unknown_rate"]
     assert unknown[1].effect == 1
     assert not unknown[1].alarming
@@ -163,8 +163,8 @@ def test_less_sure_matches_alarm_and_surer_ones_do_not() -> None:
     def margin(now: float) -> bool:
         monitor = Monitor(MonitorPlan(), SAME_PERSON)
         for number in range(700):
-            stay = monitor.see([good(random, who[number % 20])]) or 0
-            monitor.decided(stay, f"s{number % 20}", random.normal(0.5 if number < 400 else now, 0.1))
+            stay = monitor.add_frame([good(random, who[number % 20])]) or 0
+            monitor.add_decision(stay, f"s{number % 20}", random.normal(0.5 if number < 400 else now, 0.1))
         return next(one for one in monitor.compare() if one.name == "margin").alarming
 
     assert margin(0.3)
@@ -178,11 +178,11 @@ def test_a_covered_camera_alarms_and_one_that_often_sees_nobody_does_not() -> No
     for empty, alarms in ((0.0, True), (0.5, False)):
         monitor = Monitor(MonitorPlan(), SAME_PERSON)
         for one in stream(random, who, good, 5, 700):
-            monitor.see([one])
+            monitor.add_frame([one])
             if random.random() < empty:
-                monitor.see([])
+                monitor.add_frame([])
         for _ in range(400):
-            monitor.see([])
+            monitor.add_frame([])
             if monitor.due:
                 monitor.compare()
         assert bool(monitor.alarms) is alarms
@@ -193,5 +193,5 @@ def test_without_a_known_distance_vectors_are_not_judged() -> None:
     random = np.random.default_rng(7)
     monitor = Monitor(MonitorPlan())
     for one in stream(random, people(random, 20), good, 1, 700):
-        monitor.see([one])
+        monitor.add_frame([one])
     assert "embedding" not in {one.name for one in monitor.compare()}

@@ -36,7 +36,7 @@ def test_a_file_says_something_of_single_pictures_or_of_the_subjects_of_a_user(t
         ("age,sex\n20,f\n", "needs a heading"),
         ("subject_id,age,age\nanna,20,20\n", "needs a heading"),
         ("subject_id,age\nanna\n", "line 2: 1 cells"),
-        ("subject_id,age\nanna,20\n\nanna,60\n", "line 4: of anna something else"),
+        ("subject_id,age\nanna,20\n\nanna,60\n", "line 4: an earlier line has other labels for anna"),
     ],
 )
 def test_a_file_that_is_not_understood(tmp_path: Path, text: str, message: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.embedder.card import Card, ChipGeometry, Output
-from models.matching.decision import Probes, also_like, decide
+from models.matching.decision import Probes, decide, similar_subject
 from models.matching.gallery import Embedded, Gallery, MixedVersions
 from schemas.clock import utc_now
 from schemas.embeddings import Embedding, Face, FrameOrigin, OtherVector
@@ -141,14 +141,15 @@ def test_an_enrolment_tells_of_another_subject_who_would_surely_be_recognised() 
     made = gallery(ann=(0, 0), bob=(0.2, 0), carl=(0.9, 0))
 
     def like(subject_id: str, x: float) -> str | None:
-        return also_like(made, CARD, "u", subject_id, Embedded("plane", np.array((x, 0), np.float32)), 0.5)
+        return similar_subject(made, CARD, "u", subject_id, Embedded("plane", np.array((x, 0), np.float32)), 0.5)
 
     assert like("ann", 0) == "bob"
     assert like("bob", 0.2) == "ann"
     assert like("dora", 0.01) == "ann"
     assert like("carl", 0.9) is None
     assert like("ann", 0.55) is None, "bob is within the threshold, but not surely"
-    assert also_like(Gallery("plane", 2), CARD, "u", "ann", Embedded("plane", np.zeros(2, np.float32)), 0.5) is None
+    empty, probe = Gallery("plane", 2), Embedded("plane", np.zeros(2, np.float32))
+    assert similar_subject(empty, CARD, "u", "ann", probe, 0.5) is None
 
 
 def test_verify_compares_with_the_claimed_subject_alone() -> None:

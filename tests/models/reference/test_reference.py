@@ -7,25 +7,25 @@ from models.analysis.aligner import Aligner
 from models.embedder import dlib_format
 from models.embedder.assets import DETECTOR, RESNET, Asset, MissingWeights
 from models.embedder.model import Model
-from models.reference import made_up
+from models.reference import synthetic
 from models.reference.ask_dlib import ANSWERS
 
 DLIB = np.load(ANSWERS)
 
 
 def test_the_port_gives_dlibs_vectors(reference: Model) -> None:
-    assert np.abs(reference.embed(made_up.chips()) - DLIB["vectors"]).max() <= 1e-5
+    assert np.abs(reference.embed(synthetic.chips()) - DLIB["vectors"]).max() <= 1e-5
 
 
 @pytest.mark.parametrize("count", [1, 5, 24, 33])
 def test_a_vector_does_not_depend_on_its_batch(reference: Model, count: int) -> None:
-    chips = np.resize(made_up.chips(), (count, 150, 150, 3))
+    chips = np.resize(synthetic.chips(), (count, 150, 150, 3))
     assert np.abs(reference.embed(chips) - np.resize(DLIB["vectors"], (count, 128))).max() <= 1e-5
 
 
 def test_chips_are_cut_as_dlib_cuts_them(reference: Model) -> None:
-    aligner, photograph = Aligner(reference.card.chip), made_up.photograph()
-    chips = np.stack([aligner.align(photograph, points) for points in made_up.placements()])
+    aligner, photograph = Aligner(reference.card.chip), synthetic.photograph()
+    chips = np.stack([aligner.align(photograph, points) for points in synthetic.placements()])
     # dlib cuts fractions off where OpenCV rounds, and shrinks by another filter.
     enlarged = np.abs(chips[:2].astype(int) - DLIB["aligned"][:2])
     assert enlarged.max() <= 1

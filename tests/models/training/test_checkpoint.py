@@ -20,7 +20,7 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
     assert (read := State.read(path)) is not None
     assert read.best_validation is None
     state.step, state.averaged, state.optimizer = 7, values(2), values(3)
-    state.judged(state.averaged, 0.5)
+    state.keep_if_best(state.averaged, 0.5)
     state.worse = 2
     state.write(path)
     assert (read := State.read(path)) is not None
@@ -51,7 +51,7 @@ def test_the_best_is_kept_and_the_worse_are_counted() -> None:
     state = State.start(values(0))
     for step, validation in enumerate([0.5, 0.4, 0.6, 0.4], 1):
         state.step = step
-        state.judged(values(step), validation)
+        state.keep_if_best(values(step), validation)
     assert (state.best_step, state.best_validation, state.worse) == (2, 0.4, 2)
     assert np.array_equal(state.best[0], values(2)[0])
 
@@ -60,5 +60,5 @@ def test_where_nobody_is_held_out_the_last_is_the_best() -> None:
     state = State.start(values(0))
     for step in (1, 2):
         state.step = step
-        state.judged(values(step), None)
+        state.keep_if_best(values(step), None)
     assert (state.best_step, state.best_validation, state.worse) == (2, None, 0)

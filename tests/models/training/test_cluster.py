@@ -66,9 +66,9 @@ def test_what_tf_config_says(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("no JSON", "a", "names no workers"),
         ('{"cluster": {}}', "a", "names no workers"),
-        ('{"cluster": {"worker": ["a:1"]}, "task": {"index": 1}}', "a", "1 workers, and but this one has the index 1"),
-        ('{"cluster": {"worker": ["a:1"]}, "task": {"index": 0}}', "", "an id of its own"),
-        ('{"cluster": {"worker": ["a:1"]}, "task": {"index": 0}}', "../a", "an id of its own"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"index": 1}}', "a", "1 workers, but this one has the index 1"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"index": 0}}', "", "a unique id"),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"index": 0}}', "../a", "a unique id"),
     ],
 )
 def test_what_it_must_not_say(monkeypatch: pytest.MonkeyPatch, text: str, job: str, why: str) -> None:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.pictures.geometry import Pixels
-from models.reference import made_up
+from models.reference import synthetic
 from models.training.degrade import POOR, TRAINING, Conditions, degrade, occlude
 
-CHIP = made_up.chips()[12]
+CHIP = synthetic.chips()[12]
 GOOD = Conditions(
     face=(100, 100), blur=(0, 0), motion=(0, 0), light=(1, 1), gain=(0, 0), gamma=(1, 1), noise=(0, 0), jpeg=(100, 100)
 )

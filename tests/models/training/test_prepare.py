@@ -27,7 +27,7 @@ def test_nobody_who_is_held_out_is_learned_from(tmp_path: Path, reference: Model
     assert held_out | {chip.tobytes() for chip in material.chips} >= known
     assert not held_out & {chip.tobytes() for chip in material.chips}
     assert len(set(material.held_out_people.tolist())) == 4
-    assert said == ["16 people to learn from, 4 to stop by"]
+    assert said == ["16 people to train on, 4 for early stopping"]
 
 
 def test_the_right_vectors_are_what_the_network_makes_of_clean_faces(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.analysis import chips
 from models.analysis.analyzer import Analyzer
 from models.evaluation.evaluation import UnusableEvaluation
-from models.reference import made_up
+from models.reference import synthetic
 from models.training.samples import (
     Correction,
     Sample,
@@ -25,7 +25,7 @@ from models.training.samples import (
 )
 from tests.models.conftest import Photo
 
-CHIPS = made_up.chips()
+CHIPS = synthetic.chips()
 SAMPLES = [Sample(f"e{at}", f"u{at % 2}", f"s{at % 3}", chips.encode(CHIPS[at])) for at in range(12)]
 
 

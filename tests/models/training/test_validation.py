@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.training.validation import Judged
+from models.training.validation import ValidationResult
 
 PEOPLE = np.repeat(np.arange(4, dtype=np.int32), 3)
 
@@ -16,7 +16,7 @@ def vectors(noise: float) -> np.ndarray:
 
 
 def test_good_vectors_are_judged_better_than_poor_ones() -> None:
-    good, poor = Judged.of(vectors(0.01), PEOPLE, 0.6), Judged.of(vectors(0.8), PEOPLE, 0.6)
+    good, poor = ValidationResult.of(vectors(0.01), PEOPLE, 0.6), ValidationResult.of(vectors(0.8), PEOPLE, 0.6)
     assert good.tar == 1
     assert poor.tar < 0.9
     assert 0 <= good.loss < 0.2 < poor.loss
@@ -25,5 +25,5 @@ def test_good_vectors_are_judged_better_than_poor_ones() -> None:
 def test_a_picture_is_not_compared_with_itself() -> None:
     found = vectors(0.0)
     alone = np.arange(4, dtype=np.int32)
-    judged = Judged.of(found[[0, 3, 6, 9] * 3], alone, 0.6)
-    assert np.isnan(judged.tar), "nobody has another picture"
+    result = ValidationResult.of(found[[0, 3, 6, 9] * 3], alone, 0.6)
+    assert np.isnan(result.tar), "nobody has another picture"
