@@ -1,1 +1,1 @@
-"""Events, their Avro schemas and the codec. Knows nothing of Kafka."""
+"""The events, their Avro schemas, and the codec. Knows nothing of Kafka."""

@@ -1,6 +1,6 @@
-"""Keep the schemas of this release for good: ``python -m schemas.archive`` after a change to an ``.avsc`` file.
+"""Archives the schemas of this release: run ``python -m schemas.archive`` after a change to an ``.avsc`` file.
 
-A schema that was ever committed stays readable, so each version lives on, whole, in ``schemas/history``.
+Events stay readable by every schema that was ever committed, so each version is kept, complete, in ``schemas/history``.
 """
 
 import json
@@ -9,7 +9,7 @@ from schemas import registry
 
 
 def main() -> None:
-    """Write every schema that is not kept yet as ``<name>.<version>.avsc``."""
+    """Write every schema that has not been archived yet as ``<name>.<version>.avsc``."""
     for name, event_type in registry.EVENT_TYPES.items():
         newest = registry.newest(event_type)
         kept = [s for s in registry.kept() if s.event_type is event_type]

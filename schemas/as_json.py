@@ -1,4 +1,4 @@
-"""Events as plain JSON, for Redis, the command line and people. Its keys are the names of the fields."""
+"""Converts events to plain JSON, for Redis, the command line and people. The keys are the names of the fields."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ LEFT_OUT = {
     (Chip, "jpeg"): _BIOMETRIC,
     (DeadLetter, "value"): "it may hold a picture or a vector",
 }
-"""The fields that have no key, with the reason."""
+"""The fields that are left out of the JSON, with the reason."""
 _TEXTS = {(DeadLetter, "key"), (Header, "value")}
-"""The fields of bytes that are given as text."""
+"""The bytes fields that become text."""
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """Give the event as plain JSON types.
+    """Convert an event to plain JSON types.
 
-    Times are ISO 8601 in UTC with six decimals and ``Z``, so that they sort as text; enums are their values; bytes are
-    text; numbers have the seven digits that a float32 holds. The fields of ``LEFT_OUT`` are left out.
+    Times become ISO 8601 in UTC with six decimals and ``Z``, so that they sort as text; enums become their values,
+    bytes text; numbers have the seven digits of a float32. The fields in ``LEFT_OUT`` are left out.
     """
     plain: dict[str, Any] = _CONVERTER.unstructure(event)
     return plain
@@ -51,7 +51,7 @@ def time_text(time: datetime) -> str:
 
 
 def _classes() -> set[type]:
-    """Every class that a field of an event is of, and those of the events themselves."""
+    """The classes of all events and of their fields."""
     found: set[Any] = set()
     waiting: list[Any] = [*EVENT_TYPES.values()]
     while waiting:
@@ -72,10 +72,10 @@ def _text(value: bytes) -> str:
 
 
 def _unstructure(cls: Any, converter: cattrs.Converter) -> Callable[[Any], Any]:
-    """How the objects of a class become dicts.
+    """A function that converts objects of a class to dicts.
 
     Raises:
-        TypeError: it has bytes of which it is not said whether anybody may read them.
+        TypeError: it has a bytes field that is declared neither as text nor as left out.
     """
     omitted = {}
     for name, hint in get_type_hints(cls).items():

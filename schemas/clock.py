@@ -1,4 +1,4 @@
-"""The time, as events carry it."""
+"""The current time, in the form that events use."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """The present as an aware UTC datetime."""
+    """The current time as a timezone-aware UTC datetime."""
     return datetime.now(UTC)

@@ -1,7 +1,8 @@
-"""Events to bytes and back: Avro's single-object encoding.
+"""Encodes and decodes events, in Avro's single-object encoding.
 
-``C3 01``, the CRC-64-AVRO fingerprint of the writer's schema, the Avro body. A reader resolves every version that was
-ever committed and refuses an unknown one. Source: Avro 1.12 specification, "Single-object encoding".
+An encoded event is ``C3 01``, the CRC-64-AVRO fingerprint of the writer's schema, and the Avro body. A reader accepts
+every schema version that was ever committed, and refuses unknown ones. Source: Avro 1.12 specification, "Single-object
+encoding".
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _BAD_BODY = (
 )
 _MARKER = b"\xc3\x01"
 _UUID_CHARACTERS = range(32, 48)
-"""How long a UUID is as text: from bare digits to ``urn:uuid:{…}``; Avro writes twice the length before it."""
+"""Lengths of a UUID as text, from bare digits to ``urn:uuid:{…}``; Avro writes twice the length before it."""
 _MARK = fastavro.parse_schema(
     {
         "type": "record",
@@ -47,11 +48,11 @@ _MARK = fastavro.parse_schema(
 )
 """The last two fields of events that can be replayed."""
 _UNMARKED = b"\x00\x00"
-"""No replay, and no correction."""
+"""The last two bytes of a live event: no replay id, and no correction."""
 
 
 def _converter() -> cattrs.Converter:
-    """Between dataclasses and what fastavro reads and writes; times and bytes pass as they are."""
+    """A converter between dataclasses and what fastavro reads and writes; it leaves times and bytes as they are."""
     converter = cattrs.Converter()
     converter.register_structure_hook(datetime, lambda value, _: value)
     converter.register_unstructure_hook(datetime, _aware)
@@ -76,7 +77,7 @@ def _has_names(cls: Any) -> bool:
 
 
 def _with_canonical_names(cls: Any, converter: cattrs.Converter) -> Callable[..., Any]:
-    """Names are read in their canonical form, whoever wrote them in another, now or in an earlier release."""
+    """A function that makes an object of a class, with its names in canonical form, whatever their writer used."""
     found = NAMES.intersection(cls.__dataclass_fields__)
     return make_dict_structure_fn(cls, converter, **{name: override(struct_hook=_name) for name in found})  # type: ignore[arg-type]
 
@@ -88,7 +89,7 @@ def _name(value: Any, _: Any) -> Any:
 
 
 def _aware(value: datetime) -> datetime:
-    """The time itself; fastavro would take one without a timezone for the machine's local time."""
+    """Return the time, but refuse one without a timezone, which fastavro would take as the machine's local time."""
     if value.tzinfo is None:
         raise ValueError(f"{value.isoformat()} has no timezone")
     return value
@@ -118,7 +119,7 @@ def decode(data: bytes | None, event_type: type[E]) -> E:
 
     Raises:
         NotAnEvent: there is no single-object marker.
-        UnknownSchema: the fingerprint is unknown, or is of another kind of event.
+        UnknownSchema: the fingerprint is unknown, or that of another kind of event.
         MalformedEvent: the body does not fit its schema.
     """
     if data is None or len(data) < _HEADER_BYTES or data[:2] != _MARKER:
@@ -151,16 +152,16 @@ def decode(data: bytes | None, event_type: type[E]) -> E:
 
 
 def kind(data: bytes | None) -> type[Event] | None:
-    """What kind of event the bytes say that they are, or None; it is not checked that the rest is sound."""
+    """The kind of event by the fingerprint; None if it is unknown. The body is not checked."""
     writer = None if data is None or data[:2] != _MARKER else registry.known().get(data[2:_HEADER_BYTES])
     return None if writer is None else writer.event_type
 
 
 def event_id(data: bytes | None) -> str | None:
-    """The event id of an encoded event, read without the rest: the first field of every event that has one.
+    """The event id of an encoded event, in canonical form, without decoding the rest.
 
-    In its canonical form, however its producer wrote it. None where the bytes cannot hold one. It is not checked what
-    kind of event they are.
+    This works because the event id is the first field of every event that has one. Returns None if the bytes cannot
+    have one. The kind of event is not checked.
     """
     if data is None or data[:2] != _MARKER or len(data) <= _HEADER_BYTES:
         return None
@@ -174,10 +175,10 @@ def event_id(data: bytes | None) -> str | None:
 
 
 def marked(data: bytes | None, event_type: type[Event], replay_id: str, corrects: bool) -> bytes | None:
-    """An encoded live event as that of a replay, without decoding it: its mark is the end of every event that has one.
+    """Turn an encoded live event into one of a replay, without decoding it.
 
-    None where the bytes are not of the newest schema of the kind, or have a mark already. It is not checked that the
-    rest is sound.
+    This works because the replay's fields are the last ones of every event that has them. Returns None if the bytes are
+    not of the newest schema of the kind, or are of a replay already. The rest is not checked.
     """
     schema = registry.newest(event_type)
     if data is None or not data.startswith(schema.header) or not data.endswith(_UNMARKED):
@@ -188,10 +189,10 @@ def marked(data: bytes | None, event_type: type[Event], replay_id: str, corrects
 
 
 def stable_id(*parts: object) -> str:
-    """A UUID that is the same for the same parts; for ids that a retry must not change."""
+    """A UUID that is always the same for the same parts, for ids that a retry must not change."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, "\x00".join(map(str, parts))))
 
 
 def from_micros(micros: int) -> datetime:
-    """A UTC datetime from microseconds since 1970."""
+    """The UTC datetime for microseconds since 1970."""
     return datetime.fromtimestamp(micros / 1_000_000, UTC)

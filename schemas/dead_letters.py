@@ -1,4 +1,4 @@
-"""Dead letters and what became of them."""
+"""Events about dead letters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that could not be processed, as it was, on the topic ``dead-letters``."""
+    """A message that could not be processed, unchanged, on the topic ``dead-letters``."""
 
     letter_id: str
     stage: str
@@ -35,7 +35,7 @@ class DeadLetter:
 
 
 class ResolutionState(StrEnum):
-    """Whether the message of a dead letter is about to go back, or has."""
+    """Whether the message of a dead letter is about to be sent back, or has been."""
 
     SENDING = "sending"
     SENT = "sent"

@@ -10,7 +10,7 @@ from schemas.parts import Quality
 
 @dataclass(frozen=True, slots=True)
 class DriftFace:
-    """The largest face of a frame, as drift is judged by it; ``vector`` is little-endian float16, None if refused."""
+    """The largest face of a frame, for drift detection; ``vector`` is little-endian float16, None if refused."""
 
     stay: int
     quality: Quality
@@ -20,7 +20,7 @@ class DriftFace:
 
 @dataclass(frozen=True, slots=True)
 class DriftDecision:
-    """What was decided about the largest face of a frame, and how surely."""
+    """The decision about the largest face of a frame, with its margin."""
 
     stay: int
     subject_id: str | None = None
@@ -29,7 +29,7 @@ class DriftDecision:
 
 @dataclass(frozen=True, slots=True)
 class DriftPosition:
-    """Messages of a topic, in the partition of the record, that were counted: those before this offset."""
+    """How far a topic has been counted: all messages before this offset, in the partition of the record."""
 
     topic: str
     offset: int
@@ -37,7 +37,7 @@ class DriftPosition:
 
 @dataclass(frozen=True, slots=True)
 class DriftAlarm:
-    """A measure that alarms, and since which frame of its camera."""
+    """A measure that alarms, with the number of the camera's frame at which its alarm was raised."""
 
     measure: str
     frame: int
@@ -45,7 +45,7 @@ class DriftAlarm:
 
 @dataclass(frozen=True, slots=True)
 class DriftSample:
-    """What a camera showed, to be compared or compared with, on the topic ``drift-references``."""
+    """The faces and decisions of a camera, as reference or current sample, on the topic ``drift-references``."""
 
     user_id: str
     camera_id: str
@@ -62,7 +62,7 @@ class DriftSample:
 
 @dataclass(frozen=True, slots=True)
 class DriftMeasure:
-    """One comparison of a camera's present with its reference."""
+    """One comparison of a camera's current sample with its reference."""
 
     name: str
     effect: float
@@ -74,7 +74,7 @@ class DriftMeasure:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """How a camera and model version compare with their reference, on the topic ``drift``."""
+    """A report of how a camera and model version compare with their reference, on the topic ``drift``."""
 
     report_id: str
     user_id: str

@@ -1,4 +1,4 @@
-"""The topic ``embeddings``: the faces of uploads and frames as vectors."""
+"""Events of the topic ``embeddings``: the faces of uploads and frames as vectors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from schemas.parts import Box, Quality, Refusal, Source, Timings
 
 @dataclass(frozen=True, slots=True)
 class OtherVector:
-    """A face by another model version; ``vector`` is little-endian float32."""
+    """The vector of a face by another model version, as little-endian float32."""
 
     model_version: str
     vector: bytes
@@ -31,7 +31,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class UploadOrigin:
-    """What an embedding keeps of its upload."""
+    """The fields that an embedding takes from its upload."""
 
     subject_id: str
     created_at: datetime
@@ -41,7 +41,7 @@ class UploadOrigin:
 
 @dataclass(frozen=True, slots=True)
 class FrameOrigin:
-    """What an embedding keeps of its frame."""
+    """The fields that an embedding takes from its frame."""
 
     camera_id: str
     sequence: int
@@ -71,7 +71,7 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class Reembedding:
-    """A template's face by another model version, on the topic ``embeddings``; little-endian float32."""
+    """A template's vector by another model version, as little-endian float32, on the topic ``embeddings``."""
 
     template_id: str
     user_id: str

@@ -1,4 +1,4 @@
-"""Erasures."""
+"""The event of the topic ``erasures``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """A user or a subject is to be erased (``stage`` is None), or a role has done so; on the topic ``erasures``."""
+    """A request to erase a user or subject (``stage`` is None), or a role's report of it, on the topic ``erasures``."""
 
     erasure_id: str
     user_id: str

@@ -1,4 +1,4 @@
-"""What can be wrong with an encoded event."""
+"""The base class of errors for applications, and the errors of encoded events."""
 
 from typing import ClassVar
 
@@ -6,11 +6,11 @@ from schemas.reasons import Reason
 
 
 class FacestreamError(Exception):
-    """The base of every error that an application can meet."""
+    """The base class of all errors that an application can get."""
 
 
 class CodecError(FacestreamError, ValueError):
-    """An event that cannot be read or written."""
+    """An event cannot be decoded or encoded."""
 
     reason: ClassVar[Reason]
 
@@ -22,7 +22,7 @@ class NotAnEvent(CodecError):
 
 
 class UnknownSchema(CodecError):
-    """The fingerprint is of no schema version that this release knows, or of another kind of event."""
+    """The fingerprint is not that of a schema version that this release knows, or is that of another kind of event."""
 
     reason = Reason.UNKNOWN_SCHEMA
 

@@ -1,4 +1,4 @@
-"""All kinds of events in one module, for applications; facestream's own modules import each from where it is defined.
+"""All kinds of events in one module, for applications. facestream's own modules import each from its own module.
 
 Each class mirrors the record of the same name in ``schemas/*.avsc``, where every field is described. Times are
 timezone-aware UTC datetimes with microseconds; lengths are pixels of the upright picture.

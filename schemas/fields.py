@@ -1,4 +1,4 @@
-"""The fields of each kind of event as its Avro schema describes them: what columns and JSON are derived from."""
+"""The fields of each kind of event, as its Avro schema describes them. Columns and JSON are derived from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from schemas import registry
 
 
 class Kind(StrEnum):
-    """What a field holds, or each of its items where it is repeated."""
+    """The type of a field, or of its items if it is repeated."""
 
     STRING = "string"
     BYTES = "bytes"
@@ -26,9 +26,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field; a field of kind ``RECORD`` has fields of its own, and ``record`` names its class.
+    """One field.
 
-    The ``fields`` of a ``UNION`` are its records.
+    A field of kind ``RECORD`` has fields of its own, and ``record`` is the name of its class. The ``fields`` of a
+    ``UNION`` are its records.
     """
 
     name: str
@@ -40,10 +41,10 @@ class Field:
     fields: tuple[Field, ...] = ()
 
     def __getitem__(self, name: str) -> Field:
-        """The field of that name within a record.
+        """The field of a record, by name.
 
         Raises:
-            KeyError: there is none.
+            KeyError: there is no such field.
         """
         for field in self.fields:
             if field.name == name:
@@ -63,10 +64,10 @@ _PRIMITIVES = {
 
 
 def record_of(event_type: type) -> Field:
-    """The whole event as a record.
+    """An event as a record.
 
     Raises:
-        KeyError: there is no schema of that class.
+        KeyError: the class has no schema.
     """
     parsed = registry.newest(event_type).parsed
     return _field(event_type.__name__, parsed, parsed["doc"], {})

@@ -1,4 +1,4 @@
-"""What a gallery keeps."""
+"""The record of the gallery's table."""
 
 from __future__ import annotations
 

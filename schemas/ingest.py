@@ -1,4 +1,4 @@
-"""What cameras and phones send: uploads and frames."""
+"""Events that applications and cameras send: uploads and frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from schemas.parts import Source
 
 
 class Mode(StrEnum):
-    """The question asked of each face in a frame."""
+    """The question about each face in a frame."""
 
     IDENTIFY = "identify"
     VERIFY = "verify"

@@ -1,4 +1,4 @@
-"""Events of models that learn: chips, feedback and scheduled trainings."""
+"""Events about training: chips, feedback and scheduled trainings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from schemas.parts import Quality, Source
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """An aligned face that may be learned from, as JPEG, on the topic ``chips``."""
+    """An aligned face that models may be trained on, as JPEG, on the topic ``chips``."""
 
     event_id: str
     user_id: str
@@ -26,7 +26,7 @@ class Chip:
 
 
 class Statement(StrEnum):
-    """What a person says of a face."""
+    """What feedback says about a face."""
 
     IS = "is"
     IS_NOT = "is_not"
@@ -34,7 +34,7 @@ class Statement(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What a person says of one face of a match, on the topic ``feedback``."""
+    """Feedback about one face of a match, on the topic ``feedback``."""
 
     feedback_id: str
     event_id: str
@@ -54,7 +54,7 @@ class Feedback:
 
 
 class RunState(StrEnum):
-    """How a scheduled training stands."""
+    """The state of a scheduled training."""
 
     WAITING = "waiting"
     SKIPPED = "skipped"
@@ -66,7 +66,7 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunCondition:
-    """One condition of a scheduled training, and what was found."""
+    """One condition of a scheduled training, with the value that was found."""
 
     name: str
     wanted: float
@@ -76,7 +76,7 @@ class RunCondition:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
-    """A scheduled training and how it stands, on the topic ``runs``."""
+    """A scheduled training and its state, on the topic ``runs``."""
 
     run_id: str
     state: RunState

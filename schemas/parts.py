@@ -1,4 +1,4 @@
-"""Parts that many kinds of events have."""
+"""Records that several kinds of events contain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The message that an event comes from."""
+    """The Kafka message that an event came from."""
 
     topic: str
     partition: int
@@ -50,7 +50,7 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a picture gave no answer: a stable word for programs and a sentence for people."""
+    """Why a picture was refused: a stable word for programs, and a sentence for people."""
 
     reason: str
     detail: str
@@ -58,7 +58,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where the time went: time stamps, and durations in milliseconds."""
+    """How long the steps took: time stamps, and durations in milliseconds."""
 
     produced_at: datetime
     received_at: datetime

@@ -1,15 +1,15 @@
-"""Why an event or a face got no plain answer. The words are stable: programs may depend on them."""
+"""The reasons why an event or a face was not decided normally. The words are stable: programs may depend on them."""
 
 from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The ``reason`` of refusals, faces and dead letters. The text of each member is the table in the README."""
+    """The ``reason`` of refusals, faces and dead letters, with a description. See also docs/reference/reasons.md."""
 
     description: str
 
     def __new__(cls, word: str, description: str = "") -> "Reason":
-        """Keep the description beside the word."""
+        """Make a member that also has a description."""
         member = str.__new__(cls, word)
         member._value_ = word
         member.description = description
@@ -39,21 +39,21 @@ class Reason(StrEnum):
     TOO_BLURRED = "too_blurred", "out of focus or moving"
     TOO_DARK = "too_dark", "too little light on the face"
     TOO_BRIGHT = "too_bright", "over-exposed"
-    CUT_OFF = "cut_off", "too much of it lies outside the picture"
-    TURNED_AWAY = "turned_away", "too far from frontal, or lying so that its landmarks are not to be trusted"
+    CUT_OFF = "cut_off", "too much of the face is outside the picture"
+    TURNED_AWAY = "turned_away", "too far from frontal, or rotated so that its landmarks are unreliable"
     # One face: a good probe, and yet nothing to compare with.
     EMPTY_GALLERY = "empty_gallery", "the user has no enrolled subject (of this model version)"
-    SUBJECT_NOT_ENROLLED = "subject_not_enrolled", "verify: the person claimed is not in the user's gallery"
+    SUBJECT_NOT_ENROLLED = "subject_not_enrolled", "verify: the claimed subject is not in the user's gallery"
     # Dead letters.
     NOT_AN_EVENT = "not_an_event", "the bytes are not in Avro's single-object encoding"
-    UNKNOWN_SCHEMA = "unknown_schema", "the schema fingerprint is unknown, or of another kind of event"
+    UNKNOWN_SCHEMA = "unknown_schema", "the schema fingerprint is unknown, or that of another kind of event"
     MALFORMED_EVENT = "malformed_event", "the body does not fit its schema"
     NO_KEY = "no_key", "the message has no key; the key must be the user_id"
     KEY_MISMATCH = "key_mismatch", "the key is not the event's user_id"
-    INVALID_ID = "invalid_id", "user_id, subject_id or camera_id has a character that nobody sees"
+    INVALID_ID = "invalid_id", "user_id, subject_id or camera_id has an invisible character"
     UNKNOWN_MODEL = (
         "unknown_model",
         "no match worker has the card of the model that made the vectors, or it has been retired",
     )
-    UNREADABLE = "unreadable", "the log could not be read there, and ops passed it; the letter has no value"
-    FAILED = "failed", "processing failed in a way nobody foresaw; see error_class and message"
+    UNREADABLE = "unreadable", "the log could not be read there, and an operator skipped it; the letter has no value"
+    FAILED = "failed", "processing failed unexpectedly; see error_class and message"

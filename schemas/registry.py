@@ -44,7 +44,7 @@ Event = (
     | Feedback
     | Erasure
 )
-"""Everything that travels as the value of a Kafka message."""
+"""Everything that can be the value of a Kafka message."""
 EVENT_TYPES: dict[str, type[Event]] = {
     "upload": Upload,
     "frame": Frame,
@@ -65,7 +65,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "feedback": Feedback,
     "erasure": Erasure,
 }
-"""Name of the schema file, without its ending, to the class of the event."""
+"""The class of each event, by the name of its schema file without the suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class _Files(AbstractSchemaRepository):
 
 def _schema(event_type: type[Event], parsed: Any) -> Schema:
     canonical = fastavro.schema.to_parsing_canonical_form(parsed)
-    # In hexadecimal as the single-object format wants it: little-endian.
+    # The hexadecimal text is in the byte order that the single-object encoding needs: little-endian.
     fingerprint = bytes.fromhex(fastavro.schema.fingerprint(canonical, "CRC-64-AVRO"))
     return Schema(event_type, parsed, fingerprint)
 
@@ -114,7 +114,7 @@ def _load(name: str, event_type: type[Event]) -> Schema:
 
 @cache
 def kept() -> list[Schema]:
-    """Every schema version ever committed, oldest first within a kind."""
+    """All schema versions that were ever committed; the oldest of each kind first."""
     paths = sorted(HISTORY.glob("*.avsc"), key=lambda path: (path.name.split(".")[0], int(path.name.split(".")[1])))
     return [
         _schema(EVENT_TYPES[path.name.split(".")[0]], fastavro.schema.parse_schema(json.loads(path.read_text("utf-8"))))
@@ -124,10 +124,10 @@ def kept() -> list[Schema]:
 
 @cache
 def known() -> dict[bytes, Schema]:
-    """Every schema that can be read, by fingerprint (8 bytes, little-endian)."""
+    """All schemas that can be read, by fingerprint (8 bytes, little-endian)."""
     return {schema.fingerprint: schema for schema in [*kept(), *_newest().values()]}
 
 
 def plain(schema: Schema) -> dict[str, Any]:
-    """The schema as it stands in an ``.avsc`` file, every type defined where it is first used."""
+    """The schema in the form of a single ``.avsc`` file, with every type defined where it is first used."""
     return {key: value for key, value in schema.parsed.items() if not key.startswith("__")}

@@ -1,4 +1,4 @@
-"""Replays."""
+"""The event of the topic ``replays``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class ReplayState(StrEnum):
-    """How a replay stands."""
+    """The state of a replay."""
 
     RUNNING = "running"
     STOPPED = "stopped"
@@ -18,7 +18,7 @@ class ReplayState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OffsetRange:
-    """What is replayed of one partition, from first until before end; what is before next has been delivered."""
+    """The offsets of one partition that are replayed: from first until before end. Those before next are delivered."""
 
     partition: int
     first_offset: int
@@ -28,7 +28,7 @@ class OffsetRange:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A replay of a topic and how far it is, on the topic ``replays``."""
+    """A replay of a topic and its progress, on the topic ``replays``."""
 
     replay_id: str
     topic: str

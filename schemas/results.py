@@ -11,7 +11,7 @@ from schemas.parts import Box, Decision, Quality, Refusal, Source, Timings
 
 
 class Outcome(StrEnum):
-    """What came of an upload."""
+    """The outcome of an upload."""
 
     ENROLLED = "enrolled"
     REFUSED = "refused"
@@ -19,7 +19,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A subject and how alike it is."""
+    """A subject that a face was compared with, and their similarity."""
 
     subject_id: str
     similarity: float
@@ -29,7 +29,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class MatchedFace:
-    """One face of a frame and its decision."""
+    """One face of a frame, with its decision."""
 
     box: Box
     landmarks: list[float]

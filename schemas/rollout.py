@@ -10,7 +10,7 @@ from schemas.parts import Decision
 
 
 class ModelState(StrEnum):
-    """Where a model version stands."""
+    """The state of a model version."""
 
     CANDIDATE = "candidate"
     SHADOW = "shadow"
@@ -21,7 +21,7 @@ class ModelState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """How a model version stands, on the topic ``models``; ``card`` is its model card as JSON."""
+    """A model version and its state, on the topic ``models``; ``card`` is its model card as JSON."""
 
     version: str
     state: ModelState
@@ -36,7 +36,7 @@ class ModelRecord:
 
 @dataclass(frozen=True, slots=True)
 class ComparedFace:
-    """One face, what was answered and what a version beside would have; a margin is 0 on the threshold, 1 at most."""
+    """One face: the answer, and what another version would have answered. A margin is 0 at the threshold, 1 at most."""
 
     decision: Decision
     shadow_decision: Decision
@@ -48,7 +48,7 @@ class ComparedFace:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a model version that decides beside says of a frame, on the topic ``comparisons``."""
+    """What a shadow or canary version would have answered to a frame, on the topic ``comparisons``."""
 
     comparison_id: str
     event_id: str

@@ -1,1 +1,1 @@
-"""Where results go: Redis and BigQuery. Knows results and client libraries, not Kafka."""
+"""Writes results to Redis and BigQuery. Knows results and client libraries, not Kafka."""

@@ -1,13 +1,13 @@
-"""What a sink is: a place that events are written to, batch by batch, so that a batch written twice has one effect.
+"""The interface of sinks: places that events are written to in batches, where a batch written twice has one effect.
 
 The worker drives a sink from one thread, in this order::
 
     assign(positions) → commit the offset and note() of each, synchronously
       → ( write(batch) → commit offsets and notes )* → revoke
 
-A commit is what fences: the broker takes it only from the present owner of a partition. So a note that is committed
-before the first write tells every successor where the rows of this owner may still land, and what is read again after a
-crash has been written already or not at all.
+The commit is the fence, because the broker accepts it only from the current owner of a partition. A note committed
+before the first write tells every successor where this owner's rows may still arrive, so that it can see what is in the
+service already when it reads messages again after a crash.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Result = Match | Comparison | Enrolment | DeadLetter | Resolution | Drift | Embe
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where reading of a partition goes on, and the note that the sink left there with its last commit.
+    """The offset at which reading of a partition continues, and the note of the last commit.
 
-    ``renewed``: its topic was deleted and created again, so that what is known of it by offset is of another one.
+    ``renewed``: the topic was deleted and created again, so everything known by offset belongs to another topic.
     """
 
     partition: TopicPartition
@@ -64,9 +64,9 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class RewindRequest:
-    """The service has lost what was written and committed: read again from ``offset``, but nothing older than that.
+    """A request to read again from ``offset``, because the service has lost what was written and committed.
 
-    ``age_s`` is how long, in seconds, the service would have kept it.
+    Messages older than ``age_s`` seconds need not be read, because the service would no longer keep them.
     """
 
     offset: int
@@ -74,19 +74,20 @@ class RewindRequest:
 
 
 class SinkUnavailable(Exception):
-    """The service behind the sink does not answer, or answers that it cannot now. The same batch is tried again."""
+    """The service behind the sink does not answer, or says that it cannot now. Write the same batch again."""
 
 
 class SinkFenced(Exception):
-    """The notes committed are worth nothing any more: a successor took over, or the service lost its state.
+    """The committed notes are no longer valid: a successor took over, or the service lost its state.
 
-    Assign again every partition still owned, from its committed offset and note, commit the new notes, then write the
-    same batch again, without partitions that were lost. If that commit is refused, the group has moved on: give up.
+    Assign every partition that is still owned again, from its committed offset and note; commit the new notes; then
+    write the same batch again, without partitions that were lost. If that commit is refused, the consumer group has
+    moved on: give up.
     """
 
 
 class RejectedRow(Exception):
-    """Events that the service will never take: send each to the dead letters, then write the batch without them."""
+    """Events that the service will never accept: send each to the dead letters, then write the batch without them."""
 
     def __init__(self, rejections: Sequence[Rejection]) -> None:
         """Keep the rejections; never empty."""
@@ -100,13 +101,13 @@ class RejectedRow(Exception):
 
 
 class Sink(Protocol):
-    """A place for results, driven by one thread, but for ``erase``; see the module for the order of calls."""
+    """A place for results. One thread calls everything except ``erase``; the module gives the order of calls."""
 
     def assign(self, positions: Sequence[Position]) -> Mapping[TopicPartition, RewindRequest]:
-        """Take partitions over and shut the predecessor out; also called for partitions that are owned already.
+        """Take partitions over and lock out the previous owner; also called for partitions that are owned already.
 
         Returns:
-            The partitions of which something must be read again, mostly none.
+            For each partition that must be read again, from where; usually none.
 
         Raises:
             SinkUnavailable: nothing can be written to these partitions yet; the call is repeated.
@@ -116,20 +117,20 @@ class Sink(Protocol):
         """Give partitions up. Never raises."""
 
     def write(self, batch: Sequence[Delivery]) -> None:
-        """Make the batch durable, each event once by its id however often it comes; the first one wins.
+        """Make the batch durable. An event is written once, however often it comes; the first one counts.
 
         Raises:
-            SinkUnavailable: some or none of the batch was written; the same batch is written again.
-            SinkFenced: likewise, but first assign again; see there.
-            RejectedRow: likewise, but without the rejected events; see there.
+            SinkUnavailable: not all of the batch was written; write the same batch again.
+            SinkFenced: the same, but assign again first; see :class:`SinkFenced`.
+            RejectedRow: the same, but without the rejected events.
         """
 
     def check(self) -> None:
-        """Look whether the service still has what was written, while nothing is; called every few seconds.
+        """Check whether the service still has what was written; called every few seconds while nothing is written.
 
         Raises:
-            SinkFenced: it has lost it; see there.
-            SinkUnavailable: it does not answer; it is asked again.
+            SinkFenced: the service has lost it.
+            SinkUnavailable: the service does not answer; the call is repeated.
         """
 
     def erase(
@@ -140,23 +141,24 @@ class Sink(Protocol):
         erasure_id: str | None = None,
         wanted: Callable[[], bool] = lambda: True,
     ) -> dict[str, int]:
-        """Remove what is kept of a user, or what names one of his subjects; safe to repeat.
+        """Remove everything of a user, or everything that names one of his subjects. Safe to repeat.
 
-        Called from a thread of its own, beside all else; meanwhile nothing of the user is written. Whoever takes the
-        partition over repeats the erasure under its id; where it is not ``wanted`` any more, since that has happened,
-        nothing more is begun.
+        This is called from a thread of its own; meanwhile nothing of the user is written. A new owner of the partition
+        repeats the erasure under the same id. When ``wanted`` returns False, because that has happened, nothing more is
+        started.
 
-        An answer about several people stays, without the one; its face is then ``refused``, its reason ``erased``.
+        An answer about several people is kept without the erased one, whose face becomes ``refused`` with the reason
+        ``erased``.
 
         Returns:
-            How much of what was removed.
+            The number of removed items, by kind.
 
         Raises:
-            SinkUnavailable: not all of it; the call is repeated.
+            SinkUnavailable: not all of it was removed; the call is repeated.
         """
 
     def note(self, partition: TopicPartition) -> str:
-        """A short text for an assigned partition, committed with its offset, given back in :class:`Position`."""
+        """A short text for an assigned partition. It is committed with the offset and returns in :class:`Position`."""
 
     def close(self) -> None:
         """Release connections."""

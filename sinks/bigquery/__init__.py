@@ -1,4 +1,4 @@
-"""Results in BigQuery: tables and views for analysts, each event once."""
+"""Writes results to BigQuery: tables and views for analysts, with each event once."""
 
 from sinks.bigquery.apply import apply
 from sinks.bigquery.client import Address

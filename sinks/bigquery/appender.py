@@ -1,8 +1,8 @@
-"""Appends rows to one write stream, each append at a fixed offset, so that one sent twice lands once.
+"""Appends rows to one write stream. Each append has a fixed offset, so that one sent twice is written once.
 
-An append is *unsettled* until BigQuery has answered it. As long as the connection lives its answer is waited for, over
-several calls if need be: what is merely slow is not sent again. When the connection breaks, all that is unsettled is
-sent again, the same rows at the same offsets, and ``ALREADY_EXISTS`` then says that an append had landed.
+An append is *unsettled* until BigQuery has answered it. While the connection lives, the answer is awaited, over several
+calls if necessary; a slow append is not sent again. When the connection breaks, all unsettled appends are sent again,
+the same rows at the same offsets; the answer ``ALREADY_EXISTS`` then means that an append had been written before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sinks.base import Delivery, SinkUnavailable
 from sinks.bigquery.connection import Closed, Connection, NoAnswer
 
 _SILENCE_S = 300.0
-"""After that long without an answer that is due, the connection is taken for dead."""
+"""A connection counts as dead after this long without a pending answer."""
 _OK = grpc.StatusCode.OK.value[0]
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT.value[0]
 _EXISTS = grpc.StatusCode.ALREADY_EXISTS.value[0]
@@ -38,12 +38,12 @@ _LOST = {
 
 
 class StreamLost(Exception):
-    """The write stream takes no more rows: finalised by a successor, or forgotten by the server."""
+    """The write stream takes no more rows: a successor has finalised it, or the server has lost it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Rows that are sent in one request, and what they were made of."""
+    """The rows of one request, and the deliveries that they were made from."""
 
     rows: list[bytes]
     deliveries: list[Delivery]
@@ -51,7 +51,7 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """An append that BigQuery will never take: its reasons by index of the row, none if it blames no row."""
+    """An append that BigQuery will never accept; ``reasons`` are by row index, and empty if it blames no row."""
 
     append: Append
     reasons: dict[int, str]
@@ -62,7 +62,7 @@ class Appender:
     """One write stream, and the connection to it while there is something to append."""
 
     def __init__(self, client: BigQueryWriteClient, stream: str, schema: DescriptorProto) -> None:
-        """The stream must be new, and written by nobody else."""
+        """The stream must be new, and nobody else may write to it."""
         self.stream = stream
         self._client = client
         self._schema = schema
@@ -72,7 +72,7 @@ class Appender:
         self._refused: Refused | None = None
 
     def send(self, append: Append) -> None:
-        """Put an append on its way; all before it must have been settled or sent by the same batch."""
+        """Send an append without waiting for the answer. All appends of earlier batches must be settled."""
         if self._connection is not None and self._connection.ended and not self._unsettled:
             self.disconnect()
         self._unsettled.append((self._next_offset, append))
@@ -80,19 +80,25 @@ class Appender:
             self._connection.send(append.rows, self._next_offset)
         self._next_offset += len(append.rows)
 
-    def settle(self, deadline: float, landed: Callable[[Append], None]) -> Refused | None:
-        """Wait until every append is answered, and report each that ``landed``.
+    def settle(self, deadline: float, on_written: Callable[[Append], None]) -> Refused | None:
+        """Wait until every append is answered.
 
-        If one is refused, those behind it cannot land; they are dropped, and are to be sent anew.
+        Args:
+            deadline: in seconds of the monotonic clock.
+            on_written: called with each append that was written.
+
+        Returns:
+            The append that BigQuery refused; None if there is none. The appends after it are not written and are
+            dropped: send them again.
 
         Raises:
-            SinkUnavailable: not all answers came before ``deadline`` (monotonic seconds); call again.
-            StreamLost: what is unsettled may have landed, or may still land until the stream is finalised.
+            SinkUnavailable: not all answers came before the deadline; call again.
+            StreamLost: unsettled appends may have been written, and may still be until the stream is finalised.
         """
         while self._unsettled:
             if self._connection is None:
                 self._connect()
-            self._take(self._receive(deadline), landed)
+            self._take(self._receive(deadline), on_written)
         refused, self._refused = self._refused, None
         return refused
 
@@ -124,30 +130,30 @@ class Appender:
             raise SinkUnavailable(f"BigQuery: {error}") from error
 
     def _break(self, why: str) -> None:
-        """Give the connection up, so that all unsettled appends are sent again.
+        """Drop the connection, so that all unsettled appends are sent again.
 
         Raises:
-            StreamLost: an append was refused, so that its offsets were to be used for other rows, while appends to them
-                may still be on their way.
+            StreamLost: an append was refused. Its offsets would be used for other rows, but old appends to them may
+                still arrive.
         """
         self.disconnect()
         if self._refused is not None:
             raise StreamLost(f"the connection broke after a refusal: {why}")
 
-    def _take(self, answer: AppendRowsResponse, landed: Callable[[Append], None]) -> None:
-        """Judge the answer to the oldest unsettled append."""
+    def _take(self, answer: AppendRowsResponse, on_written: Callable[[Append], None]) -> None:
+        """Process the answer to the oldest unsettled append."""
         code, message = answer.error.code, answer.error.message
         offset, append = self._unsettled[0]
         if self._refused is not None:
             if code == _OK:
                 self.disconnect()
-                raise StreamLost("an append landed behind a refused one")
+                raise StreamLost("an append was written after a refused one")
             self._unsettled.popleft()
         elif code in (_OK, _EXISTS):
             self._unsettled.popleft()
-            landed(append)
+            on_written(append)
         elif answer.row_errors or (code == _INVALID and not _is_lost(answer)):
-            if _tells_of(answer, _SCHEMA_BEHIND):
+            if _has_detail(answer, _SCHEMA_BEHIND):
                 self.disconnect()
                 raise SinkUnavailable(f"run `facestream bigquery apply`, a table lacks a column: {message}")
             self._unsettled.popleft()
@@ -157,13 +163,13 @@ class Appender:
             self.disconnect()
             raise StreamLost(message)
         else:
-            # What is behind it cannot land before it, so all can be sent again in order.
+            # Later appends cannot be written before it, so all can be sent again in order.
             self.disconnect()
             raise SinkUnavailable(f"BigQuery: code {code}: {message}")
 
 
-def _tells_of(answer: AppendRowsResponse, codes: Collection[int]) -> bool:
-    """Whether the details of an error have one of the codes."""
+def _has_detail(answer: AppendRowsResponse, codes: Collection[int]) -> bool:
+    """Whether the details of an error contain one of the codes."""
     for detail in answer.error.details:
         error = StorageError.pb()()
         if detail.Unpack(error):
@@ -172,5 +178,5 @@ def _tells_of(answer: AppendRowsResponse, codes: Collection[int]) -> bool:
 
 
 def _is_lost(answer: AppendRowsResponse) -> bool:
-    # A server without details says it in its message.
-    return _tells_of(answer, _LOST) or "finalized" in answer.error.message.lower()
+    # A server without error details says it in the message.
+    return _has_detail(answer, _LOST) or "finalized" in answer.error.message.lower()

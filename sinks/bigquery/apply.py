@@ -1,4 +1,4 @@
-"""Create and migrate dataset, tables and views."""
+"""Creates and migrates the dataset, the tables and the views."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LEGACY_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "RECORD": "STRUCT", "BO
 
 
 class IncompatibleTable(Exception):
-    """A table exists in a form that no added column makes right; the message says what to do."""
+    """A table exists in a form that adding columns cannot correct; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class View:
 
 
 def views() -> list[View]:
-    """The views, from ``views/*.sql``: the leading comment is the description, later ones may use earlier ones."""
+    """The views in ``views/*.sql``, where later ones may use earlier ones. The leading comment is the description."""
     folder = resources.files(__package__) / "views"
     found = []
     for file in sorted(folder.iterdir(), key=lambda file: file.name):
@@ -48,14 +48,21 @@ def views() -> list[View]:
 
 
 def apply(client: bigquery.Client, dataset: str, *, dry_run: bool = False, location: str | None = None) -> list[str]:
-    """Bring a dataset (``project.dataset``) to what this release writes, and say what was changed, one line each.
+    """Create or migrate a dataset to the form that this release writes.
 
-    Nothing is changed where all is as it should be, or with ``dry_run``. ``location`` is for a new dataset.
+    Args:
+        client: the client to use.
+        dataset: ``project.dataset``.
+        dry_run: report the changes, but do not make them.
+        location: the location of a new dataset; None: BigQuery's default.
+
+    Returns:
+        One line for each change.
 
     Raises:
-        IncompatibleTable: see there.
+        IncompatibleTable: a table has to be changed by hand.
         sinks.base.SinkUnavailable: BigQuery does not answer.
-        sinks.bigquery.query.QueryFailed: BigQuery refuses.
+        sinks.bigquery.query.QueryFailed: BigQuery refuses a request.
     """
     with calling():
         changes = list(_apply_dataset(client, dataset, location, dry_run))
@@ -116,7 +123,7 @@ def _new_table(name: str, table: Table) -> bigquery.Table:
 
 
 def _check_layout(existing: bigquery.Table, table: Table) -> None:
-    """Raise if partitioning or clustering differ: BigQuery cannot change the first, and we do not the second."""
+    """Raise if partitioning or clustering differ: BigQuery cannot change the first, and we do not change the second."""
     day = existing.time_partitioning
     found = (existing.table_type, day.field if day else None, tuple(existing.clustering_fields or ()))
     wanted = ("TABLE", table.decided_at, table.cluster_by)
@@ -131,7 +138,7 @@ def _check_layout(existing: bigquery.Table, table: Table) -> None:
 def _merged(
     existing: Sequence[bigquery.SchemaField], columns: Sequence[Column], path: str, changes: list[str]
 ) -> list[bigquery.SchemaField]:
-    """The existing fields with what is missing added; fields of others are left alone."""
+    """The existing fields with the missing ones added; fields that are not ours are left alone."""
     wanted = {column.name.lower(): column for column in columns}
     merged = []
     for field in existing:
@@ -139,7 +146,7 @@ def _merged(
         merged.append(field if column is None else _merged_field(field, column, f"{path}.{field.name}", changes))
     for column in wanted.values():
         changes.append(f"column {path}.{column.name}: added")
-        # Rows that are there have no value, so the new column cannot ask for one.
+        # Existing rows have no value, so the new column cannot be required.
         merged.append(_field(column, mode="NULLABLE" if column.mode == "REQUIRED" else column.mode.value))
     return merged
 
@@ -182,7 +189,7 @@ def _apply_view(client: bigquery.Client, dataset: str, view: View, renew: bool, 
         raise IncompatibleTable(f"{name} is a {existing.table_type}, and a view of that name is needed: rename it")
     if renew or existing.view_query != sql or existing.description != view.description:
         if not dry_run:
-            # A statement, since a server that stores an update need not apply it; then the text as it is in our file.
+            # A statement, because a compatible server may store an update without applying it; then the exact text.
             run_query(client, f"CREATE OR REPLACE VIEW `{name}` AS {sql}", timeout_s=_TIMEOUT_S)
             saved = _view_resource(name, view, sql)
             client.update_table(saved, ["view_query", "description"], retry=NO_RETRY, timeout=_TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""How BigQuery is reached: Google's, or a compatible server on this machine."""
+"""Makes clients for BigQuery: Google's, or a compatible server on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_write.transports import
 _CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # gRPC waits up to two minutes before it dials again; a sink's own retry decides that.
+    # By default gRPC waits up to two minutes before it reconnects; here the sink's retry decides when to.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
@@ -23,10 +23,10 @@ _CHANNEL_OPTIONS = [
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A dataset and where its server is.
+    """A dataset, and the address of its server.
 
-    ``rest`` (a URL) and ``grpc`` (host:port, without TLS) name a BigQuery-compatible server that asks for no
-    credentials; without them it is Google's, with Application Default Credentials.
+    ``rest`` (a URL) and ``grpc`` (host:port, without TLS) name a BigQuery-compatible server that needs no credentials.
+    If they are None, it is Google's BigQuery with Application Default Credentials.
     """
 
     project: str

@@ -10,7 +10,7 @@ from sinks.bigquery.columns import Computed, Declaration, Flattened, FromField, 
 
 
 def _milliseconds(start: str, end: str) -> Callable[[RowInput], float]:
-    """From one time of the event to another."""
+    """A function that computes the milliseconds between two times of the event."""
     started, ended = attrgetter(f"delivery.event.{start}"), attrgetter(f"delivery.event.{end}")
     return lambda row: (ended(row) - started(row)).total_seconds() * 1000
 
@@ -74,7 +74,7 @@ WRITTEN = (
 
 
 def timings(decided_at: str) -> tuple[Declaration, ...]:
-    """The timings and what they add up to; ``decided_at`` is the field of the time of the decision."""
+    """The columns of the timings and latencies; ``decided_at`` is the field with the time of the decision."""
     produced, received, embedded = "timings.produced_at", "timings.received_at", "timings.embedded_at"
 
     def latency(name: str, description: str, start: str, end: str) -> Computed:

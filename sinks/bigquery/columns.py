@@ -1,8 +1,8 @@
-"""Columns, and how they are derived from the fields of an event.
+"""Derives the columns of a table from the fields of an event.
 
-A table declares its columns in order. What it does not mention follows from the Avro schema of its event: each further
-field becomes a column behind the others, with its own name, type and description. So a field that is added to an event
-is in the table; only one that is to be no column, or one of another name, has to be mentioned.
+A table declares some of its columns, in order. Every other field of the event's Avro schema becomes a column after
+these, with the name, type and description of the field. So a field that is added to an event is in the table without
+further code; only a field that should not be a column, or one of another name, must be declared.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Type(StrEnum):
 
 
 class Mode(StrEnum):
-    """How many values a column has in a row."""
+    """How many values a column may have in a row."""
 
     REQUIRED = "REQUIRED"
     NULLABLE = "NULLABLE"
@@ -54,7 +54,7 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class RowInput:
-    """What a row is made of: an event with the message that it came in, and the time of writing."""
+    """The input for a row: an event with its message, and the time of writing."""
 
     delivery: Delivery
     written_at: datetime
@@ -64,8 +64,8 @@ class RowInput:
 class Column:
     """One column; a ``STRUCT`` has columns of its own.
 
-    ``value`` takes the column's value from a :class:`RowInput`, within a struct from its record, in the form that the
-    Storage Write API takes: times as microseconds, structs as dicts.
+    ``value`` extracts the column's value from a :class:`RowInput`, or within a struct from its record, in the form that
+    the Storage Write API takes: times as microseconds, structs as dicts.
     """
 
     name: str
@@ -78,11 +78,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class FromField:
-    """A column that holds a field of the event; type and description are those of the field unless given.
+    """A column that holds a field of the event.
 
-    ``field`` is the field's name where it is another than the column's, dotted where it lies within a record. Of a
-    record, ``columns`` declares those columns whose place, name or description does not follow from its schema, and
-    ``left_out`` the fields that are no columns, with the reason.
+    Attributes:
+        name: of the column.
+        description: of the column; empty: that of the field.
+        field: the name of the field if it is not that of the column; dotted for a field within a record.
+        required: whether the column is REQUIRED.
+        columns: for a record, the columns whose order, name or description does not follow from its schema.
+        left_out: for a record, the fields that are not columns, each with the reason.
     """
 
     name: str
@@ -95,9 +99,9 @@ class FromField:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A column that is computed from a :class:`RowInput`, within a record from the record.
+    """A column that is computed from a :class:`RowInput`, or within a record from the record.
 
-    ``fields`` are those fields that it stands for, so that they are no columns by themselves.
+    ``fields`` are the fields that it replaces: they do not become columns.
     """
 
     name: str
@@ -110,7 +114,7 @@ class Computed:
 
 @dataclass(frozen=True, slots=True)
 class Flattened:
-    """The fields of a record as columns of the table itself, with a prefix before their names."""
+    """The fields of a record as columns of the table itself, with a prefix to their names."""
 
     field: str
     prefix: str = ""
@@ -133,17 +137,17 @@ def micros(time: datetime) -> int:
 def columns_of(
     record: Field, declared: Sequence[Declaration], left_out: Mapping[str, str] | None = None, root: str = ""
 ) -> tuple[Column, ...]:
-    """The columns of a record: those declared, in order, then one for each field that is not mentioned.
+    """The columns of a record: the declared ones in order, then one for each field that is not mentioned.
 
     Args:
         record: an event, or a record within it.
-        declared: columns that do not follow from the schema, or whose place does not.
-        left_out: the fields that are to be no columns, with the reason.
-        root: where the record is found in what ``Column.value`` is given; empty: it is the record itself.
+        declared: the columns that do not follow from the schema, or whose order does not.
+        left_out: the fields that should not be columns, each with the reason.
+        root: path of the record in the argument of ``Column.value``; empty: the argument is the record itself.
 
     Raises:
-        WrongDeclaration: a field is declared that is not there, a name is given twice, or a field can be no column as
-            it is.
+        WrongDeclaration: a declared field does not exist, two columns have the same name, or a field cannot be a
+            column as it is.
     """
     left_out = left_out or {}
     prefixes = {one.field: one.prefix for one in declared if isinstance(one, Flattened)}
@@ -195,7 +199,7 @@ def _unmentioned(record: Field, prefixes: Mapping[str, str], mentioned: set[str]
 
 
 def _walk(record: Field, path: str) -> list[Field]:
-    """The fields on the way to one."""
+    """The fields along a dotted path."""
     steps = [record]
     for name in path.split("."):
         if len(steps) > 1 and steps[-1].repeated:
@@ -224,12 +228,12 @@ def _column(record: Field, declared: FromField, root: str) -> Column:
 
 
 def described(field: Field) -> str:
-    """A field's description in the words of SQL: what is missing is NULL there, and a TIMESTAMP always UTC."""
+    """A field's description in terms of SQL, where null is NULL and a TIMESTAMP is always UTC."""
     return re.sub(r"\bnull\b", "NULL", field.doc).replace(" (UTC)", "")
 
 
 def _reader(steps: Sequence[Field], columns: tuple[Column, ...], root: str) -> Callable[[Any], Any]:
-    """What takes the value of a field from where its record is found."""
+    """A function that extracts the value of a field."""
     path = ".".join(([root] if root else []) + [step.name for step in steps])
     get: Callable[[Any], Any] = attrgetter(path)
     if any(step.nullable for step in steps[:-1]):
@@ -245,7 +249,7 @@ def _reader(steps: Sequence[Field], columns: tuple[Column, ...], root: str) -> C
 
 
 def _careful(names: Sequence[str]) -> Callable[[Any], Any]:
-    """A getter that gives None where a record on the way is None."""
+    """A getter that returns None if a record on the path is None."""
 
     def get(source: Any) -> Any:
         for name in names:
@@ -258,7 +262,7 @@ def _careful(names: Sequence[str]) -> Callable[[Any], Any]:
 
 
 def _converter(field: Field, columns: tuple[Column, ...]) -> Callable[[Any], Any] | None:
-    """What brings a value that is there to the form that the Storage Write API takes; None where it has it already."""
+    """A function that converts a value to the form that the Storage Write API takes; None if it has that form."""
     match field.kind:
         case Kind.RECORD:
             return _struct(columns)

@@ -1,4 +1,4 @@
-"""One AppendRows call: requests go out in order, answers come back in the same order."""
+"""One AppendRows call: sends requests in order, and receives the answers in the same order."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from google.protobuf.descriptor_pb2 import DescriptorProto
 
 
 class NoAnswer(Exception):
-    """Nothing came within the time given."""
+    """No answer came in time."""
 
 
 class Closed(Exception):
-    """The call has ended; ``code`` says why."""
+    """The call has ended; ``code`` is its status."""
 
     def __init__(self, code: grpc.StatusCode, details: str) -> None:
         """Keep the status."""
@@ -28,13 +28,13 @@ class Closed(Exception):
 
 
 class Connection:
-    """Appends to one explicitly created stream; BigQuery wants a connection for each.
+    """Appends to one explicitly created stream; BigQuery requires a connection for each.
 
-    The call has no deadline of its own, since it stays open between batches; each answer is waited for with one.
+    The call has no deadline, because it stays open between batches; waiting for an answer has one.
     """
 
     def __init__(self, client: BigQueryWriteClient, stream: str, schema: DescriptorProto) -> None:
-        """Open the call; whether the server is there shows with the first answer."""
+        """Open the call. It does not fail if the server is away; :meth:`receive` does."""
         self._stream = stream
         self._schema: DescriptorProto | None = schema
         self._requests: SimpleQueue[AppendRowsRequest | None] = SimpleQueue()
@@ -55,7 +55,7 @@ class Connection:
     def send(self, rows: Sequence[bytes], offset: int) -> None:
         """Send rows for this offset of the stream."""
         request = AppendRowsRequest(offset=offset, proto_rows={"rows": ProtoRows(serialized_rows=rows)})
-        if self._schema is not None:  # The first request says what follows.
+        if self._schema is not None:  # Only the first request carries the schema.
             request.write_stream = self._stream
             request.proto_rows.writer_schema = ProtoSchema(proto_descriptor=self._schema)
             request.trace_id = "facestream:sink"

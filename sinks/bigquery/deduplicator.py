@@ -1,4 +1,4 @@
-"""Lets each event through once: what is in the table already, or twice in a batch, is left out."""
+"""Deduplicates events: leaves out those that are in the table already, or twice in a batch."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from sinks.bigquery.window import Item, Load, Window, key_of
 
 
 class WrittenEvents(Protocol):
-    """What the table tells of itself."""
+    """Tells which events are in the table."""
 
     @property
     def limit(self) -> int:
-        """How much it tells of a partition at once, and how much of it is remembered."""
+        """Most events of a partition that are read at once, and that are remembered."""
 
     def load(self, loads: Mapping[int, Load]) -> dict[int, list[Item]]:
-        """The events of partitions, by number, in the order and number that each load asks for."""
+        """Read the events of partitions, by partition number, in the order that each load asks for."""
 
     def written(self, events: Collection[Result]) -> set[bytes]:
         """The keys of those events that have a row."""
 
 
 class Deduplicator:
-    """Knows of the partitions of one table which events are in it; nobody else may write them meanwhile."""
+    """Knows which events of its partitions are in one table. Nobody else may write these partitions meanwhile."""
 
     def __init__(self, known: WrittenEvents) -> None:
         """Nothing is known of any partition."""
@@ -34,7 +34,7 @@ class Deduplicator:
         self._windows: dict[int, Window] = {}
 
     def begin(self, number: int) -> None:
-        """Begin to know a partition, or know nothing more of it: someone else may have written to it."""
+        """Start with nothing known about a partition, because someone else may have written to it."""
         self._windows[number] = Window(self._known.limit)
 
     def end(self, number: int) -> None:
@@ -42,12 +42,12 @@ class Deduplicator:
         self._windows.pop(number, None)
 
     def invalidate(self) -> None:
-        """Know nothing more of any partition."""
+        """Discard what is known about all partitions."""
         for number in self._windows:
             self.begin(number)
 
     def fresh(self, deliveries: Sequence[Delivery], now: int) -> list[Delivery]:
-        """The deliveries whose events have no row yet, the first of each; ``now`` in microseconds since 1970.
+        """The first delivery of each event that has no row yet; ``now`` is in microseconds since 1970.
 
         Raises:
             SinkUnavailable: the table does not answer.
@@ -67,7 +67,7 @@ class Deduplicator:
         return list(chosen.values())
 
     def mark_written(self, deliveries: Iterable[Delivery]) -> None:
-        """Remember that these have a row now."""
+        """Remember that these events have a row now."""
         for delivery in deliveries:
             window = self._windows.get(delivery.partition.partition)
             time = event_time(delivery.event)
@@ -75,7 +75,7 @@ class Deduplicator:
                 window.add(micros(time), key_of(delivery.event))
 
     def _widen(self, deliveries: Sequence[Delivery], now: int) -> None:
-        """Load what the windows lack for these events."""
+        """Read what the windows need for these events."""
         times: dict[int, list[int]] = {}
         for delivery in deliveries:
             if event_time(delivery.event) is not None:

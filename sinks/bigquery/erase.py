@@ -1,7 +1,7 @@
-"""Erase a user, or one of his subjects, from BigQuery's tables.
+"""Erases a user, or one of his subjects, from BigQuery's tables.
 
-BigQuery lets rows be changed and deleted that the Storage Write API has only just written. It keeps what was deleted
-for time travel, up to seven days, and for its own recovery seven more.
+BigQuery can change and delete rows that the Storage Write API has just written. It keeps deleted rows for time travel,
+up to seven days, and another seven days for its own recovery.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _ABOUT = {
     "enrolments": "subject_id IN UNNEST(@subject_id)",
     "feedback": "(subject_id IN UNNEST(@subject_id) OR matched_subject_id IN UNNEST(@subject_id))",
 }
-"""Rows that are about a subject, by table; they go as a whole."""
+"""By table, which rows are about a subject and are deleted as a whole."""
 _OF_USER = (*_ABOUT, "dead_letters", "drift")
 _FORGETTING_SIMILAR = (
     "UPDATE `{}` SET similar_subject_id = NULL, detail = NULL "
     "WHERE user_id IN UNNEST(@user_id) AND similar_subject_id IN UNNEST(@subject_id)"
 )
-"""Has no enrolment of another subject say that the subject is similar."""
+"""Removes the subject as the similar subject of other subjects' enrolments."""
 _TIMEOUT_S = 120.0
 
 
@@ -50,21 +50,24 @@ def erase(
     name: str,
     wanted: Callable[[], bool] = lambda: True,
 ) -> dict[str, int]:
-    """Delete rows, and take a subject out of the matches of others; how many rows of which table.
+    """Delete rows of a user or subject, and remove a subject from matches of others.
 
-    Under one name it is done once, whoever asks for it and however often: what comes later stays.
+    An erasure is carried out once under its name, however often it is requested; rows that come later are kept.
 
     Args:
-        client: for this thread.
+        client: a client of this thread.
         dataset_id: ``project.dataset``.
-        user_id: whose.
-        subject_id: the subject; None: all of the user.
-        name: of the erasure.
-        wanted: where it is not any more, no further statement is begun.
+        user_id: the user.
+        subject_id: the subject; None: everything of the user.
+        name: the name of the erasure.
+        wanted: when it returns False, no further statement is started.
+
+    Returns:
+        The number of changed rows, by table.
 
     Raises:
-        SinkUnavailable: not all is done; repeat it.
-        QueryFailed: BigQuery refuses; likewise.
+        SinkUnavailable: not all statements were carried out; repeat the call.
+        QueryFailed: BigQuery refuses a statement; likewise.
     """
 
     def change(table: str, what: str, sql: str) -> int:
@@ -91,13 +94,13 @@ def erase(
 
 
 def _taking_out(table: str) -> str:
-    """Have the faces that were recognised as the subject name nobody, and nobody have it for a candidate."""
+    """The statement that removes the subject from the faces that were recognised as it, and from all candidates."""
     candidate = f"EXISTS (SELECT 1 FROM UNNEST(face.candidates) AS candidate WHERE {_NAMED.format('IN')})"
     theirs = _ONE_FACE.format(f"face.subject_id IN UNNEST(@subject_id) OR {candidate}")
     where = f"user_id IN UNNEST(@user_id) AND {theirs}"
-    # The event too: a topic that was created again gives the same places to other messages.
+    # The event id too, because other messages have the same offsets in a topic that was created again.
     position = ("event_id", "kafka_topic", "kafka_partition", "kafka_offset")
-    # A MERGE, since the local server sets no arrays with UPDATE.
+    # A MERGE, because the local server cannot set arrays with UPDATE.
     return (
         f"MERGE `{table}` AS old USING ("
         f"SELECT {', '.join(position)}, ANY_VALUE({_faces_without()}) AS faces "
@@ -108,7 +111,7 @@ def _taking_out(table: str) -> str:
 
 
 def _faces_without() -> str:
-    """The column ``faces`` without the subject; the others keep their numbers."""
+    """The expression for the column ``faces`` without the subject; the other faces keep their numbers."""
     theirs = "face.subject_id IN UNNEST(@subject_id)"
     candidates = ", ".join(f"candidate.{column.name}" for column in _CANDIDATES.columns)
     changed = {

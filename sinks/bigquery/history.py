@@ -1,8 +1,8 @@
-"""What is in a table already, asked of the table itself.
+"""Reads from a table which events it has already.
 
-Reading a window names the days of decision too, so that BigQuery reads few of them: a decision is made after the event,
-or before it by as much as a camera's clock is ahead, for which a day is allowed. Events further ahead are looked up by
-their ids.
+A query for a window also restricts the day of the decision, by which tables are partitioned, so that BigQuery reads few
+days. A decision is later than the event's time, or earlier if the camera's clock is ahead; up to a day is allowed for
+that. Events further ahead are looked up by their ids.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class History:
     timeout_s: float
 
     def load(self, loads: Mapping[int, Load]) -> dict[int, list[Item]]:
-        """Read windows of partitions, by number, in order of event time, the latest first where a load extends.
+        """Read windows of partitions, by number, in order of event time; the latest first if a load extends a window.
 
         Raises:
             SinkUnavailable: BigQuery does not answer.
@@ -73,7 +73,7 @@ class History:
         return found
 
     def written(self, events: Collection[Result]) -> set[bytes]:
-        """The keys of those events that have a row.
+        """The keys of the given events that have a row.
 
         Raises:
             SinkUnavailable: BigQuery does not answer.
@@ -98,6 +98,6 @@ class History:
             answer = run_query(self.client, sql, parameters, timeout_s=self.timeout_s)
         except QueryFailed as error:
             raise SinkUnavailable(
-                f"table {self.table.name} cannot be read, `facestream bigquery apply`?: {error}"
+                f"table {self.table.name} cannot be read, try `facestream bigquery apply`: {error}"
             ) from error
         return [tuple(row.values()) for row in answer.rows]

@@ -1,4 +1,4 @@
-"""Ask BigQuery: every request with a deadline, every transient failure as ``SinkUnavailable``."""
+"""Queries BigQuery: every request has a deadline, and every transient failure raises ``SinkUnavailable``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sinks.base import SinkUnavailable
 
 Parameter = bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter
 NO_RETRY = Retry(predicate=if_exception_type())
-"""The library would retry for ten minutes; here the caller does, and knows why it waits."""
+"""The library would retry for ten minutes; here the caller retries, and can say why it waits."""
 _TRANSIENT = (
     exceptions.ServerError,
     exceptions.TooManyRequests,
@@ -36,22 +36,22 @@ _TRANSIENT = (
 
 
 _failed_attempts: dict[str, int] = {}
-"""Of statements by their names: attempts that are known to have failed, so that each is asked about once."""
+"""By name of a statement, the number of attempts that are known to have failed, so that each is looked up once."""
 _TRANSPORT = re.compile(r"^[A-Z]+ https?://\S+: ")
-"""The library says before the error how it asked."""
+"""The request, which the library puts before the error message."""
 
 
 class QueryFailed(Exception):
-    """BigQuery refuses the query: it is wrong, or names what does not exist. Its message says which."""
+    """BigQuery refuses the query, because it is invalid or names something that does not exist; see the message."""
 
 
 class NotThere(QueryFailed):
-    """A dataset, table or view that is named does not exist."""
+    """The dataset, table or view does not exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Rows of a query, and the bytes it reads as BigQuery tells them (None where the server does not)."""
+    """The rows of a query, and the bytes that it reads (None if the server does not report them)."""
 
     rows: list[dict[str, Any]]
     bytes_processed: int | None
@@ -66,11 +66,11 @@ def run_query(
     dry_run: bool = False,
     timeout_s: float = 60.0,
 ) -> Answer:
-    """Run one query; ``dataset`` (``project.dataset``) is where unqualified tables are looked for.
+    """Run one query; ``dataset`` (``project.dataset``) is the dataset of unqualified table names.
 
     Raises:
-        SinkUnavailable: no answer in time, or BigQuery cannot now.
-        QueryFailed: see there.
+        SinkUnavailable: there was no answer in time, or BigQuery is temporarily unable to answer.
+        QueryFailed: BigQuery refuses the query.
     """
     config = bigquery.QueryJobConfig(query_parameters=list(parameters), dry_run=dry_run)
     if dataset is not None:
@@ -89,25 +89,25 @@ def run_query(
 def change_once(
     client: bigquery.Client, sql: str, parameters: Sequence[Parameter], *, name: str, table: str, timeout_s: float
 ) -> int:
-    """Change rows by one statement that is carried out once under its name, whoever asks for it and however often.
+    """Run a statement that changes rows, once under its name, however often it is requested.
 
-    One that is under way is waited for: a statement whose answer does not come goes on in BigQuery, and might take what
-    came after its repetition. BigQuery remembers the names of jobs for six months.
+    If the statement is running already, this waits for it: a statement whose answer was lost continues in BigQuery, and
+    a repetition could change rows that came in between. BigQuery remembers the names of jobs for six months.
 
     Args:
-        client: to ask.
+        client: the client to use.
         sql: a statement that changes rows of the table.
         parameters: of the statement.
-        name: letters, digits, dashes.
+        name: of the statement: letters, digits and dashes.
         table: ``project.dataset.table``.
         timeout_s: how long to wait for each answer.
 
     Returns:
-        How many rows it has changed.
+        The number of changed rows.
 
     Raises:
-        SinkUnavailable: no answer in time, or BigQuery cannot now.
-        QueryFailed: see there.
+        SinkUnavailable: there was no answer in time, or BigQuery is temporarily unable to answer.
+        QueryFailed: BigQuery refuses the statement.
     """
     config = bigquery.QueryJobConfig(query_parameters=list(parameters))
     with calling():
@@ -122,7 +122,7 @@ def change_once(
                 known = client.get_job(job_id, location=location, retry=NO_RETRY, timeout=timeout_s)
                 job = cast(bigquery.QueryJob, known)
                 if job.error_result:
-                    _failed_attempts[name] = attempt + 1  # It changed nothing, and is over.
+                    _failed_attempts[name] = attempt + 1  # It has ended, and changed nothing.
                     continue
             job.result(retry=NO_RETRY, job_retry=None, timeout=timeout_s)
             _failed_attempts.pop(name, None)
@@ -134,8 +134,8 @@ def table_names(client: bigquery.Client, dataset: str, timeout_s: float = 60.0) 
     """The tables and views of a dataset (``project.dataset``).
 
     Raises:
-        SinkUnavailable: no answer in time, or BigQuery cannot now.
-        NotThere: there is no such dataset.
+        SinkUnavailable: there was no answer in time, or BigQuery is temporarily unable to answer.
+        NotThere: the dataset does not exist.
     """
     with calling():
         return sorted(table.table_id for table in client.list_tables(dataset, retry=NO_RETRY, timeout=timeout_s))
@@ -143,10 +143,10 @@ def table_names(client: bigquery.Client, dataset: str, timeout_s: float = 60.0) 
 
 @contextmanager
 def calling() -> Iterator[None]:
-    """Turn the client library's errors into ours.
+    """A context manager that translates the client library's errors into ours.
 
     Raises:
-        SinkUnavailable: the request may work later.
+        SinkUnavailable: the request may succeed later.
         QueryFailed: it will not.
     """
     try:

@@ -1,6 +1,6 @@
-"""What a refill of a table needs to ask and undo: which rows are from before, and which came a second time meanwhile.
+"""Queries for refilling a table: which rows it has already, and which rows came twice during the refill.
 
-Rows are told apart by where they stand in Kafka: a refill writes those below an offset of each partition.
+A refill writes the messages below an offset of each partition, so rows are told apart by their offsets in Kafka.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Rows:
     topic: str
 
     def below(self, offsets: Mapping[int, int]) -> int:
-        """How many messages before these offsets, by partition number, have a row.
+        """The number of messages below these offsets, by partition number, that have a row.
 
         Raises:
             SinkUnavailable, QueryFailed: see :func:`sinks.bigquery.query.run_query`.
@@ -39,7 +39,7 @@ class Rows:
         return int(run_query(self.client, sql, self._parameters(), timeout_s=_TIMEOUT_S).rows[0]["n"])
 
     def remove_doubled(self, offsets: Mapping[int, int]) -> int:
-        """Delete the rows below these offsets whose event has a row of a later message too; how many.
+        """Delete the rows below these offsets whose event also has a row of a later message; return their number.
 
         Raises:
             SinkUnavailable, QueryFailed: see :func:`sinks.bigquery.query.run_query`.

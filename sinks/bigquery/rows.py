@@ -1,4 +1,4 @@
-"""Events as rows, in the protocol-buffer form that the Storage Write API takes."""
+"""Serialises events as rows, in the protocol-buffer form that the Storage Write API takes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PROTO_LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class RowWriter:
-    """Makes rows of one table; ``descriptor`` tells BigQuery how to read them."""
+    """Serialises rows of one table; ``descriptor`` tells BigQuery how to read them."""
 
     table: Table
     descriptor: descriptor_pb2.DescriptorProto
@@ -41,7 +41,7 @@ class RowWriter:
         """Serialise one row.
 
         Raises:
-            ValueError: a text is not Unicode, or a number is out of its type's range.
+            ValueError: a text is not valid Unicode, or a number is out of its type's range.
             TypeError: likewise.
         """
         source = RowInput(delivery, written_at)
@@ -51,7 +51,7 @@ class RowWriter:
 
 
 def row_writer(event_type: type[Result]) -> RowWriter:
-    """The writer of the rows of a kind of event."""
+    """The row writer for a kind of event."""
     return _row_writer(table_of(event_type).name)
 
 
@@ -68,7 +68,7 @@ def _row_writer(table_name: str) -> RowWriter:
 
 
 def _descriptor(name: str, columns: tuple[Column, ...]) -> descriptor_pb2.DescriptorProto:
-    """A self-contained message type: its structs are nested in it, and named relative to it."""
+    """A self-contained message type: the types of its structs are nested in it, and named relative to it."""
     message = descriptor_pb2.DescriptorProto(name=name)
     for number, column in enumerate(columns, start=1):
         field = message.field.add(

@@ -1,4 +1,4 @@
-"""The tables: of each what its columns hold beyond what the schema of its event says (see ``columns``)."""
+"""Declares the tables. Columns that are not declared here follow from the schema of the event (see ``columns``)."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from sinks.bigquery.columns import (
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table: partitioned by the day of ``decided_at``, clustered by user or letter.
+    """One table, partitioned by the day of ``decided_at`` and clustered by ``cluster_by``.
 
-    ``event_id`` is the column of the id that makes a row unique, together with ``replay_id`` where there is one.
-    ``event_time`` is the column of a time that is the same however often the event comes, None if there is none.
-    These three are called in the event as in the table.
+    ``event_id`` is the column with the id that makes a row unique, together with ``replay_id`` if there is one.
+    ``event_time`` is the column of a time that is the same however often the event comes; None if there is none. The
+    event's fields have the same names as these three columns.
     """
 
     event_type: type[Event]
@@ -46,7 +46,7 @@ class Table:
 
     @property
     def has_replays(self) -> bool:
-        """Whether rows of a replay stand beside the live ones."""
+        """Whether the table has rows of replays beside the live ones."""
         return any(column.name == "corrects" for column in self.columns)
 
 
@@ -95,7 +95,7 @@ MATCHES = _table(
     "The answer to each frame: every face with its decision. Live answers and those of replays (replay_id).",
     (
         _needed("event_id"),
-        _needed("user_id", "Whose gallery was asked."),
+        _needed("user_id", "The owner of the gallery."),
         *("camera_id", "sequence", "captured_at"),
         _needed("matched_at", "When it was decided; the partition of the table."),
         FromField("mode", "The question: identify or verify."),
@@ -114,10 +114,10 @@ MATCHES = _table(
 COMPARISONS = _table(
     Comparison,
     "comparisons",
-    "What a model version that decides beside says of a frame, during a rollout. It has no effect on any answer.",
+    "During a rollout, what another model version would have decided about a frame. It has no effect on any answer.",
     (
         *map(_needed, ("comparison_id", "event_id")),
-        _needed("user_id", "Whose gallery was asked."),
+        _needed("user_id", "The owner of the gallery."),
         *("camera_id", "captured_at"),
         _needed("compared_at", "When it was decided; the partition of the table."),
         *("model_version", "shadow_version", "agrees"),
@@ -141,7 +141,7 @@ ENROLMENTS = _table(
     "The outcome of each upload. Live outcomes and those of replays (replay_id).",
     (
         _needed("event_id"),
-        _needed("user_id", "Whose gallery it is."),
+        _needed("user_id", "The owner of the gallery."),
         *("subject_id", "created_at"),
         _needed("decided_at", "When it was decided; the partition of the table."),
         FromField("outcome", "enrolled or refused."),
@@ -149,9 +149,9 @@ ENROLMENTS = _table(
         "box",
         FromField("quality", columns=QUALITY),
         "templates",
-        FromField("repeats", "Id of the upload that brought the same photo before; NULL: it is new."),
-        FromField("similar_subject_id", "Another subject who would surely be recognised on it, or NULL."),
-        FromField("detail", "What there is to say of an enrolment, as a sentence for people, or NULL."),
+        FromField("repeats", "Id of the earlier upload of the same photo; NULL: the photo is new."),
+        FromField("similar_subject_id", "Another subject who would surely be recognised in the photo, or NULL."),
+        FromField("detail", "A remark about the enrolment, as a sentence for people, or NULL."),
         "model_version",
         *timings("decided_at"),
         SOURCE,
@@ -174,7 +174,7 @@ DEAD_LETTERS = _table(
             lambda row: _text(_letter(row).key),
             fields=("key",),
         ),
-        _needed("failed_at", "When it was given up; the partition of the table."),
+        _needed("failed_at", "When processing was given up; the partition of the table."),
         "stage",
         FromField("reason", "A stable word for programs, e.g. unknown_schema."),
         *("error_class", "message", "attempt"),
@@ -208,13 +208,13 @@ DEAD_LETTERS = _table(
 RESOLUTIONS = _table(
     Resolution,
     "resolutions",
-    "What became of dead letters: a replay is about to send the message back, or has.",
+    "What became of dead letters: a replay is about to send the message back, or has sent it back.",
     (
         *map(_needed, ("resolution_id", "letter_id")),
         FromField("replay_id", "The replay of dead letters."),
-        FromField("state", "sending or sent; sending, if nothing follows: it is not known whether it was."),
-        FromField("retries", "The interrupted replay that this one takes the letter over from."),
-        _needed("resolved_at", "When; the partition of the table."),
+        FromField("state", "sending or sent. If no sent follows a sending, it is not known whether it was sent."),
+        FromField("retries", "The interrupted replay from which this one takes the letter over."),
+        _needed("resolved_at", "When this was recorded; the partition of the table."),
         FromField("sent_topic", "Topic that the message went back to.", field="topic"),
         FromField("sent_partition", "Its partition there.", field="partition"),
         FromField("sent_offset", "Its offset there.", field="offset"),
@@ -227,7 +227,7 @@ RESOLUTIONS = _table(
 DRIFT = _table(
     Drift,
     "drift",
-    "How what each camera shows, and what a model makes of it, compare with their reference.",
+    "Reports of how each camera's faces, and a model's vectors of them, compare with their reference.",
     (
         _needed("report_id", "Made from camera, model version and frames: the same report has the same id."),
         _needed("user_id", "The owner of the camera."),
@@ -239,7 +239,7 @@ DRIFT = _table(
             columns=(
                 FromField("name", "What is compared, e.g. sharpness, unknown_rate, margin, embedding."),
                 *("reference", "current"),
-                FromField("effect", "How much they differ; docs/drift.md says in what."),
+                FromField("effect", "How much they differ; see docs/drift.md for the unit."),
             ),
         ),
         *WRITTEN,
@@ -250,15 +250,15 @@ DRIFT = _table(
 FEEDBACK = _table(
     Feedback,
     "feedback",
-    "What people say of the faces of matches: who it is, or who it is not. Of several about one face the last counts.",
+    "Feedback of people about the faces of matches: who it is, or is not. The last statement about a face counts.",
     (
         _needed("feedback_id", "Made from face, statement and what it replaces."),
         _needed("event_id"),
-        _needed("user_id", "Whose gallery was asked."),
+        _needed("user_id", "The owner of the gallery."),
         FromField("face_number", "Which face of the match, from 0, the largest; as in the view faces.", field="face"),
         FromField("statement", "is or is_not."),
         "subject_id",
-        FromField("training", "Whether the face may be learned from, if the person agrees to that too."),
+        FromField("training", "Whether models may be trained on the face, if the person has agreed to that too."),
         *("decision", "matched_subject_id", "model_version"),
         FromField("quality", columns=QUALITY),
         "replaces",
@@ -268,7 +268,7 @@ FEEDBACK = _table(
     ),
     decided_at="given_at",
     event_id="feedback_id",
-    left_out={"landmarks": "they stand in the row of the match, which feedback names by event_id and face_number"},
+    left_out={"landmarks": "they are in the row of the match, which feedback names by event_id and face_number"},
 )
 TABLES = (MATCHES, COMPARISONS, ENROLMENTS, DEAD_LETTERS, RESOLUTIONS, DRIFT, FEEDBACK)
 _BY_EVENT = {table.event_type: table for table in TABLES}
@@ -278,13 +278,13 @@ def table_of(event_type: type[Event]) -> Table:
     """The table of a kind of event.
 
     Raises:
-        KeyError: it has none.
+        KeyError: this kind of event has no table.
     """
     return _BY_EVENT[event_type]
 
 
 def event_id(event: Event) -> str:
-    """The id that makes the event's row unique, within its replay."""
+    """The id that makes the event's row unique within its replay."""
     id_: str = getattr(event, table_of(type(event)).event_id)
     return id_
 
@@ -295,6 +295,6 @@ def replay_id(event: Event) -> str | None:
 
 
 def event_time(event: Event) -> datetime | None:
-    """The time that is the same however often the event comes, or None if there is none."""
+    """A time that is the same however often the event comes; None if there is none."""
     field = table_of(type(event)).event_time
     return None if field is None else getattr(event, field)

@@ -1,8 +1,8 @@
-"""Which events of a partition are in the table already: exactly known for a window of event time, unknown outside.
+"""Remembers which events of a partition are in the table: exactly for a window of event time, and nothing outside it.
 
-Event time orders the window since it is the same however often a message comes; the time of writing is not. A producer
-who sends an event again may give it another time, so within the window an event is known by its key alone. All times
-are microseconds since 1970.
+The window is in event time, because that is the same however often a message comes; the time of writing is not. A
+producer may send an event again with another time, so within the window events are recognised by their keys alone. All
+times are microseconds since 1970.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FOREVER = 2**62
 """Later than every event."""
 _MINUTE = 60_000_000
 MARGIN = 10 * _MINUTE
-"""How far a window reaches back beyond the events that call for it, so that the next late one is in it too."""
+"""How far a window reaches back beyond the events that require it, so that it covers later stragglers too."""
 DAY = 24 * 60 * _MINUTE
 
 Item = tuple[int, bytes]
@@ -26,12 +26,12 @@ Item = tuple[int, bytes]
 
 
 def key_of(event: Result) -> bytes:
-    """What makes an event's row unique, in little memory."""
+    """A compact key that makes the row of an event unique."""
     return make_key(event_id(event), replay_id(event))
 
 
 def make_key(event_id: str, replay_id: str | None) -> bytes:
-    """The same from the columns of a row."""
+    """The key, from the columns of a row."""
     try:
         key = bytes.fromhex(event_id.replace("-", ""))
     except ValueError:
@@ -41,9 +41,9 @@ def make_key(event_id: str, replay_id: str | None) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What to read from the table: all events from ``low`` until before ``high``, the latest first if ``extends``.
+    """A request to read all events with ``low`` ≤ event time < ``high`` from the table.
 
-    It begins the window anew, or extends the one there is further back.
+    If it ``extends`` the window further back, the latest come first; otherwise it starts a new window.
     """
 
     low: int
@@ -58,31 +58,31 @@ class Window:
     """
 
     def __init__(self, limit: int) -> None:
-        """Nothing is known yet."""
+        """The window is empty at first."""
         self.low = self.high = 0
         self._limit = limit
         self._margin = MARGIN
         self._minutes: dict[bytes, int] = {}
 
     def __len__(self) -> int:
-        """How many keys are held."""
+        """The number of keys in the window."""
         return len(self._minutes)
 
     def covers(self, time: int, now: int) -> bool:
-        """Whether presence of an event of that time is known.
+        """Whether the window knows if an event of this time is in the table.
 
-        It is not for a time that is far ahead: see :mod:`sinks.bigquery.history`.
+        It does not for a time that is far ahead, see :mod:`sinks.bigquery.history`.
         """
         return self.low <= time < self.high and time <= now + DAY
 
     def __contains__(self, item: Item) -> bool:
-        """Whether the event is in the table; an answer only where covered."""
+        """Whether the event is in the table; valid only if its time is covered."""
         return item[1] in self._minutes
 
     def wanted(self, times: Sequence[int], now: int) -> Load | None:
-        """What to read before events of these times are written, None if the window will do.
+        """What to read before events of these times are written; None if the window suffices.
 
-        Events more than a day older than the window, and those far ahead, do not move it: they are looked up by id.
+        Events that are more than a day older than the window, or far ahead, do not move it: they are looked up by id.
         """
         plausible = sorted(time for time in times if time <= now + DAY and not self.covers(time, now))
         if not plausible:
@@ -97,22 +97,22 @@ class Window:
         return None
 
     def loaded(self, load: Load, items: Sequence[Item], limit: int) -> None:
-        """Take in what was read: all there is, or the first ``limit`` in the order that was asked for."""
+        """Add the events that were read: all of them, or the first ``limit`` in the requested order."""
         low, high = load.low, load.high
         if len(items) >= limit:
-            # Events of the last time may have been cut off.
+            # Some events with the last time may have been cut off.
             low, high = (items[-1][0] + 1, high) if load.extends else (low, items[-1][0])
         if load.extends:
             self.low = low
         else:
-            # Where the margin alone is more than can be read, what called for it would never be covered.
+            # If the margin alone exceeds the limit, the events that required the window would never be covered.
             self._margin = 0 if high - low <= MARGIN else MARGIN
             self._minutes.clear()
             self.low, self.high = low, high
         self._keep(items)
 
     def add(self, time: int, key: bytes) -> None:
-        """Note that an event is in the table now."""
+        """Remember that an event is in the table now."""
         self._keep([(time, key)])
 
     def _keep(self, items: Iterable[Item]) -> None:

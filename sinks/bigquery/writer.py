@@ -1,27 +1,26 @@
-"""Write results to BigQuery, each event once in the table itself, whatever is killed, frozen or away meanwhile.
+"""Writes results to BigQuery: each event once in the table itself, even if workers die or freeze, or servers are away.
 
-**One write stream for each table and worker**, of type COMMITTED, its name being the note of every partition whose rows
-go through it. Rows of a partition land only through the stream that the partition's committed note names, since:
+**One write stream per table and worker**, of type COMMITTED. Its name is the note of every partition whose rows go
+through it. Rows of a partition are written only through the stream that its committed note names, because:
 
-- a worker writes a partition only after Kafka took the commit of its note, and Kafka takes commits only from the
-  partition's present owner;
-- whoever takes a partition over first *finalises* the stream of the note it finds. From then on nothing of the
-  predecessor can land, be it dead, frozen, or slow; and if the stream is not there any more, nothing can land either,
-  because a name is never given twice. A predecessor that lives on with other partitions finds its stream finalised,
-  takes a new one and commits its name (:class:`sinks.base.SinkFenced`), which it can only for partitions that are
-  still its own.
+- a worker writes a partition only after Kafka has accepted the commit of its note, and Kafka accepts commits only from
+  the current owner of the partition;
+- a new owner first *finalises* the stream in the note that it finds. From then on the previous owner can write nothing
+  more, whether it is dead, frozen or slow. If the stream no longer exists, nothing can be written to it either, because
+  a name is never given twice. A previous owner that still has other partitions finds its stream finalised, opens a new
+  one and commits its name (:class:`sinks.base.SinkFenced`); that succeeds only for partitions that it still owns.
 
-**What is in the table already** is then asked of the table: for a window of event time all at once, for events older
-than it by their ids (see ``deduplicator``, ``window`` and ``history``). This finds what was written and not committed,
-redeliveries from however far back, and the same event at other offsets, and needs no trust in anything that a restart
-may have lost. It holds as long as the same event comes in the same partition (its key is the user).
+**Which events the table already has** is then read from the table: for a window of event time all at once, and for
+older events by their ids (see ``deduplicator``, ``window`` and ``history``). This finds rows whose offsets were not
+committed, redeliveries from any time, and the same event at other offsets, and depends on nothing that a restart may
+lose. It requires that the same event always comes in the same partition (its key is the user).
 
-**Within a worker** an append of unknown outcome is settled before anything else is written, see ``appender``.
+**Within a worker**, an append with an unknown outcome is settled before anything else is written, see ``appender``.
 
-Where it does not hold: if the note is lost (offsets of the group reset by hand) while a predecessor is frozen; or if a
-producer, whose camera's clock is more than a day ahead, sends an event again more than that later; or if one sends an
-event again with another time than before, and a worker that started in between does not look back so far. Then the
-views, which show each event once, are the second line.
+It fails if the note is lost (somebody resets the offsets of the group) while the previous owner is frozen; if a
+producer whose camera's clock is more than a day ahead sends an event again more than a day later; or if a producer
+sends an event again with another time, and a worker that started in between does not look back that far. In these cases
+the views still show each event once.
 """
 
 from __future__ import annotations

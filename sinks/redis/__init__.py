@@ -1,4 +1,4 @@
-"""Results in Redis within milliseconds: by event id, the latest of each camera, and live."""
+"""Writes results to Redis within milliseconds, and reads them: by event id, the latest of each camera, and live."""
 
 from sinks.redis.errors import ResultsUnavailable
 from sinks.redis.results import LiveEntry, RedisResults

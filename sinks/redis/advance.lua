@@ -1,6 +1,6 @@
 -- Note how far a partition was written, unless Redis has forgotten some of it.
 -- KEYS: the partition's mark. ARGV: what the mark was, and what it is to be.
--- What somebody else has put under this name tells nothing, as if there were no mark.
+-- A value that somebody else has put under this key counts as no mark.
 local mark = 0
 if redis.call('TYPE', KEYS[1])['ok'] == 'string' then
   mark = tonumber(redis.call('GET', KEYS[1])) or 0

@@ -8,7 +8,7 @@ if redis.call('TYPE', KEYS[1])['ok'] == 'string' then
 end
 
 local kind, json = ARGV[4], ARGV[5]
--- Before anything is written: where this key is of another type, nothing of the answer is shown.
+-- This is checked before anything is written: if the key has another type, nothing of the answer is shown.
 local latest
 if kind == 'enrolment' then
   redis.call('HLEN', KEYS[3])

@@ -1,4 +1,4 @@
-"""How facestream connects to a Redis-protocol server, to write to it and to read from it."""
+"""Connects to a Redis-protocol server, for writing and for reading."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from redis.retry import Retry
 
 
 def connect(url: str, answer_timeout_s: float = 5.0) -> redis.Redis:
-    """A client that gives up on a dead or frozen server within seconds, and notices a dead idle connection."""
+    """Make a client that gives up on a dead or frozen server within seconds, and detects dead idle connections."""
     return redis.Redis.from_url(
         url,
         socket_connect_timeout=3.0,
@@ -17,6 +17,6 @@ def connect(url: str, answer_timeout_s: float = 5.0) -> redis.Redis:
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), 1),
         decode_responses=True,
-        # What others have put under our keys may be no text.
+        # Values that others have put under our keys may not be valid UTF-8.
         encoding_errors="replace",
     )

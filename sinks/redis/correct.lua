@@ -1,6 +1,6 @@
--- Replace an answer by a correction, unless what is there is a newer correction, or of the same replay.
+-- Replace an answer by a correction, unless the key holds a newer correction, or one of the same replay.
 -- KEYS: where the answer is kept. ARGV: seconds to live (0: as it is), the correction as JSON, its replay, when it was
---       decided; and with the latest match of a camera: the event, which must be the one that is there.
+--       decided; and for the latest match of a camera: the event id, which must be that of the match in the key.
 local text = redis.call('GET', KEYS[1])
 local known, old = pcall(cjson.decode, text or '')
 if not known or type(old) ~= 'table' then

@@ -1,4 +1,4 @@
-"""Erase a user, or one of his subjects, from Redis."""
+"""Erases a user, or one of his subjects, from Redis."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Eraser:
     """Erases what :class:`sinks.redis.sink.RedisSink` writes; safe to repeat."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
-        """Of one server and prefix."""
+        """``keys`` has the prefix of the keys."""
         self._redis = client
         self._keys = keys
 
     def user(self, user_id: str) -> dict[str, int]:
-        """Remove all of a user, under whatever spelling of his name.
+        """Remove everything of a user, under all spellings of his name; return the number of removed items by kind.
 
         Raises:
-            redis.RedisError: not all is removed.
+            redis.RedisError: not everything was removed.
         """
         return _sum(self._user(user) for user in spellings(user_id))
 
@@ -51,10 +51,13 @@ class Eraser:
         return removed
 
     def subject(self, user_id: str, subject_id: str) -> dict[str, int]:
-        """Remove a subject, and the answers about it; take it out of those about others.
+        """Remove a subject and the answers about it, and remove it from answers about others.
+
+        Returns:
+            The number of removed or changed items, by kind.
 
         Raises:
-            redis.RedisError: not all is removed.
+            redis.RedisError: not everything was removed.
         """
         return _sum(self._subject(user, canonical(subject_id)) for user in spellings(user_id))
 
@@ -70,11 +73,11 @@ class Eraser:
         }
 
     def _holds(self, key: str, kind: str) -> bool:
-        """Whether a key is what the sink makes of it; what others have put there, it never wrote."""
+        """Whether a key has the type that the sink writes; otherwise somebody else wrote it."""
         return bool(self._redis.type(key) == kind)
 
     def _rewrite_live(self, user_id: str, subject_id: str) -> int:
-        """Write the live stream anew, without entries that name a subject: XDEL leaves the bytes of an entry there."""
+        """Rewrite the live stream without entries that name a subject; XDEL would leave their bytes in memory."""
         live = self._keys.live(user_id)
         if not self._holds(live, "stream"):
             return 0
@@ -89,7 +92,7 @@ class Eraser:
         return len(entries) - len(left)
 
     def _take_out(self, user_id: str, names: Sequence[str], subject_id: str) -> int:
-        """Have no answer name a subject; how many did."""
+        """Remove a subject from answers; return how many named it."""
         changed = 0
         for some in _chunks(names):
             for name, text in zip(some, cast(list[str | None], self._redis.mget(some)), strict=True):
@@ -107,12 +110,12 @@ class Eraser:
         return changed
 
     def _answers(self, user_id: str) -> list[str]:
-        """The keys of a user's answers, replays' too; found by looking at all where the index is not whole."""
+        """The keys of a user's answers, also those of replays; searched for if the index is incomplete."""
         index = self._keys.answers(user_id)
         kind = self._redis.type(index)
         noted = cast(list[str], self._redis.zrange(index, 0, -1)) if kind == "zset" else []
         ours = [name for name in noted if name.startswith(self._keys.prefix)]
-        # The mark of an index that was made anew is no key either.
+        # The mark of an incomplete index is not a key of ours either, so it also leads to a search.
         if kind == "none" or (kind == "zset" and len(ours) == len(noted)):
             return ours
         return list({*ours, *self._search(user_id)})
@@ -141,12 +144,12 @@ class Eraser:
 
 
 def _literal(text: str) -> str:
-    """A pattern that only this text fits."""
+    """A glob pattern that matches only this text."""
     return re.sub(r"([*?\[\]\\])", r"\\\1", text)
 
 
 def _parsed(text: str | None) -> Json | None:
-    """An answer as it was written; None where somebody else has written there, or nobody."""
+    """An answer as the sink wrote it; None if there is none, or somebody else wrote the value."""
     try:
         answer = json.loads(text or "null")
     except ValueError:
@@ -160,19 +163,19 @@ def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _sum(parts: Iterable[dict[str, int]]) -> dict[str, int]:
-    """How much was removed in all, by what it was."""
+    """Add up the numbers of removed items, by kind."""
     first, *others = parts
     return {name: count + sum(one[name] for one in others) for name, count in first.items()}
 
 
 def _is(part: Json, subject_id: str, field: str = "subject_id") -> bool:
-    """Whether a part of an answer is about a subject, however its name was spelt."""
+    """Whether a part of an answer names a subject, in any spelling."""
     name = part.get(field)
     return isinstance(name, str) and canonical(name) == subject_id
 
 
 def _names(answer: Json | None, subject_id: str) -> bool:
-    """Whether an answer names a subject: asked about, recognised, among the candidates, or similar to another."""
+    """Whether an answer names a subject: as claimed, recognised, a candidate, or similar to another subject."""
     if answer is None:
         return False
     faces = answer.get("faces", [])
@@ -181,14 +184,14 @@ def _names(answer: Json | None, subject_id: str) -> bool:
 
 
 def _left(answer: Json, subject_id: str) -> Json:
-    """An answer about others that does not name a subject any more."""
+    """An answer about others, without a subject."""
     if _is(answer, subject_id, _SIMILAR):
         return answer | {_SIMILAR: None, "detail": None}
     return answer | {"faces": [_without(face, subject_id) for face in answer["faces"]]}
 
 
 def _without(face: Json, subject_id: str) -> Json:
-    """A face of an answer that does not name a subject any more."""
+    """A face of an answer, without a subject."""
     candidates = [candidate for candidate in face["candidates"] if not _is(candidate, subject_id)]
     if _is(face, subject_id):
         face = face | {"decision": Decision.REFUSED.value, "subject_id": None, "reason": Reason.ERASED.value}

@@ -1,4 +1,4 @@
-"""What Redis' errors mean."""
+"""Interprets the errors of Redis."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _OF_SERVER = re.compile(
     r"\b(OOM|READONLY|LOADING|BUSY|MISCONF|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|CROSSSLOT|NOAUTH|NOPERM)\b"
     r"|can't run this command|[Nn]o permissions|ACL failure"
 )
-"""What a script says that failed for reasons of the server."""
+"""Messages of scripts that failed because of the state of the server."""
 _OF_KEY = re.compile(r"WRONGTYPE|user_script|Error running script|exhausted the last possible ID|maximum allowed size")
-"""What a command says that failed for what its key holds."""
+"""Messages of commands that failed because of the value under their key."""
 
 
 class ResultsUnavailable(FacestreamError):
-    """The Redis-protocol server with the results does not answer, or answers that it cannot now."""
+    """The Redis-protocol server with the results does not answer, or is temporarily unable to."""
 
 
 def explained(error: redis.RedisError) -> str:
-    """Why Redis cannot do it now, in words of whoever can mend it."""
+    """Explain to the operator why Redis cannot do it now, and what to do."""
     text = str(error)
     if any(word in text for word in _OF_A_CLUSTER):
         return f"Redis is a cluster, which is not supported yet: see `facestream doctor` ({text})"
@@ -35,7 +35,7 @@ def explained(error: redis.RedisError) -> str:
 
 
 def blames_key(answer: Exception) -> bool:
-    """Whether a command failed for what its own key holds, and others need not."""
+    """Whether a command failed because of the value under its key, so that other commands may still succeed."""
     text = str(answer)
-    # What the client knows by a class of its own, such as a server without memory, is of the server.
+    # Errors for which the client has a class of its own, such as a server without memory, concern the server.
     return type(answer) is redis.ResponseError and bool(_OF_KEY.search(text)) and not _OF_SERVER.search(text)

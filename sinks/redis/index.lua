@@ -1,7 +1,7 @@
--- Note which answers are a user's, by which they are found when the user is to be erased.
+-- Index the answers of a user, so that they can be found when the user is to be erased.
 -- KEYS: the index. ARGV: now, the oldest time that is kept, seconds to live, the mark, then the keys of answers.
--- What somebody else has put under this name is replaced. The answers that were noted before are not known any more:
--- the mark says so until the last of them has gone.
+-- A value that somebody else has put under this key is replaced. The answers that were indexed before are then unknown:
+-- the mark says so until the last of them has expired.
 local kind = redis.call('TYPE', KEYS[1])['ok']
 if kind ~= 'zset' and kind ~= 'none' then
   redis.call('UNLINK', KEYS[1])

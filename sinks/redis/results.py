@@ -1,4 +1,4 @@
-"""Read answers from Redis, as applications, the command line and the tests do."""
+"""Reads answers from Redis, for applications, the command line and the tests."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class LiveEntry:
 
 
 class RedisResults:
-    """Answers by event id, the latest of a camera, and live; ids and names may be given in any of their spellings.
+    """Reads answers by event id, the latest of a camera, and live. Ids and names may be given in any spelling.
 
-    Every method raises :class:`sinks.redis.errors.ResultsUnavailable` where the server does not answer.
+    Every method raises :class:`sinks.redis.errors.ResultsUnavailable` if the server does not answer.
     """
 
     def __init__(self, url: str, prefix: str = "facestream:") -> None:
-        """Connects with the first question."""
+        """Connects at the first call of a method."""
         self._redis = connect(url)
         self._keys = Keys(prefix)
 
@@ -48,11 +48,11 @@ class RedisResults:
         self._redis.close()
 
     def result(self, event_id: str, replay_id: str | None = None) -> Json | None:
-        """The present match of a frame, or what a replay has put beside it; None: not yet, or no longer."""
+        """The current match of a frame, or that of a replay; None: not yet, or no longer."""
         return self._get([self._keys.result(event_id_or_same(event_id), replay_id)])[0]
 
     def enrolment(self, event_id: str, replay_id: str | None = None) -> Json | None:
-        """The present outcome of an upload, or what a replay has put beside it; None: not yet, or no longer."""
+        """The current outcome of an upload, or that of a replay; None: not yet, or no longer."""
         return self._get([self._keys.enrolment(event_id_or_same(event_id), replay_id)])[0]
 
     def latest(self, user_id: str, camera_id: str) -> Json | None:
@@ -62,7 +62,7 @@ class RedisResults:
         return next((match for match in found if match is not None), None)
 
     def subjects(self, user_id: str) -> dict[str, int]:
-        """The user's enrolled subjects and how many templates each has."""
+        """The user's enrolled subjects, with the number of templates of each."""
         try:
             kept = [self._redis.hgetall(self._keys.subjects(user)) for user in spellings(user_id)]
         except redis.RedisError as error:
@@ -75,7 +75,7 @@ class RedisResults:
         return found
 
     def answers(self, event_ids: Sequence[str]) -> dict[str, Json]:
-        """The matches and outcomes that are there, of frames and uploads alike, by the ids as they were given."""
+        """The answers to frames and uploads that exist already, by the ids as they were given."""
         found: dict[str, Json] = {}
         for start in range(0, len(event_ids), _AT_ONCE):
             ids = event_ids[start : start + _AT_ONCE]
@@ -87,9 +87,9 @@ class RedisResults:
         return found
 
     def wait_for(self, event_ids: Sequence[str], timeout_s: float) -> dict[str, Json]:
-        """Wait for the answers to frames and uploads; those that did not come in time are missing.
+        """Wait for the answers to frames and uploads. Answers that did not come in time are missing.
 
-        The ids may be in any form of a UUID; the answers are by the ids as they were given.
+        The ids may be in any form of a UUID; the keys of the result are the ids as they were given.
         """
         until = time.monotonic() + timeout_s
         found: dict[str, Json] = {}
@@ -102,10 +102,12 @@ class RedisResults:
         return found
 
     def follow(self, user_id: str, after: str | None = None, timeout_s: float | None = None) -> Iterator[LiveEntry]:
-        """Yield a user's answers as they come, in order.
+        """Yield a user's answers in order, as they come.
 
-        ``after`` is the entry to go on from, ``0`` for all that is kept, None for what comes from now on. Ends when
-        nothing came for ``timeout_s``, never without it.
+        Args:
+            user_id: the user.
+            after: id of the entry after which to start; ``0``: all that are kept; None: only new ones.
+            timeout_s: stop when nothing has come for this long; None: never stop.
         """
         stream = self._keys.live(canonical(user_id))
         try:
@@ -125,7 +127,7 @@ class RedisResults:
             raise ResultsUnavailable(explained(error)) from error
 
     def follow_all(self) -> Iterator[LiveEntry]:
-        """Yield the answers of all users as they are published; what passes before the first is awaited is missed."""
+        """Yield the answers of all users as they are published, from the first ``next`` on."""
         with self._redis.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
             try:
                 channel.psubscribe(self._keys.live("*"))
@@ -138,9 +140,9 @@ class RedisResults:
                 raise ResultsUnavailable(explained(error)) from error
 
     def _get(self, keys: Sequence[str]) -> list[Json | None]:
-        """Read with a pipeline, not MGET, since the keys may lie in different slots.
+        """Read with a pipeline, not with MGET, because the keys may be in different slots.
 
-        What somebody else has put under a key is no answer.
+        A value that somebody else has put under a key does not count as an answer.
         """
         pipeline = self._redis.pipeline(transaction=False)
         for key in keys:
@@ -155,7 +157,7 @@ class RedisResults:
 
 
 def _parsed(text: str | None) -> Json | None:
-    """The event in a text; None where it is none."""
+    """The event in a text; None if the text is not an event."""
     try:
         event = json.loads(text or "null")
     except ValueError:

@@ -1,9 +1,9 @@
-"""Write matches and enrolments to Redis: one pipeline a batch, each event once.
+"""Writes matches and enrolments to Redis: one pipeline per batch, each event once.
 
-Two things make a batch safe to write again, by this worker or by a zombie that wakes up late: the answer by event id
-is set only if absent, and everything that a watcher sees (stream, channel, latest, subjects) is done by one script
-that leaves a marker for the event, atomically. A replay's answers stand beside the live ones and are not announced; if
-they correct, they take the place of the event's answer, and of the camera's latest match if it is of that event.
+Two things make it safe to write a batch again, by this worker or by a zombie that wakes up late. An answer is set by
+event id only if it is absent. Everything that a watcher sees (stream, channel, latest, subjects) is done atomically by
+one script, which leaves a marker for the event. A replay's answers have keys of their own and are not announced. A
+correcting replay replaces the answer of the event, and the camera's latest match if that is of the same event.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ class EventSender(ABC):
             timeout_s: wait this long for room in the queue, 0: not at all; default: the client's ``block_s``.
 
         Raises:
-            InvalidEvent: an argument is empty or out of its range; InvalidPicture says it of the picture, InvalidId of
-                an id, as one with a character that nobody sees.
+            InvalidEvent: an argument is empty or out of its range. InvalidPicture if it is the picture; InvalidId if it
+                is an id, for example one with an invisible character.
             OSError: the file cannot be read.
             BackPressure, TopicMissing, PartitionsDiffer, KafkaUnavailable: nothing was sent.
         """

@@ -109,7 +109,7 @@ def test_a_name_of_any_language_is_taken(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["an\u200dna", "\u200canna", "anna\u200c", "\u0645\u200c", "\u200d"], ids=ascii)
 def test_a_joiner_that_joins_nothing_is_hidden(name: str) -> None:
-    with pytest.raises(InvalidId, match="nobody sees"):
+    with pytest.raises(InvalidId, match="an invisible character"):
         checked_name("subject_id", name)
 
 

@@ -1,4 +1,4 @@
--- Each upload's present outcome once: the newest correction by a replay, or else the live one, the first that was written. Same
+-- Each upload's current outcome, once: the newest correction by a replay, or else the first live outcome. Same
 -- columns as the table enrolments; replay_id is NULL where nothing was corrected.
 SELECT *
 FROM `$dataset.enrolments`

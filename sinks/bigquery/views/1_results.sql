@@ -1,4 +1,4 @@
--- Each frame's present answer once: the newest correction by a replay, or else the live one, the first that was written. Same
+-- Each frame's current answer, once: the newest correction by a replay, or else the first live answer. Same
 -- columns as the table matches; replay_id is NULL where nothing was corrected.
 SELECT *
 FROM `$dataset.matches`

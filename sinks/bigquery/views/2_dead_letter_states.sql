@@ -1,5 +1,5 @@
--- Each dead letter once and what became of it: state is open, sending (a replay was about to send its message back; if that was
--- interrupted, it is not known whether it did) or sent, with the replay and the time.
+-- Each dead letter, once, and what became of it. The state is open, sending (a replay was about to send its message back; if it
+-- was interrupted, it is not known whether it did) or sent, with the replay and the time.
 SELECT
   letters.*,
   IFNULL(resolutions.state, 'open') AS state,

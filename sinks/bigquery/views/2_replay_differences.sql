@@ -1,5 +1,5 @@
--- Where a replay decided otherwise than live: one row for each such face (by its number, largest first) of each frame that has
--- both answers, or for the frame where one of them has no face.
+-- Where a replay's answer to a frame differs from the live one: one row for each face with another decision (numbered, largest
+-- first), or one for the frame if one of the answers has no face.
 SELECT
   replayed.replay_id,
   replayed.event_id,

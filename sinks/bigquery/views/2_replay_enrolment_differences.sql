@@ -1,4 +1,4 @@
--- Where a replay decided otherwise than live about an upload.
+-- Where a replay's outcome of an upload differs from the live one.
 SELECT
   replayed.replay_id,
   replayed.event_id,

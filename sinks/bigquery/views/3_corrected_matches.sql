@@ -1,5 +1,5 @@
--- Each face of whose match somebody has said who it is, or is not, by the last that was said: whom it was recognised as, whether
--- that was right, and who it truly is (NULL: only known who it is not).
+-- Each face with feedback, by the last statement about it: who it was recognised as, whether that was right, and who it is
+-- (NULL: it is only known who it is not).
 SELECT
   faces.event_id,
   faces.user_id,

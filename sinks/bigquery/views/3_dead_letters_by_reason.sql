@@ -1,5 +1,5 @@
--- How many messages could not be processed, by day (UTC), stage, topic and reason, how many of them were
--- sent back, with the newest message.
+-- By day (UTC), stage, topic and reason: how many messages could not be processed, how many of them were
+-- sent back, and the newest message.
 SELECT
   DATE(failed_at) AS day,
   stage,

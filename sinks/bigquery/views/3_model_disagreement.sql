@@ -1,4 +1,4 @@
--- Where model versions that decide beside differ from the one that answers, by day of capture (UTC), camera and pair of versions.
+-- How often shadow and canary versions disagree with the version that answers, by day of capture (UTC), camera and versions.
 SELECT
   DATE(captured_at) AS day,
   user_id,

@@ -1,4 +1,4 @@
--- How often each subject was recognised, by day of capture (UTC) and camera, first and last time, and how surely.
+-- How often each subject was recognised, by day of capture (UTC) and camera, with the first and last time and the similarity.
 SELECT
   DATE(captured_at) AS day,
   user_id,

@@ -1,4 +1,4 @@
--- Of the faces that were asked about, by day of capture (UTC) and camera: how many were recognised, how many were not.
+-- Faces by decision, and the rate of unknown faces among those not refused, by day of capture (UTC) and camera.
 SELECT
   DATE(captured_at) AS day,
   user_id,
