@@ -1,1 +1,1 @@
-"""Local services and everything that runs facestream elsewhere. Known only to the command line."""
+"""Local services, and everything that installs and runs facestream. Only ``streams.cli`` and ``devtools`` import it."""

@@ -1,6 +1,6 @@
-"""A BigQuery-compatible server: ``local-bigquery``, in a Python environment of its own.
+"""Starts a BigQuery-compatible server: ``local-bigquery``, in a Python environment of its own.
 
-It needs Python 3.13 and versions of protobuf and numpy that TensorFlow does not take, hence ``.venv-bigquery``.
+It needs Python 3.13 and versions of protobuf and NumPy that TensorFlow does not support, hence ``.venv-bigquery``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ ENVIRONMENT = Path(os.environ.get("FACESTREAM_BIGQUERY_VENV") or Path(__file__).
 
 
 def start(supervisor: Supervisor, folder: Path, rest: int, grpc: int) -> tuple[str, str]:
-    """Start the server with its data in folder, wait until it serves; returns the REST and the gRPC address.
+    """Start the server with its data in a folder, and wait until it serves; return the REST and the gRPC address.
 
     Raises:
-        ChildFailed: it did not start, or its environment is not there.
+        ChildFailed: it did not start, or its environment is not installed.
     """
     python = ENVIRONMENT / "bin" / "python"
     if not python.exists():
@@ -32,24 +32,24 @@ def start(supervisor: Supervisor, folder: Path, rest: int, grpc: int) -> tuple[s
         "bigquery",
         [str(python), "-P", str(Path(__file__).with_name("bigquery_server.py"))],
         log=folder / "bigquery.log",
-        # DuckDB looks for its extensions under HOME: set-up has put them there.
+        # DuckDB looks for its extensions under HOME, where set-up has put them.
         env={
             "HOME": str(ENVIRONMENT),
             "BIGQUERY_HOST": LOOPBACK,
             "BIGQUERY_PORT": str(rest),
             "GRPC_PORT": str(grpc),
-            # As seen from the working directory: the catalogue keeps it, and the folder may be moved.
+            # Relative to the working directory, because the catalogue stores it and the folder may be moved.
             "DATA_DIR": "data",
             "DEFAULT_PROJECT_ID": PROJECT,
         },
         cwd=folder,
         ready=lambda: answers(address) and is_open(grpc),
         timeout_s=90,
-        # Its database has been seen to end with a segmentation fault; what it had taken it still has.
+        # Its database sometimes ends with a segmentation fault; it keeps what it had accepted.
         restart=Backoff(),
-        # Analysts can wait for a moment, a door cannot.
+        # Analysts can wait for a moment; an application that opens a door cannot.
         background=True,
-        # A database that cannot write its checkpoint takes nothing more until it is started again.
+        # A database that cannot write its checkpoint accepts nothing more until it is restarted.
         fills_disk=True,
     )
     return address, f"{LOOPBACK}:{grpc}"

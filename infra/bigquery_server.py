@@ -1,4 +1,4 @@
-"""Run ``local-bigquery`` beside other work: run by the Python of ``.venv-bigquery``, configured by its environment."""
+"""Runs ``local-bigquery`` with some corrections, in the Python of ``.venv-bigquery``; configured by its environment."""
 
 import threading
 from collections import defaultdict
@@ -14,7 +14,7 @@ from local_bigquery.settings import settings  # type: ignore[import-not-found]
 
 
 def find_data_where_they_are() -> None:
-    """Let a catalogue name its data as the settings do: earlier ones name the place where the folder was then."""
+    """Correct the data path in catalogues of earlier releases, which is that of the folder at the time."""
     for catalogue in settings.data_dir.glob("*.ducklake"):
         data = f"{catalogue.with_suffix('')}/"
         with duckdb.connect(str(catalogue)) as opened:
@@ -25,9 +25,10 @@ def find_data_where_they_are() -> None:
 
 
 def append_one_at_a_time() -> None:
-    """Let an append check its offset and land in one step, as in BigQuery.
+    """Make an append check its offset and write its rows in one step, as BigQuery does.
 
-    Otherwise one that is sent again on a new connection, while it is still under way on the old one, lands twice.
+    Otherwise an append that is sent again on a new connection, while the first is still in progress on the old one, is
+    written twice.
     """
     append = write._append
     locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -40,9 +41,9 @@ def append_one_at_a_time() -> None:
 
 
 def add_columns_within_records() -> None:
-    """Let an update of a table's schema add fields to its records, and to arrays of them, as in BigQuery.
+    """Make an update of a table's schema add fields to records and to arrays of records, as BigQuery does.
 
-    Otherwise it is answered as done, and only new columns of the table itself are there.
+    Otherwise the server reports success, but adds only new columns of the table itself.
     """
     alter = tables._alter
 
@@ -106,7 +107,7 @@ def look_up_one_table_at_a_time() -> None:
 
 
 def main() -> None:
-    """Serve until SIGTERM, with less memory than DuckDB's default of 80 % of the machine, and no log line a request."""
+    """Serve until SIGTERM, with less memory than DuckDB's default of 80 %, and without a log line per request."""
     find_data_where_they_are()
     append_one_at_a_time()
     add_columns_within_records()

@@ -1,4 +1,4 @@
-"""The folder for what is downloaded once and shared by every clone of this user. Needs only Python's own library."""
+"""The folder of downloads that all clones of a user share. This module needs only Python's standard library."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 IN_CLONE = Path(__file__).parents[1] / ".cache"
-"""Where downloads go while the user's cache cannot be written."""
+"""The folder for downloads if the user's cache cannot be written."""
 
 
 def cache_dir() -> Path:
-    """The user's cache folder of facestream; the variable ``FACESTREAM_CACHE`` overrides it."""
+    """facestream's folder in the user's cache; the variable ``FACESTREAM_CACHE`` overrides it."""
     if chosen := os.environ.get("FACESTREAM_CACHE"):
         return Path(chosen).expanduser().absolute()
     return user_caches() / "facestream"
@@ -26,9 +26,9 @@ def user_caches() -> Path:
 
 
 def cached(name: str) -> Path:
-    """Where something of this name is in the cache, or is to be put.
+    """The path of an entry of the cache, whether it exists or not.
 
-    That is below the clone where the user's cache does not have it and cannot be written, as with a read-only HOME.
+    It is in the clone if the user's cache does not have the entry and cannot be written, as with a read-only HOME.
     """
     usual, in_clone = cache_dir() / name, IN_CLONE / "facestream" / name
     if usual.exists() or os.environ.get("FACESTREAM_CACHE"):
@@ -37,7 +37,7 @@ def cached(name: str) -> Path:
 
 
 def is_writable(folder: Path) -> bool:
-    """Whether files can be made in a folder, which is made if it is not there."""
+    """Whether files can be created in a folder, which is created if it does not exist."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -46,7 +46,7 @@ def is_writable(folder: Path) -> bool:
 
 
 def redirected() -> dict[str, str]:
-    """Variables that keep the installer out of a user's cache that cannot be written; none where it can."""
+    """Environment variables that redirect the installer from a user's cache that cannot be written; else none."""
     if is_writable(user_caches()):
         return {}
     folders = {"UV_CACHE_DIR": "uv", "UV_PYTHON_INSTALL_DIR": "python", "PIP_CACHE_DIR": "pip"}

@@ -1,8 +1,8 @@
-"""Start a program that does not outlive its parent: ``python child.py PARENT_PID PROGRAM ARGUMENT…``.
+"""Runs a program that does not outlive its parent: ``python child.py PARENT_PID PROGRAM ARGUMENT…``.
 
-On Linux the kernel is asked to send SIGKILL when the parent goes, then the program replaces this process. Elsewhere
-this process stays beside the program and watches the parent. Doing it here, in a fresh process, keeps code from
-running between fork and exec of a parent that has threads.
+On Linux, the kernel is asked to send SIGKILL when the parent dies, and then the program replaces this process.
+Elsewhere, this process stays and watches the parent. A separate process does this, so that no code runs between fork
+and exec in a parent with threads.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ ORPHANED = 125
 
 
 def command(argv: list[str]) -> list[str]:
-    """The command that runs argv as a child which ends with this process.
+    """The command that runs argv as a child that ends with this process.
 
-    The thread that forks counts as the parent on Linux: it has to live as long as the child should.
+    On Linux the thread that forks counts as the parent, so it has to live as long as the child should.
     """
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *argv]
 
 
 def main(parent: int, argv: list[str]) -> int:
-    """Run argv until it or the parent ends; returns its exit code where it could not replace this process."""
-    # Python ignores SIGPIPE, and what is ignored stays ignored over exec.
+    """Run argv until it or the parent ends; return its exit code if it could not replace this process."""
+    # Python ignores SIGPIPE, and ignored signals stay ignored after exec.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         if sys.platform != "linux":
@@ -45,7 +45,7 @@ def main(parent: int, argv: list[str]) -> int:
 
 
 def watch(parent: int, argv: list[str], every_s: float = 0.2) -> int:
-    """Run argv beside this process; kill the whole process group when the parent has gone."""
+    """Run argv as a child of this process, and kill the whole process group when the parent has died."""
     child = subprocess.Popen(argv)
 
     def forward(number: int, frame: FrameType | None) -> None:

@@ -1,8 +1,8 @@
-"""Children that die again and again at one place: told in one line, and noted for ``facestream doctor``.
+"""Children that die repeatedly for the same reason: reported in one line, and recorded for ``facestream doctor``.
 
-``crashes.json`` beside the record of what runs holds for each such child: how often it died there, since when and when
-last (seconds since 1970), its exit code, what its log says went wrong, the log, and in how many seconds it starts
-again.
+The file ``crashes.json`` beside the record of running children has for each such child: how often it died for this
+reason, the first and the last time (seconds since 1970), its exit code, the error in its log, the log, and the seconds
+until its next start.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ log = logging.getLogger(__name__)
 
 FILE = "crashes.json"
 _SOON_S = 120.0
-"""A death that comes later than this after its restart is no longer one of a row."""
+"""A death later than this after a restart does not count as a repetition."""
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\d+")
 
 
 class CrashLoops:
-    """What children died of, by name; safe for use by several threads. It only helps: no error of the file counts."""
+    """Counts the deaths of children; thread-safe. Errors with the file are ignored, because it is only a help."""
 
     def __init__(self, record: Path | None) -> None:
-        """``record`` is the file beside which the note is kept; what an earlier run noted goes."""
+        """``record`` is the file beside which ``crashes.json`` is written; that of an earlier run is removed."""
         self._path = record.with_name(FILE) if record else None
         self._lock = threading.Lock()
         self._known: dict[str, dict[str, Any]] = {}
@@ -37,7 +37,7 @@ class CrashLoops:
             self._path.unlink(missing_ok=True)
 
     def tell(self, death: Death) -> str:
-        """Note a death, and say it: the first at a place, or how many there have been."""
+        """Record a death, and return a sentence about it, or for a repeated one about all of them."""
         now, line = time.time(), last_words(death.log_tail)
         with self._lock:
             before = self._known.get(death.name)
@@ -74,4 +74,4 @@ class CrashLoops:
             new.write_text(json.dumps(self._known), "utf-8")
             new.replace(self._path)
         except OSError as error:
-            log.debug("the note of what died was not written: %s", error)
+            log.debug("the record of crashes was not written: %s", error)

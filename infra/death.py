@@ -1,4 +1,4 @@
-"""The end of a child process that nobody asked for, told in one line."""
+"""The unexpected end of a child process, described in one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ERROR = re.compile(r"\b(ERROR|FATAL|CRITICAL)\b|^(Caused by: )?[\w.$]*(Error|Ex
 
 @dataclass(frozen=True)
 class Death:
-    """The end of a child that nobody asked for."""
+    """The unexpected end of a child."""
 
     name: str
     exit_code: int
@@ -25,19 +25,19 @@ class Death:
     log_tail: str
     restart_in_s: float | None
     trouble: str | None = None
-    """Why it is not started again, though it should be."""
+    """Why it is not restarted although it should be."""
 
     def __str__(self) -> str:
         how = f"signal {-self.exit_code}" if self.exit_code < 0 else f"exit code {self.exit_code}"
         then = "" if self.restart_in_s is None else f"; it starts again in {self.restart_in_s:g} s"
         then += f"; it is not started again: {self.trouble}" if self.trouble else ""
         if self.restart_in_s is not None and self.exit_code == -signal.SIGKILL:
-            return f"{self.name} died ({how}){then}"  # its log knows nothing of that
+            return f"{self.name} died ({how}){then}"  # its log does not mention this
         return f"{self.name} died ({how}){then}{how_it_ended(self.log)}"
 
 
 def how_it_ended(log: Path) -> str:
-    """What a log's last lines say went wrong, as the end of a sentence: no pages of traces on somebody's terminal."""
+    """The error in a log's last lines, as the end of a sentence, without pages of traces."""
     why = last_words(tail(log, _LINES_WITH_TRACE))
     return f": {why} (its log is {log})" if why else f" (its log, {log}, says nothing)"
 
@@ -52,7 +52,7 @@ def tail(log: Path, lines: int = TAIL_LINES) -> str:
 
 
 def last_words(log_tail: str) -> str:
-    """What a log's end says went wrong: its last error with what follows it, without a trace, or else the last line."""
+    """The error at the end of a log: its last error and what follows it, without a trace; otherwise the last line."""
     lines = [line for line in log_tail.splitlines() if line.strip()]
     for number in range(len(lines) - 1, -1, -1):
         if _ERROR.search(lines[number]):

@@ -1,4 +1,4 @@
-"""Fetch what the environments do not hold: Kafka's jars and the sample photographs. Run by set-up."""
+"""Downloads what is not a Python package: Kafka's jars and the sample photographs. Set-up runs it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infra.photos import PhotosUnavailable, sample_photos
 
 
 def main(listing: Path) -> int:
-    """Download what is missing, and list the folders that hold it in the file listing."""
+    """Download what is missing, and write the paths of the folders to the file ``listing``."""
     try:
         jars = Path(kafka_classpath(lambda line: print(f"    {line}", flush=True))).parent
         photos = sample_photos()

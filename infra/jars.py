@@ -1,4 +1,4 @@
-"""The jars of Apache Kafka: pinned with their digests in ``kafka.jars``, downloaded once into the user's cache."""
+"""Downloads the jars of Apache Kafka once into the user's cache; ``kafka.jars`` pins them with their digests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOCK = Path(__file__).with_name("kafka.jars")
 
 
 class JarUnavailable(Exception):
-    """A jar could not be downloaded, or is not the one that is pinned."""
+    """A jar could not be downloaded, or is not the pinned one."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ def locked_jars() -> list[Jar]:
 
 
 def kafka_classpath(report: Callable[[str], None]) -> str:
-    """Class path of Kafka for ``java -cp``; downloads what is missing, 45 MB from nothing.
+    """The class path of Kafka for ``java -cp``. Downloads what is missing, at most 45 MB.
 
-    Several processes may ask at once: one downloads, the others wait for it.
+    Several processes may call this at once: one downloads, and the others wait for it.
 
     Raises:
-        JarUnavailable: no connection to a Maven repository, or a digest differs.
+        JarUnavailable: no Maven repository can be reached, or a digest differs.
     """
     pins = LOCK.read_bytes()
     folder = cached(f"kafka-{VERSION}-{hashlib.sha256(pins).hexdigest()[:8]}")
@@ -74,7 +74,7 @@ def _download(jars: list[Jar], folder: Path, report: Callable[[str], None]) -> N
     part = folder.with_name(f"{folder.name}.part")
     part.mkdir(exist_ok=True)
     missing = [jar for jar in jars if not (part / jar.name).is_file()]
-    # A new context for each jar: jgo's are not made for threads.
+    # Each jar gets a context of its own, because jgo's contexts are not thread-safe.
     with ThreadPoolExecutor(8) as pool:
         for done, _ in enumerate(pool.map(lambda jar: _fetch(jar, part), missing), 1):
             if done % 10 == 0 or done == len(missing):
@@ -116,7 +116,7 @@ def _maven(repository: Path) -> MavenContext:
 
 
 def lock(scratch: Path) -> str:
-    """Resolve Kafka's dependencies anew and return the text for ``kafka.jars``."""
+    """Resolve Kafka's dependencies again, and return the new text of ``kafka.jars``."""
     maven = _maven(scratch)
     resolved, transitive = maven.resolver.resolve([maven.create_dependency(root) for root in ROOTS])
     lines = []

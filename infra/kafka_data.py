@@ -1,7 +1,8 @@
-"""Kafka's data folder: a check before each start, and a copy of the small part without which the rest is lost.
+"""Protects Kafka's data folder: checks it before each start, and keeps a copy of the metadata.
 
-Kafka takes a folder whose metadata log is gone for that of a new cluster and sets every topic's folder aside as
-``-stray``; a partition's folder that is gone it makes anew. So what was there is remembered, and compared.
+If the metadata log is gone, Kafka considers the folder that of a new cluster, and renames the folders of all topics to
+``-stray``. If a partition's folder is gone, Kafka silently creates an empty one. So the list of partitions is kept, and
+compared at each start.
 """
 
 from __future__ import annotations
@@ -24,30 +25,30 @@ ACCEPT = "facestream up --accept-loss"
 _PARTITIONS = "partitions.json"
 _IDENTITY = "partition.metadata"
 _NOTE = re.compile(rb"0\r?\n\d+\r?\n")
-"""How each of Kafka's notes of offsets begins: its version, and the number of its lines."""
+"""The beginning of Kafka's checkpoint files: a version, and the number of lines."""
 _SMALL = ("meta.properties", "bootstrap.checkpoint")
 _FOLDER = re.compile(r"(?P<topic>.+)-\d+")
 _SET_ASIDE = re.compile(r"(?P<folder>.+-\d+)\.[0-9a-f]{32}-(?P<how>stray|delete)")
 _BATCH = struct.Struct(">qi11xi")
-"""Of a record batch: its first offset, the length of what follows, and how far its last offset is from the first."""
+"""The header of a record batch: first offset, length of the rest, and last offset minus first offset."""
 
 
 class DataLost(ChildFailed):
-    """Something that was in Kafka's data folder is gone and cannot be brought back; a person has to decide."""
+    """Something in Kafka's data folder has disappeared and cannot be restored; a person has to decide what to do."""
 
 
 class Kept:
-    """The copy of the metadata log, of what names the cluster, and of the list of partitions; on the same disk."""
+    """A copy on the same disk: the metadata log, the files that identify the cluster, and the list of partitions."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
         self._folder = data.with_name("kept")
 
     def take(self, *, anew: bool = False) -> None:
-        """Bring the copy up to date while Kafka runs or after; an earlier one stays where that fails.
+        """Update the copy, while Kafka runs or afterwards. If that fails, the previous copy remains.
 
         Args:
-            anew: trust nothing of the copy before, as after a start, when Kafka may have cut its log.
+            anew: copy everything again, as after a start, when Kafka may have truncated its log.
         """
         if not end_offset(self._data / METADATA):
             return
@@ -69,10 +70,10 @@ class Kept:
             shutil.rmtree(old, ignore_errors=True)
 
     def make_whole(self, report: Callable[[str], None]) -> None:
-        """Check the data before a start, and bring back from the copy what can be brought back.
+        """Check the data before a start, and restore from the copy what can be restored.
 
         Raises:
-            DataLost: records are gone, or nothing is left that says which topics there were.
+            DataLost: records are gone, or nothing says any more which topics there were.
         """
         copy, there = self._copy(), partitions(self._data)
         aside = _set_aside(self._data)
@@ -116,7 +117,7 @@ class Kept:
         self.take(anew=True)
 
     def accept_loss(self, report: Callable[[str], None]) -> None:
-        """Let Kafka begin with what there is; where that is nothing it can use, with nothing."""
+        """Let Kafka start with the data that exists, or with no data if it cannot use what exists."""
         try:
             self.make_whole(report)
         except DataLost as lost:
@@ -129,7 +130,7 @@ class Kept:
             report(f"what is left of Kafka's data lies in {left}, and is not used")
 
     def _copy(self) -> Path | None:
-        """The copy, if there is one and it is of the cluster whose data these are."""
+        """The copy, if there is one and it belongs to the same cluster as the data."""
         for folder in (self._folder, self._folder.with_suffix(".old")):
             if end_offset(folder / METADATA) and cluster(folder):
                 return folder if cluster(self._data) in (None, cluster(folder)) else None
@@ -148,12 +149,12 @@ class Kept:
 
 
 def partitions(data: Path) -> set[str]:
-    """The partitions' folders that hold a log, by name."""
+    """The names of the partition folders that have a log."""
     return {name for name, folder in _folders(data) if _FOLDER.fullmatch(name) and _has_log(folder)}
 
 
 def cluster(data: Path) -> str | None:
-    """The id of the cluster whose data these are."""
+    """The id of the cluster that the data belongs to."""
     with suppress(OSError):
         found = re.search(r"^cluster\.id=(\S+)$", (data / "meta.properties").read_text("latin-1"), re.MULTILINE)
         return found[1] if found else None
@@ -161,7 +162,7 @@ def cluster(data: Path) -> str | None:
 
 
 def end_offset(folder: Path) -> int:
-    """The next offset of the metadata log in a folder: after its last whole batch, or after its last snapshot."""
+    """The next offset of the metadata log in a folder: after its last complete batch, or after its last snapshot."""
     ends = [0]
     for file in _needed(folder):
         first = file.name.partition(".")[0].partition("-")[0]
@@ -186,7 +187,7 @@ def _end_of_segment(file: Path) -> int:
 
 
 def _needed(folder: Path) -> Iterator[Path]:
-    """The files of the metadata log from which Kafka makes the others."""
+    """The files of the metadata log from which Kafka can rebuild the others."""
     names = ("leader-epoch-checkpoint", _IDENTITY, "quorum-state")
     with suppress(OSError):
         for file in sorted(folder.iterdir()):
@@ -195,7 +196,7 @@ def _needed(folder: Path) -> Iterator[Path]:
 
 
 def _copy(source: Path, target: Path, before: Path | None) -> None:
-    """Copy a file; of one to which was only appended since the copy before, what is new."""
+    """Copy a file; if it has only grown since the previous copy, copy only the new part."""
     if source.suffix == ".log" and before and before.exists() and before.stat().st_size <= source.stat().st_size:
         os.link(before, target)
         with source.open("rb") as new, target.open("ab") as copy:
@@ -213,7 +214,7 @@ def _folders(data: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _set_aside(data: Path) -> dict[str, Path]:
-    """The folders that Kafka has renamed, because their topic is unknown or deleted, by their name before."""
+    """The folders that Kafka has renamed because their topic is unknown or deleted, by their original names."""
     return {found["folder"]: folder for name, folder in _folders(data) if (found := _SET_ASIDE.fullmatch(name))}
 
 
@@ -224,7 +225,7 @@ def _has_log(folder: Path) -> bool:
 
 
 def _remembered(copy: Path) -> dict[str, str]:
-    """The partitions that there were, each with what names its topic."""
+    """The partitions at the time of the copy, each with what identifies its topic."""
     with suppress(OSError, ValueError):
         found: dict[str, str] = json.loads((copy / _PARTITIONS).read_text("utf-8"))
         return found
@@ -232,7 +233,7 @@ def _remembered(copy: Path) -> dict[str, str]:
 
 
 def _identity(folder: Path) -> str:
-    """What tells Kafka of which topic a partition's folder is; without it the records in it are set aside."""
+    """What tells Kafka which topic a partition's folder belongs to; without it, Kafka sets its records aside."""
     with suppress(OSError, ValueError):
         text = (folder / _IDENTITY).read_text("utf-8")
         return text if "topic_id" in text else ""
@@ -240,14 +241,14 @@ def _identity(folder: Path) -> str:
 
 
 def _drop_unreadable(data: Path, report: Callable[[str], None]) -> None:
-    """Remove notes that Kafka makes anew where they are missing, and ends over where it cannot read them."""
+    """Remove damaged checkpoint files: Kafka rebuilds missing ones, but fails if it cannot read them."""
     notes = [*data.glob("*-checkpoint"), *data.glob("*/leader-epoch-checkpoint")]
     for note in notes:
         with suppress(OSError):
             text = note.read_bytes()
             if text and not _NOTE.match(text):
                 note.unlink()
-                report(f"{note} could not be read: Kafka makes it anew")
+                report(f"{note} could not be read: Kafka rebuilds it")
 
 
 def _listed(folders: Iterable[str]) -> str:

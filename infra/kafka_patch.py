@@ -1,9 +1,10 @@
-"""Mend a class of Apache Kafka that throws logs away where it cannot write; it goes before Kafka's jars.
+"""Patches a class of Apache Kafka that deletes logs if it cannot write; it precedes Kafka's jars on the class path.
 
-Kafka 4.1 and 4.2 check a log anew when it was not closed in order, and its metadata log at every start
-(``LogLoader.recoverLog``). Any ``IOException`` on the way, as on a full disk, is taken for a corrupt log, which is cut
-to nothing: topics are forgotten and records are gone. Up to 4.0 only ``InvalidOffsetException`` was. The mended class
-catches that alone: on a full disk the start fails, and the next one finds everything.
+Kafka 4.1 and 4.2 check a log again if it was not closed cleanly, and the metadata log at every start
+(``LogLoader.recoverLog``). They take any ``IOException`` in this check, as on a full disk, for a corrupt log, and
+truncate the log to nothing: topics are forgotten and records are lost. Up to 4.0, only ``InvalidOffsetException`` had
+this effect. The patched class catches only that exception, so on a full disk the start fails, and the next start finds
+everything.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ class UnknownClass(Exception):
 
 
 def write_classes(jars: Path, into: Path) -> Path:
-    """Write the mended class below the folder ``into``, which goes on the class path; return that folder.
+    """Write the patched class below the folder ``into``, which goes on the class path; return that folder.
 
     Raises:
-        UnknownClass: Kafka has been updated, and whether it still needs the patch has to be looked at.
+        UnknownClass: Kafka has been updated; check whether it still needs the patch.
     """
     path = into / CLASS
     if not path.exists() or _digest(path.read_bytes()) != _MENDED:
@@ -42,10 +43,10 @@ def write_classes(jars: Path, into: Path) -> Path:
 
 
 def mend(original: bytes) -> bytes:
-    """The class with its second handler's type, ``IOException``, replaced by that of the first.
+    """The class with the exception type of its second handler, ``IOException``, replaced by that of the first.
 
-    Both rows of the exception table (Java Virtual Machine Specification, 4.7.3: start, end, handler, type; two bytes
-    each) lead to the same handler, so that all else stays as it is.
+    Both rows of the exception table lead to the same handler, so nothing else has to change. Source: Java Virtual
+    Machine Specification, 4.7.3 (a row is start, end, handler and type, with two bytes each).
     """
     if _digest(original) != _ORIGINAL:
         raise UnknownClass(f"{CLASS} of Kafka {VERSION} is not the class that infra/kafka_patch.py was made for")

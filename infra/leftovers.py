@@ -1,4 +1,4 @@
-"""The processes that a run has started, on disk, so that the next run can end those that outlived it."""
+"""A record on disk of the processes that a run has started, so that the next run can end those that outlived it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import psutil
 log = logging.getLogger(__name__)
 
 SAME_START_S = 1.0
-"""A process id is used again some day: the same id and the same start time is the same process."""
+"""Process ids are reused, so a process is identified by its id and its start time, which may differ by this much."""
 
 
 class Record:
-    """A file with the process ids and start times of the children that run; safe for use by several threads.
+    """A file with the process ids and start times of the running children; thread-safe.
 
-    It only helps the next run: where it cannot be written, as on a full disk, that is logged.
+    It only helps the next run, so an error while writing it, as on a full disk, is only logged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,13 +31,13 @@ class Record:
         self._warned = False
 
     def add(self, pid: int) -> None:
-        """Remember a child that has just been started."""
+        """Record a child that has just been started."""
         with suppress(psutil.NoSuchProcess), self._lock:
             self._started[pid] = psutil.Process(pid).create_time()
             self._write()
 
     def remove(self, pid: int) -> None:
-        """Forget a child that has ended."""
+        """Remove a child that has ended."""
         with self._lock:
             self._started.pop(pid, None)
             self._write()
@@ -48,13 +48,13 @@ class Record:
             new.write_text(json.dumps(self._started), "utf-8")
             new.replace(self._path)
         except OSError as error:
-            if not self._warned:  # once: it fails again with every child, and most likely for the same reason
-                log.warning("the record of what runs was not written: %s", error)
+            if not self._warned:  # once, because it will fail for every child, probably for the same reason
+                log.warning("the record of running processes was not written: %s", error)
             self._warned = True
 
 
 def end_leftovers(path: Path, timeout_s: float = 10) -> list[int]:
-    """Kill the process groups that the record at path names and that still run; returns their ids."""
+    """Kill the process groups in the record at ``path`` that still run; return their ids."""
     try:
         started: dict[str, float] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

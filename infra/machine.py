@@ -1,4 +1,4 @@
-"""What the machine has to have before anything is installed. Needs nothing but Python's own library."""
+"""Checks that the machine has what set-up needs. This module needs only Python's standard library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 DISK_BYTES = 6_000_000_000
 
-# What the packages load and do not bring with them, beyond the C library; elsewhere the name of its package.
+# System libraries that the packages load but do not include, other than the C library, with their system packages.
 SYSTEM_LIBRARIES = {
     "libstdc++.so.6": {"apt-get": "libstdc++6", "dnf": "libstdc++", "zypper": "libstdc++6", "pacman": "gcc-libs"},
     "libgcc_s.so.1": {"apt-get": "libgcc-s1", "dnf": "libgcc", "zypper": "libgcc_s1", "pacman": "gcc-libs"},
@@ -32,10 +32,10 @@ class Unsuitable(Exception):
 
 
 def check(root: Path) -> None:
-    """Look for what would let set-up fail late.
+    """Check for problems that would make set-up fail late.
 
     Raises:
-        Unsuitable: with one line for the first thing that is missing.
+        Unsuitable: the message is one line about the first missing thing.
     """
     if sys.platform == "linux" and platform.libc_ver()[0] != "glibc":
         raise Unsuitable("a Linux with the GNU C library is needed (TensorFlow has no packages for musl, as in Alpine)")
@@ -51,7 +51,7 @@ def check(root: Path) -> None:
 
 
 def missing_library(output: str) -> str | None:
-    """What to do about a shared library that a program says it lacks; None where its output says no such thing."""
+    """What to do about a shared library that a program's output says is missing; None if it says no such thing."""
     found = re.search(r"(lib[\w.+-]+\.so[\d.]*): cannot open shared object file", output)
     if not found:
         return None

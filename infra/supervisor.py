@@ -1,4 +1,4 @@
-"""Child processes: started, watched, restarted, and stopped in order; none outlives this process."""
+"""Starts, watches, restarts and stops child processes in order; none outlives this process."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ from infra.priority import give_way
 from infra.room import Room, megabytes
 
 Ready = Callable[[], bool]
-"""Answers whether a child serves; an exception counts as "not yet" and is told when the time is over."""
+"""Tells whether a child serves. An exception counts as "not yet", and is reported when the time is over."""
 
 _LOOK_S = 0.2
-"""How often the room on the disk is looked at: Kafka writes some 20 MB meanwhile."""
+"""Interval at which the room on the disk is checked; Kafka writes some 20 MB meanwhile."""
 
 
 class ChildFailed(Exception):
-    """A child ended, or was not ready in time, while it was being started."""
+    """A child ended while it was being started, or was not ready in time."""
 
 
 class Stopped(ChildFailed):
-    """A child was stopped, or the supervisor closed, while it was being started."""
+    """A child was stopped, or the supervisor was closed, while the child was being started."""
 
 
 @dataclass(frozen=True)
 class Backoff:
-    """Start a child that died again, after a wait that doubles with each death in a row."""
+    """Restart a child that died, after a wait that doubles with each consecutive death."""
 
     first_s: float = 0.5
     most_s: float = 20
     healthy_after_s: float = 60
     tries: int | None = None
-    """How often in a row it is started again; None: without end."""
+    """Largest number of consecutive restarts; None: no limit."""
 
     def wait_s(self, deaths_in_a_row: int) -> float:
-        """Seconds to wait after so many deaths in a row, the first being 1."""
+        """Seconds to wait after this many consecutive deaths, from 1."""
         return float(min(self.most_s, self.first_s * 2 ** min(deaths_in_a_row - 1, 30)))
 
 
 @dataclass(frozen=True)
 class Command:
-    """What a child runs, and how it is cared for."""
+    """What a child runs, and how it is supervised."""
 
     name: str
     argv: Sequence[str]
@@ -79,7 +79,7 @@ class _Child:
     process: subprocess.Popen[bytes]
     ready: bool = False
     held: bool = False
-    """Stopped for want of room; it starts again when there is some."""
+    """Stopped because the disk is full; it restarts when there is room."""
     began: float = field(default_factory=time.monotonic)
     stopping: threading.Event = field(default_factory=threading.Event)
     gone: threading.Event = field(default_factory=threading.Event)
@@ -88,12 +88,12 @@ class _Child:
 class Supervisor:
     """Runs children by name; a context manager that stops them all.
 
-    Each child has a session of its own, so Ctrl-C in the terminal reaches only this process, and a log file for both
-    its outputs. When this process dies, even by SIGKILL, its children die with it; ``record`` names a file that
-    remembers them, with which the next run can make sure of that.
+    Each child has a session of its own, so that Ctrl-C in the terminal reaches only this process, and a log file for
+    both its outputs. When this process dies, even by SIGKILL, its children die with it; the file ``record`` lists them,
+    so that the next run can make sure of that.
 
-    With ``room``, nothing is started while the disk has too little, and what fills it is stopped before it is full:
-    both wait, and go on by themselves when there is room again.
+    With ``room``, nothing is started while the disk has too little room, and children that fill it are stopped before
+    it is full. Both wait, and continue by themselves when there is room again.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Supervisor:
         self._deaths: queue.SimpleQueue[Death] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        # Linux takes the thread that forks for the parent: this one lives as long as the supervisor.
+        # On Linux the thread that forks counts as the parent; this one lives as long as the supervisor.
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="spawner")
         if room:
             threading.Thread(target=self._guard, args=(room,), name="guard of the disk", daemon=True).start()
@@ -139,24 +139,24 @@ class Supervisor:
         """Start a child, wait until it is ready, and return its process id.
 
         Args:
-            name: by which the other methods know it.
+            name: the name of the child for the other methods.
             argv: program and arguments.
-            log: file for both its outputs; that of the start before is kept beside it as ``….old``.
+            log: file for both its outputs; the log of the previous start is kept beside it as ``….old``.
             env: variables added to those of this process.
             cwd: its working directory.
-            ready: asked every 50 ms until it says yes; without it a child that runs is ready.
+            ready: called every 50 ms until it returns True; None: a child that runs is ready.
             timeout_s: how long it may take to become ready.
             grace_s: how long it may take to stop after SIGTERM, before SIGKILL.
-            stage: children of a higher stage are stopped first; those of one stage stop together.
-            restart: start it again when it dies; without it a death is only reported.
-            background: once it is ready, it gives way to others where the machine is busy.
-            fills_disk: it is stopped while the disk has little room.
-            before: called before each start of it; a ChildFailed from there keeps it from being started.
+            stage: children of a higher stage are stopped first; those of one stage are stopped together.
+            restart: how to restart it when it dies; None: a death is only reported.
+            background: lower its priority once it is ready.
+            fills_disk: stop it while the disk has little room.
+            before: called before each start; a ChildFailed prevents the start.
 
         Raises:
-            ChildFailed: it died or was not ready in time; the message has the end of its log.
+            ChildFailed: it died, or was not ready in time; the message has the end of its log.
             Stopped: it, or the supervisor, was stopped meanwhile.
-            ValueError: a child of this name runs.
+            ValueError: a child of this name is running.
         """
         command = Command(
             name, argv, log, env or {}, cwd, ready, timeout_s, grace_s, stage, restart, background, fills_disk, before
@@ -206,14 +206,14 @@ class Supervisor:
         return {name: child.process.pid for name, child in self._children.items() if child.process.poll() is None}
 
     def wait(self, timeout_s: float | None = None) -> Death | None:
-        """The next death that nobody asked for, or None when the time is over first."""
+        """Wait for the next unexpected death; return None if the time is over first."""
         try:
             return self._deaths.get(timeout=timeout_s)
         except queue.Empty:
             return None
 
     def await_room(self, what: str) -> None:
-        """Wait until the disk has room to start what is named so.
+        """Wait until the disk has room to start something; ``what`` names it in messages.
 
         Raises:
             Stopped: the supervisor was closed meanwhile.
@@ -296,12 +296,12 @@ class Supervisor:
             if self._record:
                 self._record.remove(child.process.pid)
             if child.stopping.is_set():
-                return  # who stopped it knows
+                return  # it was stopped on purpose
             restart = command.restart
             if restart and (child.held or self._is_short()):
-                child.held = True  # whatever it died of: it had no room
+                child.held = True  # whatever it died of, it had no room
             elif not child.ready and (command.ready is not None or restart is None):
-                return  # start() tells of one that never served
+                return  # start() reports a child that never served
             else:
                 wait_s, trouble = None, None
                 if restart:
@@ -322,7 +322,7 @@ class Supervisor:
                 return
 
     def _respawn(self, child: _Child) -> bool:
-        """Start a child again as soon as there is room; False where it is stopped meanwhile."""
+        """Restart a child as soon as there is room; return False if it is stopped meanwhile."""
         command = child.command
         while self._has_room(command.name, child.stopping):
             try:
@@ -343,7 +343,7 @@ class Supervisor:
         return self._room is not None and self._room.free() < self._room.stop_bytes
 
     def _has_room(self, name: str, stop: threading.Event) -> bool:
-        """Wait for room to start something; False where ``stop`` is set first."""
+        """Wait for room to start something; return False if ``stop`` is set first."""
         room = self._room
         while room and not stop.is_set():
             free = room.free()
@@ -355,7 +355,7 @@ class Supervisor:
         return not stop.is_set()
 
     def _tell_of_room(self, room: Room, free: int, what: str) -> None:
-        """Say once that the disk is full, with what comes of it, and once that it no longer is."""
+        """Report once that the disk is full, with the consequence, and once that it no longer is."""
         with self._lock:
             if self._short == (free < room.start_bytes):
                 return
@@ -369,7 +369,7 @@ class Supervisor:
             self._report(line)
 
     def _guard(self, room: Room) -> None:
-        """Stop what fills the disk before it is full, and kill it where it does not stop in time."""
+        """Stop children that fill the disk before it is full, and kill those that do not stop in time."""
         while not self._closed.wait(_LOOK_S):
             free = room.free()
             if free >= room.stop_bytes:

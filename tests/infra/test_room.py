@@ -69,7 +69,7 @@ def test_nothing_starts_without_room_and_it_goes_on_by_itself(
     until(lambda: reports)
     assert not supervisor.running()
     assert len(reports) == 1, "said once"
-    assert f"0 MB are free on the disk of {tmp_path}, and 0 MB are wanted" in reports[0]
+    assert f"0 MB are free on the disk of {tmp_path}, and 0 MB are needed" in reports[0]
     disk.free = 500
     for thread in starting:
         thread.join(60)
