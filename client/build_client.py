@@ -1,10 +1,9 @@
-"""Build backend of the client's distribution: lays modules of the repository out as ``facestream``, then setuptools.
+"""The build backend of the client's distribution: renames modules of the repository to ``facestream``, then builds.
 
-The project's code imports ``streams.client``, ``schemas`` and others by names that an application may well have for its
-own packages. Here each module that the client needs gets its name below ``facestream``, and every import of it, and
-every mention in its documentation, is changed to that. A module that is needed and has no place is an error. What is
-built from is a folder of its own, so that nothing is written into the repository; a source distribution made of it
-builds without the repository.
+The project's packages have names such as ``schemas``, which an application may use for its own packages. So each module
+that the client needs gets a name below ``facestream``, and every import and every mention of it in documentation is
+changed. A needed module without a new name is an error. The build works in a temporary folder, so nothing is written to
+the repository; the source distribution builds without the repository.
 """
 
 from __future__ import annotations
@@ -27,13 +26,13 @@ ROOT = HERE.parent
 PACKAGE = "facestream"
 SOURCE = "streams.client"
 SCHEMAS = "schemas"
-"""Its data are needed, the Avro files, whoever imports it."""
+"""This package is always included, because its Avro files are needed."""
 DATA = ("*.avsc", "py.typed")
 Config = Mapping[str, Any] | None
 
 
 class LayoutError(Exception):
-    """The modules cannot be laid out; the message says why."""
+    """The modules cannot be renamed; the message says why."""
 
 
 def get_requires_for_build_wheel(config_settings: Config = None) -> list[str]:
@@ -62,7 +61,7 @@ def build_sdist(sdist_directory: str, config_settings: Config = None) -> str:
 
 @contextmanager
 def _laid_out() -> Iterator[None]:
-    """Be in a folder with the whole project for as long as it is built."""
+    """A context manager that changes to a temporary folder with the whole project while it is built."""
     before = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="facestream-client-") as folder:
         lay_out(Path(folder))
@@ -74,10 +73,10 @@ def _laid_out() -> Iterator[None]:
 
 
 def lay_out(folder: Path) -> None:
-    """Write the project into a folder: ``pyproject.toml``, README and the package.
+    """Write the project to a folder: ``pyproject.toml``, README and the package.
 
     Raises:
-        LayoutError: a module is needed that has no place, or two have the same.
+        LayoutError: a needed module has no new name, or two have the same.
     """
     text = (HERE / "pyproject.toml").read_text("utf-8")
     places: Mapping[str, str] = tomllib.loads(text)["tool"][PACKAGE]["layout"]
@@ -132,7 +131,7 @@ def _place(module: str, places: Mapping[str, str]) -> str:
 
 
 def _needed(places: Mapping[str, str]) -> set[str]:
-    """The client's own modules, and all that they import."""
+    """The client's own modules, and all modules that they import."""
     rooms = {name.split(".")[0] for name in places}
     package = _file(SOURCE)
     assert package is not None
@@ -162,17 +161,17 @@ def _imports(module: str) -> Iterator[str]:
 
 
 def _file(module: str) -> Path | None:
-    """The file of a module of the repository; None: it has none."""
+    """The file of a module of the repository; None if it has no file."""
     path = ROOT / Path(*module.split("."))
     return next((one for one in (path / "__init__.py", path.with_suffix(".py")) if one.is_file()), None)
 
 
 def renamed(text: str, names: Mapping[str, str]) -> str:
-    """A module's text with every module by its new name: in imports, and wherever else the dotted name stands."""
+    """The text of a module with the new names of modules: in imports, and wherever else a dotted name occurs."""
     lines = text.splitlines(keepends=True)
     packages = {name.rpartition(".")[0]: new.rpartition(".")[0] for name, new in names.items()}
     for node in ast.walk(ast.parse(text)):
-        # `from schemas import codec` has no dot that tells it from other text.
+        # `from schemas import codec` has no dot that would distinguish it from other text.
         if isinstance(node, ast.ImportFrom) and node.module in packages:
             line = lines[node.lineno - 1]
             new = names.get(node.module, packages[node.module])

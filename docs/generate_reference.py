@@ -1,4 +1,4 @@
-"""Write the pages of ``docs/reference`` that follow from the code; ``make docs`` runs it."""
+"""Writes the pages of ``docs/reference`` that are generated from the code; ``make docs`` runs it."""
 
 from __future__ import annotations
 
@@ -46,26 +46,23 @@ def table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
 def settings_page() -> str:
     """Every setting with its default."""
     return (
-        "# Settings\n\nAll settings are environment variables. `facestream settings` shows the value of "
-        "each, and where it "
+        "# Settings\n\nAll settings are environment variables. `facestream settings` shows each value, and where it "
         f"comes from.\n\n{settings_table()}"
     )
 
 
 def reasons_page() -> str:
-    """Every reason with what it says."""
+    """Every reason with its description."""
     rows = ([f"`{one}`", one.description] for one in Reason)
     return (
-        "# Reasons\n\nNothing is dropped in silence. What is wrong with a picture or a face stands on its "
-        "result, with one "
-        "of these words. A message that cannot be read or processed at all is on the topic `dead-letters`, "
-        "with its bytes "
-        f"and where it came from.\n\n{table(('reason', 'meaning'), rows)}"
+        "# Reasons\n\nNothing is dropped silently. If a picture or a face cannot be used, its result has one of these "
+        "words. A message that cannot be read or processed at all goes to the topic `dead-letters`, with its bytes and "
+        f"its origin.\n\n{table(('reason', 'meaning'), rows)}"
     )
 
 
 def _carried() -> Mapping[str, Sequence[tuple[str, str, str]]]:
-    """Name, key and schema file of the events on each topic, as the schemas say: ``Topic frames, key user_id.``"""
+    """Name, key and schema file of the events on each topic, from text such as ``Topic frames, key user_id.``"""
     carried: dict[str, list[tuple[str, str, str]]] = {}
     for file, event_type in schemas.registry.EVENT_TYPES.items():
         doc = schemas.registry.newest(event_type).parsed["doc"]
@@ -75,7 +72,7 @@ def _carried() -> Mapping[str, Sequence[tuple[str, str, str]]]:
 
 
 def topics_page() -> str:
-    """Every topic: what it carries, by which key, who reads it, and how it is kept."""
+    """Every topic: its events, their key, its readers, and its retention."""
     carried = _carried()
 
     def rows() -> Iterator[Sequence[str]]:
@@ -93,9 +90,9 @@ def topics_page() -> str:
     head = ("topic", "event and schema", "key", "partitions", "cleanup", "kept by default", "consumer groups")
     return (
         "# Topics\n\nValues are Avro in the single-object encoding. Messages are partitioned by murmur2 of the key, "
-        "but chips and resolutions are in the partition of their upload or dead letter, drift references "
-        "in that of their user, and `models` and `runs` use partition 0 alone. `FACESTREAM_TOPIC_PREFIX` stands before "
-        "every name. The changelog of the gallery is a further topic.\n\n"
+        "except that chips and resolutions are in the partition of their upload or dead letter, drift references in "
+        "that of their user, and all records of `models` and `runs` in partition 0. `FACESTREAM_TOPIC_PREFIX` is the "
+        "prefix of every name. The changelog of the gallery is another topic.\n\n"
         f"{table(head, rows())}"
     )
 
@@ -127,9 +124,9 @@ def tables_page() -> str:
     """Every table with its columns, and every view."""
     sections = "\n\n".join(map(_table_section, TABLES))
     return (
-        "# Tables and views in BigQuery\n\n`facestream bigquery apply` creates them and brings them up to "
-        "date. Queries for "
-        f"analysts: [analysts.md](../analysts.md).\n\n{sections}\n\n## Views\n\n{table(('view', 'rows'), _views())}"
+        "# Tables and views in BigQuery\n\n`facestream bigquery apply` creates and updates them. "
+        "[analysts.md](../analysts.md) has example queries."
+        f"\n\n{sections}\n\n## Views\n\n{table(('view', 'rows'), _views())}"
     )
 
 
@@ -157,16 +154,21 @@ def _metric_rows() -> Iterator[Sequence[str]]:
 def metrics_page() -> str:
     """Every metric of the workers."""
     return (
-        "# Metrics\n\nEach worker serves `/metrics` for Prometheus, besides `/healthz` and `/readyz`.\n\n"
+        "# Metrics\n\nEach worker serves `/metrics` for Prometheus, and also `/healthz` and `/readyz`.\n\n"
         f"{table(('metric', 'type', 'labels', 'meaning'), _metric_rows())}"
     )
 
 
 def _commands(command: Any, path: str) -> Iterator[str]:
-    if isinstance(command, typer.core.TyperGroup):
+    is_group = isinstance(command, typer.core.TyperGroup)
+    if not is_group or command.invoke_without_command:
+        yield _command_section(command, path)
+    if is_group:
         for name in sorted(command.commands):
             yield from _commands(command.commands[name], f"{path} {name}")
-        return
+
+
+def _command_section(command: Any, path: str) -> str:
     said = re.sub(r"\s*\n\s*", " ", re.sub(r"\n\s*\n", "\n\n", (command.help or "").strip()).replace("\n\n", "\0"))
     rows: list[Sequence[str]] = []
     usage = path
@@ -188,16 +190,15 @@ def _commands(command: Any, path: str) -> Iterator[str]:
             rows.append([names, " ".join(shown.split())])
     options = f"\n\n{table(('argument or option', 'meaning'), iter(rows))}" if rows else ""
     paragraphs = said.replace("\0", "\n\n")
-    yield f"## {path}\n\n```text\n{usage}\n```\n\n{paragraphs}{options}"
+    return f"## {path}\n\n```text\n{usage}\n```\n\n{paragraphs}{options}"
 
 
 def commands_page() -> str:
     """Every command with its arguments and options."""
     sections = "\n\n".join(_commands(typer.main.get_command(make_app()), "facestream"))
     return (
-        "# Commands\n\nMost commands take `--json`: then the last line of the output is one JSON object. A "
-        "failure is one line "
-        f"on stderr and an exit code other than 0.\n\n{sections}"
+        "# Commands\n\nMost commands take `--json`, which makes the last line of the output one JSON object. A command "
+        f"that fails prints one line on stderr and exits with a code other than 0.\n\n{sections}"
     )
 
 

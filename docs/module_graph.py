@@ -1,10 +1,10 @@
-"""Show which folder of the code imports which, by layers; exit with 1 where folders import each other in a circle.
+"""Shows which folder of the code imports which, by layers; exits with 1 if there are cycles between folders.
 
     python docs/module_graph.py            # text: the layers, from the lowest
     python docs/module_graph.py --imports  # and what each folder imports
     python docs/module_graph.py --dot      # for Graphviz: … --dot | dot -Tsvg > graph.svg
 
-Needs nothing but Python. Every import counts, also those within functions and for type checkers alone.
+Needs only Python. Every import counts, including those within functions and those only for type checkers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROOMS = ("schemas", "models", "sinks", "infra", "streams")
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One import statement that leads from one folder into another."""
+    """One import statement from one folder to another."""
 
     importer: str
     imported: str
@@ -38,7 +38,7 @@ Graph = Mapping[str, Mapping[str, list[Import]]]
 
 
 def read_graph(root: Path) -> Graph:
-    """Read the imports between the folders of the rooms that lie below ``root``."""
+    """Read the imports between the folders of the rooms in ``root``."""
     modules = {name: path for room in ROOMS for name, path in _modules(root, root / room)}
     folders = {_folder(name, path) for name, path in modules.items()}
     graph: dict[str, dict[str, list[Import]]] = {folder: {} for folder in sorted(folders)}
@@ -46,7 +46,7 @@ def read_graph(root: Path) -> Graph:
         folder = _folder(name, path)
         for one in _imports(root, path, folder, modules):
             graph[folder].setdefault(one.imported, []).append(one)
-    # The room itself, where nothing is in its __init__ and nobody imports that.
+    # Leave out a room itself if its __init__ imports nothing and nobody imports it.
     used = {other for others in graph.values() for other in others}
     return {one: dict(sorted(graph[one].items())) for one in graph if "/" in one or graph[one] or one in used}
 
@@ -58,9 +58,9 @@ def _modules(root: Path, room: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _folder(name: str, path: Path) -> str:
-    """The folder that a module counts as: of a room the first below it, or the module where it lies in none.
+    """The folder of a module: the first folder below its room, or the module itself if it is in none.
 
-    A room that has no folders counts as one.
+    A room without folders counts as one folder.
     """
     room = next(parent for parent in path.parents if parent.name == name.partition(".")[0])
     has_folders = any((inner / "__init__.py").exists() for inner in room.iterdir() if inner.is_dir())
@@ -81,14 +81,14 @@ def _imports(root: Path, path: Path, folder: str, modules: Mapping[str, Path]) -
 
 
 def _module_of(name: str, modules: Mapping[str, Path]) -> str | None:
-    """The module that an imported name is, or lies in; None where it is none of ours."""
+    """The module that an imported name is or belongs to; None if it is not one of ours."""
     while name and name not in modules:
         name = name.rpartition(".")[0]
     return name or None
 
 
 def components(graph: Graph) -> list[list[str]]:
-    """The folders in groups that import each other, however roundabout; what a group imports stands before it.
+    """The strongly connected groups of folders; every group comes after those that it imports.
 
     Source: Tarjan, "Depth-first search and linear graph algorithms", 1972.
     """
@@ -118,9 +118,9 @@ def components(graph: Graph) -> list[list[str]]:
 
 
 def layers(graph: Graph) -> list[list[str]]:
-    """The folders from the lowest layer to the highest: each imports only what lies in layers before its own.
+    """The layers of folders, from the lowest: each folder imports only from lower layers.
 
-    Folders that import each other in a circle share a layer.
+    The folders of a cycle share a layer.
     """
     level: dict[str, int] = {}
     for group in components(graph):
@@ -130,7 +130,7 @@ def layers(graph: Graph) -> list[list[str]]:
 
 
 def as_text(graph: Graph, *, imports: bool) -> str:
-    """The layers, one line each, or one line for each folder with what it imports."""
+    """The layers, one line for each, or one line for each folder with its imports."""
     lines = []
     for number, folders in enumerate(layers(graph)):
         if imports:
@@ -152,7 +152,7 @@ def as_dot(graph: Graph) -> str:
 
 
 def cycles(graph: Graph) -> list[str]:
-    """What to say of each circle: its folders, and every import statement between them."""
+    """A text for each cycle: its folders, and every import statement between them."""
     said = []
     for group in components(graph):
         if len(group) > 1:
@@ -162,7 +162,7 @@ def cycles(graph: Graph) -> list[str]:
 
 
 def main() -> int:
-    """Print the graph; tell of cycles on stderr."""
+    """Print the graph; report cycles on stderr."""
     parser = argparse.ArgumentParser(description="Which folder of the code imports which.")
     parser.add_argument("root", nargs="?", type=Path, default=Path(__file__).resolve().parents[1], help="the clone")
     parser.add_argument("--imports", action="store_true", help="tell for each folder what it imports")
