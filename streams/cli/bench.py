@@ -117,7 +117,7 @@ def retrain(
     seed: Annotated[
         int, typer.Option(min=0, help="Random seed for the folds, the degraded pictures and the steps.")
     ] = 0,
-    steps: Annotated[int | None, typer.Option(min=1, help="Of each training, at most.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Most steps of each training.")] = None,
     arc_face: ArcFace = 0.0,
     compatibility: Compatibility = 0.0,
     precision: Precision = "float32",
@@ -144,7 +144,7 @@ def corrections(
     seed: Annotated[
         int, typer.Option(min=0, help="Random seed for the folds, the degraded pictures and the steps.")
     ] = 0,
-    steps: Annotated[int | None, typer.Option(min=1, help="Of each training, at most.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Most steps of each training.")] = None,
     weight: Annotated[
         float | None, typer.Option(min=0, help="Weight of the corrected faces. Default: the plan's.")
     ] = None,

@@ -96,8 +96,8 @@ def fill(
 ) -> None:
     """Fill a table that was deleted or emptied from what Kafka still has, each event once.
 
-    Tables that are missing are created. The sink may go on meanwhile; nobody else notices. Safe to stop and to repeat:
-    what is there is not written twice.
+    Missing tables are created. The sink may keep running, and nothing else is affected. Safe to stop and to repeat:
+    existing rows are not written twice.
     """
     from sinks import bigquery
     from streams.operations.table_backfill import TableBackfill

@@ -69,8 +69,8 @@ def remove(
 ) -> None:
     """Remove the faces of a user or subject, and stop learning from frames that were confirmed as theirs.
 
-    Templates, results and pictures stay: this takes back the consent to training alone. Versions that have learned
-    from a face stay as they are.
+    Templates, results and pictures stay: this withdraws only the consent to training. Versions that were trained on a
+    face stay as they are.
     """
     from streams.training_data import chip_store
 

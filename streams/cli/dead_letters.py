@@ -156,7 +156,7 @@ def export(
     reason: Why = None,
     as_json: Json = False,
 ) -> None:
-    """Write dead letters to a file, one JSON object a line; key, value and headers are in base64."""
+    """Write dead letters to a file, one JSON object per line; key, value and headers are in base64."""
     output = Output(as_json)
     count = 0
     with file.open("w", encoding="utf-8") as lines:

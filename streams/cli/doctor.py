@@ -26,7 +26,7 @@ def doctor(
 ) -> None:
     """Check services, topics, workers, tables, dead letters, models, clocks, disk and versions.
 
-    Of what is wrong it says how to mend it.
+    For each problem it names a remedy.
     """
     from streams.operations.doctor.finding import Status
     from streams.operations.doctor.run import examine

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def enrol(
     photos: Annotated[list[Path] | None, typer.Argument(help="Photos of one person.", show_default=False)] = None,
     folder: Annotated[
-        Path | None, typer.Option("--dir", help="Enrol DIR/<subject>/*, one folder a person.", show_default=False)
+        Path | None, typer.Option("--dir", help="Enrol DIR/<subject>/*, one folder per person.", show_default=False)
     ] = None,
     user: User = "default",
     subject: Annotated[

@@ -30,9 +30,9 @@ def erase(
 ) -> None:
     """Erase a user or one subject: templates, training faces, results and rows. Prints a receipt.
 
-    Answers about others stay and do not name the subject any more. It reaches what is still under way, and no replay
-    brings it back; a photo sent afterwards enrols anew. Fails if a worker has not done its part in time; it does so
-    when it runs again.
+    Answers about others stay, without the subject. Events in transit are erased too, and no replay restores them; a
+    photo sent afterwards enrols the subject again. Fails if a worker has not done its part in time; that worker does
+    it when it runs again.
     """
     from streams.operations.erase import erase as erase_
 

@@ -30,18 +30,19 @@ def evaluate(
     pairs: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of pairs to score: two file names and yes or no a line (or LFW's pairs.txt). Default: all pairs."
+            help="CSV of pairs to score: two file names and yes or no per line (or LFW's pairs.txt). Default: all."
         ),
     ] = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Largest distance of one person. Default: the threshold set in use.")
+        float | None,
+        typer.Option(help="Two faces below this distance count as one person. Default: the threshold set in use."),
     ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Folder of a model version. Default: FACESTREAM_MODEL_DIR, or the reference.")
     ] = None,
     groups: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="CSV of which groups people or pictures belong to: each is measured apart."),
+        typer.Option(metavar="FILE", help="CSV with the groups of people or pictures; each is measured separately."),
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Name every picture without a face.")] = False,
     as_json: Json = False,

@@ -139,7 +139,7 @@ def dead_letters(
     stage: Annotated[str | None, typer.Option("--stage", help="Only dead letters of this role.")] = None,
     letters: Annotated[
         list[str] | None,
-        typer.Option("--letter", metavar="ID", help="Only the dead letter whose id begins so; repeatable."),
+        typer.Option("--letter", metavar="ID", help="Only the dead letter whose id begins with this; repeatable."),
     ] = None,
     retry: Annotated[
         bool,

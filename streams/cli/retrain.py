@@ -26,7 +26,9 @@ ArcFace = Annotated[
 Compatibility = Annotated[
     float, typer.Option(min=0, help="Weight of the loss against the old version's people: new probes, old templates.")
 ]
-Precision = Annotated[Literal["float32", "mixed_bfloat16"], typer.Option(help="Of the convolutions while training.")]
+Precision = Annotated[
+    Literal["float32", "mixed_bfloat16"], typer.Option(help="Precision of the convolutions in training.")
+]
 
 _PREPARED_S = 3_600.0
 """How long the first process may read and embed faces before the others give up."""
@@ -63,16 +65,16 @@ def retrain(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="CSV of which groups people or pictures belong to: each is measured. Default: "
-            "FACESTREAM_RETRAIN_GROUPS.",
+            help="CSV with the groups of people or pictures; each is measured. Default: FACESTREAM_RETRAIN_GROUPS.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a model version on the faces whose people agreed to it, and measure it on people it has not met.
 
-    The version is put beside the others in FACESTREAM_MODELS_DIR; `facestream models rollout` brings it into use. Where
-    TF_CONFIG names several workers, as in the Job for Kubernetes, this is one of them: the first makes the version.
+    The version is written to FACESTREAM_MODELS_DIR; `facestream models rollout` puts it into production. If TF_CONFIG
+    names several workers, as in the Kubernetes Job, this process is one of them, and the first one writes the
+    version.
     """
     from models.embedder import runtime
     from models.training.cluster import Cluster

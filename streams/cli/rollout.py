@@ -39,7 +39,7 @@ def import_(
     folder: Annotated[Path, typer.Argument(help="Folder with card.json and the weights that it names.")],
     as_json: Json = False,
 ) -> None:
-    """Put a model version of your own beside the others, once it has been loaded and tried."""
+    """Add a model version of your own, after loading and trying it."""
     from streams.model_registry.importing import import_version
 
     output = Output(as_json)
@@ -103,7 +103,7 @@ def canary(
 
 
 def promote(version: Version, force: Force = False, reason: Reason = "", as_json: Json = False) -> None:
-    """Let a version answer for everybody; the version before it is kept for a rollback."""
+    """Let a version answer for everybody; the previous version is kept for a rollback."""
     from streams.model_registry import records, transitions
 
     output, settings = Output(as_json), load_settings()
@@ -116,7 +116,7 @@ def promote(version: Version, force: Force = False, reason: Reason = "", as_json
 
 
 def rollback(reason: Reason = "", as_json: Json = False) -> None:
-    """Take the last step back: end the canary or the shadow, or let the version before answer again."""
+    """Undo the last step: end the canary or the shadow, or let the previous version answer again."""
     from streams.model_registry import records, transitions
 
     output, settings = Output(as_json), load_settings()
@@ -179,7 +179,7 @@ def rollout(
 ) -> None:
     """Bring a version into production in steps, each watched; roll back when a gate is violated.
 
-    When it is interrupted, the version stays where it is; calling it again resumes the rollout.
+    If it is interrupted, the version stays in its state; running the command again resumes the rollout.
     """
     from streams.model_registry import records
     from streams.rollout.controller import Pace, RolloutStep

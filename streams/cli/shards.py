@@ -31,7 +31,7 @@ def shards(
     """Show each partition: its owner, the users and templates of its gallery shard, and the lag of each role.
 
     Under each role, `12/3s`: 12 events wait for it, the oldest for 3 seconds; `nobody`: no worker of it has the
-    partition. `commit`: how long ago match has committed an offset.
+    partition. `commit`: time since match last committed an offset.
     """
     from streams.kafka.connection import admin_client
     from streams.kafka.partition_counts import check_copartitioned, partition_counts

@@ -25,7 +25,7 @@ def create(
     accept_loss: Annotated[
         bool,
         typer.Option(
-            "--accept-loss", help="Create also those topics, empty, that existed once and held data that is kept."
+            "--accept-loss", help="Also create, empty, topics that existed before and held data that should be kept."
         ),
     ] = False,
     as_json: Json = False,
@@ -90,9 +90,9 @@ def repair(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be created again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Create topics again that have other partitions than the rest, or too few replicas.
+    """Recreate topics with another number of partitions than the rest, or with too few replicas.
 
-    All that is in them stays, and what waits is processed afterwards. Stop the workers before. Safe to repeat.
+    All their records are kept, and waiting messages are processed afterwards. Stop the workers first. Safe to repeat.
     """
     from streams.kafka.connection import admin_client
     from streams.operations import topic_repair

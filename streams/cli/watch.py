@@ -37,7 +37,7 @@ def watch(
         float | None,
         typer.Option("--timeout", min=0, help="End after this number of seconds; with --count that is a failure."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Show results and enrolments as they come."""
     from sinks.redis import RedisResults

@@ -32,7 +32,7 @@ from streams.settings import Settings
 E = TypeVar("E", bound=Event)
 
 LOG_RECORDS = Counter(
-    "facestream_log_records", "Records read beside the consumer group, to answer a question.", ["topic"]
+    "facestream_log_records", "Records read outside the consumer group, to answer a query.", ["topic"]
 )
 _TIMEOUT_S = 15.0
 _SILENCE_S = 15.0

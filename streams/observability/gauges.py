@@ -24,7 +24,9 @@ class Gauges(Collector):
         report = self._report()
         role = report["role"]
         yield InfoMetricFamily(
-            "facestream_worker", "Which worker it is.", {"role": role, "name": report["name"], "host": report["host"]}
+            "facestream_worker",
+            "The role, name and host of the worker.",
+            {"role": role, "name": report["name"], "host": report["host"]},
         )
         for name, what in (
             ("alive", "1 while the worker does not hang."),
@@ -35,7 +37,7 @@ class Gauges(Collector):
             yield gauge
         waits = GaugeMetricFamily(
             "facestream_waiting_seconds",
-            "Since when work fails and is tried again; 0 where none does.",
+            "Seconds for which work has been failing and retried; 0 if none is.",
             labels=["role"],
         )
         waits.add_metric([role], report["waits"]["for_s"] if report["waits"] else 0.0)
@@ -46,12 +48,12 @@ class Gauges(Collector):
             lag=("lag_events", "Messages that wait."),
             waits_for_commit_s=(
                 "commit_age_seconds",
-                "Since the last commit, or since messages wait if that is later; 0 where none waits.",
+                "Seconds since the last commit, or since messages began to wait if that is later; 0 if none wait.",
             ),
             held_back=("held_back_events", "Messages behind the beginning of a transaction that is open."),
             waits_for_transaction_s=(
                 "transaction_wait_seconds",
-                "Since when the partition has waited for a producer to end a transaction; 0 where none is open.",
+                "Seconds for which the partition has waited for a producer to end a transaction; 0 if none is open.",
             ),
         )
         yield from _by_partition(
