@@ -56,8 +56,8 @@ _OTHERS = (
 )
 _DAMAGED = (
     (b"\xef\xbf\xbd", "bytes that were read as text and written again, which loses them: send the file's own bytes"),
-    (b"\xc3\xbf\xc3\x98\xc3\xbf", "a JPEG whose bytes were encoded anew as text: send the file's own bytes"),
-    (b"\xc2\x89PNG", "a PNG whose bytes were encoded anew as text: send the file's own bytes"),
+    (b"\xc3\xbf\xc3\x98\xc3\xbf", "a JPEG whose bytes were encoded as text again: send the file's own bytes"),
+    (b"\xc2\x89PNG", "a PNG whose bytes were encoded as text again: send the file's own bytes"),
     (b"\x89PNG\n\x1a\n", "a PNG whose line ends were converted on the way: copy the file as binary"),
 )
 _MARKS = {b"\xef\xbb\xbf": "UTF-8", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}

@@ -193,7 +193,7 @@ def _apply_view(client: bigquery.Client, dataset: str, view: View, renew: bool, 
             run_query(client, f"CREATE OR REPLACE VIEW `{name}` AS {sql}", timeout_s=_TIMEOUT_S)
             saved = _view_resource(name, view, sql)
             client.update_table(saved, ["view_query", "description"], retry=NO_RETRY, timeout=_TIMEOUT_S)
-        yield f"view {view.name}: saved anew"
+        yield f"view {view.name}: updated"
 
 
 def _view_resource(name: str, view: View, sql: str) -> bigquery.Table:

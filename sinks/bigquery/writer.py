@@ -66,7 +66,7 @@ class _TableWriter:
     notes: dict[int, str] = field(default_factory=dict)
 
     def drop_stream(self) -> None:
-        """Write no more through the stream; whoever is assigned next finalises it."""
+        """Stop writing through the stream; the next owner of a partition finalises it."""
         if self.appender is not None:
             self.appender.disconnect()
             self.appender = None
@@ -195,10 +195,10 @@ class BigQuerySink:
                 raise RejectedRow(rejections)
 
     def _finalise(self, stream: str) -> None:
-        """See to it that nothing lands through a stream any more.
+        """Make sure that nothing more can be written through a stream.
 
         Raises:
-            SinkUnavailable: it is not known to be so.
+            SinkUnavailable: it is not certain that the stream is finalised.
         """
         began = time.monotonic()
         try:

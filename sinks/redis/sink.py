@@ -139,7 +139,7 @@ class RedisSink:
         pipeline = self._redis.pipeline(transaction=False)
         next_offsets = {delivery.partition: delivery.offset + 1 for delivery in batch}
         senders: list[list[Delivery]] = []
-        """Of each command, whose it is."""
+        """The deliveries of each command."""
         kept: dict[int, str] = {}
         """Keys of answers that are written unless they are there, by the number of the command."""
         for delivery in batch:
@@ -170,7 +170,7 @@ class RedisSink:
         return self._keys.written(partition.topic, partition.partition)
 
     def _index(self, pipeline: Any, batch: Sequence[Delivery]) -> list[list[Delivery]]:
-        """Note which answers are whose, by which they are found when the user is to be erased; one command a user."""
+        """Index the answers by user, so that they are found when the user is to be erased; one command per user."""
         now = time.time()
         by_user: dict[str, dict[str, Delivery]] = {}
         for delivery in batch:
@@ -254,7 +254,7 @@ def _number(mark: str | None) -> int:
 
 
 def _order(match: Match) -> tuple[str, int]:
-    """By what ``announce.lua`` tells the newer of two matches."""
+    """The key by which ``announce.lua`` decides which of two matches is newer."""
     return min(time_text(match.captured_at), time_text(match.timings.received_at)), match.sequence
 
 

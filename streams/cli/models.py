@@ -154,7 +154,7 @@ def _registry(settings: Settings, output: Output) -> RegistrySnapshot | None:
 
 
 def _state(registry: RegistrySnapshot | None, version: str) -> str:
-    """In words."""
+    """The state of a version, in words."""
     if registry is None:
         return ""
     state = registry.state(version) or "candidate"

@@ -27,9 +27,9 @@ _THREADS = 16
 
 
 class Client:
-    """As :class:`facestream.Client`, with coroutines: no call blocks the event loop.
+    """Like :class:`facestream.Client`, with coroutines: no call blocks the event loop.
 
-    Calls that must wait for room, for Kafka or for Redis do so in threads; answers are waited for without one each.
+    Calls that must wait for room, for Kafka or for Redis wait in threads; waiting for answers needs no thread for each.
 
     Example:
         >>> from streams.client import aio

@@ -1,4 +1,4 @@
-"""What a client does, whoever answers: facestream itself, or the fake of an application's tests."""
+"""The common part of the real client and of the fake for applications' tests."""
 
 from __future__ import annotations
 

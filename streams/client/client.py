@@ -135,7 +135,7 @@ class Client(BaseClient):
 
 
 def _pass_failure(handle: DeliveryHandle, answer: Future[Answer]) -> None:
-    """Who waits for the answer to an event that was not delivered need not wait to the end."""
+    """End the wait for an answer at once if the event was not delivered."""
     error = handle.future.exception()
     if error is not None:
         with suppress(Exception):  # it is answered, or nobody waits any more

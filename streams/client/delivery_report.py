@@ -31,7 +31,7 @@ class DeliveryHandle:
     user_id: str
     topic: str
     future: Future[Delivered] = field(default_factory=Future, repr=False)
-    """For ``concurrent.futures.wait``."""
+    """The future of the delivery report, for example for ``concurrent.futures.wait``."""
     asked: bool = field(default=False, init=False, repr=False)
     """Whether the caller has seen the delivery report."""
 

@@ -87,7 +87,7 @@ class AnswerTimeout(FacestreamError, TimeoutError):
 
 
 class DeadLettered(FacestreamError):
-    """The event could not be processed: it is in ``dead-letters``, and will be answered only if ops send it again."""
+    """The event could not be processed. It is in ``dead-letters``, and is answered only if an operator redrives it."""
 
     def __init__(self, event_id: str, letter: DeadLetter) -> None:
         """Keep the event's id, the reason for programs, and the dead-letter record."""

@@ -17,7 +17,7 @@ _RUNNING_FILE = "running.json"
 
 
 class ClientOptions(ClusterSettings, Protocol):
-    """What a client needs of the settings, whoever keeps them: :class:`ClientSettings`, or those of a deployment."""
+    """The settings that a client needs, from :class:`ClientSettings` or from the settings of a deployment."""
 
     @property
     def max_picture_bytes(self) -> int:
@@ -34,7 +34,7 @@ class ClientOptions(ClusterSettings, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:
-    """Where facestream is and what it takes; each must be as it is for the workers.
+    """The addresses and limits of facestream. Each value must be the same as for the workers.
 
     Each is also an environment variable, in capitals after ``FACESTREAM_``: see :meth:`from_environment`.
     """

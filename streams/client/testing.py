@@ -37,7 +37,7 @@ class NoAnswer(Enum):
 
 
 NO_ANSWER = NoAnswer.NO_ANSWER
-"""From a script: the question ends with :class:`AnswerTimeout`, at once."""
+"""A script may return this: the call then ends with :class:`AnswerTimeout` at once."""
 
 Scripted = Answer | Exception | NoAnswer | None
 Script = Callable[[Upload | Frame], Scripted]

@@ -66,7 +66,7 @@ class AnswerWaiter:
         return future
 
     def close(self) -> None:
-        """Stop waiting; whoever waits is told ClientClosed."""
+        """Stop waiting; pending waits end with ClientClosed."""
         with self._changed:
             self._closed = True
             for future in self._waiting:

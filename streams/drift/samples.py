@@ -50,7 +50,7 @@ class Saved:
 
 
 def read_samples(settings: Settings, numbers: Collection[int]) -> Iterator[Saved]:
-    """The last records of each camera in these partitions; a camera whose records cannot be read starts anew.
+    """The last records of each camera in these partitions; a camera whose records cannot be read starts again.
 
     Raises:
         KafkaUnavailable: no broker answers.

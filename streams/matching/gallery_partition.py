@@ -20,7 +20,7 @@ class GalleryChange:
     Attributes:
         kept: templates to write.
         removed: templates to remove.
-        chips: event ids of faces that nothing may be learned from: a copy of the photo is kept, or nothing is.
+        chips: event ids of faces that must not be used for training, because a copy of the photo is kept, or nothing.
     """
 
     kept: list[Template] = field(default_factory=list)
@@ -29,7 +29,7 @@ class GalleryChange:
 
 
 class TemplateStore(Protocol):
-    """Where whole templates are read."""
+    """Reads complete templates."""
 
     def template(self, partition: int, user_id: str, template_id: str, model_version: str) -> Template | None:
         """One template as it was last written; None if it is not there."""

@@ -1,7 +1,7 @@
-"""Whose fault a failure is: a service's, this machine's, or the message's own.
+"""Decides what caused a failure: a service, this machine, or the message itself.
 
-A message is given up only for what is its own doing. What a service or the machine does to it, it would do to every
-other message too: the work waits, and ``/healthz``, a metric and ``facestream doctor`` say so.
+A message is given up only if it caused the failure itself. A failure of a service or of the machine would affect every
+other message too, so the work waits, and ``/healthz``, a metric and ``facestream doctor`` report it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LocalTableFailed(Exception):
 
 
 class Fault(StrEnum):
-    """Whose a failure is; the value is what is waited for."""
+    """The cause of a failure; the value names what the work waits for."""
 
     SERVICE = "Kafka"
     MACHINE = "this machine"
@@ -35,7 +35,7 @@ class Fault(StrEnum):
 
 
 _OF_SERVICE = (KafkaError, KafkaUnavailable, TopicsError)
-"""All that stages ask of others goes through Kafka. Payload stores are waited for where they are read, and not long."""
+"""Stages use no other service than Kafka. (Payload stores have a short wait of their own where they are read.)"""
 _OF_MESSAGE = (
     MessageSizeTooLargeError,
     RecordListTooLargeError,
@@ -43,7 +43,7 @@ _OF_MESSAGE = (
     InvalidTimestampError,
     IllegalArgumentError,
 )
-"""What Kafka says of a record that it will never take."""
+"""Errors of Kafka about records that it will never accept."""
 _OF_MACHINE = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -54,12 +54,12 @@ _OF_MACHINE = {
     errno.ENOMEM,
     errno.ENXIO,
 }
-"""What the system says when its disk, its memory or its files are used up or broken. All else that is an ``OSError``,
-such as a file that is missing or is no picture, or an address that is none, is the message's doing."""
+"""Errors of the system if its disk, memory or files are used up or broken. Every other ``OSError``, such as a missing
+file or an invalid address, is caused by the message."""
 
 
 def fault_of(error: BaseException) -> Fault:
-    """Whose fault an error of a stage's work is."""
+    """The cause of an error in the work of a stage."""
     if isinstance(error, LocalTableFailed) or (isinstance(error, OSError) and error.errno in _OF_MACHINE):
         return Fault.MACHINE
     if isinstance(error, _OF_SERVICE) and not isinstance(error, _OF_MESSAGE):

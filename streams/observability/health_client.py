@@ -16,7 +16,7 @@ _ASK_S = 2.0
 
 
 def health_host(member: GroupMember, settings: Settings) -> str:
-    """Where a worker's health may be reached: on this machine, or at the address that the broker knows."""
+    """The address of a worker's health server: on this machine, or the address that the broker knows."""
     if member.machine != socket.gethostname():
         return member.host.lstrip("/")
     return "127.0.0.1" if ip_address(settings.health_host).is_unspecified else settings.health_host

@@ -35,7 +35,7 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 _SICK = 0.5
-"""From this share of the time that something may last, the worker says that it is not alive."""
+"""The worker reports that it is not alive after this share of the time that something may last."""
 _PROBE_S = 5.0
 _NONE = HangSymptom("", 0.0, 0.0)
 
@@ -98,7 +98,7 @@ class HealthServer:
 
     @property
     def client_id(self) -> str:
-        """By which the consumer group knows the worker and where its health is served."""
+        """The client id, from which the consumer group knows the worker and the address of its health server."""
         return client_id(str(self._who["name"]), str(self._who["host"]), self.address[1])
 
     def __enter__(self) -> Self:
@@ -117,7 +117,7 @@ class HealthServer:
         self._server.server_close()
 
     def follow(self, patient: MonitoredWorker) -> None:
-        """Tell of this worker from now on; before, there is nothing to tell but that it starts."""
+        """Report on this worker from now on; until then, the server only says that it is starting."""
         self._judge = HangDetector(patient.heartbeat, self._limit_s)
         self._patient = patient
 

@@ -89,7 +89,7 @@ class WorkerHeartbeat:
         self.busy_since: float | None = None
         self.waiting: RetriedWork | None = None
         self.erasing: RetriedWork | None = None
-        """Of a sink: an erasure that fails and is tried again, beside all else."""
+        """For a sink: an erasure that fails and is retried, independently of other work."""
         self.processed_at: float | None = None
         self.uncommitted_since: float | None = None
         self.committed_at: dict[TopicPartition, float] = {}

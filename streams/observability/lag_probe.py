@@ -24,7 +24,7 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 _FRESH = 4
-"""So many times the interval may an answer be old before Kafka counts as away."""
+"""Kafka counts as unavailable if its last answer is older than this many intervals."""
 
 
 class LagProbe:
@@ -65,11 +65,11 @@ class LagProbe:
         return self._sizes
 
     def waiting_since(self, source: TopicPartition) -> float | None:
-        """Since when (monotonic seconds) some message waits in a partition."""
+        """The time (monotonic seconds) since which a message has been waiting in a partition; None if none waits."""
         return self._waiting_since.get(source)
 
     def held_since(self, source: TopicPartition) -> float | None:
-        """Since when (monotonic seconds) a partition has had a transaction that a producer has not ended."""
+        """The time (monotonic seconds) since which a partition has had an open transaction; None if it has none."""
         return self._held_since.get(source)
 
     def standby_lags(self) -> dict[TopicPartition, int]:

@@ -1,7 +1,7 @@
-"""Where events wait and who is to take them: every role's partitions, as the brokers know them.
+"""The status of every role's partitions as the brokers know it: the owners, and the messages that wait.
 
-Owners and commits come from the consumer groups, the size of a gallery shard from the note of its last commit: so it
-holds with workers on many machines, and when they are gone.
+Owners and commits come from the consumer groups, and the size of a gallery shard from the metadata of its last commit.
+So this works with workers on many machines, and after they have gone.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from streams.observability.heartbeat import ConsumerStatus, PartitionLog, Worker
 log = logging.getLogger(__name__)
 
 EXIT_CODE = 70
-"""Of a worker that ended itself because it hung (``EX_SOFTWARE`` of sysexits.h)."""
+"""The exit code of a worker that ended itself because it hung (``EX_SOFTWARE`` of sysexits.h)."""
 PATIENCE = 5
-"""So many times the limit may one batch, or taking over partitions, last."""
+"""One batch, or taking over partitions, may last this many times the limit."""
 _TICK_S = 1.0
 
 

@@ -1,4 +1,4 @@
-"""Who has been erased, and when: what the topic ``erasures`` says, for whoever must not bring a person back."""
+"""Reads from the topic ``erasures`` who has been erased and when, so that no code brings an erased person back."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from streams.settings import Settings
 
 
 class Erasures:
-    """Of each user and subject that was erased, the broker's time of the last record of it, in milliseconds."""
+    """The erased users and subjects, with the broker's time of the last record about each, in milliseconds."""
 
     def __init__(self) -> None:
         self._of_user: dict[str, dict[str | None, int]] = {}
@@ -144,7 +144,7 @@ def read_erasures_of(settings: Settings, user_id: str, since: datetime) -> Erasu
 
 
 def owner(event: Result) -> str | None:
-    """Whose an event is; None: nobody's."""
+    """The user whom an event belongs to; None if it belongs to nobody."""
     if isinstance(event, DeadLetter):
         return None if event.key is None else canonical(event.key.decode(errors="replace"))
     return None if isinstance(event, Resolution) else event.user_id

@@ -1,13 +1,14 @@
-"""How many replayed events may be under way at once, so that live ones hardly notice.
+"""Limits the number of replayed events in flight, so that live events are hardly delayed.
 
-A live event that arrives behind replayed ones waits for them, and shares the machines with them. So for a moment
-nothing is sent, to hear how long the slower of the live events take by themselves (the *base*). Then every live event
-that takes much longer shrinks the window, and every other one lets it grow a little, more the longer none was late. The
-two are in balance where one in seventy is: the tail is held, not the mean. A window below one lets one event go, and
-then rests for a while. What the base is, is heard again and again, as live traffic changes.
-Where live events are too few to tell, the round trips of replayed ones stand for them: one that is alone takes as long
-as without a replay. Where nothing live passes the workers may be kept busy: what they answer in a second may be under
-way, and the first live event waits no longer than that.
+A live event that arrives behind replayed ones waits for them, and shares the machines with them. So the replay pauses
+for a moment, to measure how long the slower live events take by themselves (the *base*). Then every live event that
+takes much longer shrinks the window, and every other one lets it grow a little, and more the longer none was late. The
+two are in balance if one in seventy is late: this controls the tail, not the mean. A window below one lets one event
+pass, and then pauses for a while. The base is measured again regularly, because live traffic changes.
+
+If there are too few live events, the round trips of replayed events are measured instead: one that is alone takes as
+long as without a replay. If there are no live events, the workers may be kept busy: the events that they answer in a
+second may be in flight, and the first live event waits no longer than that.
 """
 
 from __future__ import annotations
@@ -18,29 +19,29 @@ from collections import deque
 from collections.abc import Sequence
 
 _LIVE_FOR_S = 30.0
-"""After this long without a live event nobody is disturbed."""
+"""After this long without a live event, there is no live traffic to protect."""
 _LISTEN_S = 2.0
 _LISTEN_EVERY_S, _LISTEN_EARLY_S = 20.0, 5.0
-"""From one time to the next, and as long as it was not heard often enough: the first time may have been an odd one."""
+"""Interval between measurements; and the shorter one until there are enough, because the first may be an outlier."""
 _ENOUGH = 24
-"""Live events by which the base is known; with fewer than a quarter of it in the time, they are too few to tell."""
+"""Number of live events that determine the base. Fewer than a quarter of it in the time are too few."""
 _FIRST_TRIPS = 12
-"""Round trips, one at a time, by which the base is known where live events are too few."""
+"""Number of round trips, one at a time, that determine the base if there are too few live events."""
 _HEARD = 3
-"""So many times that were listened are the base, by their median."""
+"""The base is the median of this many measurements."""
 _AHEAD_S = 1.0
-"""What is answered in this time may be under way."""
+"""As many events may be in flight as are answered in this time."""
 _FIRST = 0.5
 _LATE = 1.5
-"""Times the base, which one in ten exceeds."""
+"""An event is late if it takes this many times the base, which one in ten exceeds."""
 _SHRINK = 0.7
-"""By one late event."""
+"""Factor of the window for one late event."""
 _CALM = 70
 _GROW = _SHRINK ** (-1 / (1.5 * _CALM))
-"""By one event that is not late; after so many in a row by twice as much, then by three times: the 70th makes good for
-one late event."""
+"""Factor of the window for one event that is not late; it increases with each 70 consecutive ones, so that the 70th
+makes up for one late event."""
 _CALMEST = 20 * _CALM
-"""From there on it grows no faster."""
+"""After this many consecutive events, the growth does not increase any more."""
 _LEAST = 1 / 32
 
 
@@ -91,7 +92,7 @@ class CongestionWindow:
         return max(0, max(1, int(self._size)) - under_way)
 
     def _pace(self, now: float) -> None:
-        """Let so many be under way as are answered in a moment, so that fast workers never wait for more."""
+        """Allow as many events in flight as are answered in a moment, so that fast workers never wait for more."""
         passed = now - self._paced_at
         if passed < _AHEAD_S / 2:
             return

@@ -28,15 +28,15 @@ from streams.settings import Settings
 _WAIT_S = 0.02
 _LINGER_MS = 1
 _GIVE_UP_S = 60.0
-"""How long an answer is waited for."""
+"""How long to wait for an answer."""
 _FLUSH_S = 120.0
 _BATCHES = 2
-"""Of each worker that takes them, so many may be under way at least where nothing live passes."""
+"""Number of batches per worker that may always be in flight if there is no live traffic."""
 
 
 @dataclass(slots=True)
 class ReplayProgress:
-    """How far this sending is, which may be the resumption of another."""
+    """The progress of this run of a replay, which may have been resumed."""
 
     sent: int = 0
     answered: int = 0
@@ -60,9 +60,9 @@ class Sender:
 
         Args:
             settings: of the cluster.
-            replay: as it was planned, or as it was when it stopped.
-            rate: events a second, however live events fare; None: as fast as they hardly notice.
-            report: told how far it is, again and again.
+            replay: the replay as planned, or as it was when it stopped.
+            rate: events per second, regardless of live events; None: as fast as live events are hardly delayed.
+            report: called with the progress.
         """
         self.replay = replay
         self.progress = ReplayProgress()
@@ -93,12 +93,12 @@ class Sender:
         return self._selection.unreadable
 
     def run(self) -> Replay:
-        """Send it, wait for the answers, and return how it stands then.
+        """Send the events, wait for the answers, and return the replay in its final state.
 
         Raises:
             ReplayError: no worker takes the events, or some of them are gone.
-            KafkaUnavailable: no broker answers; what has not been sent is left for a resumption.
-            KeyboardInterrupt: as pressed; likewise.
+            KafkaUnavailable: no broker answers; the rest can be sent when the replay is resumed.
+            KeyboardInterrupt: Ctrl-C was pressed; likewise.
         """
         least = _BATCHES * self._settings.batch_size * workers(self._settings, self._topic)
         self._window = CongestionWindow(least, gentle=self._rate is None)
@@ -142,7 +142,7 @@ class Sender:
                 self._save(ReplayState.RUNNING)
 
     def _send(self, message: Message) -> int:
-        """Send the event of a message if it is to be replayed; how many were sent."""
+        """Send the event of a message if it is to be replayed; return how many were sent, 0 or 1."""
         marked = self._selection.marked(message, self.replay.replay_id, self.replay.corrects)
         if marked is not None:
             event_id, value = marked
@@ -171,14 +171,14 @@ class Sender:
         self._failure = error or self._failure
 
     def _room(self) -> int:
-        """How many more may be sent now."""
+        """The number of events that may be sent now."""
         behind = self._downstream.role(beside_live=self._window.beside_live)
         if behind is not None:
             self.progress.note = f"waiting for {behind}"
             return 0
         room = self._window.room(time.monotonic(), len(self._under_way))
         if room < len(self._under_way) // 4:
-            # In few large batches the workers do more than in many small ones.
+            # Workers process a few large batches faster than many small ones.
             room = 0
         self.progress.note = "beside live traffic" if self._window.beside_live else ""
         if self._rate is not None:
@@ -200,7 +200,7 @@ class Sender:
         self._report(self.progress)
 
     def _give_up(self) -> None:
-        """Wait no longer for the oldest, so that an answer that never comes does not take up room."""
+        """Stop waiting for the oldest event after a while, so that a lost answer does not take up room."""
         oldest = next(iter(self._under_way.items()), None)
         if oldest is not None and time.monotonic() - oldest[1] > _GIVE_UP_S:
             del self._under_way[oldest[0]]
@@ -213,10 +213,10 @@ class Sender:
                 self._save(ReplayState.RUNNING)
 
     def _save(self, state: ReplayState) -> None:
-        """Write down how far it is: what was sent before has been delivered, or nothing is written.
+        """Save the progress, once everything that was sent has been delivered.
 
         Raises:
-            KafkaUnavailable: Kafka takes nothing.
+            KafkaUnavailable: Kafka did not accept the events.
         """
         if self._producer.flush(_FLUSH_S) or (self._failure and state is not ReplayState.FAILED):
             raise KafkaUnavailable(f"{self._log.name} does not take what is sent to it")

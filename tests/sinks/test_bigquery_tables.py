@@ -54,7 +54,7 @@ def test_apply_adds_what_is_missing_and_keeps_what_is_there(address: Address) ->
     for change in ("DROP COLUMN width", "DROP COLUMN kafka_topic", "ADD COLUMN analysts_own STRING"):
         client.query_and_wait(f"ALTER TABLE {name} {change}")
     wanted = ["column matches.width: added", "column matches.kafka_topic: added"]
-    wanted += [f"view {view.name}: saved anew" for view in views()]
+    wanted += [f"view {view.name}: updated" for view in views()]
     assert apply(client, address.dataset_id, dry_run=True) == wanted
     assert "width" not in {field.name for field in client.get_table(name).schema}
     assert apply(client, address.dataset_id) == wanted
@@ -101,7 +101,7 @@ def test_apply_saves_a_view_anew_that_someone_changed(address: Address) -> None:
     client = address.rest_client()
     apply(client, address.dataset_id)
     client.query_and_wait(f"CREATE OR REPLACE VIEW {address.dataset_id}.sightings_by_day AS SELECT 1 AS one")
-    assert apply(client, address.dataset_id) == ["view sightings_by_day: saved anew"]
+    assert apply(client, address.dataset_id) == ["view sightings_by_day: updated"]
     assert ask(address, "SELECT COUNT(*) AS n FROM sightings_by_day WHERE subject_id IS NULL") == [{"n": 0}]
     assert apply(client, address.dataset_id) == []
 

@@ -26,11 +26,11 @@ class Remedy(Enum):
     """A kind of remedy; its value is the text, with placeholders for names and numbers."""
 
     # The machine
-    SET_UP = "make clean setup (it makes the environments anew; data stay)"
+    SET_UP = "make clean setup (it rebuilds the environments; data are kept)"
     ROOM = "make room there, or set {setting} to a folder on another disk"
     WRITABLE = "give this user the right to write there, or set {setting} to a folder where it may"
     CLOCK = "let both machines take their time from NTP (`timedatectl` shows whether they do)"
-    CRASHES = "{log} tells why; mend that, and it goes on where it was: it is started again by itself"
+    CRASHES = "{log} says why; fix that, and it continues where it was: it is restarted automatically"
 
     # Any service
     HANGS = "it hangs: restart it"
@@ -43,18 +43,18 @@ class Remedy(Enum):
     LOST_TOPICS = "{how}"
     REPAIR_TOPICS = (
         "stop the workers, `facestream topics repair`, start the workers (of `facestream up`: stop it and start it). "
-        "That makes the topics anew with all that is in them. To restart the workers alone would stop all of them"
+        "That recreates the topics with all their records. Restarting only the workers would stop all of them"
     )
     SET_PARTITIONS = "set FACESTREAM_PARTITIONS={count}"
     SET_REPLICAS = "set FACESTREAM_REPLICATION_FACTOR={count}, or start more brokers and look here again"
     REPLICATE = (
-        "stop the workers, then `facestream topics repair`, which makes them anew with {count} replicas; or, while all "
-        "runs, reassign their partitions with Kafka's own tools (kafka-reassign-partitions)"
+        "stop the workers, then `facestream topics repair`, which recreates them with {count} replicas; or, without "
+        "stopping anything, reassign their partitions with Kafka's own tools (kafka-reassign-partitions)"
     )
-    BROKERS_BACK = "start {brokers} again; it catches up by itself. Its log and its disk tell why it is away"
+    BROKERS_BACK = "start {brokers} again; it catches up by itself. Its log and its disk show why it is away"
     BROKERS_LOGS = "look at the brokers' logs and disks"
     SKIP_UNREADABLE = (
-        "have a broker mend it from a replica, or pass it: facestream dead-letters pass {topic} {partition} {offset}"
+        "have a broker repair it from a replica, or skip it: facestream dead-letters pass {topic} {partition} {offset}"
     )
     OPEN_TRANSACTION = (
         "nothing, if that producer is at work or was killed: the brokers end it after its transaction.timeout.ms (a "
@@ -68,7 +68,7 @@ class Remedy(Enum):
     UNSETTLED = "look at their logs; stop one that starts again and again"
     FEWER_WORKERS = "run at most one for each partition"
     RESTART_WORKER = "restart {worker} on {machine}"
-    SERVICE_FIRST = "mend {service} (see there); the sink then goes on by itself, and nothing is lost"
+    SERVICE_FIRST = "fix {service} first (see there); the sink then continues by itself, and nothing is lost"
     ADD_WORKERS = "add workers: facestream worker {role}"
     RESTART_PROCESS = "restart it (process {pid})"
     WORKER_LOG = "look at its log on {machine}"
@@ -109,22 +109,22 @@ class Remedy(Enum):
         "start it with `facestream up`, set FACESTREAM_BIGQUERY_GRPC, or give the account the right to write "
         "(roles/bigquery.dataEditor)"
     )
-    BIGQUERY_RIGHTS = "give the account the right to read and to ask (roles/bigquery.dataViewer and jobUser)"
+    BIGQUERY_RIGHTS = "give the account the right to read and to query (roles/bigquery.dataViewer and jobUser)"
     APPLY = "facestream bigquery apply"
     INCOMPATIBLE = (
-        "rename what stands there, then `facestream bigquery apply`; `facestream bigquery fill` writes into a new "
-        "table what Kafka still has"
+        "rename the existing one, then run `facestream bigquery apply`; `facestream bigquery fill` writes what Kafka "
+        "still has into a new table"
     )
     FILL = "facestream bigquery fill {table}"
 
     # What came of events
-    DEAD_LETTERS = "facestream dead-letters list; when the cause is mended, facestream replay dead-letters"
+    DEAD_LETTERS = "facestream dead-letters list; when the cause is fixed, facestream replay dead-letters"
     CAMERA = "look through the camera: its lens, its light, where it points, how it compresses"
 
     # Models
     MODEL_DIR = "set FACESTREAM_MODEL_DIR to a folder with card.json and its weights"
     MODELS_FOLDER = "let this user read it, or set FACESTREAM_MODELS_DIR to a folder that can be read"
-    VERSION_FOLDER = "copy the folder anew from a machine that has it whole, or remove it"
+    VERSION_FOLDER = "copy the complete folder again from another machine, or remove it"
     THRESHOLD = "set FACESTREAM_THRESHOLD_SET to one of these"
     CORES = "give the worker more cores (FACESTREAM_CPU_THREADS), or look what else runs here"
 

@@ -56,7 +56,7 @@ WRAPPED = {
     "byte-order mark, Base64": (b"\xff\xfe" + base64.b64encode(PNG), "a byte-order mark of UTF-16 stands before"),
     "line end": (b"\r\n" + PNG, "line ends or blanks stand before the PNG"),
     "read as text": (JPEG.decode("utf-8", "replace").encode(), "bytes that were read as text"),
-    "encoded anew": (JPEG.decode("latin-1").encode(), "encoded anew as text"),
+    "encoded anew": (JPEG.decode("latin-1").encode(), "encoded as text again"),
     "line ends converted": (PNG.replace(b"\r\n", b"\n"), "line ends were converted"),
 }
 
