@@ -1,4 +1,4 @@
-"""The composition root of a worker: it puts each role together, and runs it in a process of its own.
+"""The composition root of a worker: it assembles each role, and runs it in a process of its own.
 
 TensorFlow, Faust and the clients of the sinks are imported only by the roles that need them.
 """

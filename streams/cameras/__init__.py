@@ -1,4 +1,4 @@
-"""Where pictures come from: folders, video files, cameras and streams.
+"""Sources of pictures: folders, video files, cameras and streams.
 
 Needs OpenCV and nothing of Kafka; the command line imports it.
 """

@@ -1,4 +1,4 @@
-"""What a worker tells about itself: metrics, health, heartbeats, lag, and the watchdog that ends a worker that hangs.
+"""Reports on a worker: metrics, health, heartbeats, lag, and the watchdog that ends a worker that hangs.
 
 Imports ``kafka`` and ``topology``; the engine and the roles report to it.
 """

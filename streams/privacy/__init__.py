@@ -1,4 +1,4 @@
-"""Consent, and the erasures that everybody must heed.
+"""Consent, and the record of erasures, which every role has to respect.
 
 Imports ``kafka``; every folder above may import it.
 """

@@ -1,4 +1,4 @@
-"""Sending what a topic holds through the pipeline once more.
+"""Sends the events of a topic through the pipeline again.
 
 Imports ``kafka``, ``topology`` and ``observability``; the command line imports it.
 """
