@@ -1,6 +1,6 @@
 """The interface of sinks: places that events are written to in batches, where a batch written twice has one effect.
 
-The worker drives a sink from one thread, in this order::
+The worker calls it from one thread, in this order::
 
     assign(positions) → commit the offset and note() of each, synchronously
       → ( write(batch) → commit offsets and notes )* → revoke
@@ -14,18 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from schemas.dead_letters import DeadLetter, Resolution
 from schemas.drift import Drift
-from schemas.embeddings import Embedding
 from schemas.learning import Feedback
 from schemas.partition import TopicPartition
+from schemas.registry import Event
 from schemas.results import Enrolment, Match
 from schemas.rollout import Comparison
 
-Result = Match | Comparison | Enrolment | DeadLetter | Resolution | Drift | Embedding | Feedback
-"""What can be written to a sink."""
+Result = Match | Comparison | Enrolment | DeadLetter | Resolution | Drift | Feedback
+"""What can be written to some sink."""
+
+E_co = TypeVar("E_co", bound=Event, covariant=True)
+E_contra = TypeVar("E_contra", bound=Event, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Generic[E_co]):
     """An event and the message it came in; offsets of a partition only grow.
 
     Messages of the same event (same ``event_id``, ``comparison_id``, ``letter_id``, ``resolution_id``,
@@ -51,14 +54,14 @@ class Delivery:
 
     partition: TopicPartition
     offset: int
-    event: Result
+    event: E_co
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(Generic[E_co]):
     """An event that the service will never take, and its reason."""
 
-    delivery: Delivery
+    delivery: Delivery[E_co]
     reason: str
 
 
@@ -89,19 +92,22 @@ class SinkFenced(Exception):
 class RejectedRow(Exception):
     """Events that the service will never accept: send each to the dead letters, then write the batch without them."""
 
-    def __init__(self, rejections: Sequence[Rejection]) -> None:
+    def __init__(self, rejections: Sequence[Rejection[Event]]) -> None:
         """Keep the rejections; never empty."""
         super().__init__(f"{len(rejections)} rejected, the first because: {rejections[0].reason}")
         self.rejections = list(rejections)
 
     @property
-    def deliveries(self) -> list[Delivery]:
+    def deliveries(self) -> list[Delivery[Event]]:
         """The events that are to be left out."""
         return [rejection.delivery for rejection in self.rejections]
 
 
-class Sink(Protocol):
-    """A place for results. One thread calls everything except ``erase``; the module gives the order of calls."""
+class BatchProcessor(Protocol[E_contra]):
+    """Gives batches of events their effect, which may be what it knows rather than what it writes.
+
+    One thread calls everything except ``erase``; the module gives the order of calls.
+    """
 
     def assign(self, positions: Sequence[Position]) -> Mapping[TopicPartition, RewindRequest]:
         """Take partitions over and lock out the previous owner; also called for partitions that are owned already.
@@ -116,21 +122,13 @@ class Sink(Protocol):
     def revoke(self, partitions: Sequence[TopicPartition]) -> None:
         """Give partitions up. Never raises."""
 
-    def write(self, batch: Sequence[Delivery]) -> None:
+    def write(self, batch: Sequence[Delivery[E_contra]]) -> None:
         """Make the batch durable. An event is written once, however often it comes; the first one counts.
 
         Raises:
             SinkUnavailable: not all of the batch was written; write the same batch again.
             SinkFenced: the same, but assign again first; see :class:`SinkFenced`.
             RejectedRow: the same, but without the rejected events.
-        """
-
-    def check(self) -> None:
-        """Check whether the service still has what was written; called every few seconds while nothing is written.
-
-        Raises:
-            SinkFenced: the service has lost it.
-            SinkUnavailable: the service does not answer; the call is repeated.
         """
 
     def erase(
@@ -159,6 +157,18 @@ class Sink(Protocol):
 
     def note(self, partition: TopicPartition) -> str:
         """A short text for an assigned partition. It is committed with the offset and returns in :class:`Position`."""
+
+
+class Sink(BatchProcessor[E_contra], Protocol[E_contra]):
+    """A place for results."""
+
+    def check(self) -> None:
+        """Check whether the service still has what was written; called every few seconds while nothing is written.
+
+        Raises:
+            SinkFenced: the service has lost it.
+            SinkUnavailable: the service does not answer; the call is repeated.
+        """
 
     def close(self) -> None:
         """Release connections."""

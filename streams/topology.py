@@ -1,4 +1,4 @@
-"""Which role reads which topics, and which events the topics of results carry."""
+"""Which role reads which topics, and which events it takes from them."""
 
 from __future__ import annotations
 
@@ -14,31 +14,26 @@ from sinks.base import Result
 from streams.kafka.topics import Topic
 from streams.roles import Role
 
-READS: Mapping[Role, Sequence[Topic]] = {
-    Role.EMBED: (Topic.UPLOADS, Topic.FRAMES),
-    Role.MATCH: (Topic.EMBEDDINGS, Topic.ERASURES),
-    Role.SINK_REDIS: (Topic.MATCHES, Topic.ENROLMENTS, Topic.ERASURES),
-    Role.SINK_BIGQUERY: (
-        Topic.MATCHES,
-        Topic.COMPARISONS,
-        Topic.ENROLMENTS,
-        Topic.DEAD_LETTERS,
-        Topic.RESOLUTIONS,
-        Topic.DRIFT,
-        Topic.FEEDBACK,
-        Topic.ERASURES,
-    ),
-    Role.DRIFT: (Topic.EMBEDDINGS, Topic.MATCHES, Topic.ERASURES),
-    Role.RETRAIN: (Topic.RUNS,),
-}
-"""What each role reads."""
-EVENT_TYPES: Mapping[Topic, type[Result]] = {
+REDIS_EVENTS: Mapping[Topic, type[Match | Enrolment]] = {Topic.MATCHES: Match, Topic.ENROLMENTS: Enrolment}
+"""What Redis keeps."""
+BIGQUERY_EVENTS: Mapping[Topic, type[Result]] = {
     Topic.MATCHES: Match,
     Topic.COMPARISONS: Comparison,
     Topic.ENROLMENTS: Enrolment,
     Topic.DEAD_LETTERS: DeadLetter,
     Topic.RESOLUTIONS: Resolution,
     Topic.DRIFT: Drift,
-    Topic.EMBEDDINGS: Embedding,
     Topic.FEEDBACK: Feedback,
 }
+"""What BigQuery keeps."""
+DRIFT_EVENTS: Mapping[Topic, type[Embedding | Match]] = {Topic.EMBEDDINGS: Embedding, Topic.MATCHES: Match}
+"""What tells of drift."""
+READS: Mapping[Role, Sequence[Topic]] = {
+    Role.EMBED: (Topic.UPLOADS, Topic.FRAMES),
+    Role.MATCH: (Topic.EMBEDDINGS, Topic.ERASURES),
+    Role.SINK_REDIS: (*REDIS_EVENTS, Topic.ERASURES),
+    Role.SINK_BIGQUERY: (*BIGQUERY_EVENTS, Topic.ERASURES),
+    Role.DRIFT: (*DRIFT_EVENTS, Topic.ERASURES),
+    Role.RETRAIN: (Topic.RUNS,),
+}
+"""What each role reads."""

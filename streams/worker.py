@@ -24,7 +24,7 @@ from streams.matching.changelog import discard_foreign_tables, ensure_changelog
 from streams.observability.health_server import HealthServer, MonitoredWorker
 from streams.roles import Embedder, Role
 from streams.settings import Settings
-from streams.topology import EVENT_TYPES, READS
+from streams.topology import BIGQUERY_EVENTS, DRIFT_EVENTS, REDIS_EVENTS
 
 if TYPE_CHECKING:
     import faust
@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 
     from models.analysis.face_analysis import FaceAnalyzer
     from models.embedder.card import Card
-    from sinks.base import Sink
+    from streams.engine.batch_worker import BatchWorker
+    from streams.engine.sink_worker import SinkWorker
+
+_BATCH_SIZE = 500
+"""Most events that a sink or the drift processor takes at once."""
 
 
 def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.MODEL) -> NoReturn:
@@ -180,72 +184,77 @@ def _run_app(
 
 
 def _sink_redis(start: _Start) -> None:
-    def sink() -> Sink:
+    def worker(client_id: str) -> SinkWorker[Any]:
         from sinks.redis import RedisSink
+        from streams.engine.sink_worker import SinkWorker
 
         settings = start.settings
-        return RedisSink(
+        sink = RedisSink(
             settings.redis_url,
             settings.redis_prefix,
             settings.result_ttl_s,
             settings.live_stream_length,
             lasting=[Topic.ENROLMENTS.named(settings)],
         )
+        return SinkWorker(
+            Role.SINK_REDIS, settings, sink, REDIS_EVENTS, batch_size=_BATCH_SIZE, linger_s=0.0, client_id=client_id
+        )
 
-    _run_sink(Role.SINK_REDIS, start, sink, linger_s=0.0)
+    _run_batches(Role.SINK_REDIS, start, worker)
 
 
 def _sink_bigquery(start: _Start) -> None:
-    def sink() -> Sink:
+    def worker(client_id: str) -> SinkWorker[Any]:
         from sinks.bigquery import Address, BigQuerySink
+        from streams.engine.sink_worker import SinkWorker
 
         settings = start.settings
         address = Address(
             settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest, settings.bigquery_grpc
         )
-        topics = _results(Role.SINK_BIGQUERY)
-        return BigQuerySink(address, {topic.named(settings): EVENT_TYPES[topic] for topic in topics})
+        sink = BigQuerySink(address, {topic.named(settings): kind for topic, kind in BIGQUERY_EVENTS.items()})
+        return SinkWorker(
+            Role.SINK_BIGQUERY,
+            settings,
+            sink,
+            BIGQUERY_EVENTS,
+            batch_size=_BATCH_SIZE,
+            linger_s=0.2,
+            client_id=client_id,
+        )
 
-    _run_sink(Role.SINK_BIGQUERY, start, sink, linger_s=0.2)
+    _run_batches(Role.SINK_BIGQUERY, start, worker)
 
 
 def _drift(start: _Start) -> None:
-    def processor() -> Sink:
+    def worker(client_id: str) -> BatchWorker[Any]:
         from streams.drift.processor import DriftProcessor
+        from streams.engine.batch_worker import BatchWorker
 
-        return DriftProcessor(start.settings, [start.base()])
-
-    # What it cannot read the other roles report as dead letters.
-    _run_sink(Role.DRIFT, start, processor, linger_s=1.0, makes_dead_letters=False)
-
-
-def _run_sink(
-    role: Role, start: _Start, make_sink: Callable[[], Sink], *, linger_s: float, makes_dead_letters: bool = True
-) -> NoReturn:
-    """Run what reads results and writes them, with its health served."""
-    from streams.engine.sink_worker import SinkWorker
-
-    with HealthServer(role, f"{role}-{os.getpid()}", start.settings) as health:
-        worker = SinkWorker(
-            role,
+        # What it cannot read the other roles report as dead letters.
+        return BatchWorker(
+            Role.DRIFT,
             start.settings,
-            make_sink(),
-            _results(role),
-            batch_size=500,
-            linger_s=linger_s,
-            client_id=health.client_id,
-            makes_dead_letters=makes_dead_letters,
+            DriftProcessor(start.settings, [start.base()]),
+            DRIFT_EVENTS,
+            batch_size=_BATCH_SIZE,
+            linger_s=1.0,
+            client_id=client_id,
+            makes_dead_letters=False,
         )
+
+    _run_batches(Role.DRIFT, start, worker)
+
+
+def _run_batches(role: Role, start: _Start, make_worker: Callable[[str], BatchWorker[Any]]) -> NoReturn:
+    """Run a worker that takes batches, made under this name, with its health served."""
+    with HealthServer(role, f"{role}-{os.getpid()}", start.settings) as health:
+        worker = make_worker(health.client_id)
         health.follow(MonitoredWorker(worker.heartbeat, worker.facts))
         stop = Flag()
         set_on_signal(stop)
         worker.run(stop)
         end(0)
-
-
-def _results(role: Role) -> list[Topic]:
-    """The topics of results that a role reads."""
-    return [topic for topic in READS[role] if topic is not Topic.ERASURES]
 
 
 _RUN: Mapping[Role, Callable[[_Start], None]] = {

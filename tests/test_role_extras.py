@@ -31,7 +31,7 @@ MODULES = {
     ],
     Role.SINK_REDIS: ["streams.engine.sink_worker", "sinks.redis"],
     Role.SINK_BIGQUERY: ["streams.engine.sink_worker", "sinks.bigquery"],
-    Role.DRIFT: ["streams.engine.sink_worker", "streams.drift.processor"],
+    Role.DRIFT: ["streams.engine.batch_worker", "streams.drift.processor"],
     Role.RETRAIN: [
         *(*APP, "streams.drift.alarms", "streams.retraining.agent", "streams.retraining.scheduler"),
         *("streams.retraining.job_main", "streams.retraining.train"),

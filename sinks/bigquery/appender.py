@@ -17,7 +17,7 @@ from google.cloud.bigquery_storage_v1 import BigQueryWriteClient
 from google.cloud.bigquery_storage_v1.types import AppendRowsResponse, StorageError
 from google.protobuf.descriptor_pb2 import DescriptorProto
 
-from sinks.base import Delivery, SinkUnavailable
+from sinks.base import Delivery, Result, SinkUnavailable
 from sinks.bigquery.connection import Closed, Connection, NoAnswer
 
 _SILENCE_S = 300.0
@@ -46,7 +46,7 @@ class Append:
     """The rows of one request, and the deliveries that they were made from."""
 
     rows: list[bytes]
-    deliveries: list[Delivery]
+    deliveries: list[Delivery[Result]]
 
 
 @dataclass(frozen=True, slots=True)

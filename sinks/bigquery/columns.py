@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import Any
 
 from schemas.fields import Field, Kind
-from sinks.base import Delivery
+from sinks.base import Delivery, Result
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -56,7 +56,7 @@ _TYPES = {
 class RowInput:
     """The input for a row: an event with its message, and the time of writing."""
 
-    delivery: Delivery
+    delivery: Delivery[Result]
     written_at: datetime
 
 

@@ -46,7 +46,7 @@ class Deduplicator:
         for number in self._windows:
             self.begin(number)
 
-    def fresh(self, deliveries: Sequence[Delivery], now: int) -> list[Delivery]:
+    def fresh(self, deliveries: Sequence[Delivery[Result]], now: int) -> list[Delivery[Result]]:
         """The first delivery of each event that has no row yet; ``now`` is in microseconds since 1970.
 
         Raises:
@@ -55,7 +55,7 @@ class Deduplicator:
         self._widen(deliveries, now)
         unsure = [one.event for one in deliveries if not self._covers(one, now)]
         written = self._known.written(unsure) if unsure else set()
-        chosen: dict[bytes, Delivery] = {}
+        chosen: dict[bytes, Delivery[Result]] = {}
         for delivery in deliveries:
             key = key_of(delivery.event)
             if self._covers(delivery, now):
@@ -66,7 +66,7 @@ class Deduplicator:
                 chosen.setdefault(key, delivery)
         return list(chosen.values())
 
-    def mark_written(self, deliveries: Iterable[Delivery]) -> None:
+    def mark_written(self, deliveries: Iterable[Delivery[Result]]) -> None:
         """Remember that these events have a row now."""
         for delivery in deliveries:
             window = self._windows.get(delivery.partition.partition)
@@ -74,7 +74,7 @@ class Deduplicator:
             if window is not None and time is not None:
                 window.add(micros(time), key_of(delivery.event))
 
-    def _widen(self, deliveries: Sequence[Delivery], now: int) -> None:
+    def _widen(self, deliveries: Sequence[Delivery[Result]], now: int) -> None:
         """Read what the windows need for these events."""
         times: dict[int, list[int]] = {}
         for delivery in deliveries:
@@ -86,12 +86,12 @@ class Deduplicator:
             for number, items in self._known.load(loads).items():
                 self._windows[number].loaded(loads[number], items, self._known.limit)
 
-    def _covers(self, delivery: Delivery, now: int) -> bool:
+    def _covers(self, delivery: Delivery[Result], now: int) -> bool:
         return event_time(delivery.event) is not None and self._windows[delivery.partition.partition].covers(
             _time(delivery), now
         )
 
 
-def _time(delivery: Delivery) -> int:
+def _time(delivery: Delivery[Result]) -> int:
     time = event_time(delivery.event)
     return 0 if time is None else micros(time)

@@ -37,7 +37,7 @@ class RowWriter:
     descriptor: descriptor_pb2.DescriptorProto
     _message_class: Any
 
-    def row(self, delivery: Delivery, written_at: datetime) -> bytes:
+    def row(self, delivery: Delivery[Result], written_at: datetime) -> bytes:
         """Serialise one row.
 
         Raises:

@@ -148,15 +148,15 @@ class BigQuerySink:
         except QueryFailed as error:
             raise SinkUnavailable(f"BigQuery does not delete: {error}") from error
 
-    def write(self, batch: Sequence[Delivery]) -> None:
+    def write(self, batch: Sequence[Delivery[Result]]) -> None:
         """Append what is not in the tables yet; see :class:`sinks.base.Sink` for what is raised."""
-        by_topic: dict[str, list[Delivery]] = {}
+        by_topic: dict[str, list[Delivery[Result]]] = {}
         for delivery in batch:
             by_topic.setdefault(delivery.partition.topic, []).append(delivery)
         for topic, deliveries in by_topic.items():
             self._write(self._writers[topic], deliveries)
 
-    def _write(self, writer: _TableWriter, deliveries: Sequence[Delivery]) -> None:
+    def _write(self, writer: _TableWriter, deliveries: Sequence[Delivery[Result]]) -> None:
         appender = writer.appender
         if appender is None:
             raise SinkFenced(f"{writer.rows.table.name}: the write stream was lost")
@@ -175,7 +175,7 @@ class BigQuerySink:
                 other.drop_stream()
             raise SinkFenced(f"{writer.rows.table.name}: {error}") from error
 
-    def _settle(self, writer: _TableWriter, appender: Appender, batch: Sequence[Delivery]) -> None:
+    def _settle(self, writer: _TableWriter, appender: Appender, batch: Sequence[Delivery[Result]]) -> None:
         """Wait for all answers; what has landed is remembered, what is refused raised if it is of this batch."""
         deadline = time.monotonic() + self._timeout_s
 
@@ -236,7 +236,7 @@ class BigQuerySink:
         return Appender(self._client, stream.name, rows.descriptor)
 
 
-def _appends(rows: RowWriter, deliveries: Sequence[Delivery]) -> list[Append]:
+def _appends(rows: RowWriter, deliveries: Sequence[Delivery[Result]]) -> list[Append]:
     """Serialise the rows and bundle them.
 
     Raises:
@@ -244,7 +244,7 @@ def _appends(rows: RowWriter, deliveries: Sequence[Delivery]) -> list[Append]:
     """
     written_at = utc_now()
     appends: list[Append] = []
-    rejections: list[Rejection] = []
+    rejections: list[Rejection[Result]] = []
     size = _BYTES_AT_ONCE
     for delivery in deliveries:
         try:
@@ -266,7 +266,7 @@ def _appends(rows: RowWriter, deliveries: Sequence[Delivery]) -> list[Append]:
     return appends
 
 
-def _rejections(refused: Refused) -> list[Rejection]:
+def _rejections(refused: Refused) -> list[Rejection[Result]]:
     reasons = refused.reasons or {0: refused.message}
     return [Rejection(refused.append.deliveries[index], f"BigQuery: {reason}") for index, reason in reasons.items()]
 

@@ -31,6 +31,9 @@ _ANNOUNCE = (Path(__file__).parent / "announce.lua").read_text("utf-8")
 _CORRECT = (Path(__file__).parent / "correct.lua").read_text("utf-8")
 _ADVANCE = (Path(__file__).parent / "advance.lua").read_text("utf-8")
 _INDEX = (Path(__file__).parent / "index.lua").read_text("utf-8")
+Answer = Match | Enrolment
+"""What Redis holds."""
+
 _FOR_EVER_S = 10 * 365 * 86_400.0
 _STRENGTH = [Decision.MATCH, Decision.NO_MATCH, Decision.UNKNOWN, Decision.REFUSED]
 
@@ -119,7 +122,7 @@ class RedisSink:
         except redis.RedisError as error:
             raise SinkUnavailable(explained(error)) from error
 
-    def write(self, batch: Sequence[Delivery]) -> None:
+    def write(self, batch: Sequence[Delivery[Answer]]) -> None:
         """Write a batch of matches and enrolments with one pipeline.
 
         Raises:
@@ -133,12 +136,12 @@ class RedisSink:
         except redis.RedisError as error:
             raise SinkUnavailable(explained(error)) from error
 
-    def _write(self, batch: Sequence[Delivery]) -> None:
+    def _write(self, batch: Sequence[Delivery[Answer]]) -> None:
         if not self._sha:
             self._sha = self._redis.script_load(_ANNOUNCE)
         pipeline = self._redis.pipeline(transaction=False)
         next_offsets = {delivery.partition: delivery.offset + 1 for delivery in batch}
-        senders: list[list[Delivery]] = []
+        senders: list[list[Delivery[Answer]]] = []
         """The deliveries of each command."""
         kept: dict[int, str] = {}
         """Keys of answers that are written unless they are there, by the number of the command."""
@@ -169,12 +172,12 @@ class RedisSink:
         """The key that says how far the partition was written."""
         return self._keys.written(partition.topic, partition.partition)
 
-    def _index(self, pipeline: Any, batch: Sequence[Delivery]) -> list[list[Delivery]]:
+    def _index(self, pipeline: Any, batch: Sequence[Delivery[Answer]]) -> list[list[Delivery[Answer]]]:
         """Index the answers by user, so that they are found when the user is to be erased; one command per user."""
         now = time.time()
-        by_user: dict[str, dict[str, Delivery]] = {}
+        by_user: dict[str, dict[str, Delivery[Answer]]] = {}
         for delivery in batch:
-            event = cast(Match | Enrolment, delivery.event)
+            event = delivery.event
             kept_at = self._keys.answer(replace(event, replay_id=None) if event.corrects else event)
             by_user.setdefault(event.user_id, {})[kept_at] = delivery
         for user_id, names in by_user.items():
@@ -183,7 +186,7 @@ class RedisSink:
             )
         return [list(names.values()) for names in by_user.values()]
 
-    def _check_kept(self, there: Mapping[str, Delivery]) -> None:
+    def _check_kept(self, there: Mapping[str, Delivery[Answer]]) -> None:
         """See whether what is there already, and kept an answer from being written, is an answer."""
         if not there:
             return
@@ -194,7 +197,7 @@ class RedisSink:
         for (key, delivery), text in zip(there.items(), pipeline.execute(raise_on_error=False), strict=True):
             if isinstance(text, Exception) and not blames_key(text):
                 raise text
-            event = cast(Match | Enrolment, delivery.event)
+            event = delivery.event
             if text is not None and (isinstance(text, Exception) or event.event_id not in text):
                 rejections.append(Rejection(delivery, f"Redis: {key} holds something else: delete it"))
         if rejections:
@@ -233,9 +236,9 @@ class RedisSink:
         pipeline.hset(self._keys.subjects(event.user_id), event.subject_id, event.templates)
         return 2
 
-    def _judge(self, senders: Sequence[Sequence[Delivery]], answers: Sequence[object]) -> None:
+    def _judge(self, senders: Sequence[Sequence[Delivery[Answer]]], answers: Sequence[object]) -> None:
         """Sort the server's answers: all well, try again, or never."""
-        rejections: dict[int, Rejection] = {}
+        rejections: dict[int, Rejection[Answer]] = {}
         for deliveries, answer in zip(senders, answers, strict=True):
             if isinstance(answer, redis.exceptions.NoScriptError):
                 self._sha = ""  # The server was restarted or flushed.

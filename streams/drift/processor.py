@@ -1,6 +1,6 @@
 """The role drift: a stateful processor of embeddings and matches that reports when a camera has changed.
 
-It is driven like a sink (see ``streams.engine.sink_worker``), but writes to no store: its state is what it knows of the
+It takes batches (see ``streams.engine.batch_worker``), but writes to no store: its state is what it knows of the
 cameras. Every few seconds that state is written to ``drift-references``, and each commit carries the offset up to which
 it is written. A worker that takes a partition over reads again from there; every record of the state says which
 messages it has counted, so that none counts twice.
@@ -55,7 +55,10 @@ def _alone(method: Callable[Concatenate[DriftProcessor, P], R]) -> Callable[Conc
 
 
 class DriftProcessor:
-    """Counts frames and decisions by camera, and reports drift; has the interface of a sink. Replays do not count."""
+    """Counts frames and decisions by camera, and reports drift; a :class:`sinks.base.BatchProcessor`.
+
+    Replays do not count.
+    """
 
     def __init__(self, settings: Settings, cards: Iterable[Card], plan: MonitorPlan | None = None) -> None:
         """``cards`` are of the model versions whose distances are known."""
@@ -113,7 +116,7 @@ class DriftProcessor:
         return str(self._saved[partition])
 
     @_alone
-    def write(self, batch: Sequence[Delivery]) -> None:
+    def write(self, batch: Sequence[Delivery[Embedding | Match]]) -> None:
         """Count frames and decisions; deliver reports, and every few seconds the state.
 
         Raises:
@@ -131,9 +134,6 @@ class DriftProcessor:
         self._reports.clear()
         if saves:
             self._save()
-
-    def check(self) -> None:
-        """Nothing to do: Kafka keeps what it has taken."""
 
     @_alone
     def erase(
@@ -163,10 +163,7 @@ class DriftProcessor:
             metrics.forget(camera.labels)
         return {"drift_references": len(gone)}
 
-    def close(self) -> None:
-        """Nothing to do: what was not written is read again."""
-
-    def _count(self, delivery: Delivery) -> list[Drift]:
+    def _count(self, delivery: Delivery[Embedding | Match]) -> list[Drift]:
         event, number = delivery.event, delivery.partition.partition
         if isinstance(event, Match) and event.replay_id is None:
             key = CameraKey(event.user_id, event.camera_id, event.model_version)

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Generic
 
 from sinks.base import Delivery
 from streams.kafka.messages import Message, TopicPartition
-from streams.privacy.erasures import owner
+from streams.privacy.erasures import E, owner
 
 
-class HeldResults:
+class HeldResults(Generic[E]):
     """Results by user, in order; for one thread."""
 
     def __init__(self) -> None:
-        self._of_user: dict[str, dict[tuple[TopicPartition, int], tuple[Delivery, Message]]] = {}
+        self._of_user: dict[str, dict[tuple[TopicPartition, int], tuple[Delivery[E], Message]]] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._of_user.values()))
 
     def take_in(
         self,
-        deliveries: Iterable[Delivery],
+        deliveries: Iterable[Delivery[E]],
         messages: Mapping[tuple[TopicPartition, int], Message],
         users: Collection[str],
-    ) -> list[Delivery]:
+    ) -> list[Delivery[E]]:
         """Keep the results of these users, and of users that have some here; return the others."""
         others = []
         for one in deliveries:
@@ -35,7 +36,7 @@ class HeldResults:
                 others.append(one)
         return others
 
-    def released(self, users: Collection[str]) -> tuple[list[Delivery], dict[tuple[TopicPartition, int], Message]]:
+    def released(self, users: Collection[str]) -> tuple[list[Delivery[E]], dict[tuple[TopicPartition, int], Message]]:
         """The results of all but these users, and their messages; they stay until :meth:`forget`."""
         free = [kept for user, kept in self._of_user.items() if user not in users]
         deliveries = [delivery for kept in free for delivery, _ in kept.values()]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Generic, Protocol
 
 from schemas.dead_letters import DeadLetter
 from schemas.erasure import Erasure
-from sinks.base import Delivery, RejectedRow, Sink, SinkUnavailable
+from sinks.base import BatchProcessor, Delivery, RejectedRow, SinkUnavailable
 from streams.dead_letters.records import dead_letter
 from streams.engine.held_results import HeldResults
 from streams.engine.sink_batch import SinkBatch
 from streams.engine.sink_retry import SinkRetry
 from streams.kafka.messages import Message, TopicPartition
 from streams.observability import metrics
-from streams.privacy.erasures import Erasures
+from streams.privacy.erasures import E, Erasures
 from streams.roles import Role
 
 _MOST_HELD = 5_000
@@ -42,7 +42,7 @@ class Erases(Protocol):
         """Users of whom something is still to be erased."""
 
 
-class ResultWriter:
+class ResultWriter(Generic[E]):
     """Writes for one worker; for one thread.
 
     Every call may wait as long as the sink or Kafka is away, and raises what :class:`SinkRetry` raises.
@@ -51,23 +51,23 @@ class ResultWriter:
     def __init__(
         self,
         role: Role,
-        sink: Sink,
+        processor: BatchProcessor[E],
         dead_letters: SendsDeadLetters,
         eraser: Erases,
         erased: Erasures,
-        held: HeldResults,
+        held: HeldResults[E],
         retry: SinkRetry,
     ) -> None:
         """``erased`` and ``held`` are shared with the worker, which fills the one and clears the other."""
         self._role = role
-        self._sink = sink
+        self._processor = processor
         self._dead_letters = dead_letters
         self._eraser = eraser
         self._erased = erased
         self._held = held
         self._retry = retry
 
-    def write(self, batch: SinkBatch) -> None:
+    def write(self, batch: SinkBatch[E]) -> None:
         """Begin the batch's erasures and write its results, but for those that wait for an erasure."""
         # Erasures first, or one would take what came after it.
         for message, erasure in batch.erasures:
@@ -99,7 +99,7 @@ class ResultWriter:
 
     def _write(
         self,
-        deliveries: list[Delivery],
+        deliveries: list[Delivery[E]],
         messages: Mapping[tuple[TopicPartition, int], Message],
         dead_letters: list[DeadLetter],
     ) -> None:
@@ -107,7 +107,7 @@ class ResultWriter:
 
         def write() -> None:
             with metrics.timed(self._role, "deliver"):
-                self._sink.write(deliveries)
+                self._processor.write(deliveries)
 
         while deliveries:
             try:
@@ -118,6 +118,7 @@ class ResultWriter:
                     one = rejection.delivery
                     message = messages[one.partition, one.offset]
                     dead_letters.append(dead_letter(message, self._role, RejectedRow([rejection])))
-                    deliveries.remove(one)
+                rejected = {(one.partition, one.offset) for one in error.deliveries}
+                deliveries = [one for one in deliveries if (one.partition, one.offset) not in rejected]
         if dead_letters:
             self._retry.until_available(lambda: self._dead_letters.letters(dead_letters), "sending dead letters")

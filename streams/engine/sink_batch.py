@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Generic
 
 from schemas.dead_letters import DeadLetter
 from schemas.erasure import Erasure
-from sinks.base import Delivery, Result
+from sinks.base import Delivery
 from streams.dead_letters.records import dead_letter
 from streams.kafka import decoding
 from streams.kafka.decoding import decode
 from streams.kafka.messages import Message, TopicPartition
+from streams.privacy.erasures import E
 from streams.roles import Role
 
 
 @dataclass(frozen=True, slots=True)
-class SinkBatch:
+class SinkBatch(Generic[E]):
     """Deliveries, what is to be erased, and what to commit once that is done."""
 
-    deliveries: list[Delivery] = field(default_factory=list)
+    deliveries: list[Delivery[E]] = field(default_factory=list)
     erasures: list[tuple[Message, Erasure]] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     messages: dict[tuple[TopicPartition, int], Message] = field(default_factory=dict)
     next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
 
-    def add(
-        self, message: Message, topics: Mapping[str, type[Result]], role: Role, *, makes_dead_letters: bool
-    ) -> None:
+    def add(self, message: Message, topics: Mapping[str, type[E]], role: Role, *, makes_dead_letters: bool) -> None:
         """Sort a message in: a result of one of these topics, or else an erasure.
 
         Erased is when match has: nothing from before is written any more, all that comes after is. Messages that cannot

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from confluent_kafka import KafkaException
 
-from sinks.base import Position, RewindRequest, Sink, SinkUnavailable
+from sinks.base import BatchProcessor, Position, RewindRequest, SinkUnavailable
 from streams.engine.sink_commits import SinkCommits
 from streams.engine.sink_progress import SinkProgress
 from streams.kafka.messages import TopicPartition
@@ -39,7 +39,7 @@ class SinkClaim:
 
     def __init__(
         self,
-        sink: Sink,
+        processor: BatchProcessor[Any],
         topics: frozenset[str],
         offsets: KnowsOffsets,
         eraser: CatchesUp,
@@ -48,7 +48,7 @@ class SinkClaim:
         commits: SinkCommits,
     ) -> None:
         """``topics`` are those that the sink knows; of ``erasures`` it knows nothing."""
-        self._sink = sink
+        self._processor = processor
         self._topics = topics
         self._offsets = offsets
         self._eraser = eraser
@@ -67,7 +67,7 @@ class SinkClaim:
         """
         ids = self._commits.topic_ids = self._offsets.topic_ids(partitions)
         positions = self._offsets.positions(partitions, ids)
-        requests = self._sink.assign([one for one in positions if one.partition.topic in self._topics])
+        requests = self._processor.assign([one for one in positions if one.partition.topic in self._topics])
         self._eraser.catch_up(positions, self._erased)
         positions = [
             self._offsets.rewind(one, requests[one.partition]) if one.partition in requests else one

@@ -16,10 +16,11 @@ import logging
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from schemas import codec
 from schemas.erasure import Erasure
-from sinks.base import Position, Sink, SinkUnavailable
+from sinks.base import BatchProcessor, Position, SinkUnavailable
 from streams.dead_letters.sender import Outbox, Outgoing
 from streams.engine.sink_retry import RETRY_S
 from streams.kafka.connection import KafkaUnavailable
@@ -45,11 +46,13 @@ class _Asked:
 class SinkEraser:
     """Erases one after the other, in order. ``add``, ``drop`` and the questions are for the worker's thread."""
 
-    def __init__(self, role: Role, settings: Settings, sink: Sink, topic: str, heartbeat: WorkerHeartbeat) -> None:
+    def __init__(
+        self, role: Role, settings: Settings, processor: BatchProcessor[Any], topic: str, heartbeat: WorkerHeartbeat
+    ) -> None:
         """``topic`` is the name of the topic ``erasures``, where it says what is done."""
         self._role = role
         self._settings = settings
-        self._sink = sink
+        self._processor = processor
         self.topic = topic
         self._heartbeat = heartbeat
         self._outbox = Outbox(role, settings)
@@ -150,7 +153,7 @@ class SinkEraser:
         while wanted():
             try:
                 erasure = asked.erasure
-                removed = self._sink.erase(
+                removed = self._processor.erase(
                     erasure.user_id, erasure.subject_id, erasure_id=erasure.erasure_id, wanted=wanted
                 )
                 if wanted():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from streams.engine.held_results import HeldResults
 from streams.kafka.messages import TopicPartition
@@ -23,7 +23,7 @@ class OpenErasures(Protocol):
 class SinkProgress:
     """Next offsets by partition; for one thread."""
 
-    def __init__(self, held: HeldResults, erasures: OpenErasures) -> None:
+    def __init__(self, held: HeldResults[Any], erasures: OpenErasures) -> None:
         """Results that are held are not done, nor are erasures that are open."""
         self._held = held
         self._erasures = erasures

@@ -1,219 +1,67 @@
-"""Drives a sink: reads results in its own consumer group, writes them, and only then commits.
-
-One thread, confluent-kafka, no Faust: a sink needs no tables, but the exact moment of assignment, revocation and
-commit. While a sink is away its partitions are paused and the consumer stays in its group, so nothing is lost, nothing
-grows, and the other sinks go on.
-"""
+"""Drives a sink: beside the batches it looks now and then whether the service still has what was written."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from threading import Event as Flag
 
-import confluent_kafka
-
-from sinks.base import Sink, SinkFenced, SinkUnavailable
-from streams.dead_letters.sender import Outbox
-from streams.engine.held_results import HeldResults
-from streams.engine.result_writer import ResultWriter
-from streams.engine.sink_batch import SinkBatch
-from streams.engine.sink_claim import SinkClaim
-from streams.engine.sink_commits import SinkCommits
-from streams.engine.sink_erasure import SinkEraser
-from streams.engine.sink_progress import SinkProgress
-from streams.engine.sink_reader import SinkReader, sink_consumer
-from streams.engine.sink_retry import SinkRetry
-from streams.engine.start_offsets import StartOffsets
-from streams.kafka.consumer_groups import group_id
-from streams.kafka.messages import TopicPartition, from_client
+from sinks.base import Sink, SinkUnavailable
+from streams.engine.batch_worker import BatchWorker
 from streams.kafka.topics import Topic
-from streams.observability.heartbeat import ConsumerStatus, WorkerHeartbeat
-from streams.privacy.erasures import Erasures
+from streams.privacy.erasures import E
 from streams.roles import Role
 from streams.settings import Settings
-from streams.topology import EVENT_TYPES
 
 log = logging.getLogger(__name__)
 
 _CHECK_S = 5.0
 
 
-class _Revoked(Exception):
-    """The partitions of the batch in hand went to another worker, which writes it, or the worker is to stop."""
-
-
-class SinkWorker:
-    """Reads topics and writes every event in them to one sink."""
+class SinkWorker(BatchWorker[E]):
+    """Writes every event of some topics to one sink, and makes dead letters of what cannot be written."""
 
     def __init__(
         self,
         role: Role,
         settings: Settings,
-        sink: Sink,
-        topics: Sequence[Topic],
+        sink: Sink[E],
+        events: Mapping[Topic, type[E]],
         *,
         batch_size: int,
         linger_s: float,
         client_id: str = "facestream",
-        makes_dead_letters: bool = True,
     ) -> None:
-        """``topics`` are those of results; ``erasures`` is read besides.
-
-        Where it makes no dead letters, messages that cannot be read are left out: another role makes dead letters of
-        them.
-        """
-        erasures, group = Topic.ERASURES.named(settings), group_id(role, settings)
-        self._role = role
-        self._sink = sink
-        self._topics = {topic.named(settings): EVENT_TYPES[topic] for topic in topics}
-        self._subscription = [*self._topics, erasures]
-        self._batch_size = batch_size
-        self._linger_s = linger_s
-        self._makes_dead_letters = makes_dead_letters
-        self._stop = Flag()
-        self._unclaimed: list[TopicPartition] = []
-        self._check_at = 0.0
-        self.heartbeat = WorkerHeartbeat(role)
-        self._facts = ConsumerStatus(False, frozenset())
-        self._consumer = sink_consumer(settings, group, client_id, lingers=linger_s > 0)
-        self._reader = SinkReader(self._consumer, settings, self.heartbeat)
-        self._retry = SinkRetry(self.heartbeat, self._wait, self._resume)
-        self._eraser = SinkEraser(role, settings, sink, erasures, self.heartbeat)
-        erased, held = Erasures(), HeldResults()
-        self._progress = SinkProgress(held, self._eraser)
-        self._commits = SinkCommits(
-            self._consumer, self._progress, self.heartbeat, self._note, settings.commit_interval_s
+        """Make one; see :class:`BatchWorker`. The sink is closed when the worker has run."""
+        super().__init__(
+            role,
+            settings,
+            sink,
+            events,
+            batch_size=batch_size,
+            linger_s=linger_s,
+            client_id=client_id,
+            makes_dead_letters=True,
         )
-        self._writer = ResultWriter(role, sink, Outbox(role, settings), self._eraser, erased, held, self._retry)
-        offsets = StartOffsets(settings, group, self._consumer, {erasures})
-        known = frozenset(self._topics)
-        self._claim = SinkClaim(sink, known, offsets, self._eraser, erased, self._progress, self._commits)
-
-    def facts(self) -> ConsumerStatus:
-        """How the worker stands in its group; from any thread."""
-        return self._facts
+        self._sink = sink
+        self._check_at = 0.0
 
     def run(self, stop: Flag) -> None:
-        """Work until ``stop`` is set, then finish the batch in hand, commit and leave the group.
-
-        Raises:
-            KafkaException: the client cannot go on; a restarted worker begins at the committed offsets.
-        """
-        self._stop = stop
-        self._consumer.subscribe(
-            self._subscription, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
-        )
-        self._eraser.start()
+        """Work until ``stop`` is set; see :meth:`BatchWorker.run`."""
         try:
-            while not stop.is_set():
-                self.heartbeat.turned()
-                try:
-                    if self._unclaimed:
-                        self._take_over()
-                    else:
-                        self._work()
-                except _Revoked:
-                    log.info("%s: the partitions in hand went elsewhere; their owner writes the batch", self._role)
-                except SinkFenced as error:
-                    log.warning("%s: %s; finding out what was written", self._role, error)
-                    self._claim_again()
+            super().run(stop)
         finally:
-            self._commits.commit_done()
-            self._eraser.stop()
-            self._consumer.close()
             self._sink.close()
 
-    def _work(self) -> None:
-        """Read a batch, write it, and commit; look now and then after what else may be wrong."""
-        batch = SinkBatch()
-        for message in self._reader.read(self._batch_size, self._linger_s):
-            batch.add(message, self._topics, self._role, makes_dead_letters=self._makes_dead_letters)
-        batch.next_offsets.update(self._reader.moved())
-        self._writer.write(batch)
-        if batch.messages:
-            self.heartbeat.processed(len(batch.messages))
-        self._progress.read(batch.next_offsets)
-        self._commits.commit_regularly()
-        self._writer.await_room()
-        if self._writer.write_released():
-            self._commits.commit_regularly()
-        self._reader.retry()
-        if self._reader.stalled():
-            self._claim_again()
-        self._check_sink()
-
-    def _on_assign(self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
-        self._unclaimed = [from_client(one) for one in partitions]
-        self._reader.forget()
-        self._facts = ConsumerStatus(not partitions, frozenset(self._unclaimed))
-        consumer.assign(partitions)
-        if partitions:
-            consumer.pause(partitions)
-
-    def _on_revoke(self, consumer: confluent_kafka.Consumer, partitions: list[confluent_kafka.TopicPartition]) -> None:
-        self._commits.commit_done()
-        self._progress.forget()
-        self._eraser.drop({one.partition for one in partitions})
-        self._unclaimed = []
-        self._reader.forget()
-        self._facts = ConsumerStatus(False, frozenset())
-        self.heartbeat.reassigned()
-        self._sink.revoke([one for one in map(from_client, partitions) if one.topic in self._topics])
-        consumer.unassign()
-
-    def _take_over(self) -> None:
-        """Let the sink find out what was written, shut predecessors out, and begin to read."""
-        partitions = self._unclaimed
-        starts: dict[TopicPartition, int] = {}
-        self._retry.until_available(
-            lambda: starts.update(self._claim.take_over(partitions)), f"taking over {len(partitions)} partitions"
-        )
-        self._unclaimed = []
-        self._reader.begin(starts)
-        self._facts = replace(self._facts, ready=True)
-        log.info("%s: owns %d partitions", self._role, len(partitions))
-
-    def _claim_again(self) -> None:
-        """Go back to the committed offsets, as after a rebalance."""
-        self._unclaimed = [from_client(one) for one in self._consumer.assignment()]
-        self._progress.forget()
-        self._reader.forget()
-
-    def _check_sink(self) -> None:
-        """Look now and then whether the service still has what was written."""
+    def _check(self) -> None:
         if time.monotonic() < self._check_at:
             return
         self._check_at = time.monotonic() + _CHECK_S
         try:
             self._sink.check()
         except SinkUnavailable as error:
-            log.warning("%s: %s", self._role, error)
+            log.warning("%s: %s", self.heartbeat.role, error)
             self.heartbeat.failed("the sink", error)
         else:
             self.heartbeat.succeeded()
-
-    def _wait(self, seconds: float) -> None:
-        """Stay in the group for a while, without reading.
-
-        Raises:
-            _Revoked: nothing of the batch in hand may be committed any more.
-        """
-        assignments, until = self._reader.assignments, time.monotonic() + seconds
-        self._consumer.pause(self._consumer.assignment())
-        while time.monotonic() < until:
-            self.heartbeat.turned()
-            self._commits.commit_regularly()
-            self._consumer.poll(0.1)
-            if self._stop.is_set() or assignments != self._reader.assignments:
-                raise _Revoked
-
-    def _resume(self) -> None:
-        if not self._unclaimed:  # which are resumed when they are taken over
-            self._reader.resume()
-
-    def _note(self, partition: TopicPartition) -> str:
-        """What the sink leaves for its successor; of ``erasures`` it knows nothing."""
-        return self._sink.note(partition) if partition.topic in self._topics else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, overload
+from typing import TypeVar, cast, overload
 
 from schemas import codec
 from schemas.embeddings import Embedding, Reembedding
@@ -11,14 +11,15 @@ from schemas.errors import CodecError
 from schemas.ids import InvalidId, canonical, check_seen
 from schemas.ingest import Frame, Upload
 from schemas.reasons import Reason
+from schemas.registry import Event
 from schemas.results import Enrolment, Match
 from schemas.rollout import Comparison
-from sinks.base import Result
 from streams.kafka.messages import Message
 
 Keyed = Upload | Frame | Embedding | Reembedding | Match | Comparison | Enrolment | Erasure
 K = TypeVar("K", bound=Keyed)
 L = TypeVar("L", bound=Keyed)
+E = TypeVar("E", bound=Event)
 
 
 class InvalidMessage(Exception):
@@ -38,8 +39,8 @@ def read(message: Message, event_type: type[K], other: type[L] | None = None) ->
     """The event, of the one kind or the other, in a message whose key is its user, in whatever spelling.
 
     Raises:
-        BadMessage: it cannot be decoded, has no key or an empty one, or another user's; or it comes in with an id that
-            has a character which nobody sees.
+        InvalidMessage: it cannot be decoded, has no key or an empty one, or another user's; or it comes in with an id
+            that has a character which nobody sees.
     """
     if not message.key:
         raise InvalidMessage(Reason.NO_KEY, "NoKey", "the message has no key: produce it with its user_id as the key")
@@ -65,7 +66,7 @@ def _check_names(event: Upload | Frame) -> None:
     """Check the ids that come in; what is there already may have others, and is found and erased under them.
 
     Raises:
-        BadMessage: one has a character that nobody sees.
+        InvalidMessage: one has a character that nobody sees.
     """
     names = {"user_id": event.user_id, "subject_id": event.subject_id}
     if isinstance(event, Frame):
@@ -77,14 +78,14 @@ def _check_names(event: Upload | Frame) -> None:
         raise InvalidMessage(Reason.INVALID_ID, type(error).__name__, f"{error}, and send the event anew") from error
 
 
-def decode(message: Message, event_type: type[Result]) -> Result:
-    """The result in a message.
+def decode(message: Message, event_type: type[E]) -> E:
+    """The event in a message.
 
     Raises:
-        BadMessage: there is none, or not with its key.
+        InvalidMessage: there is none, or not with its key.
     """
     if event_type in (Match, Enrolment, Embedding):
-        return read(message, event_type)
+        return cast(E, read(message, cast(type[Match | Enrolment | Embedding], event_type)))
     try:
         return codec.decode(message.value, event_type)
     except CodecError as error:

@@ -24,7 +24,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from schemas import codec
 from schemas.clock import utc_now
-from sinks.base import Delivery, Position, RejectedRow, SinkFenced, SinkUnavailable
+from sinks.base import Delivery, Position, RejectedRow, Result, SinkFenced, SinkUnavailable
 from sinks.bigquery import BigQuerySink
 from sinks.bigquery.columns import micros
 from sinks.bigquery.query import QueryFailed
@@ -42,7 +42,7 @@ from streams.kafka.topics import Topic
 from streams.operations.written_log import ErasureLog, dataset, known_rows, written_ranges
 from streams.roles import Role
 from streams.settings import Settings
-from streams.topology import EVENT_TYPES
+from streams.topology import BIGQUERY_EVENTS
 
 _BATCH = 500
 _KEYS = 200_000
@@ -87,7 +87,7 @@ class TableBackfilled:
 
 @dataclass(slots=True)
 class _Batch:
-    deliveries: list[Delivery] = field(default_factory=list)
+    deliveries: list[Delivery[Result]] = field(default_factory=list)
     messages: dict[tuple[TopicPartition, int], Message] = field(default_factory=dict)
     next_offsets: dict[int, int] = field(default_factory=dict)
 
@@ -104,10 +104,10 @@ class TableBackfill:
         self._report = report
         self._admin = admin_client(settings)
         address = dataset(settings)
-        self._table = row_writer(EVENT_TYPES[topic]).table
+        self._table = row_writer(BIGQUERY_EVENTS[topic]).table
         self._rows = Rows(address.rest_client(), address.dataset_id, self._table, self._name)
         self._deduplicator = known_rows(settings, topic)
-        self._sink = BigQuerySink(address, {self._name: EVENT_TYPES[topic]}, _TIMEOUT_S)
+        self._sink = BigQuerySink(address, {self._name: BIGQUERY_EVENTS[topic]}, _TIMEOUT_S)
         self._group = f"{group_id(Role.SINK_BIGQUERY, settings)}-fill-{self._table.name}"
         self._erasures = ErasureLog(settings)
         self._ranges: dict[int, tuple[int, int]] = {}
@@ -247,7 +247,7 @@ class TableBackfill:
         batch.next_offsets[number] = offset + 1
         self.filled.read += 1
         try:
-            event = decode(read, EVENT_TYPES[self._topic])
+            event = decode(read, BIGQUERY_EVENTS[self._topic])
         except decoding.InvalidMessage:
             self.filled.unreadable += 1
             return
@@ -275,7 +275,7 @@ class TableBackfill:
             self.filled.erased += len(written) - len(still)
             written = self._write_missing([kept[place] for place in places if place in kept])
 
-    def _write_missing(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+    def _write_missing(self, deliveries: Sequence[Delivery[Result]]) -> list[Delivery[Result]]:
         """Write the deliveries that have no row; return them."""
         fresh = self._patiently(lambda: self._deduplicator.fresh(deliveries, micros(utc_now())))
         while fresh and not self._dry_run:

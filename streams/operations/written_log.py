@@ -8,7 +8,7 @@ from schemas import codec
 from schemas.clock import utc_now
 from schemas.erasure import Erasure
 from schemas.errors import CodecError
-from sinks.base import Delivery
+from sinks.base import Delivery, Result
 from sinks.bigquery import Address
 from sinks.bigquery.columns import micros
 from sinks.bigquery.deduplicator import Deduplicator
@@ -23,7 +23,7 @@ from streams.kafka.topics import Topic
 from streams.privacy.erasures import Erasures
 from streams.roles import Role
 from streams.settings import Settings
-from streams.topology import EVENT_TYPES, READS
+from streams.topology import BIGQUERY_EVENTS
 
 _KEYS = 200_000
 _TIMEOUT_S = 30.0
@@ -31,8 +31,7 @@ _TIMEOUT_S = 30.0
 
 def topics_of_tables() -> dict[str, Topic]:
     """The topic of each table."""
-    topics = [topic for topic in READS[Role.SINK_BIGQUERY] if topic is not Topic.ERASURES]
-    return {row_writer(EVENT_TYPES[topic]).table.name: topic for topic in topics}
+    return {row_writer(event_type).table.name: topic for topic, event_type in BIGQUERY_EVENTS.items()}
 
 
 def written_ranges(settings: Settings, topic: Topic) -> dict[int, tuple[int, int]]:
@@ -93,7 +92,7 @@ def dataset(settings: Settings) -> Address:
 
 def known_rows(settings: Settings, topic: Topic) -> Deduplicator:
     """The rows in the table of a topic, for partitions that were begun."""
-    address, table = dataset(settings), row_writer(EVENT_TYPES[topic]).table
+    address, table = dataset(settings), row_writer(BIGQUERY_EVENTS[topic]).table
     return Deduplicator(History(address.rest_client(), address.dataset_id, table, _KEYS, _TIMEOUT_S))
 
 
@@ -108,14 +107,14 @@ def missing(settings: Settings, topic: Topic, at_most: int) -> tuple[int, int]:
         KafkaUnavailable, TopicMissing: see :func:`written_ranges`.
     """
     ranges = written_ranges(settings, topic)
-    deliveries: list[Delivery] = []
+    deliveries: list[Delivery[Result]] = []
     messages: dict[tuple[TopicPartition, int], Message] = {}
     with closing(LogReader(settings, topic)) as log:
         ends = {number: min(end, first + at_most) for number, (first, end) in ranges.items()}
         for message in log.messages(log.up_to(ends)):
             partition = TopicPartition(message.source.topic, message.source.partition)
             with suppress(decoding.InvalidMessage):
-                deliveries.append(Delivery(partition, message.offset, decode(message, EVENT_TYPES[topic])))
+                deliveries.append(Delivery(partition, message.offset, decode(message, BIGQUERY_EVENTS[topic])))
                 messages[partition, message.offset] = message
     if not deliveries:
         return 0, 0

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar, cast
 
 from schemas import codec
 from schemas.dead_letters import DeadLetter, Resolution
@@ -24,6 +25,10 @@ from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.topics import Topic
 from streams.settings import Settings
+
+Personal = Result | Embedding
+"""Events that may be of a person."""
+E = TypeVar("E", bound=Personal)
 
 
 class Erasures:
@@ -44,17 +49,17 @@ class Erasures:
             times.update({name: max(at_ms, times.get(name, 0)) for name, at_ms in theirs.items()})
 
     def left(
-        self, deliveries: Iterable[Delivery], messages: Mapping[tuple[TopicPartition, int], Message]
-    ) -> list[Delivery]:
+        self, deliveries: Iterable[Delivery[E]], messages: Mapping[tuple[TopicPartition, int], Message]
+    ) -> list[Delivery[E]]:
         """What may be written of deliveries, whose messages are given by partition and offset."""
         left = []
         for one in deliveries:
             event = self._left_of(one.event, messages[one.partition, one.offset].timestamp_ms)
             if event is not None:
-                left.append(one if event is one.event else replace(one, event=event))
+                left.append(one if event is one.event else replace(one, event=cast(E, event)))
         return left
 
-    def _left_of(self, event: Result, at_ms: int) -> Result | None:
+    def _left_of(self, event: Personal, at_ms: int) -> Personal | None:
         """An event of that time without those who were erased then or later; None if it is about them alone."""
         if _is_refused(event):
             return None
@@ -143,14 +148,14 @@ def read_erasures_of(settings: Settings, user_id: str, since: datetime) -> Erasu
     return erasures
 
 
-def owner(event: Result) -> str | None:
+def owner(event: Personal) -> str | None:
     """The user whom an event belongs to; None if it belongs to nobody."""
     if isinstance(event, DeadLetter):
         return None if event.key is None else canonical(event.key.decode(errors="replace"))
     return None if isinstance(event, Resolution) else event.user_id
 
 
-def named(event: Result) -> set[str]:
+def named(event: Personal) -> set[str]:
     """Which of its owner's subjects an event names."""
     names: set[str | None] = set()
     match event:
@@ -168,7 +173,7 @@ def named(event: Result) -> set[str]:
     return {name for name in names if name is not None}
 
 
-def _is_refused(event: Result) -> bool:
+def _is_refused(event: Personal) -> bool:
     """Whether match has refused it, at whatever time, since it is about somebody who had been erased."""
     return isinstance(event, Match | Enrolment) and event.refusal is not None and event.refusal.reason == Reason.ERASED
 

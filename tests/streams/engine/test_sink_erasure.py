@@ -111,7 +111,7 @@ def running(settings: Settings, tables: Address, server: SlowServer) -> Iterator
     """A worker for BigQuery in this process."""
     slow = Address(tables.project, tables.dataset, server.address, tables.grpc)
     sink = BigQuerySink(slow, {Topic.MATCHES.named(settings): Match})
-    worker = SinkWorker(Role.SINK_BIGQUERY, settings, sink, [Topic.MATCHES], batch_size=50, linger_s=0.0)
+    worker = SinkWorker(Role.SINK_BIGQUERY, settings, sink, {Topic.MATCHES: Match}, batch_size=50, linger_s=0.0)
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop,))
     thread.start()

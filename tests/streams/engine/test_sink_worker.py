@@ -13,6 +13,7 @@ import pytest
 from infra.services import LocalServices
 from schemas import codec
 from schemas.dead_letters import DeadLetter
+from schemas.results import Match
 from sinks.base import Delivery, RejectedRow, Rejection, SinkUnavailable
 from sinks.redis import RedisResults, RedisSink
 from streams.engine.sink_reader import SinkReader
@@ -61,7 +62,7 @@ class AwayThenRejecting(RedisSink):
 def running(settings: Settings, kind: type[RedisSink] = RedisSink) -> Iterator[None]:
     """A worker for Redis in this process."""
     sink = kind(settings.redis_url, settings.redis_prefix)
-    worker = SinkWorker(Role.SINK_REDIS, settings, sink, [Topic.MATCHES], batch_size=50, linger_s=0.0)
+    worker = SinkWorker(Role.SINK_REDIS, settings, sink, {Topic.MATCHES: Match}, batch_size=50, linger_s=0.0)
     stop = threading.Event()
     thread = threading.Thread(target=worker.run, args=(stop,))
     thread.start()

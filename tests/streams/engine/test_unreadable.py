@@ -18,6 +18,7 @@ from infra.services import LocalServices
 from schemas import codec
 from schemas.dead_letters import DeadLetter
 from schemas.reasons import Reason
+from schemas.results import Match
 from sinks.redis import RedisResults, RedisSink
 from streams.engine.sink_worker import SinkWorker
 from streams.engine.stage_unreadable import StageUnreadable
@@ -182,7 +183,7 @@ def sink(settings: Settings) -> Iterator[SinkWorker]:
         Role.SINK_REDIS,
         settings,
         RedisSink(settings.redis_url, settings.redis_prefix),
-        [Topic.MATCHES],
+        {Topic.MATCHES: Match},
         batch_size=50,
         linger_s=0.0,
     )

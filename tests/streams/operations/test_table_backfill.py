@@ -45,7 +45,7 @@ def sink(table: Table) -> Iterator[None]:
     """A worker of the sink's role, in a thread."""
     settings, stop = table.cluster.settings, Flag()
     writes = BigQuerySink(table.address, {table.topic: Match})
-    worker = SinkWorker(Role.SINK_BIGQUERY, settings, writes, [Topic.MATCHES], batch_size=500, linger_s=0.1)
+    worker = SinkWorker(Role.SINK_BIGQUERY, settings, writes, {Topic.MATCHES: Match}, batch_size=500, linger_s=0.1)
     thread = Thread(target=worker.run, args=(stop,))
     thread.start()
     try:
