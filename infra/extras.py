@@ -1,6 +1,7 @@
 """Lists the installed packages that an extra of the project does not need: ``python -m infra.extras EXTRA``.
 
-The Dockerfile installs all pinned packages, and then removes those that the role of the image does not need.
+The Dockerfile installs all pinned packages, and then removes those that the role of the image does not need. So an
+extra that needs a package that is not pinned, such as ``gcs``, cannot be had there.
 """
 
 from __future__ import annotations
@@ -48,6 +49,25 @@ def beside(extra: str | None) -> set[str]:
     return there - brought(extra) - KEPT
 
 
+def absent(extra: str) -> set[str]:
+    """The distributions that an extra asks for, itself or through other extras, and that are not installed here.
+
+    Raises:
+        KeyError: the project has no such extra.
+    """
+    there = {canonicalize_name(one.metadata["Name"]) for one in metadata.distributions()}
+    found: set[str] = set()
+    waiting = list(_needs(PROJECT["name"], {extra}))
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        if name == PROJECT["name"]:
+            waiting += _needs(name, requirement.extras)
+        elif name not in there:
+            found.add(name)
+    return found
+
+
 def _needs(name: str, extras: set[str]) -> Iterator[Requirement]:
     if name == PROJECT["name"]:
         texts = [one for extra in extras for one in PROJECT["optional-dependencies"][extra]]
@@ -63,7 +83,13 @@ def _needs(name: str, extras: set[str]) -> Iterator[Requirement]:
 
 def main() -> None:
     """Print the distributions that the given extra does not need, on one line."""
-    print(*sorted(beside(sys.argv[1])))
+    extra = sys.argv[1]
+    extras = PROJECT["optional-dependencies"]
+    if extra not in extras:
+        sys.exit(f"there is no extra {extra}, only {', '.join(extras)}")
+    if missing := absent(extra):
+        sys.exit(f"the extra {extra} needs what is not installed here: {', '.join(sorted(missing))}")
+    print(*sorted(beside(extra)))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
-from infra.extras import KEPT, beside, brought
+from infra.extras import KEPT, absent, beside, brought
 from streams.roles import Role
 
 ROOT = Path(__file__).parents[1]
@@ -109,6 +109,25 @@ def test_what_is_beside_an_extra_is_what_an_image_leaves_out() -> None:
     assert not {"google-cloud-bigquery", "confluent-kafka"} & beside("sink-bigquery")
     with pytest.raises(KeyError):
         beside("nonesuch")
+
+
+@pytest.mark.parametrize("extra", ["nonesuch", "gcs"])
+def test_an_image_cannot_have_what_is_not_installed(extra: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "infra.extras", extra], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert f"extra {extra}" in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_an_image_can_have_each_role_and_all() -> None:
+    for extra in (*(role.value for role in Role), "worker"):
+        assert not absent(extra)
+        ended = subprocess.run(
+            [sys.executable, "-m", "infra.extras", extra], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert ended.stdout.split() == sorted(beside(extra))
 
 
 def test_worker_and_local_bring_every_role() -> None:
