@@ -156,6 +156,13 @@ def test_what_is_kept_is_on_volumes() -> None:
         assert any(f"--owner={stage.user} {folder}" in command for command in stage.runs)
 
 
+def test_commands_see_the_folders_of_the_workers() -> None:
+    """The root is read-only: without them `doctor` finds no folder that can be written to, nor the workers' own."""
+    assert SERVICES["cli"]["read_only"]
+    for name in WORKERS:
+        assert volumes("cli") == volumes(name)
+
+
 def test_one_service_builds_each_image() -> None:
     built = [(service["image"], service["build"]) for service in SERVICES.values() if "build" in service]
     assert sorted(image for image, _ in built) == ["facestream", "facestream-bigquery"]
