@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -109,6 +110,13 @@ def test_what_is_beside_an_extra_is_what_an_image_leaves_out() -> None:
     assert not {"google-cloud-bigquery", "confluent-kafka"} & beside("sink-bigquery")
     with pytest.raises(KeyError):
         beside("nonesuch")
+
+
+@pytest.mark.parametrize("arguments", [["models", "list"], ["evaluate", "."], ["bigquery", "query", "matches"]])
+def test_a_command_of_another_role_tells_in_one_line_what_is_missing(arguments: list[str]) -> None:
+    ended = run("sink-redis", [], f"from streams.cli.main import main; main({arguments!r})")
+    assert ended.returncode == 1
+    assert re.fullmatch(r"facestream: this installation has no package \w+: .*facestream\[worker\].*\n", ended.stderr)
 
 
 @pytest.mark.parametrize("extra", ["nonesuch", "gcs"])

@@ -151,10 +151,14 @@ def _one_line(error: Exception) -> str:
     """The message of an error of our own, and more about any other error."""
     from pydantic import ValidationError
 
+    from streams.missing_packages import WHERE, missing_package
+
     if isinstance(error, ValidationError) and error.title == "Settings":
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"][:1]).upper()
         return f"FACESTREAM_{name}={first['input']!r} cannot be used: {first['msg']} (see `facestream settings`)"
+    if package := missing_package(error):
+        return f"this installation has no package {package}: {WHERE} ({DEBUG}=1 shows who asks for it)"
     text = " ".join(str(error).split())
     ours = type(error).__module__.split(".")[0] in {"streams", "schemas", "models", "sinks", "infra"}
     if ours or isinstance(error, OSError):
