@@ -119,6 +119,19 @@ def test_a_command_of_another_role_tells_in_one_line_what_is_missing(arguments: 
     assert re.fullmatch(r"facestream: this installation has no package \w+: .*facestream\[worker\].*\n", ended.stderr)
 
 
+def test_the_doctor_of_one_role_leaves_out_what_it_has_no_packages_for() -> None:
+    checks = """
+from streams.operations.doctor.run import examine
+from streams.settings import Settings
+settings = Settings(kafka="127.0.0.1:1", redis_url="redis://127.0.0.1:1/0", bigquery_rest="http://127.0.0.1:1")
+print(*(f"{one.status} {one.name}" for one in examine(settings)), sep="\\n")
+"""
+    ended = run("sink-redis", [], checks)
+    assert ended.returncode == 0, ended.stderr
+    found = ended.stdout.splitlines()
+    assert {"warn bigquery", "warn rows", "warn models", "fail kafka", "fail redis", "ok python"} <= set(found), found
+
+
 @pytest.mark.parametrize("extra", ["nonesuch", "gcs"])
 def test_an_image_cannot_have_what_is_not_installed(extra: str) -> None:
     ended = subprocess.run(

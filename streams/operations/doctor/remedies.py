@@ -36,6 +36,7 @@ class Remedy(Enum):
     HANGS = "it hangs: restart it"
     CHECK_LATE = "look at its log, then run this again"
     CHECK_BROKEN = "run this again; FACESTREAM_DEBUG=1 may show more"
+    ONE_ROLE_ONLY = "run this where `facestream[worker]` is installed, as in the image for every role"
 
     # Kafka
     KAFKA_AWAY = "start one with `facestream up`, or set FACESTREAM_KAFKA"

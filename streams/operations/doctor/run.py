@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NoReturn
 
-from streams.operations.doctor.bigquery import check as bigquery
+from streams.missing_packages import missing_package
 from streams.operations.doctor.cluster import check as kafka
 from streams.operations.doctor.crashes import check as crashes
 from streams.operations.doctor.dead_letters import check as dead_letters
 from streams.operations.doctor.drift import check as drift
-from streams.operations.doctor.finding import Check, Finding, fail
+from streams.operations.doctor.finding import Check, Finding, fail, warn
 from streams.operations.doctor.machine import check as machine
-from streams.operations.doctor.models import check as models
 from streams.operations.doctor.redis import check as redis
 from streams.operations.doctor.remedies import Remedy
-from streams.operations.doctor.rows import check as rows
 from streams.settings import Settings
 
 LIMIT_S = 60.0
@@ -30,6 +30,7 @@ def examine(settings: Settings, *, load_model: bool = True) -> Iterator[Finding]
         settings: of what is looked at.
         load_model: also load the model and embed with it, which takes seconds.
     """
+    bigquery, rows, models = _check("bigquery"), _check("rows"), _check("models")
     checks: dict[str, Check] = {
         "machine": lambda: machine(settings),
         "crashes": lambda: crashes(settings),
@@ -71,6 +72,27 @@ def run(checks: Mapping[str, Check], limit_s: float) -> Iterator[Finding]:
             yield finding
 
 
+def _check(module: str) -> Callable[..., Iterable[Finding]]:
+    """The check of a module that needs packages which an installation for one role may not have.
+
+    It is imported here and not in the check's thread: of two threads that import one package, one may see half of it.
+    """
+    try:
+        check: Callable[..., Iterable[Finding]] = importlib.import_module(f"{__package__}.{module}").check
+    except ModuleNotFoundError as error:
+        missing = error
+
+        def cannot(*_: object, **__: object) -> NoReturn:
+            raise missing
+
+        return cannot
+    return check
+
+
 def _broken(name: str, error: Exception) -> Finding:
+    if package := missing_package(error):
+        return warn(
+            name, f"cannot be looked at here: this installation has no package {package}", Remedy.ONE_ROLE_ONLY()
+        )
     text = " ".join(str(error).split())
     return fail(name, f"could not be looked at: {type(error).__name__}: {text}", Remedy.CHECK_BROKEN())

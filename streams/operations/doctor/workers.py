@@ -14,7 +14,6 @@ from streams.kafka.consumer_groups import GroupMember, describe_group, group_id
 from streams.kafka.topics import Topic
 from streams.observability.health_client import health_host, health_of
 from streams.observability.partition_status import PartitionState, RoleState, role_states
-from streams.operations.doctor.bigquery import usable as bigquery_usable
 from streams.operations.doctor.clock import clock
 from streams.operations.doctor.finding import Finding, fail, ok, warn
 from streams.operations.doctor.redis import usable as redis_usable
@@ -115,7 +114,13 @@ def _away(role: Role, settings: Settings) -> str | None:
     """The service that a sink cannot use now; None if it can, or if the role is no sink."""
     if role is Role.SINK_REDIS and not redis_usable(settings):
         return "Redis"
-    return "BigQuery" if role is Role.SINK_BIGQUERY and not bigquery_usable(settings) else None
+    if role is Role.SINK_BIGQUERY:
+        try:
+            from streams.operations.doctor.bigquery import usable as bigquery_usable
+        except ModuleNotFoundError:
+            return None  # an installation for another role cannot tell
+        return None if bigquery_usable(settings) else "BigQuery"
+    return None
 
 
 def _stopped(one: PartitionState, settings: Settings) -> bool:

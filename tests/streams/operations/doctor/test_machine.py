@@ -99,6 +99,24 @@ def test_a_check_that_is_stuck_or_breaks_is_run_again() -> None:
     look(run.run({"stuck": lambda: [ok("stuck", "yes")], "broken": lambda: []}, 20))
 
 
+@heals(Remedy.ONE_ROLE_ONLY)
+def test_a_check_that_needs_the_packages_of_another_role() -> None:
+    def check() -> list[Finding]:
+        raise ModuleNotFoundError("No module named 'google'", name="google.auth")
+
+    found = look(run.run({"tables": check}, 20))["tables"]
+    assert found.status is Status.WARN
+    assert "no package google" in found.observed
+    assert look(run.run({"tables": lambda: [ok("tables", "there")]}, 20))["tables"].status is Status.OK
+
+
+def test_a_module_of_our_own_that_is_missing_is_a_failure() -> None:
+    def check() -> list[Finding]:
+        raise ModuleNotFoundError("No module named 'streams.gone'", name="streams.gone")
+
+    assert look(run.run({"one": check}, 20))["one"].status is Status.FAIL
+
+
 @heals(Remedy.CRASHES)
 def test_a_worker_that_dies_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reports: list[str] = []
