@@ -132,7 +132,7 @@ class BatchWorker(Generic[E]):
 
     def _work(self) -> None:
         """Read a batch, write it, and commit; look now and then after what else may be wrong."""
-        batch = SinkBatch[E]()
+        batch: SinkBatch[E] = SinkBatch()
         for message in self._reader.read(self._batch_size, self._linger_s):
             batch.add(message, self._topics, self._role, makes_dead_letters=self._makes_dead_letters)
         batch.next_offsets.update(self._reader.moved())
