@@ -96,7 +96,7 @@ def test_what_is_damaged_comes_back(folder: Path, damage: Callable[[Path], None]
     said: list[str] = []
     with _broker(folder, said) as (address, _):
         assert _records(address) == [10, 10, 10]
-    assert said and all("back" in line or "anew" in line for line in said)
+    assert said and all("back" in line or "rebuilds" in line for line in said)
     assert not list((folder / "data").glob("*-stray"))
 
 
