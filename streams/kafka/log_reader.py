@@ -299,10 +299,17 @@ def read_topic(settings: Settings, topic: Topic | str, partitions: Collection[in
         partitions: their numbers; None: all.
 
     Raises:
-        LogTruncated, KafkaUnavailable, TopicMissing: see :class:`LogReader`.
+        KafkaUnavailable, TopicMissing: see :class:`LogReader`.
     """
     with LogReader(settings, topic) as log:
-        yield from log.messages([one for one in log.since({}) if partitions is None or one.partition in partitions])
+        while True:
+            try:
+                log.open([one for one in log.since({}) if partitions is None or one.partition in partitions])
+                break
+            except LogTruncated:  # The brokers removed the oldest messages since: the topic does not hold them now.
+                continue
+        while not log.at_end:
+            yield from log.read(0.1)
 
 
 def read_events(
@@ -311,7 +318,7 @@ def read_events(
     """Every event of a type that the topic holds now, and its message; messages that are no such event are left out.
 
     Raises:
-        LogTruncated, KafkaUnavailable, TopicMissing: see :func:`read_topic`.
+        KafkaUnavailable, TopicMissing: see :func:`read_topic`.
     """
     for message in read_topic(settings, topic, partitions):
         try:

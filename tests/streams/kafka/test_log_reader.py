@@ -30,9 +30,9 @@ from streams.feedback.submit import submit
 from streams.kafka import consumer_groups
 from streams.kafka.connection import KafkaUnavailable, admin_client, client_config
 from streams.kafka.consumer_groups import OffsetsClient, committed_offsets
-from streams.kafka.log_reader import newest_first
+from streams.kafka.log_reader import LogReader, newest_first, read_topic
 from streams.kafka.log_tail import LogTail
-from streams.kafka.messages import TopicPartition
+from streams.kafka.messages import TopicPartition, to_confluent
 from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
@@ -70,6 +70,30 @@ def test_what_is_read_for_each_question(settings: Settings) -> None:
         "erasures: the next rebalance": 10,
     }
     assert rows["feedback on a new frame"]["whole"]["records"] == 2 * RECORDS
+
+
+def test_what_the_brokers_remove_while_a_topic_is_read_is_not_asked_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin = admin_client(settings)
+    create(admin, settings)
+    writer = RecordWriter(settings, Topic.FEEDBACK)
+    for number in range(3):
+        writer.write("ursula", b"%d" % number)
+    first = next(read_topic(settings, Topic.FEEDBACK))
+    look, looks = LogReader.since, []
+
+    def look_before_removal(reader: LogReader, positions: dict[int, int]) -> list[OffsetRange]:
+        found = look(reader, positions)
+        looks.append(found)
+        if len(looks) == 1:
+            for removed in admin.delete_records([to_confluent(first.source, 2)]).values():
+                removed.result(30)
+        return found
+
+    monkeypatch.setattr(LogReader, "since", look_before_removal)
+    assert [message.value for message in read_topic(settings, Topic.FEEDBACK)] == [b"2"]
+    assert len(looks) == 2
 
 
 def test_a_look_at_the_cameras_reads_the_newest_reports(settings: Settings) -> None:
