@@ -29,24 +29,24 @@ client: setup ## Build the distribution that applications install, into dist/
 		--wheel-dir dist ./client
 	@ls dist/facestream_client-*.whl
 
-# Tests mostly wait for services, so two files at a time take little longer than one. Whole stacks come after the parts:
-# services stay up until a run of pytest ends, and together they would keep two cores busy by themselves.
-SIDE_BY_SIDE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# A third of the time tests wait for services, so three files at a time keep two cores busy. Whole stacks come after the
+# parts, two at a time: services stay up until a run of pytest ends, and all together they would keep two cores busy.
+FILES_AT_A_TIME := --dist loadfile --no-loadscope-reorder --numprocesses
 WHOLE := tests/faults tests/integration
 
 test: setup lint ## Lint, check types, and run the tests (ARGS="tests/sinks -x": of these all)
 ifdef ARGS
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+	@$(BIN)/python -m pytest $(FILES_AT_A_TIME) 2 $(ARGS)
 else
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long" $(WHOLE:%=--ignore=%)
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not long" $(WHOLE)
+	@$(BIN)/python -m pytest $(FILES_AT_A_TIME) 3 -m "not long" $(WHOLE:%=--ignore=%)
+	@$(BIN)/python -m pytest $(FILES_AT_A_TIME) 2 -m "not long" $(WHOLE)
 endif
 
 check: setup lint ## Lint, check types, and run the tests that start no service and no process: about a minute
 	@$(BIN)/python -m pytest --numprocesses 2 --quick
 
-test-long: setup ## Run the tests that take a minute or more each: other cases of what `make test` shows
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m long
+test-long: setup ## Run the tests that take a minute or more each, and further cases of what `make test` shows
+	@$(BIN)/python -m pytest $(FILES_AT_A_TIME) 2 -m long
 
 lint: setup ## Lint and check types
 	@$(BIN)/ruff check

@@ -28,7 +28,15 @@ def hosts(clients: Clients, portraits: Portraits, stack: Stack) -> list[str]:
     return users
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL", "SIGTERM, tables lost", "SIGKILL, tables lost"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "SIGTERM",
+        "SIGKILL, tables lost",
+        pytest.param("SIGKILL", marks=pytest.mark.long),
+        pytest.param("SIGTERM, tables lost", marks=pytest.mark.long),
+    ],
+)
 def test_a_restarted_match_worker_knows_its_galleries(
     how: str, stack: Stack, clients: Clients, hosts: list[str], portraits: Portraits
 ) -> None:

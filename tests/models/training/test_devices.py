@@ -30,6 +30,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, small: Path, small_people
     return prepare(folder, PLAN, Model.load(small), keras_network(small), small_people)
 
 
+@pytest.mark.long
 def test_two_devices_of_one_process_learn_what_two_processes_do(prepared: Run, tmp_path: Path, small: Path) -> None:
     devices, processes = (Run(shutil.copytree(prepared.folder, tmp_path / name)) for name in ("devices", "processes"))
     outcome = on_two_devices(devices, small)

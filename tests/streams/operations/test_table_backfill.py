@@ -125,6 +125,7 @@ def table(services: LocalServices, tmp_path: Path) -> Iterator[Table]:
     yield table
 
 
+@pytest.mark.long
 @heals(Remedy.FILL)
 def test_a_table_that_was_deleted_while_the_sink_runs(table: Table) -> None:
     cluster = table.cluster
