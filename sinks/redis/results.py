@@ -126,13 +126,59 @@ class RedisResults:
         except redis.RedisError as error:
             raise ResultsUnavailable(explained(error)) from error
 
+    def recent(self, count: int | None, user_ids: Sequence[str] = (), within_s: float = 0.5) -> list[LiveEntry]:
+        """The newest answers that the live streams keep, the oldest of them first.
+
+        Args:
+            count: at most so many; None: all.
+            user_ids: of these users; none: of all, as far as they are found in the time.
+            within_s: seconds to look for users in a Redis with many keys.
+        """
+        until = time.monotonic() + within_s
+        found: list[LiveEntry] = []
+        try:
+            if user_ids:
+                streams = [self._keys.live(canonical(user)) for user in user_ids]
+            else:
+                streams = []
+                for name in self._redis.scan_iter(match=self._keys.live("*"), count=1_000):
+                    streams.append(name)
+                    if time.monotonic() > until:
+                        break
+            for start in range(0, len(streams), _AT_ONCE):
+                pipeline = self._redis.pipeline(transaction=False)
+                for stream in streams[start : start + _AT_ONCE]:
+                    pipeline.xrevrange(stream, count=count)
+                for entries in pipeline.execute(raise_on_error=False):
+                    if isinstance(entries, Exception):
+                        if not blames_key(entries):
+                            raise entries
+                        continue
+                    for entry_id, fields in entries:
+                        if (event := _parsed(fields.get("json"))) is not None:
+                            found.append(LiveEntry(entry_id, fields.get("kind", ""), event))
+                found = sorted(found, key=_place)[-(count or 0) :]
+        except redis.RedisError as error:
+            raise ResultsUnavailable(explained(error)) from error
+        return found
+
     def follow_all(self) -> Iterator[LiveEntry]:
-        """Yield the answers of all users as they are published, from the first ``next`` on."""
-        with self._redis.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
+        """Yield the answers of all users as they are published, from this call on; the ids of the entries are empty."""
+        channel = self._redis.pubsub()  # type: ignore[no-untyped-call]
+        try:
+            channel.psubscribe(self._keys.live("*"))
+            channel.get_message(timeout=_BLOCK_MS / 1000)  # the server's word that it has begun
+        except redis.RedisError as error:
+            channel.close()
+            raise ResultsUnavailable(explained(error)) from error
+        return self._published(channel)
+
+    def _published(self, channel: Any) -> Iterator[LiveEntry]:
+        with channel:
             try:
-                channel.psubscribe(self._keys.live("*"))
                 while True:
-                    if message := channel.get_message(timeout=_BLOCK_MS / 1000):
+                    message = channel.get_message(timeout=_BLOCK_MS / 1000)
+                    if message and message["type"] == "pmessage":
                         event = _parsed(message["data"])
                         if event is not None and (kind := event.pop("kind", None)):
                             yield LiveEntry("", kind, event)
@@ -154,6 +200,11 @@ class RedisResults:
         except redis.RedisError as error:
             raise ResultsUnavailable(explained(error)) from error
         return [None if isinstance(text, Exception) else _parsed(text) for text in texts]
+
+
+def _place(entry: LiveEntry) -> tuple[int, int]:
+    time_ms, _, number = entry.entry_id.partition("-")
+    return int(time_ms), int(number)
 
 
 def _parsed(text: str | None) -> Json | None:

@@ -66,6 +66,10 @@ class Output:
         """Write a message for people."""
         self.people.print(text, markup=False, soft_wrap=True)
 
+    def note(self, text: str) -> None:
+        """Tell people what goes on; not part of the result."""
+        self.errors.print(text, style="dim", markup=False, soft_wrap=True)
+
     def warn(self, text: str) -> None:
         """Write a message for people that is not part of the result."""
         self.errors.print(text, style="yellow", markup=False, soft_wrap=True)

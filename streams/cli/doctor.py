@@ -22,6 +22,7 @@ def doctor(
     load_model: Annotated[
         bool, typer.Option("--model/--no-model", help="Also load the model and embed with it, which takes seconds.")
     ] = True,
+    quick: Annotated[bool, typer.Option("--quick", "-q", help="The same as --no-model.")] = False,
     as_json: Json = False,
 ) -> None:
     """Check services, topics, workers, tables, dead letters, models, clocks, disk and versions.
@@ -34,7 +35,7 @@ def doctor(
     output = Output(as_json)
     settings = load_settings()
     found = []
-    for finding in examine(settings, load_model=load_model):
+    for finding in examine(settings, load_model=load_model and not quick):
         found.append(finding)
         colour = _COLOURS[finding.status]
         seen = f"[{colour}]{finding.status:4}[/]  {escape(finding.name)}: {escape(finding.observed)}"

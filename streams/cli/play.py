@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from functools import partial
-from typing import Annotated
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from schemas.ingest import Mode
 from streams.cli.console import PRODUCE, Json, Output, User, load_settings, not_empty
 from streams.text import pluralize
+
+if TYPE_CHECKING:
+    from streams.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +44,10 @@ def play(
     count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="End after this number of frames.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Send pictures as a camera's frames. Fails if one could not be read or was not delivered."""
+    """Send pictures as a camera's frames. Fails if one could not be read or was not delivered.
+
+    Frames are numbered from the camera's latest answer on.
+    """
     from models.pictures.folders import FoundPictures
     from streams.cameras import player
     from streams.cameras.sources import Pictures, is_live, open_source, shots
@@ -54,15 +61,30 @@ def play(
     found = source.found() if isinstance(source, Pictures) else FoundPictures()
     if found.left_out:
         output.warn(found.left_out_in_words)
+    settings = load_settings()
+    numbers = itertools.count(_first_number(settings, user, camera))
     began = time.monotonic()
     try:
-        with Producer(load_settings(), on_delivery=tally.report) as producer, output.progress() as progress:
+        with Producer(settings, on_delivery=tally.report) as producer, output.progress() as progress:
+
+            def send(picture: bytes, *, captured_at: datetime | None, timeout_s: float | None) -> None:
+                producer.frame(
+                    user,
+                    picture,
+                    camera_id=camera,
+                    sequence=next(numbers),
+                    captured_at=captured_at,
+                    mode=mode,
+                    subject_id=subject,
+                    timeout_s=timeout_s,
+                )
+
             whole = len(found.pictures) or source.total
             total = count if loop or whole is None else min(count or whole, whole)
             task = progress.add_task(f"{user}/{camera}", total=total, note="")
             player.play(
                 shots(source, fps=fps, loop=loop),
-                partial(producer.frame, user, camera_id=camera, mode=mode, subject_id=subject),
+                send,
                 tally,
                 live=is_live(source),
                 limit=count,
@@ -78,3 +100,17 @@ def play(
             output.finish(tally.counts | {"left_out": len(found.left_out)} | times)
     if tally.is_bad:
         raise typer.Exit(1)
+
+
+def _first_number(settings: Settings, user: str, camera: str) -> int:
+    """The number after that of the camera's latest answer; 0 if there is none, or nobody to ask."""
+    from sinks.redis import RedisResults, ResultsUnavailable
+
+    results = RedisResults(settings.redis_url, settings.redis_prefix)
+    try:
+        latest = results.latest(user, camera)
+        return 0 if latest is None else int(latest["sequence"]) + 1
+    except (ResultsUnavailable, KeyError, TypeError, ValueError):
+        return 0
+    finally:
+        results.close()

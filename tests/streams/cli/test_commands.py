@@ -172,6 +172,15 @@ def test_play_and_watch(facestream: Run, pictures: Path) -> None:
     assert shown.out.count("\n") == 9, "an answer is a line"
     assert "player/door #5" in shown.out
     assert "otto" in shown.out
+    assert facestream("play", pictures, "-u", user, "-c", "door", "-n", "1", "--fps", "0").code == 0
+    wait = ("-n", 3 + 6 + 1, "--timeout", "30")
+    numbered = facestream("watch", "-u", user, "--kept", *wait, "--details").out
+    assert "player/door #6" in numbered, "a camera that goes on does not begin to count again"
+    assert entries[0]["event_id"] in numbered
+    latest = facestream("watch", "-u", user, "--last", "2", "--timeout", "1")
+    assert latest.out.count("\n") == 2
+    assert "#6" in latest.out.splitlines()[1]
+    assert latest.err == "listening; Ctrl-C ends\n"
 
 
 def test_verify(facestream: Run, pictures: Path) -> None:
