@@ -49,6 +49,7 @@ def watch(
     """
     from streams.cli.answer_lines import answer_lines
     from streams.operations.live_answers import LiveAnswers
+    from streams.settings import Settings
 
     if kept and not users:
         raise typer.BadParameter("--kept needs --user")
@@ -58,9 +59,9 @@ def watch(
     width = output.people.width if output.people.is_terminal else None
     shown = 0
     answers = LiveAnswers(
-        load_settings,
+        Settings,  # read anew at each connection
         users or [],
-        lost=lambda error: output.warn(f"{error}: waiting for it"),
+        lost=lambda _: output.warn("Redis does not answer: waiting for it"),
         listening=lambda: None if as_json else output.note("listening; Ctrl-C ends"),
     )
     with asking_redis(load_settings()):
