@@ -15,7 +15,7 @@ from schemas.ids import spellings
 from schemas.parts import Decision
 from schemas.reasons import Reason
 from sinks.base import SinkUnavailable
-from sinks.bigquery.query import change_once
+from sinks.bigquery.query import change_once, run_query
 from sinks.bigquery.tables import ENROLMENTS, MATCHES
 
 _FACES = next(column for column in MATCHES.columns if column.name == "faces")
@@ -33,9 +33,9 @@ _ABOUT = {
 }
 """By table, which rows are about a subject and are deleted as a whole."""
 _OF_USER = (*_ABOUT, "dead_letters", "drift")
+_SIMILAR = "similar_subject_id IN UNNEST(@subject_id)"
 _FORGETTING_SIMILAR = (
-    "UPDATE `{}` SET similar_subject_id = NULL, detail = NULL "
-    "WHERE user_id IN UNNEST(@user_id) AND similar_subject_id IN UNNEST(@subject_id)"
+    f"UPDATE `{{}}` SET similar_subject_id = NULL, detail = NULL WHERE user_id IN UNNEST(@user_id) AND {_SIMILAR}"
 )
 """Removes the subject as the similar subject of other subjects' enrolments."""
 _TIMEOUT_S = 120.0
@@ -81,10 +81,9 @@ def erase(
         sql = f"DELETE FROM `{dataset_id}.{table}` WHERE user_id IN UNNEST(@user_id) AND {condition}"
         return change(table, "delete", sql)
 
-    parameters = [bigquery.ArrayQueryParameter("user_id", "STRING", spellings(user_id))]
+    parameters = _parameters(user_id, subject_id)
     if subject_id is None:
         return {table: delete(table, "TRUE") for table in _OF_USER}
-    parameters.append(bigquery.ArrayQueryParameter("subject_id", "STRING", spellings(subject_id)))
     removed = {table: delete(table, about) for table, about in _ABOUT.items()}
     removed["enrolments"] += change(
         ENROLMENTS.name, "forget similar", _FORGETTING_SIMILAR.format(f"{dataset_id}.{ENROLMENTS.name}")
@@ -93,11 +92,45 @@ def erase(
     return removed
 
 
+def count(client: bigquery.Client, dataset_id: str, user_id: str, subject_id: str | None) -> dict[str, int]:
+    """The number of rows that :func:`erase` would change now, by table.
+
+    Raises:
+        SinkUnavailable: BigQuery does not answer in time.
+        QueryFailed: BigQuery refuses a query; a table may not exist.
+    """
+    about = dict.fromkeys(_OF_USER, "TRUE")
+    if subject_id is not None:
+        about = _ABOUT | {
+            "enrolments": f"({_ABOUT['enrolments']} OR {_SIMILAR})",
+            "matches": f"({_ABOUT['matches']} OR {_in_a_face()})",
+        }
+    queries = [
+        f"SELECT '{table}' AS name, COUNT(*) AS n FROM `{dataset_id}.{table}` "
+        f"WHERE user_id IN UNNEST(@user_id) AND {condition}"
+        for table, condition in about.items()
+    ]
+    rows = run_query(client, " UNION ALL ".join(queries), _parameters(user_id, subject_id)).rows
+    counted = {row["name"]: int(row["n"]) for row in rows}
+    return {table: counted[table] for table in about}
+
+
+def _parameters(user_id: str, subject_id: str | None) -> list[bigquery.ArrayQueryParameter]:
+    parameters = [bigquery.ArrayQueryParameter("user_id", "STRING", spellings(user_id))]
+    if subject_id is not None:
+        parameters.append(bigquery.ArrayQueryParameter("subject_id", "STRING", spellings(subject_id)))
+    return parameters
+
+
+def _in_a_face() -> str:
+    """Whether a face of a match was recognised as the subject, or has it as a candidate."""
+    candidate = f"EXISTS (SELECT 1 FROM UNNEST(face.candidates) AS candidate WHERE {_NAMED.format('IN')})"
+    return _ONE_FACE.format(f"face.subject_id IN UNNEST(@subject_id) OR {candidate}")
+
+
 def _taking_out(table: str) -> str:
     """The statement that removes the subject from the faces that were recognised as it, and from all candidates."""
-    candidate = f"EXISTS (SELECT 1 FROM UNNEST(face.candidates) AS candidate WHERE {_NAMED.format('IN')})"
-    theirs = _ONE_FACE.format(f"face.subject_id IN UNNEST(@subject_id) OR {candidate}")
-    where = f"user_id IN UNNEST(@user_id) AND {theirs}"
+    where = f"user_id IN UNNEST(@user_id) AND {_in_a_face()}"
     # The event id too, because other messages have the same offsets in a topic that was created again.
     position = ("event_id", "kafka_topic", "kafka_partition", "kafka_offset")
     # A MERGE, because the local server cannot set arrays with UPDATE.

@@ -24,10 +24,11 @@ _SCANNED_AT_ONCE = 5_000
 class Eraser:
     """Erases what :class:`sinks.redis.sink.RedisSink` writes; safe to repeat."""
 
-    def __init__(self, client: redis.Redis, keys: Keys) -> None:
-        """``keys`` has the prefix of the keys."""
+    def __init__(self, client: redis.Redis, keys: Keys, *, dry_run: bool = False) -> None:
+        """``keys`` has the prefix of the keys; with ``dry_run`` everything is counted and nothing is changed."""
         self._redis = client
         self._keys = keys
+        self._dry_run = dry_run
 
     def user(self, user_id: str) -> dict[str, int]:
         """Remove everything of a user, under all spellings of his name; return the number of removed items by kind.
@@ -69,7 +70,7 @@ class Eraser:
             "answers": self._take_out(user_id, self._answers(user_id), subject_id),
             "latest": self._take_out(user_id, list(self._latest(user_id)), subject_id),
             "live": self._rewrite_live(user_id, subject_id),
-            "subjects": self._redis.hdel(index, *fields) if fields else 0,
+            "subjects": len(fields) if self._dry_run or not fields else self._redis.hdel(index, *fields),
         }
 
     def _holds(self, key: str, kind: str) -> bool:
@@ -83,7 +84,7 @@ class Eraser:
             return 0
         entries = cast(list[tuple[str, dict[Any, Any]]], self._redis.xrange(live))
         left = [(number, of) for number, of in entries if not _names(_parsed(of.get("json")), subject_id)]
-        if len(left) < len(entries):
+        if len(left) < len(entries) and not self._dry_run:
             with self._redis.pipeline() as pipeline:
                 pipeline.unlink(live)
                 for number, fields in left:
@@ -100,6 +101,8 @@ class Eraser:
                 if answer is None or not _names(answer, subject_id):
                     continue
                 changed += 1
+                if self._dry_run:
+                    continue
                 if _is(answer, subject_id):
                     self._unlink([name, self._seen(user_id, name)])
                     if self._holds(self._keys.answers(user_id), "zset"):
@@ -139,7 +142,7 @@ class Eraser:
     def _unlink(self, names: Sequence[str]) -> int:
         removed = 0
         for some in _chunks(names):
-            removed += self._redis.unlink(*some)
+            removed += self._redis.exists(*some) if self._dry_run else self._redis.unlink(*some)
         return removed
 
 

@@ -248,12 +248,17 @@ def _show(plan: ReplayPlan, seconds: float, output: Output) -> dict[str, Any]:
         f"{about}{replay.planned} {replay.topic} from {since} to {replay.to_time:%Y-%m-%d %H:%M:%S} UTC, "
         f"{f'about {timedelta(seconds=round(seconds))}' if seconds >= 1 else 'less than a second'}"
     )
+    if plan.erased:
+        output.warn(
+            f"{plan.erased} more are of people who were erased after them: workers refuse them, so they stay out"
+        )
     return {
         "topic": replay.topic,
         "from": _iso(replay.from_time),
         "to": _iso(replay.to_time),
         "events": replay.planned,
         "exact": plan.exact,
+        "erased": plan.erased,
         "partitions": {str(number): count for number, count in plan.by_partition.items()},
         "estimated_s": round(seconds, 3),
         "corrects": replay.corrects,
@@ -293,6 +298,8 @@ def _send(replay: Replay, rate: float | None, output: Output, planned: dict[str,
         f"{sent} sent{of_all}, {result['answered']} answered, {result['events_per_s']} a second: "
         f"replay {replay.replay_id} is {result['state']}"
     )
+    if sender.erased and not planned.get("erased"):
+        output.warn(f"{sender.erased} were not sent: they are of people who were erased after them")
     output.finish(result)
     if sender.progress.unanswered:
         unanswered = pluralize(sender.progress.unanswered, "event has", "events have")
@@ -312,6 +319,7 @@ def _result(replay: Replay, sender: Any) -> dict[str, Any]:
         "answered": progress.answered,
         "unanswered": progress.unanswered,
         "unreadable": sender.unreadable,
+        "erased": sender.erased,
         "seconds": round(seconds, 3),
         "events_per_s": round(replay.sent / seconds, 1),
     }

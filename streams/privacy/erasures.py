@@ -74,6 +74,10 @@ class Erasures:
             return replace(event, faces=[_without(face, gone) for face in event.faces]) if gone else event
         return None if gone else event
 
+    def names(self, user_id: str) -> bool:
+        """Whether the user, or any subject of his, was ever erased."""
+        return user_id in self._of_user
+
     def touches(self, at_ms: int, user_id: str) -> bool:
         """Whether a user, or any subject of his, was erased then or later."""
         return any(at_ms <= at for at in self._of_user.get(user_id, {}).values())

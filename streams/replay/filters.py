@@ -15,6 +15,7 @@ from schemas.parts import Source
 from schemas.replays import Replay
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
+from streams.privacy.erasures import Erasures
 from streams.replay.errors import ReplayError
 
 Replayable = Upload | Frame | Embedding
@@ -30,6 +31,7 @@ EVENT_TYPES: Mapping[Topic, type[Replayable]] = {
 class ReplayFilter:
     """Chooses events of one topic; empty filters let all pass.
 
+    Events of people who were erased later are not chosen, since the workers would refuse them; ``erased`` counts them.
     ``missing`` are users and events that were asked for and have not been met. Replays are never chosen, or replaying a
     range twice would replay the first replay as well; nor is a template's new vector, which answers nobody.
     """
@@ -40,6 +42,8 @@ class ReplayFilter:
     event_ids: list[str] = field(default_factory=list)
     model_version: str | None = None
     unreadable: int = 0
+    erasures: Erasures = field(default_factory=Erasures)
+    erased: int = 0
 
     def __post_init__(self) -> None:
         self.users = [canonical(name) for name in self.users]
@@ -89,17 +93,32 @@ class ReplayFilter:
         if self.missing:
             self.missing.discard(f"user {event.user_id!r}")
             self.missing.discard(f"event {event.event_id}")
+        if self._is_erased(event, message):
+            self.erased += 1
+            return None
         return event
 
     def marked(self, message: Message, replay_id: str, corrects: bool) -> tuple[str, bytes] | None:
         """The id of a message's event and the event as the replay sends it, or None if it is not to be replayed."""
-        if self.is_whole and self.topic is Topic.EMBEDDINGS:
+        if self.is_whole and self.topic is Topic.EMBEDDINGS and not self._may_be_erased(message):
             value = codec.marked(message.value, Embedding, replay_id, corrects)
             event_id = codec.event_id(value)
             if value is not None and event_id is not None:
                 return event_id, value
         event = self.choose(message)
         return None if event is None else (event.event_id, stamped(event, message, replay_id, corrects))
+
+    def _may_be_erased(self, message: Message) -> bool:
+        return self.erasures.names(canonical((message.key or b"").decode(errors="replace")))
+
+    def _is_erased(self, event: Replayable, message: Message) -> bool:
+        """Whether the workers would refuse it, since its user or subject was erased after it first came in."""
+        if isinstance(event, Embedding):
+            at_ms = round(event.timings.produced_at.timestamp() * 1000)
+            subject_id = event.origin.subject_id
+        else:
+            at_ms, subject_id = message.timestamp_ms, event.subject_id
+        return self.erasures.covers(at_ms, event.user_id, () if subject_id is None else (subject_id,))
 
     def _fits(self, event: Replayable) -> bool:
         if self.model_version and isinstance(event, Embedding) and event.model_version != self.model_version:

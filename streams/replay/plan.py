@@ -20,6 +20,7 @@ from streams.kafka.connection import admin_client
 from streams.kafka.consumer_groups import describe_group, group_id
 from streams.kafka.log_reader import LogReader
 from streams.kafka.topics import Topic
+from streams.privacy.erasures import read_erasures
 from streams.replay.errors import ReplayError
 from streams.replay.filters import EVENT_TYPES, ReplayFilter
 from streams.replay.store import new_replay_id
@@ -50,12 +51,14 @@ class ReplayPlan:
     """The replay as it would begin, and how many events of each partition that is.
 
     ``exact`` says whether they were counted one by one, as with a filter, or by their offsets: then replays among them
-    count too, which will not be sent.
+    count too, which will not be sent, and so do events of erased people. ``erased`` events, which are not counted, are
+    of people who were erased after them: workers would refuse them, and they are not sent.
     """
 
     replay: Replay
     by_partition: dict[int, int]
     exact: bool
+    erased: int = 0
 
 
 def make_plan(settings: Settings, request: ReplayRequest) -> ReplayPlan:
@@ -76,6 +79,7 @@ def make_plan(settings: Settings, request: ReplayRequest) -> ReplayPlan:
         request.event_ids,
         request.model_version if request.topic is Topic.EMBEDDINGS else None,
     )
+    selection.erasures = read_erasures(settings)
     with LogReader(settings, request.topic) as log:
         ranges = log.between(request.from_time, request.to_time)
         if not ranges:
@@ -89,10 +93,17 @@ def make_plan(settings: Settings, request: ReplayRequest) -> ReplayPlan:
             chosen = (message for message in log.messages(ranges) if selection.choose(message) is not None)
             counts = dict(sorted(Counter(message.source.partition for message in chosen).items()))
     selection.check_found()
+    if not counts and selection.erased:
+        raise ReplayError(
+            f"all {selection.erased} {request.topic} that are as asked for are of somebody who was erased after them, "
+            "so the workers would refuse them: nothing was sent"
+        )
     if not counts:
         raise ReplayError(f"nothing on {request.topic} in that time is as asked for: nothing was sent")
     ranges = [one for one in ranges if one.partition in counts]
-    return ReplayPlan(_new_replay(request, ranges, sum(counts.values())), counts, not selection.is_whole)
+    return ReplayPlan(
+        _new_replay(request, ranges, sum(counts.values())), counts, not selection.is_whole, selection.erased
+    )
 
 
 def _check(request: ReplayRequest) -> None:

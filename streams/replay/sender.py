@@ -16,6 +16,7 @@ from streams.kafka.connection import KafkaUnavailable, make_producer
 from streams.kafka.log_reader import LogReader, LogTruncated
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
+from streams.privacy.erasures import read_erasures
 from streams.replay.downstream_lag import DownstreamLag
 from streams.replay.errors import ReplayError
 from streams.replay.filters import ReplayFilter
@@ -92,6 +93,11 @@ class Sender:
         """Messages that are no events, and were passed over."""
         return self._selection.unreadable
 
+    @property
+    def erased(self) -> int:
+        """Events that were not sent, since their people were erased after them."""
+        return self._selection.erased
+
     def run(self) -> Replay:
         """Send the events, wait for the answers, and return the replay in its final state.
 
@@ -103,6 +109,7 @@ class Sender:
         least = _BATCHES * self._settings.batch_size * workers(self._settings, self._topic)
         self._window = CongestionWindow(least, gentle=self._rate is None)
         self._began = self._saved = time.monotonic()
+        self._selection.erasures = read_erasures(self._settings)
         with ExitStack() as stack:
             self._log = stack.enter_context(LogReader(self._settings, self._topic))
             try:

@@ -61,8 +61,11 @@ def test_a_subject_is_erased_and_a_replay_brings_nobody_back(
     assert [one["subject_id"] for one in biden["faces"][0]["candidates"]] == ["biden", "obama"]
 
     environment = stack.environment()
-    said = facestream(environment, tmp_path, "erase", "--user", user, "--subject", "obama", "--json").stdout
+    whom = ("erase", "--user", user, "--subject", "obama", "--json")
+    planned = json.loads(facestream(environment, tmp_path, *whom, "--dry-run").stdout.splitlines()[-1])
+    said = facestream(environment, tmp_path, *whom, "--yes").stdout
     receipt = json.loads(said.splitlines()[-1])
+    assert planned["would_remove"] == receipt["removed"]
     assert receipt["completed_at"] is not None
     assert receipt["removed"]["match"] == {"templates": 1}
     assert receipt["removed"]["chips"] == {"faces": 1}
@@ -80,8 +83,11 @@ def test_a_subject_is_erased_and_a_replay_brings_nobody_back(
     assert named(seen(clients, user, portraits.obama3)) == [None]
 
     since = ("--from", began.isoformat(), "--user", user)
-    for topic in ("uploads", "embeddings", "frames"):
-        facestream(environment, tmp_path, "replay", topic, *since, "--correct")
+    for topic, left_out in (("uploads", 1), ("embeddings", 1), ("frames", 0)):
+        ended = facestream(environment, tmp_path, "replay", topic, *since, "--correct", "--json")
+        replay = json.loads(ended.stdout.splitlines()[-1])
+        assert (replay["erased"], replay["unanswered"]) == (left_out, 0)
+        assert replay["sent"] == replay["answered"] > 0
     again = seen(clients, user, portraits.obama3)
     assert [one["subject_id"] for one in again["faces"][0]["candidates"]] == ["biden"]
     assert "obama" not in names_in_bigquery(clients, user)

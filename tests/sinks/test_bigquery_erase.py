@@ -19,6 +19,7 @@ from schemas.results import Candidate, Enrolment, Match
 from schemas.rollout import Comparison
 from sinks.base import Delivery, Position, Result
 from sinks.bigquery import Address, BigQuerySink, apply, run_query
+from sinks.bigquery.erase import count
 from tests.sinks.examples import comparison, dead_letter, enrolment, face, feedback, match, with_otto
 
 TOPICS: dict[str, type[Result]] = {
@@ -63,7 +64,9 @@ def test_a_subject_goes_from_what_is_about_others_and_what_is_about_it_goes(
         compared[1], faces=[dataclasses.replace(compared[1].faces[0], shadow_subject_id="otto")]
     )
     write(sink, both, anna, of_other, asked, *enrolled, *said, *compared)
-    assert sink.erase("ursula", "otto") == {"matches": 2, "comparisons": 1, "enrolments": 1, "feedback": 1}
+    expected = {"matches": 2, "comparisons": 1, "enrolments": 1, "feedback": 1}
+    assert count(address.rest_client(), address.dataset_id, "ursula", "otto") == expected
+    assert sink.erase("ursula", "otto") == expected
     found = rows(address, "matches")
     assert set(found) == {both.event_id, anna.event_id, of_other.event_id}
     first, second = found[both.event_id]["faces"]
@@ -89,8 +92,9 @@ def test_what_was_kept_under_another_spelling_goes_and_who_was_like_it_forgets_i
     candidates = [Candidate(name, 0.9, 0.1, 1e-9) for name in ("anna", old_zoe)]
     seen = match(user_id=old_user, faces=[dataclasses.replace(face(), candidates=candidates, ambiguous=True)])
     write(sink, like, enrolment(user_id=old_user, subject_id=old_zoe), seen)
+    would_go = count(address.rest_client(), address.dataset_id, user, zoe)
     removed = sink.erase(user, zoe)
-    assert removed == {"matches": 1, "comparisons": 0, "enrolments": 2, "feedback": 0}
+    assert would_go == removed == {"matches": 1, "comparisons": 0, "enrolments": 2, "feedback": 0}
     (row,) = rows(address, "enrolments").values()
     assert (row["event_id"], row["similar_subject_id"], row["detail"]) == (like.event_id, None, None)
     (row,) = rows(address, "matches").values()
@@ -104,6 +108,7 @@ def test_a_user_goes_from_every_table(address: Address, sink: BigQuerySink) -> N
     of_ursula: list[Result] = [match(), comparison(), enrolment(), dead_letter(), report]
     of_bert = [match(user_id="bert", faces=[face()]), dead_letter(key=b"bert")]
     write(sink, *of_ursula, feedback(of_ursula[0].event_id), *of_bert)  # type: ignore[union-attr]
+    assert count(address.rest_client(), address.dataset_id, "ursula", None) == dict.fromkeys(TOPICS, 1)
     assert sink.erase("ursula", None) == dict.fromkeys(TOPICS, 1)
     left = {
         table: run_query(address.rest_client(), f"SELECT user_id FROM {table}", dataset=address.dataset_id).rows

@@ -10,7 +10,19 @@ import redis
 from schemas.as_json import to_json
 from schemas.ingest import Mode
 from sinks.redis import RedisResults, RedisSink
+from sinks.redis.erase import Eraser
+from sinks.redis.keys import Keys
 from tests.sinks.examples import delivery, enrolment, face, match, with_otto
+
+
+def counted(url: str, user_id: str, subject_id: str | None) -> dict[str, int]:
+    """What would be erased; and see that counting changes nothing."""
+    client = redis.Redis.from_url(url, decode_responses=True)
+    before = {name: client.dump(name) for name in client.scan_iter()}
+    eraser = Eraser(client, Keys(), dry_run=True)
+    found = eraser.user(user_id) if subject_id is None else eraser.subject(user_id, subject_id)
+    assert {name: client.dump(name) for name in client.scan_iter()} == before
+    return found
 
 
 def test_a_subject_is_erased_and_answers_about_others_stay(sink: RedisSink, results: RedisResults, url: str) -> None:
@@ -19,6 +31,7 @@ def test_a_subject_is_erased_and_answers_about_others_stay(sink: RedisSink, resu
     others = with_otto(user_id="bert")
     replayed = with_otto(camera_id="both", replay_id="r1")
     sink.write([delivery(one) for one in (both, anna, asked, enrolled, enrolment(), others, replayed)])
+    assert counted(url, "ursula", "otto") == {"answers": 4, "latest": 2, "live": 3, "subjects": 1}
     removed = sink.erase("ursula", "otto")
     assert removed == {"answers": 4, "latest": 2, "live": 3, "subjects": 1}
     left = results.result(both.event_id)
@@ -45,6 +58,7 @@ def test_a_user_is_erased_whole(sink: RedisSink, results: RedisResults, url: str
     mine = [match(user_id=name), enrolment(user_id=name), match(user_id=name, replay_id="r1"), corrected]
     others = match(user_id="uXs")
     sink.write([delivery(one) for one in (*mine, others)])
+    assert counted(url, name, None) == {"answers": 4, "latest": 1, "live": 2, "subjects": 1}
     removed = sink.erase(name, None)
     assert removed == {"answers": 4, "latest": 1, "live": 2, "subjects": 1}
     client = redis.Redis.from_url(url, decode_responses=True)

@@ -327,6 +327,25 @@ def test_nothing_is_measured_on_pictures_without_a_face(here: Run, pictures: Pat
     assert "has no pictures in sub-folders" in ended.err
 
 
+def test_frames_of_whoever_is_erased_are_not_replayed(here: Run, pictures: Path) -> None:
+    assert here("enrol", pictures / "anna/1.jpg", "-u", "gone", "-s", "anna").code == 0
+    assert here("play", pictures / "anna", "-u", "gone").code == 0
+    assert here("erase", "-u", "gone").code == 2
+    planned = here("erase", "-u", "gone", "--dry-run", "--json")
+    assert planned.code == 0, planned.err
+    assert planned.json["would_remove"]["match"] == {"templates": 1}
+    assert here("erase", "-u", "gone", "--yes", "--json").json["removed"]["match"] == {"templates": 1}
+    assert "there is nothing of gone with all subjects to erase" in here("erase", "-u", "gone", "--dry-run").out
+    refused = here("replay", "frames", "--from", "oldest", "-u", "gone")
+    assert (refused.code, refused.out) == (1, "")
+    assert "all 2 frames that are as asked for are of somebody who was erased" in refused.err
+    assert here("play", pictures / "anna/1.jpg", "-u", "gone").code == 0
+    again = here("replay", "frames", "--from", "oldest", "-u", "gone", "--json")
+    assert again.code == 0, again.err
+    assert [again.json[one] for one in ("events", "erased", "sent", "answered")] == [1, 2, 1, 1]
+    assert "2 more are of people who were erased after them" in again.err
+
+
 @pytest.mark.parametrize("arguments", [("play", "PICTURES", "--loop", "--fps", "50", "--json"), ("watch",)])
 def test_ctrl_c_ends_it_cleanly(
     arguments: tuple[str, ...], cluster: dict[str, str], pictures: Path, tmp_path: Path

@@ -267,3 +267,16 @@ def test_what_is_reached_without_a_proxy_still_is(
     monkeypatch.setattr(os, "environ", {name: value for name, value in before.items() if value is not None})
     pass_by_proxies()
     assert (os.environ.get("no_proxy"), os.environ.get("NO_PROXY")) == then
+
+
+def test_nobody_is_erased_unasked(offline: Run) -> None:
+    """Standard input is no terminal here; with --json it goes ahead for one more version, and fails of Kafka."""
+    ended = offline("erase", "--user", "anna")
+    assert ended.code == 2
+    assert "nothing was erased" in ended.err
+    assert all(option in ended.err for option in ("--yes", "--dry-run"))
+    for asked, warned in ((("--json",), True), (("--json", "--yes"), False), (("--yes",), False)):
+        ended = offline("erase", "--user", "anna", *asked)
+        assert ended.code == 1
+        assert "no Kafka answers" in ended.err
+        assert ("will demand --yes" in ended.err) is warned

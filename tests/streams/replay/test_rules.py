@@ -15,12 +15,14 @@ from schemas import codec
 from schemas.clock import utc_now
 from schemas.dead_letters import Resolution, ResolutionState
 from schemas.embeddings import Embedding, FrameOrigin, UploadOrigin
+from schemas.erasure import Erasure
 from schemas.ids import new_event_id
 from schemas.ingest import Consent, Frame, Mode, Picture, Upload
 from schemas.parts import Source, Timings
 from streams.dead_letters.store import counts
 from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.topics import Topic
+from streams.privacy.erasures import Erasures
 from streams.replay.errors import ReplayError
 from streams.replay.filters import Replayable, ReplayFilter, stamped
 from streams.replay.rate_control import CongestionWindow
@@ -98,6 +100,25 @@ def test_a_replay_and_what_is_no_event_are_passed_over() -> None:
     assert selection.unreadable == 0
     assert selection.choose(message(b"rubbish")) is None
     assert selection.unreadable == 1
+
+
+def test_events_of_people_who_were_erased_after_them_stay_out() -> None:
+    """The same rule by which the workers would refuse them."""
+    erasures = Erasures()
+    erasures.add(Erasure(new_event_id(), "anna", NOW), 1_000)
+    erasures.add(Erasure(new_event_id(), "otto", NOW, "otto"), 2_000_000_000_000)
+    frames = ReplayFilter(Topic.FRAMES, users=["anna", "otto"], erasures=erasures)
+    early, late = message(frame()), replace(message(frame()), timestamp_ms=1_001)
+    assert [frames.choose(one) is None for one in (early, late, message(frame("otto")))] == [True, False, False]
+    verify = replace(frame("otto"), mode=Mode.VERIFY, subject_id="otto")
+    assert frames.choose(message(verify)) is None
+    assert (frames.erased, frames.unreadable, frames.missing) == (2, 0, set())
+
+    all_of_them = ReplayFilter(Topic.EMBEDDINGS, erasures=erasures)
+    of_otto = replace(embedding(UploadOrigin("otto", NOW, Consent("door", NOW))), user_id="otto")
+    of_bert = replace(of_otto, user_id="bert")
+    marked = [all_of_them.marked(message(one), "r1", False) is None for one in (of_otto, of_bert)]
+    assert (marked, all_of_them.erased) == ([True, False], 1)
 
 
 def test_who_was_not_met_is_named() -> None:

@@ -1,0 +1,79 @@
+"""The enrolled templates as the gallery's changelog has them, without their vectors, a partition at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas import codec
+from schemas.errors import CodecError
+from schemas.gallery import Template
+from schemas.ids import canonical, spellings
+from schemas.ingest import Consent
+from streams.kafka.log_reader import LogReader
+from streams.kafka.topics import TopicMissing
+from streams.matching.changelog import changelog_name
+from streams.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTemplate:
+    """One template of one model version, without its vector."""
+
+    user_id: str
+    subject_id: str
+    template_id: str
+    model_version: str
+    enrolled_at: datetime
+    consent: Consent
+
+
+def read_stored(
+    settings: Settings, user_id: str | None = None, subject_id: str | None = None
+) -> Iterator[list[StoredTemplate]]:
+    """The templates of each partition in turn, so that no more than one partition is in memory.
+
+    Args:
+        settings: of the cluster.
+        user_id: only templates of this user; None: of all.
+        subject_id: only templates of this subject; None: of all.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    user_id, subject_id = (None if name is None else canonical(name) for name in (user_id, subject_id))
+    with closing(LogReader(settings, changelog_name(settings))) as log:
+        try:
+            ranges = log.since({})
+            if user_id is not None:
+                numbers = {log.partition_of(name) for name in spellings(user_id)}
+                ranges = [one for one in ranges if one.partition in numbers]
+        except TopicMissing:  # No match worker has ever run, so nobody is enrolled.
+            return
+        for one in ranges:
+            last: dict[bytes, StoredTemplate] = {}
+            for message in log.messages([one]):
+                key = message.key or b""
+                if user_id is not None and canonical(key.partition(b"\x00")[0].decode(errors="replace")) != user_id:
+                    continue
+                stored = _stored(message.value)
+                if stored is None or subject_id not in (None, stored.subject_id):
+                    last.pop(key, None)
+                else:
+                    last[key] = stored
+            yield list(last.values())
+
+
+def _stored(value: bytes | None) -> StoredTemplate | None:
+    """What a record of the changelog says; None for a tombstone, and for a record that cannot be read."""
+    try:
+        found = None if value is None else codec.decode(value, Template)
+    except CodecError:
+        return None
+    if found is None:
+        return None
+    return StoredTemplate(
+        found.user_id, found.subject_id, found.template_id, found.model_version, found.enrolled_at, found.consent
+    )

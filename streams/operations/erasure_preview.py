@@ -1,0 +1,106 @@
+"""Counts what an erasure would remove now, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+
+import redis
+
+from schemas.ids import canonical
+from sinks.base import SinkUnavailable
+from sinks.bigquery.erase import count
+from sinks.bigquery.query import NotThere, QueryFailed
+from sinks.redis.connection import connect
+from sinks.redis.erase import Eraser
+from sinks.redis.errors import explained
+from sinks.redis.keys import Keys
+from streams.drift.samples import read_samples
+from streams.kafka.log_reader import LogReader
+from streams.kafka.topics import Topic
+from streams.matching.stored_gallery import read_stored
+from streams.operations.written_log import dataset
+from streams.roles import Role
+from streams.settings import Settings
+from streams.training_data.chip_store import read_kept_chips
+
+
+@dataclass(frozen=True, slots=True)
+class ErasurePreview:
+    """What an erasure would remove.
+
+    Attributes:
+        user_id: the user.
+        subject_id: the subject; None: the user with all subjects.
+        would_remove: numbers of things, by role and for ``chips``, as in the receipt of an erasure.
+        not_counted: roles whose service does not answer, and why.
+    """
+
+    user_id: str
+    subject_id: str | None
+    would_remove: Mapping[str, Mapping[str, int]]
+    not_counted: Mapping[str, str]
+
+
+def preview_erasure(settings: Settings, user_id: str, subject_id: str | None = None) -> ErasurePreview:
+    """Count what :func:`streams.operations.erase.erase` would remove; what is still on its way is not counted.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicMissing: a topic has not been created.
+    """
+    user_id, subject_id = canonical(user_id), None if subject_id is None else canonical(subject_id)
+    counted: dict[str, Mapping[str, int]] = {}
+    problems: dict[str, str] = {}
+    for role, ask in _COUNTS.items():
+        try:
+            counted[role] = ask(settings, user_id, subject_id)
+        except redis.RedisError as error:
+            problems[role] = explained(error)
+        except (SinkUnavailable, QueryFailed, OSError, ValueError) as error:
+            problems[role] = " ".join(str(error).split())
+    return ErasurePreview(user_id, subject_id, counted, problems)
+
+
+def _templates(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
+    ids = {one.template_id for part in read_stored(settings, user_id, subject_id) for one in part}
+    return {"templates": len(ids)}
+
+
+def _answers(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
+    with closing(connect(settings.redis_url)) as client:
+        eraser = Eraser(client, Keys(settings.redis_prefix), dry_run=True)
+        return eraser.user(user_id) if subject_id is None else eraser.subject(user_id, subject_id)
+
+
+def _rows(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
+    where = dataset(settings)
+    with closing(where.rest_client()) as client:
+        try:
+            return count(client, where.dataset_id, user_id, subject_id)
+        except NotThere:  # The sink makes the tables: it has not written anything yet.
+            return {}
+
+
+def _cameras(settings: Settings, user_id: str, _: str | None) -> dict[str, int]:
+    with LogReader(settings, Topic.DRIFT_REFERENCES) as log:
+        numbers = {log.partition_of(user_id)}
+    return {
+        "drift_references": len(
+            {one.camera for one in read_samples(settings, numbers) if one.camera.user_id == user_id}
+        )
+    }
+
+
+def _chips(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
+    return {"faces": len(read_kept_chips(settings, None, user_id, subject_id).chips)}
+
+
+_COUNTS: Mapping[str, Callable[[Settings, str, str | None], Mapping[str, int]]] = {
+    Role.MATCH: _templates,
+    Role.SINK_REDIS: _answers,
+    Role.SINK_BIGQUERY: _rows,
+    Role.DRIFT: _cameras,
+    "chips": _chips,
+}
