@@ -35,10 +35,11 @@ class DeadLetter:
 
 
 class ResolutionState(StrEnum):
-    """Whether the message of a dead letter is about to be sent back, or has been."""
+    """Whether the message of a dead letter is about to be sent back, or has been, or never will be."""
 
     SENDING = "sending"
     SENT = "sent"
+    DISMISSED = "dismissed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +55,4 @@ class Resolution:
     retries: str | None = None
     partition: int | None = None
     offset: int | None = None
+    because: str | None = None

@@ -208,16 +208,19 @@ DEAD_LETTERS = _table(
 RESOLUTIONS = _table(
     Resolution,
     "resolutions",
-    "What became of dead letters: a replay is about to send the message back, or has sent it back.",
+    "What became of dead letters: a replay is about to send the message back, or has sent it, or it was dismissed.",
     (
         *map(_needed, ("resolution_id", "letter_id")),
         FromField("replay_id", "The replay of dead letters."),
-        FromField("state", "sending or sent. If no sent follows a sending, it is not known whether it was sent."),
+        FromField(
+            "state", "sending, sent or dismissed. If no sent follows a sending, it is not known whether it was sent."
+        ),
         FromField("retries", "The interrupted replay from which this one takes the letter over."),
         _needed("resolved_at", "When this was recorded; the partition of the table."),
         FromField("sent_topic", "Topic that the message went back to.", field="topic"),
         FromField("sent_partition", "Its partition there.", field="partition"),
         FromField("sent_offset", "Its offset there.", field="offset"),
+        FromField("dismissed_because", "Why it was dismissed, in the operator's words.", field="because"),
         *WRITTEN,
     ),
     decided_at="resolved_at",

@@ -1,4 +1,4 @@
-"""``facestream dead-letters list|show|export|pass``, and what ``facestream replay dead-letters`` shows."""
+"""``facestream dead-letters list|show|export|dismiss|pass``, and what ``facestream replay dead-letters`` shows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from streams.cli.console import LOOK, Json, Output, grid, load_settings
+from streams.cli.console import LOOK, Json, Output, grid, load_settings, not_empty
 from streams.text import pluralize
 
 if TYPE_CHECKING:
     from schemas.dead_letters import DeadLetter
+    from streams.dead_letters.outcomes import RedriveOutcomes
     from streams.dead_letters.redrive import RedriveCounts, RedriveFilter, RedriveSelection
     from streams.dead_letters.store import DeadLetterRecord
 
@@ -35,6 +36,7 @@ _COLUMNS = (
     "#open",
     "#sending",
     "#sent",
+    "#dismissed",
     "last",
     "id of the last",
     "~its error",
@@ -47,16 +49,27 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_)
     group.command("show")(show)
     group.command("export")(export)
+    group.command("dismiss")(dismiss)
     group.command("pass")(pass_)
     app.add_typer(group, name="dead-letters", rich_help_panel=LOOK)
 
 
-def list_(reason: Why = None, as_json: Json = False) -> None:
+def list_(
+    reason: Why = None,
+    all_: Annotated[bool, typer.Option("--all", help="Include those that were dismissed, and say why.")] = False,
+    as_json: Json = False,
+) -> None:
     """Count dead letters by reason and stage, with the last of each, and those that were sent back."""
     output = Output(as_json)
     groups: dict[tuple[str, str, str], list[DeadLetter]] = defaultdict(list)
     standings: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
+    dismissed: Counter[tuple[str, str]] = Counter()
+    """By the letters' reason, and why they were dismissed."""
     for one in _letters(reason):
+        if one.resolution is not None and one.standing.value == "dismissed":
+            dismissed[one.letter.reason, one.resolution.because or ""] += 1
+            if not all_:
+                continue
         key = one.letter.reason, one.letter.stage, one.letter.topic
         groups[key].append(replace(one.letter, value=None))
         standings[key][one.standing.value] += 1
@@ -65,7 +78,7 @@ def list_(reason: Why = None, as_json: Json = False) -> None:
     for (why, stage, topic), letters in sorted(groups.items(), key=lambda group: -len(group[1])):
         first, last = min(one.failed_at for one in letters), max(letters, key=lambda one: one.failed_at)
         when = f"{last.failed_at.astimezone():%Y-%m-%d %H:%M:%S}"
-        standing = {word: standings[why, stage, topic][word] for word in ("open", "sending", "sent")}
+        standing = {word: standings[why, stage, topic][word] for word in ("open", "sending", "sent", "dismissed")}
         table.add_row(
             *(why, stage, escape(topic), *(str(count) for count in standing.values())),
             *(when, last.letter_id, escape(last.message)),
@@ -78,14 +91,78 @@ def list_(reason: Why = None, as_json: Json = False) -> None:
     if listed:
         output.table(table)
     else:
-        output.say("no dead letters")
+        output.say("no dead letters" + (" but those that were dismissed" if dismissed else ""))
+    _show_dismissed(dismissed, all_, output)
     totals = sum(standings.values(), Counter[str]())
     if totals["sending"]:
         output.warn(
             f"{totals['sending']} may or may not have been sent back, because a replay was interrupted: "
             "see `facestream replay dead-letters --help`"
         )
-    output.finish({"total": totals.total(), "groups": listed})
+    of_each = [{"reason": why, "because": text, "count": count} for (why, text), count in dismissed.most_common()]
+    result = {"total": totals.total(), "groups": listed, "dismissed": dismissed.total()}
+    output.finish(result | ({"dismissals": of_each} if all_ else {}))
+
+
+def _show_dismissed(dismissed: Counter[tuple[str, str]], all_: bool, output: Output) -> None:
+    """Show how many were dismissed and, if all are asked for, why."""
+    if dismissed and not all_:
+        output.say(f"{pluralize(dismissed.total(), 'dismissed one is', 'dismissed ones are')} left out: see --all")
+    if dismissed and all_:
+        table = grid("reason", "#dismissed", "~because")
+        for (why, text), count in dismissed.most_common():
+            table.add_row(why, str(count), escape(text))
+        output.table(table)
+
+
+def dismiss(
+    letters: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of dead letters, or the beginnings of them.")
+    ] = None,
+    because: Annotated[
+        str, typer.Option("--because", callback=not_empty, help="Why; shown by `dead-letters list --all`.")
+    ] = "",
+    reasons: Annotated[
+        list[str] | None, typer.Option("--reason", "-r", help="Only dead letters with this reason; repeatable.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option("--stage", help="Only dead letters of this role.")] = None,
+    topic: Annotated[str | None, typer.Option("--topic", help="Only messages of this topic.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Close dead letters that can never succeed, with the reason: they are no longer open, and no replay sends them.
+
+    They stay readable with `dead-letters show`. For example:
+    `facestream dead-letters dismiss --reason no_key --because "a test of ours"`.
+    """
+    from streams.dead_letters import dismissal
+    from streams.dead_letters.redrive import RedriveFilter
+    from streams.kafka.topics import Topic
+
+    if not because:
+        raise typer.BadParameter("say why they are dismissed: --because TEXT")
+    if not (letters or reasons or stage or topic):
+        raise typer.BadParameter("say which dead letters: their ids, --reason, --stage or --topic")
+    output, settings = Output(as_json), load_settings()
+    name = Topic(topic).named(settings) if topic in set(Topic) else topic
+    wanted = RedriveFilter(reasons or (), stage, [one.lower() for one in letters or ()], topic=name)
+    done = dismissal.dismiss(settings, wanted, because, dry_run=dry_run)
+    count = done.dismissed.total()
+    of_reasons = f" ({', '.join(f'{n} {reason}' for reason, n in done.dismissed.most_common())})" if count else ""
+    verb = "would be dismissed" if dry_run else "dismissed"
+    output.say(f"{pluralize(count, 'dead letter')} {verb}{of_reasons}")
+    if done.before or done.sent:
+        output.say(f"left as they are: {done.before} dismissed before, {done.sent} sent back")
+    output.finish(
+        {
+            "dismissed": count,
+            "reasons": dict(done.dismissed),
+            "dismissed_before": done.before,
+            "sent_before": done.sent,
+            "because": because,
+            "dry_run": dry_run,
+        }
+    )
 
 
 def pass_(
@@ -173,9 +250,13 @@ def export(
     output.finish({"written": count, "file": str(file)})
 
 
-def redrive(wanted: RedriveFilter, rate: float, dry_run: bool, output: Output) -> None:
-    """Count the dead letters that a filter selects, send their messages back, and show the outcome."""
+def redrive(wanted: RedriveFilter, rate: float, dry_run: bool, output: Output, wait_s: float | None) -> None:
+    """Count the dead letters that a filter selects, send their messages back, and show the outcome.
+
+    ``wait_s`` is how long to wait for the outcome; None: not at all.
+    """
     from schemas.clock import utc_now
+    from streams.dead_letters.outcomes import OutcomeWatch
     from streams.dead_letters.redrive import Redrive, select
     from streams.dead_letters.store import DeadLetterStatus
     from streams.replay.store import new_replay_id
@@ -193,15 +274,28 @@ def redrive(wanted: RedriveFilter, rate: float, dry_run: bool, output: Output) -
         output.finish(result | {"dry_run": dry_run, "sent": 0})
         return
     replay_id = new_replay_id(utc_now())
-    with output.progress() as bar:
+    stopped = False
+    with output.progress() as bar, OutcomeWatch(settings) as watch:
         task = bar.add_task(f"replay {replay_id}", total=selection.reasons.total(), note="")
-        sender = Redrive(settings, replay_id, rate=rate, report=lambda tally: bar.update(task, completed=tally.sent))
+        sender = Redrive(
+            settings,
+            replay_id,
+            rate=rate,
+            report=lambda tally: bar.update(task, completed=tally.sent),
+            sent=watch.sent,
+        )
         with _interruptible_between_chunks() as interrupted:
             for _ in sender.run(wanted):
                 if interrupted():
                     break
-    _show_counts(sender.tally, result | {"dry_run": False, "replay_id": replay_id}, output)
-    if interrupted():
+        if wait_s is not None and not interrupted():
+            try:
+                watch.wait(wait_s, lambda found: bar.update(task, note=f"{found.succeeded} processed"))
+            except KeyboardInterrupt:
+                stopped = True
+    outcomes = None if wait_s is None or interrupted() else watch.outcomes
+    _show_counts(sender.tally, outcomes, result | {"dry_run": False, "replay_id": replay_id}, output)
+    if interrupted() or stopped:
         raise KeyboardInterrupt
 
 
@@ -214,24 +308,56 @@ def _show_selection(selection: RedriveSelection, wanted: RedriveFilter, output: 
     if selection.reasons:
         output.table(table)
     else:
-        sent = selection.standings[DeadLetterStatus.SENT]
-        output.say(
-            "no such dead letter is open" + (f": {pluralize(sent, 'has', 'have')} been sent back" if sent else "")
-        )
+        closed = {"been sent back": DeadLetterStatus.SENT, "been dismissed": DeadLetterStatus.DISMISSED}
+        said = [
+            f"{pluralize(n, 'has', 'have')} {what}" for what, one in closed.items() if (n := selection.standings[one])
+        ]
+        output.say("no such dead letter is open" + (f": {', '.join(said)}" if said else ""))
     if selection.standings[DeadLetterStatus.SENDING] and not wanted.retry:
         left = pluralize(selection.standings[DeadLetterStatus.SENDING], "is", "are")
         output.warn(f"{left} left `sending` by a replay that was killed: see --retry")
 
 
-def _show_counts(tally: RedriveCounts, result: dict[str, Any], output: Output) -> None:
+def _show_counts(
+    tally: RedriveCounts, outcomes: RedriveOutcomes | None, result: dict[str, Any], output: Output
+) -> None:
     for problem in tally.problems[:10]:
         output.warn(problem)
     if tally.left:
         output.warn(f"{tally.left} not sent: another replay has them, or their topic or their person is gone")
-    output.say(f"{pluralize(tally.sent, 'message')} sent back")
-    output.finish(result | {"sent": tally.sent, "left": tally.left, "failed": tally.failed})
+    output.say(f"{pluralize(tally.sent, 'message')} sent back{_told(outcomes)}")
+    if outcomes is not None and outcomes.unknown:
+        output.warn(
+            f"{pluralize(outcomes.unknown, 'message')} had no outcome that could be seen: see `facestream doctor`"
+        )
+    if outcomes is not None and outcomes.failed:
+        output.say("those are new dead letters; `facestream dead-letters dismiss` closes what can never succeed")
+    counts = {"sent": tally.sent, "left": tally.left, "failed": tally.failed}
+    output.finish(result | counts | _plain_outcomes(outcomes))
     if tally.failed or tally.problems:
         raise typer.Exit(1)
+
+
+def _told(outcomes: RedriveOutcomes | None) -> str:
+    """How many were processed and how many failed again; nothing if nobody waited."""
+    if outcomes is None:
+        return ""
+    parts = [f"{outcomes.succeeded} succeeded"] if outcomes.succeeded else []
+    if again := outcomes.failed.total():
+        parts.append(f"{again} failed again ({', '.join(outcomes.failed)})")
+    return f": {', '.join(parts)}" if parts else ""
+
+
+def _plain_outcomes(outcomes: RedriveOutcomes | None) -> dict[str, Any]:
+    if outcomes is None:
+        return {"waited": False}
+    return {
+        "waited": True,
+        "succeeded": outcomes.succeeded,
+        "failed_again": outcomes.failed.total(),
+        "failed_again_reasons": dict(outcomes.failed),
+        "no_outcome": outcomes.unknown,
+    }
 
 
 @contextmanager

@@ -151,14 +151,19 @@ def dead_letters(
     ] = False,
     rate: Annotated[float, typer.Option(min=0.1, help="Dead letters a second.")] = 100.0,
     dry_run: DryRun = False,
+    wait: Annotated[bool, typer.Option(help="Wait until each message was processed or is a dead letter again.")] = True,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for that.")] = 60.0,
     as_json: Json = False,
 ) -> None:
-    """After a fix, send the message of each open dead letter back to its topic, at most once."""
+    """After a fix, send the message of each open dead letter back to its topic, at most once.
+
+    Then wait for the outcome, and say how many were processed and how many failed again, with the reason.
+    """
     from streams.cli.dead_letters import redrive
     from streams.dead_letters.redrive import RedriveFilter
 
     wanted = RedriveFilter(reasons or (), stage, [word.lower() for word in letters or ()], retry)
-    redrive(wanted, rate, dry_run, Output(as_json))
+    redrive(wanted, rate, dry_run, Output(as_json), timeout if wait else None)
 
 
 def list_(as_json: Json = False) -> None:

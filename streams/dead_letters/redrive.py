@@ -43,6 +43,7 @@ class RedriveFilter:
     stage: str | None = None
     letter_ids: Collection[str] = ()
     retry: bool = False
+    topic: str | None = None
 
     def has(self, one: DeadLetterRecord) -> bool:
         """Whether a letter is among them and may be sent."""
@@ -55,6 +56,7 @@ class RedriveFilter:
         return (
             (not self.reasons or one.letter.reason in self.reasons)
             and self.stage in (None, one.letter.stage)
+            and self.topic in (None, one.letter.topic)
             and (not self.letter_ids or any(begins(one.letter.letter_id, word) for word in self.letter_ids))
         )
 
@@ -123,13 +125,23 @@ class Redrive:
         *,
         rate: float | None = None,
         report: Callable[[RedriveCounts], None] = lambda tally: None,
+        sent: Callable[[DeadLetter, int, int], None] = lambda letter, partition, offset: None,
     ) -> None:
-        """Prepare it; ``rate`` is in letters a second."""
+        """Prepare it.
+
+        Args:
+            settings: of the cluster.
+            replay_id: its id.
+            rate: letters a second; None: as fast as possible.
+            report: called with the counts.
+            sent: called with each letter whose message was sent, and the partition and offset at which it is now.
+        """
         self.tally = RedriveCounts()
         self._settings = settings
         self._replay_id = replay_id
         self._rate = rate
         self._report = report
+        self._sent = sent
         self._resolutions_topic = Topic.RESOLUTIONS.named(settings)
         self._producer = make_producer(
             settings,
@@ -188,6 +200,7 @@ class Redrive:
             if message is not None:
                 self._resolve(one, ResolutionState.SENT, message=message)
                 self.tally.sent += 1
+                self._sent(one.letter, message.partition() or 0, message.offset() or 0)
         self._flush()
 
     def _produce(self, one: DeadLetterRecord, sent: dict[str, confluent_kafka.Message]) -> None:

@@ -27,11 +27,16 @@ _REPEATED = timedelta(hours=1)
 
 
 class DeadLetterStatus(StrEnum):
-    """How a dead letter stands; ``sending``: a replay was about to send its message, and it is not known if it did."""
+    """How a dead letter stands.
+
+    ``sending``: a replay was about to send its message, and it is not known if it did; ``dismissed``: an operator has
+    said that it will never be sent.
+    """
 
     OPEN = "open"
     SENDING = "sending"
     SENT = "sent"
+    DISMISSED = "dismissed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +107,19 @@ class Resolutions:
 
 
 def counts(known: Resolution | None, new: Resolution) -> Resolution:
-    """Which of two resolutions of a letter counts, the second of which lies behind the first."""
+    """Which of two resolutions of a letter counts, the second of which lies behind the first.
+
+    What was sent was sent, even if it was dismissed at the same time; of two dismissals the first counts.
+    """
     if known is None:
         return new
     if known.state is ResolutionState.SENT:
         return known
-    if new.state is ResolutionState.SENT or new.retries == known.replay_id:
+    if new.state is ResolutionState.SENT:
+        return new
+    if known.state is ResolutionState.DISMISSED:
+        return known
+    if new.state is ResolutionState.DISMISSED or new.retries == known.replay_id:
         return new
     return known
 

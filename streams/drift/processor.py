@@ -165,6 +165,8 @@ class DriftProcessor:
 
     def _count(self, delivery: Delivery[Embedding | Match]) -> list[Drift]:
         event, number = delivery.event, delivery.partition.partition
+        if _of_unknown_camera(event):
+            return []
         if isinstance(event, Match) and event.replay_id is None:
             key = CameraKey(event.user_id, event.camera_id, event.model_version)
             self._known(number, key).matched(event, delivery.offset)
@@ -208,6 +210,12 @@ class DriftProcessor:
             camera.saved()
         self._saved = reaches
         self._save_at = time.monotonic() + _SAVE_S
+
+
+def _of_unknown_camera(event: Embedding | Match) -> bool:
+    """Whether it is of a frame that embed could not read."""
+    maker = event.origin if isinstance(event, Embedding) else event
+    return isinstance(maker, Match | FrameOrigin) and not maker.camera_id
 
 
 def _by_version(embedding: Embedding) -> Iterator[tuple[str, list[Face]]]:

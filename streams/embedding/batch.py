@@ -17,6 +17,7 @@ from schemas.learning import Chip
 from streams.dead_letters.records import dead_letter
 from streams.embedding.pictures import read_picture
 from streams.embedding.results import PictureEvent, chip_of, embedding_of
+from streams.embedding.unprocessable import asked_by, refused
 from streams.kafka.decoding import InvalidMessage, read
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
@@ -57,9 +58,12 @@ class BatchEmbedder:
         self._fetchers = ThreadPoolExecutor(_FETCHES, "fetch")
 
     def embed(self, batch: Sequence[Message], received_at: datetime) -> EmbeddedBatch:
-        """Embed a batch. A message that is no event becomes a dead letter; a picture that is none, a refusal."""
+        """Embed a batch. A message that is no event becomes a dead letter; a picture that is none, a refusal.
+
+        A dead letter that is known to be an event which somebody asked about is answered with a refusal too.
+        """
         done = EmbeddedBatch()
-        items = self._read(batch, received_at, done.dead_letters)
+        items = self._read(batch, received_at, done)
         selections = [self._select(item.event) for item in items]
         analyses = self._analyzer.analyze(
             [item.picture for item in items],
@@ -74,16 +78,16 @@ class BatchEmbedder:
                 done.chips.append((item.message, chip))
         return done
 
-    def _read(
-        self, batch: Sequence[Message], received_at: datetime, dead_letters: list[DeadLetter]
-    ) -> list[PictureEvent]:
+    def _read(self, batch: Sequence[Message], received_at: datetime, done: EmbeddedBatch) -> list[PictureEvent]:
         events: list[tuple[Message, Upload | Frame]] = []
         for message in batch:
+            kind: type[Upload | Frame] = Upload if message.source.topic == self._uploads else Frame
             try:
-                is_upload = message.source.topic == self._uploads
-                events.append((message, read(message, Upload) if is_upload else read(message, Frame)))
+                events.append((message, read(message, kind)))
             except InvalidMessage as error:
-                dead_letters.append(dead_letter(message, STAGE, error))
+                done.dead_letters.append(dead_letter(message, STAGE, error))
+                if (event := asked_by(message, kind, error)) is not None:
+                    done.embeddings.append(refused(event, message, error, self._select(event), received_at))
         # In parallel: a store that is away holds up the batch once, not once for each of its pictures.
         pictures = self._fetchers.map(
             lambda one: read_picture(one[1], one[1].produced_at or received_at, self._settings), events

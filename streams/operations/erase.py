@@ -106,12 +106,21 @@ def erase(
     )
 
 
+def erasing_roles(settings: Settings) -> list[Role]:
+    """The roles that may have something to erase: a role that has never run, and so never committed, has nothing.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    with OffsetsClient(settings) as commits:
+        return [role for role in _ERASING if role is Role.MATCH or commits.of(group_id(role, settings))]
+
+
 def _ask(
     settings: Settings, asked: Erasure, timeout_s: float, report: Callable[[str], None]
 ) -> tuple[dict[str, Mapping[str, int]], list[Role]]:
     """What each role has removed, and the roles that have not answered; a role that never ran is not asked."""
-    with OffsetsClient(settings) as commits:
-        roles = [role for role in _ERASING if role is Role.MATCH or commits.of(group_id(role, settings))]
+    roles = erasing_roles(settings)
     removed: dict[str, Mapping[str, int]] = {}
     with closing(ErasureAnswers(settings, asked.erasure_id)) as answers:
         RecordWriter(settings, Topic.ERASURES).write(asked.user_id, codec.encode(asked))

@@ -20,6 +20,7 @@ from streams.drift.samples import read_samples
 from streams.kafka.log_reader import LogReader
 from streams.kafka.topics import Topic
 from streams.matching.stored_gallery import read_stored
+from streams.operations.erase import erasing_roles
 from streams.operations.written_log import dataset
 from streams.roles import Role
 from streams.settings import Settings
@@ -53,7 +54,10 @@ def preview_erasure(settings: Settings, user_id: str, subject_id: str | None = N
     user_id, subject_id = canonical(user_id), None if subject_id is None else canonical(subject_id)
     counted: dict[str, Mapping[str, int]] = {}
     problems: dict[str, str] = {}
+    roles = {*erasing_roles(settings), "chips"}
     for role, ask in _COUNTS.items():
+        if role not in roles:
+            continue
         try:
             counted[role] = ask(settings, user_id, subject_id)
         except redis.RedisError as error:

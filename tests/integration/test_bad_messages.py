@@ -162,6 +162,23 @@ def test_bad_messages_do_not_delay_good_ones(clients: Clients, host: str, portra
     assert len(clients.letters(bad)) == len(bad)
 
 
+@pytest.mark.parametrize(
+    "kind", ["no key", "another user's key", "a character that nobody sees", "a body that is too short"]
+)
+def test_who_asked_gets_a_refusal_once(kind: str, clients: Clients, user: str) -> None:
+    reason, make = KINDS[kind]
+    for topic, table in ((Topic.UPLOADS, "enrolments"), (Topic.FRAMES, "matches")):
+        value, key = make(topic, user)
+        event_id = codec.event_id(value)
+        assert event_id is not None
+        places = [clients.put(topic, value, key) for _ in range(2)]
+        answer = clients.answer(event_id)
+        assert (answer["refusal"]["reason"], answer["event_id"]) == (reason, event_id)
+        assert len(clients.letters(places)) == 2
+        row = clients.row(table, event_id)
+        assert row["refusal_reason"] == reason
+
+
 def at(text: str) -> datetime:
     return datetime.fromisoformat(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -148,12 +149,15 @@ def test_dead_letters_by_reason(known: Address) -> None:
     assert (row["letters"], row["last_message"]) == (2, "the last one")
 
 
+LETTERS = ("sent", "sending", "open", "dismissed")
+
+
 @pytest.fixture(scope="module")
 def replayed(bigquery: BigQuery) -> tuple[Address, dict[str, str]]:
     """Frames and uploads with corrections, and letters that were sent back; the ids by name."""
     address = new_address(bigquery)
     apply(address.rest_client(), address.dataset_id)
-    ids = {name: new_event_id() for name in ("same", "other", "twice", "faceless", "upload", "sent", "sending", "open")}
+    ids = {name: new_event_id() for name in ("same", "other", "twice", "faceless", "upload", *LETTERS)}
     stranger = face(Decision.UNKNOWN, None)
     no_face = Refusal("no_face", "no face was found")
     again = {"replay_id": "r1"}
@@ -168,9 +172,12 @@ def replayed(bigquery: BigQuery) -> tuple[Address, dict[str, str]]:
         match(event_id=ids["twice"], faces=[stranger], **correct),
         match(event_id=ids["twice"], faces=[face(subject_id="berta")], corrects=True, replay_id="c2"),
         enrolment(event_id=ids["upload"], **correct),
-        *(dead_letter(letter_id=ids[name]) for name in ("sent", "sending", "open")),
+        *(dead_letter(letter_id=ids[name]) for name in LETTERS),
         *(resolution(ids["sent"], state) for state in ResolutionState),
         resolution(ids["sending"], ResolutionState.SENDING),
+        resolution(ids["dismissed"], ResolutionState.SENDING),
+        dataclasses.replace(resolution(ids["dismissed"], ResolutionState.DISMISSED), because="a test"),
+        dataclasses.replace(resolution(ids["dismissed"], ResolutionState.DISMISSED), because="said later"),
     ]
     write(address, [delivery(event, n) for n, event in enumerate(events)])
     return address, ids
@@ -214,14 +221,15 @@ def test_differences_between_a_replay_and_live(replayed: tuple[Address, dict[str
 
 def test_what_became_of_dead_letters(replayed: tuple[Address, dict[str, str]]) -> None:
     address, ids = replayed
-    rows = ask(address, "SELECT letter_id, state, replay_id, sent_offset FROM dead_letter_states")
-    assert {row["letter_id"]: (row["state"], row["replay_id"], row["sent_offset"]) for row in rows} == {
-        ids["sent"]: ("sent", "d1", 7),
-        ids["sending"]: ("sending", "d1", None),
-        ids["open"]: ("open", None, None),
+    rows = ask(address, "SELECT letter_id, state, replay_id, sent_offset, dismissed_because FROM dead_letter_states")
+    assert {row.pop("letter_id"): tuple(row.values()) for row in rows} == {
+        ids["sent"]: ("sent", "d1", 7, None),
+        ids["sending"]: ("sending", "d1", None, None),
+        ids["open"]: ("open", None, None, None),
+        ids["dismissed"]: ("dismissed", "d1", None, "a test"),
     }
-    (row,) = ask(address, "SELECT letters, sent_back FROM dead_letters_by_reason")
-    assert row == {"letters": 3, "sent_back": 1}
+    (row,) = ask(address, "SELECT letters, sent_back, dismissed FROM dead_letters_by_reason")
+    assert row == {"letters": 4, "sent_back": 1, "dismissed": 1}
 
 
 def test_the_last_that_was_said_of_a_face_corrects_its_match(address: Address) -> None:

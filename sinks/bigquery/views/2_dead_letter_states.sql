@@ -1,5 +1,5 @@
 -- Each dead letter, once, and what became of it. The state is open, sending (a replay was about to send its message back; if it
--- was interrupted, it is not known whether it did) or sent, with the replay and the time.
+-- was interrupted, it is not known whether it did), sent, with the replay and the time, or dismissed, with the reason.
 SELECT
   letters.*,
   IFNULL(resolutions.state, 'open') AS state,
@@ -7,7 +7,8 @@ SELECT
   resolutions.resolved_at,
   resolutions.sent_topic,
   resolutions.sent_partition,
-  resolutions.sent_offset
+  resolutions.sent_offset,
+  resolutions.dismissed_because
 FROM (
   SELECT *
   FROM `$dataset.dead_letters`
@@ -18,5 +19,5 @@ LEFT JOIN (
   SELECT *
   FROM `$dataset.resolutions`
   WHERE TRUE
-  QUALIFY ROW_NUMBER() OVER (PARTITION BY letter_id ORDER BY IF(state = 'sent', 0, 1), kafka_offset DESC, written_at) = 1
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY letter_id ORDER BY IF(state = 'sent', 0, IF(state = 'dismissed', 1, 2)), IF(state = 'dismissed', kafka_offset, -kafka_offset), written_at) = 1
 ) AS resolutions USING (letter_id)

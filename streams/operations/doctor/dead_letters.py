@@ -1,4 +1,4 @@
-"""Counts open dead letters: messages that could not be processed and have not been sent back."""
+"""Counts open dead letters: messages that could not be processed and were neither sent back nor dismissed."""
 
 from __future__ import annotations
 

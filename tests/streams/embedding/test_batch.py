@@ -115,9 +115,60 @@ def test_a_message_that_is_no_event_is_a_dead_letter_and_harms_no_other() -> Non
     foreign = message(frame(), offset=5, key=b"another user")
     misplaced = dataclasses.replace(message(upload(), offset=6), source=good.source)
     done = embed(broken, good, foreign, misplaced)
-    assert len(done.embeddings) == 1
+    answered = [(one.event_id, one.refusal and one.refusal.reason) for one in done.embeddings]
+    mismatch = Reason.KEY_MISMATCH
+    assert answered == [(codec.event_id(foreign.value), mismatch), (codec.event_id(good.value), None)]
     assert [(one.offset, one.stage) for one in done.dead_letters] == [(4, "embed"), (5, "embed"), (6, "embed")]
     assert done.dead_letters[1].reason == Reason.KEY_MISMATCH
+
+
+def bad(event: Upload | Frame, **changes: Any) -> Message:
+    return dataclasses.replace(message(event), **changes)
+
+
+@pytest.mark.parametrize("make", [upload, frame])
+@pytest.mark.parametrize(
+    ("reason", "spoil"),
+    [
+        (Reason.KEY_MISMATCH, lambda one: bad(one, key=b"another user")),
+        (Reason.NO_KEY, lambda one: bad(one, key=None)),
+        (
+            Reason.INVALID_ID,
+            lambda one: bad(hidden := dataclasses.replace(one, user_id="u\u200b"), key=hidden.user_id.encode()),
+        ),
+        (Reason.MALFORMED_EVENT, lambda one: bad(one, value=codec.encode(one)[:-4])),
+    ],
+)
+def test_who_asked_is_told_that_the_message_is_a_dead_letter(
+    make: Callable[[], Upload | Frame], reason: Reason, spoil: Callable[[Any], Message]
+) -> None:
+    event = make()
+    spoilt = spoil(event)
+    first, second = embed(spoilt), embed(spoilt)
+    (letter,), (answer,) = first.dead_letters, first.embeddings
+    assert answer.refusal is not None
+    assert (letter.reason, answer.refusal.reason, answer.refusal.detail) == (reason, reason, letter.message)
+    assert (answer.event_id, answer.faces, first.chips) == (event.event_id, [], [])
+    assert answer.user_id.rstrip("\u200b") in ("ursula", "u")
+    assert isinstance(answer.origin, UploadOrigin if isinstance(event, Upload) else FrameOrigin)
+    assert codec.decode(codec.encode(answer), Embedding) == answer
+    (again,) = second.embeddings
+    assert (again.event_id, again.source) == (answer.event_id, answer.source), "a batch that comes again"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda one: bad(one, value=b"\xc3\x01unknown!" + codec.encode(one)[10:]),
+        lambda one: bad(one, value=codec.encode(one)[:20]),
+        lambda one: bad(one, value=codec.encode(one)[:-4], key=None),
+        lambda one: bad(one, value=codec.encode(upload())),
+    ],
+    ids=["a later release may read it", "no id", "nobody's", "another kind of event"],
+)
+def test_otherwise_nobody_is_answered(spoil: Callable[[Any], Message]) -> None:
+    done = embed(spoil(frame()))
+    assert (len(done.dead_letters), done.embeddings) == (1, [])
 
 
 def test_a_picture_that_cannot_be_used_is_a_refusal() -> None:

@@ -16,7 +16,7 @@ from schemas.dead_letters import DeadLetter, Header
 from schemas.erasure import Erasure
 from schemas.ids import new_event_id
 from streams.dead_letters.redrive import Redrive, RedriveFilter
-from streams.dead_letters.store import DeadLetterRecord, DeadLetterStatus, read_records
+from streams.dead_letters.store import DeadLetterRecord, DeadLetterStatus, read_newest_records, read_records
 from streams.kafka.connection import client_config
 from streams.kafka.log_reader import read_topic
 from streams.kafka.topics import Topic
@@ -141,7 +141,8 @@ def test_a_message_of_which_the_worker_knew_nothing_is_processed_live(facestream
     producer.produce(Topic.DEAD_LETTERS.named(clients.settings), codec.encode(letter), letter.key, letter.partition)
     producer.flush(10)
     ended = facestream("replay", "dead-letters", "--letter", letter.letter_id[:20], "--json")
-    assert ended.json["sent"] == 1, ended.err
+    assert (ended.json["sent"], ended.json["succeeded"], ended.json["failed_again"]) == (1, 1, 0), ended.err
+    assert "1 message sent back: 1 succeeded\n" in ended.err
     answer = clients.answer(event_id)
     assert (answer["user_id"], answer["replay_id"]) == (user, None)
 
@@ -227,9 +228,56 @@ def test_what_is_sent_back_and_fails_again_is_a_new_letter(facestream: Run, clie
     (first,) = eventually(letters_of, "a letter")
     assert first.letter.value == b"rubbish"
     ended = facestream("replay", "dead-letters", "--letter", first.letter.letter_id, "--json")
-    assert ended.json["sent"] == 1
+    assert [ended.json[one] for one in ("sent", "succeeded", "failed_again", "no_outcome")] == [1, 0, 1, 0]
+    assert ended.json["failed_again_reasons"] == {"not_an_event": 1}
+    assert "1 message sent back: 1 failed again (not_an_event)\n" in ended.err
     both = eventually(lambda: found if len(found := letters_of()) == 2 else None, "another letter")
     assert Counter(one.standing for one in both) == {DeadLetterStatus.SENT: 1, DeadLetterStatus.OPEN: 1}
+
+
+def test_what_was_dismissed_is_not_open_and_never_goes_back(facestream: Run, clients: Clients, target: str) -> None:
+    letters = put_letters(clients.settings, 3, target, b"dismissed", "no_key")
+    wanted = ids_of(letters)
+    assert facestream("dead-letters", "dismiss", wanted[0]).code == 2
+    assert facestream("dead-letters", "dismiss", "--because", "all of them?").code == 2
+    planned = facestream("dead-letters", "dismiss", *wanted, "--because", "a test", "--dry-run", "--json")
+    assert (planned.json["dismissed"], planned.json["reasons"]) == (3, {"no_key": 3})
+    assert standings(clients.settings, letters) == {DeadLetterStatus.OPEN: 3}
+
+    ended = facestream("dead-letters", "dismiss", wanted[0][:23], "--because", "a test", "--json")
+    assert (ended.code, ended.json["dismissed"]) == (0, 1), ended.err
+    by_filter = ("--reason", "no_key", "--stage", "test", "--topic", "replays")
+    ended = facestream("dead-letters", "dismiss", *by_filter, "--because", "another", "--json")
+    assert (ended.json["dismissed"], ended.json["dismissed_before"]) == (2, 1)
+    again = facestream("dead-letters", "dismiss", *wanted, "--because", "again", "--json")
+    assert (again.json["dismissed"], again.json["dismissed_before"]) == (0, 3)
+    assert standings(clients.settings, letters) == {DeadLetterStatus.DISMISSED: 3}
+
+    sent = facestream("replay", "dead-letters", *by_filter[:4], "--retry", "--json")
+    assert (sent.json["letters"], sent.json["sent"], sent.json["standing"]["dismissed"]) == (0, 0, 3)
+    assert "no such dead letter is open: 3 have been dismissed" in sent.err
+    assert sent_to(clients.settings, letters).total() == 0
+    listed = facestream("dead-letters", "list", "--reason", "no_key", "--json").json
+    assert (listed["dismissed"], [one for one in listed["groups"] if one["stage"] == "test"]) == (3, [])
+    listed = facestream("dead-letters", "list", "--reason", "no_key", "--all", "--json").json
+    (group,) = [one for one in listed["groups"] if one["stage"] == "test"]
+    assert (group["open"], group["dismissed"]) == (0, 3)
+    reasons = {one["because"]: one["count"] for one in listed["dismissals"]}
+    assert reasons == {"a test": 1, "another": 2}
+    shown = facestream("dead-letters", "show", wanted[0], "--json").json
+    assert (shown["standing"], shown["resolution"]["because"]) == ("dismissed", "a test")
+    assert read_newest_records(clients.settings, 20_000, 30.0).standings[DeadLetterStatus.DISMISSED] == 3
+
+    sql = "SELECT state, dismissed_because FROM dead_letter_states WHERE letter_id IN UNNEST(SPLIT(@ids))"
+
+    def resolved() -> bool:
+        rows = clients.query(sql, ids=",".join(wanted))
+        return Counter((row["state"], row["dismissed_because"]) for row in rows) == {
+            ("dismissed", "a test"): 1,
+            ("dismissed", "another"): 2,
+        }
+
+    eventually(resolved, "BigQuery shows that they were dismissed")
 
 
 @pytest.mark.parametrize(
