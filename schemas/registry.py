@@ -1,4 +1,7 @@
-"""The Avro schemas of this release and of every release before it, by fingerprint."""
+"""The Avro schemas of this release and of every release before it, by fingerprint.
+
+The file of each event is complete in itself, see :mod:`schemas.archive`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import fastavro.schema
-from fastavro.repository.base import AbstractSchemaRepository
 
 from schemas.dead_letters import DeadLetter, Resolution
 from schemas.drift import Drift, DriftSample
@@ -82,14 +84,6 @@ class Schema:
         return b"\xc3\x01" + self.fingerprint
 
 
-class _Files(AbstractSchemaRepository):
-    """Finds ``facestream.DeadLetter`` in ``dead_letter.avsc``."""
-
-    def load(self, name: str) -> Any:
-        stem = "".join(f"_{c.lower()}" if c.isupper() else c for c in name.rpartition(".")[2]).lstrip("_")
-        return json.loads((FOLDER / f"{stem}.avsc").read_text("utf-8"))
-
-
 def _schema(event_type: type[Event], parsed: Any) -> Schema:
     canonical = fastavro.schema.to_parsing_canonical_form(parsed)
     # The hexadecimal text is in the byte order that the single-object encoding needs: little-endian.
@@ -108,8 +102,7 @@ def _newest() -> dict[type, Schema]:
 
 
 def _load(name: str, event_type: type[Event]) -> Schema:
-    record = "facestream." + "".join(part.capitalize() for part in name.split("_"))
-    return _schema(event_type, fastavro.schema.load_schema(record, repo=_Files()))
+    return _schema(event_type, fastavro.schema.load_schema(str(FOLDER / f"{name}.avsc")))
 
 
 @cache
