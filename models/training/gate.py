@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from models.embedder.card import Lineage, Shift
+from models.training import minimum
 
 _NORMAL = NormalDist()
 _LEVEL = 0.05
@@ -18,11 +19,11 @@ CLEAN = "clean"
 class Rules:
     """The limits for a trained version."""
 
-    people: int = 10
+    people: int = minimum.PEOPLE
     """Fewest people in the training set."""
-    chips: int = 50
+    chips: int = minimum.CHIPS
     """Fewest faces in the training set."""
-    people_tested: int = 4
+    people_tested: int = minimum.PEOPLE_MEASURED
     """Fewest people that the version, or a group, is measured on."""
     slowest: float = 1.2
     """Largest time per face, relative to the parent's."""
