@@ -10,8 +10,6 @@ from typing import Any, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from models.training.minimum import PEOPLE_IN_ALL
-
 RUNNING_FILE = "running.json"
 """Written by ``facestream up`` into its folder: the settings with which to reach what it started."""
 
@@ -103,11 +101,7 @@ class Settings(BaseSettings):
     retrain_schedule: str = Field(
         "0 3 * * *", description="When `retrain` decides whether to train: a cron expression, in UTC. Empty: never."
     )
-    retrain_min_people: int = Field(
-        PEOPLE_IN_ALL,
-        ge=4,
-        description="Fewest people in a training set; with fewer than the default, no version may take over.",
-    )
+    retrain_min_people: int = Field(12, ge=4, description="Fewest people in a training set.")
     retrain_new_people: int = Field(5, ge=1, description="Fewest people since the last version that start a training.")
     retrain_new_faces: int = Field(
         100, ge=1, description="Fewest faces since the last version that start a training with fewer new people."

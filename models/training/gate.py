@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from models.embedder.card import Lineage, Shift
-from models.training import minimum
 
 _NORMAL = NormalDist()
 _LEVEL = 0.05
@@ -19,11 +18,11 @@ CLEAN = "clean"
 class Rules:
     """The limits for a trained version."""
 
-    people: int = minimum.PEOPLE
+    people: int = 10
     """Fewest people in the training set."""
-    chips: int = minimum.CHIPS
+    chips: int = 50
     """Fewest faces in the training set."""
-    people_tested: int = minimum.PEOPLE_MEASURED
+    people_tested: int = 4
     """Fewest people that the version, or a group, is measured on."""
     slowest: float = 1.2
     """Largest time per face, relative to the parent's."""

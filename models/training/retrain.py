@@ -32,7 +32,7 @@ _MOST_MEASURED = 1_000
 """Most faces that a version is measured on: a million pairs, each scored hundreds of times for the intervals."""
 
 _LEAST = 2
-SIDES_SEED = 0
+_SIDES_SEED = 0
 """Seed of the split. It is the same in every run, so that no version is trained on people who were measured on."""
 
 HEAD_FILE = "head.keras"
@@ -75,7 +75,7 @@ def retrain(
         TrainingFailed: the workers were lost too often.
     """
     plan = plan or TrainingPlan()
-    learn_from, measured_on = split(known.people, HELD_OUT, SIDES_SEED)
+    learn_from, measured_on = split(known.people, HELD_OUT, _SIDES_SEED)
     if min(len(learn_from), len(measured_on)) < _LEAST:
         raise UnusableTrainingSet(
             f"of {len(known.people)} people, {len(learn_from)} would be trained on and {len(measured_on)} measured on: "

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from streams.cli.console import LOOK, Json, Output, grid, load_settings
+from streams.cli.console import LOOK, Json, Output, grid, load_settings, not_empty
 from streams.text import pluralize
 
 if TYPE_CHECKING:
@@ -119,7 +119,9 @@ def dismiss(
     letters: Annotated[
         list[str] | None, typer.Argument(metavar="[ID]...", help="Ids of dead letters, or the beginnings of them.")
     ] = None,
-    because: Annotated[str, typer.Option("--because", help="Why; shown by `dead-letters list --all`.")] = "",
+    because: Annotated[
+        str, typer.Option("--because", callback=not_empty, help="Why; shown by `dead-letters list --all`.")
+    ] = "",
     reasons: Annotated[
         list[str] | None, typer.Option("--reason", "-r", help="Only dead letters with this reason; repeatable.")
     ] = None,
@@ -137,7 +139,7 @@ def dismiss(
     from streams.dead_letters.redrive import RedriveFilter
     from streams.kafka.topics import Topic
 
-    if not because.strip():
+    if not because:
         raise typer.BadParameter("say why they are dismissed: --because TEXT")
     if not (letters or reasons or stage or topic):
         raise typer.BadParameter("say which dead letters: their ids, --reason, --stage or --topic")

@@ -34,10 +34,6 @@ _PREPARED_S = 3_600.0
 """How long the first process may read and embed faces before the others give up."""
 
 
-class TooFewPeople(Exception):
-    """Nothing was trained, since the version could not take over; the message says what is lacking."""
-
-
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("retrain", rich_help_panel=MAINTAIN)(retrain)
@@ -72,17 +68,13 @@ def retrain(
             help="CSV with the groups of people or pictures; each is measured. Default: FACESTREAM_RETRAIN_GROUPS.",
         ),
     ] = None,
-    anyway: Annotated[
-        bool, typer.Option("--anyway", help="Train although there are too few people for the version to take over.")
-    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a model version on the faces whose people agreed to it, and measure it on people it has not met.
 
-    Nothing is trained while too few people have agreed for a version to take over: the command then says how many
-    there are and how many it takes. The version is written to FACESTREAM_MODELS_DIR; `facestream models rollout` puts
-    it into production. If TF_CONFIG names several workers, as in the Kubernetes Job, this process is one of them, and
-    the first one writes the version.
+    The version is written to FACESTREAM_MODELS_DIR; `facestream models rollout` puts it into production. If TF_CONFIG
+    names several workers, as in the Kubernetes Job, this process is one of them, and the first one writes the
+    version.
     """
     from models.embedder import runtime
     from models.training.cluster import Cluster
@@ -97,8 +89,6 @@ def retrain(
 
     from models.embedder.card import Card
     from models.embedder.model import REFERENCE
-    from models.training.retrain import HELD_OUT, SIDES_SEED
-    from models.training.shortfall import shortfall
     from streams.retraining.job_main import production
     from streams.retraining.train import TrainRequest, TrainStarted, train
 
@@ -113,8 +103,6 @@ def retrain(
         geometry = Card.read(parent or REFERENCE).chip
         read = _from_topics(geometry, before.source if before else None, settings, output)
         samples, corrections, source = read.samples, read.corrections, read.source
-    if not anyway and (lacking := shortfall(samples, HELD_OUT, SIDES_SEED)):
-        raise TooFewPeople(f"{lacking}. --anyway trains all the same")
     plan = make_plan(seed, steps, arc_face, compatibility, precision)
     with output.progress() as progress:
         task = progress.add_task("training", total=plan.steps, note="")

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import re
-import threading
 
 import pytest
 from rich.console import Console
 
 from schemas.ids import new_event_id
 from streams.cli.bigquery import _show
-from streams.cli.console import Output, ProgressLines, grid
+from streams.cli.console import Output, grid
 from streams.cli.shards import _of_all
 from streams.kafka.commit_metadata import ShardSize
 from streams.kafka.consumer_groups import ConsumerGroup, GroupMember
@@ -122,51 +121,3 @@ def test_partitions_are_a_line_each_also_where_much_waits() -> None:
     assert first.split() == ["0", "match-12", "1200", "4800", *["1234/59s"] * 6, "12", "s"]
     assert second.split()[4:11] == [*["12/3.2s"] * 4, "12", "nobody", "12/3.2s"]
     assert max(map(len, (head, first, second))) <= 100
-
-
-class Lines(io.StringIO):
-    """A pipe that notes when so many lines have come."""
-
-    def __init__(self, wanted: int) -> None:
-        super().__init__()
-        self.wanted, self.full = wanted, threading.Event()
-
-    def write(self, text: str) -> int:
-        count = super().write(text)
-        if self.getvalue().count("\n") >= self.wanted:
-            self.full.set()
-        return count
-
-
-def test_in_a_pipe_progress_is_a_line_now_and_then() -> None:
-    pipe = Lines(2)
-    with ProgressLines(Console(file=pipe, highlight=False), every_s=0.02) as progress:
-        task = progress.add_task("training", total=300, note="")
-        progress.update(task, completed=7, note="loss 0.1")
-        assert pipe.full.wait(30), "also while nothing moves"
-    said = pipe.getvalue().splitlines()
-    assert all(
-        re.fullmatch(r"training: 7 of 300, loss 0\.1 \(\d+ s\)|training: 0 of 300 \(\d+ s\)", one) for one in said
-    )
-    assert pipe.getvalue() == "".join(f"{one}\n" for one in said)
-
-
-def test_a_short_command_has_no_progress_lines_and_a_terminal_has_a_bar() -> None:
-    output = Output(as_json=False)
-    output.errors = Console(file=(quick := io.StringIO()), highlight=False)
-    with output.progress() as progress:
-        progress.add_task("counting", total=None, note="")
-        assert isinstance(progress, ProgressLines)
-    assert quick.getvalue() == ""
-    output.errors = Console(file=io.StringIO(), force_terminal=True)
-    assert not isinstance(output.progress(), ProgressLines)
-
-
-def test_a_pipe_that_closes_does_not_end_the_command() -> None:
-    pipe = Lines(1)
-    with ProgressLines(Console(file=pipe), every_s=0.02) as progress:
-        progress.add_task("training", total=None, note="")
-        assert pipe.full.wait(30)
-        pipe.close()
-        progress._thread.join(30)
-        assert not progress._thread.is_alive()
