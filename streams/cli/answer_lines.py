@@ -39,9 +39,9 @@ def _match(event: Json, details: bool) -> Iterator[str]:
     if event["refusal"]:
         yield _refusal(event["refusal"])
     else:
-        *faces, last = [_face(face, details) for face in event["faces"]]
-        yield from (f"{face}," for face in faces)
-        yield last
+        faces = [_face(face, details) for face in event["faces"]]
+        yield from (f"{face}," for face in faces[:-1])
+        yield from faces[-1:]
     if not event.get("replay_id"):
         latency_ms = (_time(event["matched_at"]) - _time(event["timings"]["produced_at"])).total_seconds() * 1_000
         yield f" [dim]{latency_ms:.0f} ms[/]"

@@ -85,7 +85,7 @@ def test_enrol_play_and_watch(run: Run, people: Path, video: Path, tmp_path: Pat
     assert [named(entry) for entry in of_film] == [["obama"]] * 20 + [["biden"]] * 10
     for_people = run("watch", "--user", user, "--kept", "--count", 37).stdout
     assert f"{user}/album #1" in for_people
-    assert "biden similarity" in for_people
+    assert "biden 0." in for_people
 
     asked = (
         f"SELECT subject_id, sightings FROM sightings_by_day WHERE user_id = '{user}' AND camera_id = 'film' ORDER BY 1"
