@@ -29,7 +29,10 @@ def main() -> None:
     step = first
     while not (home / "go").exists():
         step += 1
-        checkpoint.write_text(str(step))
+        # In one step, as a real training does it: it may be killed at any moment.
+        partial = checkpoint.with_suffix(".partial")
+        partial.write_text(str(step))
+        partial.replace(checkpoint)
         JobStatus(step=step, steps=order.steps).write(folder)
         time.sleep(0.05)
     version = folder / f"v-{order.run_id}"
