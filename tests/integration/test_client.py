@@ -317,11 +317,22 @@ def test_closed_is_closed(stack: Stack, portraits: Portraits, user: str) -> None
 
 def test_a_dead_letter_ends_the_question(clients: Clients, real: Client, portraits: Portraits, user: str) -> None:
     frame = Frame(new_event_id(), user, "door", 0, utc_now(), Picture(portraits.obama))
-    clients.put(Topic.FRAMES, encode(frame), f"not-{user}")
+    of_a_later_release = encode(frame)[:2] + b"unknown!" + encode(frame)[10:]
+    clients.put(Topic.FRAMES, of_a_later_release, user)
     with pytest.raises(DeadLettered, match=frame.event_id) as raised:
         real.answer(frame.event_id, timeout_s=60)
-    assert raised.value.reason == Reason.KEY_MISMATCH
-    assert (raised.value.letter.stage, raised.value.letter.value) == ("embed", encode(frame))
+    assert raised.value.reason == Reason.UNKNOWN_SCHEMA
+    assert (raised.value.letter.stage, raised.value.letter.value) == ("embed", of_a_later_release)
+
+
+def test_an_event_that_can_never_be_processed_is_answered(
+    clients: Clients, real: Client, portraits: Portraits, user: str
+) -> None:
+    frame = Frame(new_event_id(), user, "door", 0, utc_now(), Picture(portraits.obama))
+    clients.put(Topic.FRAMES, encode(frame), f"not-{user}")
+    answer = real.answer(frame.event_id, timeout_s=60)
+    assert answer.refusal is not None
+    assert answer.refusal.reason == Reason.KEY_MISMATCH
 
 
 def test_a_client_that_is_closed_tells_whoever_waits(stack: Stack) -> None:
