@@ -18,6 +18,7 @@ import streams.observability.metrics
 from schemas.reasons import Reason
 from sinks.bigquery.columns import Column
 from sinks.bigquery.tables import TABLES, Table
+from streams.cli.examples import EXAMPLES
 from streams.cli.main import make_app
 from streams.cli.settings import settings_table
 from streams.kafka.topic_specs import topic_specs
@@ -190,7 +191,8 @@ def _command_section(command: Any, path: str) -> str:
             rows.append([names, " ".join(shown.split())])
     options = f"\n\n{table(('argument or option', 'meaning'), iter(rows))}" if rows else ""
     paragraphs = said.replace("\0", "\n\n")
-    return f"## {path}\n\n```text\n{usage}\n```\n\n{paragraphs}{options}"
+    examples = "\n".join(EXAMPLES.get(path.removeprefix("facestream").strip(), ()))
+    return f"## {path}\n\n```text\n{usage}\n```\n\n{paragraphs}{options}\n\n```text\n{examples}\n```"
 
 
 def commands_page() -> str:

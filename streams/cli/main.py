@@ -13,6 +13,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from streams.cli.examples import add_examples, epilog
+
 COMMANDS = (
     "up",
     "demo",
@@ -59,10 +61,12 @@ def make_app(modules: Sequence[str] = COMMANDS) -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
+        epilog=epilog(""),
     )
     app.callback()(_root)
     for name in modules:
         importlib.import_module(f"streams.cli.{name}").register(app)
+    add_examples(app.registered_commands, app.registered_groups)
     return app
 
 
