@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
     bench.command("train")(train)
     bench.command("drift")(drift)
     bench.command("questions")(questions)
+    bench.command("commands")(commands)
     app.add_typer(bench, name="bench", rich_help_panel=MAINTAIN)
 
 
@@ -240,6 +241,22 @@ def questions(
         _measure(_rows_so_far(rows, "question", "questions"), output, show=show)
 
 
+def commands(
+    rounds: Annotated[int, typer.Option(min=1, help="How often each command runs; the medians count.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Time the commands of the README on an idle stack: until the first word, and until the end."""
+    import tempfile
+
+    from streams.devtools.benchmarks.commands import measure
+
+    output = Output(as_json)
+    with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
+        found = measure(Path(folder), rounds, output.say)
+        baseline = next(found)
+        _measure(_beside(baseline, _rows_so_far(found, "command", "commands")), output, show=_commands_table)
+
+
 def _check(folders: Sequence[Path]) -> None:
     if missing := [folder for folder in folders if not folder.is_dir()]:
         raise typer.BadParameter(f"there is no folder {str(missing[0])!r}")
@@ -305,6 +322,12 @@ def _rows_so_far(rows: Iterator[Figures], name: str, all_of_them: str) -> Iterat
         yield {all_of_them: list(seen)} | ({NOT_MEASURED: missing} if missing else {})
 
 
+def _beside(first: Figures, rest: Iterator[Figures]) -> Iterator[Figures]:
+    """Figures that begin with some that are known."""
+    yield first
+    yield from rest
+
+
 def _last(value: object) -> object:
     """The new part of a figure that grows."""
     return value[-1] if isinstance(value, list) and value and isinstance(value[-1], dict) else value
@@ -318,6 +341,13 @@ def _faults_table(result: Figures, output: Output) -> None:
         why = row.get(NOT_MEASURED)
         values = ["", "", "", "", f"not measured: {why}"] if why else [str(value) for value in list(row.values())[1:]]
         table.add_row(str(row["fault"]), *values)
+    output.table(table)
+
+
+def _commands_table(result: Figures, output: Output) -> None:
+    table = grid("command", "#first word s", "#end s", "#CPU s", "#times a bare Python")
+    for row in result.get("commands", ()):
+        table.add_row(*(str(row.get(name, "")) for name in ("command", "first_word_s", "end_s", "cpu_s", "ratio")))
     output.table(table)
 
 
