@@ -1,13 +1,29 @@
-"""Finds free TCP ports on the loopback interface."""
+"""TCP ports on the loopback interface: free ones, and those that the services of a folder keep."""
 
 from __future__ import annotations
 
 import random
 import socket
+from typing import NamedTuple
 
 LOOPBACK = "127.0.0.1"
 FIRST, LAST = 15_000, 31_999
 """The range of ports, below those of outgoing connections on Linux and macOS, so that no connection takes one."""
+
+
+class ServicePorts(NamedTuple):
+    """The ports that the services should have; where one is taken, a free one is used and said."""
+
+    kafka: int
+    controller: int
+    redis: int
+    bigquery_rest: int
+    bigquery_grpc: int
+
+    @classmethod
+    def after(cls, base: int) -> ServicePorts:
+        """Consecutive ports from ``base`` on."""
+        return cls(*range(base, base + len(cls._fields)))
 
 
 def is_free(port: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 from infra import bigquery, kafka, redis
 from infra.kafka_data import Kept
 from infra.leftovers import end_leftovers
-from infra.ports import free_ports, is_free
+from infra.ports import LOOPBACK, ServicePorts, free_ports, is_free
 from infra.room import Room
 from infra.supervisor import ChildFailed, Stopped, Supervisor
 
@@ -51,7 +51,7 @@ class Addresses:
 
 
 class LocalServices:
-    """The three services, with data and logs in one folder, on free ports of the loopback interface.
+    """The three services, with data and logs in one folder, on ports of the loopback interface.
 
     As a context manager it starts and stops them, and stops everything else that its supervisor runs::
 
@@ -63,8 +63,8 @@ class LocalServices:
             )
             death = services.supervisor.wait(timeout_s=1)
 
-    The data survive a stop and a start in the same folder; the ports do not. Children named ``kafka``, ``redis`` and
-    ``bigquery`` may be killed, stopped and started again by the supervisor: their ports stay.
+    The data survive a stop and a start in the same folder; the ports do if they are given. Children named ``kafka``,
+    ``redis`` and ``bigquery`` may be killed, stopped and started again by the supervisor: their ports stay.
     """
 
     def __init__(
@@ -75,6 +75,8 @@ class LocalServices:
         stale: Sequence[str] = (),
         room: Room | None = None,
         accept_loss: bool = False,
+        ports: ServicePorts | None = None,
+        notes: Mapping[str, str] | None = None,
     ) -> None:
         """Prepare the services of a folder; they are not started yet.
 
@@ -84,11 +86,15 @@ class LocalServices:
             stale: files in the folder that belong to an earlier run; they are deleted when the folder is taken.
             room: the limits of room on the disk; default: the usual ones for the folder.
             accept_loss: start even if records have disappeared from the folder.
+            ports: the ports that the services should have; default: free ones.
+            notes: names and texts of files that are in the folder while this process has it.
         """
         self.folder = folder.absolute()
         self._stale = stale
         self._room = room or Room.of(self.folder)
         self._accept_loss = accept_loss
+        self._ports = ports
+        self._notes = notes or {}
         self._keeper: threading.Thread | None = None
         self._stopping = threading.Event()
         self._report = report or (lambda line: None)
@@ -152,6 +158,9 @@ class LocalServices:
             self._supervisor.close()
             if self._addresses is not None:
                 Kept(self.folder / "kafka" / "data").take()
+        if self._lock.is_locked:
+            for name in self._notes:
+                (self.folder / name).unlink(missing_ok=True)
         self._lock.release()
 
     def _keep(self) -> None:
@@ -172,6 +181,10 @@ class LocalServices:
         for name in self._stale:
             (self.folder / name).unlink(missing_ok=True)
         owner.write_text(f"{os.getpid()}\n", "utf-8")
+        for name, text in self._notes.items():
+            partial = self.folder / f"{name}.partial"
+            partial.write_text(text, "utf-8")
+            partial.replace(self.folder / name)
 
     def _start_all(self, supervisor: Supervisor) -> Addresses:
         def start_kafka(broker: int, controller: int) -> str:
@@ -183,10 +196,17 @@ class LocalServices:
         def start_bigquery(rest: int, grpc: int) -> tuple[str, str]:
             return bigquery.start(supervisor, self.folder / "bigquery", rest, grpc)
 
+        wanted = self._ports
+        kafka_ports = {"Kafka": wanted and wanted.kafka, "Kafka's controller": wanted and wanted.controller}
+        redis_ports = {"Redis": wanted and wanted.redis}
+        bigquery_ports = {
+            "BigQuery": wanted and wanted.bigquery_rest,
+            "BigQuery's Storage API": wanted and wanted.bigquery_grpc,
+        }
         with ThreadPoolExecutor(3) as pool:
-            at_kafka = pool.submit(self._timed, "Kafka", lambda: _on_free_ports(2, start_kafka))
-            at_redis = pool.submit(self._timed, "Redis", lambda: _on_free_ports(1, start_redis))
-            at_bigquery = pool.submit(self._timed, "BigQuery", lambda: _on_free_ports(2, start_bigquery))
+            at_kafka = pool.submit(self._timed, "Kafka", lambda: self._on_ports(kafka_ports, start_kafka))
+            at_redis = pool.submit(self._timed, "Redis", lambda: self._on_ports(redis_ports, start_redis))
+            at_bigquery = pool.submit(self._timed, "BigQuery", lambda: self._on_ports(bigquery_ports, start_bigquery))
             try:
                 rest, grpc = at_bigquery.result()
                 return Addresses(at_kafka.result(), at_redis.result(), rest, grpc, bigquery.PROJECT)
@@ -200,16 +220,24 @@ class LocalServices:
         self._report(f"{name} serves after {time.monotonic() - began:.1f} s")
         return started
 
+    def _on_ports(self, wanted: Mapping[str, int | None], start: Callable[..., T]) -> T:
+        """Call ``start`` with the wanted ports, or a free one where one is taken or none is wanted.
 
-def _on_free_ports(count: int, start: Callable[..., T]) -> T:
-    """Call ``start`` with free ports, and again with others if another process has taken one meanwhile."""
-    for last in (False,) * (PORT_TRIES - 1) + (True,):
-        ports = free_ports(count)
-        try:
-            return start(*ports)
-        except Stopped:
-            raise
-        except ChildFailed:
-            if last or all(is_free(port) for port in ports):
+        If another process has taken one meanwhile, it is called again with another.
+        """
+        said: set[str] = set()
+        for last in (False,) * (PORT_TRIES - 1) + (True,):
+            spare = iter(free_ports(len(wanted)))
+            ports = [port if port is not None and is_free(port) else next(spare) for port in wanted.values()]
+            for (name, port), taken in zip(wanted.items(), ports, strict=True):
+                if port is not None and port != taken and name not in said:
+                    said.add(name)
+                    self._report(f"another program has port {port}: {name} is at {LOOPBACK}:{taken} this time")
+            try:
+                return start(*ports)
+            except Stopped:
                 raise
-    raise AssertionError("unreachable")
+            except ChildFailed:
+                if last or all(is_free(port) for port in ports):
+                    raise
+        raise AssertionError("unreachable")

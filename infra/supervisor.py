@@ -12,23 +12,24 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from infra import child as launcher
+from infra.child_states import ChildStates, State
+from infra.children import Backoff as Backoff
+from infra.children import Child, Command, Ready
 from infra.crash_loops import CrashLoops
 from infra.death import Death, how_it_ended, tail
 from infra.leftovers import Record
 from infra.priority import give_way
 from infra.room import Room, megabytes
 
-Ready = Callable[[], bool]
-"""Tells whether a child serves. An exception counts as "not yet", and is reported when the time is over."""
-
 _LOOK_S = 0.2
 """Interval at which the room on the disk is checked; Kafka writes some 20 MB meanwhile."""
+_READY_AGAIN_S = 0.3
+"""Interval at which a restarted child is asked whether it serves."""
 
 
 class ChildFailed(Exception):
@@ -37,52 +38,6 @@ class ChildFailed(Exception):
 
 class Stopped(ChildFailed):
     """A child was stopped, or the supervisor was closed, while the child was being started."""
-
-
-@dataclass(frozen=True)
-class Backoff:
-    """Restart a child that died, after a wait that doubles with each consecutive death."""
-
-    first_s: float = 0.5
-    most_s: float = 20
-    healthy_after_s: float = 60
-    tries: int | None = None
-    """Largest number of consecutive restarts; None: no limit."""
-
-    def wait_s(self, deaths_in_a_row: int) -> float:
-        """Seconds to wait after this many consecutive deaths, from 1."""
-        return float(min(self.most_s, self.first_s * 2 ** min(deaths_in_a_row - 1, 30)))
-
-
-@dataclass(frozen=True)
-class Command:
-    """What a child runs, and how it is supervised."""
-
-    name: str
-    argv: Sequence[str]
-    log: Path
-    env: Mapping[str, str]
-    cwd: Path | None
-    ready: Ready | None
-    timeout_s: float
-    grace_s: float
-    stage: int
-    restart: Backoff | None
-    background: bool
-    fills_disk: bool
-    before: Callable[[], None] | None
-
-
-@dataclass
-class _Child:
-    command: Command
-    process: subprocess.Popen[bytes]
-    ready: bool = False
-    held: bool = False
-    """Stopped because the disk is full; it restarts when there is room."""
-    began: float = field(default_factory=time.monotonic)
-    stopping: threading.Event = field(default_factory=threading.Event)
-    gone: threading.Event = field(default_factory=threading.Event)
 
 
 class Supervisor:
@@ -104,7 +59,8 @@ class Supervisor:
         self._short = False
         self._record = Record(record) if record else None
         self._crashes = CrashLoops(record)
-        self._children: dict[str, _Child] = {}
+        self._states = ChildStates(record)
+        self._children: dict[str, Child] = {}
         self._deaths: queue.SimpleQueue[Death] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -176,6 +132,7 @@ class Supervisor:
             for child in children:
                 child.stopping.set()
                 child.process.send_signal(signal.SIGTERM)
+                self._states.put(child.command.name, State.STOPPED)
         began = time.monotonic()
         for child in children:
             if not child.gone.wait(max(0.0, began + child.command.grace_s - time.monotonic())):
@@ -190,6 +147,7 @@ class Supervisor:
             child.stopping.set()
             if not child.gone.is_set():
                 _kill_group(child.process.pid)
+            self._states.put(name, State.STOPPED)
         child.gone.wait()
 
     def close(self) -> None:
@@ -199,6 +157,7 @@ class Supervisor:
         stages = sorted({child.command.stage for child in self._children.values()}, reverse=True)
         for stage in stages:
             self.stop(*(name for name, child in self._children.items() if child.command.stage == stage))
+        self._states.remove()
         self._spawner.shutdown()
 
     def running(self) -> dict[str, int]:
@@ -232,8 +191,9 @@ class Supervisor:
             if known and not known.gone.is_set():
                 raise ValueError(f"{command.name} runs already")
             command.log.parent.mkdir(parents=True, exist_ok=True)
-            child = _Child(command, self._spawn(command))
+            child = Child(command, self._spawn(command))
             self._children[command.name] = child
+            self._states.put(command.name, State.STARTING, child.process.pid, log=command.log)
         threading.Thread(target=self._watch, args=(child,), name=f"watch {command.name}", daemon=True).start()
         self._await_ready(child)
         return child.process.pid
@@ -258,13 +218,14 @@ class Supervisor:
             self._record.add(process.pid)
         return process
 
-    def _await_ready(self, child: _Child) -> None:
+    def _await_ready(self, child: Child) -> None:
         command = child.command
         trouble: Exception | None = None
         while not child.gone.is_set():
             try:
                 if not child.held and (command.ready is None or command.ready()):
                     child.ready = True
+                    self._states.put(command.name, State.RUNNING)
                     if command.background:
                         give_way(child.process.pid)
                     return
@@ -282,13 +243,13 @@ class Supervisor:
         code = child.process.returncode
         raise ChildFailed(f"{command.name} ended with {code} while it started{how_it_ended(command.log)}")
 
-    def _watch(self, child: _Child) -> None:
+    def _watch(self, child: Child) -> None:
         try:
             self._care_for(child)
         finally:
             child.gone.set()  # stop() and kill() wait for it, whatever has happened here
 
-    def _care_for(self, child: _Child) -> None:
+    def _care_for(self, child: Child) -> None:
         command, deaths_in_a_row = child.command, 0
         while True:
             code = child.process.wait()
@@ -300,6 +261,7 @@ class Supervisor:
             restart = command.restart
             if restart and (child.held or self._is_short()):
                 child.held = True  # whatever it died of, it had no room
+                self._states.put(command.name, State.HELD)
             elif not child.ready and (command.ready is not None or restart is None):
                 return  # start() reports a child that never served
             else:
@@ -321,7 +283,7 @@ class Supervisor:
                 self._tell(Death(command.name, code, command.log, tail(command.log), None, str(error)))
                 return
 
-    def _respawn(self, child: _Child) -> bool:
+    def _respawn(self, child: Child) -> bool:
         """Restart a child as soon as there is room; return False if it is stopped meanwhile."""
         command = child.command
         while self._has_room(command.name, child.stopping):
@@ -333,11 +295,26 @@ class Supervisor:
                         return False
                     child.process = self._spawn(command)
                     child.held, child.began = False, time.monotonic()
+                    self._states.put(command.name, State.STARTING, child.process.pid)
+                again = (child, child.process)
+                threading.Thread(target=self._see_ready, args=again, name=f"ready {command.name}", daemon=True).start()
                 return True
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT) or child.stopping.wait(_LOOK_S):
                     raise
         return False
+
+    def _see_ready(self, child: Child, process: subprocess.Popen[bytes]) -> None:
+        """Note when a child that was started again serves."""
+        ready = child.command.ready
+        while child.process is process and process.poll() is None and not child.stopping.is_set():
+            with suppress(Exception):  # an exception counts as "not yet"
+                if ready is None or ready():
+                    with self._lock:
+                        if child.process is process and not child.stopping.is_set():
+                            self._states.put(child.command.name, State.RUNNING)
+                    return
+            child.stopping.wait(_READY_AGAIN_S)
 
     def _is_short(self) -> bool:
         return self._room is not None and self._room.free() < self._room.stop_bytes
@@ -388,6 +365,7 @@ class Supervisor:
                 self._tell_of_room(room, free, f"{names} stopped, so that nothing more is written")
 
     def _tell(self, death: Death) -> None:
+        self._states.died(death)
         told = self._crashes.tell(death)
         self._deaths.put(death)
         with suppress(OSError):  # nobody reads it any more

@@ -58,7 +58,13 @@ class Settings(BaseSettings):
         0,
         ge=0,
         le=65_535,
-        description="Port of that address; 0: a free port, which is in the worker's log and consumer group.",
+        description="Port of that address; 0: a free one, which is in the worker's log and consumer group.",
+    )
+    health_ports: str = Field(
+        "",
+        pattern=r"^(\d{1,5}-\d{1,5})?$",
+        description="Range such as `14030-14049`, of which a worker without a port of its own takes the first free "
+        "one. Empty: any free port.",
     )
     watchdog_s: float = Field(
         60,

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import atexit
 import inspect
+import os
 import re
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -20,6 +24,12 @@ from infra.services import LocalServices
 # terminal; some tests send both.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# Stacks of the tests stay out of the user's list of stacks. All processes of a run share one list, as those of a user
+# do; what they start inherits it.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="facestream-state-")
+    atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 # A busy machine is no failure.
 hypothesis.settings.register_profile("facestream", deadline=None)

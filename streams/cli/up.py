@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from streams.cli.console import RUN, Json, Output, grid, line
 from streams.roles import Embedder, Role
+
+if TYPE_CHECKING:
+    from streams.homes.run import Run
+
+Folder = Annotated[
+    Path | None,
+    typer.Option("--dir", help="Folder for data and logs; default: FACESTREAM_HOME.", show_default=False),
+]
+_ADDRESSES = ("kafka", "redis_url", "bigquery_rest", "bigquery_grpc")
+
+
+class RunsOtherwise(Exception):
+    """What runs in the folder is not what was asked for."""
 
 
 def register(app: typer.Typer) -> None:
@@ -17,40 +32,64 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    folder: Annotated[
-        Path | None,
-        typer.Option("--dir", help="Folder for data and logs; default: FACESTREAM_HOME.", show_default=False),
-    ] = None,
+    folder: Folder = None,
     workers: Annotated[
         bool, typer.Option("--workers/--no-workers", help="Run the workers too, not only the services.")
     ] = True,
     embedder: Annotated[Embedder, typer.Option(help="See `facestream worker --help`.")] = Embedder.MODEL,
+    port_base: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65_000,
+            show_default=False,
+            help="First of the 50 ports of this folder, which it keeps: Kafka, 1 internal, Redis, BigQuery (REST, "
+            "gRPC), and from the 10th on the workers' metrics. Default: the folder's last, at first 14000 or the next "
+            "range that no other folder has. 0: any free ports, this time.",
+        ),
+    ] = None,
     accept_loss: Annotated[
         bool, typer.Option("--accept-loss", help="Start even if records or topics have been lost.")
     ] = False,
+    another: Annotated[
+        bool, typer.Option("--another", help="Run one more stack, in the next free folder beside.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run Kafka, Redis, BigQuery and all workers on this machine until Ctrl-C; the folder keeps the data."""
+    """Run Kafka, Redis, BigQuery and all workers on this machine until Ctrl-C; the folder keeps data and ports.
+
+    If they run there already, it says so and ends with 0, or with 1 if they run with other options.
+    """
+    from infra.services import FolderInUse
+    from streams.devtools.home_ports import choose
     from streams.devtools.local_stack import Stack
+    from streams.homes.run import Run, current
     from streams.settings import OwnSettings
 
     output = Output(as_json)
-    home, default = folder or OwnSettings().home, folder is None
-    with Stack(_free(home) if default else home, output.warn, accept_loss=accept_loss) as stack:
+    default = OwnSettings().home
+    home = _free(folder or default) if another else folder or default
+    if (there := current(home)) is not None:
+        _say_what_runs(output, home, there, _differences(home, there, workers, embedder, port_base))
+        return
+    own = Run.own(workers, str(embedder))
+    stack = Stack(home, output.warn, accept_loss=accept_loss, port_base=choose(home, port_base), run=own)
+    try:
+        stack.start()
+    except FolderInUse:
+        if (there := current(home)) is None:
+            raise
+        _say_what_runs(output, home, there, _differences(home, there, workers, embedder, port_base))
+        return
+    with stack.until_stopped():
         if workers:
             stack.add_workers(embedder, tuple(Role))
         stack.announce()
-        now = stack.settings
-        table = grid("", "")
-        for name in ("kafka", "redis_url", "bigquery_rest", "bigquery_grpc"):
-            table.add_row(name, str(getattr(now, name)))
-        table.add_row("data and logs", str(stack.folder))
-        output.table(table)
-        if stack.folder != home:
-            output.say(
-                f"Another `facestream up` runs in {home}. To reach this one: export FACESTREAM_HOME={stack.folder}"
-            )
-        output.say("Ready. Commands in this folder find it by themselves; Ctrl-C stops everything and loses nothing.")
+        _show(output, home)
+        found = "Commands in this folder find it by themselves"
+        if home.absolute() != default.absolute():
+            found = f"Commands find it after `export FACESTREAM_HOME={shlex.quote(str(home.absolute()))}`"
+        output.say(f"Ready. {found}; Ctrl-C stops everything and loses nothing.")
         if as_json:
             line({"ready": True, "roles": list(Role) if workers else [], "environment": stack.environment()})
         try:
@@ -59,6 +98,71 @@ def up(
         finally:
             output.say("Stopping: every worker finishes its batch.")
         raise typer.Exit(1)
+
+
+def _show(output: Output, home: Path) -> None:
+    """The addresses of what runs in a home."""
+    from streams.homes.run import announced
+
+    told = announced(home) or {"settings": {}}
+    table = grid("", "")
+    for name in _ADDRESSES:
+        table.add_row(name, str(told["settings"].get(name, "")))
+    table.add_row("data and logs", str(home.absolute()))
+    output.table(table)
+
+
+def _say_what_runs(output: Output, home: Path, run: Run, differences: list[str]) -> None:
+    """Say what runs in a home already.
+
+    Raises:
+        RunsOtherwise: it is not what was asked for.
+    """
+    from streams.homes.run import announced
+
+    told = announced(home)
+    does = "runs" if told is not None else "is starting"
+    what = f"`facestream up` {does} in {home.absolute()} already: process {run.pid}, since {run.since}"
+    if differences:
+        raise RunsOtherwise(
+            f"{what}, but with {' and '.join(differences)}. Stop it first (Ctrl-C there), or run a second one "
+            "beside it with --another"
+        )
+    output.say(f"{what}.")
+    if told is not None:
+        _show(output, home)
+    if output.as_json:
+        roles = list(Role) if run.workers else []
+        found = told["settings"] | {"home": str(home.absolute())} if told is not None else {}
+        environment = {
+            f"FACESTREAM_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in found.items()
+            if value is not None
+        }
+        line({"ready": told is not None, "already": True, "pid": run.pid, "roles": roles, "environment": environment})
+
+
+def _differences(home: Path, run: Run, workers: bool, embedder: Embedder, port_base: int | None) -> list[str]:
+    """What runs otherwise than it was asked for, with options or settings."""
+    from streams.homes.ports import remembered
+    from streams.homes.run import announced
+    from streams.settings import OwnSettings, Settings
+
+    found = []
+    if run.workers != workers:
+        found.append("its workers" if run.workers else "--no-workers")
+    elif workers and run.embedder != embedder:
+        found.append(f"--embedder {run.embedder}")
+    if port_base not in (None, remembered(home)):
+        found.append("other ports")
+    if (told := announced(home)) is not None:
+        asked = OwnSettings(home=home)
+        runs = Settings.model_construct(**told["settings"])
+        for name in sorted(asked.model_fields_set - {"home", *_ADDRESSES, "bigquery_project"}):
+            wanted, has = asked.model_dump(mode="json")[name], runs.model_dump(mode="json")[name]
+            if wanted != has:
+                found.append(f"FACESTREAM_{name.upper()}={has} instead of {wanted}")
+    return found
 
 
 def _free(home: Path) -> Path:

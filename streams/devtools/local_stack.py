@@ -6,17 +6,20 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from infra.death import last_words
+from infra.ports import LOOPBACK, ServicePorts, free_ports, is_free
 from infra.room import Room
 from infra.services import LocalServices
 from infra.supervisor import Backoff, ChildFailed
+from streams.homes import ports
+from streams.homes.run import UP_FILE, Run
 from streams.kafka.connection import KafkaUnavailable, admin_client
 from streams.kafka.consumer_groups import describe_group, group_id
 from streams.kafka.topic_admin import TopicChange, create
@@ -41,6 +44,8 @@ class Stack:
         *,
         accept_loss: bool = False,
         room: Room | None = None,
+        port_base: int | None = None,
+        run: Run | None = None,
         **changes: Any,
     ) -> None:
         """A stack that is not started yet.
@@ -50,14 +55,27 @@ class Stack:
             report: called with each step, as a line of text.
             accept_loss: start also where topics or records are gone that were there.
             room: see :class:`~infra.services.LocalServices`.
+            port_base: first port of the home's range, see :mod:`streams.homes.ports`; None: free ports.
+            run: what the folder says of this run; None: nothing.
             changes: settings that differ from the environment's.
         """
         self.folder = folder
-        self.services = LocalServices(folder, report, stale=[RUNNING_FILE], room=room, accept_loss=accept_loss)
+        self.services = LocalServices(
+            folder,
+            report,
+            stale=[RUNNING_FILE],
+            room=room,
+            accept_loss=accept_loss,
+            ports=None if port_base is None else ServicePorts.after(port_base),
+            notes=None if run is None else {UP_FILE: run.text()},
+        )
+        self._port_base = port_base
         self._accept_loss = accept_loss
         self._changes = changes
         self._report = report
         self._numbers: dict[Role, int] = {}
+        self.workers: dict[str, str] = {}
+        """Where each worker serves its health and metrics, if that was laid down before its start."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -65,6 +83,14 @@ class Stack:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
+
+    @contextmanager
+    def until_stopped(self) -> Iterator[None]:
+        """Stop the stack, which runs already, at the end of a block."""
+        try:
+            yield
+        finally:
+            self.stop()
 
     def start(self) -> Settings:
         """Start the services, create topics, tables and views; return the settings that reach them.
@@ -81,6 +107,8 @@ class Stack:
     def _prepare(self, found: dict[str, Any]) -> Settings:
         from sinks.bigquery import Address, apply
 
+        if self._port_base is not None:
+            found["health_ports"] = ports.of_others(self._port_base)
         self.settings: Settings = OwnSettings(**found | {"home": self.folder} | self._changes)
         now = self.settings
         with ThreadPoolExecutor(2) as pool:
@@ -119,13 +147,27 @@ class Stack:
             name,
             [sys.executable, "-m", "streams.cli", "worker", role, *arguments],
             log=self.folder / "logs" / f"{name}.log",
-            env=self.environment(),
+            env=self.environment() | self._own_port(role, number, name),
             grace_s=20,
             stage=1,
             restart=Backoff(),
             background=role in _BACKGROUND,
         )
         return name
+
+    def _own_port(self, role: Role, number: int, name: str) -> dict[str, str]:
+        """The variable with the port for a worker's health and metrics, which it has at every start of the stack."""
+        roles = list(Role)
+        place = roles.index(role) + len(roles) * number
+        port = None if self._port_base is None else ports.of_worker(self._port_base, place)
+        if port is None:
+            return {}
+        if not is_free(port):
+            taken = port
+            (port,) = free_ports(1)
+            self._report(f"another program has port {taken}: the metrics of {name} are at {LOOPBACK}:{port} this time")
+        self.workers[name] = f"{self.settings.health_host}:{port}"
+        return {"FACESTREAM_HEALTH_PORT": str(port)}
 
     def add_workers(self, embedder: Embedder = Embedder.MODEL, roles: Sequence[Role] = ANSWERING) -> None:
         """Start one worker of each of these roles and wait until all partitions have an owner."""
@@ -166,7 +208,8 @@ class Stack:
         values.pop("home", None)
         path = self.folder / RUNNING_FILE
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps({"settings": values}, indent=2) + "\n", "utf-8")
+        told = {"settings": values, "workers": self.workers}
+        partial.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
         partial.replace(path)
 
     def stop(self) -> None:

@@ -13,10 +13,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from prometheus_client import REGISTRY, make_wsgi_app
@@ -73,17 +74,25 @@ class HealthServer:
         self._watchdog = Watchdog(self._examine, limit_s)
         self._metrics: WSGIApplication = make_wsgi_app(REGISTRY)
         self._gauges = Gauges(self.report)
-        where = (settings.health_host, settings.health_port)
-        try:
-            self._server = make_server(*where, self._answer, ThreadingWSGIServer, _Quiet)
-        except OSError as error:
-            raise HealthPortTaken(
-                f"the worker's health cannot be served at {where[0]}:{where[1]} ({error.strerror}): set "
-                "FACESTREAM_HEALTH_PORT to another port, or to 0 for a free one"
-            ) from error
+        self._server = self._listen(settings)
         every_s = min(_PROBE_S, limit_s / 8)
         self._probe = LagProbe(role, settings, lambda: self._patient.facts(), every_s, self.client_id)
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+
+    def _listen(self, settings: Settings) -> WSGIServer:
+        """Listen at the port of the settings, or at the first free one of their range, or at any free one."""
+        host, port = settings.health_host, settings.health_port
+        first, _, last = settings.health_ports.partition("-")
+        for candidate in range(int(first), int(last) + 1) if first and not port else ():
+            with suppress(OSError, OverflowError):
+                return make_server(host, candidate, self._answer, ThreadingWSGIServer, _Quiet)
+        try:
+            return make_server(host, port, self._answer, ThreadingWSGIServer, _Quiet)
+        except OSError as error:
+            raise HealthPortTaken(
+                f"the worker's health cannot be served at {host}:{port} ({error.strerror}): set "
+                "FACESTREAM_HEALTH_PORT to another port, or to 0 for a free one"
+            ) from error
 
     @property
     def name(self) -> str:
