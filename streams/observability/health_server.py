@@ -29,6 +29,7 @@ from streams.kafka.messages import TopicPartition
 from streams.observability.gauges import Gauges
 from streams.observability.heartbeat import ConsumerStatus, RetriedWork, WorkerHeartbeat
 from streams.observability.lag_probe import LagProbe
+from streams.observability.metrics import ShownMetrics
 from streams.observability.watchdog import HangDetector, HangSymptom, Watchdog
 from streams.roles import Role
 from streams.settings import Settings
@@ -72,7 +73,7 @@ class HealthServer:
         self._judge = HangDetector(self._patient.heartbeat, limit_s)
         self._symptom: HangSymptom | None = None
         self._watchdog = Watchdog(self._examine, limit_s)
-        self._metrics: WSGIApplication = make_wsgi_app(REGISTRY)
+        self._metrics: WSGIApplication = make_wsgi_app(ShownMetrics(role))
         self._gauges = Gauges(self.report)
         self._server = self._listen(settings)
         every_s = min(_PROBE_S, limit_s / 8)

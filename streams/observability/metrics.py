@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from time import perf_counter
 
-from prometheus_client import Counter, Histogram, disable_created_metrics
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, Metric, disable_created_metrics
+from prometheus_client.registry import RestrictedRegistry
+
+from streams.roles import Role
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -31,6 +34,36 @@ STEPS: Mapping[str, Histogram] = {
     }.items()
 }
 """Durations by the name of the step."""
+STEPS_OF: Mapping[Role, Sequence[str]] = {
+    Role.EMBED: ("wait", "decode", "detect", "align", "embed", "deliver"),
+    Role.MATCH: ("wait", "match", "deliver"),
+    Role.SINK_REDIS: ("wait", "deliver"),
+    Role.SINK_BIGQUERY: ("wait", "deliver"),
+    Role.DRIFT: ("wait", "deliver"),
+    Role.RETRAIN: (),
+}
+"""The steps that a worker of each role takes."""
+
+
+class ShownMetrics(CollectorRegistry):
+    """The metrics that a worker shows: all that have a value, so none of the steps that other roles take."""
+
+    def __init__(self, role: Role) -> None:
+        """Give the role's own metrics their first value, so that they are there from the start."""
+        super().__init__()
+        EVENTS.labels(role)
+        RETRIES.labels(role)
+        BATCH.labels(role)
+        for step in STEPS_OF[role]:
+            _of_role(role, step)
+
+    def collect(self) -> Iterator[Metric]:
+        """What the process has counted."""
+        return (metric for metric in REGISTRY.collect() if metric.samples)
+
+    def restricted_registry(self, names: Iterable[str]) -> RestrictedRegistry:
+        """The metrics of these names, for ``/metrics?name[]=…``."""
+        return REGISTRY.restricted_registry(names)
 
 
 def observe(role: str, step: str, seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -32,6 +33,7 @@ from streams.kafka.unreadable import UnreadableBatch
 from streams.observability.faults import Fault, LocalTableFailed
 from streams.observability.health_server import HealthPortTaken, HealthServer
 from streams.observability.heartbeat import ConsumerStatus, PartitionLog, WorkerHeartbeat
+from streams.observability.metrics import STEPS_OF
 from streams.observability.watchdog import EXIT_CODE, PATIENCE, HangDetector
 from streams.roles import Role
 from streams.settings import Settings
@@ -374,5 +376,7 @@ def test_what_a_worker_tells(settings: Settings, role: Role, wanted: set[str]) -
     assert report["alive"] and report["ready"] and report["kafka_answers"]
     assert f'facestream_dead_letters_total{{reason="not_an_event",role="{role}"}} 10.0' in metrics
     assert f'facestream_lag_events{{partition="1",role="{role}",topic="{topic.named(settings)}"}}' in metrics
-    for step in wanted:
+    steps = set(re.findall(r"^# TYPE facestream_(\w+)_seconds histogram$", metrics, re.MULTILINE))
+    assert wanted <= steps == set(STEPS_OF[role]), "a worker shows its own steps only"
+    for step in steps:
         assert f'facestream_{step}_seconds_count{{role="{role}"}}' in metrics
