@@ -17,7 +17,10 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream up",
         "facestream up --no-workers  # only Kafka, Redis and BigQuery",
         "facestream up --dir /srv/facestream  # keep the data there",
+        "facestream up --detach  # in the background, until facestream down",
     ),
+    "down": ("facestream down", "facestream down --home /srv/facestream"),
+    "status": ("facestream status", "facestream status --json"),
     "demo": (
         "facestream demo",
         "facestream demo --frames 1000 --fps 20",

@@ -17,6 +17,7 @@ from streams.cli.examples import add_examples, epilog
 
 COMMANDS = (
     "up",
+    "down",
     "demo",
     "worker",
     "enrol",
@@ -26,6 +27,7 @@ COMMANDS = (
     "bigquery",
     "dead_letters",
     "replay",
+    "status",
     "settings",
     "shards",
     "doctor",

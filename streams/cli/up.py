@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
 Folder = Annotated[
     Path | None,
-    typer.Option("--dir", help="Folder for data and logs; default: FACESTREAM_HOME.", show_default=False),
+    typer.Option("--dir", "--home", help="Folder for data and logs; default: FACESTREAM_HOME.", show_default=False),
 ]
+_LOOK_S = 0.2
 _ADDRESSES = ("kafka", "redis_url", "bigquery_rest", "bigquery_grpc")
 
 
@@ -54,6 +56,10 @@ def up(
     another: Annotated[
         bool, typer.Option("--another", help="Run one more stack, in the next free folder beside.")
     ] = False,
+    detach: Annotated[
+        bool,
+        typer.Option("--detach", "-d", help="Return when everything is ready; it runs until `facestream down`."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run Kafka, Redis, BigQuery and all workers on this machine until Ctrl-C; the folder keeps data and ports.
@@ -61,36 +67,62 @@ def up(
     If they run there already, it says so and ends with 0, or with 1 if they run with other options.
     """
     from infra.services import FolderInUse
-    from streams.devtools.home_ports import choose
-    from streams.devtools.local_stack import Stack
-    from streams.homes.run import Run, current
+    from streams.homes.run import current
     from streams.settings import OwnSettings
 
     output = Output(as_json)
     default = OwnSettings().home
     home = _free(folder or default) if another else folder or default
-    if (there := current(home)) is not None:
-        _say_what_runs(output, home, there, _differences(home, there, workers, embedder, port_base))
+    there = _await_end(output, home)
+    if there is None and detach:
+        _run_detached(output, home, workers, embedder, port_base, accept_loss)
         return
+    if there is None:
+        try:
+            _run(output, home, workers, embedder, port_base, accept_loss)
+        except FolderInUse:
+            there = current(home)
+            if there is None:
+                raise
+    if there is not None:
+        _say_what_runs(output, home, there, _differences(home, there, workers, embedder, port_base))
+
+
+def _await_end(output: Output, home: Path) -> Run | None:
+    """What runs in a home; a stack that is stopping there is waited for."""
+    from streams.homes.state import Phase, look
+
+    said = False
+    while (here := look(home)).phase is Phase.STOPPING:
+        if not said:
+            output.note(f"waiting for the stack that is stopping in {here.folder}")
+        said = True
+        time.sleep(_LOOK_S)
+    return here.run
+
+
+def _run(
+    output: Output, home: Path, workers: bool, embedder: Embedder, port_base: int | None, accept_loss: bool
+) -> None:
+    """Run the stack until it is stopped.
+
+    Raises:
+        FolderInUse: another process runs services in the folder.
+    """
+    from streams.devtools.home_ports import choose
+    from streams.devtools.local_stack import Stack
+    from streams.homes.run import Run
+
     own = Run.own(workers, str(embedder))
     stack = Stack(home, output.warn, accept_loss=accept_loss, port_base=choose(home, port_base), run=own)
-    try:
-        stack.start()
-    except FolderInUse:
-        if (there := current(home)) is None:
-            raise
-        _say_what_runs(output, home, there, _differences(home, there, workers, embedder, port_base))
-        return
+    stack.start()
     with stack.until_stopped():
         if workers:
             stack.add_workers(embedder, tuple(Role))
         stack.announce()
         _show(output, home)
-        found = "Commands in this folder find it by themselves"
-        if home.absolute() != default.absolute():
-            found = f"Commands find it after `export FACESTREAM_HOME={shlex.quote(str(home.absolute()))}`"
-        output.say(f"Ready. {found}; Ctrl-C stops everything and loses nothing.")
-        if as_json:
+        output.say(f"Ready. {_how_commands_find(home)}; Ctrl-C stops everything and loses nothing.")
+        if output.as_json:
             line({"ready": True, "roles": list(Role) if workers else [], "environment": stack.environment()})
         try:
             while (death := stack.services.supervisor.wait(1.0)) is None or death.restart_in_s is not None:
@@ -98,6 +130,42 @@ def up(
         finally:
             output.say("Stopping: every worker finishes its batch.")
         raise typer.Exit(1)
+
+
+def _run_detached(
+    output: Output, home: Path, workers: bool, embedder: Embedder, port_base: int | None, accept_loss: bool
+) -> None:
+    """Run the stack in the background, and return when it is ready."""
+    from streams.devtools.background import log_of, start
+
+    options = ["--workers" if workers else "--no-workers", "--embedder", str(embedder)]
+    options += [] if port_base is None else ["--port-base", str(port_base)]
+    options += ["--accept-loss"] if accept_loss else []
+    run = start(home, options, output.warn)
+    _show(output, home)
+    output.say(
+        f"Ready. {_how_commands_find(home)}; `{_down(home)}` stops everything and loses nothing. "
+        f"What happens is in {log_of(home)}."
+    )
+    if output.as_json:
+        line(_what_runs(home, run))
+
+
+def _how_commands_find(home: Path) -> str:
+    if _is_default(home):
+        return "Commands in this folder find it by themselves"
+    return f"Commands find it after `export FACESTREAM_HOME={shlex.quote(str(home.absolute()))}`"
+
+
+def _down(home: Path) -> str:
+    """The command that stops the stack of a home."""
+    return "facestream down" + ("" if _is_default(home) else f" --home {shlex.quote(str(home.absolute()))}")
+
+
+def _is_default(home: Path) -> bool:
+    from streams.settings import OwnSettings
+
+    return home.absolute() == OwnSettings().home.absolute()
 
 
 def _show(output: Output, home: Path) -> None:
@@ -125,21 +193,32 @@ def _say_what_runs(output: Output, home: Path, run: Run, differences: list[str])
     what = f"`facestream up` {does} in {home.absolute()} already: process {run.pid}, since {run.since}"
     if differences:
         raise RunsOtherwise(
-            f"{what}, but with {' and '.join(differences)}. Stop it first (Ctrl-C there), or run a second one "
-            "beside it with --another"
+            f"{what}, but with {' and '.join(differences)}. Stop it first (Ctrl-C there, or `{_down(home)}`), or run a "
+            "second one beside it with --another"
         )
-    output.say(f"{what}.")
+    output.say(f"{what}. `{_down(home)}` stops it.")
     if told is not None:
         _show(output, home)
     if output.as_json:
-        roles = list(Role) if run.workers else []
-        found = told["settings"] | {"home": str(home.absolute())} if told is not None else {}
-        environment = {
+        line(_what_runs(home, run) | {"already": True})
+
+
+def _what_runs(home: Path, run: Run) -> dict[str, Any]:
+    """What runs in a home, for programs."""
+    from streams.homes.run import announced
+
+    told = announced(home)
+    found = told["settings"] | {"home": str(home.absolute())} if told is not None else {}
+    return {
+        "ready": told is not None,
+        "pid": run.pid,
+        "roles": list(Role) if run.workers else [],
+        "environment": {
             f"FACESTREAM_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
             for name, value in found.items()
             if value is not None
-        }
-        line({"ready": told is not None, "already": True, "pid": run.pid, "roles": roles, "environment": environment})
+        },
+    }
 
 
 def _differences(home: Path, run: Run, workers: bool, embedder: Embedder, port_base: int | None) -> list[str]:

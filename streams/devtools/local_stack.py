@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import sys
 import time
@@ -18,7 +19,7 @@ from infra.ports import LOOPBACK, ServicePorts, free_ports, is_free
 from infra.room import Room
 from infra.services import LocalServices
 from infra.supervisor import Backoff, ChildFailed
-from streams.homes import ports
+from streams.homes import ports, targets
 from streams.homes.run import UP_FILE, Run
 from streams.kafka.connection import KafkaUnavailable, admin_client
 from streams.kafka.consumer_groups import describe_group, group_id
@@ -166,7 +167,8 @@ class Stack:
             taken = port
             (port,) = free_ports(1)
             self._report(f"another program has port {taken}: the metrics of {name} are at {LOOPBACK}:{port} this time")
-        self.workers[name] = f"{self.settings.health_host}:{port}"
+        self.workers[name] = f"{_reached_at(self.settings.health_host)}:{port}"
+        targets.write(self.folder, self.workers)
         return {"FACESTREAM_HEALTH_PORT": str(port)}
 
     def add_workers(self, embedder: Embedder = Embedder.MODEL, roles: Sequence[Role] = ANSWERING) -> None:
@@ -215,4 +217,12 @@ class Stack:
     def stop(self) -> None:
         """Stop the workers, each after its batch, then the services."""
         (self.folder / RUNNING_FILE).unlink(missing_ok=True)
+        targets.clear(self.folder)
         self.services.stop()
+
+
+def _reached_at(host: str) -> str:
+    """The address at which a server can be asked that listens at this one, which may stand for all of the machine's."""
+    with suppress(ValueError):  # a name
+        return LOOPBACK if ipaddress.ip_address(host).is_unspecified else host
+    return host

@@ -43,6 +43,11 @@ class Run:
         return is_same(self.pid, self.identity)
 
     @property
+    def age_s(self) -> float:
+        """Seconds since it began."""
+        return max(0.0, time.time() - self.began)
+
+    @property
     def since(self) -> str:
         """When it began, in local time."""
         began = datetime.fromtimestamp(self.began).astimezone()

@@ -1,0 +1,28 @@
+"""The file from which Prometheus learns where the workers of a home serve their metrics (``file_sd_configs``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+TARGETS_FILE = "prometheus-targets.json"
+"""In the home folder; with no targets while nothing runs there."""
+
+
+def write(home: Path, workers: Mapping[str, str]) -> None:
+    """Name the workers, each by its name and by the host and port of its metrics.
+
+    The label is ``worker``, since ``role`` is a label of the metrics themselves.
+    """
+    targets = [{"targets": [address], "labels": {"worker": name}} for name, address in workers.items()]
+    path = home / TARGETS_FILE
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(targets, indent=2) + "\n", "utf-8")
+    partial.replace(path)
+
+
+def clear(home: Path) -> None:
+    """Name no worker, because none runs; do nothing where there is no file."""
+    if (home / TARGETS_FILE).exists():
+        write(home, {})
