@@ -168,5 +168,7 @@ def _one_line(error: Exception) -> str:
     text = " ".join(str(error).split())
     ours = type(error).__module__.split(".")[0] in {"streams", "schemas", "models", "sinks", "infra"}
     if ours or isinstance(error, OSError):
-        return text
+        from streams.cli.away import explain
+
+        return explain(text)
     return f"{type(error).__name__}: {text} ({DEBUG}=1 shows where)"

@@ -21,6 +21,7 @@ from sinks.bigquery.query import NO_RETRY, QueryFailed, calling
 from sinks.bigquery.rows import row_writer
 from sinks.bigquery.tables import MATCHES
 from streams.kafka.messages import TopicPartition
+from streams.operations.doctor.away import explained
 from streams.operations.doctor.finding import Finding, Status, fail, ok, warn
 from streams.operations.doctor.remedies import Remedy
 from streams.settings import Settings
@@ -38,7 +39,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         _ask(dataset)
         changes = apply(dataset.rest_client(), dataset.dataset_id, dry_run=True)
     except google.auth.exceptions.DefaultCredentialsError as error:
-        yield fail("bigquery", _line(error), Remedy.BIGQUERY_CREDENTIALS())
+        yield explained(fail("bigquery", _line(error), Remedy.BIGQUERY_CREDENTIALS()), settings, "bigquery", None)
         return
     except SinkUnavailable as error:
         yield _away(error, settings)
@@ -51,7 +52,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         tables = _tables(dataset, changes)
         complete = tables.status is not Status.FAIL
         yield tables
-    yield _write_api(dataset, complete)
+    yield _write_api(dataset, complete, settings)
 
 
 def usable(settings: Settings) -> bool:
@@ -73,8 +74,10 @@ def _away(error: SinkUnavailable, settings: Settings) -> Finding:
     if isinstance(error.__cause__, _FORBIDDEN):
         return fail("bigquery", f"refuses us at {where}: {_line(error)}", Remedy.BIGQUERY_RIGHTS())
     hangs = isinstance(error.__cause__, requests.ReadTimeout)
-    remedy = Remedy.HANGS() if hangs else Remedy.BIGQUERY_AWAY()
-    return fail("bigquery", f"no answer at {where}: {_line(error)}", remedy)
+    if hangs:
+        return fail("bigquery", f"no answer at {where}: {_line(error)}", Remedy.HANGS())
+    away = fail("bigquery", f"no answer at {where}: {_line(error)}", Remedy.BIGQUERY_AWAY())
+    return explained(away, settings, "bigquery", settings.bigquery_rest)
 
 
 def _ask(dataset: Address) -> None:
@@ -98,7 +101,7 @@ def _tables(dataset: Address, changes: list[str]) -> Finding:
     return ok(name, f"{dataset.dataset_id} is as it should be, and can be asked")
 
 
-def _write_api(dataset: Address, complete: bool) -> Finding:
+def _write_api(dataset: Address, complete: bool, settings: Settings) -> Finding:
     where, name = dataset.grpc or "Google", "bigquery storage write"
     try:
         trouble = _append(dataset)
@@ -111,8 +114,10 @@ def _write_api(dataset: Address, complete: bool) -> Finding:
     except (exceptions.GoogleAPICallError, google.auth.exceptions.GoogleAuthError) as error:
         # A new connection begins with the server's HTTP/2 settings.
         hangs = isinstance(error, exceptions.DeadlineExceeded) or "before receiving SETTINGS" in str(error)
-        remedy = Remedy.HANGS() if hangs else Remedy.BIGQUERY_WRITE_AWAY()
-        return fail(name, f"no answer at {where}: {_line(error)}", remedy)
+        if hangs:
+            return fail(name, f"no answer at {where}: {_line(error)}", Remedy.HANGS())
+        away = fail(name, f"no answer at {where}: {_line(error)}", Remedy.BIGQUERY_WRITE_AWAY())
+        return explained(away, settings, "bigquery", dataset.grpc)
     if trouble is not None:
         return fail(name, f"takes no rows at {where}: {trouble}", Remedy.BIGQUERY_WRITE_AWAY())
     return ok(name, f"takes rows at {where}")

@@ -13,6 +13,7 @@ from streams.kafka.topic_record import TopicsLost
 from streams.kafka.topic_specs import topic_specs
 from streams.kafka.topics import TopicsError
 from streams.matching.changelog import changelog_config, changelog_name
+from streams.operations.doctor.away import explained
 from streams.operations.doctor.finding import Finding, Status, fail, ok, warn
 from streams.operations.doctor.logs import check as logs
 from streams.operations.doctor.produce import check as probe
@@ -32,7 +33,8 @@ def check(settings: Settings) -> Iterator[Finding]:
     try:
         cluster = metadata(admin, settings, _ANSWER_S)
     except KafkaUnavailable as error:
-        yield fail("kafka", f"{str(error).partition('): ')[0]})", Remedy.KAFKA_AWAY())
+        away = fail("kafka", f"{str(error).partition('): ')[0]})", Remedy.KAFKA_AWAY())
+        yield explained(away, settings, "kafka", settings.kafka)
         return
     yield ok("kafka", f"{pluralize(len(cluster.brokers), 'broker answers', 'brokers answer')} at {settings.kafka}")
     try:

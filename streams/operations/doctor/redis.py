@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import redis
 
 from sinks.redis.connection import connect
+from streams.operations.doctor.away import explained
 from streams.operations.doctor.clock import clock
 from streams.operations.doctor.finding import Finding, fail, ok, warn
 from streams.operations.doctor.remedies import Advice, Remedy
@@ -110,7 +111,10 @@ def _unusable(where: str, error: Exception, settings: Settings) -> Finding:
         # A server that cannot save refuses even a PING.
         return fail("redis", f"takes no writes at {where}: {_line(error)}", _refused(error, settings))
     hangs = isinstance(error, redis.TimeoutError) and "connecting" not in str(error)
-    return fail("redis", f"no answer at {where}: {_line(error)}", Remedy.HANGS() if hangs else Remedy.REDIS_AWAY())
+    if hangs:
+        return fail("redis", f"no answer at {where}: {_line(error)}", Remedy.HANGS())
+    away = fail("redis", f"no answer at {where}: {_line(error)}", Remedy.REDIS_AWAY())
+    return explained(away, settings, "redis", settings.redis_url)
 
 
 def _memory(memory: dict[str, Any]) -> Iterator[Finding]:

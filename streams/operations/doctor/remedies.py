@@ -36,6 +36,8 @@ class Remedy(Enum):
     HANGS = "it hangs: restart it"
     CHECK_LATE = "look at its log, then run this again"
     CHECK_BROKEN = "run this again; FACESTREAM_DEBUG=1 may show more"
+    RESTARTING = "wait some seconds; {log} says why it ended"
+    ELSEWHERE = "{how}; `facestream up` starts another one for this folder"
     ONE_ROLE_ONLY = "run this where `facestream[worker]` is installed, as in the image for every role"
 
     # Kafka
