@@ -47,8 +47,9 @@ def table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
 def settings_page() -> str:
     """Every setting with its default."""
     return (
-        "# Settings\n\nAll settings are environment variables. `facestream settings` shows each value, and where it "
-        f"comes from.\n\n{settings_table()}"
+        "# Settings\n\nAll settings are environment variables. A folder can keep them in a "
+        "[file](../operations.md#settings-of-a-folder), by the same names in small letters without `FACESTREAM_`. "
+        f"`facestream settings` shows each value, and where it comes from.\n\n{settings_table()}"
     )
 
 

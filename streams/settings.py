@@ -1,14 +1,17 @@
-"""Every setting, read from environment variables that begin with ``FACESTREAM_``."""
+"""Every setting, read from environment variables that begin with ``FACESTREAM_`` and from the home's settings file."""
 
 from __future__ import annotations
 
 import json
+import os
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from streams.settings_file import PREFIX, SETTINGS_FILE, read
 
 RUNNING_FILE = "running.json"
 """Written by ``facestream up`` into its folder: the settings with which to reach what it started."""
@@ -17,7 +20,7 @@ RUNNING_FILE = "running.json"
 class Settings(BaseSettings):
     """All settings of all roles; the documented table is generated from these descriptions."""
 
-    model_config = SettingsConfigDict(env_prefix="FACESTREAM_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
     home: Path = Field(
         Path(".facestream"), description="Folder of `facestream up`: data, logs, and the addresses of its services."
@@ -161,8 +164,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments take precedence over environment variables, and these over what ``facestream up`` has written."""
-        return init_settings, env_settings, _Running(settings_cls, env_settings)
+        """Arguments take precedence over variables, these over what ``facestream up`` has written, and that over the
+        settings file."""
+        home = _home(init_settings, env_settings)
+        return init_settings, env_settings, _Running(settings_cls, home), _File(settings_cls, home)
 
     @property
     def versions_dir(self) -> Path:
@@ -175,7 +180,7 @@ class Settings(BaseSettings):
 
 
 class OwnSettings(Settings):
-    """The settings of a new stack: from the environment, not from a stack that runs or ran in some folder."""
+    """The settings of a new stack: from the environment and the settings file, not from a stack that runs or ran."""
 
     model_config = SettingsConfigDict(title=Settings.__name__)
 
@@ -188,28 +193,64 @@ class OwnSettings(Settings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments take precedence over environment variables."""
-        return init_settings, env_settings
+        """Arguments take precedence over environment variables, and these over the settings file."""
+        return init_settings, env_settings, _File(settings_cls, _home(init_settings, env_settings))
 
 
-class _Running(PydanticBaseSettingsSource):
-    """Reads the addresses of the services that ``facestream up`` runs in the home folder."""
+class _HomeSource(PydanticBaseSettingsSource):
+    """Reads a file of the home folder."""
 
-    def __init__(self, settings_cls: type[BaseSettings], env: PydanticBaseSettingsSource) -> None:
+    def __init__(self, settings_cls: type[BaseSettings], home: Path) -> None:
         super().__init__(settings_cls)
-        self._env = env
+        self._home = home
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         """Unused: the file is read as a whole."""
         return None, field_name, False
 
+
+class _Running(_HomeSource):
+    """Reads the addresses of the services that ``facestream up`` runs in the home folder."""
+
     def __call__(self) -> dict[str, Any]:
-        home = Path(self._env().get("home") or ".facestream")
         try:
-            values: dict[str, Any] = json.loads((home / RUNNING_FILE).read_text("utf-8"))["settings"]
-        except (OSError, ValueError, KeyError):
+            values: dict[str, Any] = json.loads((self._home / RUNNING_FILE).read_text("utf-8"))["settings"]
+        except (OSError, ValueError, KeyError, TypeError):
             return {}
         return values
+
+
+class _File(_HomeSource):
+    """Reads the settings file of the home folder; paths in it are relative to the file."""
+
+    def __call__(self) -> dict[str, Any]:
+        fields = self.settings_cls.model_fields
+        values = read(self._home, fields)
+        for name, value in values.items():
+            if Path in (fields[name].annotation, *get_args(fields[name].annotation)) and isinstance(value, str):
+                values[name] = str(self._home.absolute() / Path(value).expanduser())
+        return values
+
+
+def _home(init: PydanticBaseSettingsSource, env: PydanticBaseSettingsSource) -> Path:
+    """The folder of which the files are read."""
+    given = init.init_kwargs.get("home") if isinstance(init, InitSettingsSource) else None
+    return Path(given or env().get("home") or Settings.model_fields["home"].default)
+
+
+def origin(name: str) -> str:
+    """Where the value of a setting comes from in this process: ``environment``, a file, or ``default``.
+
+    Raises:
+        InvalidSettingsFile: the settings file cannot be used.
+    """
+    if f"{PREFIX}{name}".upper() in {variable.upper() for variable in os.environ}:
+        return "environment"
+    variables = {variable.upper(): value for variable, value in os.environ.items()}
+    home = Path(variables.get(f"{PREFIX}HOME") or Settings.model_fields["home"].default)
+    if name in _Running(Settings, home)():
+        return str(home / RUNNING_FILE)
+    return str(home / SETTINGS_FILE) if name in read(home) else "default"
 
 
 @cache
@@ -218,5 +259,6 @@ def settings() -> Settings:
 
     Raises:
         pydantic.ValidationError: a variable has an unusable value; the message names the variable.
+        InvalidSettingsFile: the settings file cannot be used.
     """
     return Settings()

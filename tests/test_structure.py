@@ -27,7 +27,7 @@ MAY_IMPORT = {
 """The rooms: who may import whom."""
 LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
     "streams": (
-        ("settings", "roles", "text", "missing_packages", "homes"),
+        ("settings", "settings_file", "roles", "text", "missing_packages", "homes"),
         ("kafka",),
         ("topology", "client", "cameras", "model_registry", "observability", "privacy", "replay"),
         ("dead_letters", "feedback"),

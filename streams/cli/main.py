@@ -160,9 +160,15 @@ def _one_line(error: Exception) -> str:
     from streams.missing_packages import WHERE, missing_package
 
     if isinstance(error, ValidationError) and error.title == "Settings":
+        from streams.settings import origin
+        from streams.settings_file import SETTINGS_FILE
+
         first = error.errors()[0]
-        name = "_".join(str(part) for part in first["loc"][:1]).upper()
-        return f"FACESTREAM_{name}={first['input']!r} cannot be used: {first['msg']} (see `facestream settings`)"
+        name = "_".join(str(part) for part in first["loc"][:1])
+        what = f"FACESTREAM_{name.upper()}={first['input']!r}"
+        if (file := origin(name)).endswith(SETTINGS_FILE):
+            what = f"{file}: {name} = {first['input']!r}"
+        return f"{what} cannot be used: {first['msg']} (see `facestream settings`)"
     if package := missing_package(error):
         return f"this installation has no package {package}: {WHERE} ({DEBUG}=1 shows who asks for it)"
     text = " ".join(str(error).split())

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from streams.cli.console import LOOK, Json, Output, grid, load_settings
-
-if TYPE_CHECKING:
-    from streams.settings import Settings
 
 _PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
 
@@ -27,20 +23,30 @@ def show(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of all settings in Markdown.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show every setting: its environment variable, its value, and the source of the value."""
+    """Show every setting: its environment variable, its value, and the source of the value.
+
+    Variables take precedence over what the running stack was started with, and that over the file facestream.toml in
+    FACESTREAM_HOME, which has a line for each setting, such as `retention_hours = 24`.
+    """
     output = Output(as_json)
     if markdown:
         typer.echo(settings_table())
         return
+    from streams.settings import origin
+    from streams.settings_file import SETTINGS_FILE
+
     now = load_settings()
     table = grid("variable", "value", "from")
     result = {}
     for name in type(now).model_fields:
-        value, origin = masked(getattr(now, name)), _origin(now, name)
-        table.add_row(_variable(name), escape(value), origin)
-        result[_variable(name)] = {"value": value, "from": origin}
+        value, source = masked(getattr(now, name)), origin(name)
+        table.add_row(_variable(name), escape(value), escape(source))
+        result[_variable(name)] = {"value": value, "from": source}
     output.table(table)
-    output.finish({"settings": result})
+    file = now.home.absolute() / SETTINGS_FILE
+    if not file.exists():
+        output.say(f"There is no {file}, the settings file of this folder.")
+    output.finish({"settings": result, "file": str(file), "file_exists": file.exists()})
 
 
 def settings_table() -> str:
@@ -64,11 +70,3 @@ def masked(value: Any) -> str:
 
 def _variable(name: str) -> str:
     return f"FACESTREAM_{name.upper()}"
-
-
-def _origin(now: Settings, name: str) -> str:
-    if _variable(name) in {variable.upper() for variable in os.environ}:
-        return "environment"
-    from streams.settings import RUNNING_FILE
-
-    return str(now.home / RUNNING_FILE) if name in now.model_fields_set else "default"

@@ -11,8 +11,8 @@ from typing import Any, Protocol, Self
 
 from streams.client.errors import InvalidSettings
 from streams.kafka.cluster_settings import ClusterSettings
+from streams.settings_file import PREFIX, read
 
-_PREFIX = "FACESTREAM_"
 _RUNNING_FILE = "running.json"
 
 
@@ -57,16 +57,18 @@ class ClientSettings:
         """The settings of this process.
 
         Variables come first, then what a ``facestream up`` wrote into the folder ``FACESTREAM_HOME`` (``.facestream``
-        by default), then the defaults.
+        by default), then the settings file ``facestream.toml`` in it, then the defaults.
 
         Raises:
-            InvalidSettings: a variable that must be a positive number is none.
+            InvalidSettings: a value that must be a positive number is none.
+            InvalidSettingsFile: the settings file is no TOML, or cannot be read.
         """
-        running = _running(Path(environment.get(f"{_PREFIX}HOME") or ".facestream"))
+        home = Path(environment.get(f"{PREFIX}HOME") or ".facestream")
+        found = {**read(home), **_running(home)}
         values: dict[str, Any] = {}
         for field in fields(cls):
-            name = f"{_PREFIX}{field.name.upper()}"
-            value = environment.get(name, running.get(field.name))
+            name = f"{PREFIX}{field.name.upper()}"
+            value = environment.get(name, found.get(field.name))
             if value is not None:
                 values[field.name] = _positive(name, value) if field.type == "int" else str(value)
         return cls(**values)

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 from streams.settings import RUNNING_FILE, Settings
+from streams.settings_file import SETTINGS_FILE
 from tests.streams.cli.conftest import Run
 
 
@@ -29,3 +30,20 @@ def test_the_table_for_the_readme(offline: Run) -> None:
     assert len(lines) == 2 + len(Settings.model_fields)
     assert all(line.startswith("| ") and line.count(" | ") >= 2 for line in lines[2:])
     assert "| `FACESTREAM_PARTITIONS` | `8` |" in "\n".join(lines)
+
+
+def test_commands_say_what_is_wrong_with_it(offline: Run, tmp_path: Path) -> None:
+    home = tmp_path / ".facestream"
+    home.mkdir()
+    (home / SETTINGS_FILE).write_text('partitions = "many"')
+    ended = offline("settings")
+    assert ended.code == 1
+    assert ".facestream/facestream.toml: partitions = 'many' cannot be used: " in ended.err
+    (home / SETTINGS_FILE).write_text("partition = 2")
+    ended = offline("topics", "list")
+    assert (ended.code, len(ended.err.splitlines())) == (1, 1)
+    assert "there is no setting partition; did you mean partitions?" in ended.err
+    (home / SETTINGS_FILE).write_text("partitions = 2")
+    told = offline("settings", "--json").json
+    assert told["settings"]["FACESTREAM_PARTITIONS"] == {"value": "2", "from": ".facestream/facestream.toml"}
+    assert (told["file"], told["file_exists"]) == (str(home / SETTINGS_FILE), True)
