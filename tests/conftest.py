@@ -49,7 +49,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServices
 
 STARTS_SERVICES = re.compile(r"\b(LocalServices|Stack|Supervisor)\(|\b(kafka|redis|bigquery)\.start\(")
 TAKES_LONG = re.compile(
-    r"\bsubprocess\b|\bAnalyzer\(|\bModel\.load\(|\bkeras\b|import tensorflow|tests\.streams\.cli\.conftest"
+    r"\bsubprocess\b|\bpexpect\b|\bAnalyzer\(|\bModel\.load\(|\bkeras\b|import tensorflow|tests\.streams\.cli\.conftest"
 )
 """What a test's module says if its tests start processes or load a network."""
 
