@@ -123,7 +123,7 @@ def test_the_readme_is_walked_in_two_terminals(terminals: tuple[Terminal, Termin
     lines = typed("README.md")
     begin = lines.index("facestream up")
     assert one.type(lines[begin - 1]) == (0, "")
-    assert "ready" in one.start(lines[begin], "ready[^\n]*\n")
+    assert "Kafka" in one.start(lines[begin], "Ready[^\n]*\n")
 
     shown: dict[str, str] = {}
     pages = [lines[begin + 1 :], *(typed(f"docs/{name}.md") for name in ("drift", "operations"))]
