@@ -64,7 +64,7 @@ def _show(output: Output, here: state.Home) -> None:
             duration(time.time() - one.since),
             str(one.deaths),
             ", ".join(one.addresses),
-            escape(one.log or ""),
+            escape(one.log or "") if one.deaths or str(one) != "running" else "",
         )
     output.table(table)
 

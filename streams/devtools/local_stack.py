@@ -147,7 +147,7 @@ class Stack:
         self.services.supervisor.start(
             name,
             [sys.executable, "-m", "streams.cli", "worker", role, *arguments],
-            log=self.folder / "logs" / f"{name}.log",
+            log=self.folder.absolute() / "logs" / f"{name}.log",
             env=self.environment() | self._own_port(role, number, name),
             grace_s=20,
             stage=1,
