@@ -17,13 +17,16 @@ from streams.operations.doctor.away import explained
 from streams.operations.doctor.finding import Finding, Status, fail, ok, warn
 from streams.operations.doctor.logs import check as logs
 from streams.operations.doctor.produce import check as probe
-from streams.operations.doctor.remedies import Remedy
+from streams.operations.doctor.remedies import Advice, Remedy
 from streams.operations.doctor.workers import check as workers
 from streams.operations.topic_repair import interrupted, uneven
-from streams.settings import Settings
+from streams.settings import Settings, origin
+from streams.settings_file import SETTINGS_FILE
 from streams.text import pluralize
 
 _ANSWER_S = 3.0
+_RETENTION, _HOUR_MS = "retention.ms", 3_600_000
+_RETENTION_SETTINGS = ("retention_hours", "dead_letter_retention_hours")
 _VITAL = {"message.timestamp.type": "the order of uploads and frames depends on it"}
 
 
@@ -76,7 +79,7 @@ def _topics(states: Sequence[TopicDescription], cluster: ClusterMetadata, settin
             yield fail(f"topic {state.name}", "; ".join(vital), Remedy.CREATE_TOPICS())
         elif state.differs:
             listed = ", ".join(f"{key} is {state.config.get(key)}, not {value}" for key, value in state.differs.items())
-            yield warn(f"topic {state.name}", listed, Remedy.CREATE_TOPICS())
+            yield warn(f"topic {state.name}", listed, _how_to_agree(state, settings))
         if state.replicas < settings.replication_factor:
             few = brokers < settings.replication_factor
             yield warn(
@@ -89,6 +92,19 @@ def _topics(states: Sequence[TopicDescription], cluster: ClusterMetadata, settin
         yield ok(
             "topics", f"{len(there)} topics with {pluralize(there[0].partitions, 'partition')}, configured as wanted"
         )
+
+
+def _how_to_agree(state: TopicDescription, settings: Settings) -> Advice:
+    """How topic and settings come to agree: somebody may have changed the retention on purpose, in another shell."""
+    hours = int(state.config.get(_RETENTION, 0)) / _HOUR_MS
+    for name in _RETENTION_SETTINGS:
+        if hours <= 0 or origin(name) == "environment":
+            continue
+        kept = settings.model_copy(update={name: hours})
+        wanted = next(one.config for one in topic_specs(kept) if one.topic is state.topic)
+        if all(state.config.get(key) == wanted[key] for key in state.differs):
+            return Remedy.KEEP_RETENTION(setting=name, hours=hours, file=settings.home.absolute() / SETTINGS_FILE)
+    return Remedy.CREATE_TOPICS()
 
 
 def _partitions(there: Sequence[TopicDescription], cluster: ClusterMetadata, settings: Settings) -> Iterator[Finding]:

@@ -43,6 +43,7 @@ class Remedy(Enum):
     # Kafka
     KAFKA_AWAY = "start one with `facestream up`, or set FACESTREAM_KAFKA"
     CREATE_TOPICS = "facestream topics create"
+    KEEP_RETENTION = "facestream topics create; or to keep it so, the line `{setting} = {hours:g}` in {file}"
     LOST_TOPICS = "{how}"
     REPAIR_TOPICS = (
         "stop the workers, `facestream topics repair`, start the workers (of `facestream up`: stop it and start it). "

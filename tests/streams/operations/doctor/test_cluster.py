@@ -109,6 +109,19 @@ def test_a_topic_that_another_has_configured(cluster: Cluster) -> None:
     assert records(cluster.settings, uploads) == before
 
 
+@heals(Remedy.KEEP_RETENTION)
+def test_a_retention_that_another_shell_has_set(cluster: Cluster) -> None:
+    assert cluster.run("topics", "create", FACESTREAM_RETENTION_HOURS="24").code == 0
+    wait_until(lambda: kafka_only(cluster).get(f"topic {cluster.name('uploads')}"))
+    file = cluster.settings.home / "facestream.toml"
+    remedy = kafka_only(cluster)[f"topic {cluster.name('uploads')}"].remedy or ""
+    assert remedy.endswith(f"the line `retention_hours = 24` in {file}")
+    file.write_text("retention_hours = 24\n")
+    asked = {name: getattr(cluster.settings, name) for name in cluster.settings.model_fields_set}
+    found = look(check(Settings(**asked)))
+    assert found["topics"].status is Status.OK
+
+
 @heals(Remedy.SET_PARTITIONS, Remedy.SET_REPLICAS)
 def test_settings_that_are_not_those_of_the_topics(cluster: Cluster) -> None:
     found = kafka_only(cluster, partitions=8, replication_factor=2)
