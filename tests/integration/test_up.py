@@ -77,7 +77,8 @@ def test_a_stack_in_the_background(
     assert {one["state"] for one in (*there["services"], *there["workers"])} == {"running"}
     for target in json.loads((home / TARGETS_FILE).read_text()):
         with urllib.request.urlopen(f"http://{target['targets'][0]}/metrics") as answer:
-            assert f'name="{target["labels"]["worker"]}"' in answer.read().decode()
+            role = children(home)[target["labels"]["worker"]].role
+            assert f'facestream_events_total{{role="{role}"}} 0.0' in answer.read().decode()
 
     again = facestream("up", "--embedder", "digest", "--json")
     assert again.code == 0 and again.json["already"] and again.json["pid"] == started.json["pid"]
