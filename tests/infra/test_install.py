@@ -175,6 +175,25 @@ def test_without_python_313_set_up_says_how_to_get_it(tmp_path: Path, monkeypatc
         install.fill_bigquery()
 
 
+def test_a_long_step_gives_signs_of_life_and_its_errors_are_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(install, "SIGN_OF_LIFE_S", 0.05)
+    signs: list[str] = []
+
+    def count(line: str, flush: bool) -> None:
+        signs.append(line)
+        if len(signs) == 3:
+            (tmp_path / "seen").touch()
+
+    monkeypatch.setattr(install, "print", count, raising=False)
+    script = f"until [ -e '{tmp_path / 'seen'}' ]; do sleep 0.05; done; echo 'no such wheel' >&2; exit 3"
+    with pytest.raises(install.SetUpFailed, match="could not wait: see above"):
+        install._run("wait", "sh", "-c", script)
+    assert len(signs) >= 3 and all(re.fullmatch(r"    wait: \d+ s so far", sign) for sign in signs)
+    assert "no such wheel" in capfd.readouterr().err
+
+
 def test_the_sample_photographs_are_six() -> None:
     photos = {path.stem: cv2.imread(str(path)) for path in sample_photos().iterdir()}
     assert set(photos) == {"biden", "obama", "obama2", "obama3", "obama_partial_face", "obama_partial_face2"}
