@@ -31,22 +31,24 @@ client: setup ## Build the distribution that applications install, into dist/
 
 # A third of the time tests wait for services, so three files at a time keep two cores busy. Whole stacks come after the
 # parts, two at a time: services stay up until a run of pytest ends, and all together they would keep two cores busy.
+# Tests start hundreds of processes, so bytecode is kept, in ignored folders, even where the environment says not to.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 FILES_AT_A_TIME := --dist loadfile --no-loadscope-reorder --numprocesses
 WHOLE := tests/faults tests/integration
 
 test: setup lint ## Lint, check types, and run the tests (ARGS="tests/sinks -x": of these all)
 ifdef ARGS
-	@$(BIN)/python -m pytest $(FILES_AT_A_TIME) 2 $(ARGS)
+	@$(PYTEST) $(FILES_AT_A_TIME) 2 $(ARGS)
 else
-	@$(BIN)/python -m pytest $(FILES_AT_A_TIME) 3 -m "not long" $(WHOLE:%=--ignore=%)
-	@$(BIN)/python -m pytest $(FILES_AT_A_TIME) 2 -m "not long" $(WHOLE)
+	@$(PYTEST) $(FILES_AT_A_TIME) 3 -m "not long" $(WHOLE:%=--ignore=%)
+	@$(PYTEST) $(FILES_AT_A_TIME) 2 -m "not long" $(WHOLE)
 endif
 
 check: setup lint ## Lint, check types, and run the tests that start no service and no process: about a minute
-	@$(BIN)/python -m pytest --numprocesses 2 --quick
+	@$(PYTEST) --numprocesses 2 --quick
 
 test-long: setup ## Run the tests that take a minute or more each, and further cases of what `make test` shows
-	@$(BIN)/python -m pytest $(FILES_AT_A_TIME) 2 -m long
+	@$(PYTEST) $(FILES_AT_A_TIME) 2 -m long
 
 lint: setup ## Lint and check types
 	@$(BIN)/ruff check
