@@ -65,7 +65,10 @@ def play(
     numbers = itertools.count(_first_number(settings, user, camera))
     began = time.monotonic()
     try:
-        with Producer(settings, on_delivery=tally.report) as producer, output.progress() as progress:
+        with (
+            Producer(settings, on_delivery=tally.report, check_format=False) as producer,
+            output.progress() as progress,
+        ):
 
             def send(picture: bytes, *, captured_at: datetime | None, timeout_s: float | None) -> None:
                 producer.frame(

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from streams.client.errors import InvalidSettings as InvalidSettings
     from streams.client.errors import KafkaUnavailable as KafkaUnavailable
     from streams.client.errors import MissingExtra as MissingExtra
+    from streams.client.errors import NotAPicture as NotAPicture
     from streams.client.errors import PartitionsDiffer as PartitionsDiffer
     from streams.client.errors import ResultsUnavailable as ResultsUnavailable
     from streams.client.errors import TopicMissing as TopicMissing
@@ -65,7 +66,7 @@ _MODULES = {
     "streams.client.errors": (
         "AnswerTimeout BackPressure ClientClosed CodecError DeadLettered DeliveryFailed DeliveryTimeout "
         "FacestreamError InvalidEvent InvalidId InvalidPicture InvalidSettings KafkaUnavailable MissingExtra "
-        "PartitionsDiffer ResultsUnavailable TopicMissing TopicsError"
+        "NotAPicture PartitionsDiffer ResultsUnavailable TopicMissing TopicsError"
     ),
     "streams.client.producer": "Producer",
     "streams.client.settings": "ClientSettings",

@@ -28,6 +28,7 @@ __all__ = [
     "InvalidSettings",
     "KafkaUnavailable",
     "MissingExtra",
+    "NotAPicture",
     "PartitionsDiffer",
     "ResultsUnavailable",
     "TopicMissing",
@@ -46,6 +47,10 @@ class InvalidPicture(InvalidEvent):
         """Keep the reason for programs beside the message for people."""
         super().__init__(message)
         self.reason = reason
+
+
+class NotAPicture(InvalidEvent, TypeError):
+    """A value of a type that cannot be a picture, such as an array; nothing was sent. It is a ``TypeError`` too."""
 
 
 class InvalidSettings(FacestreamError, ValueError):

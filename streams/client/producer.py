@@ -64,6 +64,7 @@ class Producer(EventSender):
         linger_ms: float = 5.0,
         queue_messages: int = 10_000,
         queue_bytes: int = 256 * 2**20,
+        check_format: bool = True,
     ) -> None:
         """Prepare a client; it connects with the first event.
 
@@ -75,8 +76,10 @@ class Producer(EventSender):
             linger_ms: how long an event waits for company; a batch is cheaper than its events.
             queue_messages: events under way at most.
             queue_bytes: their bytes at most; raised to two of the largest messages if it is less.
+            check_format: refuse bytes that do not begin like a picture that workers can read; without it the workers
+                refuse them, and the refusal is on record.
         """
-        super().__init__(settings or ClientSettings.from_environment())
+        super().__init__(settings or ClientSettings.from_environment(), check_format=check_format)
         self._on_delivery = on_delivery
         self._block_s = block_s
         self._lock = threading.Lock()
@@ -104,6 +107,9 @@ class Producer(EventSender):
 
     def send(self, event: Upload | Frame, *, timeout_s: float | None = None) -> DeliveryHandle:
         """Send an event that the caller has made.
+
+        Other than by :meth:`enrol` and :meth:`frame`, the format of its picture is not checked; if workers cannot read
+        it, they refuse it.
 
         Raises:
             InvalidEvent, BackPressure, TopicMissing, PartitionsDiffer, KafkaUnavailable: as :meth:`enrol`.

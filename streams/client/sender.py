@@ -22,8 +22,9 @@ from streams.client.validation import checked_picture
 class EventSender(ABC):
     """Whatever takes uploads and frames: the producer, a client, and the fake of an application's tests."""
 
-    def __init__(self, settings: ClientOptions) -> None:
+    def __init__(self, settings: ClientOptions, *, check_format: bool = True) -> None:
         self.settings = settings
+        self._check_format = check_format
         self._numbers_lock = threading.Lock()
         self._numbers: Counter[tuple[str, str]] = Counter()
 
@@ -55,8 +56,10 @@ class EventSender(ABC):
             timeout_s: wait this long for room in the queue, 0: not at all; default: the client's ``block_s``.
 
         Raises:
-            InvalidEvent: an argument is empty or out of its range. InvalidPicture if it is the picture; InvalidId if it
-                is an id, for example one with an invisible character.
+            InvalidEvent: an argument is empty or out of its range. InvalidPicture if it is the picture, for example
+                bytes of a format that no worker reads; InvalidId if it is an id, for example one with an invisible
+                character.
+            NotAPicture: the photo is of a type that cannot be one, such as an array; a ``TypeError``.
             OSError: the file cannot be read.
             BackPressure, TopicMissing, PartitionsDiffer, KafkaUnavailable: nothing was sent.
         """
@@ -66,7 +69,7 @@ class EventSender(ABC):
             user_id=user_id,
             subject_id=user_id if subject_id is None else subject_id,
             created_at=now,
-            picture=checked_picture(photo, sha256, self.settings, with_digest=True),
+            picture=checked_picture(photo, sha256, self.settings, with_digest=True, check_format=self._check_format),
             consent=Consent(consent, now) if isinstance(consent, str) else consent,
         )
         return self.send(upload, timeout_s=timeout_s)
@@ -104,7 +107,7 @@ class EventSender(ABC):
         """
         if subject_id is not None and mode is not Mode.VERIFY:
             raise InvalidEvent("subject_id is the person claimed: it goes with mode=Mode.VERIFY")
-        checked = checked_picture(picture, sha256, self.settings, with_digest=False)
+        checked = checked_picture(picture, sha256, self.settings, with_digest=False, check_format=self._check_format)
         frame = Frame(
             event_id=event_id or new_event_id(),
             user_id=user_id,

@@ -46,8 +46,9 @@ Script = Callable[[Upload | Frame], Scripted]
 class FakeClient(BaseClient):
     """A client whose answers the test writes; what it does not write, a simple facestream in memory answers.
 
-    That one refuses what is no picture (``undecodable``), enrols every other photo, and recognises a frame only if the
-    very same bytes were enrolled for its user. Arguments are checked as by the real client.
+    That one enrols every photo, and recognises a frame only if the very same bytes were enrolled for its user. It
+    checks arguments as the real client does: a picture has to begin like a file of one of the formats. An event given
+    to :meth:`send` with another picture is refused (``undecodable``).
 
     Example:
         >>> from streams.client.testing import FakeClient, refused

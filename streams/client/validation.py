@@ -7,11 +7,11 @@ from dataclasses import replace
 from hashlib import sha256 as digest
 from pathlib import Path
 
-from models.pictures.formats import HEAD_BYTES, wrapped
+from models.pictures.formats import HEAD_BYTES, format_of, otherwise, wrapped
 from schemas.ids import canonical_event_id, checked_name
 from schemas.ingest import Frame, Picture, Upload
 from schemas.reasons import Reason
-from streams.client.errors import InvalidEvent, InvalidPicture
+from streams.client.errors import InvalidEvent, InvalidPicture, NotAPicture
 from streams.client.settings import ClientOptions
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://")
@@ -42,12 +42,19 @@ def checked_event(event: Upload | Frame, settings: ClientOptions) -> Upload | Fr
 
 
 def checked_picture(
-    picture: bytes | Path | str, sha256: str | None, settings: ClientOptions, *, with_digest: bool
+    picture: bytes | Path | str,
+    sha256: str | None,
+    settings: ClientOptions,
+    *,
+    with_digest: bool,
+    check_format: bool,
 ) -> Picture:
     """The picture that an event carries or names; a file is read.
 
     Raises:
-        InvalidEvent: the digest or the address is none; InvalidPicture: the file is too large.
+        InvalidEvent: the digest or the address is none; InvalidPicture: the file is too large or, with
+            ``check_format``, of a format that no worker reads, by its first bytes.
+        NotAPicture: it is of another type.
         OSError: the file cannot be read.
     """
     if sha256 is not None and not _SHA256.fullmatch(sha256):
@@ -64,11 +71,13 @@ def checked_picture(
             raise _too_large(size, settings)
         picture = picture.read_bytes()
     if not isinstance(picture, bytes | bytearray | memoryview) or hasattr(picture, "__array_interface__"):
-        raise InvalidEvent(
+        raise NotAPicture(
             f"a picture is the bytes of a file, a Path or an address, not {type(picture).__name__}: encode an array "
-            "first, with encode_array"
+            'first, for example with encode_array(array, order="bgr")'
         )
     data = bytes(picture)
+    if check_format and data and len(data) <= settings.max_picture_bytes and format_of(data) is None:
+        raise InvalidPicture(Reason.UNDECODABLE, f"no worker could read the picture: {otherwise(data)}")
     return Picture(data=data, sha256=known or (digest(data).hexdigest() if with_digest else None))
 
 

@@ -93,7 +93,7 @@ def send_photos(
     lost: dict[str | None, str] = {}
     why = ""
     try:
-        with Producer(settings) as producer:
+        with Producer(settings, check_format=False) as producer:
             for photo in photos:
                 sent.append(_sent(producer, photo, user, consent) if photo.outcome == "sent" else photo)
                 progress()

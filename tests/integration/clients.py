@@ -49,7 +49,7 @@ class Clients:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.producer = Producer(settings)
+        self.producer = Producer(settings, check_format=False)
         self.results = RedisResults(settings.redis_url, settings.redis_prefix)
         self._raw = confluent_kafka.Producer(
             {

@@ -17,7 +17,7 @@ import pytest
 from schemas.clock import utc_now
 from schemas.codec import encode
 from schemas.ids import new_event_id
-from schemas.ingest import Frame, Mode, Picture
+from schemas.ingest import Consent, Frame, Mode, Picture, Upload
 from schemas.parts import Decision
 from schemas.reasons import Reason
 from schemas.results import Enrolment, Match, Outcome
@@ -32,6 +32,7 @@ from streams.client.errors import (
     InvalidEvent,
     InvalidId,
     InvalidPicture,
+    NotAPicture,
     ResultsUnavailable,
 )
 from streams.client.settings import ClientSettings
@@ -196,12 +197,16 @@ def test_a_claim_is_verified(client: BaseClient, portraits: Portraits, user: str
 
 
 def test_a_refusal_is_an_answer(client: BaseClient, user: str) -> None:
-    no_picture = b"this is no picture at all"
-    outcome = client.ask(user, no_picture, consent="tests")
+    # Events of one's own: what enrol and frame are given is looked at before it is sent.
+    no_picture = Picture(b"this is no picture at all")
+    upload = Upload(new_event_id(), user, user, utc_now(), no_picture, Consent("tests", utc_now()))
+    outcome = client.answer(client.send(upload), timeout_s=60)
+    assert isinstance(outcome, Enrolment)
     assert outcome.outcome is Outcome.REFUSED
     assert outcome.refusal is not None
     assert outcome.refusal.reason == Reason.UNDECODABLE
-    match = client.ask(user, no_picture, camera_id="door")
+    match = client.answer(client.send(Frame(new_event_id(), user, "door", 0, utc_now(), no_picture)), timeout_s=60)
+    assert isinstance(match, Match)
     assert match.refusal is not None
     assert (match.refusal.reason, match.faces) == (Reason.UNDECODABLE, [])
 
@@ -255,7 +260,8 @@ def test_no_answer_in_time(case: Case, portraits: Portraits, user: str) -> None:
         ({"camera_id": "door", "event_id": "1"}, InvalidId),
         ({"camera_id": "door", "subject_id": "otto"}, InvalidEvent),
         ({"camera_id": "door", "picture": b""}, InvalidPicture),
-        ({"camera_id": "door", "picture": [1, 2]}, InvalidEvent),
+        ({"camera_id": "door", "picture": [1, 2]}, NotAPicture),
+        ({"camera_id": "door", "picture": b"hello"}, InvalidPicture),
         ({"consent": ""}, InvalidEvent),
         ({"consent": "tests", "camera_id": "door"}, InvalidEvent),
         ({"consent": "tests", "sequence": 1}, InvalidEvent),
@@ -264,7 +270,7 @@ def test_no_answer_in_time(case: Case, portraits: Portraits, user: str) -> None:
 )
 def test_a_wrong_argument_is_named(client: BaseClient, arguments: dict[str, object], error: type[Exception]) -> None:
     with pytest.raises(FacestreamError) as raised:
-        client.ask(**({"user_id": "anna", "picture": b"x"} | arguments))  # type: ignore[call-overload]
+        client.ask(**({"user_id": "anna", "picture": b"GIF89a"} | arguments))  # type: ignore[call-overload]
     assert type(raised.value) is error
     assert isinstance(raised.value, ValueError)
 

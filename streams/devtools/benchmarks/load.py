@@ -24,7 +24,7 @@ class Load:
         self.users = [f"{name}-user-{number}" for number in range(_USERS)]
         self.sent: dict[str, str] = {}
         """Event id to user."""
-        self._producer = Producer(settings, delivery_timeout_s=300, block_s=120)
+        self._producer = Producer(settings, delivery_timeout_s=300, block_s=120, check_format=False)
         self._events_per_s = events_per_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load")

@@ -10,7 +10,7 @@ import pytest
 from models.pictures.formats import format_of
 from streams.client import arrays
 from streams.client.arrays import encode_array
-from streams.client.errors import InvalidEvent, MissingExtra
+from streams.client.errors import FacestreamError, InvalidEvent, MissingExtra, NotAPicture
 from streams.client.producer import Producer
 from streams.client.settings import ClientSettings
 
@@ -74,5 +74,10 @@ def test_without_a_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_array_itself_is_no_picture() -> None:
-    with Producer(ClientSettings(kafka="127.0.0.1:1")) as producer, pytest.raises(InvalidEvent, match="encode_array"):
+    with (
+        Producer(ClientSettings(kafka="127.0.0.1:1")) as producer,
+        pytest.raises(NotAPicture, match="encode_array") as raised,
+    ):
         producer.frame("anna", RED_RGB, camera_id="door")  # type: ignore[arg-type]
+    assert isinstance(raised.value, TypeError)
+    assert isinstance(raised.value, FacestreamError)

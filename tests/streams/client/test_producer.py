@@ -27,7 +27,7 @@ from streams.kafka.partition_counts import partition_counts
 from streams.kafka.topics import PartitionsDiffer, Topic, TopicMissing
 from streams.settings import Settings
 
-JPEG = b"\xff\xd8 a picture"
+JPEG = b"\xff\xd8\xff a picture"
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
@@ -161,10 +161,10 @@ def test_back_pressure_by_bytes(ready: Settings) -> None:
     with Producer(small, queue_bytes=1, linger_ms=300) as producer:
         with pytest.raises(BackPressure):
             for _ in range(20):
-                producer.frame("anna", b"x" * 10_000, camera_id="door", timeout_s=0)
+                producer.frame("anna", JPEG * 700, camera_id="door", timeout_s=0)
         began = producer.under_way
         for _ in range(10):
-            producer.frame("anna", b"x" * 10_000, camera_id="door")
+            producer.frame("anna", JPEG * 700, camera_id="door")
     assert 1 <= began <= 4
     assert len(frames(small)) == began + 10
 
@@ -289,7 +289,7 @@ def test_a_dropped_client_still_delivers(ready: Settings) -> None:
 def test_a_process_that_ends_without_close_still_delivers(ready: Settings) -> None:
     script = (
         "from streams.client.producer import Producer; p = Producer(linger_ms=500); "
-        "p.frame('anna', b'x', camera_id='c')"
+        "p.frame('anna', b'GIF89a', camera_id='c')"
     )
     environment = {"FACESTREAM_KAFKA": ready.kafka, "FACESTREAM_TOPIC_PREFIX": ready.topic_prefix}
     subprocess.run([sys.executable, "-c", script], check=True, env=environment, timeout=60)

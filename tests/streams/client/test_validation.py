@@ -2,26 +2,30 @@
 
 import unicodedata
 from base64 import b64encode
+from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import streams.producer
 from schemas.clock import utc_now
 from schemas.ids import new_event_id
 from schemas.ingest import Frame, Mode, Picture
 from schemas.reasons import Reason
 from streams.client.errors import InvalidPicture
 from streams.client.producer import Producer
-from streams.client.validation import checked_event
+from streams.client.validation import checked_event, checked_picture
 from streams.settings import Settings
 
 NOWHERE = Settings(kafka="127.0.0.1:1", max_picture_bytes=1_000, max_message_bytes=2_000)
 
 
 def frame(**changes: Any) -> None:
-    arguments: dict[str, Any] = {"user_id": "anna", "picture": b"x", "camera_id": "door"} | changes
+    arguments: dict[str, Any] = {"user_id": "anna", "picture": b"GIF89a", "camera_id": "door"} | changes
     with Producer(NOWHERE) as producer:
         producer.frame(**arguments)
 
@@ -90,6 +94,40 @@ def test_a_picture_in_a_wrapping(picture: bytes | str) -> None:
     with pytest.raises(InvalidPicture, match="send the bytes") as raised:
         frame(picture=picture)
     assert raised.value.reason is Reason.UNDECODABLE
+
+
+@pytest.mark.parametrize("picture", [b"hello", b"%PDF-1.7", b"<html>", bytes(100)])
+def test_bytes_of_no_format_that_a_worker_reads(picture: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file.jpg").write_bytes(picture)
+    for given in (picture, bytearray(picture), memoryview(picture), tmp_path / "file.jpg"):
+        with pytest.raises(InvalidPicture, match=r"none of JPEG, PNG, .*, JPEG 2000 that can be read") as raised:
+            frame(picture=given)
+        assert raised.value.reason is Reason.UNDECODABLE
+        with Producer(NOWHERE) as producer, pytest.raises(InvalidPicture):
+            producer.enrol("anna", given, consent="tests")
+
+
+@pytest.mark.parametrize("make", [partial(Producer, check_format=False), streams.producer.Producer])
+def test_any_bytes_are_taken_where_the_workers_are_to_refuse_them(
+    make: Callable[[Settings], Producer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bytes | None] = []
+    monkeypatch.setattr(Producer, "send", lambda self, event, timeout_s: sent.append(event.picture.data))
+    for picture in (b"hello", b"%PDF-1.7", bytes(100)):
+        with make(NOWHERE) as producer:
+            producer.frame("anna", picture, camera_id="door")
+            producer.enrol("anna", picture, consent="tests")
+        assert sent == [picture, picture]
+        sent.clear()
+    for wrong in (None, [1, 2], bytes, np.zeros((2, 2), np.uint8)):
+        with make(NOWHERE) as producer, pytest.raises(TypeError):
+            producer.frame("anna", wrong, camera_id="door")  # type: ignore[arg-type]
+
+
+def test_the_first_bytes_of_every_format_are_taken() -> None:
+    for picture in (b"\xff\xd8\xff", b"GIF87a", b"II+\0", b"MM\0+", b"P5 ", b"\0\0\0\x18ftypheic"):
+        taken = checked_picture(picture + bytes(20), None, NOWHERE, with_digest=False, check_format=True)
+        assert taken.data == picture + bytes(20)
 
 
 def test_an_event_that_names_no_picture() -> None:
