@@ -60,17 +60,26 @@ def kafka_classpath(report: Callable[[str], None]) -> str:
     Raises:
         JarUnavailable: no Maven repository can be reached, or a digest differs.
     """
-    pins = LOCK.read_bytes()
-    folder = cached(f"kafka-{VERSION}-{hashlib.sha256(pins).hexdigest()[:8]}")
+    name = f"kafka-{VERSION}-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:8]}"
+    return f"{jars_in_cache(locked_jars(), name, f'Apache Kafka {VERSION}', report)}/*"
+
+
+def jars_in_cache(jars: list[Jar], name: str, what: str, report: Callable[[str], None]) -> Path:
+    """The folder of this name in the cache, with the jars in it; downloads them if it is not there.
+
+    Raises:
+        JarUnavailable: as :func:`kafka_classpath`.
+    """
+    folder = cached(name)
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_name(f"{folder.name}.lock")):
             if not folder.is_dir():
-                _download(locked_jars(), folder, report)
-    return f"{folder}/*"
+                _download(jars, folder, what, report)
+    return folder
 
 
-def _download(jars: list[Jar], folder: Path, report: Callable[[str], None]) -> None:
+def _download(jars: list[Jar], folder: Path, what: str, report: Callable[[str], None]) -> None:
     part = folder.with_name(f"{folder.name}.part")
     part.mkdir(exist_ok=True)
     missing = [jar for jar in jars if not (part / jar.name).is_file()]
@@ -78,7 +87,7 @@ def _download(jars: list[Jar], folder: Path, report: Callable[[str], None]) -> N
     with ThreadPoolExecutor(8) as pool:
         for done, _ in enumerate(pool.map(lambda jar: _fetch(jar, part), missing), 1):
             if done % 10 == 0 or done == len(missing):
-                report(f"downloading Apache Kafka {VERSION}: {done} of {len(missing)} jars")
+                report(f"downloading {what}: {done} of {len(missing)} jars")
     part.rename(folder)
 
 
