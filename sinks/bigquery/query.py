@@ -51,10 +51,11 @@ class NotThere(QueryFailed):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The rows of a query, and the bytes that it reads (None if the server does not report them)."""
+    """The rows of a query, the bytes that it reads (None if the server does not report them), and its columns."""
 
     rows: list[dict[str, Any]]
     bytes_processed: int | None
+    columns: tuple[str, ...] = ()
 
 
 def run_query(
@@ -83,7 +84,7 @@ def run_query(
             sql, job_config=config, retry=NO_RETRY, job_retry=NO_RETRY, api_timeout=timeout_s, wait_timeout=timeout_s
         )
         rows = [dict(row.items()) for row in found]
-        return Answer(rows, found.total_bytes_processed)
+        return Answer(rows, found.total_bytes_processed, tuple(field.name for field in found.schema))
 
 
 def change_once(

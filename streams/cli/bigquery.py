@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from streams.cli.console import LOOK, Json, Output, grid, json_text, load_settings
+from streams.cli.console import LOOK, Format, Json, Output, TableFormat, grid, json_text, load_settings
 from streams.text import pluralize
 
 if TYPE_CHECKING:
@@ -62,13 +62,17 @@ def query(
     sql: Annotated[str, typer.Argument(help="SQL, the name of a table or view, or - for SQL from stdin.")],
     limit: Annotated[int, typer.Option(min=1, help="With a name: most rows to show.")] = 100,
     dry_run: DryRun = False,
+    form: TableFormat = Format.TABLE,
     as_json: Json = False,
 ) -> None:
-    """Query BigQuery and show the rows; tables and views may be named without their dataset."""
+    """Query BigQuery and show the rows; tables and views may be named without their dataset.
+
+    With --format csv, numbers have all their digits, times are in ISO 8601, and records and lists are JSON.
+    """
     from sinks import bigquery
     from sinks.bigquery.query import NotThere
 
-    output = Output(as_json)
+    output = Output(as_json, form)
     text = sys.stdin.read() if sql == "-" else sql
     if not text.strip():
         raise typer.BadParameter("the query is empty")
@@ -83,7 +87,9 @@ def query(
     if dry_run:
         output.say(f"{answer.bytes_processed} bytes would be read")
     else:
-        if answer.rows:
+        if output.csv:
+            output.rows(answer.columns, (row.values() for row in answer.rows))
+        elif answer.rows:
             _show(answer.rows, output)
         output.say(pluralize(len(answer.rows), "row"))
     output.finish({"rows": answer.rows, "bytes_processed": answer.bytes_processed})

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
+from streams.cli.console import MAINTAIN, Format, Json, Output, TableFormat, grid, load_settings
 from streams.text import pluralize
 
 Subject = Annotated[str | None, typer.Option("--subject", "-s", help="One subject of the user.", show_default=False)]
@@ -27,12 +27,13 @@ def list_(
         str | None, typer.Option("--user", "-u", help="Only chips of this user.", show_default=False)
     ] = None,
     subject: Subject = None,
+    form: TableFormat = Format.TABLE,
     as_json: Json = False,
 ) -> None:
     """Show whose faces are kept, how many, and how long their consent lasts."""
     from streams.training_data.chip_store import KeptChip, read_kept_chips
 
-    output = Output(as_json)
+    output = Output(as_json, form)
     people: dict[tuple[str, str], list[KeptChip]] = defaultdict(list)
     for one in read_kept_chips(load_settings(), None, user, subject).chips.values():
         people[one.chip.user_id, one.chip.subject_id].append(one)
@@ -54,7 +55,7 @@ def list_(
                 "expires_at": until and until.isoformat(),
             }
         )
-    if listed:
+    if listed or output.csv:
         output.table(table)
     faces = sum(map(len, people.values()))
     of_people = pluralize(len(people), "person", "people")

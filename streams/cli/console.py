@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
@@ -27,6 +29,18 @@ RUN, PRODUCE, LOOK, MAINTAIN = "Run", "Produce", "Look", "Maintain"
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
 
 
+class Format(StrEnum):
+    """How a command shows its table."""
+
+    TABLE = "table"
+    CSV = "csv"
+
+
+TableFormat = Annotated[
+    Format, typer.Option("--format", help="A table for people, or csv with a header for spreadsheets and scripts.")
+]
+
+
 def not_empty(value: str | None) -> str | None:
     """Refuse an empty value of an option."""
     if value is not None and not value.strip():
@@ -42,21 +56,36 @@ _PROSE = 24
 
 
 class Output:
-    """Writes the result to stdout, for a person or as one JSON object for a program, and everything else to stderr."""
+    """Writes the result to stdout, for a person or as JSON or CSV for a program, and everything else to stderr."""
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, form: Format = Format.TABLE) -> None:
         self.as_json = as_json
-        self.people = Console(stderr=as_json, highlight=False, emoji=False)
+        self.csv = form is Format.CSV
+        if self.as_json and self.csv:
+            raise typer.BadParameter("give either --json or --format csv")
+        self.people = Console(stderr=as_json or self.csv, highlight=False, emoji=False)
         self.errors = Console(stderr=True, highlight=False, emoji=False)
 
     def table(self, table: Table) -> None:
-        """Show a table to people: on a terminal prose is folded to fit, in a file or a pipe each row is one line."""
+        """Show a table: on a terminal prose is folded to fit, in a file or a pipe each row is one line; or as CSV."""
+        if self.csv:
+            columns = [[_text(cell).plain for cell in (column.header, *column.cells)] for column in table.columns]
+            head, *rows = zip(*columns, strict=True)
+            self.rows(head, rows)
+            return
         width = _width(table, folded=False)
         if self.people.is_terminal:
             width = min(width, max(self.people.width, _width(table, folded=True)))
         lines = self.people.render_lines(table, self.people.options.update_width(width), pad=False)
         stripped = [segment for cells in lines for segment in (*_stripped(cells), Segment.line())]
         self.people.print(Segments(stripped), soft_wrap=True, end="")
+
+    def rows(self, names: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+        """Write rows as CSV, with their names as the first line."""
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(name or "note" for name in names)
+        writer.writerows([_csv_value(value) for value in row] for row in rows)
+        sys.stdout.flush()
 
     def fits(self, table: Table) -> bool:
         """Whether a table fits the terminal without folded lines."""
@@ -162,8 +191,19 @@ def _width(table: Table, *, folded: bool) -> int:
 
 
 def _column_width(column: Column) -> int:
-    texts = (one if isinstance(one, Text) else Text.from_markup(str(one)) for one in (column.header, *column.cells))
+    texts = map(_text, (column.header, *column.cells))
     return max(cell_len(line) for text in texts for line in text.plain.split("\n"))
+
+
+def _text(cell: object) -> Text:
+    return cell if isinstance(cell, Text) else Text.from_markup(str(cell))
+
+
+def _csv_value(value: object) -> object:
+    """A value of a cell: times as ISO 8601, truth as ``true`` and ``false``, records and lists as JSON."""
+    if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
+        return value
+    return value.isoformat() if isinstance(value, date) else json_text(value)
 
 
 def _stripped(cells: list[Segment]) -> list[Segment]:

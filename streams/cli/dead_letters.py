@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from streams.cli.console import LOOK, Json, Output, grid, load_settings, not_empty
+from streams.cli.console import LOOK, Format, Json, Output, TableFormat, grid, load_settings, not_empty
 from streams.text import pluralize
 
 if TYPE_CHECKING:
@@ -57,10 +57,11 @@ def register(app: typer.Typer) -> None:
 def list_(
     reason: Why = None,
     all_: Annotated[bool, typer.Option("--all", help="Include those that were dismissed, and say why.")] = False,
+    form: TableFormat = Format.TABLE,
     as_json: Json = False,
 ) -> None:
     """Count dead letters by reason and stage, with the last of each, and those that were sent back."""
-    output = Output(as_json)
+    output = Output(as_json, form)
     groups: dict[tuple[str, str, str], list[DeadLetter]] = defaultdict(list)
     standings: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     dismissed: Counter[tuple[str, str]] = Counter()
@@ -88,7 +89,7 @@ def list_(
             | standing
             | {"last_failed_at": last.failed_at.isoformat(), "last_id": last.letter_id, "last_message": last.message}
         )
-    if listed:
+    if listed or output.csv:
         output.table(table)
     else:
         output.say("no dead letters" + (" but those that were dismissed" if dismissed else ""))
@@ -108,7 +109,7 @@ def _show_dismissed(dismissed: Counter[tuple[str, str]], all_: bool, output: Out
     """Show how many were dismissed and, if all are asked for, why."""
     if dismissed and not all_:
         output.say(f"{pluralize(dismissed.total(), 'dismissed one is', 'dismissed ones are')} left out: see --all")
-    if dismissed and all_:
+    if dismissed and all_ and not output.csv:
         table = grid("reason", "#dismissed", "~because")
         for (why, text), count in dismissed.most_common():
             table.add_row(why, str(count), escape(text))

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from streams.cli import rollout
-from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
+from streams.cli.console import MAINTAIN, Format, Json, Output, TableFormat, grid, load_settings
 from streams.text import pluralize
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ def register(app: typer.Typer) -> None:
     app.add_typer(models, name="models", rich_help_panel=MAINTAIN)
 
 
-def list_versions(as_json: Json = False) -> None:
+def list_versions(form: TableFormat = Format.TABLE, as_json: Json = False) -> None:
     """Show the versions, trained here or imported, and their states."""
     from models.training import gate
 
-    output, settings = Output(as_json), load_settings()
+    output, settings = Output(as_json, form), load_settings()
     table = grid("version", "state", "parent", "#people", "#faces", "#degraded", "#clean", "gate")
     rows = []
     registry = _registry(settings, output)

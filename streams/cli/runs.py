@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from streams.cli.console import LOOK, Json, Output, grid, load_settings
+from streams.cli.console import LOOK, Format, Json, Output, TableFormat, grid, load_settings
 from streams.text import pluralize
 
 
@@ -23,6 +23,7 @@ def list_(
     skipped: Annotated[
         bool, typer.Option("--skipped", help="Show also the ticks at which nothing was trained.")
     ] = False,
+    form: TableFormat = Format.TABLE,
     as_json: Json = False,
 ) -> None:
     """Show the scheduled trainings, the newest last."""
@@ -30,7 +31,7 @@ def list_(
     from schemas.learning import RunState
     from streams.retraining.run_log import runs
 
-    output = Output(as_json)
+    output = Output(as_json, form)
     found = runs(load_settings())
     shown = [one for one in found if skipped or one.state is not RunState.SKIPPED]
     table = grid("run", "state", "worker", "#step", "#people", "#faces", "version", "~why")
@@ -40,7 +41,7 @@ def list_(
             *(one.run_id, one.state, escape(f"{one.worker} on {one.host}"), step, str(one.people), str(one.faces)),
             *(one.version or "", escape(one.reason)),
         )
-    if shown:
+    if shown or output.csv:
         output.table(table)
     if left_out := [one for one in found if one not in shown]:
         output.say(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
+from streams.cli.console import MAINTAIN, Format, Json, Output, TableFormat, grid, load_settings
 from streams.text import pluralize
 
 
@@ -44,13 +44,13 @@ def create(
     output.finish({"topics": {change.name: change.did for change in changes}, "partitions": now.partitions})
 
 
-def list_(as_json: Json = False) -> None:
+def list_(form: TableFormat = Format.TABLE, as_json: Json = False) -> None:
     """Show every topic: partitions, messages, retention. Fails if one is missing or wrongly configured."""
     from streams.kafka import topic_admin
     from streams.kafka.connection import admin_client
     from streams.kafka.partition_counts import check_copartitioned
 
-    output = Output(as_json)
+    output = Output(as_json, form)
     now = load_settings()
     admin = admin_client(now)
     states = topic_admin.describe(admin, now)

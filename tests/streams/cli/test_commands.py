@@ -260,6 +260,15 @@ def test_bigquery(here: Run, facestream: Run) -> None:
     asked = here("bigquery", "query", "select 1 as one, 'x' as letter, timestamp '2026-01-02' as day", "--json")
     assert asked.json["rows"] == [{"one": 1, "letter": "x", "day": "2026-01-02T00:00:00+00:00"}]
     assert here("bigquery", "query", "results", "--json").json["rows"] == []
+    as_csv = here(
+        "bigquery", "query", "select 1/3 as third, [1, 2] as list, timestamp '2026-01-02' as day", "--format", "csv"
+    )
+    assert as_csv.out == 'third,list,day\n0.3333333333333333,"[1, 2]",2026-01-02T00:00:00+00:00\n'
+    assert as_csv.err == "1 row\n"
+    nothing = here("bigquery", "query", "select 1 as one from results where false", "--format", "csv")
+    assert (nothing.code, nothing.out) == (0, "one\n")
+    both = here("bigquery", "query", "results", "--format", "csv", "--json")
+    assert (both.code, both.out) == (2, "")
     missing = here("bigquery", "query", "nothing_of_that_name")
     assert (missing.code, missing.err.count("\n")) == (1, 1)
     assert missing.err.startswith("facestream: Not found: Table")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
+from datetime import UTC, date, datetime
 
 import pytest
+import typer
 from rich.console import Console
 
 from schemas.ids import new_event_id
 from streams.cli.bigquery import _show
-from streams.cli.console import Output, grid
+from streams.cli.console import Format, Output, grid
 from streams.cli.shards import _of_all
 from streams.kafka.commit_metadata import ShardSize
 from streams.kafka.consumer_groups import ConsumerGroup, GroupMember
@@ -121,3 +124,37 @@ def test_partitions_are_a_line_each_also_where_much_waits() -> None:
     assert first.split() == ["0", "match-12", "1200", "4800", *["1234/59s"] * 6, "12", "s"]
     assert second.split()[4:11] == [*["12/3.2s"] * 4, "12", "nobody", "12/3.2s"]
     assert max(map(len, (head, first, second))) <= 100
+
+
+def test_as_csv_a_table_has_its_whole_texts_and_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(as_json=False, form=Format.CSV)
+    table = grid("id", "#count", "~why", "~")
+    table.add_row(ID, "12", f"[red]{PROSE}[/]", 'a, "b"\nc')
+    output.table(table)
+    output.say("1 row")
+    written = capsys.readouterr()
+    assert list(csv.reader(io.StringIO(written.out))) == [
+        ["id", "count", "why", "note"],
+        [ID, "12", PROSE, 'a, "b"\nc'],
+    ]
+    assert written.err == "1 row\n"
+
+
+def test_as_csv_an_empty_table_has_its_header(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(as_json=False, form=Format.CSV).table(grid("id", "#count"))
+    assert capsys.readouterr().out == "id,count\n"
+
+
+def test_as_csv_values_keep_all_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    values = (1 / 3, 10**18, True, None, date(2026, 1, 2), datetime(2026, 1, 2, 3, tzinfo=UTC), [1, {"a": None}], "ä")
+    Output(as_json=False, form=Format.CSV).rows("abcdefgh", [values])
+    (_, row) = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert row == [
+        *("0.3333333333333333", "1000000000000000000", "true", "", "2026-01-02", "2026-01-02T03:00:00+00:00"),
+        *('[1, {"a": null}]', "ä"),
+    ]
+
+
+def test_csv_and_json_exclude_each_other() -> None:
+    with pytest.raises(typer.BadParameter, match="either --json or --format csv"):
+        Output(as_json=True, form=Format.CSV)
