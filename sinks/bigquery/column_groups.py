@@ -8,6 +8,8 @@ from operator import attrgetter
 from schemas.results import Enrolment, Match
 from sinks.bigquery.columns import Computed, Declaration, Flattened, FromField, RowInput, Type, micros
 
+_LIVE = "NULL for what a replay has sent again."
+
 
 def _milliseconds(start: str, end: str) -> Callable[[RowInput], float]:
     """A function that computes the milliseconds between two times of the event."""
@@ -78,7 +80,8 @@ def timings(decided_at: str) -> tuple[Declaration, ...]:
     produced, received, embedded = "timings.produced_at", "timings.received_at", "timings.embedded_at"
 
     def latency(name: str, description: str, start: str, end: str) -> Computed:
-        return Computed(name, Type.FLOAT64, description, _milliseconds(start, end))
+        compute = _milliseconds(start, end)
+        return Computed(name, Type.FLOAT64, description, _if_live(compute) if start == produced else compute)
 
     return (
         Flattened(
@@ -93,20 +96,38 @@ def timings(decided_at: str) -> tuple[Declaration, ...]:
                 FromField("embed_ms", "Computing embeddings, likewise."),
             ),
         ),
-        latency("queued_latency_ms", "From produced_at to received_at.", produced, received),
+        latency("queued_latency_ms", f"From produced_at to received_at; {_LIVE}", produced, received),
         latency("embed_latency_ms", "From received_at to embedded_at.", received, embedded),
         latency("decide_latency_ms", "From embedded_at to the decision.", embedded, decided_at),
         latency(
             "decided_latency_ms",
-            "From produced_at to the decision: what an application waits for.",
+            f"From produced_at to the decision: what an application waits for; {_LIVE}",
             produced,
             decided_at,
         ),
-        Computed("written_latency_ms", Type.FLOAT64, "From produced_at to written_at.", _written_latency),
+        Computed(
+            "written_latency_ms",
+            Type.FLOAT64,
+            f"From produced_at to written_at; NULL where the row was backfilled, and {_LIVE}",
+            _if_live(_written_latency),
+        ),
     )
 
 
-def _written_latency(row: RowInput) -> float:
+def _if_live(compute: Callable[[RowInput], float | None]) -> Callable[[RowInput], float | None]:
+    """The same for live events, and None for those of a replay, which came long before it."""
+
+    def computed(row: RowInput) -> float | None:
+        event = row.delivery.event
+        assert isinstance(event, Match | Enrolment)
+        return compute(row) if event.replay_id is None else None
+
+    return computed
+
+
+def _written_latency(row: RowInput) -> float | None:
+    if row.is_backfill:
+        return None
     event = row.delivery.event
     assert isinstance(event, Match | Enrolment)
     return (micros(row.written_at) - micros(event.timings.produced_at)) / 1000

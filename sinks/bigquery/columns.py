@@ -54,10 +54,11 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class RowInput:
-    """The input for a row: an event with its message, and the time of writing."""
+    """The input for a row: an event with its message, the time of writing, and whether it is written belatedly."""
 
     delivery: Delivery[Result]
     written_at: datetime
+    is_backfill: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,14 +37,19 @@ class RowWriter:
     descriptor: descriptor_pb2.DescriptorProto
     _message_class: Any
 
-    def row(self, delivery: Delivery[Result], written_at: datetime) -> bytes:
+    def row(self, delivery: Delivery[Result], written_at: datetime, *, is_backfill: bool = False) -> bytes:
         """Serialise one row.
+
+        Args:
+            delivery: the event and its message.
+            written_at: the time of writing.
+            is_backfill: it was not written when it came, so the time of writing says nothing of a latency.
 
         Raises:
             ValueError: a text is not valid Unicode, or a number is out of its type's range.
             TypeError: likewise.
         """
-        source = RowInput(delivery, written_at)
+        source = RowInput(delivery, written_at, is_backfill)
         message = self._message_class(**{column.name: column.value(source) for column in self.table.columns})
         serialized: bytes = message.SerializeToString()
         return serialized

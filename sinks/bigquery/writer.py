@@ -79,8 +79,16 @@ class BigQuerySink:
     append takes longer, :meth:`write` raises ``SinkUnavailable`` and the next call goes on waiting.
     """
 
-    def __init__(self, address: Address, topics: Mapping[str, type[Result]], timeout_s: float = 10.0) -> None:
-        """Connects with the first assignment."""
+    def __init__(
+        self,
+        address: Address,
+        topics: Mapping[str, type[Result]],
+        timeout_s: float = 10.0,
+        *,
+        is_backfill: bool = False,
+    ) -> None:
+        """Connects with the first assignment. The rows of a backfill have no latency of writing."""
+        self._is_backfill = is_backfill
         self._address = address
         self._timeout_s = timeout_s
         self._client = address.write_client()
@@ -166,7 +174,7 @@ class BigQuerySink:
             raise SinkFenced(f"{writer.rows.table.name}: not assigned, or with a note that is out of date: {strange}")
         try:
             self._settle(writer, appender, deliveries)
-            for append in _appends(writer.rows, writer.deduplicator.fresh(deliveries, micros(utc_now()))):
+            for append in self._appends(writer, deliveries):
                 appender.send(append)
             self._settle(writer, appender, deliveries)
         except StreamLost as error:
@@ -174,6 +182,10 @@ class BigQuerySink:
             for other in self._writers.values():
                 other.drop_stream()
             raise SinkFenced(f"{writer.rows.table.name}: {error}") from error
+
+    def _appends(self, writer: _TableWriter, deliveries: Sequence[Delivery[Result]]) -> list[Append]:
+        fresh = writer.deduplicator.fresh(deliveries, micros(utc_now()))
+        return _appends(writer.rows, fresh, self._is_backfill)
 
     def _settle(self, writer: _TableWriter, appender: Appender, batch: Sequence[Delivery[Result]]) -> None:
         """Wait for all answers; what has landed is remembered, what is refused raised if it is of this batch."""
@@ -236,7 +248,7 @@ class BigQuerySink:
         return Appender(self._client, stream.name, rows.descriptor)
 
 
-def _appends(rows: RowWriter, deliveries: Sequence[Delivery[Result]]) -> list[Append]:
+def _appends(rows: RowWriter, deliveries: Sequence[Delivery[Result]], is_backfill: bool) -> list[Append]:
     """Serialise the rows and bundle them.
 
     Raises:
@@ -248,7 +260,7 @@ def _appends(rows: RowWriter, deliveries: Sequence[Delivery[Result]]) -> list[Ap
     size = _BYTES_AT_ONCE
     for delivery in deliveries:
         try:
-            row = rows.row(delivery, written_at)
+            row = rows.row(delivery, written_at, is_backfill=is_backfill)
         except (ValueError, TypeError) as error:
             rejections.append(Rejection(delivery, f"it makes no row: {error}"))
             continue

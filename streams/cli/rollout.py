@@ -152,15 +152,23 @@ def report(
     since: Annotated[str, typer.Option("--from", help="The earliest: ISO 8601, -10m, -2h, -3d.")] = "-1h",
     as_json: Json = False,
 ) -> None:
-    """Compare a version with the other one: disagreement, unknown rate, margin, latency."""
+    """Compare a version with the other one: disagreement, unknown rate, margin, latency.
+
+    What came before the version began in the shadow does not count; nor do replays.
+    """
+    from schemas.as_json import time_text
     from schemas.clock import utc_now
     from streams.replay.times import parse_time
     from streams.rollout import report as shadow_report
 
     output, settings = Output(as_json), load_settings()
-    found = shadow_report.report(settings, version, parse_time(since, utc_now()))
+    start, began = parse_time(since, utc_now()), shadow_report.shadow_began(settings, version)
+    if began is not None and began > start:
+        start = began
+        output.say(f"counted from {start:%Y-%m-%d %H:%M:%S} UTC, when {version} began")
+    found = shadow_report.report(settings, version, start)
     _show(found, output)
-    output.finish(asdict(found))
+    output.finish(asdict(found) | {"from": time_text(start)})
 
 
 def rollout(

@@ -107,7 +107,7 @@ class TableBackfill:
         self._table = row_writer(BIGQUERY_EVENTS[topic]).table
         self._rows = Rows(address.rest_client(), address.dataset_id, self._table, self._name)
         self._deduplicator = known_rows(settings, topic)
-        self._sink = BigQuerySink(address, {self._name: BIGQUERY_EVENTS[topic]}, _TIMEOUT_S)
+        self._sink = BigQuerySink(address, {self._name: BIGQUERY_EVENTS[topic]}, _TIMEOUT_S, is_backfill=True)
         self._group = f"{group_id(Role.SINK_BIGQUERY, settings)}-fill-{self._table.name}"
         self._erasures = ErasureLog(settings)
         self._ranges: dict[int, tuple[int, int]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -17,12 +17,13 @@ from schemas.errors import CodecError
 from schemas.parts import Decision
 from schemas.reasons import Reason
 from schemas.results import Match
-from schemas.rollout import Comparison
-from streams.kafka.log_reader import LogReader
+from schemas.rollout import Comparison, ModelRecord, ModelState
+from streams.kafka.log_reader import LogReader, read_events
 from streams.kafka.topics import Topic
 from streams.settings import Settings
 
 E = TypeVar("E", Comparison, Match)
+_ACTIVE = (ModelState.SHADOW, ModelState.CANARY, ModelState.PRODUCTION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,30 @@ def report(settings: Settings, version: str, since: datetime) -> Report:
     """The report of a period that ends now; see :class:`ShadowWatch`."""
     with ShadowWatch(settings, version, since) as watch:
         return watch.report()
+
+
+def shadow_began(settings: Settings, version: str) -> datetime | None:
+    """When a version began to decide beside the others, or to answer; None if no record of that is kept.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicMissing: the topics have not been created.
+    """
+    events = read_events(settings, Topic.MODELS, ModelRecord)
+    return began((codec.from_micros(1000 * message.timestamp_ms), record) for message, record in events)(version)
+
+
+def began(records: Iterable[tuple[datetime, ModelRecord]]) -> Callable[[str], datetime | None]:
+    """When each version was made active for the last time, from records and their times in order."""
+    since: dict[str, datetime] = {}
+    active: set[str] = set()
+    for at, record in records:
+        if record.state not in _ACTIVE:
+            active.discard(record.version)
+        elif record.version not in active:
+            active.add(record.version)
+            since[record.version] = at
+    return since.get
 
 
 def _side(decisions: Sequence[_FaceDecision]) -> VersionFigures:

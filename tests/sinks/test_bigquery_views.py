@@ -193,6 +193,10 @@ def test_results_hold_the_newest_correction(replayed: tuple[Address, dict[str, s
         ids["twice"]: ("c2", "berta"),
     }
     assert len(rows) == 4
+    for view in ("results", "enrolment_results"):
+        told = ask(address, f"SELECT replay_id, decided_latency_ms, written_latency_ms FROM {view}")
+        assert all((row["replay_id"] is None) is (row["decided_latency_ms"] is not None) for row in told)
+        assert all((row["replay_id"] is None) is (row["written_latency_ms"] is not None) for row in told)
     (row,) = ask(address, "SELECT replay_id, outcome FROM enrolment_results")
     assert row == {"replay_id": "c1", "outcome": "enrolled"}
     assert ask(address, "SELECT COUNT(*) AS n FROM matches") == [{"n": 9}]

@@ -183,6 +183,8 @@ def test_rows_that_are_left_and_rows_that_nobody_can_bring_back(table: Table) ->
     assert found.kept_since is not None
     assert len(table.rows()) == len(whole) - 3
     assert set(table.rows().values()) == {1}
+    sql = "SELECT COUNTIF(written_latency_ms IS NULL) AS belated FROM matches"
+    assert run_query(table.client, sql, dataset=table.address.dataset_id).rows == [{"belated": found.filled}]
     assert table.fill().filled == 0
 
 
