@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -28,10 +29,11 @@ def shards(
     role: Annotated[Role | None, typer.Option(help="Only this role, in more detail.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
-    """Show each partition: its owner, the users and templates of its gallery shard, and the lag of each role.
+    """Show each partition: the users and templates of its gallery shard, and the lag of each role; then each worker.
 
-    Under each role, `12/3s`: 12 events wait for it, the oldest for 3 seconds; `nobody`: no worker of it has the
-    partition. `commit`: time since match last committed an offset.
+    `owner` is the match worker, which holds the shard. The second table names the workers of every role, with the
+    partitions that each has. Under each role, `12/3s`: 12 events wait for it, the oldest for 3 seconds; `nobody`: no
+    worker of it has the partition. `commit`: time since match last committed an offset.
     """
     from streams.kafka.connection import admin_client
     from streams.kafka.partition_counts import check_copartitioned, partition_counts
@@ -44,6 +46,9 @@ def shards(
     partitions = check_copartitioned(counts, settings)
     states = {state.role: state for state in role_states(admin, settings, counts, [role] if role else list(Role))}
     output.table(_of_role(states[role]) if role else _of_all(states))
+    if role is None:
+        output.say("")
+        output.table(_of_workers(states))
     for state in states.values():
         if not state.group.members:
             output.warn(f"no {state.role} worker runs: start one with `facestream worker {state.role}`")
@@ -73,6 +78,30 @@ def _of_all(states: dict[Role, RoleState]) -> Table:
             _seconds(shard.committed_s),
         )
     return table
+
+
+def _of_workers(states: dict[Role, RoleState]) -> Table:
+    """Each worker of each role, with its partitions, and the partitions of a role that nobody has."""
+    table = grid("role", "worker", "machine", "#events wait", "partitions")
+    for role, state in states.items():
+        for member in sorted(state.group.members, key=lambda one: one.name):
+            own = [one for one in state.partitions if one.owner == member]
+            waiting = str(sum(one.lag_events for one in own))
+            table.add_row(role, escape(member.name), escape(member.machine), waiting, _numbers(own) or "none")
+        if left := [one for one in state.partitions if one.owner is None]:
+            table.add_row(role, _NOBODY, "", str(sum(one.lag_events for one in left)), _numbers(left))
+    return table
+
+
+def _numbers(partitions: Sequence[PartitionState]) -> str:
+    """Partition numbers in short, such as 0-3, 6."""
+    runs: list[list[int]] = []
+    for number in sorted(one.partition for one in partitions):
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def _of_role(state: RoleState) -> Table:
@@ -132,7 +161,12 @@ def _plain_role(state: RoleState) -> dict[str, Any]:
         "group": state.group.group_id,
         "settled": state.group.settled,
         "workers": [
-            {"name": member.name, "host": member.machine, "health_port": member.health_port}
+            {
+                "name": member.name,
+                "host": member.machine,
+                "health_port": member.health_port,
+                "partitions": [one.partition for one in state.partitions if one.owner == member],
+            }
             for member in state.group.members
         ],
         "partitions": [_plain(one, state.role is Role.MATCH) for one in state.partitions],

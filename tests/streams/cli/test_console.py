@@ -14,7 +14,7 @@ from rich.console import Console
 from schemas.ids import new_event_id
 from streams.cli.bigquery import _show
 from streams.cli.console import Format, Output, grid
-from streams.cli.shards import _of_all
+from streams.cli.shards import _of_all, _of_workers
 from streams.kafka.commit_metadata import ShardSize
 from streams.kafka.consumer_groups import ConsumerGroup, GroupMember
 from streams.observability.partition_status import PartitionState, RoleState
@@ -158,3 +158,21 @@ def test_as_csv_values_keep_all_digits(capsys: pytest.CaptureFixture[str]) -> No
 def test_csv_and_json_exclude_each_other() -> None:
     with pytest.raises(typer.BadParameter, match="either --json or --format csv"):
         Output(as_json=True, form=Format.CSV)
+
+
+def test_shards_name_the_worker_of_every_role_and_what_nobody_has() -> None:
+    output = an_output(None)
+    one, two = (GroupMember(f"m{n}", f"embed-{n}@127.0.0.1:8080", "/127.0.0.1", frozenset()) for n in (1, 2))
+    owners = [one, one, two, one, None, None]
+    parts = tuple(PartitionState(n, owner, n, 1.0, 1.0, None) for n, owner in enumerate(owners))
+    drift = RoleState(Role.DRIFT, ConsumerGroup("g", True, ()), parts[4:])
+    output.table(
+        _of_workers({Role.EMBED: RoleState(Role.EMBED, ConsumerGroup("g", True, (two, one)), parts), Role.DRIFT: drift})
+    )
+    _, *rows = [re.split("  +", line) for line in lines(output)]
+    assert [row[:2] + row[-2:] for row in rows] == [
+        ["embed", "embed-1", "4", "0-1, 3"],
+        ["embed", "embed-2", "2", "2"],
+        ["embed", "nobody", "9", "4-5"],
+        ["drift", "nobody", "9", "4-5"],
+    ]
