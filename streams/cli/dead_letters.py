@@ -335,7 +335,7 @@ def _show_counts(
         output.say("those are new dead letters; `facestream dead-letters dismiss` closes what can never succeed")
     counts = {"sent": tally.sent, "left": tally.left, "failed": tally.failed}
     output.finish(result | counts | _plain_outcomes(outcomes))
-    if tally.failed or tally.problems:
+    if tally.failed or tally.problems or (outcomes is not None and outcomes.failed):
         raise typer.Exit(1)
 
 

@@ -157,7 +157,8 @@ def dead_letters(
 ) -> None:
     """After a fix, send the message of each open dead letter back to its topic, at most once.
 
-    Then wait for the outcome, and say how many were processed and how many failed again, with the reason.
+    Then wait for the outcome, and say how many were processed and how many failed again, with the reason; exit with 1
+    if any failed again.
     """
     from streams.cli.dead_letters import redrive
     from streams.dead_letters.redrive import RedriveFilter

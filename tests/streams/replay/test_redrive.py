@@ -228,6 +228,7 @@ def test_what_is_sent_back_and_fails_again_is_a_new_letter(facestream: Run, clie
     (first,) = eventually(letters_of, "a letter")
     assert first.letter.value == b"rubbish"
     ended = facestream("replay", "dead-letters", "--letter", first.letter.letter_id, "--json")
+    assert ended.code == 1, ended.err
     assert [ended.json[one] for one in ("sent", "succeeded", "failed_again", "no_outcome")] == [1, 0, 1, 0]
     assert ended.json["failed_again_reasons"] == {"not_an_event": 1}
     assert "1 message sent back: 1 failed again (not_an_event)\n" in ended.err
