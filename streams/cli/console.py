@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +17,7 @@ from urllib.parse import urlsplit
 import typer
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.segment import Segment, Segments
 from rich.table import Column, Table
 from rich.text import Text
@@ -109,7 +111,9 @@ class Output:
             line(result)
 
     def progress(self) -> Progress:
-        """A progress bar that leaves nothing behind; without a terminal on stderr there is none."""
+        """A progress bar that leaves nothing behind; without a terminal on stderr, a line every few seconds."""
+        if not self.errors.is_terminal:
+            return ProgressLines(self.errors)
         return Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -119,8 +123,43 @@ class Output:
             TimeElapsedColumn(),
             console=self.errors,
             transient=True,
-            disable=not self.errors.is_terminal,
         )
+
+
+class ProgressLines(Progress):
+    """Says in a file or a pipe how far a command is, in one line every few seconds; a short command says nothing."""
+
+    def __init__(self, console: Console, every_s: float = 10.0) -> None:
+        super().__init__(console=console, disable=True)
+        self._every_s = every_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._tell, name="progress", daemon=True)
+
+    def start(self) -> None:
+        """Begin to tell."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Tell no more."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _tell(self) -> None:
+        """Tell again and again what is under way, also while nothing moves: a long silence looks like a hang."""
+        began = time.monotonic()
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            while not self._ended.wait(self._every_s):
+                if running := [task for task in self.tasks if not task.finished] or self.tasks:
+                    self.console.print(_line_of(running[-1], time.monotonic() - began), markup=False, soft_wrap=True)
+
+
+def _line_of(task: Task, seconds: float) -> str:
+    """How far a task is, in words."""
+    of = "" if task.total is None else f" of {task.total:g}"
+    done = f": {task.completed:g}{of}" if task.completed or task.total else ""
+    note = str(task.fields.get("note") or "").strip()
+    return f"{task.description}{done}{f', {note}' if note else ''} ({seconds:.0f} s)"
 
 
 class RedisAway(Exception):

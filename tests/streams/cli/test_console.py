@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import threading
 from datetime import UTC, date, datetime
 
 import pytest
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from schemas.ids import new_event_id
 from streams.cli.bigquery import _show
-from streams.cli.console import Format, Output, grid
+from streams.cli.console import Format, Output, ProgressLines, grid
 from streams.cli.shards import _of_all, _of_workers
 from streams.kafka.commit_metadata import ShardSize
 from streams.kafka.consumer_groups import ConsumerGroup, GroupMember
@@ -176,3 +177,51 @@ def test_shards_name_the_worker_of_every_role_and_what_nobody_has() -> None:
         ["embed", "nobody", "9", "4-5"],
         ["drift", "nobody", "9", "4-5"],
     ]
+
+
+class Lines(io.StringIO):
+    """A pipe that notes when so many lines have come."""
+
+    def __init__(self, wanted: int) -> None:
+        super().__init__()
+        self.wanted, self.full = wanted, threading.Event()
+
+    def write(self, text: str) -> int:
+        count = super().write(text)
+        if self.getvalue().count("\n") >= self.wanted:
+            self.full.set()
+        return count
+
+
+def test_in_a_pipe_progress_is_a_line_now_and_then() -> None:
+    pipe = Lines(2)
+    with ProgressLines(Console(file=pipe, highlight=False), every_s=0.02) as progress:
+        task = progress.add_task("training", total=300, note="")
+        progress.update(task, completed=7, note="loss 0.1")
+        assert pipe.full.wait(30), "also while nothing moves"
+    said = pipe.getvalue().splitlines()
+    assert all(
+        re.fullmatch(r"training: 7 of 300, loss 0\.1 \(\d+ s\)|training: 0 of 300 \(\d+ s\)", one) for one in said
+    )
+    assert pipe.getvalue() == "".join(f"{one}\n" for one in said)
+
+
+def test_a_short_command_has_no_progress_lines_and_a_terminal_has_a_bar() -> None:
+    output = Output(as_json=False)
+    output.errors = Console(file=(quick := io.StringIO()), highlight=False)
+    with output.progress() as progress:
+        progress.add_task("counting", total=None, note="")
+        assert isinstance(progress, ProgressLines)
+    assert quick.getvalue() == ""
+    output.errors = Console(file=io.StringIO(), force_terminal=True)
+    assert not isinstance(output.progress(), ProgressLines)
+
+
+def test_a_pipe_that_closes_does_not_end_the_command() -> None:
+    pipe = Lines(1)
+    with ProgressLines(Console(file=pipe), every_s=0.02) as progress:
+        progress.add_task("training", total=None, note="")
+        assert pipe.full.wait(30)
+        pipe.close()
+        progress._thread.join(30)
+        assert not progress._thread.is_alive()
