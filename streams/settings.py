@@ -110,7 +110,12 @@ class Settings(BaseSettings):
     retrain_schedule: str = Field(
         "0 3 * * *", description="When `retrain` decides whether to train: a cron expression, in UTC. Empty: never."
     )
-    retrain_min_people: int = Field(12, ge=4, description="Fewest people in a training set.")
+    retrain_min_people: int = Field(
+        14,
+        ge=4,
+        description="Fewest people in a training set. With fewer than the default, versions are trained that may not "
+        "take over.",
+    )
     retrain_new_people: int = Field(5, ge=1, description="Fewest people since the last version that start a training.")
     retrain_new_faces: int = Field(
         100, ge=1, description="Fewest faces since the last version that start a training with fewer new people."

@@ -29,6 +29,11 @@ class Rules:
     clean_loss: float = 0.005
     """Largest loss of TAR on good pictures."""
 
+    @property
+    def people_in_all(self) -> int:
+        """With fewer people to train on and to measure on, no version may take over."""
+        return self.people + self.people_tested
+
 
 def refusals(lineage: Lineage, rules: Rules | None = None) -> list[str]:
     """The reasons why a version must not take over; if there are none, it may."""

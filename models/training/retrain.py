@@ -22,18 +22,13 @@ from models.training.history import TrainingProgress
 from models.training.launch import launch
 from models.training.plan import Run, TrainingPlan
 from models.training.prepare import prepare
-from models.training.samples import NOBODY, TrainingSet, UnusableTrainingSet, enough, split
+from models.training.samples import HELD_OUT, NOBODY, SIDES_SEED, TrainingSet, UnusableTrainingSet, enough, split
 from models.training.scoring import scored
-
-HELD_OUT = 0.2
-"""Share of the people that a version is measured on, and not trained on."""
 
 _MOST_MEASURED = 1_000
 """Most faces that a version is measured on: a million pairs, each scored hundreds of times for the intervals."""
 
 _LEAST = 2
-_SIDES_SEED = 0
-"""Seed of the split. It is the same in every run, so that no version is trained on people who were measured on."""
 
 HEAD_FILE = "head.keras"
 """The head of a version with one, beside its weights; see :func:`models.training.head.project`."""
@@ -75,7 +70,7 @@ def retrain(
         TrainingFailed: the workers were lost too often.
     """
     plan = plan or TrainingPlan()
-    learn_from, measured_on = split(known.people, HELD_OUT, _SIDES_SEED)
+    learn_from, measured_on = split(known.people, HELD_OUT, SIDES_SEED)
     if min(len(learn_from), len(measured_on)) < _LEAST:
         raise UnusableTrainingSet(
             f"of {len(known.people)} people, {len(learn_from)} would be trained on and {len(measured_on)} measured on: "

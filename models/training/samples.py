@@ -23,6 +23,11 @@ from models.pictures.geometry import Pixels
 
 _BATCH = 32
 
+HELD_OUT = 0.2
+"""Share of the people that a version is measured on, and not trained on."""
+SIDES_SEED = 0
+"""Seed of the split. It is the same in every run, so that no version is trained on people who were measured on."""
+
 
 class UnusableTrainingSet(ValueError):
     """There are too few faces or people, or a chip cannot be read; the message says which."""

@@ -34,6 +34,10 @@ _PREPARED_S = 3_600.0
 """How long the first process may read and embed faces before the others give up."""
 
 
+class TooFewPeople(Exception):
+    """Nothing was trained, since the version could not take over; the message says what is lacking."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("retrain", rich_help_panel=MAINTAIN)(retrain)
@@ -68,13 +72,17 @@ def retrain(
             help="CSV with the groups of people or pictures; each is measured. Default: FACESTREAM_RETRAIN_GROUPS.",
         ),
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Train although the version may not take over, for too few people.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train a model version on the faces whose people agreed to it, and measure it on people it has not met.
 
-    The version is written to FACESTREAM_MODELS_DIR; `facestream models rollout` puts it into production. If TF_CONFIG
-    names several workers, as in the Kubernetes Job, this process is one of them, and the first one writes the
-    version.
+    Nothing is trained if there are too few people or faces for the version to take over: the command says what is
+    lacking. The version is written to FACESTREAM_MODELS_DIR; `facestream models rollout` puts it into production. If
+    TF_CONFIG names several workers, as in the Kubernetes Job, this process is one of them, and the first one writes
+    the version.
     """
     from models.embedder import runtime
     from models.training.cluster import Cluster
@@ -89,6 +97,7 @@ def retrain(
 
     from models.embedder.card import Card
     from models.embedder.model import REFERENCE
+    from models.training.sides import sides_of
     from streams.retraining.job_main import production
     from streams.retraining.train import TrainRequest, TrainStarted, train
 
@@ -103,6 +112,8 @@ def retrain(
         geometry = Card.read(parent or REFERENCE).chip
         read = _from_topics(geometry, before.source if before else None, settings, output)
         samples, corrections, source = read.samples, read.corrections, read.source
+    if not anyway and (lacking := sides_of(samples).shortfall()):
+        raise TooFewPeople(f"{lacking}. --anyway trains all the same")
     plan = make_plan(seed, steps, arc_face, compatibility, precision)
     with output.progress() as progress:
         task = progress.add_task("training", total=plan.steps, note="")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from models.training.sides import Sides
 from schemas.clock import utc_now
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.log_reader import LogReader
@@ -71,6 +72,7 @@ class LearnableFaces:
             faces=len(faces),
             new_people=len(people - known_people),
             new_faces=len(faces) - len(old),
+            sides=Sides.of(one.person for one in faces),
         )
         read = {number: end for number, end in self._tail.next.items() if end}
         return NewTrainingData(counted, {Topic.CHIPS: read, Topic.FEEDBACK: self._feedback_ends()})

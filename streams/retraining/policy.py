@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from models.training.gate import Rules
+from models.training.sides import Sides
 from schemas.learning import RunCondition
 from streams.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingMinimum:
-    """The least numbers of people, faces and hours with which a training starts."""
+    """The least numbers of people, faces and hours with which a training starts.
+
+    Attributes:
+        people: people in the training set.
+        new_people: people whom the last version did not know.
+        new_faces: faces that it did not know.
+        interval_h: hours since the last training.
+        gate: the limits that the version has to meet afterwards; None: it is trained even if it cannot take over.
+    """
 
     people: int
     new_people: int
     new_faces: int
     interval_h: float
+    gate: Rules | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> TrainingMinimum:
-        """The numbers in the settings."""
+        """The numbers in the settings; asking for fewer people than the gate needs is asking for a trial."""
+        gate = Rules()
         return cls(
             settings.retrain_min_people,
             settings.retrain_new_people,
             settings.retrain_new_faces,
             settings.retrain_min_interval_h,
+            gate if settings.retrain_min_people >= gate.people_in_all else None,
         )
 
 
@@ -40,6 +53,7 @@ class TrainableFaces:
         new_faces: faces that it did not know.
         hours: hours since the last training began; None: there was none.
         alarms: reasons to train although little is new, such as drift of a camera's pictures; a sentence each.
+        sides: how people and faces divide into those to train on and those to measure on.
     """
 
     people: int = 0
@@ -48,6 +62,7 @@ class TrainableFaces:
     new_faces: int = 0
     hours: float | None = None
     alarms: Sequence[str] = ()
+    sides: Sides = field(default_factory=lambda: Sides.of(()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +81,13 @@ def decide(counted: TrainableFaces, wanted: TrainingMinimum) -> TrainingDecision
     """
     people = _at_least("people", wanted.people, counted.people)
     conditions = [people]
+    if wanted.gate is not None:
+        sides, gate = counted.sides, wanted.gate
+        conditions += [
+            _at_least("people to train on", gate.people, sides.learned_people),
+            _at_least("people to measure on", gate.people_tested, sides.measured_people),
+            _at_least("faces of people to train on", gate.chips, sides.learned_faces),
+        ]
     if counted.hours is not None:
         conditions.append(_at_least("hours since the last training", wanted.interval_h, counted.hours))
     needed = list(conditions)

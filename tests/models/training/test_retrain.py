@@ -16,8 +16,8 @@ from models.training.history import TrainingProgress
 from models.training.loop import digest
 from models.training.network import learnable
 from models.training.plan import Run, TrainingPlan
-from models.training.retrain import HEAD_FILE, HELD_OUT, retrain
-from models.training.samples import NOBODY, Corrected, TrainingSet, UnusableTrainingSet, split
+from models.training.retrain import HEAD_FILE, retrain
+from models.training.samples import HELD_OUT, NOBODY, Corrected, TrainingSet, UnusableTrainingSet, split
 
 PLAN = TrainingPlan(steps=2, bases=0, batch=4, warm_up=1, validate_every=1, checkpoint_every=1)
 SOURCE = Source(offsets={"chips": {0: 40, 1: 20}})

@@ -43,7 +43,12 @@ def test_a_version_is_made_of_what_is_on_the_topic_and_the_gate_says_why_not(
     fill(cluster)
     groups = "".join(f"{person},{('young', 'old')[person % 2]}\n" for person in range(PEOPLE))
     (tmp_path / "groups.csv").write_text(f"subject_id,age\n{groups}", "utf-8")
-    ended = facestream("retrain", "--mode", "head", "--groups", tmp_path / "groups.csv", "--json")
+    refused = facestream("retrain", "--mode", "head", "--json")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert f"there are {PEOPLE}, with {3 * PEOPLE} faces" in refused.err
+    assert "may take over needs 10 with 50 faces and 4: lacking are" in refused.err
+    assert not list(tmp_path.rglob("head-*")), "nothing was trained"
+    ended = facestream("retrain", "--mode", "head", "--anyway", "--groups", tmp_path / "groups.csv", "--json")
     assert ended.code == 0, ended.err
     made = ended.json
     lineage = made["lineage"]
@@ -63,6 +68,9 @@ def test_a_version_is_made_of_what_is_on_the_topic_and_the_gate_says_why_not(
     before = card.lineage.model_copy(update={"source": Source(offsets={topic: {}})})
     (tmp_path / "card.json").write_text(card.model_copy(update={"lineage": before}).model_dump_json(), "utf-8")
     nothing = facestream("retrain", "--up-to", tmp_path)
+    assert nothing.code == 1
+    assert "there are 0, with 0 faces" in nothing.err
+    nothing = facestream("retrain", "--up-to", tmp_path, "--anyway")
     assert nothing.code == 1
     assert "of 0 people" in nothing.err
     listed = facestream("models", "list", "--json").json

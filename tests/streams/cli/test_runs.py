@@ -18,7 +18,8 @@ def test_a_worker_trains_at_a_tick_and_the_run_can_be_looked_at(
     assert nothing.json == {"runs": []}
     fill(cluster)
     home = Path(cluster["FACESTREAM_HOME"])
-    changes = {"FACESTREAM_RETRAIN_SCHEDULE": "* * * * * */2", "FACESTREAM_RETRAIN_MODE": "head"}
+    trial = {"FACESTREAM_RETRAIN_MIN_PEOPLE": f"{PEOPLE}"}
+    changes = {"FACESTREAM_RETRAIN_SCHEDULE": "* * * * * */2", "FACESTREAM_RETRAIN_MODE": "head"} | trial
     with worker(("retrain",), cluster | changes, tmp_path):
         deadline = time.monotonic() + 300
         while True:

@@ -37,6 +37,7 @@ def settings(services: LocalServices, tmp_path: Path) -> Settings:
         home=tmp_path,
         retrain_lease_s=LEASE_S,
         retrain_schedule="* * * * * */4",
+        retrain_min_people=12,
     )
     create(admin_client(made), made)
     enrol(made, 12)

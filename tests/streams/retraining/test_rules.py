@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.training.gate import Rules
+from models.training.sides import Sides
 from schemas.learning import RunState, TrainingRun
 from streams.retraining import cron
 from streams.retraining.policy import TrainableFaces, TrainingMinimum, decide
 from streams.retraining.run_log import ENDED, counts
+from streams.settings import Settings
 
 NOW = datetime(2026, 3, 29, 3, 0, tzinfo=UTC)
 WANTED = TrainingMinimum(people=12, new_people=5, new_faces=100, interval_h=20)
@@ -53,6 +56,26 @@ def test_conditions(counted: TrainableFaces, train: bool, reason: str) -> None:
     decision = decide(counted, WANTED)
     assert (decision.train, reason in decision.reason) == (train, True)
     assert {one.name for one in decision.conditions} >= {"people", "new people", "new faces"}
+
+
+def test_no_version_is_trained_that_the_gate_would_refuse() -> None:
+    gate, settings = Rules(), Settings()
+    assert settings.retrain_min_people == gate.people_in_all
+    wanted = TrainingMinimum.of(settings)
+    people = [f"anna/{number}" for number in range(20)]
+    few, enough = Sides.of(people), Sides.of(4 * people)
+    assert (enough.learned_people >= gate.people, enough.measured_people >= gate.people_tested) == (True, True)
+    assert decide(TrainableFaces(20, 80, 20, 80, sides=enough), wanted).train
+    refused = decide(TrainableFaces(20, 20, 20, 20, sides=few), wanted)
+    assert (refused.train, refused.reason) == (
+        False,
+        f"{few.learned_faces} faces of people to train on, fewer than {gate.chips}",
+    )
+    none_measured = replace(enough, measured_people=3)
+    refused = decide(TrainableFaces(20, 80, 20, 80, sides=none_measured), wanted)
+    assert (refused.train, refused.reason) == (False, "3 people to measure on, fewer than 4")
+    trial = TrainingMinimum.of(Settings(retrain_min_people=12))
+    assert decide(TrainableFaces(12, 12, 12, 12), trial).train, "settings that ask for less than the gate get it"
 
 
 def record(claim_id: str, state: RunState = RunState.WAITING, **changes: Any) -> TrainingRun:
