@@ -49,6 +49,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     ),
     "settings": ("facestream settings", "facestream settings --json | jq .settings"),
     "shards": ("facestream shards", "facestream shards --role embed"),
+    "subjects list": ("facestream subjects list", "facestream subjects list --user anna"),
     "doctor": ("facestream doctor", "facestream doctor --quick  # without loading the model"),
     "evaluate": (
         "facestream evaluate people  # pictures as people/<person>/*",

@@ -30,6 +30,7 @@ COMMANDS = (
     "status",
     "settings",
     "shards",
+    "subjects",
     "doctor",
     "topics",
     "evaluate",

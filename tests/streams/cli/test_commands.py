@@ -76,6 +76,26 @@ def test_enrol_a_folder(facestream: Run, pictures: Path) -> None:
     assert "enrolled" in ended.err
 
 
+def test_subjects_are_listed_as_the_gallery_has_them(here: Run, pictures: Path) -> None:
+    assert "user listed has nobody enrolled" in here("subjects", "list", "-u", "listed").out
+    assert here("enrol", "--dir", pictures, "-u", "listed", "--training").code == 0
+    listed = here("subjects", "list", "--user", "listed", "--json")
+    assert listed.code == 0, listed.err
+    anna, otto = listed.json["subjects"]
+    assert (anna["subject_id"], anna["templates"], otto["subject_id"], otto["templates"]) == ("anna", 2, "otto", 1)
+    assert anna["model_versions"] == {"digest": 2}
+    assert anna["first_enrolled_at"] <= anna["last_enrolled_at"]
+    assert (anna["consent"]["training"], anna["consent"]["expires_at"]) == (True, None)
+    assert (listed.json["users"], listed.json["templates"]) == (1, 3)
+    assert here("erase", "-u", "listed", "-s", "anna", "--yes").code == 0
+    shown = here("subjects", "list").out
+    assert re.search(r"^listed +otto +1 .* and training +no end +digest$", shown, re.MULTILINE), shown
+    assert not re.search(r"^listed +anna ", shown, re.MULTILINE)
+    assert [one["subject_id"] for one in here("subjects", "list", "-u", "listed", "--json").json["subjects"]] == [
+        "otto"
+    ]
+
+
 def test_a_folder_without_a_photo_does_not_keep_the_others_out(facestream: Run, pictures: Path, tmp_path: Path) -> None:
     shutil.copytree(pictures, tmp_path / "people")
     (tmp_path / "people" / "berta").mkdir()

@@ -1,0 +1,94 @@
+"""``facestream subjects list``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from streams.cli.console import LOOK, Json, Output, grid, load_settings, not_empty
+from streams.text import pluralize
+
+if TYPE_CHECKING:
+    from schemas.ingest import Consent
+    from streams.operations.subjects import EnrolledSubject
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(no_args_is_help=True, help="The people who are enrolled.")
+    group.command("list")(list_)
+    app.add_typer(group, name="subjects", rich_help_panel=LOOK)
+
+
+def list_(
+    user: Annotated[
+        str | None,
+        typer.Option("--user", "-u", callback=not_empty, help="Only subjects of this user.", show_default=False),
+    ] = None,
+    subject: Annotated[
+        str | None,
+        typer.Option("--subject", "-s", callback=not_empty, help="Only this subject.", show_default=False),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show who is enrolled: photos, model versions, times and consent, as the galleries have them.
+
+    A photo that has vectors of several model versions counts once.
+    """
+    from streams.operations.subjects import enrolled_subjects
+
+    output = Output(as_json)
+    table = grid("user", "subject", "#photos", "first enrolled", "last enrolled", "consent", "until", "model versions")
+    listed, users, photos = [], set(), 0
+    for one in enrolled_subjects(load_settings(), user, subject):
+        table.add_row(*_row(one))
+        listed.append(_plain(one))
+        users.add(one.user_id)
+        photos += one.templates
+    if listed:
+        output.table(table)
+    else:
+        output.say(f"user {user} has nobody enrolled" if user else "nobody is enrolled")
+    output.say(f"{pluralize(len(listed), 'subject')} of {pluralize(len(users), 'user')}, {pluralize(photos, 'photo')}")
+    output.finish({"subjects": listed, "users": len(users), "templates": photos})
+
+
+def _row(one: EnrolledSubject) -> tuple[str, ...]:
+    until = "" if one.consent.expires_at is None else f"{one.consent.expires_at:%Y-%m-%d %H:%M}"
+    versions = ", ".join(
+        name if count == one.templates else f"{name} ({count} of {one.templates})"
+        for name, count in one.model_versions.items()
+    )
+    training = " and training" if one.consent.training else ""
+    return (
+        *(escape(one.user_id), escape(one.subject_id), str(one.templates)),
+        *(f"{at:%Y-%m-%d %H:%M}" for at in (one.first_enrolled_at, one.last_enrolled_at)),
+        *(f"{escape(one.consent.purpose)}{training}", until or "no end", escape(versions)),
+    )
+
+
+def _plain(one: EnrolledSubject) -> dict[str, Any]:
+    from schemas.as_json import time_text
+
+    return {
+        "user_id": one.user_id,
+        "subject_id": one.subject_id,
+        "templates": one.templates,
+        "model_versions": one.model_versions,
+        "first_enrolled_at": time_text(one.first_enrolled_at),
+        "last_enrolled_at": time_text(one.last_enrolled_at),
+        "consent": _plain_consent(one.consent),
+    }
+
+
+def _plain_consent(consent: Consent) -> dict[str, Any]:
+    from schemas.as_json import time_text
+
+    return {
+        "purpose": consent.purpose,
+        "granted_at": time_text(consent.granted_at),
+        "expires_at": None if consent.expires_at is None else time_text(consent.expires_at),
+        "training": consent.training,
+    }
