@@ -60,9 +60,12 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream erase --user anna --subject obama",
         "facestream erase --user anna --yes  # the whole user, without a question",
     ),
+    "export": ("facestream export galleries.avro", "facestream export anna.avro --user anna"),
+    "import": ("facestream import galleries.avro --dry-run", "facestream import galleries.avro"),
     "retrain": (
         "facestream retrain",
         "facestream retrain --workers 2 --steps 500",
+        "facestream retrain --mode head --anyway  # a trial with few people",
     ),
     "bigquery apply": ("facestream bigquery apply --dry-run", "facestream bigquery apply"),
     "bigquery query": (

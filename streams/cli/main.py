@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import logging
 import os
 import signal
@@ -36,6 +37,8 @@ COMMANDS = (
     "evaluate",
     "chips",
     "erase",
+    "export",
+    "import_",
     "retrain",
     "runs",
     "models",
@@ -78,6 +81,8 @@ def modules_for(arguments: Sequence[str]) -> Sequence[str]:
     if not arguments or arguments[0].startswith("-"):
         return () if arguments and arguments[0] == "--version" else COMMANDS
     module = arguments[0].replace("-", "_")
+    if keyword.iskeyword(module):
+        module += "_"
     return (module,) if module in COMMANDS and "_" not in arguments[0] else COMMANDS
 
 

@@ -51,11 +51,14 @@ def as_embeddings(strays: Collection[MisplacedTemplate], erased: Erasures, retir
         if one.model_version not in retired and not erased.covers(at_ms, one.user_id, [one.subject_id]):
             by_id[one.user_id, one.template_id].append(one)
     now = utc_now()
-    return [sent_on(_embedding(versions, now)) for versions in by_id.values()]
+    return [sent_on(as_embedding(versions, now)) for versions in by_id.values()]
 
 
-def _embedding(versions: list[Template], now: datetime) -> Embedding:
-    """One template, as if its upload had been embedded by all of its versions; the face's place is not known."""
+def as_embedding(versions: list[Template], now: datetime) -> Embedding:
+    """One template, as if its upload had been embedded by all of its versions; the face's place is not known.
+
+    The first version is the one that the outcome names.
+    """
     first, *others = versions
     face = Face(Box(0.0, 0.0, 0.0, 0.0), [], first.quality, vector=first.vector)
     return Embedding(

@@ -1,11 +1,12 @@
-"""The enrolled templates as the gallery's changelog has them, without their vectors, a partition at a time."""
+"""The enrolled templates as the gallery's changelog has them, a partition at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from schemas import codec
 from schemas.errors import CodecError
@@ -16,6 +17,8 @@ from streams.kafka.log_reader import LogReader
 from streams.kafka.topics import TopicMissing
 from streams.matching.changelog import changelog_name
 from streams.settings import Settings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,21 @@ def read_stored(
     Raises:
         KafkaUnavailable: no broker answers.
     """
+    return _read(settings, user_id, subject_id, _without_vector)
+
+
+def read_templates(settings: Settings, user_id: str | None = None) -> Iterator[list[Template]]:
+    """The same with their vectors.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    return _read(settings, user_id, None, lambda template: template)
+
+
+def _read(
+    settings: Settings, user_id: str | None, subject_id: str | None, kept: Callable[[Template], T]
+) -> Iterator[list[T]]:
     user_id, subject_id = (None if name is None else canonical(name) for name in (user_id, subject_id))
     with closing(LogReader(settings, changelog_name(settings))) as log:
         try:
@@ -53,27 +71,28 @@ def read_stored(
         except TopicMissing:  # No match worker has ever run, so nobody is enrolled.
             return
         for one in ranges:
-            last: dict[bytes, StoredTemplate] = {}
+            last: dict[bytes, T] = {}
             for message in log.messages([one]):
                 key = message.key or b""
                 if user_id is not None and canonical(key.partition(b"\x00")[0].decode(errors="replace")) != user_id:
                     continue
-                stored = _stored(message.value)
-                if stored is None or subject_id not in (None, stored.subject_id):
+                template = _template(message.value)
+                if template is None or subject_id not in (None, template.subject_id):
                     last.pop(key, None)
                 else:
-                    last[key] = stored
+                    last[key] = kept(template)
             yield list(last.values())
 
 
-def _stored(value: bytes | None) -> StoredTemplate | None:
+def _template(value: bytes | None) -> Template | None:
     """What a record of the changelog says; None for a tombstone, and for a record that cannot be read."""
     try:
-        found = None if value is None else codec.decode(value, Template)
+        return None if value is None else codec.decode(value, Template)
     except CodecError:
         return None
-    if found is None:
-        return None
+
+
+def _without_vector(found: Template) -> StoredTemplate:
     return StoredTemplate(
         found.user_id, found.subject_id, found.template_id, found.model_version, found.enrolled_at, found.consent
     )

@@ -1,0 +1,104 @@
+"""Waits for what match has decided about embeddings of a replay."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from schemas import codec
+from schemas.dead_letters import DeadLetter
+from schemas.embeddings import Embedding
+from schemas.errors import CodecError
+from schemas.results import Enrolment
+from streams.kafka.log_reader import LogReader
+from streams.kafka.messages import Message
+from streams.kafka.topics import Topic
+from streams.settings import Settings
+
+_ASK_S = 0.05
+
+EventKey = tuple[str, str]
+"""User and event id."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentOutcome:
+    """What became of one: ``refusal`` is the reason if it was not enrolled or is a dead letter, else None.
+
+    ``repeats``: the photo has a template of another upload.
+    """
+
+    refusal: str | None
+    repeats: bool
+
+
+class EnrolmentOutcomes:
+    """Follows ``enrolments`` and ``dead-letters`` from now on; a context manager, for one thread."""
+
+    def __init__(self, settings: Settings, replay_id: str) -> None:
+        """Learn where the topics end; to be made before anything is sent.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+            TopicMissing: the topics have not been created.
+        """
+        self._replay_id = replay_id
+        self._logs = [LogReader(settings, topic) for topic in (Topic.ENROLMENTS, Topic.DEAD_LETTERS)]
+        self._next = [{n: end for n, (_, end) in log.bounds().items()} for log in self._logs]
+        self._pending: set[EventKey] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for log in self._logs:
+            log.close()
+
+    @property
+    def pending(self) -> int:
+        """How many have had no outcome."""
+        return len(self._pending)
+
+    def of(self, sent: Collection[EventKey], patience_s: float) -> Iterator[EnrolmentOutcome]:
+        """The outcomes of what was sent, as they come; ends when none has come for so long.
+
+        Raises:
+            KafkaUnavailable: no broker answers.
+        """
+        self._pending = set(sent)
+        last = time.monotonic()
+        while self._pending:
+            for key, outcome in [*self._enrolments(), *self._letters()]:
+                if key in self._pending:
+                    self._pending.discard(key)
+                    last = time.monotonic()
+                    yield outcome
+            if self._pending and time.monotonic() - last > patience_s:
+                return
+            time.sleep(_ASK_S)
+
+    def _enrolments(self) -> Iterator[tuple[EventKey, EnrolmentOutcome]]:
+        for message in self._new(0):
+            with suppress(CodecError):
+                event = codec.decode(message.value, Enrolment)
+                if event.replay_id == self._replay_id:
+                    reason = None if event.refusal is None else event.refusal.reason
+                    yield (event.user_id, event.event_id), EnrolmentOutcome(reason, event.repeats is not None)
+
+    def _letters(self) -> Iterator[tuple[EventKey, EnrolmentOutcome]]:
+        for message in self._new(1):
+            with suppress(CodecError):
+                letter = codec.decode(message.value, DeadLetter)
+                event = codec.decode(letter.value, Embedding)
+                if event.replay_id == self._replay_id:
+                    yield (event.user_id, event.event_id), EnrolmentOutcome(letter.reason, repeats=False)
+
+    def _new(self, number: int) -> Iterator[Message]:
+        log = self._logs[number]
+        ranges = log.since(self._next[number])
+        yield from log.messages(ranges)
+        self._next[number] |= {one.partition: one.end_offset for one in ranges}
