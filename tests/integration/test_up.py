@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]) 
 
 def run(folder: Path, variables: dict[str, str], *arguments: str) -> Ended:
     ended = subprocess.run(
-        command(*arguments), env=variables, cwd=folder, capture_output=True, text=True, timeout=200, check=False
+        command(*arguments), env=variables, cwd=folder, capture_output=True, text=True, timeout=600, check=False
     )
     return Ended(ended.returncode, ended.stdout, ended.stderr)
 
