@@ -1,5 +1,6 @@
 """Runs ``local-bigquery`` with some corrections, in the Python of ``.venv-bigquery``; configured by its environment."""
 
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from local_bigquery.catalog import tables  # type: ignore[import-not-found]
 from local_bigquery.engine import database, types  # type: ignore[import-not-found]
 from local_bigquery.grpc import server, write  # type: ignore[import-not-found]
 from local_bigquery.settings import settings  # type: ignore[import-not-found]
+from local_bigquery.sql.rules import partitions  # type: ignore[import-not-found]
 
 
 def find_data_where_they_are() -> None:
@@ -72,42 +74,73 @@ def look_up_one_table_at_a_time() -> None:
     Otherwise each goes through all tables of all datasets, and binds every view: the more there are, the longer it
     takes to create the next one.
     """
-    objects = database.objects
+    objects, is_hidden = database.objects, partitions._hidden
+
+    # The tables of a DuckLake catalogue are laid down by its specification.
+    def catalogue(project: str) -> str:
+        return database.quote(f"__ducklake_metadata_{project}")  # type: ignore[no-any-return]
+
+    def there(project: str) -> str:
+        return f"""JOIN {catalogue(project)}.ducklake_schema AS dataset USING (schema_id)
+            WHERE it.end_snapshot IS NULL AND dataset.end_snapshot IS NULL AND schema_name = $1"""
 
     def one_object(project: str, dataset: str, table: str | None = None) -> list[tuple[str, str, int]]:
-        if table is None or project not in database.projects():
+        if table is None or project not in database._attached:
             return objects(project, dataset, table)  # type: ignore[no-any-return]
-        # The tables of a DuckLake catalogue are laid down by its specification.
-        catalogue = database.quote(f"__ducklake_metadata_{project}")
-        there = f"""JOIN {catalogue}.ducklake_schema AS dataset USING (schema_id)
-            WHERE it.end_snapshot IS NULL AND dataset.end_snapshot IS NULL AND schema_name = $1"""
+        of = catalogue(project)
         return database.fetch(  # type: ignore[no-any-return]
-            f"""SELECT table_name, 'TABLE', coalesce(record_count, 0) FROM {catalogue}.ducklake_table AS it
-            LEFT JOIN {catalogue}.ducklake_table_stats USING (table_id) {there} AND table_name = $2
-            UNION ALL SELECT view_name, 'VIEW', 0 FROM {catalogue}.ducklake_view AS it {there} AND view_name = $2""",
+            f"""SELECT table_name, 'TABLE', coalesce(record_count, 0) FROM {of}.ducklake_table AS it
+            LEFT JOIN {of}.ducklake_table_stats USING (table_id) {there(project)} AND table_name = $2
+            UNION ALL SELECT view_name, 'VIEW', 0 FROM {of}.ducklake_view AS it {there(project)} AND view_name = $2""",
             [dataset, table],
         )
 
+    def has_columns(project: str, dataset: str, table: str, which: str) -> set[str]:
+        """The columns of a table, none of a view, of which a condition is true."""
+        found = database.fetch(
+            f"""SELECT column_name FROM {catalogue(project)}.ducklake_column AS part
+            JOIN {catalogue(project)}.ducklake_table AS it USING (table_id) {there(project)} AND table_name = $2
+            AND part.end_snapshot IS NULL AND parent_column IS NULL AND {which}""",
+            [dataset, table],
+        )
+        return {column for (column,) in found}
+
+    def hidden(table: Any) -> bool:
+        if table.catalog in database._attached and table.db:
+            which = f"column_name = '{tables.INGESTION_TIME}'"
+            return bool(has_columns(table.catalog, table.db, table.name, which))
+        return is_hidden(table)  # type: ignore[no-any-return]
+
     def columns(project: str, dataset: str, table: str) -> list[Any]:
         name = tables.name(project, dataset, table)
+        stored = dataset != tables.RESULTS and project in database._attached
         with database.cursor() as cursor:
             try:
-                found = cursor.execute('SELECT name FROM pragma_table_info(?) WHERE "notnull"', [name]).fetchall()
                 relation = cursor.sql(f"FROM {name} LIMIT 0")
+                if stored:
+                    required = has_columns(project, dataset, table, "NOT nulls_allowed")
+                else:
+                    found = cursor.execute('SELECT name FROM pragma_table_info(?) WHERE "notnull"', [name]).fetchall()
+                    required = {column for (column,) in found}
             except duckdb.CatalogException:
                 raise tables.not_found("Table", tables.names.label(project, dataset, table)) from None
-            required = {column for (column,) in found}
             return [
                 types.field(column, type_, column in required)
                 for column, type_ in zip(relation.columns, relation.types, strict=True)
                 if column != tables.INGESTION_TIME or dataset == tables.RESULTS
             ]
 
-    database.objects, tables.columns = one_object, columns
+    database.objects, tables.columns, partitions._hidden = one_object, columns, hidden
+
+
+def look_for_pandas_once() -> None:
+    """Let DuckDB know that pandas is not there: it tries to import it for every argument of every statement."""
+    sys.modules["pandas"] = None  # type: ignore[assignment]
 
 
 def main() -> None:
     """Serve until SIGTERM, with less memory than DuckDB's default of 80 %, and without a log line per request."""
+    look_for_pandas_once()
     find_data_where_they_are()
     append_one_at_a_time()
     add_columns_within_records()
