@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,20 +41,21 @@ def test_everybody_is_measured_on_once_by_a_version_that_has_not_met_them(
 
 
 def test_a_fold_that_fails_takes_none_of_the_others_with_it(
-    reference: Model, people: TrainingSet, monkeypatch: pytest.MonkeyPatch
+    small: Path, small_people: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    few, plan = small_people.of_people(small_people.people[:9]), TrainingPlan(seed=5)
     tries = []
 
     def trained(*_: Any) -> tuple[Model, int]:
         tries.append(1)
         if len(tries) == 1:
             raise RuntimeError("the machine is too small")
-        return reference, 7
+        return Model.load(small), 7
 
     monkeypatch.setattr(crossval, "trained", trained)
-    (outcome,) = crossval.cross_validate(people.of_people(people.people[:9]), parts=2, plan=TrainingPlan(seed=5))
+    (outcome,) = crossval.cross_validate(few, parts=2, plan=plan, old_folder=small)
     assert [fold.people for fold in outcome.folds] == [4]
     assert outcome.failed == {1: "RuntimeError: the machine is too small"}
     monkeypatch.setattr(crossval, "trained", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        list(crossval.cross_validate(people.of_people(people.people[:9]), parts=2, plan=TrainingPlan(seed=5)))
+        list(crossval.cross_validate(few, parts=2, plan=plan, old_folder=small))
