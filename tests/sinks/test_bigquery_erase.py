@@ -18,9 +18,10 @@ from schemas.partition import TopicPartition
 from schemas.results import Candidate, Enrolment, Match
 from schemas.rollout import Comparison
 from sinks.base import Delivery, Position, Result
-from sinks.bigquery import Address, BigQuerySink, apply, run_query
+from sinks.bigquery import Address, BigQuerySink, run_query
 from sinks.bigquery.erase import count
 from tests.sinks.examples import comparison, dead_letter, enrolment, face, feedback, match, with_otto
+from tests.sinks.servers import apply_tables
 
 TOPICS: dict[str, type[Result]] = {
     "matches": Match,
@@ -35,7 +36,7 @@ TOPICS: dict[str, type[Result]] = {
 
 @pytest.fixture
 def sink(address: Address) -> Iterator[BigQuerySink]:
-    apply(address.rest_client(), address.dataset_id)
+    apply_tables(address)
     sink = BigQuerySink(address, TOPICS)
     sink.assign([Position(TopicPartition(topic, 0), 0, "") for topic in TOPICS])
     yield sink

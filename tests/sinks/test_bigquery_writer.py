@@ -16,19 +16,19 @@ from google.cloud.bigquery import Table as BigQueryTable
 from schemas.partition import TopicPartition
 from schemas.parts import Refusal
 from sinks.base import Delivery, RejectedRow, Result, SinkFenced, SinkUnavailable
-from sinks.bigquery import Address, apply, run_query
+from sinks.bigquery import Address, run_query
 from sinks.bigquery.tables import TABLES, event_id
 from tests.sinks.bigquery_worker import PARTITIONS, Worker
 from tests.sinks.conftest import new_address
 from tests.sinks.examples import NOW, dead_letter, delivery, enrolment, match
 from tests.sinks.proxy import Proxy
-from tests.sinks.servers import BigQuery, wait_until
+from tests.sinks.servers import BigQuery, apply_tables, wait_until
 
 
 @pytest.fixture(scope="module")
 def tables(bigquery: BigQuery) -> Address:
     address = new_address(bigquery)
-    apply(address.rest_client(), address.dataset_id)
+    apply_tables(address)
     return address
 
 
@@ -326,7 +326,7 @@ def test_tables_that_are_missing_or_behind_hold_the_sink_back(
     client = dataset.rest_client()
     with pytest.raises(SinkUnavailable, match="bigquery apply"):
         workers(dataset).take_over()
-    apply(client, dataset.dataset_id)
+    apply_tables(dataset)
     client.query_and_wait(f"ALTER TABLE {dataset.dataset_id}.matches DROP COLUMN threshold_set")
     with pytest.raises(SinkUnavailable, match="lacks threshold_set"):
         workers(dataset).take_over()
@@ -362,7 +362,7 @@ def test_rows_refused_by_the_server_are_named_and_the_others_written(
 ) -> None:
     dataset = new_address(bigquery)
     client = dataset.rest_client()
-    apply(client, dataset.dataset_id)
+    apply_tables(dataset)
     table = client.get_table(f"{dataset.dataset_id}.matches")
     client.delete_table(table)
     schema = [SchemaField("camera_id", "INT64") if one.name == "camera_id" else one for one in table.schema]

@@ -18,7 +18,7 @@ from schemas.clock import utc_now
 from schemas.erasure import Erasure
 from schemas.ids import new_event_id
 from schemas.results import Match
-from sinks.bigquery import Address, BigQuerySink, apply, run_query
+from sinks.bigquery import Address, BigQuerySink, run_query
 from streams.engine.sink_worker import SinkWorker
 from streams.kafka.connection import admin_client, client_config
 from streams.kafka.consumer_groups import committed_offsets, group_id
@@ -30,6 +30,7 @@ from streams.roles import Role
 from streams.settings import Settings
 from tests.integration.clients import eventually
 from tests.sinks.examples import match
+from tests.sinks.servers import apply_tables
 
 PATIENCE_S = 180.0
 
@@ -95,7 +96,7 @@ def settings(services: LocalServices) -> Settings:
 def tables(settings: Settings) -> Address:
     now = settings
     address = Address(now.bigquery_project, now.bigquery_dataset, now.bigquery_rest, now.bigquery_grpc)
-    apply(address.rest_client(), address.dataset_id)
+    apply_tables(address)
     return address
 
 

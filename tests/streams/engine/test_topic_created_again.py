@@ -17,7 +17,7 @@ from infra.services import LocalServices
 from infra.supervisor import Backoff, Supervisor
 from schemas.clock import utc_now
 from schemas.ingest import Consent
-from sinks.bigquery import Address, apply
+from sinks.bigquery import Address
 from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import admin_client, metadata
 from streams.kafka.consumer_groups import describe_group, group_id
@@ -29,6 +29,7 @@ from streams.operations.erase import erase
 from streams.roles import Role
 from streams.settings import Settings
 from tests.integration.clients import Clients, eventually
+from tests.sinks.servers import apply_tables
 from tests.streams.cli.conftest import environment
 
 PARTITIONS = 1
@@ -52,7 +53,7 @@ class Deployment:
         create(self.admin, self.settings, accept_loss=True)
         now = self.settings
         tables = Address(now.bigquery_project, now.bigquery_dataset, now.bigquery_rest, now.bigquery_grpc)
-        apply(tables.rest_client(), tables.dataset_id)
+        apply_tables(tables)
         self._supervisor, self._folder = supervisor, folder
         for role in Role:
             self.add(role)

@@ -23,7 +23,7 @@ from schemas.clock import utc_now
 from schemas.erasure import Erasure
 from schemas.ids import new_event_id
 from schemas.results import Match
-from sinks.bigquery import Address, BigQuerySink, apply, run_query
+from sinks.bigquery import Address, BigQuerySink, run_query
 from streams.engine.sink_worker import SinkWorker
 from streams.kafka.consumer_groups import commits, group_id
 from streams.kafka.messages import TopicPartition, to_confluent
@@ -35,6 +35,7 @@ from streams.operations.doctor.rows import check as look_for_rows
 from streams.operations.table_backfill import TableBackfill, TableBackfilled
 from streams.roles import Role
 from tests.sinks.examples import match
+from tests.sinks.servers import apply_tables
 from tests.streams.cli.conftest import command
 from tests.streams.operations.doctor.clusters import Cluster, end
 from tests.streams.operations.doctor.ledger import heals, look
@@ -96,7 +97,7 @@ class Table:
 
     def delete(self) -> None:
         self.client.delete_table(f"{self.address.dataset_id}.matches")
-        apply(self.client, self.address.dataset_id)
+        apply_tables(self.address)
 
     def fill(self) -> TableBackfilled:
         with TableBackfill(self.cluster.settings, Topic.MATCHES, dry_run=False, report=lambda *_: None) as one:
@@ -121,7 +122,7 @@ def table(services: LocalServices, tmp_path: Path) -> Iterator[Table]:
     cluster = Cluster(services, tmp_path)
     create(cluster.admin, cluster.settings)
     table = Table(cluster)
-    apply(table.client, table.address.dataset_id)
+    apply_tables(table.address)
     yield table
 
 
