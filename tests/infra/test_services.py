@@ -185,7 +185,12 @@ def until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
         time.sleep(0.1)
 
 
-def test_a_port_that_is_taken_meanwhile_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_is_taken_meanwhile_is_replaced(
+    services: LocalServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = services.addresses  # it is about the port of Redis; the other two need no second start
+    monkeypatch.setattr("infra.kafka.start", lambda *_: at.kafka)
+    monkeypatch.setattr("infra.bigquery.start", lambda *_: (at.bigquery_rest, at.bigquery_grpc))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         choices = [[taken.getsockname()[1]]]
 
@@ -193,9 +198,9 @@ def test_a_port_that_is_taken_meanwhile_is_replaced(tmp_path: Path, monkeypatch:
             return choices.pop() if choices and count == 1 else free_ports(count)
 
         monkeypatch.setattr(services_module, "free_ports", first_the_taken_one)
-        with LocalServices(tmp_path) as services:
+        with LocalServices(tmp_path) as beside:
             assert not choices
-            with redis.Redis.from_url(services.addresses.redis_url) as client:
+            with redis.Redis.from_url(beside.addresses.redis_url) as client:
                 assert client.ping()
 
 

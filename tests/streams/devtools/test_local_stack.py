@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
+from infra.services import LocalServices
 from streams.devtools.local_stack import Stack
 from streams.kafka.topic_record import TopicsLost
 from streams.kafka.topics import TopicsError
 from streams.settings import RUNNING_FILE, Settings
+
+
+@pytest.fixture
+def dataset(services: LocalServices, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let stacks use the BigQuery server of the whole run: these tests are not about its start. Returns a dataset."""
+    at = services.addresses
+    monkeypatch.setattr("infra.bigquery.start", lambda *_: (at.bigquery_rest, at.bigquery_grpc))
+    return f"d{uuid.uuid4().hex[:8]}"
 
 
 def _announced(folder: Path, **settings: object) -> Path:
@@ -39,8 +49,8 @@ def test_a_new_stack_takes_no_settings_of_another_or_an_earlier_one(
     assert not (own / RUNNING_FILE).exists()
 
 
-def test_a_stack_that_cannot_be_prepared_is_stopped(tmp_path: Path) -> None:
-    stack = Stack(tmp_path, print, replication_factor=3)
+def test_a_stack_that_cannot_be_prepared_is_stopped(tmp_path: Path, dataset: str) -> None:
+    stack = Stack(tmp_path, print, replication_factor=3, bigquery_dataset=dataset)
     with pytest.raises(TopicsError, match="uploads"):
         stack.start()
     assert not stack.services.supervisor.running()
@@ -49,15 +59,15 @@ def test_a_stack_that_cannot_be_prepared_is_stopped(tmp_path: Path) -> None:
         pass
 
 
-def test_a_stack_whose_kafka_was_deleted_does_not_begin_as_if_nothing_had_been(tmp_path: Path) -> None:
-    with Stack(tmp_path, print, partitions=1):
+def test_a_stack_whose_kafka_was_deleted_does_not_begin_as_if_nothing_had_been(tmp_path: Path, dataset: str) -> None:
+    with Stack(tmp_path, print, partitions=1, bigquery_dataset=dataset):
         pass
     shutil.rmtree(tmp_path / "kafka")
-    stack = Stack(tmp_path, print, partitions=1)
+    stack = Stack(tmp_path, print, partitions=1, bigquery_dataset=dataset)
     with pytest.raises(TopicsLost, match=r"models \(which model version answers\).*facestream up --accept-loss"):
         stack.start()
     assert not stack.services.supervisor.running()
     said: list[str] = []
-    with Stack(tmp_path, said.append, partitions=1, accept_loss=True):
+    with Stack(tmp_path, said.append, partitions=1, bigquery_dataset=dataset, accept_loss=True):
         pass
     assert "topic models was gone and is created anew: what it held is lost" in said
