@@ -17,6 +17,7 @@ import streams.kafka.log_reader
 import streams.observability.metrics
 from schemas.reasons import Reason
 from sinks.bigquery.columns import Column
+from sinks.bigquery.saved_queries import SavedQuery, saved_queries
 from sinks.bigquery.tables import TABLES, Table
 from streams.cli.examples import EXAMPLES
 from streams.cli.main import make_app
@@ -28,7 +29,6 @@ from streams.topology import READS
 
 DOCS = Path(__file__).parent
 REFERENCE = DOCS / "reference"
-VIEWS = DOCS.parent / "sinks" / "bigquery" / "views"
 _HOUR_MS = 3_600_000
 _METRICS = (streams.observability.metrics, streams.drift.metrics, streams.kafka.log_reader)
 """The modules that register metrics."""
@@ -116,19 +116,28 @@ def _table_section(one: Table) -> str:
 
 
 def _views() -> Iterator[Sequence[str]]:
-    for path in sorted(VIEWS.glob("*.sql"), key=lambda path: path.name.partition("_")[2]):
-        lines = path.read_text("utf-8").splitlines()
-        comment = [line.removeprefix("--").strip() for line in lines if line.startswith("--")]
-        yield [f"`{path.stem.partition('_')[2]}`", " ".join(comment)]
+    for one in sorted(saved_queries(), key=lambda query: query.name):
+        arguments = f"({', '.join(parameter.name for parameter in one.parameters)})" if one.parameters else ""
+        yield [f"`{one.name}{arguments}`", one.description]
+
+
+def _view_columns(one: SavedQuery) -> str:
+    rows = [[f"`{part.name}`", f"{part.description} A parameter, {part.type}."] for part in one.parameters]
+    rows += [[f"`{name}`", said] for name, said in one.columns.items()]
+    others = " and ".join(f"`{name}`" for name in one.reads)
+    listed = table(("column", "meaning"), iter(rows))
+    return f"### {one.name}\n\nOther columns mean what they mean in {others}.\n\n{listed}"
 
 
 def tables_page() -> str:
     """Every table with its columns, and every view."""
     sections = "\n\n".join(map(_table_section, TABLES))
+    own = sorted((one for one in saved_queries() if one.columns), key=lambda query: query.name)
+    of_views = "\n\n".join(map(_view_columns, own))
     return (
         "# Tables and views in BigQuery\n\n`facestream bigquery apply` creates and updates them. "
         "[analysts.md](../analysts.md) has example queries."
-        f"\n\n{sections}\n\n## Views\n\n{table(('view', 'rows'), _views())}"
+        f"\n\n{sections}\n\n## Views\n\n{table(('view', 'rows'), _views())}\n\n{of_views}"
     )
 
 

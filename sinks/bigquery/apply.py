@@ -1,11 +1,9 @@
-"""Creates and migrates the dataset, the tables and the views."""
+"""Creates and migrates the dataset, the tables, the views and the table functions."""
 
 from __future__ import annotations
 
-import re
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from importlib import resources
 from string import Template
 from typing import Any
 
@@ -14,6 +12,7 @@ from google.cloud import bigquery
 
 from sinks.bigquery.columns import Column, Type
 from sinks.bigquery.query import NO_RETRY, calling, run_query
+from sinks.bigquery.saved_queries import SavedQuery, functions, meaning, views
 from sinks.bigquery.tables import TABLES, Table
 
 _TIMEOUT_S = 60.0
@@ -22,29 +21,6 @@ _LEGACY_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "RECORD": "STRUCT", "BO
 
 class IncompatibleTable(Exception):
     """A table exists in a form that adding columns cannot correct; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A saved query; its SQL names tables as ``$dataset.table``."""
-
-    name: str
-    description: str
-    sql: str
-
-
-def views() -> list[View]:
-    """The views in ``views/*.sql``, where later ones may use earlier ones. The leading comment is the description."""
-    folder = resources.files(__package__) / "views"
-    found = []
-    for file in sorted(folder.iterdir(), key=lambda file: file.name):
-        if file.name.endswith(".sql"):
-            text = file.read_text("utf-8")
-            comment = re.match(r"(?:--.*\n)+", text)
-            description = " ".join(line.lstrip("- ") for line in comment[0].splitlines()) if comment else ""
-            name = re.sub(r"^\d+_|\.sql$", "", file.name)
-            found.append(View(name, description, text[comment.end() if comment else 0 :].strip()))
-    return found
 
 
 def apply(client: bigquery.Client, dataset: str, *, dry_run: bool = False, location: str | None = None) -> list[str]:
@@ -72,6 +48,8 @@ def apply(client: bigquery.Client, dataset: str, *, dry_run: bool = False, locat
         renew = any(change.startswith("column") for change in changes)
         for view in views():
             changes += _apply_view(client, dataset, view, renew, dry_run)
+        for function in functions():
+            changes += _apply_function(client, dataset, function, dry_run)
     return changes
 
 
@@ -176,13 +154,14 @@ def _field(column: Column, mode: str | None = None) -> bigquery.SchemaField:
     )
 
 
-def _apply_view(client: bigquery.Client, dataset: str, view: View, renew: bool, dry_run: bool) -> Iterable[str]:
+def _apply_view(client: bigquery.Client, dataset: str, view: SavedQuery, renew: bool, dry_run: bool) -> Iterable[str]:
     name = f"{dataset}.{view.name}"
     sql = Template(view.sql).substitute(dataset=dataset)
     existing = _get_table(client, name)
     if existing is None:
         if not dry_run:
-            client.create_table(_view_resource(name, view, sql), exists_ok=True, retry=NO_RETRY, timeout=_TIMEOUT_S)
+            fresh = _view_resource(name, view, sql)
+            _describe(client, view, client.create_table(fresh, exists_ok=True, retry=NO_RETRY, timeout=_TIMEOUT_S))
         yield f"view {view.name}: created"
         return
     if existing.table_type != "VIEW":
@@ -193,12 +172,57 @@ def _apply_view(client: bigquery.Client, dataset: str, view: View, renew: bool, 
             run_query(client, f"CREATE OR REPLACE VIEW `{name}` AS {sql}", timeout_s=_TIMEOUT_S)
             saved = _view_resource(name, view, sql)
             client.update_table(saved, ["view_query", "description"], retry=NO_RETRY, timeout=_TIMEOUT_S)
+            _describe(client, view, client.get_table(name, retry=NO_RETRY, timeout=_TIMEOUT_S))
         yield f"view {view.name}: updated"
+    elif _described(view, existing.schema) != list(existing.schema):
+        if not dry_run:
+            _describe(client, view, existing)
+        yield f"view {view.name}: described"
 
 
-def _view_resource(name: str, view: View, sql: str) -> bigquery.Table:
+def _view_resource(name: str, view: SavedQuery, sql: str) -> bigquery.Table:
     fresh: Any = bigquery.Table(name)
     fresh.view_query = sql
     fresh.description = view.description
     table: bigquery.Table = fresh
     return table
+
+
+def _describe(client: bigquery.Client, view: SavedQuery, saved: bigquery.Table) -> None:
+    """Describe the columns of a view, whose names and types are what its query gives."""
+    saved.schema = _described(view, saved.schema)
+    client.update_table(saved, ["schema"], retry=NO_RETRY, timeout=_TIMEOUT_S)
+
+
+def _described(view: SavedQuery, schema: Sequence[bigquery.SchemaField]) -> list[bigquery.SchemaField]:
+    fields = []
+    for one in schema:
+        said = meaning(view, one.name)
+        fields.append(one if said is None else _with_meaning(one, said.description, said.fields))
+    return fields
+
+
+def _with_meaning(one: bigquery.SchemaField, description: str, inner: Sequence[Column] = ()) -> bigquery.SchemaField:
+    columns = {column.name: column for column in inner}
+    fields = [
+        _with_meaning(part, column.description, column.columns) if (column := columns.get(part.name)) else part
+        for part in one.fields
+    ]
+    return bigquery.SchemaField(one.name, one.field_type, mode=one.mode, description=description, fields=fields)
+
+
+def _apply_function(client: bigquery.Client, dataset: str, function: SavedQuery, dry_run: bool) -> Iterable[str]:
+    name = f"{dataset}.{function.name}"
+    sql = Template(function.sql).substitute(dataset=dataset)
+    try:
+        existing = client.get_routine(name, retry=NO_RETRY, timeout=_TIMEOUT_S)
+    except exceptions.NotFound:
+        existing = None
+    # BigQuery keeps the text; a compatible server may write blanks and operators in another form.
+    if existing and existing.body.split() == sql.split() and existing.description == function.description:
+        return
+    if not dry_run:
+        parameters = ", ".join(f"{one.name} {one.type}" for one in function.parameters)
+        options = f"OPTIONS (description = {json.dumps(function.description)})"
+        run_query(client, f"CREATE OR REPLACE TABLE FUNCTION `{name}`({parameters}) {options} AS {sql}")
+    yield f"function {function.name}: {'updated' if existing else 'created'}"

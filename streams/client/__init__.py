@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from streams.client.answers import Answer as Answer
     from streams.client.answers import answer_from_json as answer_from_json
     from streams.client.arrays import encode_array as encode_array
+    from streams.client.bigquery import bigquery_client as bigquery_client
     from streams.client.client import Client as Client
     from streams.client.delivery_report import Delivered as Delivered
     from streams.client.delivery_report import DeliveryHandle as DeliveryHandle
@@ -61,6 +62,7 @@ _MODULES = {
     "sinks.redis.results": "RedisResults",
     "streams.client.answers": "Answer answer_from_json",
     "streams.client.arrays": "encode_array",
+    "streams.client.bigquery": "bigquery_client",
     "streams.client.client": "Client",
     "streams.client.delivery_report": "Delivered DeliveryHandle",
     "streams.client.errors": (

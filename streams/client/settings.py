@@ -51,6 +51,12 @@ class ClientSettings:
     """Redis-protocol server with the results; ``rediss://`` for TLS."""
     redis_prefix: str = "facestream:"
     """Put before every Redis key."""
+    bigquery_project: str = "facestream"
+    """BigQuery project of the dataset; this and the next two are for ``bigquery_client`` only."""
+    bigquery_dataset: str = "facestream"
+    """BigQuery dataset of the tables and views."""
+    bigquery_rest: str | None = None
+    """Address of a BigQuery-compatible REST server; unset: Google's."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:

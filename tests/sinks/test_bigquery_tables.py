@@ -8,14 +8,17 @@ import pytest
 from google.cloud import bigquery as google
 
 from sinks.bigquery import Address, apply
-from sinks.bigquery.apply import IncompatibleTable, views
+from sinks.bigquery.apply import IncompatibleTable
 from sinks.bigquery.columns import Column
+from sinks.bigquery.saved_queries import functions, meaning, views
 from sinks.bigquery.tables import TABLES
+from tests.sinks.conftest import new_address
 from tests.sinks.examples import (
     delivery,
     match,
 )
 from tests.sinks.rows import ask, write
+from tests.sinks.servers import BigQuery
 
 
 def described(columns: tuple[Column, ...]) -> Iterator[str]:
@@ -28,15 +31,75 @@ def test_every_column_and_view_is_described() -> None:
     for table in TABLES:
         assert table.description.endswith(".")
         assert all(text.endswith(".") for text in described(table.columns))
-    assert len(views()) == 14
-    for view in views():
+    assert (len(views()), len(functions())) == (17, 1)
+    for view in [*views(), *functions()]:
         assert view.description.endswith(".")
         assert view.sql.startswith("SELECT")
+        assert all(text.endswith(".") for text in view.columns.values())
+
+
+@pytest.fixture(scope="module")
+def applied(bigquery: BigQuery) -> Address:
+    """A dataset to which everything was applied. Tests leave it as they found it."""
+    address = new_address(bigquery)
+    apply(address.rest_client(), address.dataset_id)
+    return address
+
+
+def fields_in(fields: Sequence[google.SchemaField], prefix: str = "") -> Iterator[tuple[str, str | None]]:
+    for field in fields:
+        yield prefix + field.name, field.description
+        yield from fields_in(field.fields, f"{prefix}{field.name}.")
+
+
+def test_every_column_is_described_on_the_server_and_none_is_described_that_is_not_there(applied: Address) -> None:
+    client = applied.rest_client()
+    for one in [*TABLES, *views()]:
+        found = dict(fields_in(client.get_table(f"{applied.dataset_id}.{one.name}").schema))
+        assert [f"{one.name}.{name}" for name, said in found.items() if not (said and said.endswith("."))] == []
+        assert set(getattr(one, "columns", ())) <= found.keys() or one in TABLES
+    (row,) = ask(
+        applied,
+        "SELECT description FROM INFORMATION_SCHEMA.COLUMN_FIELD_PATHS "
+        "WHERE table_name = 'sightings_by_day' AND column_name = 'sightings'",
+    )
+    assert row["description"].startswith("In how many faces")
+
+
+def test_a_column_means_what_it_means_where_it_comes_from() -> None:
+    said = {view.name: view for view in views()}
+    assert meaning(said["faces"], "box").fields[0].name == "x"  # type: ignore[union-attr]
+    assert meaning(said["corrected_matches"], "camera_id").description == "The camera."  # type: ignore[union-attr]
+    assert meaning(said["drift_by_day"], "quality").fields == ()  # type: ignore[union-attr]
+    assert meaning(said["faces"], "no_such_column") is None
+
+
+def test_apply_describes_the_columns_of_views_from_before(applied: Address) -> None:
+    client = applied.rest_client()
+    view = client.get_table(f"{applied.dataset_id}.faces")
+    view.schema = [
+        google.SchemaField(one.name, one.field_type, mode=one.mode, fields=one.fields) for one in view.schema
+    ]
+    client.update_table(view, ["schema"])
+    assert apply(client, applied.dataset_id, dry_run=True) == ["view faces: described"]
+    assert apply(client, applied.dataset_id) == ["view faces: described"]
+    assert apply(client, applied.dataset_id) == []
+
+
+def test_apply_saves_a_function_anew_that_someone_changed(applied: Address) -> None:
+    client = applied.rest_client()
+    changed = f"CREATE OR REPLACE TABLE FUNCTION {applied.dataset_id}.faces_at_fmr(a INT64) AS SELECT a AS b"
+    client.query_and_wait(changed)
+    assert apply(client, applied.dataset_id, dry_run=True) == ["function faces_at_fmr: updated"]
+    assert apply(client, applied.dataset_id) == ["function faces_at_fmr: updated"]
+    assert apply(client, applied.dataset_id) == []
+    assert ask(applied, "SELECT decision_then FROM faces_at_fmr(1e-5) LIMIT 0") == []
 
 
 def test_apply_creates_everything_once(address: Address) -> None:
     client = address.rest_client()
     names = [f"table {table.name}: created" for table in TABLES] + [f"view {view.name}: created" for view in views()]
+    names += [f"function {function.name}: created" for function in functions()]
     wanted = [f"dataset {address.dataset_id}: created", *names]
     assert apply(client, address.dataset_id, dry_run=True) == wanted
     assert apply(client, address.dataset_id) == wanted

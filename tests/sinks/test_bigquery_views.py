@@ -18,8 +18,8 @@ from schemas.results import Outcome
 from schemas.rollout import ComparedFace
 from sinks.base import SinkUnavailable
 from sinks.bigquery import Address, apply, run_query
-from sinks.bigquery.apply import views
 from sinks.bigquery.query import QueryFailed
+from sinks.bigquery.saved_queries import views
 from sinks.bigquery.tables import TABLES
 from tests.sinks.conftest import new_address
 from tests.sinks.examples import (

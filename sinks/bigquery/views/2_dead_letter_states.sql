@@ -1,5 +1,9 @@
 -- Each dead letter, once, and what became of it. The state is open, sending (a replay was about to send its message back; if it
 -- was interrupted, it is not known whether it did), sent, with the replay and the time, or dismissed, with the reason.
+--
+-- state: open, sending, sent or dismissed.
+-- replay_id: The replay that sent the message back, or was about to; NULL: nobody tried.
+-- resolved_at: When the newest of its states was recorded; NULL: it is open.
 SELECT
   letters.*,
   IFNULL(resolutions.state, 'open') AS state,

@@ -1,5 +1,19 @@
 -- Where a replay's answer to a frame differs from the live one: one row for each face with another decision (numbered, largest
 -- first), or one for the frame if one of the answers has no face.
+--
+-- face_number: Which face of the frame, from 0, the largest.
+-- live_decision: What was answered live: match, unknown, no_match, refused, or no_face.
+-- live_subject_id: The subject whom the live answer recognised, or NULL.
+-- live_reason: Why the face or the whole frame was refused live, or NULL.
+-- replay_decision: What the replay decided: match, unknown, no_match, refused, or no_face.
+-- replay_subject_id: The subject whom the replay recognised, or NULL.
+-- replay_reason: Why the face or the whole frame was refused in the replay, or NULL.
+-- live_matched_at: When the live answer was decided.
+-- replay_matched_at: When the replay's answer was decided.
+-- live_model_version: The model version that answered live.
+-- replay_model_version: The model version of the replay.
+-- live_threshold_set: The threshold set of the live answer.
+-- replay_threshold_set: The threshold set of the replay.
 SELECT
   replayed.replay_id,
   replayed.event_id,

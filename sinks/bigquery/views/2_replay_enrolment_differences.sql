@@ -1,4 +1,13 @@
 -- Where a replay's outcome of an upload differs from the live one.
+--
+-- live_outcome: What was decided live: enrolled or refused.
+-- live_reason: Why the upload was refused live, or NULL.
+-- replay_outcome: What the replay decided: enrolled or refused.
+-- replay_reason: Why the upload was refused in the replay, or NULL.
+-- live_decided_at: When it was decided live.
+-- replay_decided_at: When the replay decided it.
+-- live_model_version: The model version that decided live.
+-- replay_model_version: The model version of the replay.
 SELECT
   replayed.replay_id,
   replayed.event_id,

@@ -1,5 +1,11 @@
 -- Each face with feedback, by the last statement about it: who it was recognised as, whether that was right, and who it is
 -- (NULL: it is only known who it is not).
+--
+-- matched_subject_id: The subject as whom the face was recognised, or NULL.
+-- statement: What was said of the face: that it is said_subject_id (is), or not (is_not).
+-- said_subject_id: The subject of the statement.
+-- was_right: Whether the answer agrees with the statement.
+-- true_subject_id: Who it is; NULL: it is only known who it is not.
 SELECT
   faces.event_id,
   faces.user_id,

@@ -1,5 +1,12 @@
 -- By day (UTC), stage, topic and reason: how many messages could not be processed, how many of them were
 -- sent back or dismissed, and the newest message.
+--
+-- day: The day (UTC) on which the messages failed.
+-- letters: Number of messages that could not be processed.
+-- sent_back: How many of them a replay has sent back.
+-- last_failed_at: When the newest of them failed.
+-- last_message: What was said about the newest of them.
+-- dismissed: How many of them were dismissed.
 SELECT
   DATE(failed_at) AS day,
   stage,

@@ -1,5 +1,20 @@
 -- How each camera and model version compared with its reference, by day of comparison (UTC): the means over the day's reports,
 -- the largest effect of all measures but the embedding's, and what alarmed, as text.
+--
+-- day: The day of the comparison (UTC).
+-- reports: Number of comparisons on that day.
+-- reports_with_alarm: How many of them raised an alarm.
+-- alarms: The measures that raised an alarm, as a text with commas; NULL: none.
+-- frames_in_all: Frames of the camera and model version so far.
+-- quality: Mean of the overall quality of the faces.
+-- sharpness: Mean sharpness of the faces.
+-- brightness: Mean brightness of the faces.
+-- blockiness: Mean blockiness of the faces, which a poor compression raises.
+-- unknown_rate: Mean share of unknown faces.
+-- refused_rate: Mean share of refused faces.
+-- margin: Mean margin of the matches: 1 the same picture, 0 at the threshold.
+-- embedding_auc: Largest effect of the vectors: 0.5 if they are as in the reference, 1 if they can be told apart from it.
+-- largest_effect: Largest effect of the other measures.
 SELECT
   DATE(reported_at) AS day,
   user_id,

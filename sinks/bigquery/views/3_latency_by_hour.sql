@@ -1,5 +1,17 @@
 -- Percentiles of live latency in milliseconds, by hour of decision (UTC): from the producer's message to the decision, from there
 -- to the row's writing, and over all.
+--
+-- hour: The hour of the decision (UTC).
+-- frames: Number of frames.
+-- decided_p50_ms: Median of the time from the producer's message to the decision.
+-- decided_p95_ms: 95th percentile of that time.
+-- decided_p99_ms: 99th percentile of that time.
+-- writing_p50_ms: Median of the time from the decision to the writing of the row.
+-- writing_p95_ms: 95th percentile of that time.
+-- writing_p99_ms: 99th percentile of that time.
+-- written_p50_ms: Median of the whole time, from the producer's message to the writing of the row.
+-- written_p95_ms: 95th percentile of that time.
+-- written_p99_ms: 99th percentile of that time.
 SELECT
   TIMESTAMP_TRUNC(matched_at, HOUR) AS hour,
   COUNT(*) AS frames,

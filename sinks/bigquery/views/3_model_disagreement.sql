@@ -1,4 +1,15 @@
 -- How often shadow and canary versions disagree with the version that answers, by day of capture (UTC), camera and versions.
+--
+-- day: The day of capture (UTC).
+-- model_version: The version that answers.
+-- shadow_version: The version that only decides.
+-- frames: Number of frames that both decided.
+-- faces: Number of faces in them.
+-- disagreement: Share of the faces about which the versions decide differently.
+-- unknown_rate: Share of the faces that the answering version does not know.
+-- shadow_unknown_rate: Share of the faces that the other version does not know.
+-- margin: Mean margin of the answering version's matches: 1 the same picture, 0 at the threshold.
+-- shadow_margin: Mean margin of the other version's matches.
 SELECT
   DATE(captured_at) AS day,
   user_id,

@@ -1,4 +1,12 @@
 -- Faces by decision, and the rate of unknown faces among those not refused, by day of capture (UTC) and camera.
+--
+-- day: The day of capture (UTC).
+-- faces: Number of faces.
+-- matched: How many of them were recognised.
+-- unknown: How many are nobody whom the user has enrolled.
+-- not_matched: How many are not the person claimed (verify).
+-- refused: How many were too poor for a decision.
+-- unknown_rate: Share of the unknown faces among those not refused.
 SELECT
   DATE(captured_at) AS day,
   user_id,
