@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from streams.cli.console import LOOK, Json, Output, grid, load_settings
+from streams.cli.console import LOOK, Format, Json, Output, TableFormat, grid, load_settings
 
 _PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
 
@@ -21,6 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def show(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table of all settings in Markdown.")] = False,
+    form: TableFormat = Format.TABLE,
     as_json: Json = False,
 ) -> None:
     """Show every setting: its environment variable, its value, and the source of the value.
@@ -28,7 +29,7 @@ def show(
     Variables take precedence over what the running stack was started with, and that over the file facestream.toml in
     FACESTREAM_HOME, which has a line for each setting, such as `retention_hours = 24`.
     """
-    output = Output(as_json)
+    output = Output(as_json, form)
     if markdown:
         typer.echo(settings_table())
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from streams.cli.console import LOOK, Json, Output, grid, load_settings
+from streams.cli.console import LOOK, Format, Json, Output, TableFormat, grid, load_settings
 from streams.roles import Role
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
 
 def shards(
     role: Annotated[Role | None, typer.Option(help="Only this role, in more detail.", show_default=False)] = None,
+    form: TableFormat = Format.TABLE,
     as_json: Json = False,
 ) -> None:
     """Show each partition: the users and templates of its gallery shard, and the lag of each role; then each worker.
@@ -34,19 +35,21 @@ def shards(
     `owner` is the match worker, which holds the shard. The second table names the workers of every role, with the
     partitions that each has. Under each role, `12/3s`: 12 events wait for it, the oldest for 3 seconds; `nobody`: no
     worker of it has the partition. `commit`: time since match last committed an offset.
+
+    --format csv writes only the first table.
     """
     from streams.kafka.connection import admin_client
     from streams.kafka.partition_counts import check_copartitioned, partition_counts
     from streams.observability.partition_status import role_states
 
-    output = Output(as_json)
+    output = Output(as_json, form)
     settings = load_settings()
     admin = admin_client(settings)
     counts = partition_counts(admin, settings)
     partitions = check_copartitioned(counts, settings)
     states = {state.role: state for state in role_states(admin, settings, counts, [role] if role else list(Role))}
     output.table(_of_role(states[role]) if role else _of_all(states))
-    if role is None:
+    if role is None and not output.csv:
         output.say("")
         output.table(_of_workers(states))
     for state in states.values():

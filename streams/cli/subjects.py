@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from streams.cli.console import LOOK, Json, Output, grid, load_settings, not_empty
+from streams.cli.console import LOOK, Format, Json, Output, TableFormat, grid, load_settings, not_empty
 from streams.text import pluralize
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def list_(
         str | None,
         typer.Option("--subject", "-s", callback=not_empty, help="Only this subject.", show_default=False),
     ] = None,
+    form: TableFormat = Format.TABLE,
     as_json: Json = False,
 ) -> None:
     """Show who is enrolled: photos, model versions, times and consent, as the galleries have them.
@@ -39,7 +40,7 @@ def list_(
     """
     from streams.operations.subjects import enrolled_subjects
 
-    output = Output(as_json)
+    output = Output(as_json, form)
     table = grid("user", "subject", "#photos", "first enrolled", "last enrolled", "consent", "until", "model versions")
     listed, users, photos = [], set(), 0
     for one in enrolled_subjects(load_settings(), user, subject):
@@ -47,7 +48,7 @@ def list_(
         listed.append(_plain(one))
         users.add(one.user_id)
         photos += one.templates
-    if listed:
+    if listed or output.csv:
         output.table(table)
     else:
         output.say(f"user {user} has nobody enrolled" if user else "nobody is enrolled")

@@ -7,19 +7,23 @@ import io
 import re
 import threading
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 import typer
 from rich.console import Console
 
 from schemas.ids import new_event_id
+from streams.cli import settings
 from streams.cli.bigquery import _show
 from streams.cli.console import Format, Output, ProgressLines, grid
+from streams.cli.main import make_app
 from streams.cli.shards import _of_all, _of_workers
 from streams.kafka.commit_metadata import ShardSize
 from streams.kafka.consumer_groups import ConsumerGroup, GroupMember
 from streams.observability.partition_status import PartitionState, RoleState
 from streams.roles import Role
+from streams.settings import Settings
 from streams.text import pluralize
 
 ID = new_event_id()
@@ -225,3 +229,22 @@ def test_a_pipe_that_closes_does_not_end_the_command() -> None:
         pipe.close()
         progress._thread.join(30)
         assert not progress._thread.is_alive()
+
+
+def test_every_command_that_lists_things_has_csv(capsys: pytest.CaptureFixture[str]) -> None:
+    group: Any = typer.main.get_command(make_app())
+    asked = ["shards", "settings", "bigquery query"]
+    asked += [f"{name} list" for name in ("topics", "subjects", "dead-letters", "models", "runs", "chips")]
+    for words in map(str.split, asked):
+        command = group
+        for word in words:
+            command = command.commands[word]
+        assert any("--format" in one.opts for one in command.params), words
+
+
+def test_settings_as_csv(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACESTREAM_TOPIC_PREFIX", "a,b")
+    settings.show(form=Format.CSV)
+    rows = {row["variable"]: row for row in csv.DictReader(io.StringIO(capsys.readouterr().out))}
+    assert rows["FACESTREAM_TOPIC_PREFIX"]["value"] == "a,b"
+    assert len(rows) == len(Settings.model_fields)
