@@ -181,14 +181,15 @@ def _about(created_at: datetime, installation: str, user_id: str | None, vectors
 
 def _metadata(path: Path, file: IO[bytes]) -> Mapping[str, str]:
     """The header of an open file, which is then read up to the end of the header."""
-    no_avro = UnusableGalleryFile(f"{path} is no exported gallery: it does not begin as an Avro file does")
     if file.read(len(_MAGIC)) != _MAGIC:
-        raise no_avro
+        raise UnusableGalleryFile(f"{path} is no exported gallery: it does not begin as an Avro file does")
     file.seek(0)
     try:
         metadata: Mapping[str, str] = fastavro.reader(file).metadata
     except _BAD as error:
-        raise no_avro from error
+        raise UnusableGalleryFile(
+            f"{path} is no exported gallery, or was cut off: its header ends too early, or makes no sense"
+        ) from error
     return metadata
 
 
