@@ -21,9 +21,11 @@ pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 PROMPT = re.compile(r"\[(\d+)\]walk> ")
 """With the exit code of the line before."""
+WIPED = re.compile(r"[^\n]*\r\x1b\[K")
+"""What a command shows until it has something to say."""
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 TIMEOUT_S = 240
-ELSEWHERE = ("facestream up", "facestream watch", "facestream worker", "docker", "make", "pip")
+ELSEWHERE = ("facestream up", "facestream down", "facestream watch", "facestream worker", "docker", "make", "pip")
 """Beginnings of lines that the walk types at another place, and of those that need a clone or Docker."""
 
 
@@ -101,7 +103,7 @@ class Terminal:
         return int(self._shell.match[1]), self._plain()
 
     def _plain(self) -> str:
-        return COLOURS.sub("", str(self._shell.before)).replace("\r", "")
+        return COLOURS.sub("", WIPED.sub("", str(self._shell.before))).replace("\r", "")
 
 
 @pytest.fixture
@@ -126,7 +128,7 @@ def test_the_readme_is_walked_in_two_terminals(terminals: tuple[Terminal, Termin
     assert "Kafka" in one.start(lines[begin], "Ready[^\n]*\n")
 
     shown: dict[str, str] = {}
-    pages = [lines[begin + 1 :], *(typed(f"docs/{name}.md") for name in ("drift", "operations"))]
+    pages = [lines[begin + 1 :], *(typed(f"docs/{name}.md") for name in ("drift", "operations", "erasure"))]
     for line in [line for page in pages for line in page]:
         if line == "facestream watch":
             watched = two.start(line, "listening[^\n]*\n")

@@ -26,7 +26,7 @@ COMMANDS = (
     "enrol --user anna --subject obama photos/obama.jpg photos/obama2.jpg",
     _PLAY,
     "play --user anna --camera front-door --mode verify --subject obama photos/biden.jpg",
-    "watch --user anna --count 5",
+    "watch --user anna --timeout 0",
     "settings",
     "shards",
     "topics list",
