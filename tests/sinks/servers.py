@@ -64,7 +64,7 @@ class BigQuery(Server):
 
 def apply_tables(address: Address) -> None:
     """Create the tables without the views, for which a server takes three times as long."""
-    with mock.patch.object(sys.modules[apply.__module__], "views", list):
+    with mock.patch.multiple(sys.modules[apply.__module__], views=list, functions=list):
         apply(address.rest_client(), address.dataset_id)
 
 

@@ -58,6 +58,9 @@ def begun(settings: Settings) -> str:
 def ended(settings: Settings) -> None:
     (settings.home / "go").touch()
     until(lambda: trained(settings)[0].ended_at, "the run has ended")
+    # Its record comes first: a worker that dies in between leaves it to the next to publish the version.
+    left = settings.versions_dir / ".runs" / trained(settings)[0].run_id
+    until(lambda: not left.exists(), "the version is published")
 
 
 def test_a_tick_is_one_run_and_later_ticks_say_why_they_are_none(settings: Settings) -> None:
