@@ -7,7 +7,6 @@ the time of its next start if it waits for one, and its log. Times are seconds s
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.death import Death
+from infra.records import write_record
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +86,7 @@ class ChildStates:
     def _write(self) -> None:
         if self._path is None:
             return
-        new = self._path.with_suffix(".new")
         try:
-            new.write_text(json.dumps(self._known), "utf-8")
-            new.replace(self._path)
+            write_record(self._path, self._known)
         except OSError as error:
             log.debug("the states of the children were not written: %s", error)

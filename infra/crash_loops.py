@@ -7,7 +7,6 @@ until its next start.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.death import Death, last_words
+from infra.records import write_record
 
 log = logging.getLogger(__name__)
 
@@ -69,9 +69,7 @@ class CrashLoops:
     def _write(self) -> None:
         if self._path is None:
             return
-        new = self._path.with_suffix(".new")
         try:
-            new.write_text(json.dumps(self._known), "utf-8")
-            new.replace(self._path)
+            write_record(self._path, self._known)
         except OSError as error:
             log.debug("the record of crashes was not written: %s", error)

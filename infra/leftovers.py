@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from infra.records import write_record
+
 log = logging.getLogger(__name__)
 
 SAME_START_S = 1.0
@@ -43,10 +45,8 @@ class Record:
             self._write()
 
     def _write(self) -> None:
-        new = self._path.with_suffix(".new")
         try:
-            new.write_text(json.dumps(self._started), "utf-8")
-            new.replace(self._path)
+            write_record(self._path, self._started)
         except OSError as error:
             if not self._warned:  # once, because it will fail for every child, probably for the same reason
                 log.warning("the record of running processes was not written: %s", error)

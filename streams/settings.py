@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -256,6 +257,15 @@ def origin(name: str) -> str:
     if name in _Running(Settings, home)():
         return str(home / RUNNING_FILE)
     return str(home / SETTINGS_FILE) if name in read(home) else "default"
+
+
+def variables(values: Mapping[str, Any]) -> dict[str, str]:
+    """The environment variables that give another process these settings, which are as in JSON."""
+    return {
+        f"{PREFIX}{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 @cache

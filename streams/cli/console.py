@@ -52,6 +52,11 @@ def not_empty(value: str | None) -> str | None:
 
 User = Annotated[str, typer.Option("--user", "-u", callback=not_empty, help="Owner of the gallery and the data.")]
 
+OneUser = Annotated[
+    str | None,
+    typer.Option("--user", "-u", callback=not_empty, help="Only the gallery of this user.", show_default=False),
+]
+
 _GAP = 2
 _PROSE = 24
 """Least width to which a column of prose is folded, however narrow the terminal."""

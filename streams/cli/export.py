@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.console import MAINTAIN, Json, Output, load_settings, not_empty
+from streams.cli.console import MAINTAIN, Json, OneUser, Output, load_settings
 from streams.text import pluralize
 
 if TYPE_CHECKING:
@@ -21,10 +21,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     file: Annotated[Path, typer.Argument(help="File to write; it holds biometric data, so keep it safe.")],
-    user: Annotated[
-        str | None,
-        typer.Option("--user", "-u", callback=not_empty, help="Only the gallery of this user.", show_default=False),
-    ] = None,
+    user: OneUser = None,
     as_json: Json = False,
 ) -> None:
     """Write the gallery of a user, or all galleries, to a file, from which `facestream import` restores them.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.console import MAINTAIN, Json, Output, load_settings, not_empty
+from streams.cli.console import MAINTAIN, Json, OneUser, Output, load_settings
 from streams.text import pluralize
 
 if TYPE_CHECKING:
@@ -22,10 +22,7 @@ def register(app: typer.Typer) -> None:
 
 def import_(
     file: Annotated[Path, typer.Argument(help="File that `facestream export` has written.")],
-    user: Annotated[
-        str | None,
-        typer.Option("--user", "-u", callback=not_empty, help="Only the gallery of this user.", show_default=False),
-    ] = None,
+    user: OneUser = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only check the file, and count what would be done.")
     ] = False,

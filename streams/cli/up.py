@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import time
 from pathlib import Path
@@ -206,6 +205,7 @@ def _say_what_runs(output: Output, home: Path, run: Run, differences: list[str])
 def _what_runs(home: Path, run: Run) -> dict[str, Any]:
     """What runs in a home, for programs."""
     from streams.homes.run import announced
+    from streams.settings import variables
 
     told = announced(home)
     found = told["settings"] | {"home": str(home.absolute())} if told is not None else {}
@@ -213,11 +213,7 @@ def _what_runs(home: Path, run: Run) -> dict[str, Any]:
         "ready": told is not None,
         "pid": run.pid,
         "roles": list(Role) if run.workers else [],
-        "environment": {
-            f"FACESTREAM_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-            for name, value in found.items()
-            if value is not None
-        },
+        "environment": variables(found),
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import sys
 import time
 from collections import Counter
@@ -20,13 +19,14 @@ from infra.room import Room
 from infra.services import LocalServices
 from infra.supervisor import Backoff, ChildFailed
 from streams.homes import ports, targets
+from streams.homes.files import write_json
 from streams.homes.run import UP_FILE, Run
 from streams.kafka.connection import KafkaUnavailable, admin_client
 from streams.kafka.consumer_groups import describe_group, group_id
 from streams.kafka.topic_admin import TopicChange, create
 from streams.operations.topic_repair import plan, repair
 from streams.roles import ANSWERING, Embedder, Role
-from streams.settings import RUNNING_FILE, OwnSettings, Settings
+from streams.settings import RUNNING_FILE, OwnSettings, Settings, variables
 from streams.topology import READS
 
 _READY_S = 180.0
@@ -132,12 +132,7 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """The environment variables with which another process reaches this stack."""
-        values = self.settings.model_dump(mode="json", exclude_unset=True)
-        return {
-            f"FACESTREAM_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
-            for name, value in values.items()
-            if value is not None
-        }
+        return variables(self.settings.model_dump(mode="json", exclude_unset=True))
 
     def add_worker(self, role: Role, *arguments: str) -> str:
         """Start one more worker of a role, without waiting until it owns partitions; return its name."""
@@ -208,11 +203,7 @@ class Stack:
         """Write the stack's addresses into its folder, for commands that run beside it."""
         values = self.settings.model_dump(mode="json", exclude_unset=True)
         values.pop("home", None)
-        path = self.folder / RUNNING_FILE
-        partial = path.with_suffix(".partial")
-        told = {"settings": values, "workers": self.workers}
-        partial.write_text(json.dumps(told, indent=2) + "\n", "utf-8")
-        partial.replace(path)
+        write_json(self.folder / RUNNING_FILE, {"settings": values, "workers": self.workers})
 
     def stop(self) -> None:
         """Stop the workers, each after its batch, then the services."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from streams.homes.files import write_json
+
 PORTS_FILE = "ports.json"
 """In the home folder: the first port of its range."""
 FIRST_BASE = 14_000
@@ -26,10 +28,7 @@ def remembered(home: Path) -> int | None:
 
 def keep(home: Path, base: int) -> None:
     """Let a home begin its range here from now on."""
-    home.mkdir(parents=True, exist_ok=True)
-    partial = home / f"{PORTS_FILE}.partial"
-    partial.write_text(json.dumps({"base": base}) + "\n", "utf-8")
-    partial.replace(home / PORTS_FILE)
+    write_json(home / PORTS_FILE, {"base": base})
 
 
 def of_worker(base: int, place: int) -> int | None:

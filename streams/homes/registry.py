@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from streams.homes.files import write_json
 from streams.homes.ports import PORTS_FILE
 from streams.homes.run import Run, announced, current
 
@@ -37,10 +38,7 @@ def remember(home: Path) -> None:
     home = home.absolute()
     with suppress(OSError, RuntimeError):  # a user without a home folder
         entry = _entries() / f"{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}.json"
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        partial = entry.with_suffix(".partial")
-        partial.write_text(json.dumps({"home": str(home)}) + "\n", "utf-8")
-        partial.replace(entry)
+        write_json(entry, {"home": str(home)})
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
+
+from streams.homes.files import write_json
 
 TARGETS_FILE = "prometheus-targets.json"
 """In the home folder; with no targets while nothing runs there."""
@@ -16,10 +17,7 @@ def write(home: Path, workers: Mapping[str, str]) -> None:
     The label is ``worker``, since ``role`` is a label of the metrics themselves.
     """
     targets = [{"targets": [address], "labels": {"worker": name}} for name, address in workers.items()]
-    path = home / TARGETS_FILE
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(targets, indent=2) + "\n", "utf-8")
-    partial.replace(path)
+    write_json(home / TARGETS_FILE, targets)
 
 
 def clear(home: Path) -> None:

@@ -169,8 +169,8 @@ def test_back_off_doubles_up_to_its_most() -> None:
 
 def test_a_full_disk_hides_no_death_and_holds_up_no_stop(supervisor: Supervisor, tmp_path: Path) -> None:
     pids = {name: supervisor.start(name, SLEEP, log=tmp_path / f"{name}.log") for name in ("dies", "stops")}
-    (tmp_path / "children.new").unlink(missing_ok=True)
-    (tmp_path / "children.new").symlink_to("/dev/full")
+    (tmp_path / "children.json.partial").unlink(missing_ok=True)
+    (tmp_path / "children.json.partial").symlink_to("/dev/full")
     os.kill(pids["dies"], signal.SIGKILL)
     death = supervisor.wait(20)
     assert death is not None and death.name == "dies"

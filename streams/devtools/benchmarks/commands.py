@@ -19,12 +19,11 @@ from infra.photos import sample_photos
 from streams.devtools.benchmarks.rows import Figures, attempt
 from streams.devtools.local_stack import Stack
 
-_PLAY = "play --user anna --camera front-door --fps 0 photos"
 COMMANDS = (
     "--help",
     "play --help",
     "enrol --user anna --subject obama photos/obama.jpg photos/obama2.jpg",
-    _PLAY,
+    "play --user anna --camera front-door --fps 0 photos",
     "play --user anna --camera front-door --mode verify --subject obama photos/biden.jpg",
     "watch --user anna --timeout 0",
     "settings",
@@ -82,15 +81,15 @@ def measure(folder: Path, rounds: int, report: Callable[[str], None]) -> Iterato
     with Stack(folder / "home", report) as stack:
         stack.add_workers()
         environment = os.environ | stack.environment() | {"TERM": "xterm-256color", "COLUMNS": "100"}
-        python = partial(on_terminal, cwd=folder, environment=environment)
-        baseline = [python([sys.executable, "-c", "print('ready')"]) for _ in range(rounds)]
+        timed = partial(on_terminal, cwd=folder, environment=environment)
+        baseline = [timed([sys.executable, "-c", "print('ready')"]) for _ in range(rounds)]
         reference_s = median(one.end_s for one in baseline)
         yield {"python": {"end_s": round(reference_s, 3)}}
         for name in COMMANDS:
             called = [sys.executable, "-m", "streams.cli", *name.split()]
 
             def row(called: Sequence[str] = called, name: str = name) -> Figures:
-                runs = [python(called) for _ in range(rounds)]
+                runs = [timed(called) for _ in range(rounds)]
                 if failed := [run for run in runs if run.code]:
                     raise RuntimeError(f"exit code {failed[0].code}: {failed[0].written[-300:]}")
                 end_s = median(run.end_s for run in runs)

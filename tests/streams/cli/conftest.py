@@ -48,6 +48,20 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "streams.cli", *map(str, arguments)]
 
 
+@pytest.fixture(scope="module")
+def pictures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of two subjects, others in each module; the workers of these tests know a picture by its digest."""
+    import cv2
+    import numpy as np
+
+    folder = tmp_path_factory.mktemp("pictures")
+    random = np.random.default_rng(list(request.module.__name__.encode()))
+    for name in ("anna/1.jpg", "anna/2.jpg", "otto/1.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / name), random.integers(0, 255, (60, 80, 3), np.uint8))
+    return folder
+
+
 @pytest.fixture
 def offline(tmp_path: Path) -> Run:
     """Run a command where no service can be reached, in an empty folder."""

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
 import time
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 from confluent_kafka import Producer as RawProducer
 
@@ -23,19 +18,7 @@ from schemas.codec import encode
 from schemas.ids import new_event_id
 from schemas.ingest import Consent, Picture, Upload
 from tests.streams.cameras.test_sources import write_video
-from tests.streams.cli.conftest import TIMEOUT_S, Run, command
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Different pictures of two subjects; the workers of these tests know a picture by its digest."""
-    folder = tmp_path_factory.mktemp("pictures")
-    random = np.random.default_rng(7)
-    for name in ("anna/1.jpg", "anna/2.jpg", "otto/1.png"):
-        (folder / name).parent.mkdir(exist_ok=True)
-        cv2.imwrite(str(folder / name), random.integers(0, 255, (60, 80, 3), np.uint8))
-    return folder
-
+from tests.streams.cli.conftest import Run
 
 pytestmark = pytest.mark.usefixtures("workers")
 
@@ -373,54 +356,3 @@ def test_frames_of_whoever_is_erased_are_not_replayed(here: Run, pictures: Path)
     assert again.code == 0, again.err
     assert [again.json[one] for one in ("events", "erased", "sent", "answered")] == [1, 2, 1, 1]
     assert "2 more are of people who were erased after them" in again.err
-
-
-@pytest.mark.parametrize("arguments", [("play", "PICTURES", "--loop", "--fps", "50", "--json"), ("watch",)])
-def test_ctrl_c_ends_it_cleanly(
-    arguments: tuple[str, ...], cluster: dict[str, str], pictures: Path, tmp_path: Path
-) -> None:
-    called = command(*(str(pictures) if one == "PICTURES" else one for one in arguments))
-    process = subprocess.Popen(
-        called, env=cluster, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(4)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=TIMEOUT_S)
-    assert process.returncode == 130
-    assert "Traceback" not in err
-    if arguments[0] == "play":
-        result = json.loads(out)
-        assert result["sent"] == result["delivered"] > 0
-
-
-@pytest.mark.parametrize(
-    "arguments", [("watch",), ("worker", "embed", "--embedder", "digest")], ids=["watch", "worker"]
-)
-def test_a_closed_terminal_ends_it_cleanly(arguments: tuple[str, ...], cluster: dict[str, str], tmp_path: Path) -> None:
-    terminal, inside = os.openpty()
-    process = subprocess.Popen(
-        command(*arguments),
-        env=cluster,
-        cwd=tmp_path,
-        stdin=inside,
-        stdout=inside,
-        stderr=inside,
-        preexec_fn=lambda: os.login_tty(inside),
-    )
-    os.close(inside)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(8)
-    os.close(terminal)
-    assert process.wait(TIMEOUT_S) == (143 if arguments[0] == "watch" else 0)
-
-
-def test_nohup_outlives_the_terminal(cluster: dict[str, str], tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        ["nohup", *command("watch")], env=cluster, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    for number in (signal.SIGHUP, signal.SIGTERM):
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(4)
-        process.send_signal(number)
-    assert process.wait(TIMEOUT_S) == 143

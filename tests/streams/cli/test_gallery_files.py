@@ -8,8 +8,6 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from models.testing.digest import CARD
@@ -29,17 +27,6 @@ pytestmark = pytest.mark.usefixtures("workers")
 
 At = Callable[..., Ended]
 """Runs a command on the second installation, or another one."""
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of two subjects; the workers of these tests know a picture by its digest."""
-    folder = tmp_path_factory.mktemp("pictures")
-    random = np.random.default_rng(11)
-    for name in ("anna/1.jpg", "anna/2.jpg", "otto/1.png"):
-        (folder / name).parent.mkdir(exist_ok=True)
-        cv2.imwrite(str(folder / name), random.integers(0, 255, (60, 80, 3), np.uint8))
-    return folder
 
 
 @pytest.fixture(scope="module")
