@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 
 from models.embedder.card import Card, Weights
-from models.embedder.model import REFERENCE, keras_network
 from models.matching.gallery import Vectors
-from models.training import publish
 from schemas import codec
 from schemas.embeddings import Embedding
 from streams.devtools.local_stack import Stack
@@ -28,21 +26,7 @@ from streams.rollout.backfill import backfill
 from streams.rollout.enrolled_templates import read_enrolled
 from tests.integration.clients import Clients, eventually, facestream
 from tests.integration.conftest import Portraits
-
-OLD = Card.read(REFERENCE)
-
-
-def turned(folder: Path, version: str) -> Card:
-    """The reference network with its vectors turned round: as good, and every mixed comparison is of strangers."""
-    import keras
-
-    network = keras_network()
-    turn = keras.layers.Dense(OLD.output.dimensions, use_bias=False, name="turn")
-    chips = keras.Input(network.input_shape[1:])
-    model = keras.Model(chips, turn(network(chips)))
-    axes, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((OLD.output.dimensions, OLD.output.dimensions)))
-    turn.set_weights([axes])
-    return publish.write(folder, model, OLD.model_copy(update={"version": version, "description": "turned round"}))
+from tests.integration.versions import OLD, turned
 
 
 @pytest.fixture

@@ -9,12 +9,15 @@ import itertools
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pexpect
 import pytest
+
+from tests.integration.versions import turned
 
 pytestmark = pytest.mark.long
 
@@ -23,11 +26,12 @@ PROMPT = re.compile(r"\[(\d+)\]walk> ")
 """With the exit code of the line before."""
 WIPED = re.compile(r"[^\n]*\r\x1b\[K")
 """What a command shows until it has something to say."""
+PLAY = "facestream play --user anna --camera front-door photos"
 COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07")
 TIMEOUT_S = 240
 EVENT = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 ELSEWHERE = (
-    *("facestream up", "facestream down", "facestream watch", "facestream worker", "facestream runs show"),
+    *("facestream up", "facestream down", "facestream worker", "facestream runs show", "facestream models rollout"),
     *("docker", "make", "pip"),
 )
 """Beginnings of lines that the walk types at another place, and of those that need a clone or Docker."""
@@ -133,41 +137,57 @@ def terminals(folder: Path) -> Iterator[tuple[Terminal, Terminal]]:
     one.close()
 
 
-def test_the_readme_is_walked_in_two_terminals(terminals: tuple[Terminal, Terminal]) -> None:
+def test_the_readme_and_the_pages_are_walked_in_two_terminals(
+    folder: Path, terminals: tuple[Terminal, Terminal]
+) -> None:
     one, two = terminals
-    lines = typed("README.md")
-    begin = lines.index("facestream up")
-    assert one.type(lines[begin - 1]) == (0, "")
-    assert "Kafka" in one.start(lines[begin], "Ready[^\n]*\n")
-
     shown: dict[str, str] = {}
-    again = [
-        "facestream play --user anna --camera front-door photos",
-        "facestream watch --last 9 --details --timeout 1",
-    ]
-    models = [line for line in typed("docs/models.md") if line.startswith("facestream")]
-    pages = [lines[begin + 1 :], models[:1], again, models[1:]]
-    pages += [typed(f"docs/{name}.md") for name in ("drift", "operations", "erasure")]
-    for line in [line for page in pages for line in page]:
-        if line == "facestream watch":
-            watched = two.start(line, "listening[^\n]*\n")
-            assert two.interrupt()[0] in (0, 130)
-            shown[line] = watched
-        elif line in again or not line.startswith(ELSEWHERE):
+
+    def walk(*lines: str, **words: str) -> None:
+        """Type lines, with other words in the place of some."""
+        for line in lines:
+            if line.startswith(ELSEWHERE):
+                continue
             question = "y" if line.startswith("facestream erase") and "--dry-run" not in line else None
-            code, shown[line] = two.type(EVENT.sub(lambda _: recognised(shown[again[1]]), line), question)
+            code, shown[line] = two.type(re.sub(r"\b(EVENT|V)\b", lambda found: words[found[0]], line), question)
             assert code == 0, shown[line]
             assert shown[line].strip() or line.startswith(("export", "ln")), f"nothing printed by {line}"
+
+    readme, rollout, drift = typed("README.md"), typed("docs/rollout.md"), typed("docs/drift.md")
+    begin = readme.index("facestream up")
+    assert one.type(readme[begin - 1]) == (0, "")
+    assert "Kafka" in one.start(readme[begin], "Ready[^\n]*\n")
+    watch = readme.index("facestream watch")
+    walk(*readme[begin + 1 : watch])
+    shown["facestream watch"] = two.start("facestream watch", "listening[^\n]*\n")
+    assert two.interrupt()[0] in (0, 130)
+    walk(*readme[watch + 1 :])
+
+    models = [EVENT.sub("EVENT", line) for line in typed("docs/models.md") if line.startswith("facestream")]
+    details = "facestream watch --last 9 --details --timeout 1"
+    walk(models[0], PLAY, details)
+    walk(*models[1:], EVENT=recognised(shown[details]))
+
+    turned(folder / "turned", "turned")
+    walk(rollout[0], "facestream models import turned", rollout[1], V="turned")
+    walk(PLAY, *rollout[2:], V="turned")
+
+    walk(*typed("docs/operations.md"))
+    walk(*drift)
+    deadline = time.monotonic() + TIMEOUT_S
+    while "front-door" not in shown[drift[-1]]:  # it is reported when all frames have been looked at
+        assert time.monotonic() < deadline, shown[drift[-1]]
+        walk(drift[-1])
+    walk(*typed("docs/erasure.md"))
 
     for told in printed("README.md", "facestream watch"):
         # The times and the number of the frame are others each time.
         words = re.sub(r"^\S+ |#\d+|\d+ ms$|\d\.\d\d", "", told).split()
         assert any(all(word in line for word in words) for line in shown["facestream watch"].splitlines()), told
-    for line, output in shown.items():
-        if line.startswith("facestream bigquery query") and line in lines:
+    for line in readme:
+        if line.startswith("facestream bigquery query"):
             head, *rows = printed("README.md", line)
-            assert [word.split() for word in output.splitlines()[:1]] == [head.split()]
-            assert len(output.splitlines()) > 1
-            assert rows[0].split()[-2].isalnum()
+            assert shown[line].splitlines()[0].split() == head.split()
+            assert any(rows[0].split()[-2] in row for row in shown[line].splitlines()[1:])
     code, said = one.interrupt()
     assert code in (0, 130), said

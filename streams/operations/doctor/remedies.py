@@ -33,7 +33,7 @@ class Remedy(Enum):
     CRASHES = "{log} says why; fix that, and it continues where it was: it is restarted automatically"
 
     # Any service
-    HANGS = "it hangs: restart it"
+    HANGS = "it hangs, or the machine is too busy: ask again, and restart it if it still does not answer"
     CHECK_LATE = "look at its log, then run this again"
     CHECK_BROKEN = "run this again; FACESTREAM_DEBUG=1 may show more"
     RESTARTING = "wait some seconds; {log} says why it ended"
