@@ -10,7 +10,6 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
-    ClusterMetadata,
     ConfigEntry,
     ConfigResource,
     NewTopic,
@@ -27,6 +26,9 @@ from streams.settings import Settings
 
 _REQUEST_TIMEOUT_S = 15.0
 _VISIBLE_TIMEOUT_S = 15.0
+_NEW_S = 3.0
+"""How long a topic that was created just now may be unknown to some broker."""
+_AGAIN_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def create(
     _check_partitions(before.values(), settings)
     specs = topic_specs(settings)
     cluster, record = metadata(admin, settings), TopicRecord(settings.home)
-    gone = lost(cluster, settings, own=own)
+    gone = lost(admin, settings, own=own)
     if not accept_loss:
         check_lost(gone, settings)
     _create(admin, [spec for spec in specs if not before[spec.topic].exists])
@@ -97,12 +99,26 @@ def create(
     return changes
 
 
-def lost(cluster: ClusterMetadata, settings: Settings, *, own: bool = False) -> Mapping[str, str]:
-    """The topics that the home remembers and the cluster does not have, each with the time when it was there first."""
+def lost(admin: AdminClient, settings: Settings, *, own: bool = False) -> Mapping[str, str]:
+    """The topics that the home remembers and the cluster does not have, each with the time when it was there first.
+
+    A topic counts as lost only if it stays away for some seconds: another process may have created and noted it since
+    the brokers were asked, and not all brokers know it at once.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
     ours = {topic.named(settings) for topic in Topic}
+    cluster = metadata(admin, settings)
     known = TopicRecord(settings.home).known(str(cluster.cluster_id), own=own)
-    gone = {name: since for name, since in known.items() if name not in cluster.topics}
-    return {name: since for name, since in gone.items() if name in ours or _is_internal(name, settings)}
+    mine = {name: since for name, since in known.items() if name in ours or _is_internal(name, settings)}
+    deadline = time.monotonic() + _NEW_S
+    while (gone := {name: since for name, since in mine.items() if name not in cluster.topics}) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(_AGAIN_S)
+        cluster = metadata(admin, settings)
+    return gone
 
 
 def check_lost(gone: Mapping[str, str], settings: Settings) -> None:

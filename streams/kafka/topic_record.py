@@ -79,29 +79,19 @@ class TopicRecord:
 
     def note(self, cluster: str, topics: Collection[str], *, gone: Collection[str] = (), own: bool = False) -> None:
         """Remember that these topics are there, and no longer those that are gone for good."""
-        before = self.known(cluster, own=own)
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        noted = {name: at for name, at in before.items() if name not in gone}
-        noted |= {name: before.get(name, now) for name in topics}
-        content = self._read()
-        if noted == content["clusters"].get(cluster) and (not own or content["own"] == cluster):
-            return
+        def noted() -> dict[str, Any]:
+            return _with_topics(self._read(), cluster, topics, gone, own)
+
         try:
+            if noted() == self._read():
+                return
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self._path.with_suffix(".lock"), timeout=_LOCK_S):
-                self._write(cluster, noted, own)
+                self._write(noted())
         except (OSError, Timeout) as error:
             log.warning("it is not noted in %s which topics there are: %s", self._path, error)
 
-    def _write(self, cluster: str, noted: Mapping[str, str], own: bool) -> None:
-        content = self._read()
-        clusters = content["clusters"]
-        if own:
-            clusters.pop(content["own"], None)
-            content["own"] = cluster
-        clusters.pop(cluster, None)
-        clusters[cluster] = noted
-        content["clusters"] = dict(list(clusters.items())[-_CLUSTERS:])
+    def _write(self, content: dict[str, Any]) -> None:
         partial = self._path.with_suffix(".partial")
         partial.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
         partial.replace(self._path)
@@ -112,3 +102,16 @@ class TopicRecord:
             return {"own": content.get("own"), "clusters": dict(content["clusters"])}
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
             return {"own": None, "clusters": {}}
+
+
+def _with_topics(
+    content: dict[str, Any], cluster: str, topics: Collection[str], gone: Collection[str], own: bool
+) -> dict[str, Any]:
+    """The content with these topics noted for a cluster, which is then the last that was written about."""
+    clusters = dict(content["clusters"])
+    before = dict(clusters.pop(content["own"], {})) if own else {}
+    before |= clusters.pop(cluster, {})
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    noted = {name: at for name, at in before.items() if name not in gone}
+    clusters[cluster] = noted | {name: before.get(name, now) for name in topics}
+    return {"own": cluster if own else content["own"], "clusters": dict(list(clusters.items())[-_CLUSTERS:])}

@@ -53,7 +53,7 @@ def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) ->
     """
     name = changelog_name(settings)
     cluster = metadata(admin, settings)
-    check_lost({one: since for one, since in lost(cluster, settings).items() if one == name}, settings)
+    check_lost({one: since for one, since in lost(admin, settings).items() if one == name}, settings)
     new = NewTopic(name, partitions, settings.replication_factor, config=changelog_config(settings))
     try:
         admin.create_topics([new], operation_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)

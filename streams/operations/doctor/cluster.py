@@ -46,7 +46,7 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield fail("topics", str(error) or "the brokers do not tell of them in time", Remedy.BROKERS_LOGS())
         yield from _leaders(cluster, settings)
         return
-    gone = topic_admin.lost(cluster, settings)
+    gone = topic_admin.lost(admin, settings)
     try:
         topic_admin.check_lost(gone, settings)
     except TopicsLost as error:

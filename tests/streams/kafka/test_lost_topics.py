@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import TopicCollection
@@ -68,6 +70,38 @@ def test_topics_through_which_events_only_pass_are_made_anew(used: Settings, adm
     _delete(admin, used, frames)
     [change] = [one for one in topic_admin.create(admin, used) if one.did == "created"]
     assert change.name == frames and "what it held is gone" in change.detail
+
+
+class LateBrokers:
+    """An admin client whose brokers first tell what they knew earlier."""
+
+    def __init__(self, admin: AdminClient) -> None:
+        self._admin = admin
+        self._earlier = [admin.list_topics(timeout=20)]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._admin, name)
+
+    def list_topics(self, *, timeout: float) -> Any:
+        return self._earlier.pop() if self._earlier else self._admin.list_topics(timeout=timeout)
+
+
+def test_a_topic_that_another_worker_creates_meanwhile_is_not_lost(
+    empty: Settings, admin: AdminClient, tmp_path: Path
+) -> None:
+    settings = empty.model_copy(update={"home": tmp_path})
+    late = LateBrokers(admin)
+    topic_admin.create(admin, settings)
+    ensure_changelog(admin, settings, settings.partitions)
+    ensure_changelog(cast(AdminClient, late), settings, settings.partitions)
+    assert changelog_name(settings) in metadata(admin, settings).topics
+
+
+def test_what_several_processes_note_at_once_is_all_noted(tmp_path: Path) -> None:
+    names = [f"topic-{number}" for number in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda name: TopicRecord(tmp_path).note("cluster", [name], own=True), names))
+    assert sorted(TopicRecord(tmp_path).known("cluster", own=True)) == sorted(names)
 
 
 def test_a_home_of_an_earlier_version_learns_what_is_there(used: Settings, admin: AdminClient) -> None:
