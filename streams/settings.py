@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from models.embedder.references import Reference
 from streams.settings_file import PREFIX, SETTINGS_FILE, read
 
 RUNNING_FILE = "running.json"
@@ -92,10 +93,16 @@ class Settings(BaseSettings):
         None, description="host:port of that server's Storage API, without TLS; unset: Google's."
     )
 
+    model: Reference = Field(
+        Reference.ACCURATE,
+        description="Reference model of a new installation: `accurate` (SFace) recognises people in poor pictures too, "
+        "`fast` (dlib) takes less time. An installation with enrolled people stays on its model until "
+        "`facestream models rollout` puts the other one in production.",
+    )
     model_dir: Path | None = Field(
         None,
-        description="Folder of the model version (model card and weights) that answers unless the topic `models` names "
-        "another; unset: the reference model.",
+        description="Folder of a model version of your own (model card and weights), which answers instead of a "
+        "reference model unless the topic `models` names another.",
     )
     models_dir: Path | None = Field(
         None,
@@ -179,6 +186,11 @@ class Settings(BaseSettings):
     def versions_dir(self) -> Path:
         """The folder of the trained and imported model versions."""
         return self.models_dir or self.home / "models"
+
+    @property
+    def chosen_model_dir(self) -> Path:
+        """The folder of the model that these settings name: FACESTREAM_MODEL_DIR, or that of FACESTREAM_MODEL."""
+        return self.model_dir or self.model.folder
 
     def worker_dir(self, name: str) -> Path:
         """The folder for the tables of the worker of this name."""

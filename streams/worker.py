@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from models.analysis.face_analysis import FaceAnalyzer
     from models.embedder.card import Card
+    from models.embedder.registry_snapshot import RegistrySnapshot
     from streams.engine.batch_worker import BatchWorker
     from streams.engine.sink_worker import SinkWorker
 
@@ -83,17 +84,22 @@ class _Start:
 
         return base_card(self.settings)
 
-    def analyzer(self) -> FaceAnalyzer:
-        """What makes vectors from pictures, loaded and warm."""
+    def analyzer(self, registry: RegistrySnapshot) -> FaceAnalyzer:
+        """What makes vectors from pictures, loaded and warm, with a version that may answer.
+
+        Raises:
+            UnusableModel: none of these can be loaded.
+            MissingWeights: the weights of a reference model are not installed.
+        """
         if self.embedder is Embedder.DIGEST:
             from models.testing.digest import DigestAnalyzer
 
             return DigestAnalyzer()
         from models.analysis.analyzer import Analyzer
-        from models.embedder.model import Model
+        from streams.model_registry.model_pool import first_loaded
 
         analyzer = Analyzer(
-            Model.load(self.settings.model_dir),
+            first_loaded(registry, self.settings),
             threads=self.settings.cpu_threads,
             max_picture_bytes=self.settings.max_picture_bytes,
             max_picture_pixels=self.settings.max_picture_pixels,
@@ -109,6 +115,10 @@ class _Start:
 
 
 def _embed(start: _Start) -> None:
+    if start.embedder is Embedder.MODEL:
+        from streams.model_registry.first_version import choose_first_version
+
+        choose_first_version(start.admin, start.settings)
     with claim_folder(Role.EMBED, start.settings) as folder:
         _run_app(Role.EMBED, start, folder, _run_embed)
 
@@ -121,7 +131,7 @@ async def _run_embed(start: _Start, folder: Path, health: HealthServer) -> NoRet
 
     with RegistryWatcher(start.settings, start.base()) as watcher:
         app = start.app(Role.EMBED, folder, health.client_id)
-        analyzer = await asyncio.to_thread(start.analyzer)
+        analyzer = await asyncio.to_thread(start.analyzer, watcher.registry)
         model_pool = await asyncio.to_thread(ModelPool, start.settings, watcher, analyzer)
         with model_pool:
             stage = Embed(app, start.settings, analyzer, model_pool).stage

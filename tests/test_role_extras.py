@@ -40,7 +40,8 @@ MODULES = {
 }
 """What a worker of the role imports; ``streams.worker`` does so when it starts."""
 THEN = {
-    Role.EMBED: "from models.embedder.model import Model; Model.load(None)",
+    Role.EMBED: "from models.embedder.model import Model; from models.embedder.references import Reference; "
+    "[Model.load(one.folder) for one in Reference]",
     Role.MATCH: CARD,
     Role.DRIFT: CARD,
 }

@@ -30,8 +30,11 @@ _BYSTANDER = 1 / 2
 """A face of an enrolment photo is a bystander if its eye distance is below this share of the largest one."""
 
 
-_Frame = tuple[int, float]
-"""Size and padding of a chip; versions with the same values share their chips."""
+_JUDGED = ChipGeometry(size=150, padding=0.25)
+"""The chips on which quality is measured, so that it means the same with every model."""
+
+_Frame = tuple[str, int, float]
+"""Frame, size and padding of a chip; versions with the same values share their chips."""
 
 
 @dataclass(slots=True)
@@ -45,7 +48,7 @@ class _Seen:
 class Analyzer:
     """Analyses micro-batches with one model version or several.
 
-    Quality is measured on the chips of the first one, so it does not depend on the others.
+    Quality is measured on chips of one geometry, so it does not depend on the versions.
 
     An enrolment photo must show one person: a second face is ignored if its eye distance is less than half that of the
     largest face; otherwise the picture is refused.
@@ -65,7 +68,7 @@ class Analyzer:
         self._threads = threads or runtime.cores()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="analyze")
         self._finder = FaceFinder()
-        self._aligners = {_frame(model.card.chip): Aligner(model.card.chip)}
+        self._aligners = {_frame(chip): Aligner(chip) for chip in (_JUDGED, model.card.chip)}
 
     @property
     def model_version(self) -> str:
@@ -158,13 +161,13 @@ class Analyzer:
     ) -> tuple[Face, dict[_Frame, Chip]]:
         """A face, and its chips by frame; no chips if the face is refused."""
         detection, landmarks = found.detection, found.landmarks
-        own = _frame(self._first.card.chip)
-        chip = self._aligners[own].align(raster.pixels, landmarks.points)
+        judged = _frame(_JUDGED)
+        chip = self._aligners[judged].align(raster.pixels, landmarks.points)
         scale = raster.width / raster.pixels.shape[1]
         points = landmarks.points * scale
         # In a scaled picture the encoder's blocks no longer lie on the pixel grid.
         blocks = quality.blockiness(raster.pixels, *detection.center) if scale == 1 else None
-        inside = self._aligners[own].inside(raster.pixels, landmarks.points)
+        inside = self._aligners[judged].inside(raster.pixels, landmarks.points)
         measured = quality.measure(
             chip, points, score=detection.score, yaw=landmarks.yaw, inside=inside, blockiness=blocks
         )
@@ -177,8 +180,9 @@ class Analyzer:
         face = Face(box, points.ravel().tolist(), measured, str(reason) if reason else None)
         if reason:
             return face, {}
-        further = {at: self._aligners[at].align(raster.pixels, landmarks.points) for at in frames if at != own}
-        return face, {own: chip} | further
+        further = {at: self._aligners[at] for at in frames if at != judged}
+        cut = {at: one.align(raster.pixels, one.points(landmarks)) for at, one in further.items()}
+        return face, {judged: chip} | cut
 
 
 def _embedded(seen: Sequence[_Seen], wanted: Sequence[Sequence[str]], models: Mapping[str, Model]) -> list[Analysis]:
@@ -221,7 +225,7 @@ def _with_vectors(face: Face, vectors: Mapping[str, bytes] | None, versions: Seq
 
 
 def _frame(chip: ChipGeometry) -> _Frame:
-    return chip.size, chip.padding
+    return chip.frame, chip.size, chip.padding
 
 
 def _refusal(faces: Sequence[Face], enrolment: bool) -> Refusal | None:

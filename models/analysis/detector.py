@@ -74,6 +74,11 @@ class Detection:
     points: Points
     quarters: int = 0
 
+    @property
+    def eyes_and_mouth(self) -> Points:
+        """Right eye, left eye and mouth [3, 2]."""
+        return self.points[[0, 1, 3]]
+
 
 @dataclass(frozen=True, slots=True)
 class _Window:

@@ -82,7 +82,7 @@ class FaceFinder:
         blank = np.zeros((480, 640, 3), np.uint8)
         points = np.array([[280, 200], [360, 200], [320, 240], [320, 280], [250, 220], [390, 220]], np.float64)
         self._detector.detect(blank)
-        self._mesh.find(blank, Detection(1.0, (320, 240), (160, 160), points))
+        self._mesh.find(blank, points[[0, 1, 3]])
 
     def find(self, picture: Pixels) -> list[FoundFace]:
         """Find the faces of a picture, largest first.
@@ -115,7 +115,7 @@ class FaceFinder:
     def _face(self, picture: Pixels, seen: Detection) -> FoundFace | None:
         if seen.score < MIN_SCORE:
             return None
-        landmarks = self._mesh.find(picture, seen)
+        landmarks = self._mesh.find(picture, seen.eyes_and_mouth)
         return FoundFace(seen, landmarks) if landmarks.presence >= _MIN_PRESENCE else None
 
 

@@ -26,12 +26,21 @@ class _Part(BaseModel):
 
 
 class ChipGeometry(_Part):
-    """The aligned face that the model takes: a square of RGB pixels, 0 to 255, in dlib's mean-face frame."""
+    """The aligned face that the model takes: a square of RGB pixels, 0 to 255, in which landmarks have fixed places."""
 
     size: int = Field(ge=16, le=1024, description="Rows and columns in pixels.")
-    padding: float = Field(ge=0, le=2, description="Margin around the mean face, in widths of the mean face.")
+    padding: float = Field(0, ge=0, le=2, description="Margin around the frame, in widths of the frame.")
+    frame: Literal["dlib", "arcface"] = Field(
+        "dlib",
+        description="Where the landmarks are. dlib: the corners of the eyes and the nose, as in dlib's mean face. "
+        "arcface: eyes, nose and corners of the mouth, as in ArcFace's template.",
+    )
     mean: tuple[float, float, float] = Field((0, 0, 0), description="Subtracted from red, green and blue.")
     scale: float = Field(1, gt=0, description="Multiplies what is left.")
+
+    def is_cut_like(self, other: ChipGeometry) -> bool:
+        """Whether the same pixels of a picture are in the chips of the other geometry."""
+        return (self.frame, self.size, self.padding) == (other.frame, other.size, other.padding)
 
 
 class Output(_Part):
@@ -148,7 +157,8 @@ class Card(_Part):
 
     version: str = Field(min_length=1, description="Name of the model version, on every template and result.")
     description: str = Field("", description="Where it comes from, for people to read.")
-    weights: Weights | None = Field(None, description="Unset: the reference weights.")
+    weights: Weights | None = Field(None, description="Unset: the weights of a reference network.")
+    network: Literal["dlib", "sface"] = Field("dlib", description="Which reference network, if `weights` is unset.")
     chip: ChipGeometry
     output: Output
     fmr_curve: tuple[tuple[float, float], ...] = Field(min_length=2)

@@ -16,7 +16,7 @@ _HALVING = frozenset({1, 3, 5, 11})
 
 
 def build(weights: SFaceWeights) -> keras.Model:
-    """Build the network. Input: (RGB chips - 127.5) / 128, [n, 112, 112, 3]; output: vectors [n, 128]."""
+    """Build the network. Input: (RGB chips - 127.5) / 128, [n, 112, 112, 3]; output: vectors [n, 128] of length 1."""
     chips = keras.Input((CHIP_SIZE, CHIP_SIZE, 3), name="chips")
     learned: list[list[object]] = []
     x = _convolved(chips, weights.stem, "stem", learned)
@@ -27,7 +27,8 @@ def build(weights: SFaceWeights) -> keras.Model:
         x = _convolved(x, depthwise, f"block{number}_depthwise", learned, halving=number in _HALVING)
         x = _convolved(x, pointwise, f"block{number}_pointwise", learned)
     x = layers.Dense(len(weights.bias), name="vector")(layers.Flatten(name="flat")(x))
-    model = keras.Model(chips, x, name="sface")
+    # Cosine is the metric: with it, training measures the distances that are compared later.
+    model = keras.Model(chips, layers.UnitNormalization(name="unit")(x), name="sface")
     with_weights = [layer for layer in model.layers if layer.weights]
     for layer, values in zip(with_weights, [*learned, [weights.projection, weights.bias]], strict=True):
         layer.set_weights(values)

@@ -1,4 +1,4 @@
-"""The embedder: turns aligned faces into vectors, with the reference network or a user's own Keras model."""
+"""The embedder: turns aligned faces into vectors, with a reference network or a user's own Keras model."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.embedder import runtime
-from models.embedder.assets import RESNET
+from models.embedder.assets import RESNET, SFACE
 from models.embedder.card import Card, UnusableModel
 from models.embedder.dlib_format import read_resnet
+from models.embedder.sface_format import read_sface
 from models.pictures.geometry import Pixels
 
 Vectors = NDArray[np.float32]
-
-REFERENCE = Path(__file__).parents[1] / "reference"
-"""Folder of the reference model's card."""
 
 _BATCHES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
@@ -33,18 +31,17 @@ class Model:
         self._lock = threading.Lock()
 
     @classmethod
-    def load(cls, folder: Path | None = None, *, threads: int | None = None) -> Model:
+    def load(cls, folder: Path, *, threads: int | None = None) -> Model:
         """Load a model version.
 
         Args:
-            folder: contains ``card.json`` and the weights that the card names; None: the reference model.
+            folder: contains ``card.json`` and the weights that the card names, unless they are a reference model's.
             threads: cores for TensorFlow, if this is its first use in the process; None: all.
 
         Raises:
             UnusableModel: card or weights cannot be used, or they do not fit together.
             MissingWeights: the reference weights are not installed.
         """
-        folder = folder or REFERENCE
         card = Card.read(folder)
         tf = runtime.tensorflow(threads)
         network = _network(tf, card, folder)
@@ -83,14 +80,13 @@ class Model:
         return vectors[:count]
 
 
-def keras_network(folder: Path | None = None) -> Any:
-    """Load the Keras network of a model version for training; None: the reference network.
+def keras_network(folder: Path) -> Any:
+    """Load the Keras network of a model version for training.
 
     Raises:
         UnusableModel: the version has no trainable network; a SavedModel is not trainable.
         MissingWeights: the reference weights are not installed.
     """
-    folder = folder or REFERENCE
     card = Card.read(folder)
     if card.weights and (folder / card.weights.file).is_dir():
         raise UnusableModel(f"{folder}: a SavedModel cannot be trained further; give a .keras file")
@@ -102,9 +98,7 @@ def _network(tf: Any, card: Card, folder: Path) -> Any:
     import keras  # type: ignore[import-untyped]
 
     if card.weights is None:
-        from models.embedder import resnet
-
-        return resnet.build(read_resnet(RESNET.read()))
+        return _reference_network(card.network)
     path = folder / card.weights.file
     try:
         if path.is_dir():
@@ -117,6 +111,16 @@ def _network(tf: Any, card: Card, folder: Path) -> Any:
         return keras.models.load_model(path, compile=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnusableModel(f"{path} is not a Keras model: {error}") from error
+
+
+def _reference_network(name: str) -> Any:
+    if name == "sface":
+        from models.embedder import mobilenet
+
+        return mobilenet.build(read_sface(SFACE.read()))
+    from models.embedder import resnet
+
+    return resnet.build(read_resnet(RESNET.read()))
 
 
 def _frozen(tf: Any, card: Card, network: Any) -> Any:

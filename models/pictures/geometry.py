@@ -31,8 +31,14 @@ MEAN_FACE: Points = np.array(
 )
 """dlib's five points (see Face.landmarks) in a frame of width 1. Source: dlib, ``interpolation.h``."""
 
+ARCFACE: Points = (
+    np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]) / 112
+)
+"""Right eye, left eye, tip of the nose and the corners of the mouth, in a frame of width 1. Source: Deng et al.,
+ArcFace (2019), the template for 112 pixels."""
+
 EYES_AND_MOUTH: Points = np.array([MEAN_FACE[2:4].mean(0), MEAN_FACE[:2].mean(0), [0.49, 0.81]])
-"""Right eye, left eye and mouth in the same frame."""
+"""Right eye, left eye and mouth in the frame of ``MEAN_FACE``."""
 
 
 def similarity(source: Points, target: Points) -> Transform:

@@ -12,10 +12,9 @@ import numpy as np
 
 from models.embedder.assets import RESNET
 from models.embedder.dlib_format import CHIP_SIZE
-from models.embedder.model import REFERENCE
 from models.reference import synthetic
 
-ANSWERS = REFERENCE / "dlib.npz"
+ANSWERS = Path(__file__).with_name("dlib.npz")
 """``vectors``: float32 [24, 128] of the chips; ``aligned``: uint8 [5, 150, 150, 3] cut from the photograph."""
 
 _PADDING = 0.25

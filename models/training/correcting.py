@@ -70,7 +70,7 @@ def measure(
     known: TrainingSet,
     *,
     plan: TrainingPlan,
-    old_folder: Path | None = None,
+    old_folder: Path,
     say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Gained]:
     """Train without and with corrections, and compare.
@@ -78,7 +78,7 @@ def measure(
     Args:
         known: all people; those with fewer than three pictures are left out.
         plan: the plan of both trainings; its seed also deals and degrades the pictures.
-        old_folder: the version to start from; None: the reference.
+        old_folder: the version to start from.
         say: called with a sentence about each step.
 
     Yields:

@@ -59,7 +59,7 @@ def cross_validate(
     *,
     parts: int,
     plan: TrainingPlan,
-    old_folder: Path | None = None,
+    old_folder: Path,
     say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Outcome]:
     """Train ``parts`` times, each time without one fold of the people, and measure on that fold.
@@ -68,7 +68,7 @@ def cross_validate(
         known: all people.
         parts: number of folds.
         plan: the plan of each training; its seed also deals the people and degrades the pictures.
-        old_folder: the version to start from; None: the reference.
+        old_folder: the version to start from.
         say: called with a sentence about each step.
 
     Yields:
@@ -146,7 +146,7 @@ def trained(
     folder: Path,
     plan: TrainingPlan,
     old: Model,
-    old_folder: Path | None,
+    old_folder: Path,
     learn: TrainingSet,
     say: Callable[[str], None],
 ) -> tuple[Model, int]:

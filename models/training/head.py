@@ -112,7 +112,16 @@ def project(head: keras.Model, vectors: Vectors) -> Vectors:
     return np.asarray(head(vectors, training=False), np.float32)
 
 
-def behind(network: keras.Model, head: keras.Model) -> keras.Model:
-    """Join the old network and the head into one network, from prepared chips to new vectors."""
+def behind(network: keras.Model, head: keras.Model, metric: str) -> keras.Model:
+    """Join the old network and the head into one network, from prepared chips to new vectors.
+
+    Args:
+        network: the old network.
+        head: what was trained on its vectors, which are of length 1 if the metric is cosine.
+        metric: of the old network (see :class:`models.embedder.card.Output`).
+    """
     chips = keras.Input(network.input_shape[1:], name="chips")
-    return keras.Model(chips, head(network(chips)), name="facestream_with_head")
+    vectors = network(chips)
+    if metric == "cosine":
+        vectors = layers.UnitNormalization(name="unit_before_head")(vectors)
+    return keras.Model(chips, head(vectors), name="facestream_with_head")

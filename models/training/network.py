@@ -8,7 +8,7 @@ have changed is surgical fine-tuning: Lee et al. 2023, arXiv 2210.11466.)
 After the network, its vectors are **evened out**. Vectors near the mean face are near to everybody's (hubs: Radovanović
 et al. 2010, JMLR 11), so at one threshold strangers pass more often for some people than for others. The distance to
 the mean, in units of the usual distance, is raised to the power ``EVENNESS``: 1 would change nothing, and 0 would put
-everybody on a sphere around the mean.
+everybody on a sphere around the mean. Vectors of length 1, whose metric is cosine, are left as they are.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ from models.embedder.card import UnusableModel
 from models.embedder.model import Vectors
 
 EARLY_BLOCKS = 5
-"""The number of blocks that are trained, out of 14."""
+"""The number of blocks that are trained, out of 14 of dlib's network, or of 13 of SFace."""
 
 EVENNESS = 0.5
 
 _LAST = "even_vectors"
+_UNIT = "unit"
 
 
 def grow(network: Any, vectors: Vectors, real: NDArray[np.bool_]) -> tuple[keras.Model, Vectors]:
-    """Add the layers that even out the vectors, unless the network has them already.
+    """Add the layers that even out the vectors, unless the network has them already or makes vectors of length 1.
 
     Args:
-        network: the reference network (see :mod:`models.embedder.resnet`), or one trained from it.
+        network: a reference network (see :mod:`models.embedder.resnet` and :mod:`models.embedder.mobilenet`), or one
+            trained from it.
         vectors: its vectors of clean faces [n, d].
         real: which of the faces are not mixtures [n]. Only these determine the mean and the usual distance, because
             mixtures are nearer to the mean.
@@ -47,12 +49,13 @@ def grow(network: Any, vectors: Vectors, real: NDArray[np.bool_]) -> tuple[keras
         UnusableModel: it is another kind of network.
     """
     names = {layer.name for layer in network.layers} if isinstance(network, keras.Model) else set()
-    if not names.issuperset(["stem", f"block{EARLY_BLOCKS - 1}_b", "vector"]):
+    last = f"block{EARLY_BLOCKS - 1}_"
+    if not names.issuperset(["stem", "vector"]) or not names.intersection([f"{last}b", f"{last}pointwise"]):
         raise UnusableModel(
-            "full training takes only the reference network and versions trained from it; "
+            "full training takes only the reference networks and versions trained from them; "
             "train other networks with the mode head"
         )
-    if _LAST in names:
+    if _LAST in names or _UNIT in names:
         return network, vectors
     mean = vectors[real].mean(0)
     usual = np.full_like(mean, np.square(vectors[real] - mean).sum(1).mean())

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from models.embedder.card import Card, Lineage, Source, Validated
-from models.embedder.model import REFERENCE, Model, keras_network
+from models.embedder.model import Model, keras_network
 from models.training import gate, head, history, publish
 from models.training.cluster import Cluster
 from models.training.compare import Compared
@@ -40,7 +40,7 @@ def retrain(
     known: TrainingSet,
     *,
     mode: Literal["head", "full"],
-    old_folder: Path | None = None,
+    old_folder: Path,
     plan: TrainingPlan | None = None,
     workers: int = 1,
     cluster: Cluster | None = None,
@@ -56,7 +56,7 @@ def retrain(
         version: the name of the new version.
         known: all people; a hash of the name decides who is held out.
         mode: ``full`` trains on chips, ``head`` on the old version's vectors of them.
-        old_folder: the version to start from; None: the reference.
+        old_folder: the version to start from.
         plan: the plan of a full training; its seed is used in both modes.
         workers: number of processes of a full training.
         cluster: for a full training on several machines, with this as its first process.
@@ -87,8 +87,8 @@ def retrain(
         run = Run(work / "run")
         if not run.is_prepared:
             prepare(run.folder, plan, old, network, learn)
-        with cluster.announced(folder, run, old_folder or REFERENCE) if cluster else nullcontext():
-            launch(run, old_folder or REFERENCE, workers=workers, cluster=cluster, threads=threads, say=say)
+        with cluster.announced(folder, run, old_folder) if cluster else nullcontext():
+            launch(run, old_folder, workers=workers, cluster=cluster, threads=threads, say=say)
         made: Any = publish.learned_network(run)
         validated = tuple(
             Validated(step=now.step, loss=now.loss, validation=now.validation, tar=now.tar) for now in history.read(run)
@@ -98,7 +98,7 @@ def retrain(
     else:
         head_plan = head.HeadPlan(seed=plan.seed)
         learned = _learned_head(old, learn, head_plan)
-        made = head.behind(network, learned)
+        made = head.behind(network, learned, old.card.output.metric)
         place.mkdir(parents=True, exist_ok=True)
         learned.save(place / HEAD_FILE)
         settings = {"steps": head_plan.steps, "learning_rate": head_plan.learning_rate}

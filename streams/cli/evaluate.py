@@ -38,7 +38,8 @@ def evaluate(
         typer.Option(help="Two faces below this distance count as one person. Default: the threshold set in use."),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Folder of a model version. Default: FACESTREAM_MODEL_DIR, or the reference.")
+        Path | None,
+        typer.Option(help="Folder of a model version. Default: that of FACESTREAM_MODEL_DIR or FACESTREAM_MODEL."),
     ] = None,
     groups: Annotated[
         Path | None,
@@ -58,7 +59,7 @@ def evaluate(
     if not folder.is_dir():
         raise typer.BadParameter(f"there is no folder {str(folder)!r}")
     settings = load_settings()
-    loaded = Model.load(model or settings.model_dir, threads=settings.cpu_threads)
+    loaded = Model.load(model or settings.chosen_model_dir, threads=settings.cpu_threads)
     analyzer = Analyzer(
         loaded,
         threads=settings.cpu_threads,

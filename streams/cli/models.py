@@ -54,7 +54,7 @@ def list_versions(form: TableFormat = Format.TABLE, as_json: Json = False) -> No
 
 
 def show(
-    version: Annotated[str, typer.Argument(help="Name of the version, or its folder.")],
+    version: Annotated[str, typer.Argument(help="Name of the version, or its folder; `accurate` or `fast`.")],
     html: Annotated[bool, typer.Option("--html", help="Also write the card as a page with plots.")] = False,
     to: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File of the page. Default: VERSION.html in the current folder.")
@@ -65,7 +65,7 @@ def show(
     from models.embedder.card import Card, UnusableModel
     from models.training import gate
 
-    output, settings = Output(as_json), load_settings()
+    output, settings, version = Output(as_json), load_settings(), rollout.named(version)
     found = {card.version: (folder, card) for folder, card in _versions(settings, output).items()}
     if version not in found and Path(version).is_dir():
         found[version] = Path(version), Card.read(Path(version))
@@ -124,12 +124,12 @@ def show(
 def _versions(settings: Settings, output: Output) -> dict[Path, Card]:
     """Each version once, by the folder from which the workers load it."""
     from models.embedder.card import Card, UnusableModel
-    from models.embedder.model import REFERENCE
+    from models.embedder.references import Reference
 
     made = sorted(path.parent for path in settings.versions_dir.glob("*/card.json"))
     chosen = [settings.model_dir] if settings.model_dir else []
     found: dict[Path, Card] = {}
-    for folder in dict.fromkeys([*chosen, REFERENCE, *made]):
+    for folder in dict.fromkeys([*chosen, *(reference.folder for reference in Reference), *made]):
         try:
             card = Card.read(folder)
         except UnusableModel as error:

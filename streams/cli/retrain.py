@@ -96,7 +96,6 @@ def retrain(
     runtime.tensorflow(settings.cpu_threads)
 
     from models.embedder.card import Card
-    from models.embedder.model import REFERENCE
     from models.training.sides import sides_of
     from streams.retraining.job_main import production
     from streams.retraining.train import TrainRequest, TrainStarted, train
@@ -104,12 +103,12 @@ def retrain(
     before = Card.read(up_to).lineage if up_to else None
     if up_to and (folders or before is None or not before.source.offsets):
         raise typer.BadParameter("--up-to takes a version that was trained on the topics, and goes without --from")
-    parent = parent or (settings.model_dir if folders else production(settings))
+    parent = parent or (settings.chosen_model_dir if folders else production(settings))
     if folders:
         samples, source = _from_folders(folders, parent, settings, output)
         corrections: list[Correction] = []
     else:
-        geometry = Card.read(parent or REFERENCE).chip
+        geometry = Card.read(parent).chip
         read = _from_topics(geometry, before.source if before else None, settings, output)
         samples, corrections, source = read.samples, read.corrections, read.source
     if not anyway and (lacking := sides_of(samples).shortfall()):
@@ -127,7 +126,7 @@ def retrain(
             progress.update(task, completed=now.step, note=note)
 
         groups = groups or settings.retrain_groups
-        request = TrainRequest(mode, workers, plan, parent, settings.cpu_threads, groups, cluster)
+        request = TrainRequest(mode, parent, workers, plan, settings.cpu_threads, groups, cluster)
         made = train(settings.versions_dir, samples, source, request, corrections=corrections, begin=begin, say=tell)
     assert made.card.lineage is not None
     _show(made.card, made.folder, made.refusals, output)
@@ -178,9 +177,7 @@ def _from_topics(geometry: ChipGeometry, before: Source | None, settings: Settin
     return read
 
 
-def _from_folders(
-    folders: list[Path], parent: Path | None, settings: Settings, output: Output
-) -> tuple[list[Sample], Source]:
+def _from_folders(folders: list[Path], parent: Path, settings: Settings, output: Output) -> tuple[list[Sample], Source]:
     from models.analysis.analyzer import Analyzer
     from models.embedder.card import Source
     from models.embedder.model import Model

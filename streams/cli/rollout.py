@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from models.embedder.references import Reference
 from streams.cli.console import Json, Output, grid, load_settings
 from streams.roles import Embedder
 from streams.text import pluralize
@@ -20,7 +21,24 @@ if TYPE_CHECKING:
     from streams.rollout.vector_sources import VectorSource
     from streams.settings import Settings
 
-Version = Annotated[str, typer.Argument(metavar="VERSION", help="Name of the version, see `facestream models list`.")]
+
+def named(version: str) -> str:
+    """The name of a version; `accurate` and `fast` stand for those of the reference models."""
+    if version not in tuple(Reference):
+        return version
+    from models.embedder.card import Card
+
+    return Card.read(Reference(version).folder).version
+
+
+Version = Annotated[
+    str,
+    typer.Argument(
+        metavar="VERSION",
+        callback=named,
+        help="Name of the version, see `facestream models list`; `accurate` or `fast` for a reference model.",
+    ),
+]
 Reason = Annotated[str, typer.Option(help="The reason, which is kept with the record.")]
 Force = Annotated[bool, typer.Option("--force", help="Overrule the gate.")]
 Rate = Annotated[float | None, typer.Option(min=0.1, help="Most templates a second. Default: no limit.")]

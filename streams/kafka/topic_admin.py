@@ -83,7 +83,7 @@ def create(
     stale = {state.name: state.differs for state in before.values() if state.differs}
     alter(admin, stale)
     _await_changes(admin, settings)
-    there = {spec.name for spec in specs} | {name for name in cluster.topics if _is_internal(name, settings)}
+    there = {spec.name for spec in specs} | {name for name in cluster.topics if is_changelog(name, settings)}
     record.note(str(cluster.cluster_id), there, gone=[name for name in gone if name not in there], own=own)
     changes = []
     for spec in specs:
@@ -111,7 +111,7 @@ def lost(admin: AdminClient, settings: Settings, *, own: bool = False) -> Mappin
     ours = {topic.named(settings) for topic in Topic}
     cluster = metadata(admin, settings)
     known = TopicRecord(settings.home).known(str(cluster.cluster_id), own=own)
-    mine = {name: since for name, since in known.items() if name in ours or _is_internal(name, settings)}
+    mine = {name: since for name, since in known.items() if name in ours or is_changelog(name, settings)}
     deadline = time.monotonic() + _NEW_S
     while (gone := {name: since for name, since in mine.items() if name not in cluster.topics}) and (
         time.monotonic() < deadline
@@ -127,7 +127,7 @@ def check_lost(gone: Mapping[str, str], settings: Settings) -> None:
     refuse_loss(gone, {name: held.get(name, GALLERIES) for name in gone}, settings.kafka)
 
 
-def _is_internal(name: str, settings: Settings) -> bool:
+def is_changelog(name: str, settings: Settings) -> bool:
     """Whether it is a changelog of ours."""
     return name.startswith(f"{settings.topic_prefix}facestream-") and name.endswith("-changelog")
 

@@ -79,6 +79,7 @@ class TopicRecord:
 
     def note(self, cluster: str, topics: Collection[str], *, gone: Collection[str] = (), own: bool = False) -> None:
         """Remember that these topics are there, and no longer those that are gone for good."""
+
         def noted() -> dict[str, Any]:
             return _with_topics(self._read(), cluster, topics, gone, own)
 

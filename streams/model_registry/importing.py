@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.embedder.card import Card, UnusableModel
-from models.embedder.model import REFERENCE, Model
+from models.embedder.model import Model
+from models.embedder.references import Reference
 from streams.settings import Settings
 
 
@@ -27,9 +28,10 @@ def import_version(folder: Path, settings: Settings) -> ImportedVersion:
         UnusableModel: it cannot be loaded, or its name is taken or cannot be the name of a folder.
     """
     card = Card.read(folder)
-    for there in filter(None, (settings.model_dir, REFERENCE)):
+    references = [reference.folder for reference in Reference]
+    for there in filter(None, (settings.model_dir, *references)):
         if Card.read(there) == card:
-            known_as = "the reference" if there == REFERENCE else f"the version of FACESTREAM_MODEL_DIR, {there},"
+            known_as = "a reference model" if there in references else f"the version of FACESTREAM_MODEL_DIR, {there},"
             return ImportedVersion(card.version, there, known_as)
         if Card.read(there).version == card.version:
             raise _name_is_taken(card, there)

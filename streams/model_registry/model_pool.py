@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from models.analysis.face_analysis import FaceAnalyzer
+from models.embedder.assets import MissingWeights
 from models.embedder.card import Card, UnusableModel
+from models.embedder.model import Model
 from models.embedder.registry_snapshot import ModelSelection, RegistrySnapshot
 from streams.model_registry.records import card_of, folder_of
 from streams.model_registry.watcher import RegistryWatcher
@@ -20,6 +23,34 @@ log = logging.getLogger(__name__)
 _AGAIN_S = 15.0
 """Seconds after which a version that could not be loaded is tried again, and one that is not required is unloaded: a
 batch that selected it is over by then."""
+
+
+def first_loaded(registry: RegistrySnapshot, settings: Settings) -> Model:
+    """The version in production, or else the latest before it that is kept and can be loaded.
+
+    Raises:
+        UnusableModel: none of them can be loaded.
+        MissingWeights: the weights of a reference model are not installed.
+    """
+    *later, last = registry.in_production
+    for version in later:
+        try:
+            return Model.load(_folder(version, registry, settings), threads=settings.cpu_threads)
+        except (UnusableModel, MissingWeights, OSError) as error:
+            log.error("%s is not used: %s", version, error)
+    return Model.load(_folder(last, registry, settings), threads=settings.cpu_threads)
+
+
+def _folder(version: str, registry: RegistrySnapshot, settings: Settings) -> Path:
+    """The folder of a version, with the card that is rolled out.
+
+    Raises:
+        UnusableModel: its card is another.
+    """
+    folder, record = folder_of(version, settings), registry.record(version)
+    if record is not None and (wanted := card_of(record)) != Card.read(folder):
+        raise UnusableModel(f"{folder} is not the {wanted.version} that is rolled out: its card is another")
+    return folder
 
 
 class ModelPool:
@@ -98,9 +129,7 @@ class ModelPool:
             self._analyzer.unload(version)
 
     def _load(self, version: str, registry: RegistrySnapshot) -> None:
-        folder, record = folder_of(version, self._settings), registry.record(version)
-        if record is not None and (wanted := card_of(record)) != Card.read(folder):
-            raise UnusableModel(f"{folder} is not the {wanted.version} that is rolled out: its card is another")
+        folder = _folder(version, registry, self._settings)
         began = time.monotonic()
         self._analyzer.load(folder)
         log.info("%s is loaded and warm after %.1f s", version, time.monotonic() - began)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from models.embedder.card import Card, UnusableModel
-from models.embedder.model import REFERENCE
+from models.embedder.references import FAST, Reference
 from models.embedder.registry_snapshot import RegistrySnapshot
 from schemas import codec
 from schemas.errors import CodecError
@@ -23,13 +23,22 @@ PARTITION = 0
 """All records are in one partition, since their order decides which version was put in production last."""
 
 
+def base_folder(settings: Settings) -> Path:
+    """The folder of the version that answers if the topic names none.
+
+    FACESTREAM_MODEL does not change it, since it would then exchange the model below enrolled people: the ``fast``
+    reference model was the only one when the topic could be empty (see :mod:`streams.model_registry.first_version`).
+    """
+    return settings.model_dir or FAST
+
+
 def base_card(settings: Settings) -> Card:
-    """The card of the version that answers unless another is in production.
+    """The card of the version that answers if the topic names none.
 
     Raises:
         UnusableModel: FACESTREAM_MODEL_DIR has no card.
     """
-    return Card.read(settings.model_dir or REFERENCE)
+    return Card.read(base_folder(settings))
 
 
 def card_of(record: ModelRecord) -> Card:
@@ -44,6 +53,18 @@ def card_of(record: ModelRecord) -> Card:
         raise UnusableModel(f"the record of {record.version} has no model card: {error}") from error
 
 
+def cards(settings: Settings) -> dict[str, Card]:
+    """The cards of all versions that are known: those on the topic, the base and the reference models.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        UnusableModel: FACESTREAM_MODEL_DIR or a record has no card.
+    """
+    known = [base_card(settings), *(Card.read(reference.folder) for reference in Reference)]
+    on_topic = {one.version: card_of(one) for one in read_registry(settings).records}
+    return {card.version: card for card in known} | on_topic
+
+
 def folder_of(version: str, settings: Settings) -> Path:
     """The folder of a version's card and weights, whether or not it exists.
 
@@ -51,7 +72,10 @@ def folder_of(version: str, settings: Settings) -> Path:
         UnusableModel: FACESTREAM_MODEL_DIR has no card, or the name cannot be that of a folder.
     """
     if version == base_card(settings).version:
-        return settings.model_dir or REFERENCE
+        return base_folder(settings)
+    for reference in Reference:
+        if version == Card.read(reference.folder).version:
+            return reference.folder
     if Path(version).name != version:
         raise UnusableModel(f"{version!r} is no name of a model version")
     return settings.versions_dir / version

@@ -9,8 +9,6 @@ from datetime import datetime
 
 from confluent_kafka.admin import AdminClient
 
-from models.embedder.card import Card
-from models.embedder.model import REFERENCE
 from schemas import codec
 from schemas.clock import utc_now
 from schemas.embeddings import Embedding
@@ -20,6 +18,7 @@ from streams.kafka.connection import admin_client
 from streams.kafka.consumer_groups import describe_group, group_id
 from streams.kafka.log_reader import LogReader
 from streams.kafka.topics import Topic
+from streams.model_registry.records import read_registry
 from streams.privacy.erasures import read_erasures
 from streams.replay.errors import ReplayError
 from streams.replay.filters import EVENT_TYPES, ReplayFilter
@@ -187,7 +186,7 @@ def running_model(settings: Settings) -> str:
                 continue
             if newest is None or event.timings.embedded_at > newest.timings.embedded_at:
                 newest = event
-    return newest.model_version if newest else Card.read(settings.model_dir or REFERENCE).version
+    return newest.model_version if newest else read_registry(settings).production
 
 
 def _check_model(settings: Settings, model_version: str) -> None:

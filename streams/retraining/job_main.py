@@ -14,7 +14,6 @@ import threading
 from pathlib import Path
 
 from models.embedder.card import Card
-from models.embedder.model import REFERENCE
 from models.training.plan import TrainingPlan
 from streams.model_registry.records import folder_of, read_registry
 from streams.retraining.job_files import JobResult, JobSpec, JobStatus
@@ -44,13 +43,13 @@ def run_job(folder: Path, spec: JobSpec, now: Settings) -> JobResult:
     """
     request = TrainRequest(
         spec.mode,
+        production(now),
         spec.workers,
         TrainingPlan(steps=spec.steps),
-        parent=production(now),
         threads=now.cpu_threads,
         groups=now.retrain_groups,
     )
-    geometry = Card.read(request.parent or REFERENCE).chip
+    geometry = Card.read(request.parent).chip
     read = read_training_set(now, geometry, spec.until)
     status = JobStatus()
 
@@ -71,15 +70,14 @@ def run_job(folder: Path, spec: JobSpec, now: Settings) -> JobResult:
     return JobResult(version=trained.card.version, refusals=trained.refusals)
 
 
-def production(now: Settings) -> Path | None:
-    """The folder of the version in production, from which a training starts; None: the reference.
+def production(now: Settings) -> Path:
+    """The folder of the version in production, from which a training starts.
 
     Raises:
         KafkaUnavailable: no broker answers.
         UnusableModel: FACESTREAM_MODEL_DIR has no card.
     """
-    folder = folder_of(read_registry(now).production, now)
-    return None if folder == REFERENCE else folder
+    return folder_of(read_registry(now).production, now)
 
 
 def main() -> int:

@@ -26,18 +26,18 @@ class TrainRequest:
 
     Attributes:
         mode: full: the network's first layers. head: a small network behind its vectors.
+        parent: folder of the version to start from.
         workers: processes that train together, with the mode full.
         plan: for the mode full; its seed is used by both modes.
-        parent: folder of the version to start from; None: the reference.
         threads: threads of each process; None: all cores.
         groups: file with the groups of people and pictures, see :mod:`models.evaluation.groups`.
         cluster: instead of ``workers``: processes that were started elsewhere, of which this is the first.
     """
 
     mode: Mode
+    parent: Path
     workers: int = 1
     plan: TrainingPlan = field(default_factory=TrainingPlan)
-    parent: Path | None = None
     threads: int | None = None
     groups: Path | None = None
     cluster: Cluster | None = None

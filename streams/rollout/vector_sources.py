@@ -12,6 +12,7 @@ import numpy as np
 
 from models.analysis import chips as faces
 from models.analysis.face_analysis import FaceAnalyzer
+from models.analysis.realigner import Realigner
 from models.embedder.card import Card
 from models.embedder.model import Model
 from schemas import codec
@@ -63,10 +64,9 @@ def open_sources(settings: Settings, version: str, embedder: Embedder) -> Iterat
 
     model = Model.load(folder, threads=settings.cpu_threads)
     head = head_of(model.card, folder)
-    registry = records.read_registry(settings)
-    cards = {one.version: records.card_of(one) for one in registry.records} | {
-        registry.base: records.base_card(settings)
-    }
+    cards = records.cards(settings)
+    alike = {version: card for version, card in cards.items() if card.chip.is_cut_like(model.card.chip)}
+    others = {version: card for version, card in cards.items() if version not in alike}
     with closing(
         Analyzer(
             model,
@@ -77,8 +77,9 @@ def open_sources(settings: Settings, version: str, embedder: Embedder) -> Iterat
     ) as analyzer:
         yield [
             *([head] if head else []),
-            from_chips(settings, model, cards),
+            from_chips(settings, model, alike),
             from_uploads(settings, analyzer, version),
+            from_chips(settings, model, others),
         ]
 
 
@@ -100,18 +101,21 @@ def head_of(card: Card, folder: Path) -> VectorSource | None:
         if of_parent:
             vectors = np.stack([np.frombuffer(one.vector, "<f4") for one in of_parent])
             for template, vector in zip(of_parent, project(head, vectors), strict=True):
-                yield template, vector.astype("<f4").tobytes()
+                unit = vector / np.linalg.norm(vector) if card.output.metric == "cosine" else vector
+                yield template, unit.astype("<f4").tobytes()
 
     return embed
 
 
 def from_chips(settings: Settings, model: Model, cards: Mapping[str, Card]) -> VectorSource:
-    """From aligned faces that were kept for training, if they were cut as the model takes them.
+    """From aligned faces that were kept for training, if one of these versions embedded them.
 
-    The topic is read once; later calls read what has come since, and single chips at their offsets.
+    Those that were cut in another way are aligned again, which costs some accuracy (docs/models.md). The topic is read
+    once; later calls read what has come since, and single chips at their offsets.
     """
     places: dict[bytes, OffsetRange] = {}
     tail = LogTail(settings, Topic.CHIPS, places.clear)
+    realigner = Realigner(model.card.chip)
 
     def embed(templates: Sequence[Template]) -> Iterator[Named]:
         wanted = {one.template_id.encode(): one for one in templates}
@@ -134,9 +138,11 @@ def from_chips(settings: Settings, model: Model, cards: Mapping[str, Card]) -> V
         for key, chip in kept.items():
             made_for = cards.get(chip.model_version)
             pixels = faces.decode(chip.jpeg)
-            if made_for is None or pixels is None or _frame(made_for) != _frame(model.card):
+            if made_for is None or pixels is None:
                 continue
-            yield wanted[key], model.embed(pixels[None])[0].astype("<f4").tobytes()
+            aligned = realigner.from_chip(pixels, made_for.chip)
+            if aligned is not None:
+                yield wanted[key], model.embed(aligned[None])[0].astype("<f4").tobytes()
 
     return embed
 
@@ -176,7 +182,3 @@ def from_uploads(settings: Settings, analyzer: FaceAnalyzer, version: str) -> Ve
 def _is_of(picture: bytes, template: Template) -> bool:
     """Whether a template was made of a picture: its last message may be another event with the same photo."""
     return sha256(picture).hexdigest() == template.picture_sha256
-
-
-def _frame(card: Card) -> tuple[int, float]:
-    return card.chip.size, card.chip.padding

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from models.analysis import chips
-from models.analysis.aligner import Aligner
+from models.analysis.realigner import Realigner
 from models.embedder.card import ChipGeometry
 from models.evaluation.groups import CAMERA
 from models.pictures.decoder import decode
@@ -69,10 +69,10 @@ def confirmed(
             found.without_consent += 1
         else:
             wanted[one.source.partition, one.source.offset].append(one)
-    aligner = Aligner(geometry)
+    realigner = Realigner(geometry)
     for message in _frames(settings, wanted):
         for one in wanted.pop((message.source.partition, message.offset)):
-            face = _face(message, one, settings, aligner)
+            face = _face(message, one, settings, realigner)
             if face is None:
                 found.gone += 1
                 continue
@@ -111,8 +111,8 @@ def _frames(settings: Settings, places: Iterable[tuple[int, int]]) -> Iterator[M
             left = defaultdict(deque, {partition: waiting for partition, waiting in left.items() if waiting})
 
 
-def _face(message: Message, feedback: Feedback, settings: Settings, aligner: Aligner) -> tuple[bytes, str] | None:
-    """The chip as JPEG, and the camera; None if the message is not the frame, or its picture cannot be read."""
+def _face(message: Message, feedback: Feedback, settings: Settings, realigner: Realigner) -> tuple[bytes, str] | None:
+    """The chip as JPEG, and the camera; None if the message is not the frame, or no face can be seen in its picture."""
     try:
         frame = codec.decode(message.value, Frame)
         picture = fetch(frame.picture, settings)
@@ -124,4 +124,5 @@ def _face(message: Message, feedback: Feedback, settings: Settings, aligner: Ali
     if isinstance(raster, Refusal):
         return None
     points = np.array(feedback.landmarks, np.float64).reshape(-1, 2) * (raster.pixels.shape[1] / raster.width)
-    return chips.encode(aligner.align(raster.pixels, points)), frame.camera_id
+    chip = realigner.from_picture(raster.pixels, points)
+    return None if chip is None else (chips.encode(chip), frame.camera_id)

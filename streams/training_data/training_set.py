@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+from models.analysis import chips
+from models.analysis.realigner import Realigner
 from models.embedder.card import ChipGeometry, Source
 from models.training.samples import Correction, Sample
 from schemas.clock import utc_now
 from streams.feedback.store import read_feedback
 from streams.kafka.topics import Topic
+from streams.model_registry.records import cards
 from streams.settings import Settings
 from streams.training_data.chip_store import read_kept_chips
 from streams.training_data.confirmed_faces import ConfirmedFaces, confirmed
@@ -29,7 +32,7 @@ class ChipsRead:
         ends: by partition number, the offset before which everything was read. Reading up to these offsets gives the
             same samples again, as long as no consent ends and no tombstone is compacted away.
         ended: chips that were left out because their consent has ended.
-        unreadable: messages that are no chip.
+        unreadable: messages that are no chip, or in which no face is seen.
         offsets: partition and offset of each sample, by its event id.
     """
 
@@ -40,8 +43,12 @@ class ChipsRead:
     offsets: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
-def read_chips(settings: Settings, ends: Mapping[int, int] | None = None) -> ChipsRead:
+def read_chips(
+    settings: Settings, ends: Mapping[int, int] | None = None, geometry: ChipGeometry | None = None
+) -> ChipsRead:
     """Read the topic up to these offsets, by partition number; None: up to its present end.
+
+    Chips that were cut for a version with another geometry than this one are aligned again; None: none is.
 
     Raises:
         KafkaUnavailable: no broker answers.
@@ -49,6 +56,7 @@ def read_chips(settings: Settings, ends: Mapping[int, int] | None = None) -> Chi
     """
     kept, now = read_kept_chips(settings, ends), utc_now()
     read = ChipsRead(ends=kept.ends, unreadable=kept.unreadable)
+    realigned = _to_geometry(settings, geometry)
     seen: set[tuple[str, str, bytes]] = set()
     for event_id, one in kept.chips.items():
         chip = one.chip
@@ -59,9 +67,29 @@ def read_chips(settings: Settings, ends: Mapping[int, int] | None = None) -> Chi
         if face in seen:
             continue
         seen.add(face)
-        read.samples.append(Sample(event_id, chip.user_id, chip.subject_id, chip.jpeg, chip.quality.overall))
+        jpeg = realigned(chip.jpeg, chip.model_version)
+        if jpeg is None:
+            read.unreadable += 1
+            continue
+        read.samples.append(Sample(event_id, chip.user_id, chip.subject_id, jpeg, chip.quality.overall))
         read.offsets[event_id] = one.partition, one.offset
     return read
+
+
+def _to_geometry(settings: Settings, geometry: ChipGeometry | None) -> Callable[[bytes, str], bytes | None]:
+    """What makes a JPEG of this geometry of the JPEG of a chip and the version that it was cut for."""
+    made_for = {version: card.chip for version, card in cards(settings).items()} if geometry else {}
+    realigner = Realigner(geometry) if geometry else None
+
+    def realigned(jpeg: bytes, version: str) -> bytes | None:
+        before = made_for.get(version)
+        if realigner is None or before is None or geometry is None or before.is_cut_like(geometry):
+            return jpeg
+        pixels = chips.decode(jpeg)
+        aligned = None if pixels is None else realigner.from_chip(pixels, before)
+        return None if aligned is None else chips.encode(aligned)
+
+    return realigned
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,17 +134,17 @@ def read_training_set(settings: Settings, geometry: ChipGeometry, until: Until |
         KafkaUnavailable: no broker answers.
         TopicMissing: a topic has not been created.
     """
-    chips = read_chips(settings, None if until is None else until.get(Topic.CHIPS, {}))
+    kept = read_chips(settings, None if until is None else until.get(Topic.CHIPS, {}), geometry)
     feedback = read_feedback(settings, None if until is None else until.get(Topic.FEEDBACK, {}))
-    people = {one.person for one in chips.samples}
+    people = {one.person for one in kept.samples}
     found = confirmed(settings, feedback.last.values(), people, geometry)
-    ends = {Topic.CHIPS: chips.ends, Topic.FEEDBACK: feedback.ends}
+    ends = {Topic.CHIPS: kept.ends, Topic.FEEDBACK: feedback.ends}
     return TrainingSetRead(
-        chips.samples + found.samples,
+        kept.samples + found.samples,
         found.corrections,
         ends,
-        chips.ended,
-        chips.unreadable + feedback.unreadable,
+        kept.ended,
+        kept.unreadable + feedback.unreadable,
         found,
         Source(offsets={topic.named(settings): offsets for topic, offsets in ends.items()}),
     )

@@ -41,7 +41,7 @@ def test_a_face_is_kept_for_training_if_its_person_agreed(clients: Clients, user
     assert (chip.event_id, chip.user_id, chip.subject_id) == (yes.event_id, user, "obama")
     face = cv2.imdecode(np.frombuffer(chip.jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert face is not None
-    assert face.shape == (150, 150, 3), "the aligned face, never the picture"
+    assert face.shape == (112, 112, 3), "the aligned face, never the picture"
 
 
 def test_no_face_of_a_refused_photo_is_kept(clients: Clients, user: str, portraits: Portraits, photos: Path) -> None:

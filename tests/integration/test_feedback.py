@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from models.embedder.card import Card
-from models.embedder.model import REFERENCE
+from models.embedder.references import ACCURATE
 from schemas.clock import utc_now
 from schemas.ingest import Consent
 from schemas.learning import Statement
@@ -35,7 +35,7 @@ def test_a_confirmed_match_is_a_face_to_learn_from_and_a_row_each(
     corrected = eventually(rows, "the feedback is in BigQuery, and the matches too")
     assert [corrected[one]["was_right"] for one in (right, wrong)] == [True, True]
     assert corrected[right]["true_subject_id"] == "obama"
-    read = read_training_set(stack.settings, Card.read(REFERENCE).chip)
+    read = read_training_set(stack.settings, Card.read(ACCURATE).chip)
     mine = {sample.event_id: sample.groups for sample in read.samples if sample.user_id == user}
     assert mine == {upload.event_id: {}, f"{right}/0": {"camera": "door"}}
     assert [one.event_id for one in read.corrections if one.user_id == user] == [f"{wrong}/0"]

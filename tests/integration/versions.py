@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from models.embedder.card import Card
-from models.embedder.model import REFERENCE, keras_network
+from models.embedder.model import keras_network
+from models.embedder.references import ACCURATE
 from models.training import publish
 
-OLD = Card.read(REFERENCE)
+OLD = Card.read(ACCURATE)
 
 
 def turned(folder: Path, version: str) -> Card:
     """The reference network with its vectors turned round: as good, and every mixed comparison is of strangers."""
     import keras
 
-    network = keras_network()
+    network = keras_network(ACCURATE)
     turn = keras.layers.Dense(OLD.output.dimensions, use_bias=False, name="turn")
     chips = keras.Input(network.input_shape[1:])
     model = keras.Model(chips, turn(network(chips)))

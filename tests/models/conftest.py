@@ -8,6 +8,7 @@ import pytest
 from infra.photos import sample_photos
 from models.analysis.analyzer import Analyzer
 from models.embedder.model import Model
+from models.embedder.references import FAST
 
 Photo = Callable[[str], bytes]
 
@@ -21,7 +22,7 @@ def photo() -> Photo:
 
 @pytest.fixture(scope="session")
 def reference() -> Model:
-    return Model.load()
+    return Model.load(FAST)
 
 
 @pytest.fixture(scope="session")

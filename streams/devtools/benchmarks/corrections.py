@@ -24,7 +24,7 @@ def measure(
     """
     known, skipped = read(folders, settings, say)
     yield {"faces": len(known), "faces_not_found": skipped, "seed": plan.seed}
-    for gained in correcting.measure(known, plan=plan, old_folder=settings.model_dir, say=say):
+    for gained in correcting.measure(known, plan=plan, old_folder=settings.chosen_model_dir, say=say):
         degraded: dict[str, Any] = {"before": gained.before, **gained.tars}
         found: dict[str, Any] = {
             "corrections": gained.corrections,

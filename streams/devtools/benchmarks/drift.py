@@ -88,7 +88,7 @@ def measure(
     Raises:
         UnusableEvaluation: a folder holds no pictures.
     """
-    model = Model.load(settings.model_dir, threads=settings.cpu_threads)
+    model = Model.load(settings.chosen_model_dir, threads=settings.cpu_threads)
     analyzer = Analyzer(model, threads=settings.cpu_threads)
     plan = MonitorPlan(settings.drift_reference, settings.drift_window)
     yield {"normal_frames": frames, "cameras": len(folders), "stay": stay, "seed": seed}

@@ -79,7 +79,7 @@ class _BareLoop:
     """Decode, detect, align, embed and match in one process, in micro-batches as large as the worker's."""
 
     def __init__(self, settings: Settings, enrolled: bytes) -> None:
-        model = Model.load(settings.model_dir, threads=settings.cpu_threads)
+        model = Model.load(settings.chosen_model_dir, threads=settings.cpu_threads)
         self._batch_size = settings.batch_size
         self._candidates = settings.candidates
         self._card: Card = model.card

@@ -34,7 +34,7 @@ def measure(
         UnusableEvaluation: a folder holds no pictures.
     """
     known, skipped = read(folders, settings, say)
-    for outcome in cross_validate(known, parts=parts, plan=plan, old_folder=settings.model_dir, say=say):
+    for outcome in cross_validate(known, parts=parts, plan=plan, old_folder=settings.chosen_model_dir, say=say):
         yield _result(outcome, known, skipped, plan)
 
 
@@ -45,7 +45,7 @@ def read(folders: Sequence[Path], settings: Settings, say: Callable[[str], None]
         UnusableTrainingSet: too few people or faces.
         UnusableEvaluation: a folder holds no pictures.
     """
-    model = Model.load(settings.model_dir, threads=settings.cpu_threads)
+    model = Model.load(settings.chosen_model_dir, threads=settings.cpu_threads)
     analyzer = Analyzer(model, threads=settings.cpu_threads)
     samples, skipped = from_folders(analyzer, folders)
     analyzer.close()

@@ -12,7 +12,8 @@ import numpy as np
 from infra.photos import sample_photos
 from models.analysis import chips
 from models.analysis.analyzer import Analyzer
-from models.embedder.model import REFERENCE, Model, keras_network
+from models.embedder.model import Model, keras_network
+from models.embedder.references import FAST
 from models.training.degrade import shifted
 from models.training.launch import Launched, launch
 from models.training.plan import Run, TrainingPlan
@@ -32,7 +33,7 @@ def measure(folder: Path, steps: int, batch: int, rounds: int, say: Callable[[st
         ``scaling_efficiency`` (two workers by twice one), ``weights_identical`` (whether two workers ended with the
         same weights, to the last bit).
     """
-    model = Model.load()
+    model = Model.load(FAST)
     plan = TrainingPlan(steps=steps, batch=batch, bases=_FACES, validate_every=steps, checkpoint_every=steps)
     found: dict[int, list[Launched]] = {1: [], 2: []}
     yield {"batch_per_worker": batch, "steps": steps}
@@ -40,7 +41,7 @@ def measure(folder: Path, steps: int, batch: int, rounds: int, say: Callable[[st
         for workers, ended in found.items():
 
             def train(turn: int = turn, workers: int = workers, ended: list[Launched] = ended) -> Figures:
-                run = prepare(folder / f"{turn}-{workers}", plan, model, keras_network(), _faces(model))
+                run = prepare(folder / f"{turn}-{workers}", plan, model, keras_network(FAST), _faces(model))
                 ended.append(_timed(run, workers))
                 return _figures(found)
 
@@ -63,7 +64,7 @@ def _figures(found: Mapping[int, Sequence[Launched]]) -> Figures:
 
 
 def _timed(run: Run, workers: int) -> Launched:
-    return launch(run, REFERENCE, workers=workers, threads=1, restarts=0)
+    return launch(run, FAST, workers=workers, threads=1, restarts=0)
 
 
 def _faces(model: Model) -> TrainingSet:

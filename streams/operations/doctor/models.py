@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from models.embedder.assets import DETECTOR, FACE_MESH, RESNET, MissingWeights
+from models.embedder.assets import DETECTOR, FACE_MESH, RESNET, SFACE, MissingWeights
 from models.embedder.card import CARD_FILE, Card, UnknownThreshold, UnusableModel
-from models.embedder.model import REFERENCE, Model
+from models.embedder.model import Model
 from streams.operations.doctor.finding import Finding, fail, ok, warn
 from streams.operations.doctor.remedies import Remedy
 from streams.settings import Settings
@@ -32,7 +32,7 @@ def check(settings: Settings, *, load: bool) -> Iterator[Finding]:
 def _weights(settings: Settings) -> Iterator[Finding]:
     needed = {"detector": DETECTOR, "face mesh": FACE_MESH}
     if settings.model_dir is None:
-        needed["reference network"] = RESNET
+        needed |= {"reference network fast": RESNET, "reference network accurate": SFACE}
     for name, asset in needed.items():
         try:
             size = len(asset.read())
@@ -43,7 +43,7 @@ def _weights(settings: Settings) -> Iterator[Finding]:
 
 
 def _card(settings: Settings) -> Finding:
-    folder = settings.model_dir or REFERENCE
+    folder = settings.chosen_model_dir
     try:
         card = Card.read(folder)
         distance = card.threshold(settings.threshold_set)
@@ -95,7 +95,7 @@ def _litert() -> Finding:
 def _embed(settings: Settings) -> Iterator[Finding]:
     began = time.perf_counter()
     try:
-        model = Model.load(settings.model_dir, threads=settings.cpu_threads)
+        model = Model.load(settings.chosen_model_dir, threads=settings.cpu_threads)
     except ImportError as error:
         yield fail("tensorflow", f"cannot be imported: {error}", Remedy.SET_UP())
         return

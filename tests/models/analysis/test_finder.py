@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -183,7 +184,7 @@ def made(*, score: float = 0.6, presence: float = 1.0, off: float = 0.0) -> Foun
     """A face with eyes 40 pixels apart; the detector sees all points so much too high, by the distance of the eyes."""
     mesh = np.array([[150, 100], [130, 100], [90, 100], [110, 100], [120, 130]], np.float64)
     detector = np.array([[100, 100], [140, 100], [120, 130], [120, 150], [80, 110], [160, 110]]) - (0.0, 40 * off)
-    return FoundFace(Detection(score, (120, 120), (100, 100), detector), Landmarks(mesh, presence, 0.0))
+    return FoundFace(Detection(score, (120, 120), (100, 100), detector), Landmarks(mesh, mesh, presence, 0.0))
 
 
 @pytest.mark.parametrize(
@@ -205,9 +206,9 @@ def test_what_cannot_be_relied_on_is_refused_with_a_reason(
 ) -> None:
     real = analyzer._finder._mesh.find
 
-    def unsure(picture: Pixels, detection: Detection) -> Landmarks:
-        landmarks = real(picture, detection)
-        return Landmarks(landmarks.points, 0.6, landmarks.yaw)
+    def unsure(picture: Pixels, eyes_and_mouth: Points) -> Landmarks:
+        landmarks = real(picture, eyes_and_mouth)
+        return replace(landmarks, presence=0.6)
 
     monkeypatch.setattr(analyzer._finder._mesh, "find", unsure)
     [probe] = seen(analyzer, portraits["obama"])

@@ -14,6 +14,7 @@ import pytest
 from models.analysis.analyzer import Analyzer
 from models.embedder.card import CARD_FILE, UnusableModel
 from models.embedder.model import Model
+from models.embedder.references import Reference
 from tests.models.conftest import Photo
 
 SIZE, DIMENSIONS = 32, 3
@@ -102,8 +103,9 @@ def test_card_and_weights_that_do_not_go_together(keras_folder: Path, changed: d
         Model.load(write(keras_folder, "model.keras", **changed))
 
 
-def test_loading_is_quiet() -> None:
+@pytest.mark.parametrize("reference", Reference)
+def test_loading_is_quiet(reference: Reference) -> None:
     imports = "from models.embedder.model import Model; from models.analysis.analyzer import Analyzer"
-    code = f"{imports}; Analyzer(Model.load()).warm_up()"
+    code = f"{imports}; from pathlib import Path; Analyzer(Model.load(Path({str(reference.folder)!r}))).warm_up()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from models.embedder.card import Card, GroupMeasured, Lineage, Shift, Source, Validated, Weights
-from models.embedder.model import REFERENCE
+from models.embedder.references import FAST
 from models.evaluation.comparisons import Comparisons
 from models.report.page import page
 from models.training import publish
 from models.training.scoring import scored
 
-PARENT = Card.read(REFERENCE)
+PARENT = Card.read(FAST)
 LOADS = {"script", "link", "img", "iframe", "object", "embed", "base", "form"}
 
 
@@ -95,7 +95,7 @@ def test_a_trained_version_shows_all_that_its_card_has(tmp_path: Path) -> None:
 
 
 def test_a_version_made_elsewhere_says_what_is_not_known() -> None:
-    read = Read(page(PARENT, REFERENCE))
+    read = Read(page(PARENT, FAST))
     assert read.plots == 1
     assert "lfw_10_people_roc_auc 0.9997" in read.text
     assert "not trained here" in read.text
@@ -104,24 +104,24 @@ def test_a_version_made_elsewhere_says_what_is_not_known() -> None:
 
 
 def test_a_training_without_a_course_or_a_source_says_so() -> None:
-    read = Read(page(trained(history=(), source=Source()), REFERENCE))
+    read = Read(page(trained(history=(), source=Source()), FAST))
     assert "no course of the training" in read.text
     assert "read from not on the card" in read.text
 
 
 def test_groups_are_on_the_page() -> None:
-    assert "no camera or group" in Read(page(trained(), REFERENCE)).text.lower()
+    assert "no camera or group" in Read(page(trained(), FAST)).text.lower()
     worse = Shift(before=0.1, after=0.4, interval=(0.3, 0.5), change_interval=(0.2, 0.4))
     group = GroupMeasured(
         by="camera", group="<door>", pictures="clean", people=5, genuine_pairs=31, impostor_pairs=0, fnmr=worse
     )
-    read = Read(page(trained(groups=(group,)), REFERENCE))
+    read = Read(page(trained(groups=(group,)), FAST))
     assert "camera <door> clean 5 31 0.100 0.400 0.300 to 0.500 0 no strangers" in read.text
     assert "for camera <door> it is worse beyond its interval on clean pictures" in read.text
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
-    html = page(trained(), REFERENCE)
+    html = page(trained(), FAST)
     assert Read(html).loads == []
     # Names of XML's vocabularies, which nothing follows.
     assert set(re.findall(r"""https?://[^"'<> )]+""", html)) <= {
@@ -133,13 +133,13 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
 
 def test_what_a_card_says_cannot_become_markup() -> None:
     card = PARENT.model_copy(update={"version": "<script>alert(1)</script>", "description": "a & b"})
-    read = Read(page(card, REFERENCE))
+    read = Read(page(card, FAST))
     assert read.loads == []
     assert "<script>alert(1)</script>" in read.text
 
 
 def test_the_same_card_gives_the_same_page() -> None:
-    assert page(trained(), REFERENCE) == page(trained(), REFERENCE)
+    assert page(trained(), FAST) == page(trained(), FAST)
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])

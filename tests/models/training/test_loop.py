@@ -11,6 +11,7 @@ import pytest
 from models.embedder import runtime
 from models.embedder.card import Card
 from models.embedder.model import Model, keras_network
+from models.embedder.references import FAST
 from models.training import loop, publish
 from models.training.checkpoint import State
 from models.training.compare import Compared
@@ -96,7 +97,7 @@ def test_poor_faces_of_people_it_has_not_met_are_told_apart_better(
 ) -> None:
     plan = TrainingPlan(steps=40, batch=16, bases=200, warm_up=5, validate_every=40, averaging=0.9)
     met, others = people.of_people(people.people[:12]), people.of_people(people.people[12:])
-    run = prepare(tmp_path / "run", plan, reference, keras_network(), met)
+    run = prepare(tmp_path / "run", plan, reference, keras_network(FAST), met)
     loop.train(run, reference.card, runtime.tensorflow().distribute.get_strategy())
     publish.write(tmp_path / "new", publish.learned_network(run), publish.unmeasured("new", reference.card))
     compared = Compared.of(reference, Model.load(tmp_path / "new"), others, 0)

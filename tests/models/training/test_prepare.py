@@ -8,6 +8,7 @@ import pytest
 
 from models.embedder.card import UnusableModel
 from models.embedder.model import Model, keras_network
+from models.embedder.references import FAST
 from models.training.plan import Run, TrainingPlan
 from models.training.prepare import prepare
 from models.training.samples import TrainingSet
@@ -17,7 +18,7 @@ PLAN = TrainingPlan(bases=100, seed=3)
 
 def test_nobody_who_is_held_out_is_learned_from(tmp_path: Path, reference: Model, people: TrainingSet) -> None:
     said: list[str] = []
-    run = prepare(tmp_path / "run", PLAN, reference, keras_network(), people, said.append)
+    run = prepare(tmp_path / "run", PLAN, reference, keras_network(FAST), people, said.append)
     assert run.is_prepared
     assert run.plan == PLAN
     material = run.material()
@@ -33,7 +34,7 @@ def test_nobody_who_is_held_out_is_learned_from(tmp_path: Path, reference: Model
 def test_the_right_vectors_are_what_the_network_makes_of_clean_faces(
     tmp_path: Path, reference: Model, people: TrainingSet
 ) -> None:
-    run = prepare(tmp_path / "run", PLAN, reference, keras_network(), people)
+    run = prepare(tmp_path / "run", PLAN, reference, keras_network(FAST), people)
     material, chip = run.material(), reference.card.chip
     network = keras.models.load_model(run.network, compile=False)
     made = network((material.chips[:8] - np.array(chip.mean, np.float32)) * chip.scale)
@@ -41,7 +42,7 @@ def test_the_right_vectors_are_what_the_network_makes_of_clean_faces(
 
 
 def test_few_people_are_all_learned_from(tmp_path: Path, reference: Model, people: TrainingSet) -> None:
-    run = prepare(tmp_path / "run", PLAN, reference, keras_network(), people.of_people(people.people[:5]))
+    run = prepare(tmp_path / "run", PLAN, reference, keras_network(FAST), people.of_people(people.people[:5]))
     assert not len(run.material().held_out)
 
 

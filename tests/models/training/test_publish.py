@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from models.embedder.card import Card, Lineage
-from models.embedder.model import REFERENCE, Model, keras_network
+from models.embedder.model import Model, keras_network
+from models.embedder.references import FAST
 from models.training import publish
 from models.training.samples import TrainingSet
 
-PARENT = Card.read(REFERENCE)
+PARENT = Card.read(FAST)
 LINEAGE = Lineage(parent=PARENT.version, mode="full", people=10, chips=100, people_tested=6, digest="0" * 64)
 RATES = {"fmr-1e-2": 1e-2, "fmr-1e-3": 1e-3}
 
@@ -47,7 +48,7 @@ def test_people_more_alike_than_most_make_it_strict() -> None:
 
 
 def test_what_is_written_is_read_and_takes_as_long(tmp_path: Path, reference: Model, people: TrainingSet) -> None:
-    card = publish.write(tmp_path / "new", keras_network(), publish.unmeasured("new", reference.card))
+    card = publish.write(tmp_path / "new", keras_network(FAST), publish.unmeasured("new", reference.card))
     assert Card.read(tmp_path / "new") == card
     assert card.weights is not None
     assert np.allclose(Model.load(tmp_path / "new").embed(people.chips[:3]), reference.embed(people.chips[:3]))

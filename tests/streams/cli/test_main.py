@@ -17,7 +17,7 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-from models.embedder.model import REFERENCE
+from models.embedder.references import FAST, Reference
 from streams.cli import first_word
 from streams.cli.main import COMMANDS, make_app, modules_for, pass_by_proxies
 from tests.streams.cli.conftest import TIMEOUT_S, Run, command, environment, run
@@ -196,14 +196,14 @@ def test_folders_without_a_picture_are_told(offline: Run, tmp_path: Path) -> Non
 
 
 def test_the_reference_is_not_imported_beside_itself(offline: Run, tmp_path: Path) -> None:
-    ended = offline("models", "import", REFERENCE)
+    ended = offline("models", "import", FAST)
     assert ended.code == 0, ended.err
-    assert "is the reference already" in ended.out
+    assert "is a reference model already" in ended.out
     assert not (tmp_path / ".facestream").exists()
     # As an earlier release left it.
-    shutil.copytree(REFERENCE, tmp_path / ".facestream/models" / REFERENCE.name)
+    shutil.copytree(FAST, tmp_path / ".facestream/models" / FAST.name)
     listed = offline("models", "list", "--json").json["versions"]
-    assert [one["folder"] for one in listed] == [str(REFERENCE)]
+    assert [one["folder"] for one in listed] == [str(one.folder) for one in Reference]
 
 
 @pytest.mark.parametrize("name", [(), ("topics",), ("dead-letters",)], ids=" ".join)

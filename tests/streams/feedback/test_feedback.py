@@ -17,7 +17,7 @@ from infra.services import LocalServices
 from models.analysis import chips
 from models.analysis.aligner import Aligner
 from models.embedder.card import Card
-from models.embedder.model import REFERENCE
+from models.embedder.references import FAST
 from models.training.samples import Correction
 from schemas import codec
 from schemas.clock import utc_now
@@ -42,7 +42,7 @@ from streams.training_data.training_set import read_training_set
 from tests.sinks.examples import QUALITY, face, match
 from tests.streams.cli.conftest import Ended, environment, run
 
-GEOMETRY = Card.read(REFERENCE).chip
+GEOMETRY = Card.read(FAST).chip
 LANDMARKS = [140.0, 100.0, 118.0, 101.0, 62.0, 100.0, 84.0, 101.0, 101.0, 146.0]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.embedder.card import Card, UnusableModel
-from models.embedder.model import REFERENCE
+from models.embedder.references import FAST
 from streams.model_registry.importing import import_version
 from streams.model_registry.records import find_card
 from streams.settings import Settings
@@ -21,8 +21,8 @@ def settings(tmp_path: Path) -> Settings:
 
 def version_in(folder: Path, **changes: object) -> Path:
     """The reference model under another name, or with something else changed on its card."""
-    shutil.copytree(REFERENCE, folder)
-    card = Card.read(REFERENCE).model_copy(update=changes)
+    shutil.copytree(FAST, folder)
+    card = Card.read(FAST).model_copy(update=changes)
     (folder / "card.json").write_text(card.model_dump_json(exclude_none=True), "utf-8")
     return folder
 
@@ -38,8 +38,8 @@ def test_a_version_is_copied_and_found_by_its_name(settings: Settings, tmp_path:
 
 
 def test_the_reference_is_known_already(settings: Settings) -> None:
-    imported = import_version(REFERENCE, settings)
-    assert (imported.folder, imported.known_as) == (REFERENCE, "the reference")
+    imported = import_version(FAST, settings)
+    assert (imported.folder, imported.known_as) == (FAST, "a reference model")
     assert not settings.versions_dir.exists()
 
 

@@ -7,9 +7,17 @@ import uuid
 from datetime import timedelta
 
 import confluent_kafka
+import numpy as np
 import pytest
 
+from infra.photos import sample_photos
 from infra.services import LocalServices
+from models.analysis import chips
+from models.analysis.aligner import Aligner
+from models.analysis.finder import FaceFinder
+from models.embedder.card import Card
+from models.embedder.references import Reference
+from models.pictures.decoder import Raster, decode
 from models.training.samples import digest
 from schemas import codec
 from schemas.clock import utc_now
@@ -93,3 +101,22 @@ def test_copies_of_a_face_are_learned_from_once(settings: Settings) -> None:
 
 def test_an_empty_topic_gives_nothing(settings: Settings) -> None:
     assert read_chips(settings).samples == []
+
+
+def test_chips_of_another_model_are_cut_anew_for_the_one_that_is_trained(settings: Settings) -> None:
+    fast, accurate = (Card.read(one.folder) for one in (Reference.FAST, Reference.ACCURATE))
+    raster = decode((sample_photos() / "obama.jpg").read_bytes(), max_bytes=10**8, max_pixels=10**8)
+    assert isinstance(raster, Raster)
+    [face] = FaceFinder().find(raster.pixels)
+    before = chips.encode(Aligner(fast.chip).align(raster.pixels, face.landmarks.points))
+    noise = np.random.default_rng(0).integers(0, 256, (150, 150, 3)).astype(np.uint8)
+    known, faceless = (
+        dataclasses.replace(chip(jpeg), model_version=fast.version) for jpeg in (before, chips.encode(noise))
+    )
+    send(settings, message(known), message(faceless))
+    read = read_chips(settings, None, accurate.chip)
+    [sample] = read.samples
+    pixels = chips.decode(sample.chip)
+    assert pixels is not None and pixels.shape == (112, 112, 3)
+    assert (sample.event_id, read.unreadable) == (known.event_id, 1)
+    assert next(one.chip for one in read_chips(settings, None, fast.chip).samples) == before

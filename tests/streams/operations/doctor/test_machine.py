@@ -15,7 +15,7 @@ import pytest
 
 from infra.crash_loops import CrashLoops
 from infra.supervisor import Backoff, Death, Supervisor
-from models.embedder.model import REFERENCE
+from models.embedder.references import FAST
 from streams.operations.doctor import crashes, machine, models, run
 from streams.operations.doctor.clock import clock
 from streams.operations.doctor.finding import Finding, Status, ok
@@ -173,7 +173,7 @@ def test_deaths_at_different_places_are_not_counted_together(tmp_path: Path) -> 
 def test_a_model_that_cannot_be_used(tmp_path: Path) -> None:
     assert look(models.check(Settings(model_dir=tmp_path), load=False))["model card"].status is Status.FAIL
     assert look(models.check(Settings(threshold_set="strictest"), load=False))["model card"].status is Status.FAIL
-    whole = Settings(model_dir=REFERENCE, threshold_set=None)
+    whole = Settings(model_dir=FAST, threshold_set=None)
     assert look(models.check(whole, load=False))["model card"].status is Status.OK
 
 
@@ -194,7 +194,7 @@ def test_a_version_whose_card_is_broken(tmp_path: Path) -> None:
     (version / "card.json").write_text("{")
     settings = Settings(models_dir=tmp_path)
     assert look(models.check(settings, load=False))["model version v2"].status is Status.FAIL
-    shutil.copy(REFERENCE / "card.json", version)
+    shutil.copy(FAST / "card.json", version)
     assert look(models.check(settings, load=False))["models folder"].status is Status.OK
 
 
