@@ -1,4 +1,4 @@
-"""Sets up TensorFlow and OpenCV: fewer log lines, and a fixed number of threads."""
+"""Sets up TensorFlow, OpenVINO and OpenCV: fewer log lines, no reports of use, and a fixed number of threads."""
 
 from __future__ import annotations
 
@@ -46,22 +46,42 @@ def tensorflow(threads: int | None = None) -> Any:
     return tf
 
 
+def openvino() -> Any | None:
+    """Import OpenVINO without its telemetry; None: it is not installed, or has no build for this system.
+
+    OpenVINO reports its first import to its makers where the package openvino-telemetry, on which it depends, is found.
+    """
+    try:
+        with _hidden("openvino_telemetry"):
+            import openvino
+    except (ImportError, OSError) as error:
+        _log.debug("OpenVINO cannot be imported: %s", error)
+        return None
+    return openvino
+
+
 @contextlib.contextmanager
 def _first_import() -> Iterator[None]:
-    hidden = _HiddenFromThisThread("matplotlib", "sklearn")
-    sys.meta_path.insert(0, hidden)
+    # Keras imports scikit-learn and Matplotlib where it finds them, for wrappers and plots that are not used here. They
+    # take a third of the time of ``import tensorflow``.
+    with _hidden("matplotlib", "sklearn"), without_chatter():
+        yield
+
+
+@contextlib.contextmanager
+def _hidden(*packages: str) -> Iterator[None]:
+    finder = _HiddenFromThisThread(*packages)
+    sys.meta_path.insert(0, finder)
     try:
-        with without_chatter():
-            yield
+        yield
     finally:
-        sys.meta_path.remove(hidden)
+        sys.meta_path.remove(finder)
 
 
 class _HiddenFromThisThread(MetaPathFinder):
     """Makes packages look as if they were not installed, but only to the thread that made this finder.
 
-    Keras imports scikit-learn and Matplotlib where it finds them, for wrappers and plots that are not used here. They
-    take a third of the time of ``import tensorflow``. Other threads may import them meanwhile.
+    Other threads may import them meanwhile.
     """
 
     def __init__(self, *packages: str) -> None:
@@ -70,7 +90,7 @@ class _HiddenFromThisThread(MetaPathFinder):
 
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         if fullname in self._packages and threading.get_ident() == self._thread:
-            raise ModuleNotFoundError(f"{fullname} is hidden from Keras", name=fullname)
+            raise ModuleNotFoundError(f"{fullname} is hidden from this import", name=fullname)
 
 
 @contextlib.contextmanager

@@ -14,13 +14,16 @@ DLIB = np.load(ANSWERS)
 
 
 def test_the_port_gives_dlibs_vectors(reference: Model) -> None:
-    assert np.abs(reference.embed(synthetic.chips()) - DLIB["vectors"]).max() <= 1e-5
+    """Almost: tests/models/embedder/test_serving.py compares without the error of bfloat16."""
+    assert np.linalg.norm(reference.embed(synthetic.chips()) - DLIB["vectors"], axis=1).max() <= 0.05
 
 
 @pytest.mark.parametrize("count", [1, 5, 24, 33])
 def test_a_vector_does_not_depend_on_its_batch(reference: Model, count: int) -> None:
-    chips = np.resize(synthetic.chips(), (count, 150, 150, 3))
-    assert np.abs(reference.embed(chips) - np.resize(DLIB["vectors"], (count, 128))).max() <= 1e-5
+    chips = synthetic.chips()
+    alone = np.concatenate([reference.embed(chip[None]) for chip in chips])
+    together = reference.embed(np.resize(chips, (count, 150, 150, 3)))
+    assert np.abs(together - np.resize(alone, (count, 128))).max() <= 1e-5
 
 
 def test_chips_are_cut_as_dlib_cuts_them(reference: Model) -> None:
