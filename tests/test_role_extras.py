@@ -24,6 +24,7 @@ CARD = (
 MODULES = {
     Role.EMBED: [
         *(*APP, "streams.embedding.agent", "streams.model_registry.model_pool", "streams.model_registry.watcher"),
+        *("streams.model_registry.first_version", "models.embedder.registry_snapshot"),
         *("models.analysis.analyzer", "models.embedder.model", "models.testing.digest"),
     ],
     Role.MATCH: [

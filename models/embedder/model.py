@@ -26,12 +26,14 @@ class Model:
         self._network = network
 
     @classmethod
-    def load(cls, folder: Path, *, threads: int | None = None) -> Model:
+    def load(cls, folder: Path, *, threads: int | None = None, half: bool = False) -> Model:
         """Load a model version.
 
         Args:
             folder: contains ``card.json`` and the weights that the card names, unless they are a reference model's.
             threads: cores for the runtime; None: all that the process may use.
+            half: compute in bfloat16 if the processor can, as reference models and trained versions always do; for a
+                version whose card does not yet say that it was trained.
 
         Raises:
             UnusableModel: card or weights cannot be used, or they do not fit together.
@@ -42,7 +44,7 @@ class Model:
         network = _network(tf, card, folder)
         try:
             # Versions that were trained here are measured as they are served; others' own models stay as they are.
-            half = card.weights is None or card.lineage is not None
+            half = half or card.weights is None or card.lineage is not None
             model = cls(card, serve(tf, card.chip, network, threads=threads, half=half))
             shape = model.embed(np.zeros((1, card.chip.size, card.chip.size, 3), np.uint8)).shape
         except (ValueError, TypeError, tf.errors.OpError) as error:

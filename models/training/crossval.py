@@ -161,4 +161,4 @@ def trained(
     outcome = loop.train(run, old.card, strategy, say=tell)
     card = publish.unmeasured(f"{old.card.version}-fold", old.card)
     publish.write(folder / "version", publish.learned_network(run), card)
-    return Model.load(folder / "version"), outcome.steps
+    return Model.load(folder / "version", half=True), outcome.steps

@@ -104,7 +104,7 @@ def retrain(
         settings = {"steps": head_plan.steps, "learning_rate": head_plan.learning_rate}
         validated = ()
     publish.write(place, made, publish.unmeasured(version, old.card))
-    new = Model.load(place)
+    new = Model.load(place, half=True)
     compared = Compared.of(old, new, test, plan.seed)
     by_kind = {"degraded": compared.degraded, gate.CLEAN: compared.clean}
     lineage = Lineage(

@@ -61,7 +61,11 @@ def test_openvino_runs_the_reference_networks(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_in_float32_the_vectors_are_those_of_the_weights_makers(name: str) -> None:
-    assert np.abs(served(name)(chips_of(name)) - answers_of(name)).max() <= (1e-5 if name == "dlib" else 1e-4)
+    found, wanted = served(name)(chips_of(name)), answers_of(name)
+    if name == "sface":
+        # Only their directions count, and the port scales them.
+        found, wanted = (some / np.linalg.norm(some, axis=1, keepdims=True) for some in (found, wanted))
+    assert np.abs(found - wanted).max() <= 1e-5
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -24,7 +24,8 @@ def test_vectors_are_evened_out_and_stay_so_when_stored(tmp_path: Path, referenc
     usual = np.sqrt(np.square(away[real]).mean())
     assert np.linalg.norm(wanted - mean, axis=1) == pytest.approx(usual * (away / usual) ** network.EVENNESS, rel=1e-4)
     publish.write(tmp_path / "even", grown, publish.unmeasured("even", reference.card))
-    assert np.abs(Model.load(tmp_path / "even").embed(people.chips) - wanted).max() < 1e-5
+    # The reference vectors have the error of bfloat16.
+    assert np.abs(Model.load(tmp_path / "even").embed(people.chips) - wanted).max() < 0.01
     again, same = network.grow(keras_network(tmp_path / "even"), wanted, real)
     assert len(again.layers) == len(grown.layers), "it was evened out already"
     assert same is wanted

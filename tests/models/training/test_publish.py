@@ -51,5 +51,6 @@ def test_what_is_written_is_read_and_takes_as_long(tmp_path: Path, reference: Mo
     card = publish.write(tmp_path / "new", keras_network(FAST), publish.unmeasured("new", reference.card))
     assert Card.read(tmp_path / "new") == card
     assert card.weights is not None
-    assert np.allclose(Model.load(tmp_path / "new").embed(people.chips[:3]), reference.embed(people.chips[:3]))
-    assert publish.latency_ratio(reference, Model.load(tmp_path / "new"), people.chips) == pytest.approx(1, abs=0.4)
+    new = Model.load(tmp_path / "new", half=True)
+    assert np.allclose(new.embed(people.chips[:3]), reference.embed(people.chips[:3]))
+    assert publish.latency_ratio(reference, new, people.chips) == pytest.approx(1, abs=0.4)
