@@ -8,6 +8,7 @@ import typing
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import Enum
+from functools import cache
 
 from hypothesis import strategies as st
 
@@ -27,6 +28,7 @@ _UUID = {
 _TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
 
 
+@cache
 def events(event_type: type) -> st.SearchStrategy[typing.Any]:
     """Events of a kind with every value that their schema allows."""
     hints = typing.get_type_hints(event_type)
@@ -34,6 +36,7 @@ def events(event_type: type) -> st.SearchStrategy[typing.Any]:
     return st.builds(event_type, **fields)
 
 
+@cache
 def _values(hint: typing.Any, name: str) -> st.SearchStrategy[typing.Any]:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
