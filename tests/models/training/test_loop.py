@@ -95,7 +95,7 @@ def test_every_option_has_its_effect(
 def test_poor_faces_of_people_it_has_not_met_are_told_apart_better(
     tmp_path: Path, reference: Model, people: TrainingSet
 ) -> None:
-    plan = TrainingPlan(steps=40, batch=16, bases=200, warm_up=5, validate_every=40, averaging=0.9)
+    plan = TrainingPlan(steps=20, batch=16, bases=50, warm_up=5, validate_every=20, averaging=0.8)
     met, others = people.of_people(people.people[:12]), people.of_people(people.people[12:])
     run = prepare(tmp_path / "run", plan, reference, keras_network(FAST), met)
     loop.train(run, reference.card, runtime.tensorflow().distribute.get_strategy())
