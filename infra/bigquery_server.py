@@ -133,6 +133,35 @@ def look_up_one_table_at_a_time() -> None:
     database.objects, tables.columns, partitions._hidden = one_object, columns, hidden
 
 
+def bind_a_view_once() -> None:
+    """Keep the columns of tables and views until some table or view changes.
+
+    To know them, DuckDB binds a view and all views below it, and the server asks for them several times for each
+    request and for each query.
+    """
+    look_up = tables.columns
+    kept: dict[tuple[str, str, str], list[Any]] = {}
+    version: dict[str, int] = {}
+
+    def columns(project: str, dataset: str, table: str) -> list[Any]:
+        nonlocal kept, version
+        if dataset == tables.RESULTS or project not in database._attached:
+            return look_up(project, dataset, table)  # type: ignore[no-any-return]
+        now = {}
+        for each in sorted(database._attached):
+            catalogue = database.quote(f"__ducklake_metadata_{each}")
+            newest = f"SELECT max_by(schema_version, snapshot_id) FROM {catalogue}.ducklake_snapshot"
+            ((now[each],),) = database.fetch(newest)
+        if now != version:
+            kept, version = {}, now
+        known = kept
+        if (found := known.get((project, dataset, table))) is None:
+            found = known[project, dataset, table] = look_up(project, dataset, table)
+        return list(found)
+
+    tables.columns = columns
+
+
 def look_for_pandas_once() -> None:
     """Let DuckDB know that pandas is not there: it tries to import it for every argument of every statement."""
     sys.modules["pandas"] = None  # type: ignore[assignment]
@@ -145,6 +174,7 @@ def main() -> None:
     append_one_at_a_time()
     add_columns_within_records()
     look_up_one_table_at_a_time()
+    bind_a_view_once()
     database.connection().execute("SET memory_limit = '1GB'")
     storage, _ = server.start(settings.bigquery_host, settings.grpc_port)
     uvicorn.run("local_bigquery:app", host=settings.bigquery_host, port=settings.bigquery_port, access_log=False)
