@@ -16,6 +16,7 @@ import pytest
 from infra.services import LocalServices
 from streams.cli.main import main
 from streams.settings import settings
+from tests.streams.cli import preloaded
 
 TIMEOUT_S = 90
 
@@ -70,7 +71,11 @@ def offline(tmp_path: Path) -> Run:
         FACESTREAM_REDIS_URL="redis://:secret@127.0.0.1:1/0",
         FACESTREAM_BIGQUERY_REST="http://127.0.0.1:1",
     )
-    return lambda *arguments, **settings: run(arguments, nowhere | settings, tmp_path)
+
+    def run_offline(*arguments: object, **settings: str) -> Ended:
+        return Ended(*preloaded.run([str(one) for one in arguments], nowhere | settings, tmp_path, TIMEOUT_S))
+
+    return run_offline
 
 
 @pytest.fixture(scope="module")
