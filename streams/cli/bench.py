@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
         no_args_is_help=True, help="Measure performance; each figure is shown beside a baseline of the same run."
     )
     bench.command("pipeline")(pipeline)
+    bench.command("embed")(embed)
     bench.command("faults")(faults)
     bench.command("replay")(replay)
     bench.command("rollout")(rollout)
@@ -49,6 +50,31 @@ def pipeline(
     output = Output(as_json)
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
         _measure(measure(Path(folder), frames, rounds, output.say), output, wrong=("lost", "duplicates"))
+
+
+def embed(
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", help="Folder of a model version. Default: that of FACESTREAM_MODEL_DIR or FACESTREAM_MODEL."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Embed faces with one model version, in batches of 1, 8 and 32: faces a second on all cores."""
+    output, settings = Output(as_json), load_settings()
+    from models.embedder.model import Model
+    from streams.devtools.benchmarks.embed import measure
+
+    loaded = Model.load(model or settings.chosen_model_dir, threads=settings.cpu_threads)
+
+    def show(result: Figures, output: Output) -> None:
+        table = grid("faces in a batch", "#faces a second")
+        for count, found in result.get("batch", {}).items():
+            table.add_row(count, str(found["images_per_s"]))
+        output.table(table)
+
+    _measure(measure(loaded), output, show=show)
 
 
 def faults(
