@@ -38,7 +38,8 @@ def test_the_right_vectors_are_what_the_network_makes_of_clean_faces(
     material, chip = run.material(), reference.card.chip
     network = keras.models.load_model(run.network, compile=False)
     made = network((material.chips[:8] - np.array(chip.mean, np.float32)) * chip.scale)
-    assert np.asarray(made) == pytest.approx(material.vectors[:8], abs=1e-5)
+    # These have the error of bfloat16, with which the reference model embeds.
+    assert np.asarray(made) == pytest.approx(material.vectors[:8], abs=0.01)
 
 
 def test_few_people_are_all_learned_from(tmp_path: Path, reference: Model, people: TrainingSet) -> None:
