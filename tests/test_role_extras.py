@@ -114,7 +114,7 @@ def test_what_is_beside_an_extra_is_what_an_image_leaves_out() -> None:
         beside("nonesuch")
 
 
-@pytest.mark.parametrize("arguments", [["models", "list"], ["evaluate", "."], ["bigquery", "query", "matches"]])
+@pytest.mark.parametrize("arguments", [["models", "import", "."], ["evaluate", "."], ["bigquery", "query", "matches"]])
 def test_a_command_of_another_role_tells_in_one_line_what_is_missing(arguments: list[str]) -> None:
     ended = run("sink-redis", [], f"from streams.cli.main import main; main({arguments!r})")
     assert ended.returncode == 1

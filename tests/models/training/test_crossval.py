@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from models.embedder.model import Model
+from models.embedder.references import FAST
 from models.evaluation.comparisons import Comparisons
 from models.training import crossval
 from models.training.compare import Compared
@@ -24,7 +25,7 @@ def test_everybody_is_measured_on_once_by_a_version_that_has_not_met_them(
 
     monkeypatch.setattr(crossval, "trained", trained)
     few = people.of_people(people.people[:9])
-    first, outcome = crossval.cross_validate(few, parts=2, plan=TrainingPlan(seed=5))
+    first, outcome = crossval.cross_validate(few, parts=2, plan=TrainingPlan(seed=5), old_folder=FAST)
     assert (first.subjects_test, len(first.folds)) == (5, 1)
     dealt = folds(few.people, 2, 5)
     assert met == [set(few.people) - set(part) for part in dealt]

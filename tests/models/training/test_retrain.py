@@ -10,6 +10,7 @@ import pytest
 from models.embedder import runtime
 from models.embedder.card import Card, Source
 from models.embedder.model import Model, keras_network
+from models.embedder.references import FAST
 from models.training import loop
 from models.training.gate import refusals
 from models.training.history import TrainingProgress
@@ -130,9 +131,9 @@ def test_a_training_that_was_broken_off_goes_on_and_no_other_does(
 def test_people_with_one_face_each_show_nothing(tmp_path: Path, people: TrainingSet) -> None:
     once = dataclasses.replace(people, chips=people.chips[::3], labels=people.labels[::3])
     with pytest.raises(UnusableTrainingSet, match="nobody has two chips"):
-        retrain(tmp_path, "v2", once, mode="head")
+        retrain(tmp_path, "v2", once, mode="head", old_folder=FAST)
 
 
 def test_too_few_people_to_hold_out(tmp_path: Path, people: TrainingSet) -> None:
     with pytest.raises(UnusableTrainingSet, match="at least 2 of each are needed"):
-        retrain(tmp_path, "v2", people.of_people(people.people[:2]), mode="head")
+        retrain(tmp_path, "v2", people.of_people(people.people[:2]), mode="head", old_folder=FAST)
