@@ -119,6 +119,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "models fill": ("facestream models fill street-v2",),
     "models report": ("facestream models report street-v2 --from -1d",),
     "models rollout": ("facestream models rollout street-v2 --auto",),
+    "bench embed": ("facestream bench embed", "facestream bench embed --model my-model --json"),
     "bench pipeline": ("facestream bench pipeline --frames 500",),
     "bench faults": ("facestream bench faults --list", "facestream bench faults --only 'sigkill match'"),
     "bench replay": ("facestream bench replay --events 5000",),

@@ -75,6 +75,7 @@ def test_a_version_is_made_of_what_is_on_the_topic_and_the_gate_says_why_not(
     assert "of 0 people" in nothing.err
     listed = facestream("models", "list", "--json").json
     assert {one["version"]: bool(one["refusals"]) for one in listed["versions"]} == {
+        "sface-2021dec": False,
         "dlib-resnet-v1": False,
         made["version"]: True,
     }
