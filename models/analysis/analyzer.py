@@ -17,7 +17,7 @@ from models.analysis.aligner import Aligner
 from models.analysis.face_analysis import Analysis, Chip
 from models.analysis.finder import FaceFinder, FoundFace
 from models.embedder import runtime
-from models.embedder.card import ChipGeometry
+from models.embedder.card import ChipGeometry, Cut
 from models.embedder.model import Model
 from models.pictures.decoder import Raster, decode
 from schemas.embeddings import Face, OtherVector
@@ -33,16 +33,13 @@ _BYSTANDER = 1 / 2
 _JUDGED = ChipGeometry(size=150, padding=0.25)
 """The chips on which quality is measured, so that it means the same with every model."""
 
-_Frame = tuple[str, int, float]
-"""Frame, size and padding of a chip; versions with the same values share their chips."""
-
 
 @dataclass(slots=True)
 class _Seen:
     """A picture before its faces are embedded, with the chips of each face by frame; a refused face has none."""
 
     analysis: Analysis
-    chips: list[dict[_Frame, Chip]] = field(default_factory=list)
+    chips: list[dict[Cut, Chip]] = field(default_factory=list)
 
 
 class Analyzer:
@@ -68,7 +65,7 @@ class Analyzer:
         self._threads = threads or runtime.cores()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="analyze")
         self._finder = FaceFinder()
-        self._aligners = {_frame(chip): Aligner(chip) for chip in (_JUDGED, model.card.chip)}
+        self._aligners = {chip.cut: Aligner(chip) for chip in (_JUDGED, model.card.chip)}
 
     @property
     def model_version(self) -> str:
@@ -85,7 +82,7 @@ class Analyzer:
         model = Model.load(folder, threads=self._threads)
         model.warm_up()
         # The mappings are replaced, not changed, so that a batch in progress keeps the models it started with.
-        self._aligners = self._aligners | {_frame(model.card.chip): Aligner(model.card.chip)}
+        self._aligners = self._aligners | {model.card.chip.cut: Aligner(model.card.chip)}
         self._models = self._models | {model.card.version: model}
 
     def unload(self, version: str) -> None:
@@ -117,14 +114,14 @@ class Analyzer:
         if not len(stricter) == len(wanted) == len(pictures):
             raise ValueError(f"{len(pictures)} pictures, but {len(stricter)} enrolments and {len(wanted)} versions")
         models = self._models
-        frames = [{_frame(models[version].card.chip) for version in names} for names in wanted]
+        frames = [{models[version].card.chip.cut for version in names} for names in wanted]
         return _embedded(list(self._pool.map(self._see, pictures, stricter, frames)), wanted, models)
 
     def close(self) -> None:
         """Stop the threads."""
         self._pool.shutdown()
 
-    def _see(self, picture: bytes | Refusal, enrolment: bool, frames: Collection[_Frame]) -> _Seen:
+    def _see(self, picture: bytes | Refusal, enrolment: bool, frames: Collection[Cut]) -> _Seen:
         if isinstance(picture, Refusal):
             return _Seen(Analysis(refusal=picture))
         try:
@@ -133,7 +130,7 @@ class Analyzer:
             _log.exception("a picture of %d bytes could not be analysed", len(picture))
             return _Seen(Analysis(refusal=Refusal(Reason.FAILED, f"{type(error).__name__}: {error}")))
 
-    def _look(self, picture: bytes, enrolment: bool, frames: Collection[_Frame]) -> _Seen:
+    def _look(self, picture: bytes, enrolment: bool, frames: Collection[Cut]) -> _Seen:
         start = time.perf_counter()
         raster = decode(picture, **self._limits)
         decoded = time.perf_counter()
@@ -157,11 +154,11 @@ class Analyzer:
         return _Seen(analysis, [chips for _, chips in pairs])
 
     def _judge(
-        self, raster: Raster, found: FoundFace, limits: quality.Limits, frames: Collection[_Frame]
-    ) -> tuple[Face, dict[_Frame, Chip]]:
+        self, raster: Raster, found: FoundFace, limits: quality.Limits, frames: Collection[Cut]
+    ) -> tuple[Face, dict[Cut, Chip]]:
         """A face, and its chips by frame; no chips if the face is refused."""
         detection, landmarks = found.detection, found.landmarks
-        judged = _frame(_JUDGED)
+        judged = _JUDGED.cut
         chip = self._aligners[judged].align(raster.pixels, landmarks.points)
         scale = raster.width / raster.pixels.shape[1]
         points = landmarks.points * scale
@@ -190,7 +187,7 @@ def _embedded(seen: Sequence[_Seen], wanted: Sequence[Sequence[str]], models: Ma
     start = time.perf_counter()
     vectors: dict[tuple[int, int], dict[str, bytes]] = {}
     for version in dict.fromkeys(version for names in wanted for version in names):
-        frame = _frame(models[version].card.chip)
+        frame = models[version].card.chip.cut
         chips = {
             (picture, face): of_face[frame]
             for picture, one in enumerate(seen)
@@ -210,7 +207,7 @@ def _embedded(seen: Sequence[_Seen], wanted: Sequence[Sequence[str]], models: Ma
                 _with_vectors(face, vectors.get((picture, number)), wanted[picture])
                 for number, face in enumerate(one.analysis.faces)
             ],
-            chips=[of_face.get(_frame(models[wanted[picture][0]].card.chip)) for of_face in one.chips],
+            chips=[of_face.get(models[wanted[picture][0]].card.chip.cut) for of_face in one.chips],
             embed_ms=took if one.chips else 0.0,
         )
         for picture, one in enumerate(seen)
@@ -222,10 +219,6 @@ def _with_vectors(face: Face, vectors: Mapping[str, bytes] | None, versions: Seq
         return face
     first, *rest = versions
     return replace(face, vector=vectors[first], others=[OtherVector(name, vectors[name]) for name in rest])
-
-
-def _frame(chip: ChipGeometry) -> _Frame:
-    return chip.frame, chip.size, chip.padding
 
 
 def _refusal(faces: Sequence[Face], enrolment: bool) -> Refusal | None:

@@ -80,9 +80,8 @@ class FaceFinder:
     def warm_up(self) -> None:
         """Create the interpreters of the calling thread."""
         blank = np.zeros((480, 640, 3), np.uint8)
-        points = np.array([[280, 200], [360, 200], [320, 240], [320, 280], [250, 220], [390, 220]], np.float64)
         self._detector.detect(blank)
-        self._mesh.find(blank, points[[0, 1, 3]])
+        self._mesh.find(blank, np.array([[280, 200], [360, 200], [320, 280]], np.float64))
 
     def find(self, picture: Pixels) -> list[FoundFace]:
         """Find the faces of a picture, largest first.

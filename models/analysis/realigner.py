@@ -29,7 +29,7 @@ class Realigner:
 
         What lies beyond the given chip is black. A chip of the same geometry is returned as it is.
         """
-        if geometry.is_cut_like(self._geometry):
+        if geometry.cut == self._geometry.cut:
             return chip
         return self._cut(chip, Aligner(geometry).eyes_and_mouth)
 

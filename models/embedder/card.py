@@ -25,6 +25,10 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Cut = tuple[str, int, float]
+"""Frame, size and padding of a chip."""
+
+
 class ChipGeometry(_Part):
     """The aligned face that the model takes: a square of RGB pixels, 0 to 255, in which landmarks have fixed places."""
 
@@ -38,9 +42,10 @@ class ChipGeometry(_Part):
     mean: tuple[float, float, float] = Field((0, 0, 0), description="Subtracted from red, green and blue.")
     scale: float = Field(1, gt=0, description="Multiplies what is left.")
 
-    def is_cut_like(self, other: ChipGeometry) -> bool:
-        """Whether the same pixels of a picture are in the chips of the other geometry."""
-        return (self.frame, self.size, self.padding) == (other.frame, other.size, other.padding)
+    @property
+    def cut(self) -> Cut:
+        """What decides which pixels of a picture are in a chip; geometries with the same cut share their chips."""
+        return self.frame, self.size, self.padding
 
 
 class Output(_Part):

@@ -5,14 +5,6 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-_CARDS = Path(__file__).parents[1] / "reference"
-
-ACCURATE = _CARDS / "accurate"
-"""SFace: recognises people in poor pictures, too."""
-
-FAST = _CARDS / "fast"
-"""dlib's network: takes less time. The only reference model of earlier versions of facestream."""
-
 
 class Reference(StrEnum):
     """A reference model, as a user names it."""
@@ -23,4 +15,11 @@ class Reference(StrEnum):
     @property
     def folder(self) -> Path:
         """The folder of its card."""
-        return {Reference.ACCURATE: ACCURATE, Reference.FAST: FAST}[self]
+        return Path(__file__).parents[1] / "reference" / self.value
+
+
+ACCURATE = Reference.ACCURATE.folder
+"""SFace: recognises people in poor pictures, too."""
+
+FAST = Reference.FAST.folder
+"""dlib's network: takes less time. The only reference model of earlier versions of facestream."""

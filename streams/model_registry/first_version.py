@@ -7,15 +7,13 @@ import logging
 from confluent_kafka.admin import AdminClient
 
 from models.embedder.card import Card
-from models.embedder.references import Reference
-from schemas.clock import utc_now
-from schemas.rollout import ModelRecord, ModelState
+from schemas.rollout import ModelState
 from streams.kafka.connection import metadata
 from streams.kafka.messages import TopicPartition
 from streams.kafka.offsets import appended_offsets
 from streams.kafka.topic_admin import is_changelog
 from streams.kafka.topics import Topic
-from streams.model_registry import records
+from streams.model_registry import records, transitions
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -41,9 +39,9 @@ def choose_first_version(admin: AdminClient, settings: Settings) -> None:
         return
     if chosen.version == registry.base:
         return
-    # The base first: without the second record it would still answer, and the next worker writes both again.
-    for card, state in ((Card.read(Reference.FAST.folder), ModelState.CANDIDATE), (chosen, ModelState.PRODUCTION)):
-        records.write(settings, _record(card, state))
+    # A worker that is killed between the two leaves the base in production, and the next one writes both again.
+    for record in transitions.first(registry, records.base_card(settings), chosen):
+        records.write(settings, record)
     log.info("%s answers in this new installation (FACESTREAM_MODEL=%s)", chosen.version, settings.model)
 
 
@@ -53,15 +51,3 @@ def _has_faces(admin: AdminClient, settings: Settings) -> bool:
     names = {topic.named(settings) for topic in _RESULTS} | {name for name in topics if is_changelog(name, settings)}
     parts = [TopicPartition(name, number) for name in names & topics.keys() for number in topics[name].partitions]
     return any(appended_offsets(admin, parts).values())
-
-
-def _record(card: Card, state: ModelState) -> ModelRecord:
-    return ModelRecord(
-        version=card.version,
-        state=state,
-        card=card.model_dump_json(exclude_none=True),
-        changed_at=utc_now(),
-        changed_by=records.whoami(),
-        filled=state is ModelState.PRODUCTION,
-        reason="reference model of a new installation",
-    )

@@ -15,6 +15,16 @@ from streams.model_registry.records import whoami
 _ACTIVE = {ModelState.SHADOW, ModelState.CANARY, ModelState.PRODUCTION}
 
 
+def first(registry: RegistrySnapshot, base: Card, chosen: Card) -> tuple[ModelRecord, ModelRecord]:
+    """Let a version answer from the first picture on, instead of the base: nobody has templates of either.
+
+    The base comes first: without the second record it still answers.
+    """
+    reason = "reference model of a new installation"
+    answers = _record(registry, chosen, ModelState.PRODUCTION, reason)
+    return _record(registry, base, ModelState.CANDIDATE, reason), filled(answers, [])
+
+
 def shadow(registry: RegistrySnapshot, card: Card, *, force: bool = False, reason: str = "") -> ModelRecord:
     """Make a version a shadow, which decides beside the version that answers.
 

@@ -65,7 +65,7 @@ def open_sources(settings: Settings, version: str, embedder: Embedder) -> Iterat
     model = Model.load(folder, threads=settings.cpu_threads)
     head = head_of(model.card, folder)
     cards = records.cards(settings)
-    alike = {version: card for version, card in cards.items() if card.chip.is_cut_like(model.card.chip)}
+    alike = {version: card for version, card in cards.items() if card.chip.cut == model.card.chip.cut}
     others = {version: card for version, card in cards.items() if version not in alike}
     with closing(
         Analyzer(

@@ -83,7 +83,7 @@ def _to_geometry(settings: Settings, geometry: ChipGeometry | None) -> Callable[
 
     def realigned(jpeg: bytes, version: str) -> bytes | None:
         before = made_for.get(version)
-        if realigner is None or before is None or geometry is None or before.is_cut_like(geometry):
+        if realigner is None or before is None or geometry is None or before.cut == geometry.cut:
             return jpeg
         pixels = chips.decode(jpeg)
         aligned = None if pixels is None else realigner.from_chip(pixels, before)
