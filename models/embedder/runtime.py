@@ -64,7 +64,7 @@ def openvino() -> Any | None:
 def _first_import() -> Iterator[None]:
     # Keras imports scikit-learn and Matplotlib where it finds them, for wrappers and plots that are not used here. They
     # take a third of the time of ``import tensorflow``.
-    with _hidden("matplotlib", "sklearn"), without_chatter():
+    with _hidden("matplotlib", "pandas", "sklearn"), without_chatter():
         yield
 
 

@@ -12,8 +12,10 @@ def main() -> NoReturn:
     """Run the command that the process was called with: first a sign of life, then all that takes time to import."""
     first_word.show(sys.argv[1:])
     try:
+        from streams.cli import unused_packages
         from streams.cli.main import main as run
 
+        unused_packages.hide()
         run()
     except KeyboardInterrupt:  # while it is being imported
         sys.exit(130)

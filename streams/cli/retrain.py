@@ -84,7 +84,6 @@ def retrain(
     TF_CONFIG names several workers, as in the Kubernetes Job, this process is one of them, and the first one writes
     the version.
     """
-    from models.embedder import runtime
     from models.training.cluster import Cluster
 
     output = Output(as_json)
@@ -93,7 +92,6 @@ def retrain(
     if cluster is not None and cluster.index > 0:
         _take_part(cluster, settings, output)
         return
-    runtime.tensorflow(settings.cpu_threads)
 
     from models.embedder.card import Card
     from models.training.sides import sides_of

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -73,7 +74,7 @@ def offline(tmp_path: Path) -> Run:
     )
 
     def run_offline(*arguments: object, **settings: str) -> Ended:
-        return Ended(*preloaded.run([str(one) for one in arguments], nowhere | settings, tmp_path, TIMEOUT_S))
+        return run(arguments, nowhere | settings, tmp_path)
 
     return run_offline
 
@@ -143,21 +144,18 @@ def workers(cluster: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
 @contextmanager
 def worker(role: tuple[str, ...], cluster: dict[str, str], folder: Path) -> Iterator[None]:
     log = folder / f"{role[0]}.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(command("worker", *role), env=cluster, stdout=output, stderr=output)
+    with log.open("wb") as output:
+        process = preloaded.start(["worker", *role], cluster, Path.cwd(), output, output)
     try:
         yield
         assert process.poll() is None, log.read_text()[-2_000:]
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
-            process.kill()
+            process.send_signal(signal.SIGKILL)
 
 
 def run(arguments: tuple[object, ...], env: dict[str, str], folder: Path) -> Ended:
-    ended = subprocess.run(
-        command(*arguments), env=env, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+    return Ended(*preloaded.run([str(one) for one in arguments], env, folder, TIMEOUT_S))

@@ -1,6 +1,7 @@
-"""Runs commands that reach no service in forks of one process that has imported them: each is a process of its own.
+"""Runs commands in forks of one process that has imported what they need: each is a process of its own.
 
-Tests import :func:`run`. ``python -m tests.streams.cli.preloaded SOCKET`` is the process that forks.
+Tests import :func:`start` and :func:`run`. ``python -m tests.streams.cli.preloaded SOCKET`` is the process that forks.
+It has imported modules and made nothing: no client, no thread of Python, no TensorFlow context.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ import traceback
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
-HEAVY = (
+ALL = (
     "aiokafka",
     "confluent_kafka.admin",
     "fastavro",
@@ -38,25 +39,84 @@ HEAVY = (
 )
 """What commands import when they run, as far as it starts no thread, which a fork would lack."""
 
+SOME: Mapping[str, tuple[str, ...]] = {
+    "worker": (
+        "sinks.bigquery",
+        "sinks.redis",
+        "streams.drift.processor",
+        "streams.embedding.agent",
+        "streams.engine.faust_runner",
+        "streams.engine.sink_worker",
+        "streams.matching.agent",
+        "streams.retraining.agent",
+        "streams.worker",
+    ),
+    "retrain": ("keras", "matplotlib.pyplot", "models.training.retrain", "scipy.stats", "sklearn.metrics"),
+}
+"""What only these commands import; it is imported before the first of them."""
+
+
+class Started:
+    """A command that runs."""
+
+    def __init__(self, arguments: list[str], pid: int, call: socket.socket) -> None:
+        self.pid = pid
+        self._arguments = arguments
+        self._call = call
+        self._code: int | None = None
+
+    def wait(self, timeout_s: float) -> int:
+        """Wait for its end; return its exit code."""
+        if self._code is None:
+            self._call.settimeout(timeout_s)
+            try:
+                self._code = int(_line(self._call))
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(self._arguments, timeout_s) from None
+            self._call.close()
+        return self._code
+
+    def poll(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        try:
+            return self.wait(0)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def start(arguments: list[str], env: Mapping[str, str], folder: Path, out: IO[bytes], err: IO[bytes]) -> Started:
+    """Start a command that writes to these files."""
+    call = socket.socket(socket.AF_UNIX)
+    call.connect(_server())
+    request = json.dumps({"arguments": arguments, "env": dict(env), "folder": str(folder)}).encode()
+    socket.send_fds(call, [len(request).to_bytes(4, "big")], [out.fileno(), err.fileno()])
+    call.sendall(request)
+    return Started(arguments, int(_line(call)), call)
+
 
 def run(arguments: list[str], env: Mapping[str, str], folder: Path, timeout_s: float) -> tuple[int, str, str]:
     """Run a command; return its exit code, and what it wrote to stdout and stderr."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, socket.socket(socket.AF_UNIX) as call:
-        call.settimeout(timeout_s)
-        call.connect(_server())
-        request = json.dumps({"arguments": arguments, "env": dict(env), "folder": str(folder)}).encode()
-        socket.send_fds(call, [len(request).to_bytes(4, "big")], [out.fileno(), err.fileno()])
-        call.sendall(request)
-        reply = call.makefile("r")
-        pid = int(reply.readline())
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        started = start(arguments, env, folder, out, err)
         try:
-            code = int(reply.readline())
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
-            raise subprocess.TimeoutExpired(arguments, timeout_s) from None
+            code = started.wait(timeout_s)
+        finally:
+            started.send_signal(signal.SIGKILL)
         out.seek(0)
         err.seek(0)
         return code, out.read().decode(), err.read().decode()
+
+
+def _line(call: socket.socket) -> bytes:
+    """The next line; the process that forks sends each in one piece, and the next only when something has happened."""
+    line = call.recv(20)
+    assert line.endswith(b"\n"), "the process that runs the commands has ended"
+    return line
 
 
 @cache
@@ -87,13 +147,11 @@ def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
 
 
 def _serve(address: str) -> None:
-    from streams.cli import main  # before the module of that name takes its place
+    from streams.cli import main, unused_packages  # before the module of that name takes its place
     from streams.cli.main import COMMANDS
 
-    for name in (*(f"streams.cli.{command}" for command in COMMANDS), *HEAVY):
-        importlib.import_module(name)
-    assert threading.active_count() == 1
-    gc.freeze()
+    unused_packages.hide()
+    _import(*(f"streams.cli.{command}" for command in COMMANDS), *ALL)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     tests = os.getppid()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -104,27 +162,45 @@ def _serve(address: str) -> None:
         while os.getppid() == tests:
             with contextlib.suppress(TimeoutError):
                 call, _ = listener.accept()
+                call.setblocking(True)
+                length, streams, _, _ = socket.recv_fds(call, 4, 2)
+                asked = json.loads(call.recv(int.from_bytes(length, "big"), socket.MSG_WAITALL))
+                _import(*SOME.get(asked["arguments"][0] if asked["arguments"] else "", ()))
                 if os.fork() == 0:
                     listener.close()
-                    _answer(call, main)
+                    _answer(call, asked, streams, main)
                     os._exit(0)
+                for one in streams:
+                    os.close(one)
                 call.close()
 
 
-def _answer(call: socket.socket, main: Callable[[], NoReturn]) -> None:
+def _import(*names: str) -> None:
+    for name in names:
+        if name == "keras":
+            from models.embedder import runtime
+
+            runtime.tensorflow()
+        importlib.import_module(name)
+    assert threading.active_count() == 1
+    gc.freeze()
+
+
+def _answer(call: socket.socket, asked: dict[str, Any], streams: list[int], main: Callable[[], NoReturn]) -> None:
     """Start one command, say its process id, wait for it, and say its exit code."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    call.setblocking(True)
-    length, streams, _, _ = socket.recv_fds(call, 4, 2)
-    asked = json.loads(call.recv(int.from_bytes(length, "big"), socket.MSG_WAITALL))
     if (pid := os.fork()) == 0:
         call.close()
         for number, stream in zip((0, 1, 2), (os.open(os.devnull, os.O_RDONLY), *streams), strict=True):
             os.dup2(stream, number)
+            os.close(stream)
         _run(asked, main)
+    for stream in streams:
+        os.close(stream)
     call.sendall(f"{pid}\n".encode())
     status = os.waitpid(pid, 0)[1]
-    call.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+        call.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
 def _run(asked: dict[str, Any], main: Callable[[], NoReturn]) -> None:

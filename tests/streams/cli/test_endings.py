@@ -10,7 +10,35 @@ from pathlib import Path
 
 import pytest
 
+from streams.kafka.connection import admin_client
+from streams.kafka.consumer_groups import describe_group, group_id
+from streams.kafka.messages import TopicPartition
+from streams.kafka.offsets import appended_offsets
+from streams.kafka.topics import Topic
+from streams.roles import Role
+from streams.settings import Settings
+from tests.sinks.servers import wait_until
 from tests.streams.cli.conftest import TIMEOUT_S, command, run
+
+LISTENING = b"listening; Ctrl-C ends"
+
+
+def settings_of(cluster: dict[str, str]) -> Settings:
+    return Settings(kafka=cluster["FACESTREAM_KAFKA"], topic_prefix=cluster["FACESTREAM_TOPIC_PREFIX"], partitions=2)
+
+
+def frames(cluster: dict[str, str]) -> int:
+    """How many frames have been sent."""
+    settings = settings_of(cluster)
+    partitions = [TopicPartition(Topic.FRAMES.named(settings), one) for one in range(settings.partitions)]
+    return sum(appended_offsets(admin_client(settings), partitions).values())
+
+
+def owned(cluster: dict[str, str]) -> bool:
+    """Whether a worker has its partitions."""
+    settings = settings_of(cluster)
+    group = describe_group(admin_client(settings), group_id(Role.EMBED, settings))
+    return group.settled and group.owned(Topic.FRAMES.named(settings)) == {0, 1}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -25,13 +53,12 @@ def test_ctrl_c_ends_it_cleanly(
     arguments: tuple[str, ...], cluster: dict[str, str], pictures: Path, tmp_path: Path
 ) -> None:
     called = command(*(str(pictures) if one == "PICTURES" else one for one in arguments))
-    process = subprocess.Popen(
-        called, env=cluster, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(4)
+    with (tmp_path / "err").open("w") as log:
+        process = subprocess.Popen(called, env=cluster, cwd=tmp_path, stdout=subprocess.PIPE, stderr=log, text=True)
+    wait_until(lambda: frames(cluster) if arguments[0] == "play" else LISTENING in (tmp_path / "err").read_bytes())
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=TIMEOUT_S)
+    out, _ = process.communicate(timeout=TIMEOUT_S)
+    err = (tmp_path / "err").read_text()
     assert process.returncode == 130
     assert "Traceback" not in err
     if arguments[0] == "play":
@@ -54,18 +81,24 @@ def test_a_closed_terminal_ends_it_cleanly(arguments: tuple[str, ...], cluster: 
         preexec_fn=lambda: os.login_tty(inside),
     )
     os.close(inside)
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(8)
+    if arguments[0] == "watch":
+        told = b""
+        while LISTENING not in told:
+            told += os.read(terminal, 1_000)
+    else:
+        wait_until(lambda: owned(cluster))
     os.close(terminal)
     assert process.wait(TIMEOUT_S) == (143 if arguments[0] == "watch" else 0)
 
 
 def test_nohup_outlives_the_terminal(cluster: dict[str, str], tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        ["nohup", *command("watch")], env=cluster, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    for number in (signal.SIGHUP, signal.SIGTERM):
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(4)
-        process.send_signal(number)
+    with (tmp_path / "err").open("w") as log:
+        process = subprocess.Popen(
+            ["nohup", *command("watch")], env=cluster, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=log
+        )
+    wait_until(lambda: LISTENING in (tmp_path / "err").read_bytes())
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2)
+    process.send_signal(signal.SIGTERM)
     assert process.wait(TIMEOUT_S) == 143

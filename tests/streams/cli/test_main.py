@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from typer.core import TyperGroup
 from models.embedder.references import FAST, Reference
 from streams.cli import first_word
 from streams.cli.main import COMMANDS, make_app, modules_for, pass_by_proxies
+from streams.cli.unused_packages import UNUSED
 from tests.streams.cli.conftest import TIMEOUT_S, Run, command, environment, run
 
 HEAVY = {"tensorflow", "faust", "cv2", "numpy", "confluent_kafka", "google", "redis", "pydantic_settings", "fastavro"}
@@ -75,6 +77,42 @@ def test_help_needs_nothing_heavy() -> None:
     script = "import sys; from streams.cli.main import make_app, pass_by_proxies; make_app(); print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert not HEAVY & {name.split(".")[0] for name in ended.stdout.split()}
+
+
+def test_a_command_leaves_out_what_google_would_import_for_analysts() -> None:
+    script = """
+import atexit, sys
+sys.argv[1:] = ["bigquery", "apply", "--help"]
+atexit.register(lambda: print(*sys.modules))
+import streams.cli
+try:
+    streams.cli.main()
+finally:
+    import google.cloud.bigquery, sklearn.metrics
+    print()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in ended.stdout.splitlines()[-1].split()}
+    assert {"google", "sklearn", "numpy"} <= loaded, ended.stdout
+    assert not UNUSED & loaded
+    for name in UNUSED:
+        assert find_spec(name), "nothing is left out where it is not installed"
+
+
+def test_a_training_that_cannot_be_is_refused_without_tensorflow(tmp_path: Path) -> None:
+    script = """
+import atexit, sys
+sys.argv[1:] = ["retrain"]
+atexit.register(lambda: print(*sys.modules))
+import streams.cli
+streams.cli.main()
+"""
+    env = environment(FACESTREAM_KAFKA="127.0.0.1:1")
+    ended = subprocess.run([sys.executable, "-c", script], env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert (ended.returncode, "no Kafka answers" in ended.stderr) == (1, True)
+    loaded = ended.stdout.split()
+    assert "streams.retraining.train" in loaded
+    assert "tensorflow" not in loaded
 
 
 def test_a_call_imports_the_module_that_it_needs() -> None:
