@@ -19,6 +19,7 @@ import infra.bigquery
 import infra.kafka
 import infra.redis
 from infra.services import LocalServices
+from tests.work_units import WorkUnits, place
 
 # A shell that runs the tests in the background has them, and all that they start, ignore Ctrl-C, and nohup a closed
 # terminal; some tests send both.
@@ -78,6 +79,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if not _is_quick(item)]
         items[:] = [item for item in items if _is_quick(item)]
         config.hook.pytest_deselected(items=left_out)
+    elif "PYTEST_XDIST_WORKER" in os.environ:
+        slow = {item.path for item in items if not _is_quick(item)}
+        root = config.rootpath
+        items.sort(key=lambda item: (place(item.path.relative_to(root).as_posix()), item.path not in slow))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WorkUnits | None:
+    return WorkUnits(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

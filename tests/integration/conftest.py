@@ -21,7 +21,7 @@ def photo_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("photo-store")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory, photo_store: Path) -> Iterator[Stack]:
     """Services, topics, tables and one worker of each role.
 
@@ -36,7 +36,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, photo_store: Path) -> Iterat
     assert not [death for death in deaths if death.name != "bigquery"], "a worker died that nobody killed"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def clients(stack: Stack) -> Iterator[Clients]:
     opened = Clients(stack.settings)
     yield opened

@@ -1,0 +1,44 @@
+"""What one process of a run of several does in one piece, and what is begun first.
+
+Tests that share a stack, or a network that takes long to load, stay together, so that it is started once. The pieces
+that take longest are begun first, and those that start nothing come last, so that no process is left alone at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatch
+from typing import Any
+
+from xdist.scheduler.loadfile import LoadFileScheduling
+
+FIRST: Sequence[str] = (
+    "tests/integration/test_up.py",
+    # Two halves, each with a stack of its own: all together would take longer than everything else.
+    "tests/integration/test_[a-e]*.py",
+    "tests/integration/*.py",
+    "tests/faults/*.py",
+    "tests/streams/replay/*.py",
+    "tests/models/training/*.py",
+    "tests/models/*.py",
+    "tests/streams/rollout/test_rollouts.py",
+    "tests/streams/engine/test_sink_erasure.py",
+    "tests/streams/operations/doctor/test_bigquery.py",
+    "tests/streams/engine/test_topic_created_again.py",
+    "tests/streams/engine/test_stage.py",
+)
+"""Patterns of files, of which the first that fits counts. Files that fit one are one piece; any other is its own."""
+
+
+def place(path: str) -> int:
+    """The place of a file in the order of the pieces, by its path in the project."""
+    return next((at for at, pattern in enumerate(FIRST) if fnmatch(path, pattern)), len(FIRST))
+
+
+class WorkUnits(LoadFileScheduling):
+    """Gives each process the next piece when it has nearly done what it has."""
+
+    def _split_scope(self, nodeid: str) -> Any:
+        path = super()._split_scope(nodeid)
+        at = place(path)
+        return FIRST[at] if at < len(FIRST) else path
