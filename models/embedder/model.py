@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from models.embedder import runtime
+from models.embedder import graph_cache, runtime
 from models.embedder.assets import RESNET, SFACE
 from models.embedder.card import Card, UnusableModel
 from models.embedder.dlib_format import read_resnet
-from models.embedder.serving import LARGEST_BATCH, ServedNetwork, serve
+from models.embedder.serving import LARGEST_BATCH, ServedNetwork, serve, serve_kept
 from models.embedder.serving import Vectors as Vectors
 from models.embedder.sface_format import read_sface
 from models.pictures.geometry import Pixels
@@ -40,15 +40,22 @@ class Model:
             MissingWeights: the reference weights are not installed.
         """
         card = Card.read(folder)
-        tf = runtime.tensorflow(threads)
-        network = _network(tf, card, folder)
-        try:
-            # Versions that were trained here are measured as they are served; others' own models stay as they are.
-            half = half or card.weights is None or card.lineage is not None
-            model = cls(card, serve(tf, card.chip, network, threads=threads, half=half))
-            shape = model.embed(np.zeros((1, card.chip.size, card.chip.size, 3), np.uint8)).shape
-        except (ValueError, TypeError, tf.errors.OpError) as error:
-            raise UnusableModel(f"{folder}: the network does not take chips as its card describes: {error}") from error
+        # Versions that were trained here are measured as they are served; others' own models stay as they are.
+        half = half or card.weights is None or card.lineage is not None
+        weights = _weights(card, folder)
+        kept = weights and graph_cache.entry(weights, card.chip)
+        served = kept and serve_kept(kept, card.chip, threads=threads, half=half)
+        if not served:
+            tf = runtime.tensorflow(threads)
+            network = _network(tf, card, folder)
+            try:
+                served = serve(tf, card.chip, network, threads=threads, half=half, kept=kept or None)
+            except (ValueError, TypeError, tf.errors.OpError) as error:
+                raise UnusableModel(
+                    f"{folder}: the network does not take chips as its card describes: {error}"
+                ) from error
+        model = cls(card, served)
+        shape = served(np.zeros((1, card.chip.size, card.chip.size, 3), np.uint8)).shape
         if shape != (1, card.output.dimensions):
             raise UnusableModel(f"{folder}: vectors have the shape {shape[1:]}, the card says {card.output.dimensions}")
         return model
@@ -83,7 +90,26 @@ def keras_network(folder: Path) -> Any:
     card = Card.read(folder)
     if card.weights and (folder / card.weights.file).is_dir():
         raise UnusableModel(f"{folder}: a SavedModel cannot be trained further; give a .keras file")
+    _weights(card, folder)
     return _network(runtime.tensorflow(), card, folder)
+
+
+def _weights(card: Card, folder: Path) -> str | None:
+    """What identifies the weights, which are there and as the card says; None for a SavedModel, which is a folder."""
+    if card.weights is None:
+        asset = SFACE if card.network == "sface" else RESNET
+        asset.read()
+        return f"{card.network} {asset.sha256}"
+    path = folder / card.weights.file
+    if path.is_dir():
+        return None
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UnusableModel(f"{path} is not a Keras model: {error}") from error
+    if card.weights.sha256 not in (None, digest):
+        raise UnusableModel(f"{path} has the SHA-256 {digest}, the card says {card.weights.sha256}")
+    return digest
 
 
 def _network(tf: Any, card: Card, folder: Path) -> Any:
@@ -98,9 +124,6 @@ def _network(tf: Any, card: Card, folder: Path) -> Any:
             signature = tf.saved_model.load(str(path)).signatures["serving_default"]
             [name] = signature.structured_input_signature[1]
             return lambda chips: next(iter(signature(**{name: chips}).values()))
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if card.weights.sha256 not in (None, digest):
-            raise UnusableModel(f"{path} has the SHA-256 {digest}, the card says {card.weights.sha256}")
         return keras.models.load_model(path, compile=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnusableModel(f"{path} is not a Keras model: {error}") from error

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.embedder import runtime
+from models.embedder import graph_cache, runtime
 from models.embedder.card import ChipGeometry
 from models.pictures.geometry import Pixels
 
@@ -68,7 +68,13 @@ class ServedNetwork:
 
 
 def serve(
-    tf: Any, chip: ChipGeometry, network: Any, *, threads: int | None = None, half: bool = False
+    tf: Any,
+    chip: ChipGeometry,
+    network: Any,
+    *,
+    threads: int | None = None,
+    half: bool = False,
+    kept: Path | None = None,
 ) -> ServedNetwork:
     """Make a network ready to embed.
 
@@ -78,16 +84,38 @@ def serve(
         network: a function of prepared chips, such as a Keras model.
         threads: cores for OpenVINO; None: all that the process may use.
         half: compute in bfloat16 where the processor has instructions for it.
+        kept: entry of the cache in which it is kept for :func:`serve_kept` if OpenVINO runs it.
 
     Raises:
         ValueError: the network does not take such chips; likewise TypeError and TensorFlow's OpError.
     """
     frozen = _frozen(tf, chip, network)
     by_tensorflow = _Runtime(f"TensorFlow {tf.__version__}", lambda chips: frozen(tf.constant(chips))[0].numpy())
-    noise = np.random.default_rng(0).integers(0, 256, (2, chip.size, chip.size, 3), np.uint8)
-    wanted = by_tensorflow.function(noise)
-    chosen = _by_openvino(frozen, threads or runtime.cores(), half, noise, wanted) or by_tensorflow
-    return ServedNetwork(chosen, chip.size)
+    wanted = by_tensorflow.function(_noise(chip))
+    graph: bytes = frozen.graph.as_graph_def().SerializeToString()
+    # OpenVINO reads frozen graphs from files only.
+    with tempfile.TemporaryDirectory(prefix="facestream-") as folder:
+        path = Path(folder) / graph_cache.GRAPH
+        path.write_bytes(graph)
+        chosen = _by_openvino(path, threads or runtime.cores(), half, _noise(chip), wanted)
+    if chosen and kept:
+        graph_cache.write(kept, graph, wanted)
+    return ServedNetwork(chosen or by_tensorflow, chip.size)
+
+
+def serve_kept(
+    kept: Path, chip: ChipGeometry, *, threads: int | None = None, half: bool = False
+) -> ServedNetwork | None:
+    """Make a network ready to embed without TensorFlow; None if it is not kept, or OpenVINO cannot run it."""
+    if (found := graph_cache.read(kept)) is None:
+        return None
+    path, wanted = found
+    chosen = _by_openvino(path, threads or runtime.cores(), half, _noise(chip), wanted)
+    return ServedNetwork(chosen, chip.size) if chosen else None
+
+
+def _noise(chip: ChipGeometry) -> Pixels:
+    return np.random.default_rng(0).integers(0, 256, (2, chip.size, chip.size, 3), np.uint8)
 
 
 def _frozen(tf: Any, chip: ChipGeometry, network: Any) -> Any:
@@ -106,29 +134,25 @@ def _frozen(tf: Any, chip: ChipGeometry, network: Any) -> Any:
     return convert_variables_to_constants_v2(embed.get_concrete_function())
 
 
-def _by_openvino(frozen: Any, threads: int, half: bool, noise: Pixels, wanted: Vectors) -> _Runtime | None:
-    """OpenVINO with the network; None if it is not installed, or does not give the vectors that are wanted of noise."""
+def _by_openvino(graph: Path, threads: int, half: bool, noise: Pixels, wanted: Vectors) -> _Runtime | None:
+    """OpenVINO with the graph of a file; None if it is not installed, or has other vectors of noise than wanted."""
     openvino = runtime.openvino()
     if openvino is None:
         return None
     try:
         core = openvino.Core()
         half = half and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        # OpenVINO reads frozen graphs from files only.
-        with tempfile.TemporaryDirectory(prefix="facestream-") as folder:
-            path = Path(folder) / "network.pb"
-            path.write_bytes(frozen.graph.as_graph_def().SerializeToString())
-            compiled = core.compile_model(
-                core.read_model(path),
-                "CPU",
-                {
-                    "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
-                    "INFERENCE_NUM_THREADS": threads,
-                    "PERFORMANCE_HINT": "LATENCY",
-                    # Pinned threads of several workers would share one core while another is idle.
-                    "ENABLE_CPU_PINNING": False,
-                },
-            )
+        compiled = core.compile_model(
+            core.read_model(graph),
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+                "INFERENCE_NUM_THREADS": threads,
+                "PERFORMANCE_HINT": "LATENCY",
+                # Pinned threads of several workers would share one core while another is idle.
+                "ENABLE_CPU_PINNING": False,
+            },
+        )
         request = compiled.create_infer_request()
 
         def function(chips: Pixels) -> Vectors:

@@ -87,6 +87,10 @@ def head_of(card: Card, folder: Path) -> VectorSource | None:
     """From the vectors of a version's parent, if the version is a head behind these: no picture is needed."""
     if card.lineage is None or card.lineage.mode != "head":
         return None
+    from models.embedder import runtime
+
+    runtime.tensorflow()
+
     import keras  # type: ignore[import-untyped]
 
     from models.training.head import project
