@@ -29,8 +29,8 @@ client: setup ## Build the distribution that applications install, into dist/
 		--wheel-dir dist ./client
 	@ls dist/facestream_client-*.whl
 
-# Tests often wait for services, so four pieces at a time keep two cores busy; tests/work_units.py says what stays together,
-# and begins with what takes longest. Tests start hundreds of processes, so bytecode is kept, in ignored folders, even
+# A part of the time tests wait for services, so three pieces at a time keep two cores busy; tests/work_units.py says what
+# stays together, and begins with what takes longest. Tests start hundreds of processes, so bytecode is kept, in ignored folders, even
 # where the environment says not to.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 FILES_AT_A_TIME := --dist loadfile --no-loadscope-reorder --numprocesses
@@ -39,7 +39,7 @@ test: setup lint ## Lint, check types, and run the tests (ARGS="tests/sinks -x":
 ifdef ARGS
 	@$(PYTEST) $(FILES_AT_A_TIME) 2 $(ARGS)
 else
-	@$(PYTEST) $(FILES_AT_A_TIME) 4 -m "not long"
+	@$(PYTEST) $(FILES_AT_A_TIME) 3 -m "not long"
 endif
 
 check: setup lint ## Lint, check types, and run the tests that start no service and no process: about a minute

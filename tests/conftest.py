@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import hypothesis
 import pytest
@@ -18,6 +19,7 @@ import pytest
 import infra.bigquery
 import infra.kafka
 import infra.redis
+import infra.supervisor
 from infra.services import LocalServices
 from tests.work_units import WorkUnits, place
 
@@ -36,6 +38,13 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 hypothesis.settings.register_profile("facestream", deadline=None)
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
 hypothesis.settings.load_profile("facestream")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _all_have_the_same_priority() -> Iterator[None]:
+    """Beside several stacks on few cores, a process of theirs that gives way would have no time at all."""
+    with mock.patch.object(infra.supervisor, "give_way"):
+        yield
 
 
 @pytest.fixture(scope="session")

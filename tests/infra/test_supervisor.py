@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+import infra.priority
+import infra.supervisor
 from infra.leftovers import Record, end_leftovers
 from infra.supervisor import Backoff, ChildFailed, Stopped, Supervisor
 
@@ -92,7 +94,10 @@ def test_a_child_that_is_not_ready_in_time_is_killed(supervisor: Supervisor, tmp
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes cannot be held to one processor")
-def test_a_background_child_gives_way_to_the_others(supervisor: Supervisor, tmp_path: Path) -> None:
+def test_a_background_child_gives_way_to_the_others(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(infra.supervisor, "give_way", infra.priority.give_way)
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\nwhile True: pass"
     used_s = {}
     for name in ("first", "later"):

@@ -115,7 +115,7 @@ class Clients:
             found[:] = self.query(sql, ids=",".join(event_ids))
             return {row[id_column] for row in found} == set(event_ids)
 
-        eventually(all_there, f"rows of {event_ids} in {table}")
+        eventually(all_there, f"rows of {event_ids} in {table}", every_s=0.25)  # a question costs as much as many rows
         assert len(found) == len(event_ids)
         return {row[id_column]: row for row in found}
 
