@@ -29,9 +29,9 @@ client: setup ## Build the distribution that applications install, into dist/
 		--wheel-dir dist ./client
 	@ls dist/facestream_client-*.whl
 
-# A part of the time tests wait for services, so three pieces at a time keep two cores busy; tests/work_units.py says what
-# stays together, and begins with what takes longest. Tests start hundreds of processes, so bytecode is kept, in ignored folders, even
-# where the environment says not to.
+# A part of the time tests wait for services, so three pieces at a time keep two cores busy; tests/work_units.py says
+# what stays together, and begins with what takes longest. Tests start hundreds of processes, so bytecode is kept, in
+# ignored folders, even where the environment says not to.
 PYTEST := PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 FILES_AT_A_TIME := --dist loadfile --no-loadscope-reorder --numprocesses
 
