@@ -25,6 +25,7 @@ from streams.roles import ANSWERING, Role
 
 _BEFORE_S = 3.0
 _TIMEOUT_S = 240.0
+_ASK_EVERY_S = 1.0
 _DIGEST = ("--embedder", "digest")
 
 
@@ -271,7 +272,7 @@ class _Running:
             time.sleep(_BEFORE_S)
             fault.inject(stack, load)
             time.sleep(fault.rest_s)
-        account = self._accounts.settle(list(load.sent), load.users, _TIMEOUT_S)
+        account = self._accounts.settle(list(load.sent), load.users, _TIMEOUT_S, ask_every_s=_ASK_EVERY_S)
         return {
             "fault": fault.name,
             "events": len(load.sent),
