@@ -35,8 +35,14 @@ _log = logging.getLogger(__name__)
 def folder() -> Path:
     """The folder with the entries: below ``FACESTREAM_CACHE``, or the user's cache."""
     if chosen := os.environ.get("FACESTREAM_CACHE"):
-        return Path(chosen).expanduser() / "networks"
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "facestream" / "networks"
+        return Path(chosen).expanduser().absolute() / "networks"
+    if caches := os.environ.get("XDG_CACHE_HOME"):
+        return Path(caches) / "facestream" / "networks"
+    try:
+        home = Path.home()
+    except RuntimeError:  # neither HOME nor an entry of this user
+        home = Path(os.sep)
+    return home / ".cache" / "facestream" / "networks"
 
 
 def entry(weights: str, chip: ChipGeometry) -> Path:

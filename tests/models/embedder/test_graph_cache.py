@@ -108,6 +108,17 @@ def test_where_nothing_can_be_kept_it_is_built_each_time(
     assert built == [version, version]
 
 
+def test_a_user_without_a_home_has_a_folder_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("FACESTREAM_CACHE", "XDG_CACHE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+    assert graph_cache.folder() == Path("/.cache/facestream/networks")
+    monkeypatch.setenv("HOME", "/home/anna")
+    assert graph_cache.folder() == Path("/home/anna/.cache/facestream/networks")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
+    assert graph_cache.folder() == Path("/caches/facestream/networks")
+
+
 def test_those_used_last_stay(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph_cache, "MOST", 3)
     monkeypatch.setattr(graph_cache, "MOST_BYTES", 1_000)
