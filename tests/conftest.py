@@ -78,8 +78,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Do not even import what would take long to import."""
     if config.getoption("--quick") and collection_path.name.startswith("test_") and collection_path.suffix == ".py":
-        text = collection_path.read_text("utf-8")
-        return True if STARTS_SERVICES.search(text) or TAKES_LONG.search(text) else None
+        return _takes_long(collection_path) or None
     return None
 
 
@@ -89,7 +88,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if _is_quick(item)]
         config.hook.pytest_deselected(items=left_out)
     elif "PYTEST_XDIST_WORKER" in os.environ:
-        slow = {item.path for item in items if not _is_quick(item)}
+        slow = {item.path for item in items if not _is_quick(item) or _takes_long(item.path)}
         root = config.rootpath
         items.sort(key=lambda item: (place(item.path.relative_to(root).as_posix()), item.path not in slow))
 
@@ -109,6 +108,12 @@ def _no_services_when_quick(request: pytest.FixtureRequest) -> None:
 
 def _refuse(*_: object) -> None:
     pytest.fail("a test of `make check` starts a service: have tests/conftest.py recognise its fixture")
+
+
+@cache
+def _takes_long(module: Path) -> bool:
+    text = module.read_text("utf-8")
+    return bool(STARTS_SERVICES.search(text) or TAKES_LONG.search(text))
 
 
 def _is_quick(item: pytest.Item) -> bool:
