@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -25,7 +26,6 @@ from streams.client.producer import Producer
 from streams.kafka.log_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.settings import Settings
-from tests.streams.cli import preloaded
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -192,7 +192,14 @@ def facestream(
     """Run a command as a person would, in a folder, and expect its exit code."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("FACESTREAM_")}
     root = str(Path(__file__).parents[2])
-    called, env = [str(one) for one in arguments], plain | {"PYTHONPATH": root, "COLUMNS": "200"} | environment
-    ended = subprocess.CompletedProcess(called, *preloaded.run(called, env, folder, 120))
+    ended = subprocess.run(
+        [sys.executable, "-m", "streams.cli", *map(str, arguments)],
+        env=plain | {"PYTHONPATH": root, "COLUMNS": "200"} | environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert ended.returncode == code, ended.stderr
     return ended

@@ -18,7 +18,6 @@ from streams.homes.ports import remembered
 from streams.homes.targets import TARGETS_FILE
 from streams.roles import Role
 from tests.sinks.servers import wait_until
-from tests.streams.cli import preloaded
 from tests.streams.cli.conftest import Ended, command, environment
 
 Command = Callable[..., Ended]
@@ -41,8 +40,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]) 
 
 
 def run(folder: Path, variables: dict[str, str], *arguments: str) -> Ended:
-    if arguments[0] != "up":  # which detaches itself from the process that starts it
-        return Ended(*preloaded.run(list(arguments), variables, folder, 600))
     ended = subprocess.run(
         command(*arguments), env=variables, cwd=folder, capture_output=True, text=True, timeout=600, check=False
     )

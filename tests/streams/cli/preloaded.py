@@ -1,7 +1,7 @@
-"""Runs commands in forks of one process that has imported what they need: each is a process of its own.
+"""Runs commands in forks of a process that has imported what they need: each is a process of its own.
 
-Tests import :func:`start` and :func:`run`. ``python -m tests.streams.cli.preloaded SOCKET`` is the process that forks.
-It has imported modules and made nothing: no client, no thread of Python, no TensorFlow context.
+Tests import :func:`start` and :func:`run`. ``python -m tests.streams.cli.preloaded SOCKET NAME...`` is the process that
+forks. It has imported the modules and made nothing: no client, no thread of Python, no TensorFlow context.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ SOME: Mapping[str, tuple[str, ...]] = {
     ),
     "retrain": ("keras", "matplotlib.pyplot", "models.training.retrain", "scipy.stats", "sklearn.metrics"),
 }
-"""What only these commands import; it is imported before the first of them."""
+"""What only these commands import; each has its own process that forks, where others would behave otherwise."""
 
 
 class Started:
@@ -92,7 +92,7 @@ class Started:
 def start(arguments: list[str], env: Mapping[str, str], folder: Path, out: IO[bytes], err: IO[bytes]) -> Started:
     """Start a command that writes to these files."""
     call = socket.socket(socket.AF_UNIX)
-    call.connect(_server())
+    call.connect(_server(arguments[0] if arguments and arguments[0] in SOME else ""))
     request = json.dumps({"arguments": arguments, "env": dict(env), "folder": str(folder)}).encode()
     socket.send_fds(call, [len(request).to_bytes(4, "big")], [out.fileno(), err.fileno()])
     call.sendall(request)
@@ -120,13 +120,13 @@ def _line(call: socket.socket) -> bytes:
 
 
 @cache
-def _server() -> str:
-    """Start the process that forks; it ends with this one."""
+def _server(command: str) -> str:
+    """Start the process that forks, of a command of :data:`SOME` or of all others; it ends with this one."""
     folder = Path(tempfile.mkdtemp(prefix="facestream-preloaded-"))
     address = folder / "socket"
     env = {name: value for name, value in os.environ.items() if not name.startswith("FACESTREAM_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", __name__, str(address)],
+        [sys.executable, "-m", __name__, str(address), *SOME.get(command, ())],
         env=env | {"PYTHONPATH": str(Path.cwd())},
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -146,12 +146,12 @@ def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
     folder.rmdir()
 
 
-def _serve(address: str) -> None:
+def _serve(address: str, *names: str) -> None:
     from streams.cli import main, unused_packages  # before the module of that name takes its place
     from streams.cli.main import COMMANDS
 
     unused_packages.hide()
-    _import(*(f"streams.cli.{command}" for command in COMMANDS), *ALL)
+    _import(*(f"streams.cli.{command}" for command in COMMANDS), *ALL, *names)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     tests = os.getppid()
     with socket.socket(socket.AF_UNIX) as listener:
@@ -165,7 +165,6 @@ def _serve(address: str) -> None:
                 call.setblocking(True)
                 length, streams, _, _ = socket.recv_fds(call, 4, 2)
                 asked = json.loads(call.recv(int.from_bytes(length, "big"), socket.MSG_WAITALL))
-                _import(*SOME.get(asked["arguments"][0] if asked["arguments"] else "", ()))
                 if os.fork() == 0:
                     listener.close()
                     _answer(call, asked, streams, main)
@@ -226,4 +225,4 @@ def _run(asked: dict[str, Any], main: Callable[[], NoReturn]) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(*sys.argv[1:])
