@@ -75,7 +75,8 @@ def test_from_shadow_to_production_and_back(
     assert answered == [OLD.version, "obama"]
     row = clients.row("comparisons", event_id)
     assert (row["model_version"], row["shadow_version"], row["agrees"]) == (OLD.version, card.version, True)
-    assert row["faces"][0]["shadow_margin"] == pytest.approx(row["faces"][0]["margin"], abs=1e-3)
+    # The reference network runs in bfloat16, the other in float32; how far they differ depends on the processor.
+    assert row["faces"][0]["shadow_margin"] == pytest.approx(row["faces"][0]["margin"], abs=1e-2)
 
     assert models("canary", card.version, "--percent", 100)["percent"] == 100
     eventually(lambda: seen()[1:] == (card.version, "obama"), "the canary answers")
