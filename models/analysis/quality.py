@@ -31,18 +31,18 @@ class Limits:
     darkest: float
     brightest: float
     yaw: float
-    inside: float
     covered: float
+    inside: float
 
 
-PROBE = Limits(score=0.4, size=10, sharpness=3.5, darkest=0.03, brightest=0.93, yaw=75, inside=0.55, covered=1.0)
+PROBE = Limits(score=0.4, size=10, sharpness=3.5, darkest=0.03, brightest=0.93, yaw=75, covered=1.0, inside=0.55)
 """Limits for faces in frames. Beyond them, strangers are confused several times as often.
 A covered face is not refused, because the accurate model recognises most of them."""
 
-TEMPLATE = Limits(score=0.4, size=16, sharpness=6, darkest=0.08, brightest=0.88, yaw=60, inside=0.65, covered=0.5)
+TEMPLATE = Limits(score=0.4, size=16, sharpness=6, darkest=0.08, brightest=0.88, yaw=60, covered=0.5, inside=0.65)
 """Limits for enrolment photos. They are stricter because a template is used for years."""
 
-_GOOD = Limits(score=0.8, size=40, sharpness=60, darkest=0.25, brightest=0.75, yaw=15, inside=1.0, covered=0.0)
+_GOOD = Limits(score=0.8, size=40, sharpness=60, darkest=0.25, brightest=0.75, yaw=15, covered=0.0, inside=1.0)
 """Beyond these values, ``overall`` does not improve any more."""
 
 _TELLING_SIZE = 10

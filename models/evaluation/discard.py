@@ -1,7 +1,7 @@
 """The error-versus-discard curve: how many errors are left once the photographs of the lowest quality are gone.
 
-Source: ISO/IEC 29794-1:2024; Grother and Tabassi, "Performance of biometric quality measures" (2007). A quality score is
-worth as much as the curve falls: discarding photographs at random leaves the rate of errors as it is.
+Source: ISO/IEC 29794-1:2024; Grother and Tabassi, "Performance of biometric quality measures" (2007). A quality score
+is worth as much as the curve falls: discarding photographs at random leaves the rate of errors as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from models.evaluation.scores import Distances
 FMR = 1e-3
 """The false-match rate whose threshold holds along the whole curve."""
 SHARES = tuple(percent / 100 for percent in range(31))
-"""The shares of the photographs that are discarded."""
+"""The shares of the photographs that are discarded: one for each percent."""
 _SEED = 0
 
 
@@ -53,7 +53,7 @@ def discard_curve(
         first: the number of one photograph of each pair [m].
         second: that of the other [m].
         same: whether a pair shows one person [m].
-        quality: of each photograph [n].
+        quality: of each photograph [n]; NaN: it is in no pair.
         fmr: false-match rate of the threshold.
 
     Returns:
@@ -64,12 +64,13 @@ def discard_curve(
         return None
     missed = distances[same] >= strangers[int(strangers.size * fmr)]
     order = np.lexsort((np.random.default_rng(_SEED).random(quality.size), quality))
+    photographs = int(np.isfinite(quality).sum())  # NaN is sorted to the end.
     place = np.empty(quality.size, np.intp)
     place[order] = np.arange(quality.size)
     worst = np.minimum(place[first[same]], place[second[same]])
     fnmr, ideal = [], []
     for share in SHARES:
-        left = worst >= round(share * quality.size)
+        left = worst >= round(share * photographs)
         fnmr.append(float(missed[left].mean()) if left.any() else 0.0)
         # An ideal score has the missed pairs among those that go.
         ideal.append(max(0.0, float(missed.sum() - (~left).sum())) / max(1, int(left.sum())))

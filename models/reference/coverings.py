@@ -45,7 +45,7 @@ def mask(chip: Pixels, place: Transform, random: Generator) -> Pixels:
     ]
     if random.random() < 0.15:  # A scarf, or a mask that goes on below.
         right[3:] = [(1.05, 0.9), (1.05, 1.5), (0.5, 1.5)]
-    outline = np.array(right + [(1 - x, y) for x, y in reversed(right)]) + random.normal(0, 0.008, (12, 2))
+    outline = np.array([*right, *((1 - x, y) for x, y in reversed(right))]) + random.normal(0, 0.008, (12, 2))
     alpha = _filled(chip, place, _rounded(outline), blur=random.uniform(0.3, 1.2))
     colour = _shaded(chip, _fabric(chip, random), random)
     if random.random() < 0.6:
@@ -112,16 +112,20 @@ def glasses(chip: Pixels, place: Transform, opacity: float, random: Generator) -
         lens = np.column_stack([eye[0] + x + side * (0.01 + droop * (y > 0) * y / height), eye[1] + y + drop])
         covered = _over(covered, tint, _filled(chip, place, lens, blur=0.5) * np.float32(opacity))
         if random.random() < 0.5:
-            at = eye + (random.uniform(-width, width), random.uniform(-height, height) + drop)
-            streak = np.array([at - (0.03, -0.05), at + (0.03, -0.05)]) * 1.0
+            at = eye + np.array([random.uniform(-width, width), random.uniform(-height, height) + drop])
+            streak = at + np.array([[-0.03, 0.05], [0.03, -0.05]])
             shine = _line(chip, place, streak, width=random.uniform(0.01, 0.06)) * np.float32(random.uniform(0.1, 0.7))
-            covered = _over(covered, np.full(3, 235, np.float32), cv2.GaussianBlur(shine, (0, 0), 1.5))
+            covered = _over(
+                covered, np.full(3, 235, np.float32), np.asarray(cv2.GaussianBlur(shine, (0, 0), 1.5), np.float32)
+            )
         if frame_width > 0.006:
             rim = np.vstack([lens, lens[:1]])
             covered = _over(covered, frame_colour, _line(chip, place, rim, width=frame_width))
         temple = np.array([[eye[0] + side * width, eye[1] + drop], [0.5 + side * 0.6, eye[1] - 0.02]])
         covered = _over(covered, frame_colour, _line(chip, place, temple, width=max(frame_width, 0.015)))
-    bridge = np.array([[_EYES[0][0] + width, _EYES[0][1]], [0.5, _EYES[0][1] - 0.02], [_EYES[1][0] - width, _EYES[1][1]]])
+    bridge = np.array(
+        [[_EYES[0][0] + width, _EYES[0][1]], [0.5, _EYES[0][1] - 0.02], [_EYES[1][0] - width, _EYES[1][1]]]
+    )
     return _over(covered, frame_colour, _line(chip, place, bridge, width=max(frame_width, 0.015)))
 
 
@@ -206,7 +210,7 @@ def _fabric(chip: Pixels, random: Generator) -> Colour:
 
 
 def _octaves(random: Generator) -> Sequence[int]:
-    return random.permutation([2, 4, 8, 16, 32])[: int(random.integers(1, 4))].tolist()
+    return [int(cells) for cells in random.permutation([2, 4, 8, 16, 32])[: int(random.integers(1, 4))]]
 
 
 def _noise(size: int, random: Generator, octaves: Sequence[int]) -> Alpha:

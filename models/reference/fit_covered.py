@@ -1,8 +1,8 @@
 """Fits ``models/analysis/covered.tflite``: ``python -m models.reference.fit_covered DIR`` (about 10 minutes).
 
 ``DIR/with_mask`` and ``DIR/without_mask`` hold photographs of people. Further masks, sunglasses, hands, beards and
-spectacles are drawn on them (``models/reference/coverings.py``), and each is degraded as poor cameras do. docs/models.md
-says which photographs were taken, and what the network makes of others.
+spectacles are drawn on them (``models/reference/coverings.py``), and each is degraded as poor cameras do.
+docs/models.md says which photographs were taken, and what the network makes of others.
 """
 
 from __future__ import annotations
@@ -41,12 +41,15 @@ _WORDS = {
 }
 """Whether eyes and mouth are covered; None: no one can tell."""
 
-_CHIP = ChipGeometry(size=96, padding=0.25)
-_LANDMARKS = (_CHIP.padding + MEAN_FACE) / (1 + 2 * _CHIP.padding) * _CHIP.size
+_CHIP = ChipGeometry(size=150, padding=0.25)
+"""As in the analyzer: a smaller chip, cut at once, would be sharper than what the network is shown."""
+_SIZE = 96
+"""Rows and columns in which is drawn."""
+_LANDMARKS = (_CHIP.padding + MEAN_FACE) / (1 + 2 * _CHIP.padding) * _SIZE
 """Where the five landmarks are in a chip."""
 _SMALLEST = 20
 """Least distance between the eyes, in pixels."""
-_POOL, _EPOCHS, _BATCH, _SEED = 24_000, 14, 64, 1
+_POOL, _EPOCHS, _BATCH, _SEED = 24_000, 10, 64, 1
 _CAMERAS = Conditions(
     face=(20, 90),
     blur=(0, 1.2),
@@ -97,7 +100,8 @@ def read(folder: Path) -> list[Example]:
             return None
         landmarks = found[0].landmarks
         in_chip = apply(similarity(landmarks.points, _LANDMARKS), landmarks.arcface)
-        return Example(aligner.align(pixels, landmarks.points), coverings.to_chip(in_chip), eyes, mouth)
+        chip = cv2.resize(aligner.align(pixels, landmarks.points), (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
+        return Example(np.asarray(chip, np.uint8), coverings.to_chip(in_chip), eyes, mouth)
 
     paths = sorted(path for name in ("with_mask", "without_mask") for path in (folder / name).iterdir())
     with ThreadPoolExecutor() as pool:
@@ -105,7 +109,7 @@ def read(folder: Path) -> list[Example]:
 
 
 def drawn(example: Example, random: Generator) -> tuple[Pixels, float, float]:
-    """An example with further things drawn on it, degraded, in the network's size; whether eyes and mouth are covered."""
+    """A picture in the network's size, with further things drawn on it; whether its eyes and mouth are covered."""
     chip, place, eyes, mouth = example.chip, example.place, example.eyes, example.mouth
     kind = random.random()
     if not mouth and kind < 0.3:
@@ -130,9 +134,9 @@ def drawn(example: Example, random: Generator) -> tuple[Pixels, float, float]:
         chip = chip.copy()
         width = int(random.integers(4, 30))
         (chip, chip[::-1], chip.swapaxes(0, 1), chip.swapaxes(0, 1)[::-1])[int(random.integers(4))][:width] = 0
-    turned = cv2.getRotationMatrix2D((47.5, 47.5), random.normal(0, 3), random.uniform(0.93, 1.07))
-    turned[:, 2] += random.normal(0, 2, 2)
-    chip = np.asarray(cv2.warpAffine(chip, turned, (96, 96), flags=cv2.INTER_LINEAR), np.uint8)
+    turned = cv2.getRotationMatrix2D(((_SIZE - 1) / 2,) * 2, random.normal(0, 3), random.uniform(0.93, 1.07))
+    turned = np.asarray(turned) + np.pad(random.normal(0, 2, (2, 1)), ((0, 0), (2, 0)))
+    chip = np.asarray(cv2.warpAffine(chip, turned, (_SIZE, _SIZE), flags=cv2.INTER_LINEAR), np.uint8)
     if random.random() < 0.6:
         chip = degrade(chip, _CAMERAS, random)
     small = np.asarray(cv2.resize(chip, (INPUT, INPUT), interpolation=cv2.INTER_AREA), np.uint8)
@@ -149,7 +153,7 @@ def pool(examples: Sequence[Example], count: int, seed: int) -> tuple[Pixels, Fl
 
     def one(number: int) -> tuple[Pixels, float, float]:
         random = np.random.default_rng((seed, number))
-        which = random.choice(3, p=(0.3, 0.64, 0.06))
+        which = random.choice(3, p=(0.3, 0.67, 0.03))
         return drawn(examples[random.choice((masked, others, dark)[which])], random)
 
     with ThreadPoolExecutor() as threads:
@@ -159,7 +163,7 @@ def pool(examples: Sequence[Example], count: int, seed: int) -> tuple[Pixels, Fl
 
 def fitted(pictures: Pixels, labels: Floats) -> Any:
     """The network."""
-    import keras
+    import keras  # type: ignore[import-untyped]
 
     keras.utils.set_random_seed(_SEED)
     layers = keras.layers
@@ -180,7 +184,7 @@ def fitted(pictures: Pixels, labels: Floats) -> Any:
 
 def main(folder: str) -> None:
     """Write the file."""
-    import tensorflow as tf
+    import tensorflow as tf  # type: ignore[import-untyped]
 
     examples = read(Path(folder))
     print(len(examples), "faces")
