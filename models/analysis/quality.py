@@ -39,11 +39,19 @@ PROBE = Limits(score=0.4, size=10, sharpness=3.5, darkest=0.03, brightest=0.93, 
 """Limits for faces in frames. Beyond them, strangers are confused several times as often.
 A covered face is not refused, because the accurate model recognises most of them."""
 
-TEMPLATE = Limits(score=0.4, size=16, sharpness=6, darkest=0.08, brightest=0.88, yaw=60, covered=0.5, inside=0.65)
+TEMPLATE = Limits(score=0.4, size=16, sharpness=6, darkest=0.08, brightest=0.8, yaw=60, covered=0.5, inside=0.65)
 """Limits for enrolment photos. They are stricter because a template is used for years."""
 
-_GOOD = Limits(score=0.8, size=40, sharpness=60, darkest=0.25, brightest=0.75, yaw=15, covered=0.0, inside=1.0)
+_GOOD = Limits(score=0.8, size=40, sharpness=60, darkest=0.25, brightest=0.75, yaw=45, covered=0.0, inside=1.0)
 """Beyond these values, ``overall`` does not improve any more."""
+
+_NO_SCORE = 0.3
+"""At this score and below, ``overall`` is 0."""
+_COVERED = 0.5
+"""The share of ``overall`` that a covered face loses.
+
+This and the exponents in ``overall`` were chosen for the error-versus-discard curve; see docs/models.md.
+"""
 
 _TELLING_SIZE = 10
 _TELLING_SHARPNESS = 3.5
@@ -87,17 +95,18 @@ def measure(
     brightness = float(cv2.mean(grey, mask=mask)[0]) / 255
     if size < _TELLING_SIZE or _sharpness(sharpness, brightness) < _TELLING_SHARPNESS:
         covering = None
+    covered, part = (covering.most, covering.part) if covering else (None, None)
     overall = math.prod(
         (
-            _rising(score, 0, _GOOD.score),
-            _rising(size, 0, _GOOD.size),
+            _rising(score, _NO_SCORE, _GOOD.score),
+            _rising(size, 0, _GOOD.size) ** 0.5,
             _rising(math.log1p(_sharpness(sharpness, brightness)), 0, math.log1p(_GOOD.sharpness)),
-            _rising(brightness, 0, _GOOD.darkest),
-            _rising(-brightness, -1, -_GOOD.brightest),
+            _rising(brightness, 0, _GOOD.darkest) ** 0.5,
+            _rising(-brightness, -1, -_GOOD.brightest) ** 1.5,
             _rising(-abs(yaw), -90, -_GOOD.yaw),
+            1 - _COVERED * (covered or 0.0),
         )
     )
-    covered, part = (covering.most, covering.part) if covering else (None, None)
     return Quality(score, size, sharpness, brightness, yaw, overall, blockiness, covered, part)
 
 

@@ -6,10 +6,11 @@ is worth as much as the curve falls: discarding photographs at random leaves the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.evaluation.scores import Distances
 
@@ -17,23 +18,37 @@ FMR = 1e-3
 """The false-match rate whose threshold holds along the whole curve."""
 SHARES = tuple(percent / 100 for percent in range(31))
 """The shares of the photographs that are discarded: one for each percent."""
+DISCARD_FILE = "discard.json"
+"""Lies beside the card, not on it: a version whose card differs from the one that was rolled out is not loaded."""
 _SEED = 0
 
 
-@dataclass(frozen=True, slots=True)
-class DiscardCurve:
-    """The false non-match rate by the share of photographs discarded.
+class DiscardCurve(BaseModel):
+    """The false non-match rate (FNMR) by the share of photographs discarded."""
 
-    Attributes:
-        fmr: false-match rate of the threshold, over all photographs.
-        fnmr: of the pairs left, for each share of ``SHARES``.
-        gain: how much of the area between discarding at random and the ideal the curve gains: 0 is a score that says
-            nothing about errors, 1 one that knows each of them. None: there are no errors to predict.
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pictures: str = Field("", description="Which pictures were measured, for people to read.")
+    fmr: float = Field(description="False-match rate of the threshold, over all photographs.")
+    fnmr: tuple[float, ...] = Field(
+        min_length=len(SHARES),
+        max_length=len(SHARES),
+        description="Of the pairs left, after 0, 1, … 30 % of the photographs have been discarded.",
+    )
+    gain: float | None = Field(
+        description="Share of the area between discarding at random and the ideal that the curve gains: 0 is a quality "
+        "that says nothing of errors, 1 one that knows each of them. Unset: there are no errors to predict."
+    )
+
+
+def read(folder: Path) -> DiscardCurve | None:
+    """Read the curve beside a model's card; None if there is none.
+
+    Raises:
+        ValueError: the file holds no curve.
     """
-
-    fmr: float
-    fnmr: tuple[float, ...]
-    gain: float | None
+    path = folder / DISCARD_FILE
+    return DiscardCurve.model_validate_json(path.read_bytes()) if path.is_file() else None
 
 
 def discard_curve(
@@ -76,4 +91,5 @@ def discard_curve(
         ideal.append(max(0.0, float(missed.sum() - (~left).sum())) / max(1, int(left.sum())))
     area, least = np.trapezoid(fnmr, SHARES), np.trapezoid(ideal, SHARES)
     most = fnmr[0] * SHARES[-1]
-    return DiscardCurve(fmr, tuple(fnmr), float((most - area) / (most - least)) if most > least else None)
+    gain = float((most - area) / (most - least)) if most > least else None
+    return DiscardCurve(fmr=fmr, fnmr=tuple(fnmr), gain=gain)

@@ -85,7 +85,8 @@ def evaluate(
         _show(result, loaded.card.version, output)
     _name(result.skipped, output, every=verbose)
     by_group = [{"by": one.by, "group": one.group} | asdict(one.errors) for one in result.groups]
-    output.finish(asdict(result) | {"groups": by_group, "model_version": loaded.card.version})
+    curve = result.discard.model_dump() if result.discard else None
+    output.finish(asdict(result) | {"groups": by_group, "discard": curve, "model_version": loaded.card.version})
     if result.says_nothing:
         raise UnusableEvaluation(result.says_nothing)
 

@@ -12,6 +12,7 @@ import pytest
 from models.embedder.card import Card, GroupMeasured, Lineage, Shift, Source, Validated, Weights
 from models.embedder.references import FAST
 from models.evaluation.comparisons import Comparisons
+from models.evaluation.discard import DISCARD_FILE, DiscardCurve
 from models.report.page import page
 from models.training import publish
 from models.training.scoring import scored
@@ -92,6 +93,17 @@ def test_a_trained_version_shows_all_that_its_card_has(tmp_path: Path) -> None:
     assert read.plots == 4, "false matches, ROC, distances, and the course"
     for label in ("TAR at FAR 1e-2", "validation loss", "genuine", "impostor", "default threshold"):
         assert label in read.texts, label
+
+
+def test_the_curve_beside_the_card_is_on_the_page(tmp_path: Path) -> None:
+    assert "Error versus discard" not in Read(page(trained(), tmp_path)).text
+    curve = DiscardCurve(pictures="ten cameras", fmr=1e-3, fnmr=tuple(0.3 - n / 100 for n in range(31)), gain=0.5)
+    (tmp_path / DISCARD_FILE).write_text(curve.model_dump_json())
+    read = Read(page(trained(), tmp_path))
+    assert read.plots == 5
+    for fact in ("Error versus discard", "Measured on ten cameras", "it gains 50 %"):
+        assert fact in read.text, fact
+    assert {"by quality", "at random"} <= set(read.texts)
 
 
 def test_a_version_made_elsewhere_says_what_is_not_known() -> None:
