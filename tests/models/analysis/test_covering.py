@@ -84,7 +84,7 @@ def test_portraits_are_not_covered(analyzer: Analyzer, photo: Photo) -> None:
 
 
 def test_the_part_is_the_one_that_is_covered_more() -> None:
-    assert Covering(0.1, 0.2).part is None
+    assert Covering(0.7, 0.2).part is None
     assert Covering(0.9, 0.8).part == "eyes"
     assert Covering(0.2, 0.8).part == "mouth"
     assert Covering(0.2, 0.8).most == 0.8

@@ -100,8 +100,11 @@ def test_a_covered_face_is_a_probe_but_no_template() -> None:
     assert refusal(replace(GOOD, covered=0.1), TEMPLATE) is None
 
 
-@pytest.mark.parametrize(("chip", "width"), [(SHARP, 9), (np.full_like(SHARP, 120), 150)])
-def test_what_covers_a_tiny_or_blurred_face_no_one_can_tell(chip: np.ndarray, width: float) -> None:
+@pytest.mark.parametrize(
+    ("chip", "width"),
+    [(SHARP, 9), (np.full_like(SHARP, 120), 150), (SHARP // 24, 150), (255 - (255 - SHARP) // 4, 150)],
+)
+def test_what_covers_a_tiny_blurred_dark_or_bright_face_no_one_can_tell(chip: np.ndarray, width: float) -> None:
     covering = Covering(eyes=0.2, mouth=0.9)
     clear = measure(SHARP, MEAN_FACE * 150, score=0.9, yaw=0, covering=covering)
     assert (clear.covered, clear.covered_part) == (0.9, "mouth")
