@@ -49,7 +49,7 @@ def palm(pixels: Pixels, place: Transform, random: Generator) -> Pixels:
     ("draw", "part", "least"),
     [
         (coverings.mask, "mouth", 0.9),
-        (palm, "mouth", 0.5),
+        (palm, "mouth", 0.3),
         (glasses(0.95), "eyes", 0.9),
         (coverings.bar, "eyes", 0.8),
         (glasses(0.05), None, 1.0),
