@@ -37,6 +37,8 @@ class Quality:
     yaw: float
     overall: float
     blockiness: float | None = None
+    covered: float | None = None
+    covered_part: str | None = None
 
 
 class Decision(StrEnum):

@@ -40,6 +40,7 @@ class Reason(StrEnum):
     TOO_DARK = "too_dark", "too little light on the face"
     TOO_BRIGHT = "too_bright", "over-exposed"
     CUT_OFF = "cut_off", "too much of the face is outside the picture"
+    COVERED = "covered", "a mask, sunglasses, a hand or the like covers the mouth or the eyes"
     TURNED_AWAY = "turned_away", "too far from frontal, or rotated so that its landmarks are unreliable"
     # One face: a good probe, and yet nothing to compare with.
     EMPTY_GALLERY = "empty_gallery", "the user has no enrolled subject (of this model version)"

@@ -14,6 +14,7 @@ import numpy as np
 
 from models.analysis import quality
 from models.analysis.aligner import Aligner
+from models.analysis.covering import CoveringModel
 from models.analysis.face_analysis import Analysis, Chip
 from models.analysis.finder import FaceFinder, FoundFace
 from models.embedder import runtime
@@ -65,6 +66,7 @@ class Analyzer:
         self._threads = threads or runtime.cores()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="analyze")
         self._finder = FaceFinder()
+        self._covering = CoveringModel()
         self._aligners = {chip.cut: Aligner(chip) for chip in (_JUDGED, model.card.chip)}
 
     @property
@@ -98,6 +100,7 @@ class Analyzer:
         def look(_: int) -> None:
             everyone.wait()
             self._finder.warm_up()
+            self._covering.look(np.zeros((_JUDGED.size, _JUDGED.size, 3), np.uint8))
 
         list(self._pool.map(look, range(self._threads)))
 
@@ -166,7 +169,13 @@ class Analyzer:
         blocks = quality.blockiness(raster.pixels, *detection.center) if scale == 1 else None
         inside = self._aligners[judged].inside(raster.pixels, landmarks.points)
         measured = quality.measure(
-            chip, points, score=detection.score, yaw=landmarks.yaw, inside=inside, blockiness=blocks
+            chip,
+            points,
+            score=detection.score,
+            yaw=landmarks.yaw,
+            inside=inside,
+            blockiness=blocks,
+            covering=self._covering.look(chip),
         )
         reason = quality.refusal(measured, limits, 1.0 if inside is None else float(inside.mean()))
         if reason is None and not found.is_reliable:

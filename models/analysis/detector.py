@@ -93,7 +93,7 @@ class Detector:
     """Finds faces; safe to call from several threads."""
 
     def __init__(self) -> None:
-        self._model = LiteModel(DETECTOR)
+        self._model = LiteModel(DETECTOR.read())
         cells = (np.arange(_GRID) + 0.5) / _GRID
         self._anchors = np.stack(np.meshgrid(cells, cells), -1).reshape(-1, 1, 2)
 

@@ -58,7 +58,7 @@ class FaceMesh:
     """Finds landmarks; safe to call from several threads."""
 
     def __init__(self) -> None:
-        self._model = LiteModel(FACE_MESH)
+        self._model = LiteModel(FACE_MESH.read())
 
     def find(self, picture: Pixels, eyes_and_mouth: Points) -> Landmarks:
         """Find the landmarks of a face, of which right eye, left eye and mouth [3, 2] are about known."""

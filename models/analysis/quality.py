@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from models.analysis.covering import SURE, Covering
 from models.pictures.geometry import Inside, Pixels, Points
 from schemas.parts import Quality
 from schemas.reasons import Reason
@@ -30,18 +31,32 @@ class Limits:
     darkest: float
     brightest: float
     yaw: float
+    covered: float
     inside: float
 
 
-PROBE = Limits(score=0.4, size=10, sharpness=3.5, darkest=0.03, brightest=0.93, yaw=75, inside=0.55)
-"""Limits for faces in frames. Beyond them, strangers are confused several times as often."""
+PROBE = Limits(score=0.4, size=10, sharpness=3.5, darkest=0.03, brightest=0.93, yaw=75, covered=math.inf, inside=0.55)
+"""Limits for faces in frames. Beyond them, strangers are confused several times as often.
+A covered face is not refused, because the accurate model recognises most of them."""
 
-TEMPLATE = Limits(score=0.4, size=16, sharpness=6, darkest=0.08, brightest=0.88, yaw=60, inside=0.65)
+TEMPLATE = Limits(score=0.4, size=16, sharpness=6, darkest=0.08, brightest=0.8, yaw=60, covered=SURE, inside=0.65)
 """Limits for enrolment photos. They are stricter because a template is used for years."""
 
-_GOOD = Limits(score=0.8, size=40, sharpness=60, darkest=0.25, brightest=0.75, yaw=15, inside=1.0)
+_GOOD = Limits(score=0.8, size=40, sharpness=60, darkest=0.25, brightest=0.75, yaw=45, covered=0.0, inside=1.0)
 """Beyond these values, ``overall`` does not improve any more."""
 
+_NO_SCORE = 0.3
+"""At this score and below, ``overall`` is 0."""
+_COVERED = 0.5
+"""The share of ``overall`` that a covered face loses.
+
+This and the exponents in ``overall`` were chosen for the error-versus-discard curve; see docs/models.md.
+"""
+
+_TELLING = Limits(
+    score=0, size=10, sharpness=3.5, darkest=0.05, brightest=0.8, yaw=math.inf, covered=math.inf, inside=0
+)
+"""Outside these, one cannot tell whether something is covered."""
 _WASHED_OUT = 0.85
 _BLOCK = 8
 _AROUND = 96
@@ -59,6 +74,7 @@ def measure(
     yaw: float,
     inside: Inside | None = None,
     blockiness: float | None = None,
+    covering: Covering | None = None,
 ) -> Quality:
     """Measure a face.
 
@@ -70,6 +86,7 @@ def measure(
         inside: mask [size, size] of the chip's pixels in the picture; None: all are. Only these are measured, because
             the picture's border would look sharp.
         blockiness: see :func:`blockiness`; it does not count in ``overall``.
+        covering: what is covered; left out if the face is too small, blurred, dark or bright to tell.
     """
     grey = cv2.cvtColor(chip, cv2.COLOR_RGB2GRAY)
     mask = None if inside is None else inside.astype(np.uint8)
@@ -77,17 +94,21 @@ def measure(
     size = float(np.linalg.norm(points[0:2].mean(0) - points[2:4].mean(0)))
     sharpness = float(deviation[0, 0]) ** 2
     brightness = float(cv2.mean(grey, mask=mask)[0]) / 255
+    if refusal(Quality(score, size, sharpness, brightness, yaw, 0.0), _TELLING) is not None:
+        covering = None
+    covered, part = (covering.most, covering.part) if covering else (None, None)
     overall = math.prod(
         (
-            _rising(score, 0, _GOOD.score),
-            _rising(size, 0, _GOOD.size),
+            _rising(score, _NO_SCORE, _GOOD.score),
+            _rising(size, 0, _GOOD.size) ** 0.5,
             _rising(math.log1p(_sharpness(sharpness, brightness)), 0, math.log1p(_GOOD.sharpness)),
-            _rising(brightness, 0, _GOOD.darkest),
-            _rising(-brightness, -1, -_GOOD.brightest),
+            _rising(brightness, 0, _GOOD.darkest) ** 0.5,
+            _rising(-brightness, -1, -_GOOD.brightest) ** 1.5,
             _rising(-abs(yaw), -90, -_GOOD.yaw),
+            1 - _COVERED * (covered or 0.0),
         )
     )
-    return Quality(score, size, sharpness, brightness, yaw, overall, blockiness)
+    return Quality(score, size, sharpness, brightness, yaw, overall, blockiness, covered, part)
 
 
 def blockiness(pixels: Pixels, x: float, y: float) -> float | None:
@@ -139,6 +160,7 @@ def refusal(quality: Quality, limits: Limits, inside: float = 1.0) -> Reason | N
             Reason.TOO_BRIGHT if quality.brightness > _WASHED_OUT else Reason.TOO_BLURRED,
         ),
         (abs(quality.yaw) > limits.yaw, Reason.TURNED_AWAY),
+        ((quality.covered or 0.0) >= limits.covered, Reason.COVERED),
     )
     return next((reason for broken, reason in checks if broken), None)
 

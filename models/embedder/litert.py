@@ -8,28 +8,26 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from models.embedder.assets import Asset
 from models.embedder.runtime import without_chatter
 
 Floats = NDArray[np.float32]
 
 
 class LiteModel:
-    """A model with one picture as input and two outputs. Safe to call from several threads."""
+    """A model with one picture as input. Safe to call from several threads."""
 
-    def __init__(self, asset: Asset) -> None:
-        self._content = asset.read()
+    def __init__(self, content: bytes) -> None:
+        self._content = content
         self._local = threading.local()
         with without_chatter():
             self._interpreter()
 
-    def __call__(self, picture: Floats) -> tuple[Floats, Floats]:
+    def __call__(self, picture: Floats) -> tuple[Floats, ...]:
         """Run the model on a picture [1, size, size, 3]. The outputs are copies."""
         interpreter = self._interpreter()
         interpreter.set_tensor(self._local.input, picture)
         interpreter.invoke()
-        first, second = (interpreter.get_tensor(index) for index in self._local.outputs)
-        return first, second
+        return tuple(interpreter.get_tensor(index) for index in self._local.outputs)
 
     def _interpreter(self) -> Interpreter:
         try:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from models.analysis.face_analysis import Analysis, FaceAnalyzer
 from models.evaluation.comparisons import Comparisons
+from models.evaluation.discard import DiscardCurve, discard_curve
 from models.evaluation.groups import Errors, Labelling, Labels, errors, groups_of, labelled, within
 from models.evaluation.pairs import Pairs, UnusablePairs
 from models.evaluation.pairs import read as read_pairs
@@ -52,6 +53,8 @@ class Evaluation:
     Attributes:
         skipped: pictures without a usable face, each with the reason.
         skipped_by_reason: their number, by reason.
+        discard: FNMR when the pictures of the lowest ``Quality.overall`` are discarded. Pictures without a usable face
+            do not count in it.
         left_out: hidden and system files and folders, which were ignored.
     """
 
@@ -65,6 +68,7 @@ class Evaluation:
     accuracy: float | None
     threshold: float
     groups: list[GroupErrors] = field(default_factory=list)
+    discard: DiscardCurve | None = None
     skipped: dict[str, str] = field(default_factory=dict)
     skipped_by_reason: dict[str, int] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
@@ -113,7 +117,7 @@ def evaluate(
     except UnusablePairs as error:
         raise UnusableEvaluation(str(error)) from error
     used = pictures if pairs is None else [pictures[index] for index in sorted(set(pairs.first) | set(pairs.second))]
-    vectors, skipped = _vectors(analyzer, used, progress)
+    vectors, qualities, skipped = _vectors(analyzer, used, progress)
     names = _people(folder, used, [] if pairs is None else _same(pairs, pictures))
     people = np.unique(names, return_inverse=True)[1].astype(np.int32)
     if pairs is None:
@@ -126,7 +130,8 @@ def evaluate(
         same = np.array(pairs.same, bool)
     distances = _distances(vectors, first, second)
     genuine, impostor = distances[same], distances[~same]
-    comparable = bool(np.isfinite(distances).any())
+    seen = np.isfinite(distances)
+    comparable = bool(seen.any())
     reasons = Counter(reason.partition(":")[0] for reason in (*skipped.values(), *_unreadable(found).values()))
     return Evaluation(
         identities=len(set(names)),
@@ -139,6 +144,7 @@ def evaluate(
         accuracy=accuracy(genuine, impostor, threshold) if comparable else None,
         threshold=threshold,
         groups=_by_group(_labels(labelling, folder, used, names), distances, people, first, second, threshold),
+        discard=discard_curve(distances[seen], first[seen], second[seen], same[seen], qualities),
         skipped={str(path.relative_to(folder)): reason for path, reason in (skipped | _unreadable(found)).items()},
         skipped_by_reason=dict(reasons.most_common()),
         left_out=[str(path.relative_to(folder)) for path in found.left_out],
@@ -193,8 +199,10 @@ def _people(folder: Path, pictures: Sequence[Path], same: Sequence[tuple[Path, P
 
 def _vectors(
     analyzer: FaceAnalyzer, pictures: Sequence[Path], progress: Callable[[int, int], None]
-) -> tuple[list[NDArray[np.float32] | None], dict[Path, str]]:
+) -> tuple[list[NDArray[np.float32] | None], NDArray[np.float64], dict[Path, str]]:
+    """The vector of each picture's main face, its overall quality [n], NaN without a vector; and what was skipped."""
     vectors: list[NDArray[np.float32] | None] = []
+    qualities: list[float] = []
     skipped: dict[Path, str] = {}
     for start in range(0, len(pictures), _BATCH):
         part = pictures[start : start + _BATCH]
@@ -203,10 +211,12 @@ def _vectors(
             if face is None or face.vector is None:
                 skipped[path] = why_skipped(analysis, face)
                 vectors.append(None)
+                qualities.append(math.nan)
             else:
+                qualities.append(face.quality.overall)
                 vectors.append(np.frombuffer(face.vector, "<f4"))
         progress(len(vectors), len(pictures))
-    return vectors, skipped
+    return vectors, np.array(qualities), skipped
 
 
 def main_face(analysis: Analysis) -> Face | None:

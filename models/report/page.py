@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from models.embedder.card import Card
+from models.evaluation import discard
 from models.report import plots
 from models.training import gate
 
@@ -17,7 +18,7 @@ def page(card: Card, folder: Path) -> str:
 
     Args:
         card: the card of the version; the page says what it lacks.
-        folder: the folder of the version, for the size of its weights.
+        folder: the folder of the version, for the size of its weights and the curve beside the card.
     """
     pages = Environment(
         loader=PackageLoader("models", ""),
@@ -26,7 +27,7 @@ def page(card: Card, folder: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    lineage = card.lineage
+    lineage, curve = card.lineage, discard.read(folder)
     return pages.get_template("page.html").render(
         card=card,
         lineage=lineage,
@@ -35,6 +36,8 @@ def page(card: Card, folder: Path) -> str:
         weights_bytes=_size(folder / card.weights.file) if card.weights else None,
         roc=Markup(plots.roc(card.scores)) if card.scores else None,
         distances={kind: Markup(plots.distances(one, card.threshold())) for kind, one in card.scores.items()},
+        curve=curve,
+        discard=Markup(plots.discard(curve)) if curve else None,
         false_matches=Markup(plots.false_matches(card)),
         course=Markup(plots.course(lineage.history)) if lineage and lineage.history else None,
     )

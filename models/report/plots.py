@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from models.embedder.card import Card, Scores, Validated
+from models.evaluation.discard import SHARES, DiscardCurve
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -77,6 +78,16 @@ def course(history: Sequence[Validated]) -> str:
             right.grid(visible=False)
         axes.set(ylim=(0, None))
         axes.figure.legend(loc="outside upper center", ncols=3)
+    return svg.getvalue()
+
+
+def discard(curve: DiscardCurve) -> str:
+    """FNMR over the share of the photographs discarded, and what it would be without a quality."""
+    with _plot("photographs discarded, %", "FNMR") as (axes, svg):
+        axes.plot([100 * share for share in SHARES], curve.fnmr, color=_GENUINE, label="by quality")
+        axes.axhline(curve.fnmr[0], color=_LINE, linestyle="--", label="at random")
+        axes.set(ylim=(0, None))
+        axes.legend()
     return svg.getvalue()
 
 

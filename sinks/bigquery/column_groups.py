@@ -22,6 +22,8 @@ QUALITY = (
     FromField("yaw", "Turn of the head in degrees, 0 is frontal."),
     "overall",
     FromField("blockiness", "How much JPEG's blocks show, about 0 to 2; NULL: not measured."),
+    FromField("covered", "How surely mask, sunglasses or hand covers mouth or eyes, 0 to 1; NULL: cannot tell."),
+    FromField("covered_part", "What is covered, if `covered` is 0.75 or more: eyes or mouth."),
 )
 FACES = (
     *("box", "landmarks", FromField("quality", columns=QUALITY)),

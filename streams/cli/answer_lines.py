@@ -57,6 +57,8 @@ def _face(face: Json, details: bool) -> str:
         text += f" [dim]similarity {nearest['similarity']:.2f}, FMR {nearest['fmr']:.1g}[/]"
     elif nearest and decision == "match":
         text += f" [dim]{nearest['similarity']:.2f}[/]"
+    if part := face["quality"].get("covered_part"):
+        text += f" [yellow]{part} covered[/]"
     if face.get("ambiguous"):
         others = [one["subject_id"] for one in face["candidates"][1:2]]
         text += f" [yellow]as near: {escape(', '.join(others) or 'another subject')}[/]"

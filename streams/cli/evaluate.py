@@ -12,7 +12,10 @@ from rich.markup import escape
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from models.evaluation.comparisons import Interval
+    from models.evaluation.discard import DiscardCurve
     from models.evaluation.evaluation import Evaluation
 
 _NAMED = 5
@@ -82,7 +85,8 @@ def evaluate(
         _show(result, loaded.card.version, output)
     _name(result.skipped, output, every=verbose)
     by_group = [{"by": one.by, "group": one.group} | asdict(one.errors) for one in result.groups]
-    output.finish(asdict(result) | {"groups": by_group, "model_version": loaded.card.version})
+    curve = result.discard.model_dump() if result.discard else None
+    output.finish(asdict(result) | {"groups": by_group, "discard": curve, "model_version": loaded.card.version})
     if result.says_nothing:
         raise UnusableEvaluation(result.says_nothing)
 
@@ -99,6 +103,8 @@ def _show(result: Evaluation, version: str, output: Output) -> None:
     for far, tar in result.tar_at_far.items():
         table.add_row(f"TAR at FAR {far}", _rate(tar))
     table.add_row(f"accuracy at distance {result.threshold:g}", _rate(result.accuracy))
+    if result.discard is not None:
+        _show_discard(result.discard, table)
     output.table(table)
     if result.groups:
         of_groups = grid("group", "#people", "#FNMR", "#95 %", "#FMR within", "#95 %")
@@ -107,6 +113,14 @@ def _show(result: Evaluation, version: str, output: Output) -> None:
             rates = (*_sure(found.fnmr, found.fnmr_interval), *_sure(found.fmr, found.fmr_interval))
             of_groups.add_row(escape(f"{one.by} {one.group}"), str(found.people), *rates)
         output.table(of_groups)
+
+
+def _show_discard(curve: DiscardCurve, table: Table) -> None:
+    table.add_row(f"FNMR at FMR {curve.fmr:g}", _rate(curve.fnmr[0]))
+    for percent in (10, 20, 30):
+        table.add_row(f"… without the worst {percent} % by quality", _rate(curve.fnmr[percent]))
+    if curve.gain is not None:
+        table.add_row("… gained, of what a perfect quality would gain", f"{curve.gain:.2f}")
 
 
 def _name(skipped: dict[str, str], output: Output, *, every: bool) -> None:

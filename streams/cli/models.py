@@ -63,6 +63,7 @@ def show(
 ) -> None:
     """Show the card of one version."""
     from models.embedder.card import Card, UnusableModel
+    from models.evaluation import discard
     from models.training import gate
 
     output, settings, version = Output(as_json), load_settings(), rollout.named(version)
@@ -89,6 +90,10 @@ def show(
         table.add_row(name, f"distance {distance:g}" + (f" ({', '.join(marks)})" if marks else ""))
     for name, value in card.evaluation.items():
         table.add_row(escape(name), str(value))
+    curve = discard.read(folder)
+    if curve is not None:
+        row = " ".join(f"{curve.fnmr[percent]:.3f}" for percent in (0, 10, 20, 30))
+        table.add_row(f"FNMR at FMR {curve.fmr:g}, without the worst 0, 10, 20, 30 %", row)
     if card.lineage is not None:
         made = card.lineage
         faces = f"{pluralize(made.chips, 'face')} of {pluralize(made.people, 'person', 'people')}"
@@ -110,6 +115,7 @@ def show(
         "folder": str(folder),
         "state": (registry.state(card.version) or "candidate") if registry else None,
         "card": card.model_dump(mode="json", exclude={"fmr_curve"}),
+        "discard": curve.model_dump() if curve else None,
     }
     if html or to:
         from models.report.page import page

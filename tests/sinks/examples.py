@@ -17,7 +17,9 @@ from schemas.rollout import ComparedFace, Comparison
 from sinks.base import Delivery, Result
 
 NOW = datetime.now(UTC).replace(microsecond=123456)
-QUALITY = Quality(score=0.9, size=60.5, sharpness=120.25, brightness=0.5, yaw=-4.0, overall=0.75, blockiness=0.25)
+QUALITY = Quality(
+    score=0.9, size=60.5, sharpness=120.25, brightness=0.5, yaw=-4.0, overall=0.75, blockiness=0.25, covered=0.125
+)
 BOX = Box(x=-1.5, y=2.0, width=100.0, height=120.0)
 
 

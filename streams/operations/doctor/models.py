@@ -86,7 +86,7 @@ def _litert() -> Finding:
     try:
         from models.embedder.litert import LiteModel
 
-        LiteModel(DETECTOR)
+        LiteModel(DETECTOR.read())
     except (ImportError, RuntimeError, ValueError, MissingWeights) as error:
         return fail("litert", f"{type(error).__name__}: {error}", Remedy.SET_UP())
     return ok("litert", "takes the detector")

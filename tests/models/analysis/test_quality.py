@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.analysis.aligner import Aligner
+from models.analysis.covering import Covering
 from models.analysis.quality import PROBE, TEMPLATE, Limits, blockiness, measure, refusal
 from models.embedder.card import ChipGeometry
 from models.pictures.decoder import decode
@@ -70,6 +71,7 @@ def test_what_is_too_poor_for_a_probe_is_too_poor_for_a_template() -> None:
     assert TEMPLATE.darkest >= PROBE.darkest
     assert TEMPLATE.brightest <= PROBE.brightest
     assert TEMPLATE.yaw <= PROBE.yaw
+    assert TEMPLATE.covered <= PROBE.covered
     assert TEMPLATE.inside >= PROBE.inside
 
 
@@ -89,6 +91,25 @@ def test_blur_and_dark_lower_the_overall_quality() -> None:
     small, dark = measured(SHARP, 30), measured(SHARP // 8)
     assert small.overall < measured(SHARP).overall
     assert dark.overall < measured(SHARP).overall
+
+
+def test_a_covered_face_is_a_probe_but_no_template() -> None:
+    masked = replace(GOOD, covered=0.97, covered_part="mouth")
+    assert refusal(masked, TEMPLATE) == Reason.COVERED
+    assert refusal(masked, PROBE) is None
+    assert refusal(replace(GOOD, covered=0.1), TEMPLATE) is None
+
+
+@pytest.mark.parametrize(
+    ("chip", "width"),
+    [(SHARP, 9), (np.full_like(SHARP, 120), 150), (SHARP // 24, 150), (255 - (255 - SHARP) // 4, 150)],
+)
+def test_what_covers_a_tiny_blurred_dark_or_bright_face_no_one_can_tell(chip: np.ndarray, width: float) -> None:
+    covering = Covering(eyes=0.2, mouth=0.9)
+    clear = measure(SHARP, MEAN_FACE * 150, score=0.9, yaw=0, covering=covering)
+    assert (clear.covered, clear.covered_part) == (0.9, "mouth")
+    poor = measure(chip, MEAN_FACE * width, score=0.9, yaw=0, covering=covering)
+    assert (poor.covered, poor.covered_part) == (None, None)
 
 
 def compressed(quality: int, pixels: Pixels = SHARP) -> Pixels:

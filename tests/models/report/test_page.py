@@ -12,6 +12,7 @@ import pytest
 from models.embedder.card import Card, GroupMeasured, Lineage, Shift, Source, Validated, Weights
 from models.embedder.references import FAST
 from models.evaluation.comparisons import Comparisons
+from models.evaluation.discard import DISCARD_FILE, DiscardCurve
 from models.report.page import page
 from models.training import publish
 from models.training.scoring import scored
@@ -94,9 +95,20 @@ def test_a_trained_version_shows_all_that_its_card_has(tmp_path: Path) -> None:
         assert label in read.texts, label
 
 
+def test_the_curve_beside_the_card_is_on_the_page(tmp_path: Path) -> None:
+    assert "Error versus discard" not in Read(page(trained(), tmp_path)).text
+    curve = DiscardCurve(pictures="ten cameras", fmr=1e-3, fnmr=tuple(0.3 - n / 100 for n in range(31)), gain=0.5)
+    (tmp_path / DISCARD_FILE).write_text(curve.model_dump_json())
+    read = Read(page(trained(), tmp_path))
+    assert read.plots == 5
+    for fact in ("Error versus discard", "Measured on ten cameras", "it gains 50 %"):
+        assert fact in read.text, fact
+    assert {"by quality", "at random"} <= set(read.texts)
+
+
 def test_a_version_made_elsewhere_says_what_is_not_known() -> None:
     read = Read(page(PARENT, FAST))
-    assert read.plots == 1
+    assert read.plots == 2, "false matches, and errors without the worst pictures"
     assert "lfw_10_people_roc_auc 0.9997" in read.text
     assert "not trained here" in read.text
     assert "no ROC curve" in read.text

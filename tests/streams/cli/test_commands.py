@@ -309,6 +309,8 @@ def test_evaluate(here: Run, tmp_path: Path) -> None:
     assert (result["identities"], result["images"], result["faces_not_found"]) == (2, 9, 6)
     assert result["skipped_by_reason"] == {"undecodable": 6}
     assert set(result["tar_at_far"]) == {"1e-2", "1e-3", "1e-4"}
+    assert (result["discard"]["fmr"], len(result["discard"]["fnmr"])) == (1e-3, 31)
+    assert "FNMR at FMR 0.001" in ended.err
     assert (ended.err.count("bad"), "and 1 more: --verbose names them" in ended.err) == (5, True)
     assert here("evaluate", "people", "--verbose").err.count("bad") == 6
     shutil.copy(photos / "biden.jpg", tmp_path / "people")

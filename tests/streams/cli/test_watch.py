@@ -36,6 +36,13 @@ def test_a_second_subject_that_is_as_near_is_named() -> None:
     assert "anna 0.75 as near: otto" in line
 
 
+def test_a_covered_face_is_told_beside_its_similarity() -> None:
+    [anna] = match().faces
+    masked = dataclasses.replace(anna, quality=dataclasses.replace(anna.quality, covered=0.97, covered_part="mouth"))
+    assert "covered" not in lines(to_json(match()))[0]
+    assert "anna 0.75 mouth covered" in lines(to_json(match(faces=[masked])))[0]
+
+
 @pytest.mark.parametrize("width", [30, 80, 200])
 def test_many_faces_are_folded_between_faces(width: int) -> None:
     anna, otto = with_otto().faces
@@ -58,7 +65,7 @@ def test_no_latency_is_shown_of_what_is_not_live() -> None:
 
 def test_an_answer_of_a_release_of_before_is_shown() -> None:
     event = to_json(match())
-    del event["faces"][0]["ambiguous"]
+    del event["faces"][0]["ambiguous"], event["faces"][0]["quality"]["covered_part"]
     assert "anna" in lines(event)[0]
     outcome = to_json(enrolment())
     del outcome["detail"]
