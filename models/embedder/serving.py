@@ -113,22 +113,13 @@ def _by_openvino(frozen: Any, threads: int, half: bool, noise: Pixels, wanted: V
         return None
     try:
         core = openvino.Core()
-        half = half and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        settings = runtime.openvino_settings(core, threads, half=half)
+        half = settings["INFERENCE_PRECISION_HINT"] == "bf16"
         # OpenVINO reads frozen graphs from files only.
         with tempfile.TemporaryDirectory(prefix="facestream-") as folder:
             path = Path(folder) / "network.pb"
             path.write_bytes(frozen.graph.as_graph_def().SerializeToString())
-            compiled = core.compile_model(
-                core.read_model(path),
-                "CPU",
-                {
-                    "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
-                    "INFERENCE_NUM_THREADS": threads,
-                    "PERFORMANCE_HINT": "LATENCY",
-                    # Pinned threads of several workers would share one core while another is idle.
-                    "ENABLE_CPU_PINNING": False,
-                },
-            )
+            compiled = core.compile_model(core.read_model(path), "CPU", settings)
         request = compiled.create_infer_request()
 
         def function(chips: Pixels) -> Vectors:
