@@ -1,31 +1,27 @@
-"""Detects faces with BlazeFace full range: in one pass, and in tiles if faces may be too small for one pass.
+"""Detects faces: in one pass, and in tiles if faces may be too small for one pass.
 
-Source: Bazarevsky et al., BlazeFace (2019), and MediaPipe's ``face_detection_full_range`` graph.
+In a large picture, the smallest faces are looked for where YuNet proposes some, because as small tiles would be many.
+docs/models.md has the figures.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.embedder.assets import DETECTOR
-from models.embedder.litert import LiteModel
-from models.pictures.geometry import Pixels, Points
+from models.analysis.blazeface import SIDE, BlazeFace, Found
+from models.analysis.views import Picture, View, square, tiles, whole
+from models.analysis.yunet import STEP, Proposals, YuNet
+from models.pictures.geometry import Points
 
-_INPUT = 192
-_GRID = 48
 MIN_SCORE = 0.4
 """Lowest score of a face. A detection below it is a hint: possibly a rotated face, but usually nothing."""
 _MIN_TURNED_SCORE = 0.5
 """Lowest score of a face that is found only in a rotated view."""
 _MIN_HINT = 0.2
-_MIN_LOGIT = float(np.log(_MIN_HINT / (1 - _MIN_HINT)))
 _SAME_FACE = 0.3
 _INSIDE = 0.7
 _TILE = 4 / 7
@@ -36,24 +32,24 @@ _TILES_A_FACE = 2
 _MOST_TILES = 1_000
 """Most tiles of a picture. 4,000 × 4,000 pixels need fewer; a strip of a million by one would need thousands."""
 _LARGE = 800
+_MOST_PROPOSED = 3_000_000
+"""Most pixels that YuNet sees at once."""
+_PROPOSED = 0.15
+"""Lowest score of a proposal."""
+_LIKELY = 0.6
+"""A proposal with this score is looked at by itself; others in sheets of nine, of which so many:"""
+_SHEETS = 3
 _EMPTY = 640
 _SMALL_FACE = 15
 _SMALL_FACE_IN_CROWD = 24
 _CROWD = 3
 _CROWD_OF_HINTS = 8
 """This many hints suggest a crowd of faces that are too small for the current tile size."""
-_OVERLAP = 0.25
 _STEP_BACK = 1.8
 _AROUND = 2.5
 """Side of the square in which a face is examined again, as a multiple of its size."""
 _NEAR = 0.7
 """Largest distance between two detections of the same face there, as a multiple of its size."""
-
-Found = NDArray[np.float64]
-"""Detections [n, 17]: score, then centre, size and six points, each as x, y."""
-
-_X = np.array([1, 5, 7, 9, 11, 13, 15])
-"""Columns of ``Found`` with horizontal positions; the vertical position is in the next column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,85 +76,95 @@ class Detection:
         return self.points[[0, 1, 3]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    """The square of the picture that the network sees; it may extend beyond the picture."""
-
-    x: float
-    y: float
-    side: float
-
-
 class Detector:
     """Finds faces; safe to call from several threads."""
 
     def __init__(self) -> None:
-        self._model = LiteModel(DETECTOR.read())
-        cells = (np.arange(_GRID) + 0.5) / _GRID
-        self._anchors = np.stack(np.meshgrid(cells, cells), -1).reshape(-1, 1, 2)
+        self._network = BlazeFace()
+        self._yunet = YuNet.load()
 
-    def detect(self, picture: Pixels) -> list[Detection]:
+    def detect(self, picture: Picture) -> list[Detection]:
         """Find the upright faces of a picture, largest first, and hints of others (see ``MIN_SCORE``).
 
         The network sees 192 × 192 pixels and finds faces of at least 14 pixels. The first pass shows it the whole
         picture. If that finds no face, a second pass shows the picture smaller, for a face that fills it. Then come
         tiles whose sides are 4/7 of the picture's, and 4/7 of those, as long as more faces are likely: the picture is
-        large, no face has been found, or a face is so small that others of its size may have been missed.
+        large, no face has been found, or a face is so small that others of its size may have been missed. In a large
+        picture, YuNet's proposals replace the tiles from the third size on.
         """
-        height, width = picture.shape[:2]
-        side = longer = float(max(height, width))
-        found = self._look(picture, _around(width, height, longer))
+        side = longer = picture.longer
+        found = self._look(picture, _around(picture, longer))
         if not (found[:, 0] >= MIN_SCORE).any():
-            back = self._look(picture, _around(width, height, longer * _STEP_BACK))
+            back = self._look(picture, _around(picture, longer * _STEP_BACK))
             found = _merged(np.concatenate([found, back]))
-        looks = 0
+        sizes = looks = 0
         while side * _TILE > _MIN_TILE and _expects_more(found, side, longer):
             side *= _TILE
-            tiles = _tiles(width, height, side)
-            if side < _FINE_TILE and not _are_worth(tiles, found):
+            sizes += 1
+            if sizes == 1 and side > _LARGE:
+                # The next tiles follow in any case, and these show little more than the whole picture.
+                continue
+            at_once = whole(picture.width, picture.height, side / SIDE, STEP)
+            if sizes > 2 and longer > _LARGE and self._yunet and at_once.columns * at_once.rows <= _MOST_PROPOSED:
+                proposals = _merged(_in_picture(_as_found(self._yunet(picture.show(at_once), _PROPOSED)), at_once))
+                found = self._at_proposals(picture, found, proposals)
+                continue
+            in_tiles = tiles(picture.width, picture.height, side, SIDE)
+            if side < _FINE_TILE and not _are_worth(in_tiles, found):
                 break
-            if (looks := looks + len(tiles)) > _MOST_TILES:
+            if (looks := looks + len(in_tiles)) > _MOST_TILES:
                 break
-            parts = [self._look_at_tile(picture, window) for window in tiles]
+            parts = [self._look_at_tile(picture, tile) for tile in in_tiles]
             found = _merged(np.concatenate([found, *parts]))
         order = np.argsort(-found[:, 3] * found[:, 4], kind="stable")
         return [_detection(row) for row in found[order]]
 
-    def detect_turned(self, picture: Pixels) -> list[Detection]:
+    def _at_proposals(self, picture: Picture, found: Found, proposals: Found) -> Found:
+        """Look where faces are proposed."""
+        proposals = _elsewhere(proposals, found)
+        likely = proposals[:, 0] >= _LIKELY
+        places = [*proposals[likely], *self._promising(picture, proposals[~likely][: _SHEETS * 9])]
+        return _merged(np.concatenate([found, *(self._at_place(picture, _detection(one)) for one in places)]))
+
+    def _promising(self, picture: Picture, proposals: Found) -> Found:
+        """The proposals that look like faces, at nine a look."""
+        sheets = [proposals[start : start + 9] for start in range(0, len(proposals), 9)]
+        sides = [self._best_sides(picture, [_detection(one) for one in sheet], (0,)) for sheet in sheets]
+        return proposals[[side is not None for of_sheet in sides for side in of_sheet]]
+
+    def detect_turned(self, picture: Picture) -> list[Detection]:
         """Detect faces in the whole picture turned by 90, 180 and 270 degrees; a face may be found several times."""
-        height, width = picture.shape[:2]
-        window = _around(width, height, max(height, width))
+        view = _around(picture, picture.longer)
         return [
             _detection(row, quarters)
             for quarters in (1, 2, 3)
-            for row in self._look(picture, window, quarters)
+            for row in self._look(picture, view, quarters)
             if row[0] >= _MIN_TURNED_SCORE
         ]
 
-    def turned(self, picture: Pixels, seen: Detection) -> Detection:
+    def turned(self, picture: Picture, seen: Detection) -> Detection:
         """Examine a detection in all four rotations, and return the detection in the best one."""
         (quarters,) = self._best_sides(picture, [seen], (0, 1, 2, 3))
         return (self._look_again(picture, seen, quarters) if quarters else None) or seen
 
-    def followed(self, picture: Pixels, hints: Sequence[Detection]) -> list[Detection]:
+    def followed(self, picture: Picture, hints: Sequence[Detection]) -> list[Detection]:
         """Examine up to three hints in the other three rotations, and return those that are faces there."""
         sides = self._best_sides(picture, hints, (1, 2, 3)) if hints else []
         again = [self._look_again(picture, hint, side) for hint, side in zip(hints, sides, strict=True) if side]
         return [seen for seen in again if seen is not None and seen.score >= _MIN_TURNED_SCORE]
 
-    def _best_sides(self, picture: Pixels, seen: Sequence[Detection], sides: Sequence[int]) -> list[int | None]:
+    def _best_sides(self, picture: Picture, seen: Sequence[Detection], sides: Sequence[int]) -> list[int | None]:
         """The best rotation of each detection in quarter turns; None: no face in any. Takes at most 9 views at once."""
         cells = 2 if len(seen) * len(sides) <= 4 else 3
-        size = _INPUT // cells
-        sheet = np.full((_INPUT, _INPUT, 3), -1, np.float32)
+        size = SIDE // cells
+        sheet = np.full((SIDE, SIDE, 3), -1, np.float32)
         for index, one in enumerate(seen):
-            view = _shown(picture, _square_around(one), size)
+            shown = picture.show(_square_around(one, size))
             for turn, side in enumerate(sides):
                 row, column = divmod(index * len(sides) + turn, cells)
-                sheet[row * size : (row + 1) * size, column * size : (column + 1) * size] = np.rot90(view, side)
-        found = self._seen(sheet)
-        found = found[found[:, 0] >= MIN_SCORE]
-        at = found[:, 1:3] * _INPUT / size
+                sheet[row * size : (row + 1) * size, column * size : (column + 1) * size] = np.rot90(shown, side)
+        found = self._network(sheet, MIN_SCORE)
+        at = found[:, 1:3] / size
         at, off = np.floor(at).astype(int), np.abs(at % 1 - 0.5).max(1, initial=0)
         scores = np.zeros(max(cells * cells, len(seen) * len(sides)))
         middle = (off < _NEAR / _AROUND) & (at < cells).all(1)
@@ -166,84 +172,76 @@ class Detector:
         of_each = scores[: len(seen) * len(sides)].reshape(len(seen), len(sides))
         return [sides[int(row.argmax())] if row.any() else None for row in of_each]
 
-    def _look_again(self, picture: Pixels, seen: Detection, quarters: int) -> Detection | None:
+    def _look_again(self, picture: Picture, seen: Detection, quarters: int) -> Detection | None:
         """Examine a detection in one rotation."""
-        found = self._look(picture, _square_around(seen), quarters)
-        near = np.hypot(*(found[:, 1:3] - seen.center).T) < _NEAR * max(seen.size)
-        found = found[near & (found[:, 0] >= MIN_SCORE)]
+        found = self._at_place(picture, seen, quarters)
         return _detection(found[0], quarters) if len(found) else None
 
-    def _look(self, picture: Pixels, window: _Window, quarters: int = 0) -> Found:
-        shown = _shown(picture, window, _INPUT)
-        found = self._seen(np.ascontiguousarray(np.rot90(shown, quarters)) if quarters else shown)
-        if quarters:
-            found = _turned_back(found, quarters)
-        found[:, 1:] *= window.side
-        found[:, _X] += window.x
-        found[:, _X + 1] += window.y
-        return _merged(found)
+    def _at_place(self, picture: Picture, seen: Detection, quarters: int = 0) -> Found:
+        """The face at the place of a detection, or none."""
+        found = self._look(picture, _square_around(seen, SIDE), quarters)
+        near = np.hypot(*(found[:, 1:3] - seen.center).T) < _NEAR * max(seen.size)
+        best: Found = found[near & (found[:, 0] >= MIN_SCORE)][:1]
+        return best
 
-    def _seen(self, shown: NDArray[np.float32]) -> Found:
-        """Run the network on a square [192, 192, 3]: faces and hints, not merged, in units of the square's side."""
-        boxes, logits = self._model(shown[None])
-        good = np.flatnonzero(logits[0, :, 0] > _MIN_LOGIT)
-        scores = 1 / (1 + np.exp(-logits[0, good, 0].astype(np.float64)))
-        found = np.empty((good.size, 17))
-        found[:, 0] = scores
-        found[:, 1:] = boxes[0, good] / _INPUT
-        found[:, _X] += self._anchors[good, :, 0]
-        found[:, _X + 1] += self._anchors[good, :, 1]
-        return found
+    def _look(self, picture: Picture, view: View, quarters: int = 0, *, quickly: bool = False) -> Found:
+        """Faces and hints in a square."""
+        shown = np.ascontiguousarray(np.rot90(picture.show(view), quarters))
+        found = self._network(shown, _MIN_HINT, quickly=quickly)
+        return _merged(_in_picture(_turned_back(found, quarters), view))
 
-    def _look_at_tile(self, picture: Pixels, tile: _Window) -> Found:
+    def _look_at_tile(self, picture: Picture, tile: View) -> Found:
         """Look at a tile; drop faces that its edge cuts, unless that is an edge of the picture."""
-        found = self._look(picture, tile)
+        found = self._look(picture, tile, quickly=True)
         low, high = _corners(found)
         start = np.array([tile.x, tile.y])
-        end = start + tile.side
+        end = np.array([tile.x + tile.width, tile.y + tile.height])
         inner_start = np.where(start > 0, start, -np.inf)
-        inner_end = np.where(end < (picture.shape[1], picture.shape[0]), end, np.inf)
+        inner_end = np.where(end < (picture.width, picture.height), end, np.inf)
         return found[((low > inner_start) & (high < inner_end)).all(1)]
 
 
-def _shown(picture: Pixels, window: _Window, size: int) -> NDArray[np.float32]:
-    """The network's input for a window: float32 [size, size, 3], from -1 to 1, black outside the picture."""
-    height, width = picture.shape[:2]
-    left, top = max(0, round(window.x)), max(0, round(window.y))
-    right, bottom = min(width, round(window.x + window.side)), min(height, round(window.y + window.side))
-    scale = size / window.side
-    x, y = max(0, round((left - window.x) * scale)), max(0, round((top - window.y) * scale))
-    columns = min(size - x, max(1, round((right - left) * scale)))
-    rows = min(size - y, max(1, round((bottom - top) * scale)))
-    part: NDArray[Any] = picture[top:bottom, left:right]
-    # Halving and then interpolating is ten times as fast as OpenCV's area mean over fractions of pixels, and as good.
-    while part.shape[0] >= 2 * rows and part.shape[1] >= 2 * columns:
-        part = cv2.resize(part, (part.shape[1] // 2, part.shape[0] // 2), interpolation=cv2.INTER_AREA)
-    part = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_LINEAR)
-    shown = np.full((size, size, 3), -1, np.float32)
-    view = shown[y : y + rows, x : x + columns]
-    np.multiply(part, np.float32(2 / 255), out=view)
-    view -= 1
-    return shown
+def _around(picture: Picture, side: float) -> View:
+    return square(picture.width / 2, picture.height / 2, side, SIDE)
 
 
-def _around(width: int, height: int, side: float) -> _Window:
-    return _Window((width - side) / 2, (height - side) / 2, side)
+def _in_picture(found: Found, view: View) -> Found:
+    """Detections in pixels of what was shown, in pixels of the picture."""
+    found[:, 1:] *= view.scale
+    places = np.delete(found[:, 1:].reshape(-1, 8, 2), 1, 1)
+    places += (view.x, view.y)
+    return np.column_stack([found[:, 0], places[:, 0], found[:, 3:5], places[:, 1:].reshape(-1, 12)])
 
 
 def _turned_back(found: Found, quarters: int) -> Found:
-    """Detections in a rotated square of side 1, in the coordinates of the square before rotation."""
+    """Detections in a rotated view, in the coordinates of the view before rotation."""
+    if not quarters:
+        return found
     places = found[:, 1:].reshape(-1, 8, 2)
     turned = places.copy()
     for _ in range(quarters):
-        turned = np.stack([1 - turned[..., 1], turned[..., 0]], -1)
+        turned = np.stack([SIDE - turned[..., 1], turned[..., 0]], -1)
     turned[:, 1] = places[:, 1, ::-1] if quarters % 2 else places[:, 1]
     return np.column_stack([found[:, 0], turned.reshape(-1, 16)])
 
 
-def _square_around(seen: Detection) -> _Window:
-    side = _AROUND * max(seen.size)
-    return _Window(seen.center[0] - side / 2, seen.center[1] - side / 2, side)
+def _as_found(proposals: Proposals) -> Found:
+    """Proposals with the middle of the mouth for its corners, and the eyes for the ears."""
+    mouth = (proposals[:, 11:13] + proposals[:, 13:15]) / 2
+    return np.column_stack([proposals[:, :11], mouth, proposals[:, 5:9]])
+
+
+def _elsewhere(proposals: Found, found: Found) -> Found:
+    """The proposals whose centres are in no face, best first."""
+    low, high = _corners(found[found[:, 0] >= MIN_SCORE])
+    centers = proposals[:, None, 1:3]
+    in_a_face = np.any(np.all((low < centers) & (centers < high), axis=2), axis=1)
+    proposals = proposals[~in_a_face]
+    return proposals[np.argsort(-proposals[:, 0], kind="stable")]
+
+
+def _square_around(seen: Detection, pixels: int) -> View:
+    return square(*seen.center, _AROUND * max(seen.size), pixels)
 
 
 def _expects_more(found: Found, side: float, longer: float) -> bool:
@@ -254,24 +252,13 @@ def _expects_more(found: Found, side: float, longer: float) -> bool:
         return side == longer or side >= _EMPTY
     small = _SMALL_FACE_IN_CROWD if many_hints or len(faces) >= _CROWD else _SMALL_FACE
     width = faces[:, 3].min() if len(faces) else np.median(found[:, 3])
-    return side > _LARGE or bool(width * _INPUT < small * side)
+    return side > _LARGE or bool(width * SIDE < small * side)
 
 
-def _are_worth(tiles: Sequence[_Window], found: Found) -> bool:
+def _are_worth(in_tiles: Sequence[View], found: Found) -> bool:
     """Whether there are enough small faces to justify fine tiles."""
-    small = (found[:, 0] >= MIN_SCORE) & (found[:, 3] * _INPUT < _SMALL_FACE_IN_CROWD * tiles[0].side / _TILE)
-    return bool(small.sum() * _TILES_A_FACE >= len(tiles))
-
-
-def _tiles(width: int, height: int, side: float) -> list[_Window]:
-    def starts(length: int) -> list[float]:
-        if length <= side:
-            return [(length - side) / 2]
-        # The small margin makes two tiles of 4/7 enough despite rounding.
-        count = math.ceil((length - side) / (side * (1 - _OVERLAP)) - 1e-6) + 1
-        return [float(start) for start in np.linspace(0, length - side, count)]
-
-    return [_Window(x, y, side) for y in starts(height) for x in starts(width)]
+    small = (found[:, 0] >= MIN_SCORE) & (found[:, 3] < _SMALL_FACE_IN_CROWD * in_tiles[0].scale / _TILE)
+    return bool(small.sum() * _TILES_A_FACE >= len(in_tiles))
 
 
 def _detection(row: NDArray[np.float64], quarters: int = 0) -> Detection:

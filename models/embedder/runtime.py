@@ -60,6 +60,25 @@ def openvino() -> Any | None:
     return openvino
 
 
+def openvino_settings(core: Any, threads: int, *, streams: int = 1, half: bool = False) -> dict[str, Any]:
+    """Settings to compile a network for the processor.
+
+    Args:
+        core: OpenVINO's.
+        threads: for all streams together.
+        streams: requests that run at the same time.
+        half: compute in bfloat16 where the processor has instructions for it.
+    """
+    half = half and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return {
+        "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": streams,
+        # Pinned threads of several workers would share one core while another is idle.
+        "ENABLE_CPU_PINNING": False,
+    }
+
+
 @contextlib.contextmanager
 def _first_import() -> Iterator[None]:
     # Keras imports scikit-learn and Matplotlib where it finds them, for wrappers and plots that are not used here. They

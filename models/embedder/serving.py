@@ -141,18 +141,9 @@ def _by_openvino(graph: Path, threads: int, half: bool, noise: Pixels, wanted: V
         return None
     try:
         core = openvino.Core()
-        half = half and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        compiled = core.compile_model(
-            core.read_model(graph),
-            "CPU",
-            {
-                "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
-                "INFERENCE_NUM_THREADS": threads,
-                "PERFORMANCE_HINT": "LATENCY",
-                # Pinned threads of several workers would share one core while another is idle.
-                "ENABLE_CPU_PINNING": False,
-            },
-        )
+        settings = runtime.openvino_settings(core, threads, half=half)
+        half = settings["INFERENCE_PRECISION_HINT"] == "bf16"
+        compiled = core.compile_model(core.read_model(graph), "CPU", settings)
         request = compiled.create_infer_request()
 
         def function(chips: Pixels) -> Vectors:

@@ -2,7 +2,7 @@
 
 Every batch normalisation is folded into the layer before it or after it, which gives the same vectors with less work.
 
-Source: the ONNX operators ``DequantizeLinear`` (opset 21), ``BatchNormalization`` and ``Gemm``.
+Source: the ONNX operators ``BatchNormalization`` and ``Gemm``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.embedder.block_quantised import attribute, weights
 
 CHIP_SIZE = 112
 _BLOCKS = 13
@@ -65,7 +67,7 @@ def read_sface(data: bytes) -> SFaceWeights:
 
     try:
         graph = onnx.load_from_string(data).graph
-        epsilons = {node.input[1]: _attribute(node, "epsilon") for node in _nodes(graph, "BatchNormalization")}
+        epsilons = {node.input[1]: attribute(node, "epsilon") for node in _nodes(graph, "BatchNormalization")}
         tensors = _tensors(graph)
         projection, bias = _dense(tensors, epsilons)
         stem = _convolution(tensors, epsilons, "conv_1")
@@ -82,24 +84,12 @@ def _nodes(graph: Any, operator: str) -> list[Any]:
     return [node for node in graph.node if node.op_type == operator]
 
 
-def _attribute(node: Any, name: str) -> Any:
-    import onnx
-
-    return next(onnx.helper.get_attribute_value(one) for one in node.attribute if one.name == name)
-
-
 def _tensors(graph: Any) -> dict[str, Floats]:
     """All weights by the name by which the layers know them, multiplied out where they are quantised."""
     import onnx
 
     stored = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
-    known = {name: np.asarray(values, np.float32) for name, values in stored.items() if values.dtype == np.float32}
-    for node in _nodes(graph, "DequantizeLinear"):
-        quantised, scale, zero = (stored[name].astype(np.float32) for name in node.input)
-        axis, size = _attribute(node, "axis"), _attribute(node, "block_size")
-        rows = quantised.shape[axis]
-        scale, zero = (np.repeat(values, size, axis).take(range(rows), axis) for values in (scale, zero))
-        known[node.output[0]] = (quantised - zero) * scale
+    known = weights(graph)
     for node in _nodes(graph, "Reshape"):
         known[node.output[0]] = known[node.input[0]].reshape(stored[node.input[1]])
     return known

@@ -6,9 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from models.analysis.analyzer import Analyzer
+from models.analysis.blazeface import Found
 from models.analysis.detector import Detection
 from models.analysis.finder import FaceFinder, FoundFace
 from models.analysis.landmarks import Landmarks
@@ -36,13 +38,13 @@ def portraits(photo: Photo) -> dict[str, Image.Image]:
 @pytest.fixture(scope="module")
 def looks(finder: FaceFinder) -> Iterator[Callable[[Pixels], int]]:
     """How often the detector looks at a picture."""
-    real = finder._detector._model
+    real = finder._detector._network
     count = 0
 
-    def counted(*arguments: object) -> object:
+    def counted(shown: NDArray[np.float32], least: float, *, quickly: bool = False) -> Found:
         nonlocal count
         count += 1
-        return real(*arguments)  # type: ignore[arg-type]
+        return real(shown, least, quickly=quickly)
 
     def looks(picture: Pixels) -> int:
         nonlocal count
@@ -50,9 +52,9 @@ def looks(finder: FaceFinder) -> Iterator[Callable[[Pixels], int]]:
         finder.find(picture)
         return count
 
-    finder._detector._model = counted  # type: ignore[assignment]
+    finder._detector._network = counted  # type: ignore[assignment]
     yield looks
-    finder._detector._model = real
+    finder._detector._network = real
 
 
 def seen(analyzer: Analyzer, picture: Image.Image, *, enrolment: bool = False) -> list[Face]:
