@@ -41,7 +41,9 @@ def list_versions(form: TableFormat = Format.TABLE, as_json: Json = False) -> No
         made_of = lineage.model_dump(mode="json") if lineage else None
         state = _state(registry, card.version)
         record = registry.record(card.version) if registry else None
-        stragglers = list(record.stragglers) if record else []
+        # Without an earlier version, nobody can be left behind with it.
+        stays = registry is not None and registry.in_production != (card.version,)
+        stragglers = list(record.stragglers) if record and stays else []
         rows.append(
             {"version": card.version, "folder": str(folder), "refusals": refusals, "lineage": made_of}
             | {"state": (registry.state(card.version) or "candidate") if registry else None}
@@ -51,7 +53,7 @@ def list_versions(form: TableFormat = Format.TABLE, as_json: Json = False) -> No
         made = (lineage.parent, str(lineage.people), str(lineage.chips)) if lineage else ("", "", "")
         gains = (_gain(card, "degraded"), _gain(card, gate.CLEAN))
         passed = "refused" if refusals else "passed" if lineage else ""
-        behind = str(len(stragglers)) if record and record.filled else ""
+        behind = str(len(stragglers)) if record and record.filled and stays else ""
         table.add_row(escape(card.version), state, *made, *gains, passed, behind)
     output.table(table)
     output.finish({"versions": rows})

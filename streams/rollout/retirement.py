@@ -24,11 +24,13 @@ class RetirementCost:
         templates: templates that exist of no other version that may answer, and cannot be made again.
         subjects: subjects who have templates of no other such version: they need a new enrolment photo. Others only
             lose some of their photos.
+        to_fill: the version in production, if its templates have not all been made where that is possible.
     """
 
     version: str
     templates: int
     subjects: list[GivenUpSubject]
+    to_fill: str | None = None
 
     @property
     def by_user(self) -> Mapping[str, list[str]]:
@@ -40,13 +42,13 @@ class RetirementCost:
 
     @property
     def sentence(self) -> str:
-        """Who needs a new photo."""
+        """Who needs a new photo, and why."""
         need = pluralize(len(self.subjects), "subject has", "subjects have")
         users = pluralize(len(self.by_user), "user")
-        return (
-            f"{need} templates of {self.version} only, and neither a face nor a photo is kept to make others from: "
-            f"{_listed(self.by_user)} ({users})"
-        )
+        whose = f"{need} templates of {self.version} only ({_listed(self.by_user)}; {users})"
+        if self.to_fill:
+            return f"{whose}; `facestream models fill {self.to_fill}` makes others, where a face or photo is kept"
+        return f"{whose}, and neither a face nor a photo is kept to make others from"
 
 
 def cost(settings: Settings, card: Card) -> RetirementCost:
@@ -73,8 +75,8 @@ def retire(
     lost = cost(settings, card)
     if lost.subjects and not force:
         raise RolloutError(
-            f"{lost.sentence}. Nothing was retired: they are answered by {card.version} while it is kept. Enrol new "
-            "photos of them, or pass --force to give them up until then"
+            f"{lost.sentence}. Nothing was retired: they are answered by {card.version} while it is kept. Enrol a new "
+            "photo of each, or pass --force to give them up until then"
         )
     given_up = lost.subjects
     return records.apply(settings, lambda now: transitions.retire(now, card, given_up, reason=reason)), lost
@@ -86,7 +88,9 @@ def _cost(settings: Settings, registry: RegistrySnapshot, version: str) -> Retir
     lost = enrolled.only_of(version, others)
     stay = enrolled.subjects_of(others)
     gone = {GivenUpSubject(one.user_id, one.subject_id) for one in lost if (one.user_id, one.subject_id) not in stay}
-    return RetirementCost(version, len(lost), sorted(gone))
+    record = registry.record(registry.production)
+    to_fill = registry.production if record is not None and not record.filled else None
+    return RetirementCost(version, len(lost), sorted(gone), to_fill)
 
 
 def _listed(by_user: Mapping[str, list[str]], most: int = 5) -> str:
