@@ -15,9 +15,10 @@ from keras import layers
 from numpy.typing import NDArray
 
 from models.embedder import runtime
-from models.embedder.model import Vectors
+from models.embedder.model import Model, Vectors
+from models.evaluation.comparisons import FAR
 from models.training import losses
-from models.training.samples import NOBODY
+from models.training.samples import NOBODY, TrainingSet
 
 _UNITS = 256
 _BATCH = 64
@@ -105,6 +106,21 @@ def train(
         noise = _NOISE * random.standard_normal((_BATCH, vectors.shape[1]), np.float32)
         compiled(tf.constant(rows), tf.constant(noise))
     return head
+
+
+def of_people(old: Model, learn: TrainingSet, plan: HeadPlan | None = None) -> keras.Model:
+    """Train a head on a training set and its corrected faces; see :func:`train`.
+
+    Args:
+        old: the version to put it behind.
+        learn: the people to learn from.
+        plan: the settings.
+    """
+    hard = learn.corrected
+    vectors = old.embed(np.concatenate([learn.chips, hard.chips]))
+    labels = np.concatenate([learn.labels, hard.labels])
+    never = np.concatenate([np.full_like(learn.labels, NOBODY), hard.not_labels])
+    return train(vectors, labels, old.card.distance(FAR), plan, never)
 
 
 def project(head: keras.Model, vectors: Vectors) -> Vectors:

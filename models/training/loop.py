@@ -96,6 +96,9 @@ class _Trainer:
         self._set(self._averaged, state.averaged)
         if state.optimizer:
             self._set(self._optimizer.variables, state.optimizer)
+        if not state.step:
+            # A training that helps nobody who is held out ends with the weights that it began with.
+            self._validate(state)
         lost: list[Any] = []
         timed, seconds, speed = 0, 0.0, 0.0
         with Feeder(self._material, plan) as feeder:
