@@ -171,8 +171,9 @@ def trained(
 
 
 def with_head(folder: Path, plan: TrainingPlan, old: Model, old_folder: Path, learn: TrainingSet) -> tuple[Model, int]:
-    """Train a head, in an empty folder; return the new version and its number of steps."""
-    head_plan = head.HeadPlan(seed=plan.seed)
-    network = head.behind(keras_network(old_folder), head.of_people(old, learn, head_plan), old.card.output.metric)
-    publish.write(folder / "version", network, publish.unmeasured(f"{old.card.version}-head", old.card))
-    return Model.load(folder / "version", half=True), head_plan.steps
+    """Make a head, in an empty folder; return the new version and its number of steps, which is 0."""
+    network = keras_network(old_folder)
+    learned = head.of_people(old, network, learn, head.HeadPlan(seed=plan.seed))
+    card = publish.unmeasured(f"{old.card.version}-head", old.card)
+    publish.write(folder / "version", head.behind(network, learned, old.card.output.metric), card)
+    return Model.load(folder / "version", half=True), 0

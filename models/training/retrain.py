@@ -97,11 +97,11 @@ def retrain(
         settings = plan.model_dump(exclude={"seed"}) | {"workers": len(cluster.addresses) if cluster else workers}
     else:
         head_plan = head.HeadPlan(seed=plan.seed)
-        learned = head.of_people(old, learn, head_plan)
+        learned = head.of_people(old, network, learn, head_plan)
         made = head.behind(network, learned, old.card.output.metric)
         place.mkdir(parents=True, exist_ok=True)
         learned.save(place / HEAD_FILE)
-        settings = {"steps": head_plan.steps, "learning_rate": head_plan.learning_rate}
+        settings = {"shrinkage": head_plan.shrinkage, "steps": head_plan.steps if len(learn.corrected) else 0}
         validated = ()
     publish.write(place, made, publish.unmeasured(version, old.card))
     new = Model.load(place, half=True)
