@@ -44,8 +44,8 @@ def list_(
 
     output, settings = Output(as_json, form), load_settings()
     production = version_in_production(settings)
-    columns = ("user", "subject", "status", "#photos", "first enrolled", "last enrolled", "consent", "until")
-    table = grid(*columns, "model versions")
+    columns = ("user", "subject", "#photos", "first enrolled", "last enrolled", "consent", "until", "model versions")
+    table = grid(*columns, "status")
     enrolled, listed, users, photos = [], [], set(), 0
     for one in enrolled_subjects(settings, user, subject):
         status = "enrolled" if production is None or production in one.model_versions else "left_behind"
@@ -57,7 +57,7 @@ def list_(
     gone = subjects_to_enrol_again(settings, enrolled, user, subject)
     for lost in gone:
         version = f"{lost.model_version} until {lost.retired_at:%Y-%m-%d %H:%M}"
-        table.add_row(escape(lost.user_id), escape(lost.subject_id), "enrol_again", "0", *[""] * 4, escape(version))
+        table.add_row(escape(lost.user_id), escape(lost.subject_id), "0", *[""] * 4, escape(version), "enrol_again")
     if listed or gone or output.csv:
         output.table(table)
     else:
@@ -79,9 +79,9 @@ def _row(one: EnrolledSubject, status: str) -> tuple[str, ...]:
     )
     training = " and training" if one.consent.training else ""
     return (
-        *(escape(one.user_id), escape(one.subject_id), status, str(one.templates)),
+        *(escape(one.user_id), escape(one.subject_id), str(one.templates)),
         *(f"{at:%Y-%m-%d %H:%M}" for at in (one.first_enrolled_at, one.last_enrolled_at)),
-        *(f"{escape(one.consent.purpose)}{training}", until or "no end", escape(versions)),
+        *(f"{escape(one.consent.purpose)}{training}", until or "no end", escape(versions), status),
     )
 
 

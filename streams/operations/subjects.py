@@ -49,15 +49,16 @@ class SubjectWithoutTemplates:
 
 
 def version_in_production(settings: Settings) -> str | None:
-    """The version that answers; None if no topic has been created.
+    """The version that answers; None if no version has ever been rolled out, so that there is only one.
 
     Raises:
         KafkaUnavailable: no broker answers.
     """
     try:
-        return read_registry(settings).production
+        registry = read_registry(settings)
     except TopicMissing:
         return None
+    return registry.production if registry.records else None
 
 
 def subjects_to_enrol_again(
