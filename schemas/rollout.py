@@ -19,6 +19,14 @@ class ModelState(StrEnum):
     RETIRED = "retired"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class GivenUpSubject:
+    """A subject whose only templates were of a retired version: a new enrolment photo is needed."""
+
+    user_id: str
+    subject_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
     """A model version and its state, on the topic ``models``; ``card`` is its model card as JSON."""
@@ -32,6 +40,7 @@ class ModelRecord:
     filled: bool = False
     stragglers: list[str] = field(default_factory=list)
     reason: str = ""
+    given_up: list[GivenUpSubject] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

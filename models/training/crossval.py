@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import keras  # type: ignore[import-untyped]
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from models.embedder import runtime
 from models.embedder.model import Model, keras_network
 from models.evaluation.comparisons import Comparisons
-from models.training import loop, publish
+from models.training import head, loop, publish
 from models.training.compare import Compared
 from models.training.history import TrainingProgress
 from models.training.measure import Change
@@ -60,6 +60,7 @@ def cross_validate(
     parts: int,
     plan: TrainingPlan,
     old_folder: Path,
+    mode: Literal["head", "full"] = "full",
     say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Outcome]:
     """Train ``parts`` times, each time without one fold of the people, and measure on that fold.
@@ -67,8 +68,10 @@ def cross_validate(
     Args:
         known: all people.
         parts: number of folds.
-        plan: the plan of each training; its seed also deals the people and degrades the pictures.
+        plan: the plan of each full training; its seed is used by both modes, and deals the people and degrades the
+            pictures.
         old_folder: the version to start from.
+        mode: see :func:`models.training.retrain.retrain`.
         say: called with a sentence about each step.
 
     Yields:
@@ -90,7 +93,10 @@ def cross_validate(
         learn, test = known.of_people(set(known.people) - set(part)), known.of_people(part)
         say(f"fold {number} of {parts}: {len(learn.people)} people to train on, {len(test.people)} others to test on")
         with tempfile.TemporaryDirectory(prefix="facestream-fold-") as scratch:
-            new, steps = trained(Path(scratch), plan, old, old_folder, learn, say)
+            if mode == "head":
+                new, steps = with_head(Path(scratch), plan, old, old_folder, learn)
+            else:
+                new, steps = trained(Path(scratch), plan, old, old_folder, learn, say)
             compared = Compared.of(old, new, test, plan.seed)
             ratio = publish.latency_ratio(old, new, test.chips)
         clean, poor = compared.clean, compared.degraded
@@ -162,3 +168,12 @@ def trained(
     card = publish.unmeasured(f"{old.card.version}-fold", old.card)
     publish.write(folder / "version", publish.learned_network(run), card)
     return Model.load(folder / "version", half=True), outcome.steps
+
+
+def with_head(folder: Path, plan: TrainingPlan, old: Model, old_folder: Path, learn: TrainingSet) -> tuple[Model, int]:
+    """Make a head, in an empty folder; return the new version and its number of steps, which is 0."""
+    network = keras_network(old_folder)
+    learned = head.of_people(old, network, learn, head.HeadPlan(seed=plan.seed))
+    card = publish.unmeasured(f"{old.card.version}-head", old.card)
+    publish.write(folder / "version", head.behind(network, learned, old.card.output.metric), card)
+    return Model.load(folder / "version", half=True), 0

@@ -209,7 +209,7 @@ class _Trainer:
             for rows in (mine[start : start + batch] for start in range(0, len(mine), batch)):
                 vectors[rows] = self._embed(self._tf.constant(faces[rows])).numpy()
             self._set(self._trained, kept)
-            result = ValidationResult.of(self._over_workers(vectors), self._material.held_out_people, self._threshold)
+            result = ValidationResult.of(self._over_workers(vectors), self._material.held_out_people)
         state.keep_if_best(averaged, result.loss if result else None)
         return result
 

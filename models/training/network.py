@@ -55,17 +55,28 @@ def grow(network: Any, vectors: Vectors, real: NDArray[np.bool_]) -> tuple[keras
             "full training takes only the reference networks and versions trained from them; "
             "train other networks with the mode head"
         )
-    if _LAST in names or _UNIT in names:
+    if is_even(network) or _UNIT in names:
         return network, vectors
-    mean = vectors[real].mean(0)
-    usual = np.full_like(mean, np.square(vectors[real] - mean).sum(1).mean())
-    scale = {"mean": mean.tolist(), "variance": usual.tolist()}
-    away = layers.Normalization(**scale, name="even_away")(network.output)
-    squares = ops.sum(ops.square(away), axis=1, keepdims=True) + 1e-6
-    even = layers.Multiply(name="even_distance")([away, ops.power(squares, (EVENNESS - 1) / 2)])
-    evened = layers.Normalization(**scale, invert=True, name=_LAST)(even)
+    evened = even(network.output, vectors[real])
     as_evened = np.asarray(keras.Model(network.output, evened)(vectors), np.float32)
     return keras.Model(network.input, evened, name="facestream_even"), as_evened
+
+
+def even(output: Any, vectors: Vectors) -> Any:
+    """Add the layers that even out the vectors of a Keras tensor; ``vectors`` [n, d] are those of clean faces."""
+    mean = vectors.mean(0)
+    usual = np.full_like(mean, np.square(vectors - mean).sum(1).mean())
+    scale = {"mean": mean.tolist(), "variance": usual.tolist()}
+    away = layers.Normalization(**scale, name="even_away")(output)
+    squares = ops.sum(ops.square(away), axis=1, keepdims=True) + 1e-6
+    evened = layers.Multiply(name="even_distance")([away, ops.power(squares, (EVENNESS - 1) / 2)])
+    return layers.Normalization(**scale, invert=True, name=_LAST)(evened)
+
+
+def is_even(network: Any) -> bool:
+    """Whether a network, or one within it, evens out its vectors already."""
+    inner = getattr(network, "layers", ())
+    return any(layer.name == _LAST or is_even(layer) for layer in inner)
 
 
 def learnable(network: keras.Model) -> list[Any]:

@@ -97,11 +97,11 @@ def retrain(
         settings = plan.model_dump(exclude={"seed"}) | {"workers": len(cluster.addresses) if cluster else workers}
     else:
         head_plan = head.HeadPlan(seed=plan.seed)
-        learned = _learned_head(old, learn, head_plan)
+        learned = head.of_people(old, network, learn, head_plan)
         made = head.behind(network, learned, old.card.output.metric)
         place.mkdir(parents=True, exist_ok=True)
         learned.save(place / HEAD_FILE)
-        settings = {"steps": head_plan.steps, "learning_rate": head_plan.learning_rate}
+        settings = {"shrinkage": head_plan.shrinkage, "steps": head_plan.steps if len(learn.corrected) else 0}
         validated = ()
     publish.write(place, made, publish.unmeasured(version, old.card))
     new = Model.load(place, half=True)
@@ -141,14 +141,6 @@ def _apart(learn: TrainingSet, test: TrainingSet, old: Model) -> TrainingSet:
     gaps = np.linalg.norm(old.embed(hard.chips)[:, None] - old.embed(test.chips)[None], axis=2)
     may_be_theirs = (hard.labels == NOBODY) & (gaps.min(1) < old.card.threshold())
     return replace(learn, corrected=hard.only(~may_be_theirs))
-
-
-def _learned_head(old: Model, learn: TrainingSet, plan: head.HeadPlan) -> Any:
-    hard = learn.corrected
-    vectors = old.embed(np.concatenate([learn.chips, hard.chips]))
-    labels = np.concatenate([learn.labels, hard.labels])
-    never = np.concatenate([np.full_like(learn.labels, NOBODY), hard.not_labels])
-    return head.train(vectors, labels, old.card.distance(1e-2), plan, never)
 
 
 def _made_of(parent: Card, known: TrainingSet, plan: TrainingPlan) -> str:

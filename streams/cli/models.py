@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,23 +33,28 @@ def list_versions(form: TableFormat = Format.TABLE, as_json: Json = False) -> No
     from models.training import gate
 
     output, settings = Output(as_json, form), load_settings()
-    table = grid("version", "state", "parent", "#people", "#faces", "#degraded", "#clean", "gate")
+    table = grid("version", "state", "parent", "#people", "#faces", "#degraded", "#clean", "gate", "#users left behind")
     rows = []
     registry = _registry(settings, output)
     for folder, card in _versions(settings, output).items():
         lineage, refusals = card.lineage, gate.refusals(card.lineage) if card.lineage else []
         made_of = lineage.model_dump(mode="json") if lineage else None
         state = _state(registry, card.version)
+        record = registry.record(card.version) if registry else None
+        # Without an earlier version, nobody can be left behind with it.
+        stays = registry is not None and registry.in_production != (card.version,)
+        stragglers = list(record.stragglers) if record and stays else []
         rows.append(
             {"version": card.version, "folder": str(folder), "refusals": refusals, "lineage": made_of}
             | {"state": (registry.state(card.version) or "candidate") if registry else None}
             | {"answers": registry is not None and registry.production == card.version}
+            | {"stragglers": stragglers, "given_up": [asdict(one) for one in record.given_up] if record else []}
         )
         made = (lineage.parent, str(lineage.people), str(lineage.chips)) if lineage else ("", "", "")
         gains = (_gain(card, "degraded"), _gain(card, gate.CLEAN))
-        table.add_row(
-            escape(card.version), state, *made, *gains, "refused" if refusals else "passed" if lineage else ""
-        )
+        passed = "refused" if refusals else "passed" if lineage else ""
+        behind = str(len(stragglers)) if record and record.filled and stays else ""
+        table.add_row(escape(card.version), state, *made, *gains, passed, behind)
     output.table(table)
     output.finish({"versions": rows})
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from models.embedder.references import Reference
 from streams.cli.console import Json, Output, grid, load_settings
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from schemas.rollout import ModelRecord
     from streams.rollout.report import Report
+    from streams.rollout.retirement import RetirementCost
     from streams.rollout.vector_sources import VectorSource
     from streams.settings import Settings
 
@@ -144,16 +147,35 @@ def rollback(reason: Reason = "", as_json: Json = False) -> None:
 def retire(
     version: Version,
     force: Annotated[bool, typer.Option("--force", help="Retire it even if people have to enrol again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list who would have to enrol again.")] = False,
     reason: Reason = "",
     as_json: Json = False,
 ) -> None:
-    """Retire a version: its templates are removed, and a rollback to it is not possible."""
+    """Retire a version: its templates are removed, and a rollback to it is not possible.
+
+    It is refused if subjects have templates of this version only, and no kept face or photo to make others from: they
+    would need a new enrolment photo. On a terminal you are asked; --force retires it all the same. Until then they are
+    answered by this version, which may be kept for as long as you like. `facestream subjects list` shows them before
+    and afterwards.
+    """
     from streams.model_registry import records
     from streams.rollout import retirement
 
     output, settings = Output(as_json), load_settings()
-    record, lost = retirement.retire(settings, records.find_card(version, settings), force=force, reason=reason)
-    _told(record, output, {"templates_lost": lost})
+    card = records.find_card(version, settings)
+    if dry_run:
+        lost = retirement.cost(settings, card)
+        _tell_cost(lost, output)
+        output.finish({"version": version, "dry_run": True} | _cost_as_json(lost))
+        return
+    if not force and not as_json and sys.stdin.isatty() and (lost := retirement.cost(settings, card)).subjects:
+        _tell_cost(lost, output)
+        force = typer.confirm(f"Retire {version}, although they need a new photo?", err=True, abort=True)
+    record, lost = retirement.retire(settings, card, force=force, reason=reason)
+    if lost.subjects:
+        need = pluralize(len(lost.subjects), "subject needs", "subjects need")
+        output.warn(f"{need} a new enrolment photo now: `facestream subjects list` shows them as enrol_again")
+    _told(record, output, _cost_as_json(lost))
 
 
 def fill(version: Version, rate: Rate = None, embedder: Cheap = Embedder.MODEL, as_json: Json = False) -> None:
@@ -220,6 +242,7 @@ def rollout(
         raise typer.BadParameter(f"{steps!r} is no list of shares, such as 1,5,25") from None
     pace = Pace(percents, hold, min_frames, Gates(disagreement=max_disagreement))
     last: list[Any] = [None]
+    filled: dict[str, Any] = {}
     with open_sources(settings, version, embedder) as sources, output.progress() as progress:
         task = progress.add_task(version, total=int(hold), note="")
 
@@ -241,7 +264,7 @@ def rollout(
             return yes
 
         def make_templates() -> None:
-            _fill(settings, version, sources, rate, output)
+            filled.update(_fill(settings, version, sources, rate, output))
 
         ended = run(
             settings,
@@ -257,7 +280,7 @@ def rollout(
     output.say(_sentence(ended.record) + (f": {ended.record.reason}" if ended.violations else ""))
     output.finish(
         {"version": version, "state": ended.record.state, "violations": ended.violations}
-        | {"seen": asdict(ended.seen) if ended.seen else None}
+        | {"seen": asdict(ended.seen) if ended.seen else None, "filled": filled or None}
     )
     if ended.violations:
         raise typer.Exit(1)
@@ -278,10 +301,38 @@ def _fill(
         done = run(settings, version, sources, rate=rate, say=tell)
     output.say(f"{pluralize(done.made, 'template')} of {version} made")
     if done.stragglers:
-        listed = ", ".join(done.stragglers[:5])
+        listed = ", ".join(done.stragglers[:5]) + (", …" if done.stragglers[5:] else "")
         stay = pluralize(len(done.stragglers), "user stays", "users stay")
         output.warn(f"{stay} with the version before, since neither faces nor photos of theirs are kept: {listed}")
-    return {"made": done.made, "stragglers": done.stragglers}
+    if done.left_behind:
+        count = sum(map(len, done.left_behind.values()))
+        need = pluralize(count, "subject needs", "subjects need")
+        output.warn(
+            f"{need} a new photo before the version before can be retired: `facestream subjects list` shows them as "
+            "left_behind"
+        )
+    return {"made": done.made, "stragglers": done.stragglers, "left_behind": dict(done.left_behind)}
+
+
+def _tell_cost(lost: RetirementCost, output: Output) -> None:
+    """Who would need a new photo, and what else would be lost."""
+    table = grid("user", "#subjects", "~need a new enrolment photo")
+    for user, subjects in lost.by_user.items():
+        table.add_row(escape(user), str(len(subjects)), escape(", ".join(subjects)))
+    if lost.subjects:
+        output.table(table)
+        output.say(lost.sentence)
+    else:
+        output.say(f"nobody would need a new photo without {lost.version}")
+    if lost.templates:
+        output.say(f"{pluralize(lost.templates, 'template')} would be lost, which no other version has")
+
+
+def _cost_as_json(lost: RetirementCost) -> dict[str, Any]:
+    return {
+        "templates_lost": lost.templates,
+        "enrol_again": {"subjects": len(lost.subjects), "users": len(lost.by_user), "by_user": dict(lost.by_user)},
+    }
 
 
 def _told(record: ModelRecord, output: Output, more: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from streams.text import pluralize
 
 if TYPE_CHECKING:
     from schemas.ingest import Consent
-    from streams.operations.subjects import EnrolledSubject
+    from streams.operations.subjects import EnrolledSubject, SubjectWithoutTemplates
 
 
 def register(app: typer.Typer) -> None:
@@ -34,29 +34,44 @@ def list_(
     form: TableFormat = Format.TABLE,
     as_json: Json = False,
 ) -> None:
-    """Show who is enrolled: photos, model versions, times and consent, as the galleries have them.
+    """Show who is enrolled: photos, model versions, times, consent and status, as the galleries have them.
 
-    A photo that has vectors of several model versions counts once.
+    A photo that has vectors of several model versions counts once. The status is `enrolled`; or `left_behind`, if the
+    version in production has none of the photos, so that a version before it answers; or `enrol_again`, if no photo is
+    left since a version was retired.
     """
-    from streams.operations.subjects import enrolled_subjects
+    from streams.operations.subjects import enrolled_subjects, subjects_to_enrol_again, version_in_production
 
-    output = Output(as_json, form)
-    table = grid("user", "subject", "#photos", "first enrolled", "last enrolled", "consent", "until", "model versions")
-    listed, users, photos = [], set(), 0
-    for one in enrolled_subjects(load_settings(), user, subject):
-        table.add_row(*_row(one))
-        listed.append(_plain(one))
+    output, settings = Output(as_json, form), load_settings()
+    production = version_in_production(settings)
+    columns = ("user", "subject", "#photos", "first enrolled", "last enrolled", "consent", "until", "model versions")
+    table = grid(*columns, "status")
+    enrolled, listed, users, photos = [], [], set(), 0
+    for one in enrolled_subjects(settings, user, subject):
+        status = "enrolled" if production is None or production in one.model_versions else "left_behind"
+        table.add_row(*_row(one, status))
+        enrolled.append(one)
+        listed.append(_plain(one) | {"status": status})
         users.add(one.user_id)
         photos += one.templates
-    if listed or output.csv:
+    gone = subjects_to_enrol_again(settings, enrolled, user, subject)
+    for lost in gone:
+        version = f"{lost.model_version} until {lost.retired_at:%Y-%m-%d %H:%M}"
+        table.add_row(escape(lost.user_id), escape(lost.subject_id), "0", *[""] * 4, escape(version), "enrol_again")
+    if listed or gone or output.csv:
         output.table(table)
     else:
         output.say(f"user {user} has nobody enrolled" if user else "nobody is enrolled")
     output.say(f"{pluralize(len(listed), 'subject')} of {pluralize(len(users), 'user')}, {pluralize(photos, 'photo')}")
-    output.finish({"subjects": listed, "users": len(users), "templates": photos})
+    if gone:
+        output.warn(f"{pluralize(len(gone), 'more subject needs', 'more subjects need')} a new enrolment photo")
+    output.finish(
+        {"subjects": listed, "users": len(users), "templates": photos}
+        | {"enrol_again": [_without_templates(lost) for lost in gone]}
+    )
 
 
-def _row(one: EnrolledSubject) -> tuple[str, ...]:
+def _row(one: EnrolledSubject, status: str) -> tuple[str, ...]:
     until = "" if one.consent.expires_at is None else f"{one.consent.expires_at:%Y-%m-%d %H:%M}"
     versions = ", ".join(
         name if count == one.templates else f"{name} ({count} of {one.templates})"
@@ -66,7 +81,7 @@ def _row(one: EnrolledSubject) -> tuple[str, ...]:
     return (
         *(escape(one.user_id), escape(one.subject_id), str(one.templates)),
         *(f"{at:%Y-%m-%d %H:%M}" for at in (one.first_enrolled_at, one.last_enrolled_at)),
-        *(f"{escape(one.consent.purpose)}{training}", until or "no end", escape(versions)),
+        *(f"{escape(one.consent.purpose)}{training}", until or "no end", escape(versions), status),
     )
 
 
@@ -81,6 +96,18 @@ def _plain(one: EnrolledSubject) -> dict[str, Any]:
         "first_enrolled_at": time_text(one.first_enrolled_at),
         "last_enrolled_at": time_text(one.last_enrolled_at),
         "consent": _plain_consent(one.consent),
+    }
+
+
+def _without_templates(one: SubjectWithoutTemplates) -> dict[str, Any]:
+    from schemas.as_json import time_text
+
+    return {
+        "user_id": one.user_id,
+        "subject_id": one.subject_id,
+        "model_version": one.model_version,
+        "retired_at": time_text(one.retired_at),
+        "status": "enrol_again",
     }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from models.embedder.card import Card
 from models.embedder.registry_snapshot import RegistrySnapshot
 from models.training import gate
 from schemas.clock import utc_now
-from schemas.rollout import ModelRecord, ModelState
+from schemas.rollout import GivenUpSubject, ModelRecord, ModelState
 from streams.model_registry.errors import RolloutError
 from streams.model_registry.records import whoami
 
@@ -97,8 +98,16 @@ def rollback(registry: RegistrySnapshot, *, version: str | None = None, reason: 
     )
 
 
-def retire(registry: RegistrySnapshot, card: Card, *, reason: str = "") -> ModelRecord:
+def retire(
+    registry: RegistrySnapshot, card: Card, given_up: Sequence[GivenUpSubject] = (), *, reason: str = ""
+) -> ModelRecord:
     """Retire a version: its templates are removed, and a rollback to it is not possible.
+
+    Args:
+        registry: the states now.
+        card: of the version.
+        given_up: the subjects who need a new photo, because they have templates of this version only.
+        reason: kept with the record.
 
     Raises:
         RolloutError: it answers for all or some users, or is unknown.
@@ -108,12 +117,31 @@ def retire(registry: RegistrySnapshot, card: Card, *, reason: str = "") -> Model
         raise RolloutError(f"{card.version} answers: promote another version first")
     if state is ModelState.CANARY:
         raise RolloutError(f"{card.version} answers for some users: `facestream models rollback` first")
-    return _record(registry, card, ModelState.RETIRED, reason or "retired")
+    before = registry.record(card.version)
+    earlier = before.given_up if before is not None else []
+    everybody = sorted({*earlier, *given_up})
+    return replace(_record(registry, card, ModelState.RETIRED, reason or "retired"), given_up=everybody)
 
 
 def filled(record: ModelRecord, stragglers: list[str]) -> ModelRecord:
     """The record of a version that is backfilled, except for the templates of some users."""
     return replace(record, filled=True, stragglers=stragglers)
+
+
+def without(registry: RegistrySnapshot, user_id: str, subject_id: str | None) -> list[ModelRecord]:
+    """The records that name a user or, given one, a subject as given up, without these names.
+
+    Only retired versions name subjects, so no order of versions in production changes when these are written.
+    """
+
+    def is_named(one: GivenUpSubject) -> bool:
+        return one.user_id == user_id and subject_id in (None, one.subject_id)
+
+    return [
+        replace(record, given_up=[one for one in record.given_up if not is_named(one)])
+        for record in registry.records
+        if record.state is ModelState.RETIRED and any(map(is_named, record.given_up))
+    ]
 
 
 def _check_tried(registry: RegistrySnapshot, version: str, force: bool) -> None:

@@ -20,7 +20,8 @@ from streams.kafka.log_reader import LogReader
 from streams.kafka.topic_specs import topic_specs
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
-from streams.model_registry.records import card_of, read_registry
+from streams.model_registry.records import card_of, read_registry, write
+from streams.model_registry.transitions import without
 from streams.roles import Role
 from streams.settings import Settings
 from streams.training_data.chip_store import ChipsOf, KeptChip
@@ -44,7 +45,7 @@ class Receipt:
         subject_id: the subject; None: the user with all subjects.
         requested_at: time of the request.
         completed_at: time of the last answer; None while answers are missing.
-        removed: numbers of removed things, by role and for ``chips``.
+        removed: numbers of removed things, by role, for ``chips``, and for ``models`` if versions named somebody.
         waiting_for: roles that have not answered; they erase when they run again.
         logs_until: by topic, the time until which Kafka's files may hold old messages. No replay brings them back.
         may_have_learned: model versions that were trained while the faces were there to learn from.
@@ -93,6 +94,10 @@ def erase(
         # Match removes the chips of templates; these are the others.
         left = kept.remove()
     removed["chips"] = {"faces": len({one.chip.event_id for one in [*chips, *left]})}
+    if named := without(read_registry(settings), user_id, subject_id):
+        for record in named:
+            write(settings, record)
+        removed["models"] = {"names": len(named)}
     return Receipt(
         erasure_id=asked.erasure_id,
         user_id=user_id,

@@ -1,14 +1,17 @@
-"""Who is enrolled: the subjects of the galleries, as the gallery's changelog has them."""
+"""Who is enrolled, as the gallery's changelog has it, and who needs a new photo since a model version was retired."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from schemas.ids import canonical
 from schemas.ingest import Consent
+from streams.kafka.topics import TopicMissing
 from streams.matching.stored_gallery import StoredTemplate, read_stored
+from streams.model_registry.records import read_registry
 from streams.settings import Settings
 
 
@@ -33,6 +36,62 @@ class EnrolledSubject:
     first_enrolled_at: datetime
     last_enrolled_at: datetime
     consent: Consent
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectWithoutTemplates:
+    """A subject who was enrolled, and needs a new photo: all templates were of a version that has been retired."""
+
+    user_id: str
+    subject_id: str
+    model_version: str
+    retired_at: datetime
+
+
+def version_in_production(settings: Settings) -> str | None:
+    """The version that answers; None if no version has ever been rolled out, so that there is only one.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    try:
+        registry = read_registry(settings)
+    except TopicMissing:
+        return None
+    return registry.production if registry.records else None
+
+
+def subjects_to_enrol_again(
+    settings: Settings,
+    enrolled: Iterable[EnrolledSubject],
+    user_id: str | None = None,
+    subject_id: str | None = None,
+) -> list[SubjectWithoutTemplates]:
+    """The subjects who were given up with a retired version, and have not been enrolled since.
+
+    Args:
+        settings: of the cluster.
+        enrolled: who is enrolled now.
+        user_id: only subjects of this user; None: of all.
+        subject_id: only this subject.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+    """
+    wanted_user, wanted = (None if name is None else canonical(name) for name in (user_id, subject_id))
+    there = {(one.user_id, one.subject_id) for one in enrolled}
+    try:
+        known = read_registry(settings).records
+    except TopicMissing:
+        return []
+    return [
+        SubjectWithoutTemplates(one.user_id, one.subject_id, record.version, record.changed_at)
+        for record in known
+        for one in record.given_up
+        if (one.user_id, one.subject_id) not in there
+        and wanted_user in (None, one.user_id)
+        and wanted in (None, one.subject_id)
+    ]
 
 
 def enrolled_subjects(

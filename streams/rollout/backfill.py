@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
 
 import confluent_kafka
 
@@ -41,10 +41,17 @@ class BackfillProgress:
 
 @dataclass(frozen=True, slots=True)
 class Backfilled:
-    """Templates that were made, and users with templates that cannot be made."""
+    """The result of a backfill.
+
+    Attributes:
+        made: templates that were made.
+        stragglers: users with templates that cannot be made.
+        left_behind: by user, the subjects who have no template of the version at all.
+    """
 
     made: int
     stragglers: list[str]
+    left_behind: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 def backfill(
@@ -84,10 +91,11 @@ def backfill(
             made |= sent
             hopeless |= {_id(one.template) for one in lacking} - sent
         stragglers = sorted({user_id for user_id, _ in hopeless & enrolled.refresh().templates.keys()})
+        left_behind = enrolled.without(version)
     record = _record(settings, version, base)
     if not record.filled or record.stragglers != stragglers:
         records.write(settings, transitions.filled(record, stragglers))
-    return Backfilled(len(made), stragglers)
+    return Backfilled(len(made), stragglers, left_behind)
 
 
 def _send(

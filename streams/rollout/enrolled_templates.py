@@ -15,6 +15,9 @@ from streams.kafka.log_tail import LogTail
 from streams.matching.changelog import changelog_name
 from streams.settings import Settings
 
+Person = tuple[str, str]
+"""User and subject."""
+
 
 @dataclass(frozen=True, slots=True)
 class MissingTemplate:
@@ -64,12 +67,10 @@ class EnrolledTemplates:
 
     def lacking(self, version: str) -> list[MissingTemplate]:
         """The templates that a version is missing, without those whose consent has ended."""
-        now = utc_now()
         found = []
         for (user_id, _), versions in self.templates.items():
             some = next(iter(versions.values()))
-            ended = some.consent.expires_at is not None and some.consent.expires_at <= now
-            if version not in versions and not ended:
+            if version not in versions and not _has_ended(some):
                 found.append(MissingTemplate(some, self._partitions[user_id]))
         return found
 
@@ -78,12 +79,29 @@ class EnrolledTemplates:
         return any(version not in self.templates.get(one, (version,)) for one in ids)
 
     def only_of(self, version: str, others: Collection[str]) -> list[Template]:
-        """The templates that a version has and none of the others."""
+        """The templates that a version has and none of the others, without those whose consent has ended."""
         return [
             versions[version]
             for versions in self.templates.values()
-            if version in versions and not versions.keys() & set(others)
+            if version in versions and not versions.keys() & set(others) and not _has_ended(versions[version])
         ]
+
+    def subjects_of(self, versions: Collection[str]) -> set[Person]:
+        """The subjects who have a template of one of these versions, whose consent has not ended."""
+        return {
+            (one.user_id, one.subject_id)
+            for templates in self.templates.values()
+            for version, one in templates.items()
+            if version in versions and not _has_ended(one)
+        }
+
+    def without(self, version: str) -> dict[str, list[str]]:
+        """The subjects who have templates, but none of a version, by user."""
+        every = {version for versions in self.templates.values() for version in versions}
+        found: dict[str, list[str]] = {}
+        for user_id, subject_id in sorted(self.subjects_of(every) - self.subjects_of([version])):
+            found.setdefault(user_id, []).append(subject_id)
+        return found
 
     def _take(self, key: bytes, value: bytes | None, partition: int) -> None:
         """Add a record; the last one with a key counts."""
@@ -105,6 +123,11 @@ class EnrolledTemplates:
     def _forget(self) -> None:
         self.templates.clear()
         self._places.clear()
+
+
+def _has_ended(template: Template) -> bool:
+    ends = template.consent.expires_at
+    return ends is not None and ends <= utc_now()
 
 
 def read_enrolled(settings: Settings) -> EnrolledTemplates:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from models.analysis.analyzer import Analyzer
+from models.embedder.card import Card
 from models.embedder.model import Model
 from models.training.correcting import Confused
 from models.training.crossval import Outcome, cross_validate
@@ -21,21 +22,29 @@ LEAST_PEOPLE, LEAST_CHIPS = 8, 24
 
 
 def measure(
-    folders: Sequence[Path], plan: TrainingPlan, parts: int, settings: Settings, say: Callable[[str], None]
+    folders: Sequence[Path],
+    plan: TrainingPlan,
+    parts: int,
+    settings: Settings,
+    say: Callable[[str], None],
+    *,
+    mode: Literal["head", "full"] = "full",
 ) -> Iterator[Figures]:
     """Cut faces out of ``DIR/<person>/<picture>``, and train and measure by turns; see :mod:`models.training.measure`.
 
     Yields:
-        After each fold, of all until then, ``degraded`` and ``clean`` with TAR at FAR 1e-2 ``before`` and ``after`` and
-        the 95 % ``interval`` of ``after``.
+        After each fold, of all until then, ``degraded`` and ``clean`` with TAR at FAR 1e-2 ``before`` and ``after``,
+        the 95 % ``interval`` of ``after``, the ``gain`` with its ``gain_interval``, and its :func:`verdict`.
 
     Raises:
         UnusableTrainingSet: too few people or faces.
         UnusableEvaluation: a folder holds no pictures.
     """
     known, skipped = read(folders, settings, say)
-    for outcome in cross_validate(known, parts=parts, plan=plan, old_folder=settings.chosen_model_dir, say=say):
-        yield _result(outcome, known, skipped, plan)
+    folder = settings.chosen_model_dir
+    about = {"model": Card.read(folder).version, "mode": str(mode)}
+    for outcome in cross_validate(known, parts=parts, plan=plan, old_folder=folder, mode=mode, say=say):
+        yield _result(outcome, known, skipped, plan) | about
 
 
 def read(folders: Sequence[Path], settings: Settings, say: Callable[[str], None]) -> tuple[TrainingSet, int]:
@@ -61,9 +70,9 @@ def _result(outcome: Outcome, known: TrainingSet, skipped: int, plan: TrainingPl
     result = {
         "subjects_train": outcome.subjects_train,
         "subjects_test": outcome.subjects_test,
-        "degraded": rounded(outcome.degraded),
-        "clean": rounded(outcome.clean),
-        "new_probes_old_templates": rounded(outcome.compatible),
+        "degraded": _judged(outcome.degraded),
+        "clean": _judged(outcome.clean),
+        "new_probes_old_templates": _judged(outcome.compatible),
         "latency_ratio": round(outcome.latency_ratio, 3),
         "faces": len(known),
         "faces_not_found": skipped,
@@ -74,6 +83,16 @@ def _result(outcome: Outcome, known: TrainingSet, skipped: int, plan: TrainingPl
     if outcome.failed:
         result[NOT_MEASURED] = {f"fold {number}": why for number, why in outcome.failed.items()}
     return result
+
+
+def verdict(change: Change) -> Literal["up", "down", "within_interval"]:
+    """Whether a change is beyond chance: its 95 % interval over people has 0 outside."""
+    low, high = change.gain_interval
+    return "up" if low > 0 else "down" if high < 0 else "within_interval"
+
+
+def _judged(change: Change) -> dict[str, Any]:
+    return rounded(change) | {"verdict": verdict(change)}
 
 
 def rounded(measured: Change | Confused) -> dict[str, Any]:

@@ -60,3 +60,10 @@ def test_a_fold_that_fails_takes_none_of_the_others_with_it(
     monkeypatch.setattr(crossval, "trained", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(crossval.cross_validate(few, parts=2, plan=plan, old_folder=small))
+
+
+def test_a_head_is_measured_like_a_full_training(small: Path, small_people: TrainingSet) -> None:
+    few, plan = small_people.of_people(small_people.people[:8]), TrainingPlan(seed=5)
+    *_, outcome = crossval.cross_validate(few, parts=2, plan=plan, old_folder=small, mode="head")
+    assert [fold.steps for fold in outcome.folds] == [0, 0]
+    assert (outcome.clean.before, outcome.degraded.before) != (outcome.clean.after, outcome.degraded.after)

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 import typer
 
+from models.training.measure import Change
 from streams.cli import bench
+from streams.cli.bench_tables import faults_table, gains
 from streams.cli.console import Output
+from streams.devtools.benchmarks.retrain import _judged
 from streams.devtools.benchmarks.rows import attempt, on_stacks
 
 
@@ -147,5 +150,25 @@ def test_a_fault_that_fails_is_a_row_of_the_table(capsys: pytest.CaptureFixture[
     stacks = Stacks()
     rows = on_stacks(["one", "bad"], stacks.start, stacks.measure)
     with pytest.raises(typer.Exit):
-        bench._measure(bench._rows_so_far(rows, "fault", "faults"), Output(False), show=bench._faults_table)
+        bench._measure(bench._rows_so_far(rows, "fault", "faults"), Output(False), show=faults_table)
     assert f"not measured: {WHY}" in capsys.readouterr().out.splitlines()[-1]
+
+
+def changed(before: float, after: float, low: float, high: float) -> dict[str, Any]:
+    return _judged(Change(before, after, (after, after), after - before, (low, high)))
+
+
+def test_a_gain_of_training_is_judged_by_its_interval(capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = {
+        "degraded": changed(0.8, 0.9, 0.02, 0.15),
+        "clean": changed(0.995, 0.99, -0.01, 0.003),
+        "new_probes_old_templates": changed(0.8, 0.7, -0.2, -0.05),
+    }
+    assert [one["verdict"] for one in kinds.values()] == ["up", "within_interval", "down"]
+    gains(kinds | {"model": "some-1", "mode": "full", "subjects_test": 30}, Output(False))
+    out = capsys.readouterr().out
+    for word in ("beyond chance", "within the interval: no change is shown", "worse beyond chance"):
+        assert word in out
+    assert "some-1, full: intervals are over 30 people" in out
+    assert "clean: 99.5% before" in out
+    assert "degraded: " not in out

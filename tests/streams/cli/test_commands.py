@@ -72,7 +72,7 @@ def test_subjects_are_listed_as_the_gallery_has_them(here: Run, pictures: Path) 
     assert (listed.json["users"], listed.json["templates"]) == (1, 3)
     assert here("erase", "-u", "listed", "-s", "anna", "--yes").code == 0
     shown = here("subjects", "list").out
-    assert re.search(r"^listed +otto +1 .* and training +no end +digest$", shown, re.MULTILINE), shown
+    assert re.search(r"^listed +otto +1 .* and training +no end +digest +enrolled$", shown, re.MULTILINE), shown
     assert not re.search(r"^listed +anna ", shown, re.MULTILINE)
     assert [one["subject_id"] for one in here("subjects", "list", "-u", "listed", "--json").json["subjects"]] == [
         "otto"

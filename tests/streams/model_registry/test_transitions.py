@@ -8,7 +8,7 @@ import pytest
 
 from models.embedder.registry_snapshot import RegistrySnapshot
 from models.testing.digest import CARD
-from schemas.rollout import ModelRecord, ModelState
+from schemas.rollout import GivenUpSubject, ModelRecord, ModelState
 from streams.model_registry import transitions
 from streams.model_registry.errors import RolloutError
 
@@ -117,3 +117,34 @@ def test_a_version_that_failed_comes_back_unfilled(topic: Topic) -> None:
     in_canary(topic)
     topic.write(transitions.rollback(topic.registry))
     assert not topic.write(transitions.shadow(topic.registry, V2)).filled
+
+
+ANNA, BERTA = GivenUpSubject("anna", "otto"), GivenUpSubject("berta", "otto")
+
+
+@pytest.fixture
+def retired(topic: Topic) -> Topic:
+    filled(topic)
+    topic.write(transitions.promote(topic.registry, V2))
+    topic.write(transitions.retire(topic.registry, V1, [BERTA, ANNA]))
+    return topic
+
+
+def test_a_retired_version_names_whom_it_gave_up_also_when_it_is_retired_again(retired: Topic) -> None:
+    again = transitions.retire(retired.registry, V1)
+    assert again.given_up == [ANNA, BERTA]
+
+
+@pytest.mark.parametrize(
+    ("user", "subject", "left"),
+    [("anna", None, [BERTA]), ("anna", "otto", [BERTA]), ("anna", "else", None), ("carla", None, None)],
+)
+def test_the_record_of_a_retired_version_forgets_who_is_erased(
+    retired: Topic, user: str, subject: str | None, left: list[GivenUpSubject] | None
+) -> None:
+    changed = transitions.without(retired.registry, user, subject)
+    assert [record.given_up for record in changed] == ([] if left is None else [left])
+    for record in changed:
+        retired.write(record)
+    assert retired.registry.in_production == ("v2",)
+    assert retired.registry.retired == {"v1"}

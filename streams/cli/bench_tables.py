@@ -1,0 +1,56 @@
+"""Tables of ``facestream bench``, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from streams.cli.console import Output, grid
+
+Figures = Mapping[str, Any]
+
+_SATURATED = 0.99
+"""TAR from which on a training can gain next to nothing."""
+
+_VERDICTS = {
+    "up": "better beyond chance",
+    "down": "worse beyond chance",
+    "within_interval": "within the interval: no change is shown",
+}
+
+
+def gains(result: Figures, output: Output) -> None:
+    """What a training gains, and whether chance may have done it."""
+    table = grid("TAR at FAR 1e-2", "#before", "#after", "95 % interval", "#gain", "95 % interval", "verdict")
+    for kind in ("degraded", "clean", "new_probes_old_templates"):
+        found = dict(result.get(kind, {}))
+        verdict = _VERDICTS.get(found.pop("verdict", ""), "")
+        table.add_row(kind.replace("_", " "), *(str(value) for value in found.values()), verdict)
+    output.table(table)
+    people = f"{result.get('subjects_test')} people whom it has not learned from"
+    output.say(f"{result.get('model')}, {result.get('mode')}: intervals are over {people}")
+    for kind in ("degraded", "clean"):
+        found = result.get(kind, {})
+        if found.get("before", 0.0) >= _SATURATED:
+            output.say(f"{kind}: {found['before']:.1%} before, so these pictures can show hardly any gain")
+    output.say(f"{result.get('latency_ratio')} times the time a face")
+
+
+def faults_table(result: Figures, output: Output) -> None:
+    """Each fault, and what it cost."""
+    from streams.devtools.benchmarks.rows import NOT_MEASURED
+
+    table = grid("fault", "#events", "#lost", "#duplicates", "#gap s", "memory MiB")
+    for row in result["faults"]:
+        why = row.get(NOT_MEASURED)
+        values = ["", "", "", "", f"not measured: {why}"] if why else [str(value) for value in list(row.values())[1:]]
+        table.add_row(str(row["fault"]), *values)
+    output.table(table)
+
+
+def commands_table(result: Figures, output: Output) -> None:
+    """Each command, and how long it took."""
+    table = grid("command", "#first word s", "#end s", "#CPU s", "#times a bare Python")
+    for row in result.get("commands", ()):
+        table.add_row(*(str(row.get(name, "")) for name in ("command", "first_word_s", "end_s", "cpu_s", "ratio")))
+    output.table(table)
