@@ -26,7 +26,15 @@ GRAPH, VECTORS = "network.pb", "vectors.npy"
 MOST, MOST_BYTES = 50, 500_000_000
 """Most networks that are kept, and their most bytes; those that were used last stay. A reference model has 40 MB."""
 
-_MAKERS = ("graph_cache.py", "dlib_format.py", "mobilenet.py", "resnet.py", "serving.py", "sface_format.py")
+_MAKERS = (
+    "block_quantised.py",
+    "graph_cache.py",
+    "dlib_format.py",
+    "mobilenet.py",
+    "resnet.py",
+    "serving.py",
+    "sface_format.py",
+)
 _PACKAGES = ("keras", "openvino", "tensorflow", "tensorflow-cpu")
 
 _log = logging.getLogger(__name__)

@@ -37,25 +37,26 @@ def list_(
     """Show who is enrolled: photos, model versions, times, consent and status, as the galleries have them.
 
     A photo that has vectors of several model versions counts once. The status is `enrolled`; or `left_behind`, if the
-    version in production has none of the photos, so that a version before it answers; or `enrol_again`, if no photo is
-    left since a version was retired.
+    version in production has none of the photos, so that a version before it answers; or `enrol_again`, if none of
+    the versions that may answer has one.
     """
-    from streams.operations.subjects import enrolled_subjects, subjects_to_enrol_again, version_in_production
+    from streams.operations.subjects import enrolled_subjects, read_versions, status, subjects_to_enrol_again
 
     output, settings = Output(as_json, form), load_settings()
-    production = version_in_production(settings)
+    registry = read_versions(settings)
     columns = ("user", "subject", "#photos", "first enrolled", "last enrolled", "consent", "until", "model versions")
     table = grid(*columns, "status")
     enrolled, listed, users, photos = [], [], set(), 0
     for one in enrolled_subjects(settings, user, subject):
-        status = "enrolled" if production is None or production in one.model_versions else "left_behind"
-        table.add_row(*_row(one, status))
+        found = status(one, registry)
+        table.add_row(*_row(one, found))
         enrolled.append(one)
-        listed.append(_plain(one) | {"status": status})
+        listed.append(_plain(one) | {"status": found})
         users.add(one.user_id)
         photos += one.templates
-    gone = subjects_to_enrol_again(settings, enrolled, user, subject)
-    for lost in gone:
+    gone = subjects_to_enrol_again(registry, enrolled, user, subject)
+    rows = {(one.user_id, one.subject_id) for one in enrolled}
+    for lost in (one for one in gone if (one.user_id, one.subject_id) not in rows):
         version = f"{lost.model_version} until {lost.retired_at:%Y-%m-%d %H:%M}"
         table.add_row(escape(lost.user_id), escape(lost.subject_id), "0", *[""] * 4, escape(version), "enrol_again")
     if listed or gone or output.csv:

@@ -6,13 +6,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
+from models.embedder.registry_snapshot import RegistrySnapshot
 from schemas.ids import canonical
 from schemas.ingest import Consent
 from streams.kafka.topics import TopicMissing
 from streams.matching.stored_gallery import StoredTemplate, read_stored
 from streams.model_registry.records import read_registry
 from streams.settings import Settings
+
+SubjectStatus = Literal["enrolled", "left_behind", "enrol_again"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class EnrolledSubject:
 
 @dataclass(frozen=True, slots=True)
 class SubjectWithoutTemplates:
-    """A subject who was enrolled, and needs a new photo: all templates were of a version that has been retired."""
+    """A subject who was enrolled, and needs a new photo: no version that may answer has a template."""
 
     user_id: str
     subject_id: str
@@ -48,8 +52,8 @@ class SubjectWithoutTemplates:
     retired_at: datetime
 
 
-def version_in_production(settings: Settings) -> str | None:
-    """The version that answers; None if no version has ever been rolled out, so that there is only one.
+def read_versions(settings: Settings) -> RegistrySnapshot | None:
+    """The states of the model versions; None if no version has ever been rolled out, so that there is only one.
 
     Raises:
         KafkaUnavailable: no broker answers.
@@ -58,11 +62,18 @@ def version_in_production(settings: Settings) -> str | None:
         registry = read_registry(settings)
     except TopicMissing:
         return None
-    return registry.production if registry.records else None
+    return registry if registry.records else None
+
+
+def status(one: EnrolledSubject, registry: RegistrySnapshot | None) -> SubjectStatus:
+    """Which version answers for a subject: that in production, one before it, or none."""
+    if registry is None or registry.production in one.model_versions:
+        return "enrolled"
+    return "enrol_again" if one.model_versions.keys().isdisjoint(registry.active) else "left_behind"
 
 
 def subjects_to_enrol_again(
-    settings: Settings,
+    registry: RegistrySnapshot | None,
     enrolled: Iterable[EnrolledSubject],
     user_id: str | None = None,
     subject_id: str | None = None,
@@ -70,23 +81,18 @@ def subjects_to_enrol_again(
     """The subjects who were given up with a retired version, and have not been enrolled since.
 
     Args:
-        settings: of the cluster.
-        enrolled: who is enrolled now.
+        registry: the states of the versions.
+        enrolled: who is enrolled now. Templates of a version that cannot answer do not count.
         user_id: only subjects of this user; None: of all.
         subject_id: only this subject.
-
-    Raises:
-        KafkaUnavailable: no broker answers.
     """
-    wanted_user, wanted = (None if name is None else canonical(name) for name in (user_id, subject_id))
-    there = {(one.user_id, one.subject_id) for one in enrolled}
-    try:
-        known = read_registry(settings).records
-    except TopicMissing:
+    if registry is None:
         return []
+    wanted_user, wanted = (None if name is None else canonical(name) for name in (user_id, subject_id))
+    there = {(one.user_id, one.subject_id) for one in enrolled if status(one, registry) != "enrol_again"}
     return [
         SubjectWithoutTemplates(one.user_id, one.subject_id, record.version, record.changed_at)
-        for record in known
+        for record in registry.records
         for one in record.given_up
         if (one.user_id, one.subject_id) not in there
         and wanted_user in (None, one.user_id)

@@ -17,7 +17,7 @@ from streams.devtools.local_stack import Stack
 from streams.model_registry import records, transitions
 from streams.model_registry.errors import RolloutError
 from streams.operations.erase import erase
-from streams.operations.subjects import enrolled_subjects, subjects_to_enrol_again
+from streams.operations.subjects import enrolled_subjects, read_versions, subjects_to_enrol_again
 from streams.roles import Embedder
 from streams.rollout import retirement
 from streams.rollout.backfill import backfill
@@ -60,7 +60,7 @@ def test_who_has_no_photos_left_holds_up_a_retirement(settings: Settings) -> Non
 
         def to_enrol_again() -> list[str]:
             enrolled = enrolled_subjects(settings, "nora")
-            return [one.subject_id for one in subjects_to_enrol_again(settings, enrolled, "nora")]
+            return [one.subject_id for one in subjects_to_enrol_again(read_versions(settings), enrolled, "nora")]
 
         deadline = time.monotonic() + 60
         while to_enrol_again() != ["never"]:
