@@ -48,10 +48,10 @@ def palm(pixels: Pixels, place: Transform, random: Generator) -> Pixels:
 @pytest.mark.parametrize(
     ("draw", "part", "least"),
     [
-        (coverings.mask, "mouth", 0.8),
-        (palm, "mouth", 0.3),
+        (coverings.mask, "mouth", 0.9),
+        (palm, "mouth", 0.5),
         (glasses(0.95), "eyes", 0.9),
-        (coverings.bar, "eyes", 0.7),
+        (coverings.bar, "eyes", 0.8),
         (glasses(0.05), None, 1.0),
         (coverings.beard, None, 0.9),
         (coverings.chin_mask, None, 0.9),
@@ -63,15 +63,17 @@ def test_what_covers_the_mouth_or_the_eyes(
     analyzer: Analyzer, portraits: list[tuple[Pixels, Transform]], draw: Draw, part: str | None, least: float
 ) -> None:
     random = np.random.default_rng(3)
-    drawn = [draw(pixels, place, random) for pixels, place in portraits for _ in range(5)]
+    # Enough of what is not always seen that chance does not decide.
+    times = 20 if least < 1 and part else 5
+    drawn = [draw(pixels, place, random) for _ in range(times) for pixels, place in portraits]
     pictures = [encoded(Image.fromarray(pixels), "PNG") for pixels in drawn]
     faces = [one.faces[0] for one in analyzer.analyze(pictures, enrolment=True) if one.faces]
     right = [face.quality.covered_part == part for face in faces]
-    assert len(faces) >= 16
+    assert len(faces) >= 0.9 * len(drawn)
     assert np.mean(right) >= least
     refused = [face.refusal == Reason.COVERED for face in faces if face.quality.covered_part]
     assert all(refused)
-    probes = [face for one in analyzer.analyze(pictures) for face in one.faces]
+    probes = [face for one in analyzer.analyze(pictures[:20]) for face in one.faces]
     assert not any(face.refusal == Reason.COVERED for face in probes)
 
 
