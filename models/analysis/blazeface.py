@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import threading
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.embedder import runtime
 from models.embedder.assets import DETECTOR
+from models.embedder.compiled import CompiledNetwork
 from models.embedder.litert import LiteModel
 
 _log = logging.getLogger(__name__)
@@ -34,7 +33,7 @@ class BlazeFace:
 
     def __init__(self) -> None:
         self._model = LiteModel(DETECTOR.read())
-        self._quick = _InHalfPrecision.of(self._model)
+        self._quick = _in_half_precision(self._model)
         cells = (np.arange(_CELLS) + 0.5) * (SIDE / _CELLS)
         self._middles = np.stack(np.meshgrid(cells, cells), -1).reshape(-1, 1, 2)
 
@@ -57,43 +56,25 @@ class BlazeFace:
         return found
 
 
-class _InHalfPrecision:
-    """The network in OpenVINO, in bfloat16."""
-
-    def __init__(self, compiled: Any) -> None:
-        self._compiled = compiled
-        self._local = threading.local()
-
-    @classmethod
-    def of(cls, model: LiteModel) -> _InHalfPrecision | None:
-        """None if OpenVINO or the instructions are missing, or if it does not see what ``model`` sees."""
-        openvino = runtime.openvino()
-        if openvino is None:
-            return None
-        try:
-            core, cores = openvino.Core(), runtime.cores()
-            settings = runtime.openvino_settings(core, cores, streams=cores, half=True)
-            if settings["INFERENCE_PRECISION_HINT"] != "bf16":
-                return None
-            # OpenVINO reads TensorFlow Lite's models from files only.
-            with tempfile.TemporaryDirectory(prefix="facestream-") as folder:
-                path = Path(folder) / "detector.tflite"
-                path.write_bytes(DETECTOR.read())
-                found = cls(core.compile_model(core.read_model(path), "CPU", settings))
-            noise = np.random.default_rng(0).uniform(-1, 1, (1, SIDE, SIDE, 3)).astype(np.float32)
-            error = np.abs(found(noise)[1] - model(noise)[1]).max()
-        except (OSError, RuntimeError, ValueError, TypeError) as why:
-            _log.warning("OpenVINO cannot run the detector, LiteRT looks at tiles: %s", why)
-            return None
-        if not error <= _MAX_ERROR:
-            _log.warning("OpenVINO is off by %.2g with the detector, so LiteRT looks at tiles", error)
-            return None
-        return found
-
-    def __call__(self, picture: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        """Boxes and logits, which the thread's next call overwrites."""
-        try:
-            request = self._local.request
-        except AttributeError:
-            request = self._local.request = self._compiled.create_infer_request()
-        return tuple(request.infer([picture], share_inputs=True, share_outputs=True).values())
+def _in_half_precision(model: LiteModel) -> CompiledNetwork | None:
+    """The network in OpenVINO; None where that would be no faster, or does not see what ``model`` sees."""
+    openvino = runtime.openvino()
+    if openvino is None:
+        return None
+    try:
+        core = openvino.Core()
+        # OpenVINO reads TensorFlow Lite's models from files only.
+        with tempfile.TemporaryDirectory(prefix="facestream-") as folder:
+            path = Path(folder) / "detector.tflite"
+            path.write_bytes(DETECTOR.read())
+            found = CompiledNetwork(core, core.read_model(path))
+        noise = np.random.default_rng(0).uniform(-1, 1, (1, SIDE, SIDE, 3)).astype(np.float32)
+        error = np.abs(found(noise)[1] - model(noise)[1]).max()
+    except (OSError, RuntimeError, ValueError, TypeError) as why:
+        _log.warning("OpenVINO cannot run the detector, LiteRT looks at tiles: %s", why)
+        return None
+    if not error <= _MAX_ERROR:
+        _log.warning("OpenVINO is off by %.2g with the detector, so LiteRT looks at tiles", error)
+        return None
+    # In float32, LiteRT is as fast.
+    return found if found.half else None

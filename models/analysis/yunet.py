@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import io
 import logging
-import threading
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 from models.embedder import runtime
 from models.embedder.assets import YUNET
 from models.embedder.block_quantised import multiplied_out
+from models.embedder.compiled import CompiledNetwork
 
 _log = logging.getLogger(__name__)
 
@@ -34,9 +33,8 @@ Proposals = NDArray[np.float64]
 class YuNet:
     """Sees faces of 10 pixels to about 300; safe to call from several threads."""
 
-    def __init__(self, compiled: Any) -> None:
-        self._compiled = compiled
-        self._local = threading.local()
+    def __init__(self, network: CompiledNetwork) -> None:
+        self._network = network
 
     @classmethod
     def load(cls) -> YuNet | None:
@@ -53,9 +51,7 @@ class YuNet:
             steps.input().tensor().set_layout(openvino.Layout("NHWC"))
             steps.input().model().set_layout(openvino.Layout("NCHW"))
             steps.input().preprocess().mean(-1.0).scale(1 / 127.5).reverse_channels()
-            cores = runtime.cores()
-            settings = runtime.openvino_settings(core, cores, streams=cores, half=True)
-            return cls(core.compile_model(steps.build(), "CPU", settings))
+            return cls(CompiledNetwork(core, steps.build()))
         except (RuntimeError, ValueError, TypeError) as why:
             _log.warning("OpenVINO cannot run YuNet, so large pictures are searched in tiles: %s", why)
             return None
@@ -67,11 +63,7 @@ class YuNet:
             shown: RGB [rows, columns, 3], from -1 to 1. Rows and columns are multiples of ``STEP``.
             least: lowest score.
         """
-        try:
-            request = self._local.request
-        except AttributeError:
-            request = self._local.request = self._compiled.create_infer_request()
-        outputs = [one[0] for one in request.infer([shown[None]], share_inputs=True, share_outputs=True).values()]
+        outputs = [one[0] for one in self._network(shown[None])]
         found = []
         for level, stride in enumerate(_STRIDES):
             classes, objects, boxes, points = outputs[level::3]
