@@ -57,6 +57,10 @@ def begun(settings: Settings) -> str:
 
 def ended(settings: Settings) -> None:
     (settings.home / "go").touch()
+    published(settings)
+
+
+def published(settings: Settings) -> None:
     until(lambda: trained(settings)[0].ended_at, "the run has ended")
     # Its record comes first: a worker that dies in between leaves it to the next to publish the version.
     left = settings.versions_dir / ".runs" / trained(settings)[0].run_id
@@ -109,7 +113,7 @@ def test_a_worker_that_is_suspended_loses_its_run_and_publishes_nothing(settings
         zombies = settings.versions_dir / ".runs" / trained(settings)[0].run_id / str(token)
         until(lambda: list(zombies.glob("v-*")) or trained(settings)[0].ended_at, "a version is made", 2 * LEASE_S)
         os.kill(workers[first].pid, signal.SIGCONT)
-        until(lambda: trained(settings)[0].ended_at, "the run has ended")
+        published(settings)
         until(lambda: "went to another worker" in (settings.home / f"{first}.log").read_text(), "it hears of it")
     (run,) = trained(settings)
     assert (run.worker != first, run.token != token) == (True, True)
