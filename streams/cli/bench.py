@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.cli.bench_tables import commands_table, faults_table, gains
+from streams.cli.bench_tables import commands_table, fairness_table, faults_table, gains
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 from streams.cli.retrain import ArcFace, Compatibility, Precision, make_plan
 from streams.retraining.mode import Mode
@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     bench.command("pipeline")(pipeline)
     bench.command("embed")(embed)
     bench.command("faults")(faults)
+    bench.command("fairness")(fairness)
     bench.command("replay")(replay)
     bench.command("rollout")(rollout)
     bench.command("retrain")(retrain)
@@ -102,6 +103,28 @@ def faults(
         rows = measure(Path(folder), only or known, rate, output.say)
         result = _measure(_rows_so_far(rows, "fault", "faults"), output, show=faults_table)
     if any(row.get("lost") or row.get("duplicates") for row in result["faults"]):
+        raise typer.Exit(1)
+
+
+def fairness(
+    events: Annotated[int, typer.Option(min=100, help="Photos or frames of a bulk.")] = 5000,
+    rate: Annotated[float, typer.Option(min=1, help="Frames a second of all live cameras.")] = 40.0,
+    seconds: Annotated[float, typer.Option(min=5, help="Seconds for which they are watched, each time.")] = 30.0,
+    only: Annotated[list[str] | None, typer.Option(help="Only this case; repeatable.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how long live frames wait while somebody else sends a bulk of photos or frames."""
+    import tempfile
+
+    from streams.devtools.benchmarks.fairness import CASES, measure
+
+    output = Output(as_json)
+    if unknown := set(only or []) - set(CASES):
+        raise typer.BadParameter(f"no case {', '.join(sorted(unknown))}: there are {', '.join(CASES)}")
+    with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
+        rows = measure(Path(folder), events, rate, seconds, only or CASES, output.say)
+        result = _measure(_rows_so_far(rows, "case", "cases"), output, show=fairness_table)
+    if any(row.get("lost") or row.get("duplicates") for row in result["cases"]):
         raise typer.Exit(1)
 
 

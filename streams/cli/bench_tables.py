@@ -48,6 +48,16 @@ def faults_table(result: Figures, output: Output) -> None:
     output.table(table)
 
 
+def fairness_table(result: Figures, output: Output) -> None:
+    """Each case, and how long live frames waited."""
+    table = grid(
+        "case", "#ms alone: median", "#99 %", "#beside the bulk", "#99 %", "#bulk a second", "#lost", "#doubled"
+    )
+    for row in result["cases"]:
+        table.add_row(*(str(value) for value in row.values()))
+    output.table(table)
+
+
 def commands_table(result: Figures, output: Output) -> None:
     """Each command, and how long it took."""
     table = grid("command", "#first word s", "#end s", "#CPU s", "#times a bare Python")

@@ -54,6 +54,7 @@ class Reconciliation:
         timeout_s: float,
         progress: Callable[[int, int], None] = lambda in_redis, in_bigquery: None,
         ask_every_s: float = _ASK_EVERY_S,
+        follow: bool = True,
     ) -> ReconciliationReport:
         """Wait until every event is in Redis and BigQuery or the time is over, then a moment for duplicates.
 
@@ -63,6 +64,7 @@ class Reconciliation:
             timeout_s: how long to wait.
             progress: called with the numbers that have arrived.
             ask_every_s: longer where the asking would take time from what is measured.
+            follow: whether to look into the live streams too; one question for each user.
 
         Raises:
             ResultsUnavailable, SinkUnavailable: a service does not answer.
@@ -85,12 +87,12 @@ class Reconciliation:
         in_views = self._rows("results", "enrolment_results", users, wanted)
         entries = [
             (entry.event["event_id"], int(entry.entry_id.partition("-")[0]) / 1000)
-            for user in users
+            for user in (users if follow else ())
             for entry in self._redis.follow(user, after="0", timeout_s=0.1)
         ]
         live = Counter(event_id for event_id, _ in entries if event_id in wanted)
         doubles = sum(seen.total() - len(seen) for seen in (rows, in_views, live))
-        arrived = wanted & answers.keys() & rows.keys() & in_views.keys() & live.keys()
+        arrived = wanted & answers.keys() & rows.keys() & in_views.keys() & (live.keys() if follow else wanted)
         return ReconciliationReport(
             answers, dict(reversed(entries)), len(answers), len(rows), len(wanted) - len(arrived), doubles
         )

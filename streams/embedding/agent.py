@@ -15,6 +15,8 @@ from schemas.learning import Chip
 from schemas.parts import Timings
 from streams.embedding.batch import STAGE, BatchEmbedder, ModelSelector
 from streams.embedding.payload import check_roots
+from streams.engine.content_reader import ContentReader
+from streams.engine.fair_order import FairOrder
 from streams.engine.faust_producer import Outgoing, deliver, partition_of, rejecter, send_dead_letters
 from streams.engine.stage import Stage
 from streams.kafka.messages import Message
@@ -36,12 +38,14 @@ class Embed:
         self._embedder = BatchEmbedder(settings, analyzer, models)
         # One thread: the analyzer spreads a batch over the cores by itself, and Kafka's heartbeats need the event loop.
         self._compute = ThreadPoolExecutor(1, "embed")
+        frames = Topic.FRAMES.named(settings)
         self.stage = Stage(
             app,
-            [Topic.UPLOADS.named(settings), Topic.FRAMES.named(settings)],
+            FairOrder([Topic.UPLOADS.named(settings), frames], urgent_topics=[frames]),
             self.process,
             rejecter(app, settings, STAGE),
             AsyncOffsets(settings),
+            ContentReader(settings),
             role=STAGE,
             batch_size=settings.batch_size,
             batch_wait_ms=settings.batch_wait_ms,

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from streams.engine.timestamp_merge import TimestampMerge, ends_reached
+from streams.engine.fair_order import FairOrder
 from streams.kafka.messages import TopicPartition
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class _Gap:
 class GapCheck:
     """Watches what comes into a buffer; for one event loop."""
 
-    def __init__(self, order: TimestampMerge, log_offsets: LogOffsets, consumer: ConsumerOffsets) -> None:
+    def __init__(self, order: FairOrder, log_offsets: LogOffsets, consumer: ConsumerOffsets) -> None:
         """Only what is in the buffer ``order`` may be forgotten and read again."""
         self._order = order
         self._log_offsets = log_offsets
@@ -125,7 +125,7 @@ class GapCheck:
                 self._gaps.pop(0)
 
     async def caught_up(self) -> set[TopicPartition]:
-        """Partitions with nothing buffered of which it is certain that nothing older is still to come.
+        """Partitions of which it is certain that nothing is still to come that is older than what waits in others.
 
         Raises:
             KafkaError: the brokers do not answer; ask again.
@@ -135,7 +135,7 @@ class GapCheck:
             return set()
         await self.learn_starts(silent)
         ends = await self._log_offsets.next_offsets(silent)
-        reached = ends_reached(self._order, self._starts, ends)
+        reached = {source for source, end in ends.items() if self._read_to(source) >= end}
         for source in silent - reached:
             quiet = time.monotonic() - self._last_arrival.setdefault(source, time.monotonic())
             if quiet > _SILENCE_S:
@@ -157,6 +157,10 @@ class GapCheck:
         for source in unknown:
             committed = await self._consumer.committed(source)
             self._starts[source] = max(committed or 0, first.get(source, 0))
+
+    def _read_to(self, source: TopicPartition) -> int:
+        """The offset before which everything was added that was not processed before reading began."""
+        return max(self._order.next_offset(source) or 0, self._starts.get(source, 0))
 
     async def _rewind(self, gap: _Gap, start: int) -> None:
         """Have the partition given anew from ``start`` on."""

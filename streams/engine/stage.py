@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import faust
@@ -18,11 +20,14 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 
+from streams.engine.content_reader import ContentReader
+from streams.engine.fair_order import KNOWN_MESSAGES, FairOrder
 from streams.engine.faust_internals import commit, positions
 from streams.engine.faust_offsets import FaustOffsets, forget_void_offsets
 from streams.engine.gap_check import GapCheck
-from streams.engine.timestamp_merge import TimestampMerge
+from streams.engine.processed_offsets import ProcessedOffsets
 from streams.kafka.commit_metadata import CommitMetadata, ShardSize
+from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.offsets import AsyncOffsets
 from streams.observability.faults import Fault, fault_of
@@ -40,37 +45,37 @@ _HANDOVER_S = 3.0
 """How long a rebalance waits for the batch in hand; well below the session time-out."""
 _RETRY_S = (0.2, 5.0)
 """First and longest pause before a batch is tried again."""
+_FEWEST = 4
+"""Messages of a batch at least, if there are so many."""
 _ATTEMPTS = 3
 """So many failures of its own doing split a batch, and turn a single message into a dead letter."""
-_BUFFER_BYTES = 4 * 2**20
-"""A partition that has more than this waiting is not read further until half is done. Faust notices that reading may go
-on only after a moment, so half must be work for more than that."""
+_BATCH_S = 0.1
+"""A batch is as large as can be expected to be done in this time, so that urgent messages wait no longer for it."""
+_SMOOTHING = 0.3
+"""Weight of the last batch in the time that a message is expected to take."""
 _NONE = -1
 """No generation of the consumer group."""
 
 
 class Stage:
-    """Runs ``process`` over the messages of co-partitioned topics, merged by :class:`TimestampMerge`."""
+    """Runs ``process`` over the messages of co-partitioned topics, in the order of :class:`FairOrder`."""
 
     def __init__(
         self,
         app: faust.App,
-        topics: Sequence[str],
+        order: FairOrder,
         process: Process,
         reject: Reject,
         log_offsets: AsyncOffsets,
+        contents: ContentReader,
         *,
         role: str,
         batch_size: int,
         batch_wait_ms: float,
         commit_interval_s: float,
         sizes: Callable[[], Mapping[int, ShardSize]] = dict,
-        unordered_topics: Sequence[str] = (),
     ) -> None:
-        """``sizes`` are those of the gallery shards by partition, which each commit tells to ops.
-
-        ``unordered_topics`` are topics that are read too, in no order with the others; see ``TimestampMerge``.
-        """
+        """``sizes`` are those of the gallery shards by partition, which each commit tells to ops."""
         self._app = app
         self._process = process
         self._reject = reject
@@ -80,9 +85,11 @@ class Stage:
         self._batch_wait_s = batch_wait_ms / 1000
         self._commit_interval_s = commit_interval_s
         self._sizes = sizes
-        self._order = TimestampMerge(topics, unordered_topics)
+        self._order = order
+        self._contents = contents
         self._full: set[TopicPartition] = set()
-        self._processed: dict[TopicPartition, int] = {}
+        self._processed = ProcessedOffsets()
+        self._message_s: float | None = None
         self._committed: dict[TopicPartition, int] = {}
         self._gaps = GapCheck(self._order, log_offsets, FaustOffsets(app))
         self._arrived = asyncio.Event()
@@ -91,7 +98,9 @@ class Stage:
         self._draining = False
         self._generation = _NONE
         self._revoked = _NONE
-        self.topics = (*topics, *unordered_topics)
+        self._wanted = asyncio.Event()
+        self._reader = ThreadPoolExecutor(1, "contents")
+        self.topics = order.topics
         self.heartbeat = WorkerHeartbeat(role)
         self.heartbeat.held = self._full
         self._topic_ids: Mapping[str, str] = {}
@@ -100,6 +109,7 @@ class Stage:
         channel = app.topic(*self.topics, key_serializer="raw", value_serializer="raw", allow_empty=True, acks=False)
         app.agent(channel, name="-".join(self.topics))(self._read)
         app.task(self._run)
+        app.task(self._read_again)
         app.task(self._commit_regularly)
 
     async def drain(self) -> None:
@@ -107,6 +117,8 @@ class Stage:
         self._draining = True
         await self._idle.wait()
         await self._commit()
+        self._reader.submit(self._contents.close)
+        self._reader.shutdown(wait=False)
         await self._log_offsets.close()
 
     async def _read(self, stream: faust.StreamT[Any]) -> None:
@@ -119,29 +131,32 @@ class Stage:
                 self._begin(message.generation_id)
             source = TopicPartition(message.topic, message.partition)
             self._gaps.arrives(source, message.offset)
-            self._order.add(
-                Message(
-                    source,
-                    message.offset,
-                    round(message.timestamp * 1000),
-                    message.key,
-                    message.value,
-                    tuple(message.headers or ()),
-                )
+            read = Message(
+                source,
+                message.offset,
+                round(message.timestamp * 1000),
+                message.key,
+                message.value,
+                tuple(message.headers or ()),
             )
+            if self._order.add(read):
+                self._processed.arrives(source, message.offset)
             self.heartbeat.arrived(source, message.offset)
             self._arrived.set()
-            if self._order.buffered_bytes(source) > _BUFFER_BYTES:
+            if self._order.waiting(source) > KNOWN_MESSAGES:
                 self._full.add(source)
                 self._app.consumer.on_buffer_full(TP(source.topic, source.partition))
 
     async def _run(self) -> None:
         async for batch in self._batches():
-            generation = self._generation
+            generation, began = self._generation, time.monotonic()
             try:
                 await self._retry(batch)
+                took_s = (time.monotonic() - began) / len(batch)
+                before_s = self._message_s or took_s
+                self._message_s = before_s + _SMOOTHING * (took_s - before_s)
                 if generation == self._generation:
-                    self._processed.update({message.source: message.offset + 1 for message in batch})
+                    self._processed.done(batch)
                     self.heartbeat.processed(len(batch))
             finally:
                 self.heartbeat.ended()
@@ -154,7 +169,8 @@ class Stage:
                 self._arrived.clear()
                 await _wait(self._arrived, 1.0)
                 continue
-            if len(self._order) < self._batch_size:
+            limit = self._limit()
+            if len(self._order) < limit:
                 await asyncio.sleep(self._batch_wait_s)
             generation = self._generation
             try:
@@ -171,7 +187,8 @@ class Stage:
             if self._draining or generation != self._generation:
                 await asyncio.sleep(self._batch_wait_s)
                 continue
-            batch = self._order.take(self._batch_size, caught_up.__contains__)
+            batch = self._order.take(limit, caught_up.__contains__)
+            self._wanted.set()
             self._resume_fetching()
             if not batch:
                 self._arrived.clear()
@@ -179,6 +196,37 @@ class Stage:
                 continue
             self._idle.clear()
             yield batch
+
+    def _limit(self) -> int:
+        """The number of messages of the next batch."""
+        if self._message_s is None:
+            return self._batch_size
+        return min(self._batch_size, max(_FEWEST, round(_BATCH_S / max(self._message_s, 1e-6))))
+
+    async def _read_again(self) -> None:
+        """Have contents at hand before the turn of their messages comes."""
+        loop = asyncio.get_running_loop()
+        while not (self._app.should_stop or self._draining):
+            one = self._order.wanted()
+            if one is None:
+                self._wanted.clear()
+                await _wait(self._wanted, 1.0)
+                continue
+            generation = self._generation
+            try:
+                messages, end = await loop.run_in_executor(self._reader, self._contents.read, one.source, one.offset)
+            except KafkaUnavailable as error:
+                log.warning("messages that wait are not there yet: %s", error)
+                await asyncio.sleep(_RETRY_S[0])
+                continue
+            if generation != self._generation:
+                continue
+            gone = self._order.fill(one.source, one.offset, end, messages)
+            if gone:
+                log.error("%d messages of %s are not in the log any more: they waited too long", len(gone), one.source)
+            for offset in gone:
+                self._processed.pass_over(one.source, offset)
+            self._arrived.set()
 
     async def _retry(self, batch: Sequence[Message]) -> None:
         """Process until it succeeds, or each message that cannot be processed has become a dead letter.
@@ -214,7 +262,7 @@ class Stage:
                 pause = min(2 * pause, _RETRY_S[1])
 
     def _resume_fetching(self) -> None:
-        for source in [s for s in self._full if self._order.buffered_bytes(s) < _BUFFER_BYTES // 2]:
+        for source in [s for s in self._full if self._order.waiting(s) < KNOWN_MESSAGES // 2]:
             self._full.discard(source)
             self._app.consumer.on_buffer_drop(TP(source.topic, source.partition))
 
@@ -232,20 +280,23 @@ class Stage:
             return
         reached = {one: end for one, end in positions(self._app).items() if one.topic in self.topics}
         try:
-            await self._gaps.learn_starts(reached.keys() - self._processed.keys())
-            passed = await self._log_offsets.past_marks({**self._gaps.starts, **self._processed}, reached)
+            processed = self._processed.next_offsets()
+            await self._gaps.learn_starts(reached.keys() - processed.keys())
+            passed = await self._log_offsets.past_marks({**self._gaps.starts, **processed}, reached)
         except KafkaError as error:
             log.warning("what lies behind the last messages is not known: %r", error)
             return
         if generation == self._generation:
-            self._processed.update({s: end for s, end in passed.items() if end > self._processed.get(s, 0)})
+            for source, end in passed.items():
+                self._processed.reached(source, end)
 
     async def _commit(self) -> None:
         """Commit what was processed; a partition that is not ours any more is left out."""
         assigned = self._app.consumer.assignment()
+        processed = self._processed.next_offsets()
         offsets = {
             source: offset
-            for source, offset in self._processed.items()
+            for source, offset in processed.items()
             if offset > self._committed.get(source, -1) and TP(source.topic, source.partition) in assigned
         }
         if not offsets:
@@ -257,7 +308,7 @@ class Stage:
         }
         if await commit(self._app, {s: OffsetAndMetadata(offset, notes[s]) for s, offset in offsets.items()}):
             self._committed.update(offsets)
-            self.heartbeat.committed(offsets, all_of_it=self._processed == self._committed)
+            self.heartbeat.committed(offsets, all_of_it=processed == self._committed)
 
     async def _on_assigned(self, *_: object, **__: object) -> None:
         """Before reading goes back to the committed offsets: void those of topics that are not there any more."""

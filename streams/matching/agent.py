@@ -16,6 +16,8 @@ from schemas.clock import utc_now
 from schemas.embeddings import Embedding, Reembedding
 from schemas.erasure import Erasure
 from streams.dead_letters.records import dead_letter
+from streams.engine.content_reader import ContentReader
+from streams.engine.fair_order import FairOrder
 from streams.engine.faust_app import table_options
 from streams.engine.faust_producer import deliver, rejecter, send_dead_letters
 from streams.engine.stage import Stage
@@ -62,16 +64,16 @@ class Matcher:
         self._shards = LoadedShards(app, settings, cast(GalleryTable, table), self._models, self._erased)
         self.stage = Stage(
             app,
-            [self._embeddings],
+            FairOrder([self._embeddings], unordered_topics=[self._erasures]),
             self.process,
             rejecter(app, settings, STAGE),
             AsyncOffsets(settings),
+            ContentReader(settings),
             role=STAGE,
             batch_size=8 * settings.batch_size,
             batch_wait_ms=0.0,
             commit_interval_s=settings.commit_interval_s,
             sizes=self.sizes,
-            unordered_topics=[self._erasures],
         )
 
     def sizes(self) -> Mapping[int, ShardSize]:

@@ -22,6 +22,8 @@ from schemas.clock import utc_now
 from schemas.errors import CodecError
 from schemas.learning import RunState, TrainingRun
 from streams.dead_letters.records import dead_letter
+from streams.engine.content_reader import ContentReader
+from streams.engine.fair_order import FairOrder
 from streams.engine.faust_producer import rejecter, send_dead_letters
 from streams.engine.stage import Stage
 from streams.kafka.decoding import InvalidMessage
@@ -55,10 +57,11 @@ class Retrain:
         self._thread = ThreadPoolExecutor(1, "retrain")
         self.stage = Stage(
             app,
-            [Topic.RUNS.named(settings)],
+            FairOrder([Topic.RUNS.named(settings)]),
             self.process,
             rejecter(app, settings, STAGE),
             AsyncOffsets(settings),
+            ContentReader(settings),
             role=STAGE,
             batch_size=_BATCH,
             batch_wait_ms=0.0,

@@ -21,6 +21,8 @@ from faust.types import TP
 from PIL import UnidentifiedImageError
 
 from infra.services import LocalServices
+from streams.engine.content_reader import ContentReader
+from streams.engine.fair_order import FairOrder
 from streams.engine.faust_app import make_app, run_app
 from streams.engine.stage import Stage
 from streams.kafka.commit_metadata import CommitMetadata
@@ -73,10 +75,11 @@ class Worker:
 
         self.stage = Stage(
             self.app,
-            topics,
+            FairOrder(topics, urgent_topics=topics[1:]),
             process,
             reject,
             AsyncOffsets(settings),
+            ContentReader(settings),
             role="embed",
             batch_size=8,
             batch_wait_ms=5,

@@ -112,14 +112,14 @@ async def test_a_stage_takes_what_is_committed_and_nothing_waits_afterwards(sett
     def produce() -> None:
         transactions, other = Transactions(settings), Transactions(settings)
         transactions.abort((Topic.UPLOADS, b"no 0"), (Topic.FRAMES, b"no 1"))
-        send(settings, Topic.FRAMES, [b"2"])
+        send(settings, Topic.FRAMES, [b"2"], USER)
         transactions.commit((Topic.UPLOADS, b"3"), (Topic.FRAMES, b"4"))
         # Plain ones, and a second producer's, among those that are taken back.
         transactions.begin((Topic.FRAMES, b"no 5"))
-        send(settings, Topic.FRAMES, [b"6"])
+        send(settings, Topic.FRAMES, [b"6"], USER)
         other.commit((Topic.FRAMES, b"7"), (Topic.UPLOADS, b"8"))
         transactions._producer.abort_transaction(60)
-        send(settings, Topic.UPLOADS, [b"9"])
+        send(settings, Topic.UPLOADS, [b"9"], USER)
         transactions.abort((Topic.UPLOADS, b"no 10"), (Topic.FRAMES, b"no 11"))
 
     await asyncio.to_thread(produce)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from streams.engine.content_reader import ContentReader
+from streams.engine.fair_order import FairOrder
 from streams.engine.faust_app import make_app
 from streams.engine.faust_producer import rejecter
 from streams.engine.faust_runner import run_watched
@@ -34,10 +36,11 @@ async def run(settings: Settings, health: HealthServer) -> int:
     )
     stage = Stage(
         app,
-        [Topic.UPLOADS.named(settings), Topic.FRAMES.named(settings)],
+        FairOrder([Topic.UPLOADS.named(settings), Topic.FRAMES.named(settings)]),
         process,
         rejecter(app, settings, Role.EMBED),
         AsyncOffsets(settings),
+        ContentReader(settings),
         role=Role.EMBED,
         batch_size=8,
         batch_wait_ms=1,

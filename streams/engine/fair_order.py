@@ -1,0 +1,370 @@
+"""The order in which a stage takes messages: for each user by time, and among users by turns.
+
+Order is promised to a user: a photo that was acknowledged before a frame was sent counts for that frame. A user's
+uploads and frames lie on the same partition number of two topics, which Kafka does not order against each other, so
+they are merged by the time at which the broker appended them (topics are created with ``LogAppendTime``). Between users
+no order is promised, so nobody waits behind another user's bulk of photos: users take turns, and users with messages
+on an urgent topic go before the others, which keep a share.
+
+To see past a bulk, reading goes on although it is not processed. Of messages beyond a bound only the positions are
+kept, and their contents are read again when their turn comes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from streams.kafka.messages import Message, TopicPartition
+
+USER_BYTES = 2 * 2**20
+"""Contents that are kept of one user; twice as much altogether as of a partition that is read again."""
+KEPT_BYTES = 64 * 2**20
+"""Contents that are kept of all users; of urgent messages twice as much."""
+KNOWN_MESSAGES = 100_000
+"""A partition with more messages waiting than this is not read further, until half of them are done."""
+_SHARE = 4
+"""One in so many messages is taken from users without urgent ones, if both wait."""
+_LOOKED_AT = 256
+"""Users that are asked in one turn whether a message of theirs can be taken."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A message that waits; without its contents if they have to be read again."""
+
+    source: TopicPartition
+    offset: int
+    timestamp_ms: int
+    message: Message | None
+
+
+class _User:
+    """What waits of one user on one partition number, in order within each topic."""
+
+    def __init__(self, number: int, key: bytes | None, topics: int) -> None:
+        self.number = number
+        self.key = key
+        self.queues: list[deque[_Waiting]] = [deque() for _ in range(topics)]
+        self.kept_bytes = 0
+        self.missing = 0
+        self.urgent = False
+
+    def first(self) -> tuple[int, _Waiting] | None:
+        """The oldest message and the rank of its topic, which decides between equal time stamps."""
+        found: tuple[int, _Waiting] | None = None
+        for rank, queue in enumerate(self.queues):
+            if queue and (found is None or queue[0].timestamp_ms < found[1].timestamp_ms):
+                found = rank, queue[0]
+        return found
+
+    def wanted(self) -> _Waiting | None:
+        """The message whose contents are needed next, if it is time to read them."""
+        if not self.missing:
+            return None
+        first = self.first()
+        if first is not None and first[1].message is None:
+            return first[1]
+        if self.kept_bytes >= USER_BYTES // 2:
+            return None
+        missing = [next((one for one in queue if one.message is None), None) for queue in self.queues]
+        return min((one for one in missing if one is not None), key=lambda one: one.timestamp_ms)
+
+
+class _Turns:
+    """Users who take turns, with the partition numbers taking turns first."""
+
+    def __init__(self) -> None:
+        self._rings: OrderedDict[int, OrderedDict[bytes | None, _User]] = OrderedDict()
+
+    def __iter__(self) -> Iterator[_User]:
+        for ring in self._rings.values():
+            yield from ring.values()
+
+    @property
+    def numbers(self) -> Collection[int]:
+        """The partition numbers whose users wait."""
+        return self._rings.keys()
+
+    def add(self, user: _User) -> None:
+        """Put a user at the end."""
+        self._rings.setdefault(user.number, OrderedDict())[user.key] = user
+
+    def remove(self, user: _User) -> None:
+        """Take a user out."""
+        ring = self._rings[user.number]
+        del ring[user.key]
+        if not ring:
+            del self._rings[user.number]
+
+    def next(self, can_go: Callable[[_User], bool], without: set[int]) -> _User | None:
+        """The user whose turn it is of those who can go; partitions in which nobody can are added to ``without``."""
+        for number in [one for one in self._rings if one not in without]:
+            ring = self._rings[number]
+            user = next((one for one in islice(ring.values(), _LOOKED_AT) if can_go(one)), None)
+            if user is not None:
+                ring.move_to_end(user.key)
+                self._rings.move_to_end(number)
+                return user
+            without.add(number)
+        return None
+
+
+class FairOrder:
+    """Buffers messages of co-partitioned topics, and gives them back in order for each user, fairly over the users.
+
+    Equal time stamps keep the order in which ``topics`` were given; messages of one topic partition and user keep
+    theirs. Those of ``unordered_topics`` are given first: nothing waits for them, nor they for anything.
+    """
+
+    def __init__(
+        self, topics: Sequence[str], *, urgent_topics: Collection[str] = (), unordered_topics: Sequence[str] = ()
+    ) -> None:
+        """``urgent_topics`` are some of ``topics``; users with messages there go before others, with all they have."""
+        self.ordered_topics = tuple(topics)
+        self.topics = (*topics, *unordered_topics)
+        self._ranks = {topic: rank for rank, topic in enumerate(topics)}
+        self._urgent = [topic in urgent_topics for topic in topics]
+        self._users: dict[tuple[int, bytes | None], _User] = {}
+        self._turns = {True: _Turns(), False: _Turns()}
+        self._aside: deque[Message] = deque()
+        self._missing: dict[tuple[TopicPartition, int], tuple[_Waiting, _User]] = {}
+        self._waiting: dict[TopicPartition, int] = {}
+        self._next_offset: dict[TopicPartition, int] = {}
+        self._last_ms: dict[TopicPartition, int] = {}
+        self._complete_ms: dict[int, int] = {}
+        self._kept_bytes = 0
+        self._taken = 0
+        self._stuck = False
+
+    def __len__(self) -> int:
+        return sum(self._waiting.values())
+
+    def waiting(self, source: TopicPartition) -> int:
+        """How many messages of a partition wait here."""
+        return self._waiting.get(source, 0)
+
+    @property
+    def kept_bytes(self) -> int:
+        """How much memory the contents of those take that are kept."""
+        return self._kept_bytes
+
+    def next_offset(self, source: TopicPartition) -> int | None:
+        """The offset after the last message added, or None if none was."""
+        return self._next_offset.get(source)
+
+    def add(self, message: Message) -> bool:
+        """Let a message wait; False for an offset that was seen already (the consumer went back), which is dropped."""
+        source = message.source
+        if message.offset < self._next_offset.get(source, 0):
+            return False
+        self._next_offset[source] = message.offset + 1
+        self._waiting[source] = self._waiting.get(source, 0) + 1
+        rank = self._ranks.get(source.topic)
+        if rank is None:
+            self._aside.append(message)
+            return True
+        self._last_ms[source] = max(message.timestamp_ms, self._last_ms.get(source, 0))
+        user = self._user(source.partition, message.key)
+        urgent = user.urgent or self._urgent[rank]
+        size = message.size_bytes
+        one = _Waiting(source, message.offset, message.timestamp_ms, message)
+        # Once the contents of one message are missing, those of later ones would only take room.
+        if user.missing or not self._has_room(user, size, urgent):
+            one.message = None
+            user.missing += 1
+            self._missing[source, message.offset] = one, user
+        else:
+            self._keep(user, size)
+        user.queues[rank].append(one)
+        self._rank(user, urgent)
+        return True
+
+    def silent(self) -> set[TopicPartition]:
+        """Partitions that hold messages back as long as it is not known whether something older is on its way.
+
+        Whoever then finds that they have been read to their end may say so to :meth:`take`. That holds for the messages
+        that wait now, and not for those that are added while the brokers are asked.
+        """
+        silent: set[TopicPartition] = set()
+        self._complete_ms.clear()
+        for number in {*self._turns[True].numbers, *self._turns[False].numbers}:
+            sources = [TopicPartition(topic, number) for topic in self.ordered_topics]
+            newest = {one: self._last_ms.get(one, -1) for one in sources if self.waiting(one)}
+            self._complete_ms[number] = max(newest.values())
+            for source in sources:
+                others = [last_ms for other, last_ms in newest.items() if other != source]
+                if others and self._last_ms.get(source, -1) <= max(others):
+                    silent.add(source)
+        return silent
+
+    def take(self, limit: int, caught_up: Callable[[TopicPartition], bool]) -> list[Message]:
+        """Remove and return up to ``limit`` messages.
+
+        Args:
+            limit: most messages to return.
+            caught_up: whether everything was added that the partition held when :meth:`silent` was called.
+        """
+        taken: list[Message] = []
+        while self._aside and len(taken) < limit:
+            message = self._aside.popleft()
+            self._waiting[message.source] -= 1
+            taken.append(message)
+        without: dict[bool, set[int]] = {True: set(), False: set()}
+
+        def can_go(user: _User) -> bool:
+            return self._can_go(user, caught_up)
+
+        while len(taken) < limit:
+            urgent_first = self._taken % _SHARE != _SHARE - 1
+            for urgent in (urgent_first, not urgent_first):
+                found = self._turns[urgent].next(can_go, without[urgent])
+                if found is not None:
+                    taken.append(self._remove_first(found))
+                    self._taken += 1
+                    break
+            else:
+                break
+        self._stuck = not taken
+        return taken
+
+    def wanted(self) -> _Waiting | None:
+        """The message that is to be read again next, with what lies behind it; None if nothing is."""
+        if not self._missing:
+            return None
+        for urgent in (True, False):
+            if self._kept_bytes > _limit(urgent) + (KEPT_BYTES if self._stuck else 0):
+                continue
+            for user in self._turns[urgent]:
+                if (one := user.wanted()) is not None:
+                    return one
+        return None
+
+    def fill(self, source: TopicPartition, start: int, end: int, messages: Iterable[Message]) -> list[int]:
+        """Take the contents of messages that were read again.
+
+        Args:
+            source: where they lie.
+            start: the offset from which they were read.
+            end: the offset up to which they were read, exclusive.
+            messages: what was found there.
+
+        Returns:
+            The offsets of messages that wait and are not in the log any more; they wait no longer.
+        """
+        for message in messages:
+            if (known := self._missing.get((source, message.offset))) is None:
+                continue
+            one, user = known
+            first = user.first()
+            needed = message.offset == start or (first is not None and first[1] is one)
+            if not needed and not self._has_room(user, message.size_bytes, user.urgent):
+                continue
+            one.message = message
+            user.missing -= 1
+            del self._missing[source, message.offset]
+            self._keep(user, message.size_bytes)
+        found = {message.offset for message in messages}
+        gone = [offset for offset in range(start, end) if offset not in found and (source, offset) in self._missing]
+        for offset in gone:
+            self._drop(source, offset)
+        return gone
+
+    def rewind(self, source: TopicPartition, offset: int) -> None:
+        """Forget what waits of a partition from ``offset`` on; that is what comes next."""
+        self._next_offset[source] = offset
+        if (rank := self._ranks.get(source.topic)) is None:
+            kept = deque(one for one in self._aside if one.source != source or one.offset < offset)
+            self._waiting[source] -= len(self._aside) - len(kept)
+            self._aside = kept
+            return
+        self._last_ms.pop(source, None)
+        for user in [one for one in self._users.values() if one.number == source.partition]:
+            while user.queues[rank] and user.queues[rank][-1].offset >= offset:
+                self._forget(user, user.queues[rank].pop())
+                self._settle(user)
+
+    def clear(self) -> None:
+        """Forget everything; after a rebalance, since the consumer starts again at the committed offsets."""
+        self._turns = {True: _Turns(), False: _Turns()}
+        self._aside.clear()
+        for known in (self._users, self._missing, self._waiting, self._next_offset, self._last_ms, self._complete_ms):
+            known.clear()
+        self._kept_bytes = 0
+
+    def _user(self, number: int, key: bytes | None) -> _User:
+        user = self._users.get((number, key))
+        if user is None:
+            user = self._users[number, key] = _User(number, key, len(self.ordered_topics))
+            self._turns[False].add(user)
+        return user
+
+    def _has_room(self, user: _User, size: int, urgent: bool) -> bool:
+        return user.kept_bytes + size <= max(USER_BYTES, size) and self._kept_bytes + size <= _limit(urgent)
+
+    def _keep(self, user: _User, size: int) -> None:
+        user.kept_bytes += size
+        self._kept_bytes += size
+
+    def _can_go(self, user: _User, caught_up: Callable[[TopicPartition], bool]) -> bool:
+        """Whether the contents of a user's first message are there, and nothing of his that is older may still come."""
+        first = user.first()
+        if first is None or first[1].message is None:
+            return False
+        rank, one = first
+        for other, topic in enumerate(self.ordered_topics):
+            if other == rank or user.queues[other]:
+                continue
+            source = TopicPartition(topic, user.number)
+            read_to = self._last_ms.get(source, -1)
+            if read_to > one.timestamp_ms or (read_to == one.timestamp_ms and other > rank):
+                continue
+            if one.timestamp_ms > self._complete_ms.get(user.number, -1) or not caught_up(source):
+                return False
+        return True
+
+    def _remove_first(self, user: _User) -> Message:
+        first = user.first()
+        assert first is not None
+        rank, one = first
+        assert one.message is not None
+        message = one.message
+        user.queues[rank].popleft()
+        self._forget(user, one)
+        self._settle(user)
+        return message
+
+    def _drop(self, source: TopicPartition, offset: int) -> None:
+        one, user = self._missing[source, offset]
+        user.queues[self._ranks[source.topic]].remove(one)
+        self._forget(user, one)
+        self._settle(user)
+
+    def _forget(self, user: _User, one: _Waiting) -> None:
+        self._waiting[one.source] -= 1
+        if one.message is None:
+            user.missing -= 1
+            del self._missing[one.source, one.offset]
+        else:
+            self._keep(user, -one.message.size_bytes)
+
+    def _settle(self, user: _User) -> None:
+        """Put a user from whom a message was removed where he belongs now."""
+        if any(user.queues):
+            self._rank(user, any(queue and urgent for queue, urgent in zip(user.queues, self._urgent, strict=True)))
+        else:
+            self._turns[user.urgent].remove(user)
+            del self._users[user.number, user.key]
+
+    def _rank(self, user: _User, urgent: bool) -> None:
+        if urgent != user.urgent:
+            self._turns[user.urgent].remove(user)
+            self._turns[urgent].add(user)
+            user.urgent = urgent
+
+
+def _limit(urgent: bool) -> int:
+    """The contents that are kept of users with and without urgent messages."""
+    return KEPT_BYTES * (2 if urgent else 1)
