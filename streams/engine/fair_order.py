@@ -4,7 +4,8 @@ Order is promised to a user: a photo that was acknowledged before a frame was se
 uploads and frames lie on the same partition number of two topics, which Kafka does not order against each other, so
 they are merged by the time at which the broker appended them (topics are created with ``LogAppendTime``). Between users
 no order is promised, so nobody waits behind another user's bulk of photos: users take turns, and users with messages
-on an urgent topic go before the others, which keep a share.
+on an urgent topic go before the others, which keep a share. Whoever has many messages waiting is not urgent, so a
+camera that runs wild is a bulk too.
 
 To see past a bulk, reading goes on although it is not processed. Of messages beyond a bound only the positions are
 kept, and their contents are read again when their turn comes.
@@ -12,7 +13,7 @@ kept, and their contents are read again when their turn comes.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -27,7 +28,9 @@ KNOWN_MESSAGES = 100_000
 """A partition with more messages waiting than this is not read further, until half of them are done."""
 _SHARE = 4
 """One in so many messages is taken from users without urgent ones, if both wait."""
-_LOOKED_AT = 256
+DEEP = 32
+"""A user with more messages waiting is not urgent, whatever they are, until no more than a quarter of so many do."""
+_LOOKED_AT = 1024
 """Users that are asked in one turn whether a message of theirs can be taken."""
 
 
@@ -50,6 +53,7 @@ class _User:
         self.queues: list[deque[_Waiting]] = [deque() for _ in range(topics)]
         self.kept_bytes = 0
         self.missing = 0
+        self.deep = False
         self.urgent = False
 
     def first(self) -> tuple[int, _Waiting] | None:
@@ -74,42 +78,28 @@ class _User:
 
 
 class _Turns:
-    """Users who take turns, with the partition numbers taking turns first."""
+    """Users who take turns."""
 
     def __init__(self) -> None:
-        self._rings: OrderedDict[int, OrderedDict[bytes | None, _User]] = OrderedDict()
+        self._users: OrderedDict[tuple[int, bytes | None], _User] = OrderedDict()
 
     def __iter__(self) -> Iterator[_User]:
-        for ring in self._rings.values():
-            yield from ring.values()
-
-    @property
-    def numbers(self) -> Collection[int]:
-        """The partition numbers whose users wait."""
-        return self._rings.keys()
+        return iter(self._users.values())
 
     def add(self, user: _User) -> None:
         """Put a user at the end."""
-        self._rings.setdefault(user.number, OrderedDict())[user.key] = user
+        self._users[user.number, user.key] = user
 
     def remove(self, user: _User) -> None:
         """Take a user out."""
-        ring = self._rings[user.number]
-        del ring[user.key]
-        if not ring:
-            del self._rings[user.number]
+        del self._users[user.number, user.key]
 
-    def next(self, can_go: Callable[[_User], bool], without: set[int]) -> _User | None:
-        """The user whose turn it is of those who can go; partitions in which nobody can are added to ``without``."""
-        for number in [one for one in self._rings if one not in without]:
-            ring = self._rings[number]
-            user = next((one for one in islice(ring.values(), _LOOKED_AT) if can_go(one)), None)
-            if user is not None:
-                ring.move_to_end(user.key)
-                self._rings.move_to_end(number)
-                return user
-            without.add(number)
-        return None
+    def next(self, can_go: Callable[[_User], bool]) -> _User | None:
+        """The first user who can go; now the last."""
+        user = next((one for one in islice(self, _LOOKED_AT) if can_go(one)), None)
+        if user is not None:
+            self._users.move_to_end((user.number, user.key))
+        return user
 
 
 class FairOrder:
@@ -128,6 +118,7 @@ class FairOrder:
         self._ranks = {topic: rank for rank, topic in enumerate(topics)}
         self._urgent = [topic in urgent_topics for topic in topics]
         self._users: dict[tuple[int, bytes | None], _User] = {}
+        self._users_of: Counter[int] = Counter()
         self._turns = {True: _Turns(), False: _Turns()}
         self._aside: deque[Message] = deque()
         self._missing: dict[tuple[TopicPartition, int], tuple[_Waiting, _User]] = {}
@@ -168,7 +159,7 @@ class FairOrder:
             return True
         self._last_ms[source] = max(message.timestamp_ms, self._last_ms.get(source, 0))
         user = self._user(source.partition, message.key)
-        urgent = user.urgent or self._urgent[rank]
+        urgent = user.urgent or (self._urgent[rank] and not user.deep)
         size = message.size_bytes
         one = _Waiting(source, message.offset, message.timestamp_ms, message)
         # Once the contents of one message are missing, those of later ones would only take room.
@@ -179,7 +170,7 @@ class FairOrder:
         else:
             self._keep(user, size)
         user.queues[rank].append(one)
-        self._rank(user, urgent)
+        self._rank(user)
         return True
 
     def silent(self) -> set[TopicPartition]:
@@ -190,7 +181,7 @@ class FairOrder:
         """
         silent: set[TopicPartition] = set()
         self._complete_ms.clear()
-        for number in {*self._turns[True].numbers, *self._turns[False].numbers}:
+        for number in [number for number, users in self._users_of.items() if users]:
             sources = [TopicPartition(topic, number) for topic in self.ordered_topics]
             newest = {one: self._last_ms.get(one, -1) for one in sources if self.waiting(one)}
             self._complete_ms[number] = max(newest.values())
@@ -212,21 +203,24 @@ class FairOrder:
             message = self._aside.popleft()
             self._waiting[message.source] -= 1
             taken.append(message)
-        without: dict[bool, set[int]] = {True: set(), False: set()}
 
         def can_go(user: _User) -> bool:
             return self._can_go(user, caught_up)
 
+        urgent_found, most_others = False, -(-limit // 2) if any(self._urgent) else limit
         while len(taken) < limit:
-            urgent_first = self._taken % _SHARE != _SHARE - 1
-            for urgent in (urgent_first, not urgent_first):
-                found = self._turns[urgent].next(can_go, without[urgent])
-                if found is not None:
-                    taken.append(self._remove_first(found))
-                    self._taken += 1
+            urgent_turn = self._taken % _SHARE != _SHARE - 1
+            user = self._turns[urgent_turn].next(can_go)
+            if user is None:
+                # What is urgent neither waits for others that fill up its batch, nor long for a batch of others.
+                if urgent_turn and (urgent_found or len(taken) >= most_others):
                     break
-            else:
+                user = self._turns[not urgent_turn].next(can_go)
+            if user is None:
                 break
+            urgent_found |= user.urgent
+            taken.append(self._remove_first(user))
+            self._taken += 1
         self._stuck = not taken
         return taken
 
@@ -290,7 +284,15 @@ class FairOrder:
         """Forget everything; after a rebalance, since the consumer starts again at the committed offsets."""
         self._turns = {True: _Turns(), False: _Turns()}
         self._aside.clear()
-        for known in (self._users, self._missing, self._waiting, self._next_offset, self._last_ms, self._complete_ms):
+        for known in (
+            self._users,
+            self._users_of,
+            self._missing,
+            self._waiting,
+            self._next_offset,
+            self._last_ms,
+            self._complete_ms,
+        ):
             known.clear()
         self._kept_bytes = 0
 
@@ -298,6 +300,7 @@ class FairOrder:
         user = self._users.get((number, key))
         if user is None:
             user = self._users[number, key] = _User(number, key, len(self.ordered_topics))
+            self._users_of[number] += 1
             self._turns[False].add(user)
         return user
 
@@ -353,12 +356,19 @@ class FairOrder:
     def _settle(self, user: _User) -> None:
         """Put a user from whom a message was removed where he belongs now."""
         if any(user.queues):
-            self._rank(user, any(queue and urgent for queue, urgent in zip(user.queues, self._urgent, strict=True)))
+            self._rank(user)
         else:
             self._turns[user.urgent].remove(user)
             del self._users[user.number, user.key]
+            self._users_of[user.number] -= 1
 
-    def _rank(self, user: _User, urgent: bool) -> None:
+    def _rank(self, user: _User) -> None:
+        """Let a user take turns with those who are as urgent."""
+        waiting = sum(map(len, user.queues))
+        user.deep = waiting > (DEEP // 4 if user.deep else DEEP)
+        urgent = not user.deep and any(
+            queue and urgent for queue, urgent in zip(user.queues, self._urgent, strict=True)
+        )
         if urgent != user.urgent:
             self._turns[user.urgent].remove(user)
             self._turns[urgent].add(user)

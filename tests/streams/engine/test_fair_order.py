@@ -82,7 +82,7 @@ def test_a_photo_comes_before_the_frame_that_was_sent_after_it(log: Log) -> None
 def test_a_frame_before_the_photo_stays_before_it(log: Log) -> None:
     log.order.add(message("uploads", 0, 3, at=20))
     log.order.add(message("frames", 0, 7, at=10))
-    assert topics(log.take()) == ["frames", "uploads"]
+    assert topics(log.take() + log.take()) == ["frames", "uploads"]
 
 
 def test_equal_times_keep_the_order_of_the_topics(log: Log) -> None:
@@ -160,6 +160,14 @@ def test_nobody_waits_behind_another_users_bulk(log: Log, topic: str) -> None:
     assert "live" in users(log.take(4))
 
 
+def test_users_take_turns_wherever_they_lie(log: Log) -> None:
+    for _ in range(5):
+        log.send("frames", "alone", partition=1)
+        for number in range(10):
+            log.send("frames", f"one-of-many-{number}")
+    assert len(set(users(log.take(11)))) == 11
+
+
 def test_nobody_waits_for_thousands_of_others_who_enrol(log: Log) -> None:
     for number in range(2000):
         log.send("uploads", f"new-{number}")
@@ -184,6 +192,41 @@ def test_uploads_go_on_beside_more_frames_than_can_be_done(log: Log) -> None:
         log.send("frames", f"live-{number % 40}")
         log.send("uploads", "bulk")
     assert topics(log.take(100)).count("uploads") == 25
+
+
+def test_a_batch_of_frames_is_not_filled_up_with_photos(log: Log) -> None:
+    for number in range(40):
+        log.send("uploads", f"bulk-{number}")
+    assert topics(log.take(16)) == ["uploads"] * 8, "a frame that comes now waits for less"
+    log.send("frames", "live")
+    log.send("frames", "live")
+    assert 2 <= len(log.take(16)) <= 3
+
+
+def test_a_camera_that_runs_wild_goes_behind_the_others(log: Log) -> None:
+    for _ in range(fair_order.DEEP + 1):
+        log.send("frames", "wild")
+    for number in range(12):
+        log.send("frames", f"live-{number}")
+    assert users(log.take(16)).count("wild") == 4
+    assert users(log.take(16)) == ["wild"] * 8
+    for _ in range(20):
+        log.take(1)
+    log.send("frames", "live")
+    assert users(log.take(2)) == ["wild", "live"], "it has caught up"
+
+
+def test_frames_alone_fill_a_batch(log: Log) -> None:
+    for number in range(40):
+        log.send("frames", f"live-{number % 3}")
+    assert len(log.take(16)) == 16
+
+
+def test_without_urgent_topics_a_batch_is_full() -> None:
+    order = FairOrder(["embeddings"])
+    for offset in range(40):
+        order.add(message("embeddings", 0, offset, at=offset))
+    assert len(take(order, 16)) == 16
 
 
 def test_contents_beyond_a_bound_are_read_again(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
