@@ -17,6 +17,7 @@ QUICK = [
     "sigkill kafka",
     "disk lost",
     "poison on every topic",
+    "sigkill embed and match in a bulk",
 ]
 LONG = ["sigstop and sigcont match", "sigterm embed", "redis restarted empty"]
 

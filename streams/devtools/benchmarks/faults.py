@@ -197,6 +197,16 @@ def backlog(events: int) -> Callable[[Stack, Load], None]:
     return inject
 
 
+def in_a_bulk(inject: Callable[[Stack, Load], None]) -> Callable[[Stack, Load], None]:
+    """The fault while one user's bulk of photos waits, and the others' events pass it."""
+
+    def inject_in_bulk(stack: Stack, load: Load) -> None:
+        load.bulk(5_000)
+        inject(stack, load)
+
+    return inject_in_bulk
+
+
 FAULTS: Sequence[InjectedFault] = (
     InjectedFault("none", lambda *_: None),
     *(InjectedFault(f"sigkill {role}", kill(role)) for role in ANSWERING),
@@ -220,6 +230,11 @@ FAULTS: Sequence[InjectedFault] = (
     InjectedFault("disk lost", lost_disk),
     InjectedFault("poison on every topic", poison),
     InjectedFault("lag of 50000", backlog(50_000)),
+    InjectedFault("sigkill embed and match in a bulk", in_a_bulk(kill(Role.EMBED, Role.MATCH))),
+    InjectedFault("sigterm embed in a bulk", in_a_bulk(terminate(Role.EMBED))),
+    InjectedFault("sigstop and sigcont embed in a bulk", in_a_bulk(suspend(Role.EMBED))),
+    InjectedFault("embed comes and goes in a bulk", in_a_bulk(come_and_go(Role.EMBED, 2))),
+    InjectedFault("sigkill kafka in a bulk", in_a_bulk(restart_service("kafka", 0))),
 )
 
 

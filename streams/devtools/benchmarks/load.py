@@ -48,9 +48,17 @@ class Load:
         for number, user in enumerate(itertools.islice(itertools.cycle(self.users), uploads)):
             self._enrol(user, f"{user}-subject-{number}")
 
+    def bulk(self, uploads: int) -> None:
+        """Have one user more enrol so many subjects, as fast as Kafka takes them."""
+        user = f"{self.users[0]}-bulk"
+        if user not in self.users:
+            self.users.append(user)
+        for number in range(uploads):
+            self._enrol(user, f"{user}-subject-{number}")
+
     def _run(self) -> None:
         began = time.monotonic()
-        for number, user in enumerate(itertools.cycle(self.users)):
+        for number, user in enumerate(itertools.cycle(self.users[:_USERS])):
             if self._stop.wait(max(0.0, began + number / self._events_per_s - time.monotonic())):
                 return
             try:

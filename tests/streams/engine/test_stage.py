@@ -21,6 +21,7 @@ from faust.types import TP
 from PIL import UnidentifiedImageError
 
 from infra.services import LocalServices
+from streams.engine import fair_order
 from streams.engine.content_reader import ContentReader
 from streams.engine.fair_order import FairOrder
 from streams.engine.faust_app import make_app, run_app
@@ -278,6 +279,43 @@ async def test_uploads_and_frames_come_in_the_order_of_the_log(settings: Setting
             await asyncio.sleep(0.002)
         await until(lambda: len(done) == 60)
     assert done == expected
+
+
+@in_a_loop
+async def test_a_frame_passes_another_users_bulk_and_a_new_owner_goes_on_with_the_bulk(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of most of the bulk only the positions fit into memory, and nothing of it is committed before it is done."""
+    monkeypatch.setattr(fair_order, "USER_BYTES", 30_000)
+    monkeypatch.setattr(fair_order, "KEPT_BYTES", 60_000)
+    bulk, live, open_valve = Counter[bytes](), Counter[bytes](), asyncio.Event()
+
+    async def process(batch: Sequence[Message]) -> None:
+        if any(message.key == b"bulk" for message in batch) and len(bulk) > 40:
+            await open_valve.wait()
+        for message in batch:
+            assert len(message.value or b"") > 1000
+            (live if message.key == b"live" else bulk)[(message.value or b"")[-4:]] += 1
+
+    def values(count: int) -> list[bytes]:
+        return [b"x" * 1000 + b"%04d" % number for number in range(count)]
+
+    send(settings, Topic.UPLOADS, values(400), b"bulk")
+    async with running(settings, process, "a") as worker:
+        await until(lambda: len(bulk) > 40)
+        await asyncio.to_thread(send, settings, Topic.UPLOADS, values(2), b"live")
+        await asyncio.to_thread(send, settings, Topic.FRAMES, values(1), b"live")
+        open_valve.set()
+        await until(lambda: len(live) == 2, 30)
+        assert len(bulk) < 400, "the bulk is not done yet"
+        assert worker.stage.heartbeat.waiting is None
+        done = len(bulk)
+        await until(lambda: (committed(settings, Topic.UPLOADS) or 0) > 0)
+        assert (await asyncio.to_thread(committed, settings, Topic.UPLOADS) or 0) <= done + 100
+    async with running(settings, process, "b"):
+        await until(lambda: committed(settings, Topic.UPLOADS) == 402, 60)
+        await until(lambda: committed(settings, Topic.FRAMES) == 1)
+    assert len(bulk) == 400
 
 
 @in_a_loop
