@@ -27,6 +27,7 @@ class Reason(StrEnum):
         "implausible_time",
         "its time is too far in the past or the future: set the clock",
     )
+    OVERLOADED = "overloaded", "the frame had waited longer than shed_frames_after_s, and was not looked at"
     NO_FACE = "no_face", "no face was found"
     ERASED = "erased", "it came before the user, or the subject it is about, was erased"
     # Enrolment only.

@@ -143,6 +143,12 @@ class Settings(BaseSettings):
     )
     batch_size: int = Field(32, ge=1, description="Most pictures in a micro-batch of embed.")
     batch_wait_ms: float = Field(5, ge=0, description="Milliseconds that a micro-batch waits to fill.")
+    shed_frames_after_s: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds after which a live frame that still waits is answered with `overloaded` instead of being "
+        "looked at, for machines that cannot do all; the oldest go first, photos and replays never. Unset: no frame.",
+    )
     drift_reference: int = Field(
         300, ge=50, description="Faces in the reference sample of a camera and model version: the first ones."
     )

@@ -121,10 +121,10 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "models rollout": ("facestream models rollout street-v2 --auto",),
     "bench embed": ("facestream bench embed", "facestream bench embed --model my-model --json"),
     "bench pipeline": ("facestream bench pipeline --frames 500",),
-    "bench fairness": [
+    "bench fairness": (
         "facestream bench fairness --only one-user",
         "facestream bench fairness --events 20000 --seconds 60 --json",
-    ],
+    ),
     "bench faults": ("facestream bench faults --list", "facestream bench faults --only 'sigkill match'"),
     "bench replay": ("facestream bench replay --events 5000",),
     "bench rollout": ("facestream bench rollout --rate 50",),

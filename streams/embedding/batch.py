@@ -14,6 +14,8 @@ from schemas.dead_letters import DeadLetter
 from schemas.embeddings import Embedding
 from schemas.ingest import Frame, Upload
 from schemas.learning import Chip
+from schemas.parts import Refusal
+from schemas.reasons import Reason
 from streams.dead_letters.records import dead_letter
 from streams.embedding.pictures import read_picture
 from streams.embedding.results import PictureEvent, chip_of, embedding_of
@@ -21,6 +23,7 @@ from streams.embedding.unprocessable import asked_by, refused
 from streams.kafka.decoding import InvalidMessage, read
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
+from streams.observability import metrics
 from streams.settings import Settings
 
 STAGE = "embed"
@@ -89,10 +92,17 @@ class BatchEmbedder:
                 if (event := asked_by(message, kind, error)) is not None:
                     done.embeddings.append(refused(event, message, error, self._select(event), received_at))
         # In parallel: a store that is away holds up the batch once, not once for each of its pictures.
-        pictures = self._fetchers.map(
-            lambda one: read_picture(one[1], one[1].produced_at or received_at, self._settings), events
-        )
+        pictures = self._fetchers.map(lambda one: self._picture(one[0], one[1], received_at), events)
         return [PictureEvent(*one, picture) for one, picture in zip(events, pictures, strict=True)]
+
+    def _picture(self, message: Message, event: Upload | Frame, received_at: datetime) -> bytes | Refusal:
+        """The picture of an event, unless it is a live frame that has waited for too long."""
+        waited_s = received_at.timestamp() - message.timestamp_ms / 1000
+        limit_s = self._settings.shed_frames_after_s
+        if limit_s is not None and waited_s > limit_s and isinstance(event, Frame) and event.replay_id is None:
+            metrics.SHED.inc()
+            return Refusal(Reason.OVERLOADED, f"it waited {waited_s:.1f} s for its turn; the limit is {limit_s:g} s")
+        return read_picture(event, event.produced_at or received_at, self._settings)
 
     def _select(self, event: Upload | Frame) -> ModelSelection:
         if isinstance(event, Upload):

@@ -19,6 +19,7 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 EVENTS = Counter("facestream_events", "Events that had their effect.", ["role"])
 BATCH = Histogram("facestream_batch_events", "Events in a batch.", ["role"], buckets=[2**power for power in range(10)])
 RETRIES = Counter("facestream_retries", "Batches that failed and were tried again.", ["role"])
+SHED = Counter("facestream_shed_frames", "Frames that waited too long and were not looked at.")
 DEAD_LETTERS = Counter("facestream_dead_letters", "Messages sent to the dead letters.", ["role", "reason"])
 
 STEPS: Mapping[str, Histogram] = {

@@ -190,6 +190,18 @@ def test_a_replay_judges_an_events_time_by_when_it_first_came() -> None:
     assert refusal_of(frame(captured_at=NOW, produced_at=long_ago, replay_id="r")) == Reason.IMPLAUSIBLE_TIME
 
 
+def test_a_live_frame_that_waited_too_long_is_shed_where_that_is_wanted() -> None:
+    def refusals(**settings: Any) -> list[str | None]:
+        events = [frame(), frame(replay_id="r"), upload()]
+        waited = [dataclasses.replace(message(one), timestamp_ms=AT_MS - 6_000) for one in events]
+        done = embed(*waited, message(frame()), **settings)
+        return [one.refusal and one.refusal.reason for one in done.embeddings]
+
+    assert refusals() == [None] * 4
+    assert refusals(shed_frames_after_s=7) == [None] * 4
+    assert refusals(shed_frames_after_s=5) == [Reason.OVERLOADED, None, None, None]
+
+
 def test_who_agrees_to_training_gives_a_chip() -> None:
     event = upload(consent=TRAINING)
     source = message(event)
