@@ -1,0 +1,125 @@
+"""Finds the rows that may be the nearest of many templates, in one pass over the vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Numbers = NDArray[np.uint32]
+
+_PROBES_AT_ONCE = 64
+_EPSILON = 2.0**-24
+"""Largest relative error of one rounding to float32."""
+
+
+class Rows(Protocol):
+    """Some rows of templates."""
+
+    @property
+    def vectors(self) -> Floats:
+        """[n, dimensions]."""
+
+    @property
+    def halves(self) -> Floats:
+        """Half of each vector's squared length [n]."""
+
+    @property
+    def numbers(self) -> Numbers:
+        """The number of each row's subject [n]."""
+
+
+def candidates(blocks: Sequence[Rows], probes: Floats, k: int, longest: float) -> Iterator[NDArray[np.intp]]:
+    """The rows among which are, for each probe [n, dimensions], the nearest ones of its k nearest subjects.
+
+    The rows are counted over all blocks. There are hardly more than needed, whatever the templates are: the score
+    p·t - |t|²/2 has the order of the distance but for roundings, for which a proven allowance is made. So whoever
+    computes the distances of the rows from differences gets what comparing all templates would give, ties included.
+
+    Args:
+        blocks: the templates.
+        probes: to find templates for.
+        k: number of subjects; there must be as many.
+        longest: length of the longest template, or more.
+    """
+    for start in range(0, len(probes), _PROBES_AT_ONCE):
+        part = probes[start : start + _PROBES_AT_ONCE]
+        bests = [_Best(k, allowance(probe, longest)) for probe in part]
+        first = 0
+        for block in blocks:
+            # A product with one vector is twice as fast as one with a matrix of one row.
+            scores = (block.vectors @ part[0])[np.newaxis] if len(part) == 1 else part @ block.vectors.T
+            scores -= block.halves
+            for best, row, peak in zip(bests, scores, scores.max(axis=1).tolist(), strict=True):
+                if not peak < best.limit:
+                    best.offer(first, row, block.numbers)
+            first += len(block.numbers)
+        yield from (best.rows() for best in bests)
+
+
+def allowance(probe: Floats, longest: float) -> float:
+    """How far below another row's score a row's may be, if its distance, computed from differences, is not larger.
+
+    With d dimensions, u = 2⁻²⁴ and L = |p| + |t|: the score is off by at most (d + 2)·u·L²/2, whatever the order of the
+    sums. A squared distance is off by (d + 2)·u of itself, which is at most L², so by half of that in the measure of
+    the score. The square root gives squares that differ by 4u of themselves the same distance, which is 2u·L² of the
+    score. Two rows are compared, so the first two count twice: 2·(d + 3)·u·L². Twice that also covers what is of second
+    order in u. Source: N. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, sections 3.1 and 3.5.
+    """
+    length = float(np.linalg.norm(probe.astype(np.float64))) + longest
+    return 4.0 * (len(probe) + 3) * _EPSILON * length * length
+
+
+class _Best:
+    """The rows of one probe that may be the nearest of its k nearest subjects, while blocks are gone through."""
+
+    def __init__(self, k: int, allowance: float) -> None:
+        self.limit = -np.inf
+        """A row with a smaller score is out."""
+        self._k = k
+        self._allowance = allowance
+        self._top_scores = np.empty(0, np.float32)
+        self._top_numbers = np.empty(0, np.uint32)
+        self._scores: list[Floats] = []
+        self._numbers: list[Numbers] = []
+        self._rows: list[NDArray[np.intp]] = []
+
+    def offer(self, first: int, scores: Floats, numbers: Numbers) -> None:
+        """Take in the scores [n] of the rows from ``first`` on, with the numbers of their subjects."""
+        at = np.flatnonzero(~(scores < self.limit))
+        self._tighten(scores[at], numbers[at])
+        at = at[~(scores[at] < self.limit)]
+        self._scores.append(scores[at])
+        self._numbers.append(numbers[at])
+        self._rows.append(at + first)
+
+    def rows(self) -> NDArray[np.intp]:
+        """The rows, those of each subject that may be its nearest."""
+        scores, numbers = np.concatenate(self._scores), np.concatenate(self._numbers)
+        rows = np.concatenate(self._rows)
+        near = ~(scores < self.limit)
+        scores, numbers, rows = scores[near], numbers[near], rows[near]
+        order = np.lexsort((-scores, numbers))
+        scores, numbers = scores[order], numbers[order]
+        starts = np.flatnonzero(np.diff(numbers, prepend=numbers[:1] + 1))
+        best = np.repeat(scores[starts], np.diff(starts, append=len(scores)))
+        return np.asarray(rows[order][~(scores < best - self._allowance)], np.intp)
+
+    def _tighten(self, scores: Floats, numbers: Numbers) -> None:
+        """Raise the limit to what k different subjects reach."""
+        scores = np.concatenate((self._top_scores, scores))
+        numbers = np.concatenate((self._top_numbers, numbers))
+        take = 8 * self._k
+        while True:
+            top = np.argpartition(scores, len(scores) - take)[-take:] if take < len(scores) else np.arange(len(scores))
+            top = top[np.argsort(-scores[top], kind="stable")]
+            firsts = np.sort(np.unique(numbers[top], return_index=True)[1])[: self._k]
+            if len(firsts) == self._k or take >= len(scores):
+                break
+            take *= 8
+        self._top_scores, self._top_numbers = scores[top[firsts]], numbers[top[firsts]]
+        if len(firsts) == self._k:
+            self.limit = float(self._top_scores[-1]) - self._allowance
