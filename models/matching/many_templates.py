@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.matching.nearest_rows import Floats, Numbers, candidates
 from models.matching.packed_names import PackedNames
@@ -15,10 +13,9 @@ from models.matching.row_index import RowIndex
 from models.matching.template_ids import ID_BYTES
 from models.matching.user_templates import FewTemplates, UserTemplates, Vectors, distances, nearest_first
 
-T = TypeVar("T", bound=np.generic)
-
-BLOCK = 4096
-"""Rows of a full block: 2 MB of 128 dimensions. Nothing larger is ever copied at once."""
+BLOCK = 16_384
+"""Rows of a full block, 8 MB of 128 dimensions: from 4 MB on, NumPy asks for huge pages. Nothing larger is ever copied
+at once."""
 
 
 class ManyTemplates(UserTemplates):
@@ -101,7 +98,8 @@ class ManyTemplates(UserTemplates):
         known = self._rows_of(subject_id)
         number = self._number_at(known[0]) if known else self._subjects.add(subject_id)
         if row % BLOCK == 0:
-            self._blocks.append(_Block(len(vector)))
+            # The memory of a whole block is taken up only as it is written to.
+            self._blocks.append(_Block(BLOCK if self._blocks else 8, len(vector)))
         half = float(np.dot(vector, vector)) / 2
         self._blocks[-1].append(raw_id, number, vector, half)
         self._longest = max(self._longest, math.sqrt(2 * half) * (1 + 1e-5))
@@ -134,12 +132,13 @@ class _Block:
 
     __slots__ = ("_halves", "_numbers", "_vectors", "count", "ids")
 
-    def __init__(self, dimensions: int) -> None:
+    def __init__(self, rows: int, dimensions: int) -> None:
+        """``rows`` is for how many there is room at first."""
         self.count = 0
         self.ids = bytearray()
-        self._vectors: Vectors = np.empty((0, dimensions), np.float32)
-        self._halves: Floats = np.empty(0, np.float32)
-        self._numbers: Numbers = np.empty(0, np.uint32)
+        self._vectors: Vectors = np.empty((rows, dimensions), np.float32)
+        self._halves: Floats = np.empty(rows, np.float32)
+        self._numbers: Numbers = np.empty(rows, np.uint32)
 
     @property
     def vectors(self) -> Vectors:
@@ -183,15 +182,10 @@ class _Block:
             self._resize(self.count + max(8, self.count // 8))
 
     def _resize(self, rows: int) -> None:
-        self._vectors = _resized(self._vectors, self.count, rows)
-        self._halves = _resized(self._halves, self.count, rows)
-        self._numbers = _resized(self._numbers, self.count, rows)
-
-
-def _resized(column: NDArray[T], count: int, rows: int) -> NDArray[T]:
-    changed = np.empty((rows, *column.shape[1:]), column.dtype)
-    changed[:count] = column[:count]
-    return changed
+        # In place where the C library can: copying leaves holes in the heap. No view of a column outlives a call.
+        self._vectors.resize((rows, self._vectors.shape[1]), refcheck=False)
+        self._halves.resize(rows, refcheck=False)
+        self._numbers.resize(rows, refcheck=False)
 
 
 def _key(name: str | bytes) -> int:

@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
     bench.command("corrections")(corrections)
     bench.command("train")(train)
     bench.command("drift")(drift)
+    bench.command("search")(search)
     bench.command("questions")(questions)
     bench.command("commands")(commands)
     app.add_typer(bench, name="bench", rich_help_panel=MAINTAIN)
@@ -242,6 +243,17 @@ def drift(
 
     figures = measure(folders, load_settings(), frames=frames, stay=stay, seed=seed, say=output.warn)
     _measure(figures, output, show=show)
+
+
+def search(
+    templates: Annotated[int, typer.Option(min=100, help="Templates of the user.")] = 100_000,
+    searches: Annotated[int, typer.Option(min=32, help="Searches of each kind.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Time searches of a face among the templates of one user, beside other libraries; without Kafka."""
+    from streams.devtools.benchmarks.search import measure
+
+    _measure(measure(templates, searches), Output(as_json))
 
 
 def questions(
