@@ -59,7 +59,7 @@ class Gallery:
         is_new = own.put(subject_id, template_id, vector)
         self._count += is_new
         if isinstance(own, FewTemplates) and len(own) > FEW:
-            self._users[user_id] = ManyTemplates.of_few(own)
+            self._users[user_id] = ManyTemplates.of_few(own, self.dimensions)
         return is_new
 
     def discard(self, user_id: str, template_id: str) -> bool:
@@ -167,4 +167,4 @@ class Gallery:
     def _own(self, embedded: Embedded) -> Vectors:
         if embedded.model_version != self.model_version:
             raise MixedVersions(f"vectors of {embedded.model_version} do not fit a gallery of {self.model_version}")
-        return embedded.vectors
+        return np.asarray(embedded.vectors, np.float32)

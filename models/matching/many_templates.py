@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from models.matching.nearest_rows import Floats, Numbers, candidates
+from models.matching.bfloat16 import Floats, Halves, join, split
+from models.matching.nearest_rows import Numbers, candidates
 from models.matching.packed_names import PackedNames
 from models.matching.row_index import RowIndex
 from models.matching.template_ids import ID_BYTES
 from models.matching.user_templates import FewTemplates, UserTemplates, Vectors, distances, nearest_first
 
 BLOCK = 16_384
-"""Rows of a full block, 8 MB of 128 dimensions: from 4 MB on, NumPy asks for huge pages. Nothing larger is ever copied
-at once."""
+"""Rows of a full block, twice 4 MB of 128 dimensions: from there on, NumPy asks for huge pages. Nothing larger is ever
+copied at once."""
+
+_ROUNDED_UP = 1.001
 
 
 class ManyTemplates(UserTemplates):
     """Any number of templates. A change costs the same however many there are; a search goes over all vectors once."""
 
-    __slots__ = ("_blocks", "_by_id", "_by_subject", "_longest", "_subjects")
+    __slots__ = ("_blocks", "_by_id", "_by_subject", "_dimensions", "_longest", "_subjects")
 
-    def __init__(self) -> None:
+    def __init__(self, dimensions: int) -> None:
         super().__init__()
+        self._dimensions = dimensions
         self._blocks: list[_Block] = []
         self._by_id = RowIndex()
         self._by_subject = RowIndex()
@@ -32,9 +38,9 @@ class ManyTemplates(UserTemplates):
         self._longest = 0.0
 
     @classmethod
-    def of_few(cls, few: FewTemplates) -> ManyTemplates:
+    def of_few(cls, few: FewTemplates, dimensions: int) -> ManyTemplates:
         """The same templates."""
-        many = cls()
+        many = cls(dimensions)
         for subject_id, template_id, vector in few.rows():
             many.put(subject_id, template_id, vector)
         return many
@@ -44,7 +50,8 @@ class ManyTemplates(UserTemplates):
         few = FewTemplates(dimensions)
         for row, template_id in enumerate(self.ids()):
             block, at = self._at(row)
-            few.put(self._subjects[int(block.numbers[at])], template_id, block.vectors[at])
+            [vector] = block.vectors(np.array([at]))
+            few.put(self._subjects[int(block.numbers[at])], template_id, vector)
         return few
 
     def __len__(self) -> int:
@@ -87,10 +94,11 @@ class ManyTemplates(UserTemplates):
         return int(block.numbers[at])
 
     def _vectors_at(self, rows: Sequence[int]) -> Vectors:
-        found = np.empty((len(rows), self._blocks[0].vectors.shape[1]), np.float32)
-        for place, row in enumerate(rows):
-            block, at = self._at(row)
-            found[place] = block.vectors[at]
+        places, at = np.divmod(np.asarray(rows, np.intp), BLOCK)
+        found = np.empty((len(rows), self._dimensions), np.float32)
+        for place in set(places.tolist()):
+            here = np.flatnonzero(places == place)
+            found[here] = self._blocks[place].vectors(at[here])
         return found
 
     def _append(self, subject_id: str, raw_id: bytes, vector: Vectors) -> None:
@@ -100,9 +108,9 @@ class ManyTemplates(UserTemplates):
         if row % BLOCK == 0:
             # The memory of a whole block is taken up only as it is written to.
             self._blocks.append(_Block(BLOCK if self._blocks else 8, len(vector)))
-        half = float(np.dot(vector, vector)) / 2
-        self._blocks[-1].append(raw_id, number, vector, half)
-        self._longest = max(self._longest, math.sqrt(2 * half) * (1 + 1e-5))
+        square = float(np.dot(vector, vector))
+        self._blocks[-1].append(raw_id, number, vector, square / 2)
+        self._longest = max(self._longest, math.sqrt(square) * _ROUNDED_UP)
         self._by_id.add(_key(raw_id), row)
         self._by_subject.add(_key(subject_id), row)
 
@@ -117,7 +125,7 @@ class ManyTemplates(UserTemplates):
             self._by_id.move(_key(self._id_at(last)), last, row)
             self._by_subject.move(_key(self._subjects[self._number_at(last)]), last, row)
             block, at = self._at(row)
-            block.put(at, *self._blocks[-1].row(last % BLOCK))
+            block.copy(at, self._blocks[-1], last % BLOCK)
         self._blocks[-1].pop()
         if not self._blocks[-1].count:
             self._blocks.pop()
@@ -130,62 +138,67 @@ class ManyTemplates(UserTemplates):
 class _Block:
     """Up to :data:`BLOCK` rows."""
 
-    __slots__ = ("_halves", "_numbers", "_vectors", "count", "ids")
+    __slots__ = ("_lower", "_numbers", "_squares", "_upper", "count", "ids")
 
     def __init__(self, rows: int, dimensions: int) -> None:
         """``rows`` is for how many there is room at first."""
         self.count = 0
         self.ids = bytearray()
-        self._vectors: Vectors = np.empty((rows, dimensions), np.float32)
-        self._halves: Floats = np.empty(rows, np.float32)
+        self._upper: Halves = np.empty((rows, dimensions), np.uint16)
+        self._lower: Halves = np.empty((rows, dimensions), np.uint16)
+        self._squares: Floats = np.empty(rows, np.float32)
         self._numbers: Numbers = np.empty(rows, np.uint32)
 
     @property
-    def vectors(self) -> Vectors:
-        """[count, dimensions]."""
-        return self._vectors[: self.count]
+    def upper(self) -> Halves:
+        """The vectors in bfloat16 [count, dimensions]."""
+        return self._upper[: self.count]
 
     @property
-    def halves(self) -> Floats:
+    def squares(self) -> Floats:
         """Half of each vector's squared length [count]."""
-        return self._halves[: self.count]
+        return self._squares[: self.count]
 
     @property
     def numbers(self) -> Numbers:
         """The number of each row's subject [count]."""
         return self._numbers[: self.count]
 
-    def row(self, at: int) -> tuple[bytes, int, Vectors, float]:
-        """The id, the subject's number, the vector and half its squared length of a row."""
-        raw_id = bytes(self.ids[at * ID_BYTES : (at + 1) * ID_BYTES])
-        return raw_id, int(self._numbers[at]), self._vectors[at], float(self._halves[at])
+    def vectors(self, at: NDArray[np.intp]) -> Vectors:
+        """The vectors of some rows."""
+        return join(self._upper[at], self._lower[at])
 
-    def append(self, raw_id: bytes, number: int, vector: Vectors, half: float) -> None:
+    def append(self, raw_id: bytes, number: int, vector: Vectors, square: float) -> None:
         """Add a row; the columns grow by an eighth when they are full."""
-        if self.count == len(self._halves):
+        if self.count == len(self._numbers):
             self._resize(min(BLOCK, self.count + max(8, self.count // 8)))
-        self.ids += bytes(ID_BYTES)
+        self._upper[self.count], self._lower[self.count] = split(vector)
+        self._squares[self.count], self._numbers[self.count] = square, number
+        self.ids += raw_id
         self.count += 1
-        self.put(self.count - 1, raw_id, number, vector, half)
 
-    def put(self, at: int, raw_id: bytes, number: int, vector: Vectors, half: float) -> None:
-        """Overwrite a row."""
-        self.ids[at * ID_BYTES : (at + 1) * ID_BYTES] = raw_id
-        self._numbers[at], self._vectors[at], self._halves[at] = number, vector, half
+    def copy(self, at: int, other: _Block, row: int) -> None:
+        """Overwrite a row with one of another block, or of this one."""
+        for own, others in zip(self._columns(), other._columns(), strict=True):
+            own[at] = others[row]
+        self.ids[at * ID_BYTES : (at + 1) * ID_BYTES] = other.ids[row * ID_BYTES : (row + 1) * ID_BYTES]
 
     def pop(self) -> None:
         """Remove the last row, and leave nothing of it in memory."""
         self.count -= 1
-        self._vectors[self.count] = 0
+        for column in self._columns():
+            column[self.count] = 0
         del self.ids[-ID_BYTES:]
-        if self.count < len(self._halves) // 2:
+        if self.count < len(self._numbers) // 2:
             self._resize(self.count + max(8, self.count // 8))
 
     def _resize(self, rows: int) -> None:
         # In place where the C library can: copying leaves holes in the heap. No view of a column outlives a call.
-        self._vectors.resize((rows, self._vectors.shape[1]), refcheck=False)
-        self._halves.resize(rows, refcheck=False)
-        self._numbers.resize(rows, refcheck=False)
+        for column in self._columns():
+            column.resize((rows, *column.shape[1:]), refcheck=False)
+
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        return self._upper, self._lower, self._squares, self._numbers
 
 
 def _key(name: str | bytes) -> int:

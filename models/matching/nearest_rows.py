@@ -8,23 +8,25 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from models.matching.bfloat16 import ROUNDING, Floats, Halves, PackedProbes, split, widened
+
 Numbers = NDArray[np.uint32]
 
 _PROBES_AT_ONCE = 64
 _EPSILON = 2.0**-24
 """Largest relative error of one rounding to float32."""
+_TINY = 2.0**-124
 
 
 class Rows(Protocol):
     """Some rows of templates."""
 
     @property
-    def vectors(self) -> Floats:
-        """[n, dimensions]."""
+    def upper(self) -> Halves:
+        """Vectors in bfloat16 [n, dimensions]."""
 
     @property
-    def halves(self) -> Floats:
+    def squares(self) -> Floats:
         """Half of each vector's squared length [n]."""
 
     @property
@@ -35,8 +37,8 @@ class Rows(Protocol):
 def candidates(blocks: Sequence[Rows], probes: Floats, k: int, longest: float) -> Iterator[NDArray[np.intp]]:
     """The rows among which are, for each probe [n, dimensions], the nearest ones of its k nearest subjects.
 
-    The rows are counted over all blocks. There are hardly more than needed, whatever the templates are: the score
-    p·t - |t|²/2 has the order of the distance but for roundings, for which a proven allowance is made. So whoever
+    The rows are counted over all blocks. There are hardly more than needed unless the templates are nearly alike: the
+    score p·t - |t|²/2 has the order of the distance but for roundings, for which a proven allowance is made. So whoever
     computes the distances of the rows from differences gets what comparing all templates would give, ties included.
 
     Args:
@@ -47,30 +49,47 @@ def candidates(blocks: Sequence[Rows], probes: Floats, k: int, longest: float) -
     """
     for start in range(0, len(probes), _PROBES_AT_ONCE):
         part = probes[start : start + _PROBES_AT_ONCE]
-        bests = [_Best(k, allowance(probe, longest)) for probe in part]
+        rounded, _ = split(part)
+        packed = PackedProbes(rounded)
+        bests = [_Best(k, one) for one in allowances(part, widened(rounded), longest)]
         first = 0
         for block in blocks:
-            # A product with one vector is twice as fast as one with a matrix of one row.
-            scores = (block.vectors @ part[0])[np.newaxis] if len(part) == 1 else part @ block.vectors.T
-            scores -= block.halves
-            for best, row, peak in zip(bests, scores, scores.max(axis=1).tolist(), strict=True):
+            scores = packed.products(block.upper)
+            scores -= block.squares[:, np.newaxis]
+            for at, (best, peak) in enumerate(zip(bests, scores.max(axis=0).tolist(), strict=True)):
                 if not peak < best.limit:
-                    best.offer(first, row, block.numbers)
+                    best.offer(first, scores[:, at], block.numbers)
             first += len(block.numbers)
         yield from (best.rows() for best in bests)
 
 
-def allowance(probe: Floats, longest: float) -> float:
-    """How far below another row's score a row's may be, if its distance, computed from differences, is not larger.
+def allowances(probes: Floats, rounded: Floats, longest: float) -> list[float]:
+    """How far below another row's score a row's may be, for each probe, if its distance is not larger.
 
-    With d dimensions, u = 2⁻²⁴ and L = |p| + |t|: the score is off by at most (d + 2)·u·L²/2, whatever the order of the
-    sums. A squared distance is off by (d + 2)·u of itself, which is at most L², so by half of that in the measure of
-    the score. The square root gives squares that differ by 4u of themselves the same distance, which is 2u·L² of the
-    score. Two rows are compared, so the first two count twice: 2·(d + 3)·u·L². Twice that also covers what is of second
-    order in u. Source: N. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, sections 3.1 and 3.5.
+    With d dimensions, u = 2⁻²⁴, L = |p| + |t| and a bar over what is rounded to bfloat16:
+
+    - Instead of p·t the product is that of p̄ and t̄, off by at most |p|·|t - t̄| + |p - p̄|·|t̄|, where
+      |t - t̄| is at most 2⁻⁸·|t|.
+    - The score is computed with an error of at most (d + 2)·u·L²/2, whatever the order of the sums.
+    - A squared distance, from differences, is off by (d + 2)·u of itself, which is at most L², so by half of that in
+      the measure of the score.
+    - The square root gives squares that differ by 4u of themselves the same distance, which is 2u·L² of the score.
+
+    Two rows are compared, so the first three count twice. The second to last are doubled once more, which covers what
+    is of second order in u. What is below the smallest normal number may count as nought. Source: N. Higham, "Accuracy
+    and Stability of Numerical Algorithms", 2nd edition, sections 2.1, 3.1 and 3.5.
+
+    Args:
+        probes: [n, dimensions].
+        rounded: the same in bfloat16.
+        longest: length of the longest template, or more.
     """
-    length = float(np.linalg.norm(probe.astype(np.float64))) + longest
-    return 4.0 * (len(probe) + 3) * _EPSILON * length * length
+    exact, near = probes.astype(np.float64), rounded.astype(np.float64)
+    length, off = np.linalg.norm(exact, axis=1), np.linalg.norm(exact - near, axis=1)
+    coarse = 2 * longest * (ROUNDING * length + off * (1 + ROUNDING))
+    dimensions, both = probes.shape[1], length + longest
+    fine = 4 * (dimensions + 3) * _EPSILON * both * both + dimensions * _TINY * (1 + both)
+    return [float(one) for one in 1.001 * (coarse + fine)]
 
 
 class _Best:
