@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import mmap
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from models.matching.bfloat16 import Floats, Halves, join, split
 from models.matching.nearest_rows import Numbers, candidates
@@ -17,8 +18,9 @@ from models.matching.template_ids import ID_BYTES
 from models.matching.user_templates import FewTemplates, UserTemplates, Vectors, distances, nearest_first
 
 BLOCK = 16_384
-"""Rows of a full block, twice 4 MB of 128 dimensions: from there on, NumPy asks for huge pages. Nothing larger is ever
-copied at once."""
+"""Rows of a full block: 8 MB of 128 dimensions."""
+SMALL = 1024
+"""Most rows of a block that is not mapped as a whole, and most rows that are ever copied at once."""
 
 _ROUNDED_UP = 1.001
 
@@ -106,8 +108,7 @@ class ManyTemplates(UserTemplates):
         known = self._rows_of(subject_id)
         number = self._number_at(known[0]) if known else self._subjects.add(subject_id)
         if row % BLOCK == 0:
-            # The memory of a whole block is taken up only as it is written to.
-            self._blocks.append(_Block(BLOCK if self._blocks else 8, len(vector)))
+            self._blocks.append(_Block(self._dimensions, BLOCK if self._blocks else _room(0)))
         square = float(np.dot(vector, vector))
         self._blocks[-1].append(raw_id, number, vector, square / 2)
         self._longest = max(self._longest, math.sqrt(square) * _ROUNDED_UP)
@@ -140,14 +141,14 @@ class _Block:
 
     __slots__ = ("_lower", "_numbers", "_squares", "_upper", "count", "ids")
 
-    def __init__(self, rows: int, dimensions: int) -> None:
+    def __init__(self, dimensions: int, rows: int) -> None:
         """``rows`` is for how many there is room at first."""
         self.count = 0
         self.ids = bytearray()
-        self._upper: Halves = np.empty((rows, dimensions), np.uint16)
-        self._lower: Halves = np.empty((rows, dimensions), np.uint16)
-        self._squares: Floats = np.empty(rows, np.float32)
-        self._numbers: Numbers = np.empty(rows, np.uint32)
+        self._upper: Halves = _column((rows, dimensions), np.uint16)
+        self._lower: Halves = _column((rows, dimensions), np.uint16)
+        self._squares: Floats = _column((rows,), np.float32)
+        self._numbers: Numbers = _column((rows,), np.uint32)
 
     @property
     def upper(self) -> Halves:
@@ -169,9 +170,9 @@ class _Block:
         return join(self._upper[at], self._lower[at])
 
     def append(self, raw_id: bytes, number: int, vector: Vectors, square: float) -> None:
-        """Add a row; the columns grow by an eighth when they are full."""
+        """Add a row."""
         if self.count == len(self._numbers):
-            self._resize(min(BLOCK, self.count + max(8, self.count // 8)))
+            self._resize(_room(self.count))
         self._upper[self.count], self._lower[self.count] = split(vector)
         self._squares[self.count], self._numbers[self.count] = square, number
         self.ids += raw_id
@@ -189,16 +190,34 @@ class _Block:
         for column in self._columns():
             column[self.count] = 0
         del self.ids[-ID_BYTES:]
-        if self.count < len(self._numbers) // 2:
-            self._resize(self.count + max(8, self.count // 8))
+        if 2 * _room(self.count) <= len(self._numbers):
+            self._resize(_room(self.count))
 
     def _resize(self, rows: int) -> None:
-        # In place where the C library can: copying leaves holes in the heap. No view of a column outlives a call.
-        for column in self._columns():
-            column.resize((rows, *column.shape[1:]), refcheck=False)
+        before, count = self._columns(), self.count
+        self._upper, self._lower, self._squares, self._numbers = (
+            _column((rows, *column.shape[1:]), column.dtype) for column in before
+        )
+        for column, old in zip(self._columns(), before, strict=True):
+            column[:count] = old[:count]
 
     def _columns(self) -> tuple[NDArray[Any], ...]:
         return self._upper, self._lower, self._squares, self._numbers
+
+
+def _room(count: int) -> int:
+    """For how many rows a block gets room when it has this many."""
+    room = count + max(8, count // 8)
+    return room if room <= min(SMALL, BLOCK) else BLOCK
+
+
+def _column(shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
+    """An empty column. The memory of a mapped one is taken up only as it is written to, and is given back at once."""
+    if shape[0] <= SMALL:
+        return np.empty(shape, kind)
+    numbers = math.prod(shape)
+    memory = mmap.mmap(-1, numbers * np.dtype(kind).itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(memory, kind, numbers).reshape(shape)
 
 
 def _key(name: str | bytes) -> int:

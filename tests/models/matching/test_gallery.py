@@ -123,13 +123,14 @@ class AgainstADictionary(RuleBasedStateMachine):
 
 
 class ManyAgainstADictionary(AgainstADictionary):
-    """The same where three templates of a user are many, in blocks of four, with buckets of two ids."""
+    """The same where three templates of a user are many, in blocks of twelve, with buckets of two ids."""
 
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(gallery_module, "FEW", 2)
-        self.patch.setattr(many_templates, "BLOCK", 4)
+        self.patch.setattr(many_templates, "BLOCK", 12)
+        self.patch.setattr(many_templates, "SMALL", 9)
         self.patch.setattr(row_index, "MEAN", 2)
         self.patch.setattr(row_index, "FEWEST", 1)
 
@@ -198,6 +199,7 @@ def test_a_search_gives_what_comparing_all_gives_to_the_last_bit(
     probes = np.concatenate((vectors[:3] + spread * random.normal(size=(3, 32)).astype(np.float32), vectors[:1]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(many_templates, "BLOCK", 70)
+        patch.setattr(many_templates, "SMALL", 69)
         for number, (name, template) in enumerate(zip(names, vectors, strict=True)):
             gallery.put("u", name, str(UUID(int=number)), made(template))
         answers = gallery.nearest("u", made(probes), k)
@@ -248,7 +250,8 @@ def test_a_change_costs_the_same_in_a_gallery_of_any_size(monkeypatch: pytest.Mo
         resize(block, rows)
 
     monkeypatch.setattr(many_templates._Block, "_resize", counted)
-    monkeypatch.setattr(many_templates, "BLOCK", 512)
+    monkeypatch.setattr(many_templates, "BLOCK", 2048)
+    monkeypatch.setattr(many_templates, "SMALL", 512)
     gallery = Gallery("v", 2)
     calls_at, largest = {}, 0
     for number in range(20_000):
@@ -257,7 +260,7 @@ def test_a_change_costs_the_same_in_a_gallery_of_any_size(monkeypatch: pytest.Mo
         largest = max(largest, sum(copied) - moved)
         if number in (1_000, 19_999):
             calls_at[number] = most_calls(gallery, number)
-    assert largest <= 512, "no more than a block is copied at once"
+    assert largest <= 512, "no more than a small block is copied at once"
     assert sum(copied) <= 10 * 20_000
     index = gallery._users["u"]._by_id
     assert index.moved <= 2 * 20_000
