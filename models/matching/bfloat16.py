@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 import numkong
@@ -15,19 +16,20 @@ Halves = NDArray[np.uint16]
 ROUNDING = 2.0**-8
 """Largest relative error of one rounding to bfloat16, which has 8 significant bits."""
 _ROUND_UP = np.uint32(0x8000)
-_LOWER = np.uint32(0xFFFF)
+_UPPER = int(sys.byteorder == "little")
+"""Which of a number's two halves in memory is the upper one."""
 
 
 def split(vectors: Floats) -> tuple[Halves, Halves]:
     """The vectors rounded to bfloat16, and the lower 16 bits of each number; both of the shape of the vectors."""
-    bits = vectors.view(np.uint32)
-    return ((bits + _ROUND_UP) >> 16).astype(np.uint16), (bits & _LOWER).astype(np.uint16)
+    rounded = vectors.view(np.uint32) + _ROUND_UP
+    return rounded.view(np.uint16)[..., _UPPER::2], vectors.view(np.uint16)[..., 1 - _UPPER :: 2]
 
 
 def join(upper: Halves, lower: Halves) -> Floats:
     """The vectors that were split, to the last bit."""
     # Lower bits from 0x8000 on have added one to the upper ones, so they count as negative.
-    bits = (upper.astype(np.uint32) << 16) + lower.view(np.int16).astype(np.int32).view(np.uint32)
+    bits = (upper.astype(np.uint32) << 16) + lower.astype(np.int16).astype(np.int32).view(np.uint32)
     return bits.view(np.float32)
 
 
@@ -49,11 +51,11 @@ class PackedProbes:
     def products(self, rows: Halves) -> Floats:
         """The product of each row [m, dimensions] of bfloat16 with each probe: [m, n]."""
         out = np.empty((len(rows), self._count), np.float32)
-        numkong.dots_packed(_tensor(rows, "bf16"), self._packed, out=_tensor(out, "f32"))
+        numkong.dots_packed(_tensor(np.ascontiguousarray(rows), "bf16"), self._packed, out=_tensor(out, "f32"))
         return out
 
 
 def _tensor(matrix: Halves | Floats, dtype: Literal["bf16", "f32"]) -> numkong.Tensor:
-    """A view of a matrix; NumPy knows no bfloat16."""
+    """A view of a matrix without gaps; NumPy knows no bfloat16."""
     assert matrix.flags.c_contiguous
     return numkong.from_pointer(matrix.__array_interface__["data"][0], matrix.shape, dtype, owner=matrix)

@@ -82,10 +82,14 @@ class ManyTemplates(UserTemplates):
         return next((row for row in self._by_id.find(_key(raw_id)) if self._id_at(row) == raw_id), None)
 
     def _rows_of(self, subject_id: str) -> list[int]:
-        rows = sorted(self._by_subject.find(_key(subject_id)))
-        numbers = [self._number_at(row) for row in rows]
-        own = {number for number in set(numbers) if self._subjects[number] == subject_id}
-        return [row for row, number in zip(rows, numbers, strict=True) if number in own]
+        number = self._number_of(subject_id)
+        if number is None:
+            return []
+        return sorted(row for row in self._by_subject.find(_key(subject_id)) if self._number_at(row) == number)
+
+    def _number_of(self, subject_id: str) -> int | None:
+        numbers = (self._number_at(row) for row in self._by_subject.find(_key(subject_id)))
+        return next((number for number in numbers if self._subjects[number] == subject_id), None)
 
     def _id_at(self, row: int) -> bytes:
         block, at = self._at(row)
@@ -105,8 +109,9 @@ class ManyTemplates(UserTemplates):
 
     def _append(self, subject_id: str, raw_id: bytes, vector: Vectors) -> None:
         row = len(self)
-        known = self._rows_of(subject_id)
-        number = self._number_at(known[0]) if known else self._subjects.add(subject_id)
+        number = self._number_of(subject_id)
+        if number is None:
+            number = self._subjects.add(subject_id)
         if row % BLOCK == 0:
             self._blocks.append(_Block(self._dimensions, BLOCK if self._blocks else _room(0)))
         square = float(np.dot(vector, vector))
@@ -120,7 +125,7 @@ class ManyTemplates(UserTemplates):
         subject_id = self._subjects[number]
         self._by_id.remove(_key(self._id_at(row)), row)
         self._by_subject.remove(_key(subject_id), row)
-        if not self._rows_of(subject_id):
+        if self._number_of(subject_id) is None:
             self._subjects.remove(number)
         if row != last:
             self._by_id.move(_key(self._id_at(last)), last, row)

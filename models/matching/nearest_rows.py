@@ -13,6 +13,8 @@ from models.matching.bfloat16 import ROUNDING, Floats, Halves, PackedProbes, spl
 Numbers = NDArray[np.uint32]
 
 _PROBES_AT_ONCE = 64
+_SCORES_AT_ONCE = 131_072
+"""As many as fit into a core's cache."""
 _EPSILON = 2.0**-24
 """Largest relative error of one rounding to float32."""
 _TINY = 2.0**-124
@@ -53,14 +55,23 @@ def candidates(blocks: Sequence[Rows], probes: Floats, k: int, longest: float) -
         packed = PackedProbes(rounded)
         bests = [_Best(k, one) for one in allowances(part, widened(rounded), longest)]
         first = 0
-        for block in blocks:
-            scores = packed.products(block.upper)
-            scores -= block.squares[:, np.newaxis]
+        for upper, squares, numbers in _pieces(blocks, _SCORES_AT_ONCE // len(part)):
+            scores = packed.products(upper)
+            scores -= squares[:, np.newaxis]
             for at, (best, peak) in enumerate(zip(bests, scores.max(axis=0).tolist(), strict=True)):
                 if not peak < best.limit:
-                    best.offer(first, scores[:, at], block.numbers)
-            first += len(block.numbers)
+                    best.offer(first, np.ascontiguousarray(scores[:, at]), numbers)
+            first += len(numbers)
         yield from (best.rows() for best in bests)
+
+
+def _pieces(blocks: Sequence[Rows], most: int) -> Iterator[tuple[Halves, Floats, Numbers]]:
+    """The columns of all rows, in order, of ``most`` rows at once."""
+    for block in blocks:
+        upper, squares, numbers = block.upper, block.squares, block.numbers
+        for start in range(0, len(numbers), most):
+            piece = slice(start, start + most)
+            yield upper[piece], squares[piece], numbers[piece]
 
 
 def allowances(probes: Floats, rounded: Floats, longest: float) -> list[float]:
@@ -133,12 +144,23 @@ class _Best:
         numbers = np.concatenate((self._top_numbers, numbers))
         take = 8 * self._k
         while True:
-            top = np.argpartition(scores, len(scores) - take)[-take:] if take < len(scores) else np.arange(len(scores))
+            top = np.flatnonzero(~(scores < _reached(scores, take)))
             top = top[np.argsort(-scores[top], kind="stable")]
             firsts = np.sort(np.unique(numbers[top], return_index=True)[1])[: self._k]
-            if len(firsts) == self._k or take >= len(scores):
+            if len(firsts) == self._k or len(top) == len(scores):
                 break
             take *= 8
         self._top_scores, self._top_numbers = scores[top[firsts]], numbers[top[firsts]]
         if len(firsts) == self._k:
             self.limit = float(self._top_scores[-1]) - self._allowance
+
+
+def _reached(scores: Floats, count: int) -> float:
+    """A score that at least ``count`` of the scores reach, and few more do."""
+    groups = 8 * count
+    if len(scores) < 2 * groups:
+        return -np.inf
+    # Of groups of scores those with the largest peaks: their count-th largest is reached by as many.
+    width = len(scores) // groups
+    peaks = scores[: width * groups].reshape(width, groups).max(axis=0)
+    return float(np.partition(peaks, -count)[-count])

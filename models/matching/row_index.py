@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 MEAN = 64
 """Entries of a bucket, on average, at which one of them is split."""
 FEWEST = 16
@@ -28,16 +30,14 @@ class RowIndex:
     def __len__(self) -> int:
         return self._count
 
-    def find(self, key: int) -> list[int]:
-        """The rows with this hash."""
+    def find(self, key: int) -> Iterator[int]:
+        """The rows with this hash; the index must not be changed meanwhile."""
         bucket, start = self._buckets[self._place(key)], key.to_bytes(4, "little")
-        rows = []
         at = bucket.find(start)
         while at >= 0:
             if at % _ENTRY == 0:
-                rows.append(int.from_bytes(bucket[at + 4 : at + _ENTRY], "little"))
+                yield int.from_bytes(bucket[at + 4 : at + _ENTRY], "little")
             at = bucket.find(start, at + 1)
-        return rows
 
     def add(self, key: int, row: int) -> None:
         """Add an entry."""

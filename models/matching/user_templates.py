@@ -85,7 +85,7 @@ class UserTemplates(ABC):
         if row is not None:
             self._remove(row)
         self._append(subject_id, raw_id, vector)
-        if row is None and template_ids.is_packed_as_digest(template_id):
+        if row is None and template_ids.unpacked(raw_id) != template_id:
             self._digested = self._digested or {}
             self._digested[raw_id] = template_id
         return row is None

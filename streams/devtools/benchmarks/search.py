@@ -42,6 +42,7 @@ def measure(templates: int, searches: int) -> Iterator[Figures]:
     vectors = _unit(random, templates)
     picked = vectors[random.integers(0, templates, searches)]
     probes = picked + _NOISE * random.standard_normal(picked.shape, dtype=np.float32)
+    probes /= np.linalg.norm(probes, axis=1, keepdims=True)
     gallery, bytes_each = _filled(vectors)
     yield {"bytes_per_template": bytes_each}
     yield {"recall_at_10": _recall(gallery, vectors, probes[:_CHECKED])}
