@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
 from uuid import UUID
 
 import numpy as np
@@ -13,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from models.matching import gallery as gallery_module
 from models.matching import many_templates, row_index
 from models.matching.gallery import Embedded, Gallery
+from tests.calls import calls
 
 DIMENSIONS = 4
 USERS = st.sampled_from(["ann", "bob"])
@@ -279,18 +278,3 @@ def most_calls(gallery: Gallery, last: int) -> int:
         counts.append(calls(lambda first=first: gallery.discard("u", first)))
         counts.append(calls(lambda subject=subject, first=first: gallery.put("u", subject, first, made([1, 1]))))
     return max(counts)
-
-
-def calls(function: Callable[[], object]) -> int:
-    count = 0
-
-    def profile(*_: object) -> None:
-        nonlocal count
-        count += 1
-
-    sys.setprofile(profile)
-    try:
-        function()
-    finally:
-        sys.setprofile(None)
-    return count
