@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,14 +69,20 @@ class ManyTemplates(UserTemplates):
         if k < 1:
             return [[] for _ in probes]
         found = candidates(self._blocks, probes, k, self._longest)
-        return [self._nearest_of(probe, rows.tolist(), k) for probe, rows in zip(probes, found, strict=True)]
+        return [self._nearest_of(probe, rows, k) for probe, rows in zip(probes, found, strict=True)]
 
-    def _nearest_of(self, probe: Vectors, rows: Sequence[int], k: int) -> list[tuple[str, float]]:
-        """The nearest subjects of some rows."""
-        places: dict[int, int] = {}
-        numbers = [places.setdefault(self._number_at(row), len(places)) for row in rows]
-        subjects = [self._subjects[number] for number in places]
-        return nearest_first(subjects, numbers, distances(self._vectors_at(rows), probe), k)
+    def _nearest_of(self, probe: Vectors, rows: NDArray[np.intp], k: int) -> list[tuple[str, float]]:
+        """The nearest subjects of some rows, which have templates of k subjects or more."""
+        away, numbers = distances(self._vectors_at(rows), probe), np.empty(len(rows), np.uint32)
+        for here, block, at in self._by_block(rows):
+            numbers[here] = block.numbers[at]
+        order = np.argsort(away, kind="stable")
+        away, numbers = away[order], numbers[order]
+        last = np.sort(np.unique(numbers, return_index=True)[1])[k - 1]
+        near = ~(away > away[last])  # ties are decided by name
+        found, places = np.unique(numbers[near], return_inverse=True)
+        subjects = [self._subjects[number] for number in found.tolist()]
+        return nearest_first(subjects, places.tolist(), away[near], k)
 
     def _row_of(self, raw_id: bytes) -> int | None:
         return next((row for row in self._by_id.find(_key(raw_id)) if self._id_at(row) == raw_id), None)
@@ -99,13 +105,18 @@ class ManyTemplates(UserTemplates):
         block, at = self._at(row)
         return int(block.numbers[at])
 
-    def _vectors_at(self, rows: Sequence[int]) -> Vectors:
-        places, at = np.divmod(np.asarray(rows, np.intp), BLOCK)
+    def _vectors_at(self, rows: Sequence[int] | NDArray[np.intp]) -> Vectors:
         found = np.empty((len(rows), self._dimensions), np.float32)
+        for here, block, at in self._by_block(np.asarray(rows, np.intp)):
+            found[here] = block.vectors(at)
+        return found
+
+    def _by_block(self, rows: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], _Block, NDArray[np.intp]]]:
+        """Where in ``rows`` those of each block are, the block, and where in it they are."""
+        places, at = np.divmod(rows, BLOCK)
         for place in set(places.tolist()):
             here = np.flatnonzero(places == place)
-            found[here] = self._blocks[place].vectors(at[here])
-        return found
+            yield here, self._blocks[place], at[here]
 
     def _append(self, subject_id: str, raw_id: bytes, vector: Vectors) -> None:
         row = len(self)

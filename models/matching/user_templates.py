@@ -44,7 +44,7 @@ class UserTemplates(ABC):
     def _id_at(self, row: int) -> bytes: ...
 
     @abstractmethod
-    def _vectors_at(self, rows: Sequence[int]) -> Vectors: ...
+    def _vectors_at(self, rows: Sequence[int] | NDArray[np.intp]) -> Vectors: ...
 
     @abstractmethod
     def _append(self, subject_id: str, raw_id: bytes, vector: Vectors) -> None: ...
@@ -184,7 +184,7 @@ class FewTemplates(UserTemplates):
     def _id_at(self, row: int) -> bytes:
         return self._ids[row * ID_BYTES : (row + 1) * ID_BYTES]
 
-    def _vectors_at(self, rows: Sequence[int]) -> Vectors:
+    def _vectors_at(self, rows: Sequence[int] | NDArray[np.intp]) -> Vectors:
         return self._vectors[np.asarray(rows, np.intp)]
 
     def _append(self, subject_id: str, raw_id: bytes, vector: Vectors) -> None:
