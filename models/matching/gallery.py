@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +61,29 @@ class Gallery:
         if isinstance(own, FewTemplates) and len(own) > FEW:
             self._users[user_id] = ManyTemplates.of_few(own, self.dimensions)
         return is_new
+
+    def fill(self, user_id: str, names: Sequence[tuple[str, str]], templates: Embedded) -> None:
+        """Add templates [n, dimensions] that the user does not have yet: faster than one after another.
+
+        Args:
+            user_id: whose they are.
+            names: subject and template id of each.
+            templates: their vectors.
+
+        Raises:
+            MixedVersions: they are of another model version.
+            ValueError: the vectors have another length.
+        """
+        vectors = self._own(templates)
+        if vectors.shape != (len(names), self.dimensions):
+            raise ValueError(f"templates have the shape {vectors.shape}, not ({len(names)}, {self.dimensions})")
+        own = self._users.get(user_id) or FewTemplates(self.dimensions)
+        if isinstance(own, FewTemplates) and len(own) + len(names) > FEW:
+            own = ManyTemplates.of_few(own, self.dimensions)
+        own.extend(names, vectors)
+        self._count += len(names)
+        if len(own):
+            self._users[user_id] = own
 
     def discard(self, user_id: str, template_id: str) -> bool:
         """Remove a template; return False if there is none with this id."""

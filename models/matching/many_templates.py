@@ -43,17 +43,14 @@ class ManyTemplates(UserTemplates):
     def of_few(cls, few: FewTemplates, dimensions: int) -> ManyTemplates:
         """The same templates."""
         many = cls(dimensions)
-        for subject_id, template_id, vector in few.rows():
-            many.put(subject_id, template_id, vector)
+        many.extend(*few.all())
         return many
 
     def to_few(self, dimensions: int) -> FewTemplates:
         """The same templates, of which there must be few."""
         few = FewTemplates(dimensions)
-        for row, template_id in enumerate(self.ids()):
-            block, at = self._at(row)
-            [vector] = block.vectors(np.array([at]))
-            few.put(self._subjects[int(block.numbers[at])], template_id, vector)
+        subjects = (self._subjects[self._number_at(row)] for row in range(len(self)))
+        few.extend(list(zip(subjects, self.ids(), strict=True)), self._vectors_at(range(len(self))))
         return few
 
     def __len__(self) -> int:
@@ -118,18 +115,25 @@ class ManyTemplates(UserTemplates):
             here = np.flatnonzero(places == place)
             yield here, self._blocks[place], at[here]
 
-    def _append(self, subject_id: str, raw_id: bytes, vector: Vectors) -> None:
-        row = len(self)
-        number = self._number_of(subject_id)
-        if number is None:
-            number = self._subjects.add(subject_id)
-        if row % BLOCK == 0:
-            self._blocks.append(_Block(self._dimensions, BLOCK if self._blocks else _room(0)))
-        square = float(np.dot(vector, vector))
-        self._blocks[-1].append(raw_id, number, vector, square / 2)
-        self._longest = max(self._longest, math.sqrt(square) * _ROUNDED_UP)
-        self._by_id.add(_key(raw_id), row)
-        self._by_subject.add(_key(subject_id), row)
+    def _extend(self, subject_ids: Sequence[str], raw_ids: Sequence[bytes], vectors: Vectors) -> None:
+        known: dict[str, int] = {}
+        for subject_id in subject_ids:
+            if subject_id not in known:
+                number = self._number_of(subject_id)
+                known[subject_id] = self._subjects.add(subject_id) if number is None else number
+        numbers = [known[subject_id] for subject_id in subject_ids]
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+        self._longest = max(self._longest, *(math.sqrt(square) * _ROUNDED_UP for square in squares.tolist()))
+        first, start = len(self), 0
+        while start < len(numbers):
+            if not self._blocks or self._blocks[-1].count == BLOCK:
+                self._blocks.append(_Block(self._dimensions, BLOCK if self._blocks else _room(0)))
+            end = start + BLOCK - self._blocks[-1].count
+            piece, start = slice(start, end), end
+            self._blocks[-1].extend(raw_ids[piece], numbers[piece], vectors[piece], squares[piece] / 2)
+        for row, (subject_id, raw_id) in enumerate(zip(subject_ids, raw_ids, strict=True), first):
+            self._by_id.add(_key(raw_id), row)
+            self._by_subject.add(_key(subject_id), row)
 
     def _remove(self, row: int) -> None:
         number, last = self._number_at(row), len(self) - 1
@@ -185,14 +189,17 @@ class _Block:
         """The vectors of some rows."""
         return join(self._upper[at], self._lower[at])
 
-    def append(self, raw_id: bytes, number: int, vector: Vectors, square: float) -> None:
-        """Add a row."""
-        if self.count == len(self._numbers):
+    def extend(
+        self, raw_ids: Sequence[bytes], numbers: Sequence[int], vectors: Vectors, squares: NDArray[np.float32]
+    ) -> None:
+        """Add rows, for which there must be room in a block."""
+        first, self.count = self.count, self.count + len(raw_ids)
+        if self.count > len(self._numbers):
             self._resize(_room(self.count))
-        self._upper[self.count], self._lower[self.count] = split(vector)
-        self._squares[self.count], self._numbers[self.count] = square, number
-        self.ids += raw_id
-        self.count += 1
+        rows = slice(first, self.count)
+        self._upper[rows], self._lower[rows] = split(vectors)
+        self._squares[rows], self._numbers[rows] = squares, numbers
+        self.ids += b"".join(raw_ids)
 
     def copy(self, at: int, other: _Block, row: int) -> None:
         """Overwrite a row with one of another block, or of this one."""
@@ -210,7 +217,8 @@ class _Block:
             self._resize(_room(self.count))
 
     def _resize(self, rows: int) -> None:
-        before, count = self._columns(), self.count
+        before = self._columns()
+        count = min(rows, len(self._numbers))
         self._upper, self._lower, self._squares, self._numbers = (
             _column((rows, *column.shape[1:]), column.dtype) for column in before
         )

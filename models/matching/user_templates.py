@@ -47,7 +47,7 @@ class UserTemplates(ABC):
     def _vectors_at(self, rows: Sequence[int] | NDArray[np.intp]) -> Vectors: ...
 
     @abstractmethod
-    def _append(self, subject_id: str, raw_id: bytes, vector: Vectors) -> None: ...
+    def _extend(self, subject_ids: Sequence[str], raw_ids: Sequence[bytes], vectors: Vectors) -> None: ...
 
     @abstractmethod
     def _remove(self, row: int) -> None: ...
@@ -80,15 +80,22 @@ class UserTemplates(ABC):
 
     def put(self, subject_id: str, template_id: str, vector: Vectors) -> bool:
         """Add a template, or replace the one with the same id; return whether it is a new one."""
-        raw_id = template_ids.packed(template_id)
-        row = self._row_of(raw_id)
+        row = self._row_of(template_ids.packed(template_id))
         if row is not None:
             self._remove(row)
-        self._append(subject_id, raw_id, vector)
-        if row is None and template_ids.unpacked(raw_id) != template_id:
-            self._digested = self._digested or {}
-            self._digested[raw_id] = template_id
+        self.extend([(subject_id, template_id)], vector[np.newaxis])
         return row is None
+
+    def extend(self, names: Sequence[tuple[str, str]], vectors: Vectors) -> None:
+        """Add templates [n, dimensions] that are not there, given the subject and the id of each."""
+        if not names:
+            return
+        raw_ids = [template_ids.packed(template_id) for _, template_id in names]
+        self._extend([subject_id for subject_id, _ in names], raw_ids, vectors)
+        for (_, template_id), raw_id in zip(names, raw_ids, strict=True):
+            if template_ids.unpacked(raw_id) != template_id:
+                self._digested = self._digested or {}
+                self._digested[raw_id] = template_id
 
     def discard(self, template_id: str) -> bool:
         """Remove a template; return False if there is none with this id."""
@@ -162,11 +169,10 @@ class FewTemplates(UserTemplates):
         subjects = self.subjects()
         return [nearest_first(subjects, self._numbers, distances(self._vectors, probe), k) for probe in probes]
 
-    def rows(self) -> Iterator[tuple[str, str, Vectors]]:
-        """Subject, id and vector of each template."""
+    def all(self) -> tuple[list[tuple[str, str]], Vectors]:
+        """Subject and id of each template, and their vectors."""
         subjects = self.subjects()
-        for number, template_id, vector in zip(self._numbers, self.ids(), self._vectors, strict=True):
-            yield subjects[number], template_id, vector
+        return [(subjects[number], name) for number, name in zip(self._numbers, self.ids(), strict=True)], self._vectors
 
     def _row_of(self, raw_id: bytes) -> int | None:
         at = self._ids.find(raw_id)
@@ -187,14 +193,15 @@ class FewTemplates(UserTemplates):
     def _vectors_at(self, rows: Sequence[int] | NDArray[np.intp]) -> Vectors:
         return self._vectors[np.asarray(rows, np.intp)]
 
-    def _append(self, subject_id: str, raw_id: bytes, vector: Vectors) -> None:
+    def _extend(self, subject_ids: Sequence[str], raw_ids: Sequence[bytes], vectors: Vectors) -> None:
         subjects = self.subjects()
-        if subject_id not in subjects:
-            subjects.append(subject_id)
-            self._names = pack(subjects)
-        self._vectors = np.concatenate((self._vectors, vector[np.newaxis]))
-        self._ids += raw_id
-        self._numbers += bytes([subjects.index(subject_id)])
+        places = {subject_id: place for place, subject_id in enumerate(subjects)}
+        numbers = bytes([places.setdefault(subject_id, len(places)) for subject_id in subject_ids])
+        if len(places) > len(subjects):
+            self._names = pack(list(places))
+        self._vectors = np.concatenate((self._vectors, vectors))
+        self._ids += b"".join(raw_ids)
+        self._numbers += numbers
 
     def _remove(self, row: int) -> None:
         last = len(self) - 1

@@ -21,6 +21,7 @@ _CHECKED = 20
 _NOISE = 0.1
 """Of each dimension of a probe; a vector has the length 1, so its dimensions are of about 0.09."""
 _AT_ONCE = 10_000
+_FILLED_AT_ONCE = 100
 _USER, _VERSION = "bench", "random"
 _SCALAR_QUANTIZER = "faiss, 8 bit"
 
@@ -85,8 +86,10 @@ def _filled(vectors: Vectors) -> tuple[Gallery, int]:
     gallery = Gallery(_VERSION, _DIMENSIONS)
     gc.collect()
     before = psutil.Process().memory_info().rss
-    for number, vector in enumerate(vectors):
-        gallery.put(_USER, _subject(number), str(uuid.uuid4()), Embedded(_VERSION, vector))
+    for start in range(0, len(vectors), _FILLED_AT_ONCE):
+        part = vectors[start : start + _FILLED_AT_ONCE]
+        names = [(_subject(start + place), str(uuid.uuid4())) for place in range(len(part))]
+        gallery.fill(_USER, names, Embedded(_VERSION, part))
     gc.collect()
     return gallery, round((psutil.Process().memory_info().rss - before) / len(vectors))
 

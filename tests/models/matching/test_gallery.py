@@ -43,6 +43,15 @@ class AgainstADictionary(RuleBasedStateMachine):
             self.gallery.put(user, subject, template, made(values))
         self.model[user, template] = subject, vector(values)
 
+    @rule(user=USERS, rows=st.dictionaries(TEMPLATES, st.tuples(SUBJECTS, VECTORS), max_size=25))
+    def fill(self, user: str, rows: dict[str, tuple[str, list[float]]]) -> None:
+        new = {name: one for name, one in rows.items() if (user, name) not in self.model}
+        names = [(subject, name) for name, (subject, _) in new.items()]
+        vectors = np.array([values for _, values in new.values()], np.float32).reshape(-1, DIMENSIONS)
+        self.gallery.fill(user, names, made(vectors))
+        for name, (subject, values) in new.items():
+            self.model[user, name] = subject, vector(values)
+
     @rule(user=USERS, template=TEMPLATES)
     def discard(self, user: str, template: str) -> None:
         assert self.gallery.discard(user, template) == (self.model.pop((user, template), None) is not None)
@@ -166,6 +175,8 @@ def test_the_same_picture_is_at_distance_nought_though_its_vector_is_long() -> N
 def test_a_template_of_another_length_is_an_error() -> None:
     with pytest.raises(ValueError, match="t has the shape"):
         Gallery("v", 3).put("u", "s", "t", made([1, 2]))
+    with pytest.raises(ValueError, match="templates have the shape"):
+        Gallery("v", 3).fill("u", [("s", "t")], made([[1, 2]]))
 
 
 def test_no_probes_no_answers() -> None:
