@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import mmap
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from models.matching.user_templates import FewTemplates, UserTemplates, Vectors,
 
 BLOCK = 16_384
 """Rows of a full block: 8 MB of 128 dimensions."""
-SMALL = 1024
+SMALL = 512
 """Most rows of a block that is not mapped as a whole, and most rows that are ever copied at once."""
 
 _ROUNDED_UP = 1.001
@@ -165,10 +167,11 @@ class _Block:
         """``rows`` is for how many there is room at first."""
         self.count = 0
         self.ids = bytearray()
-        self._upper: Halves = _column((rows, dimensions), np.uint16)
-        self._lower: Halves = _column((rows, dimensions), np.uint16)
-        self._squares: Floats = _column((rows,), np.float32)
-        self._numbers: Numbers = _column((rows,), np.uint32)
+        huge_pages = rows == BLOCK  # not if it becomes that large later
+        self._upper: Halves = _column((rows, dimensions), np.uint16, huge_pages)
+        self._lower: Halves = _column((rows, dimensions), np.uint16, huge_pages)
+        self._squares: Floats = _column((rows,), np.float32, huge_pages)
+        self._numbers: Numbers = _column((rows,), np.uint32, huge_pages)
 
     @property
     def upper(self) -> Halves:
@@ -220,7 +223,7 @@ class _Block:
         before = self._columns()
         count = min(rows, len(self._numbers))
         self._upper, self._lower, self._squares, self._numbers = (
-            _column((rows, *column.shape[1:]), column.dtype) for column in before
+            _column((rows, *column.shape[1:]), column.dtype, huge_pages=False) for column in before
         )
         for column, old in zip(self._columns(), before, strict=True):
             column[:count] = old[:count]
@@ -235,12 +238,18 @@ def _room(count: int) -> int:
     return room if room <= min(SMALL, BLOCK) else BLOCK
 
 
-def _column(shape: tuple[int, ...], kind: DTypeLike) -> NDArray[Any]:
-    """An empty column. The memory of a mapped one is taken up only as it is written to, and is given back at once."""
+def _column(shape: tuple[int, ...], kind: DTypeLike, huge_pages: bool) -> NDArray[Any]:
+    """An empty column. The memory of a mapped one is taken up only as it is written to, and is given back at once.
+
+    Huge pages make searches faster, but a few rows would take up megabytes.
+    """
     if shape[0] <= SMALL:
         return np.empty(shape, kind)
     numbers = math.prod(shape)
     memory = mmap.mmap(-1, numbers * np.dtype(kind).itemsize, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if sys.platform == "linux":
+        with suppress(OSError):  # a kernel without huge pages
+            memory.madvise(mmap.MADV_HUGEPAGE if huge_pages else mmap.MADV_NOHUGEPAGE)
     return np.frombuffer(memory, kind, numbers).reshape(shape)
 
 
