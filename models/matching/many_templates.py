@@ -76,12 +76,14 @@ class ManyTemplates(UserTemplates):
         for here, block, at in self._by_block(rows):
             numbers[here] = block.numbers[at]
         order = np.argsort(away, kind="stable")
-        away, numbers = away[order], numbers[order]
-        last = np.sort(np.unique(numbers, return_index=True)[1])[k - 1]
-        near = ~(away > away[last])  # ties are decided by name
-        found, places = np.unique(numbers[near], return_inverse=True)
-        subjects = [self._subjects[number] for number in found.tolist()]
-        return nearest_first(subjects, places.tolist(), away[near], k)
+        nearest: dict[int, float] = {}
+        last = math.inf
+        for number, distance in zip(numbers[order].tolist(), away[order].tolist(), strict=True):
+            if distance > last:
+                break
+            if nearest.setdefault(number, distance) == distance and len(nearest) == k:
+                last = distance  # who is as near is decided by name
+        return nearest_first([(self._subjects[number], distance) for number, distance in nearest.items()], k)
 
     def _row_of(self, raw_id: bytes) -> int | None:
         return next((row for row in self._by_id.find(_key(raw_id)) if self._id_at(row) == raw_id), None)

@@ -15,6 +15,8 @@ Numbers = NDArray[np.uint32]
 _PROBES_AT_ONCE = 64
 _SCORES_AT_ONCE = 131_072
 """As many as fit into a core's cache."""
+_FEW = 64
+"""Rows whose distances are computed sooner than fewer of them are chosen."""
 _EPSILON = 2.0**-24
 """Largest relative error of one rounding to float32."""
 _TINY = 2.0**-124
@@ -119,9 +121,12 @@ class _Best:
 
     def offer(self, first: int, scores: Floats, numbers: Numbers) -> None:
         """Take in the scores [n] of the rows from ``first`` on, with the numbers of their subjects."""
+        if self.limit == -np.inf:
+            self._tighten(scores, numbers)
+        else:
+            at = np.flatnonzero(~(scores < self.limit))
+            self._tighten(scores[at], numbers[at])
         at = np.flatnonzero(~(scores < self.limit))
-        self._tighten(scores[at], numbers[at])
-        at = at[~(scores[at] < self.limit)]
         self._scores.append(scores[at])
         self._numbers.append(numbers[at])
         self._rows.append(at + first)
@@ -132,6 +137,8 @@ class _Best:
         rows = np.concatenate(self._rows)
         near = ~(scores < self.limit)
         scores, numbers, rows = scores[near], numbers[near], rows[near]
+        if len(rows) <= _FEW:
+            return rows
         order = np.lexsort((-scores, numbers))
         scores, numbers = scores[order], numbers[order]
         starts = np.flatnonzero(np.diff(numbers, prepend=numbers[:1] + 1))
@@ -142,17 +149,26 @@ class _Best:
         """Raise the limit to what k different subjects reach."""
         scores = np.concatenate((self._top_scores, scores))
         numbers = np.concatenate((self._top_numbers, numbers))
-        take = 8 * self._k
+        take = 2 * self._k
         while True:
             top = np.flatnonzero(~(scores < _reached(scores, take)))
             top = top[np.argsort(-scores[top], kind="stable")]
-            firsts = np.sort(np.unique(numbers[top], return_index=True)[1])[: self._k]
+            firsts = _first_of_each(numbers[top].tolist(), self._k)
             if len(firsts) == self._k or len(top) == len(scores):
                 break
             take *= 8
         self._top_scores, self._top_numbers = scores[top[firsts]], numbers[top[firsts]]
         if len(firsts) == self._k:
             self.limit = float(self._top_scores[-1]) - self._allowance
+
+
+def _first_of_each(numbers: Sequence[int], k: int) -> list[int]:
+    """The first place of each number, of k numbers at most."""
+    firsts: dict[int, int] = {}
+    for place, number in enumerate(numbers):
+        if firsts.setdefault(number, place) == place and len(firsts) == k:
+            break
+    return list(firsts.values())
 
 
 def _reached(scores: Floats, count: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,7 +167,13 @@ class FewTemplates(UserTemplates):
     def nearest(self, probes: Vectors, k: int) -> list[list[tuple[str, float]]]:
         """See the base class."""
         subjects = self.subjects()
-        return [nearest_first(subjects, self._numbers, distances(self._vectors, probe), k) for probe in probes]
+        found = []
+        for probe in probes:
+            nearest = [np.inf] * len(subjects)
+            for number, distance in zip(self._numbers, distances(self._vectors, probe).tolist(), strict=True):
+                nearest[number] = min(nearest[number], distance)
+            found.append(nearest_first(zip(subjects, nearest, strict=True), k))
+        return found
 
     def all(self) -> tuple[list[tuple[str, str]], Vectors]:
         """Subject and id of each template, and their vectors."""
@@ -227,16 +233,6 @@ def distances(templates: Vectors, probe: Vectors) -> Vectors:
     return np.asarray(np.sqrt(np.einsum("ij,ij->i", gaps, gaps)), np.float32)
 
 
-def nearest_first(subjects: Sequence[str], numbers: Sequence[int], away: Vectors, k: int) -> list[tuple[str, float]]:
-    """The k nearest subjects with the distance of their nearest template; of equal distances the first name first.
-
-    Args:
-        subjects: names.
-        numbers: of each template, the place of its subject in the names.
-        away: distance of each template.
-        k: most subjects to return.
-    """
-    least = [np.inf] * len(subjects)
-    for number, distance in zip(numbers, away.tolist(), strict=True):
-        least[number] = min(least[number], distance)
-    return sorted(zip(subjects, least, strict=True), key=lambda one: (one[1], one[0]))[:k]
+def nearest_first(subjects: Iterable[tuple[str, float]], k: int) -> list[tuple[str, float]]:
+    """The k nearest of subjects with their distances; of equal distances the first name comes first."""
+    return sorted(subjects, key=lambda one: (one[1], one[0]))[:k]
