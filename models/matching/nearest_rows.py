@@ -88,9 +88,9 @@ def allowances(probes: Floats, rounded: Floats, longest: float) -> list[float]:
       the measure of the score.
     - The square root gives squares that differ by 4u of themselves the same distance, which is 2u·L² of the score.
 
-    Two rows are compared, so the first three count twice. The second to last are doubled once more, which covers what
-    is of second order in u. What is below the smallest normal number may count as nought. Source: N. Higham, "Accuracy
-    and Stability of Numerical Algorithms", 2nd edition, sections 2.1, 3.1 and 3.5.
+    Two rows are compared, so the first three count twice. The terms with u are doubled once more, which covers those of
+    second order and the rounding of the limit to float32. Processors may take numbers below the smallest normal one for
+    nought. Source: N. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, sections 2.1, 3.1 and 3.5.
 
     Args:
         probes: [n, dimensions].

@@ -87,10 +87,10 @@ class AgainstASet(RuleBasedStateMachine):
         subject=st.sampled_from("xy"),
         template_id=st.sampled_from(IDS),
         version=st.sampled_from(["one", "two", "three"]),
-        minutes=st.none() | st.integers(1, 300),
+        steps=st.none() | st.integers(-5, 9) | st.integers(1, 300),
     )
-    def add(self, user: str, subject: str, template_id: str, version: str, minutes: int | None) -> None:
-        ends = None if minutes is None else self.now + timedelta(minutes=minutes)
+    def add(self, user: str, subject: str, template_id: str, version: str, steps: int | None) -> None:
+        ends = None if steps is None else self.now + timedelta(seconds=17 * steps)
         vector = np.zeros(2, "<f4").tobytes()
         agreed = Consent("tests", NOW, expires_at=ends)
         source = Source("uploads", 0, 1)
@@ -111,9 +111,9 @@ class AgainstASet(RuleBasedStateMachine):
         for one in expected:
             del self.model[one]
 
-    @rule(minutes=st.integers(0, 200))
-    def time_passes(self, minutes: int) -> None:
-        self.now += timedelta(minutes=minutes)
+    @rule(steps=st.integers(-3, 4) | st.integers(-50, 200))
+    def time_passes(self, steps: int) -> None:
+        self.now += timedelta(seconds=17 * steps)
         due = {one for one, (_, ends) in self.model.items() if ends is not None and ends <= self.now}
         assert set(self.shard.expired(self.now)) == due
         self.shard.forget_expired()
