@@ -24,6 +24,8 @@ BLOCK = 16_384
 SMALL = 512
 """Most rows of a block that is not mapped as a whole, and most rows that are ever copied at once."""
 
+_PLAIN_PAGES = 8
+"""Blocks without huge pages, of which the last one would take up megabytes for a few rows."""
 _ROUNDED_UP = 1.001
 
 
@@ -131,7 +133,8 @@ class ManyTemplates(UserTemplates):
         first, start = len(self), 0
         while start < len(numbers):
             if not self._blocks or self._blocks[-1].count == BLOCK:
-                self._blocks.append(_Block(self._dimensions, BLOCK if self._blocks else _room(0)))
+                rows = BLOCK if self._blocks else _room(0)
+                self._blocks.append(_Block(self._dimensions, rows, len(self._blocks) >= _PLAIN_PAGES))
             end = start + BLOCK - self._blocks[-1].count
             piece, start = slice(start, end), end
             self._blocks[-1].extend(raw_ids[piece], numbers[piece], vectors[piece], squares[piece] / 2)
@@ -165,11 +168,10 @@ class _Block:
 
     __slots__ = ("_lower", "_numbers", "_squares", "_upper", "count", "ids")
 
-    def __init__(self, dimensions: int, rows: int) -> None:
+    def __init__(self, dimensions: int, rows: int, huge_pages: bool) -> None:
         """``rows`` is for how many there is room at first."""
         self.count = 0
         self.ids = bytearray()
-        huge_pages = rows == BLOCK  # not if it becomes that large later
         self._upper: Halves = _column((rows, dimensions), np.uint16, huge_pages)
         self._lower: Halves = _column((rows, dimensions), np.uint16, huge_pages)
         self._squares: Floats = _column((rows,), np.float32, huge_pages)
@@ -243,7 +245,7 @@ def _room(count: int) -> int:
 def _column(shape: tuple[int, ...], kind: DTypeLike, huge_pages: bool) -> NDArray[Any]:
     """An empty column. The memory of a mapped one is taken up only as it is written to, and is given back at once.
 
-    Huge pages make searches faster, but a few rows would take up megabytes.
+    Huge pages make searches faster by a tenth.
     """
     if shape[0] <= SMALL:
         return np.empty(shape, kind)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.cli.bench_tables import commands_table, faults_table, gains
+from streams.cli.bench_tables import commands_table, faults_table, gains, searches_table
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 from streams.cli.retrain import ArcFace, Compatibility, Precision, make_plan
 from streams.retraining.mode import Mode
@@ -253,7 +253,7 @@ def search(
     """Time searches of a face among the templates of one user, beside other libraries; without Kafka."""
     from streams.devtools.benchmarks.search import measure
 
-    _measure(measure(templates, searches), Output(as_json))
+    _measure(measure(templates, searches), Output(as_json), show=searches_table)
 
 
 def questions(
