@@ -131,7 +131,7 @@ def _identified(
     threshold: float,
     candidates: int,
 ) -> list[MatchedFace]:
-    if not gallery.subjects(user_id):
+    if not gallery.count(user_id):
         return [_answer(face, Decision.UNKNOWN, Reason.EMPTY_GALLERY) for face in faces]
     found = gallery.nearest(user_id, probes, max(2, candidates))
     nearest_face: dict[str, float] = {}

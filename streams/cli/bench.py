@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streams.cli.bench_tables import commands_table, fairness_table, faults_table, gains
+from streams.cli.bench_tables import (
+    commands_table,
+    fairness_table,
+    faults_table,
+    gains,
+    questions_table,
+    searches_table,
+)
 from streams.cli.console import MAINTAIN, Json, Output, grid, load_settings
 from streams.cli.retrain import ArcFace, Compatibility, Precision, make_plan
 from streams.retraining.mode import Mode
@@ -35,6 +42,7 @@ def register(app: typer.Typer) -> None:
     bench.command("corrections")(corrections)
     bench.command("train")(train)
     bench.command("drift")(drift)
+    bench.command("search")(search)
     bench.command("questions")(questions)
     bench.command("commands")(commands)
     app.add_typer(bench, name="bench", rich_help_panel=MAINTAIN)
@@ -267,6 +275,17 @@ def drift(
     _measure(figures, output, show=show)
 
 
+def search(
+    templates: Annotated[int, typer.Option(min=100, help="Templates of the user.")] = 100_000,
+    searches: Annotated[int, typer.Option(min=32, help="Searches of each kind.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Time searches of a face among the templates of one user, beside other libraries; without Kafka."""
+    from streams.devtools.benchmarks.search import measure
+
+    _measure(measure(templates, searches), Output(as_json), show=searches_table)
+
+
 def questions(
     records: Annotated[int, typer.Option(min=1000, help="Records on each topic.")] = 50_000,
     only: Annotated[list[str] | None, typer.Option(help="Only this question; repeatable.")] = None,
@@ -281,17 +300,9 @@ def questions(
     if unknown := set(only or []) - set(QUESTIONS):
         raise typer.BadParameter(f"no question {', '.join(sorted(unknown))}: there are {', '.join(QUESTIONS)}")
 
-    def show(result: Figures, output: Output) -> None:
-        table = grid("question", "#records: whole", "#now", "#seconds: whole", "#now")
-        for row in result["questions"]:
-            costs = [row.get(how, {}) for how in ("whole", "now")]
-            values = [str(cost.get(name, "")) for name in ("records", "seconds") for cost in costs]
-            table.add_row(row["question"], *values)
-        output.table(table)
-
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
         rows = measure(Path(folder), records, output.say, only or QUESTIONS)
-        _measure(_rows_so_far(rows, "question", "questions"), output, show=show)
+        _measure(_rows_so_far(rows, "question", "questions"), output, show=questions_table)
 
 
 def commands(

@@ -58,9 +58,34 @@ def fairness_table(result: Figures, output: Output) -> None:
     output.table(table)
 
 
+def questions_table(result: Figures, output: Output) -> None:
+    """Each question, and how much of a topic was read for it."""
+    table = grid("question", "#records: whole", "#now", "#seconds: whole", "#now")
+    for row in result["questions"]:
+        costs = [row.get(how, {}) for how in ("whole", "now")]
+        values = [str(cost.get(name, "")) for name in ("records", "seconds") for cost in costs]
+        table.add_row(row["question"], *values)
+    output.table(table)
+
+
 def commands_table(result: Figures, output: Output) -> None:
     """Each command, and how long it took."""
     table = grid("command", "#first word s", "#end s", "#CPU s", "#times a bare Python")
     for row in result.get("commands", ()):
         table.add_row(*(str(row.get(name, "")) for name in ("command", "first_word_s", "end_s", "cpu_s", "ratio")))
     output.table(table)
+
+
+def searches_table(result: Figures, output: Output) -> None:
+    """Milliseconds of searches, ours first."""
+    table = grid("", "#ms a search")
+    ours = {"facestream": "p50_ms", "after an enrolment": "after_change_p50_ms", "32 at once": "batch32_ms_per_query"}
+    for title, name in ours.items():
+        table.add_row(title, str(result.get(name, "")))
+    for library, median_ms in result.get("libraries", {}).items():
+        table.add_row(library, str(median_ms))
+    output.table(table)
+    output.say(
+        f"{result['templates']} templates of {result.get('bytes_per_template')} bytes; {result.get('ratio')} times "
+        f"the time of {result.get('best_library')}; {result.get('recall_at_10')} of the nearest found"
+    )

@@ -133,6 +133,10 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "bench train": ("facestream bench train --steps 10 --rounds 1",),
     "bench drift": ("facestream bench drift people --frames 2000",),
     "bench commands": ("facestream bench commands", "facestream bench commands --rounds 1 --json"),
+    "bench search": (
+        "facestream bench search --templates 100000",
+        "facestream bench search --templates 1000000 --json",
+    ),
     "bench questions": ("facestream bench questions --records 10000",),
 }
 """Lines by the name of the command; the empty name is ``facestream`` itself."""

@@ -14,7 +14,8 @@ from schemas.rollout import Comparison
 from streams.engine.faust_producer import Outgoing
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
-from streams.matching.gallery_partition import GalleryChange, GalleryPartition, TemplateKey
+from streams.matching.consent_ends import TemplateKey
+from streams.matching.gallery_partition import GalleryChange, GalleryPartition
 from streams.matching.gallery_shard import key_of, template_key
 
 TableWrite = tuple[int, bytes, bytes | None]
@@ -51,8 +52,8 @@ class BatchOutcome:
             for key, template in undelivered
         ]
         expired = gallery.shard.expired(now)
-        self._discard_chips(gallery.number, [template.template_id for template in expired])
-        self.writes += [(gallery.number, template_key(template), None) for template in expired]
+        self._discard_chips(gallery.number, [template_id for _, template_id, _ in expired])
+        self.writes += [removal(gallery.number, key) for key in expired]
         self.writes += [
             removal(gallery.number, key) for key in remove_retired(gallery, retired, limit=_RETIRED_AT_ONCE)
         ]

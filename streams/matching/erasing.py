@@ -10,7 +10,8 @@ from schemas.embeddings import Embedding
 from schemas.erasure import Erasure
 from schemas.parts import Refusal
 from schemas.reasons import Reason
-from streams.matching.gallery_partition import GalleryPartition, TemplateKey
+from streams.matching.consent_ends import TemplateKey
+from streams.matching.gallery_partition import GalleryPartition
 from streams.privacy.erasures import Erasures
 
 

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from schemas.gallery import Template
+from streams.matching.consent_ends import TemplateKey
 from streams.matching.gallery_shard import GalleryShard
-
-TemplateKey = tuple[str, str, str]
-"""User, id and model version of a template."""
 
 
 @dataclass(slots=True)

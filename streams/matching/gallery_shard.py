@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
-from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Protocol
 
 import numpy as np
 
 from models.matching.gallery import Embedded, Gallery
-from schemas import codec
+from schemas import codec, searched_template
 from schemas.gallery import Template
+from schemas.searched_template import SearchedTemplate
 from streams.kafka.commit_metadata import ShardSize
+from streams.matching.consent_ends import ConsentEnds, TemplateKey
 from streams.matching.other_spellings import MisplacedTemplate
+
+_READ_AT_ONCE = 1_000
+"""Entries of the table that become templates at once."""
 
 
 class TableEntries(Protocol):
@@ -30,16 +33,16 @@ class GalleryShard:
 
     def __init__(self) -> None:
         self._galleries: dict[str, Gallery] = {}
-        self._consent_ends = _ConsentEnds()
-        self._expired: list[Template] = []
-        self._template_counts: dict[str, int] = {}
-        self._user_counts: dict[str, Counter[str]] = {}
+        self._consent_ends = ConsentEnds()
+        self._expired: list[TemplateKey] = []
+        self._distinct: dict[str, int] = {}
+        """The number of templates of each user of several versions; one that several versions have counts once."""
 
     @property
     def size(self) -> ShardSize:
-        """Users and templates; a template of several versions counts once. Kept up to date, since commits carry it."""
-        version, templates = max(self._template_counts.copy().items(), key=lambda item: item[1], default=("", 0))
-        return ShardSize(len(self._user_counts.get(version, ())), templates)
+        """Users and templates, of the version with the most templates; from any thread."""
+        most = max(list(self._galleries.values()), key=len, default=None)
+        return ShardSize(0, 0) if most is None else ShardSize(most.user_count, len(most))
 
     def __len__(self) -> int:
         return sum(len(gallery) for gallery in self._galleries.values())
@@ -56,8 +59,7 @@ class GalleryShard:
     def is_complete(self, user_id: str, model_version: str) -> bool:
         """Whether this version has every template that a user has of any version."""
         own = self._galleries.get(model_version)
-        names = own.names(user_id) if own else frozenset()
-        return all(gallery is own or gallery.names(user_id) <= names for gallery in self._galleries.values())
+        return (own.count(user_id) if own else 0) == self._distinct_of(user_id)
 
     def templates(self, user_id: str, subject_id: str) -> int:
         """How many templates a subject has, in the version with the most."""
@@ -78,88 +80,69 @@ class GalleryShard:
 
     def add(self, template: Template) -> None:
         """Add a template, or replace the one with its id and version."""
-        vector = np.frombuffer(template.vector, "<f4")
-        version, gallery = template.model_version, self.gallery(template.model_version, len(vector))
-        self._count(version, template.user_id, 0 if gallery.has(template.user_id, template.template_id) else 1)
-        gallery.put(template.user_id, template.subject_id, template.template_id, Embedded(version, vector))
-        self._consent_ends.add(template)
+        self.discard(template.user_id, template.template_id, template.model_version)
+        self.fill([SearchedTemplate.of(template)])
+
+    def fill(self, templates: Iterable[SearchedTemplate]) -> None:
+        """Add templates that are not there yet: many at once are faster."""
+        groups: dict[tuple[str, str, int], list[SearchedTemplate]] = {}
+        for one in templates:
+            groups.setdefault((one.user_id, one.model_version, len(one.vector)), []).append(one)
+            self._consent_ends.set((one.user_id, one.template_id, one.model_version), one.expires_at)
+        for (user_id, version, size), group in groups.items():
+            gallery = self.gallery(version, size // 4)
+            vectors = np.frombuffer(b"".join([one.vector for one in group]), "<f4").reshape(len(group), size // 4)
+            others = [one for v, one in self._galleries.items() if v != version and one.count(user_id)]
+            known = sum(any(other.has(user_id, one.template_id) for other in others) for one in group) if others else 0
+            distinct = self._distinct_of(user_id) + len(group) - known
+            names = [(one.subject_id, one.template_id) for one in group]
+            gallery.fill(user_id, names, Embedded(version, vectors))
+            self._note_distinct(user_id, distinct)
 
     def discard(self, user_id: str, template_id: str, model_version: str) -> None:
-        """Remove a template of one version, if it is there."""
+        """Remove a template of one version, if it is there, and everything that is kept about it."""
         gallery = self._galleries.get(model_version)
-        self._consent_ends.discard(key_of(user_id, template_id, model_version))
+        self._consent_ends.discard((user_id, template_id, model_version))
+        before = self._distinct_of(user_id)
         if gallery is not None and gallery.discard(user_id, template_id):
-            self._count(model_version, user_id, -1)
+            self._note_distinct(user_id, before - (self.version_of(user_id, template_id) is None))
 
     def of(self, user_id: str, subject_id: str | None) -> list[tuple[str, str]]:
         """Id and model version of each template of one of a user's subjects; None: of all subjects."""
         return [(name, v) for v, gallery in self._galleries.items() for name in gallery.of(user_id, subject_id)]
 
     def erase(self, user_id: str, templates: Collection[tuple[str, str]]) -> None:
-        """Remove templates, given by id and version, and everything that is kept about them."""
+        """Remove templates, given by id and version."""
         for template_id, version in templates:
             self.discard(user_id, template_id, version)
-        self._consent_ends.erase({key_of(user_id, *one) for one in templates})
 
     def some_of(self, model_version: str, limit: int) -> list[tuple[str, str]]:
         """User and id of some templates of a version, ``limit`` at most."""
         gallery = self._galleries.get(model_version)
-        if gallery is None:
-            return []
-        every = ((user, template) for user in gallery.users() for template in gallery.names(user))
-        return list(itertools.islice(every, limit))
+        return list(itertools.islice(gallery.ids(), limit)) if gallery else []
 
-    def expired(self, now: datetime) -> list[Template]:
+    def expired(self, now: datetime) -> list[TemplateKey]:
         """Remove the templates whose consent has ended; return them on every call until :meth:`forget_expired`."""
-        for template in self._consent_ends.due(now):
-            self.discard(template.user_id, template.template_id, template.model_version)
-            self._expired.append(template)
+        for key in self._consent_ends.take_due(now):
+            self.discard(*key)
+            self._expired.append(key)
         return list(self._expired)
 
     def forget_expired(self) -> None:
         """Note that the removal of the expired templates has been delivered."""
         self._expired.clear()
 
-    def _count(self, model_version: str, user_id: str, change: int) -> None:
-        self._template_counts[model_version] = self._template_counts.get(model_version, 0) + change
-        users = self._user_counts.setdefault(model_version, Counter())
-        users[user_id] += change
-        if not users[user_id]:
-            del users[user_id]
+    def _distinct_of(self, user_id: str) -> int:
+        """The number of a user's templates; one that several versions have counts once."""
+        known = self._distinct.get(user_id)
+        return max((one.count(user_id) for one in self._galleries.values()), default=0) if known is None else known
 
-
-class _ConsentEnds:
-    """Templates ordered by the time at which their consent ends."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[datetime, int, Template]] = []
-        self._ends: dict[bytes, datetime] = {}
-        """The end that counts for each template; other entries in the heap are out of date."""
-        self._number = itertools.count()
-
-    def add(self, template: Template) -> None:
-        key, ends = template_key(template), template.consent.expires_at
-        self.discard(key)
-        if ends is not None:
-            self._ends[key] = ends
-            heapq.heappush(self._heap, (ends, next(self._number), template))
-
-    def discard(self, key: bytes) -> None:
-        self._ends.pop(key, None)
-
-    def erase(self, keys: Collection[bytes]) -> None:
-        """Leave no copy of these templates in memory, not even one that is out of date."""
-        self._heap = [one for one in self._heap if template_key(one[2]) not in keys]
-        heapq.heapify(self._heap)
-
-    def due(self, now: datetime) -> Iterator[Template]:
-        """Take out the templates whose consent has ended."""
-        while self._heap and self._heap[0][0] <= now:
-            ends, _, template = heapq.heappop(self._heap)
-            key = template_key(template)
-            if self._ends.get(key) == ends:
-                self.discard(key)
-                yield template
+    def _note_distinct(self, user_id: str, count: int) -> None:
+        """Keep the number of a user's templates, unless one version has them all: then it is that version's number."""
+        if sum(one.count(user_id) > 0 for one in self._galleries.values()) > 1:
+            self._distinct[user_id] = count
+        else:
+            self._distinct.pop(user_id, None)
 
 
 def template_key(template: Template) -> bytes:
@@ -174,11 +157,15 @@ def key_of(user_id: str, template_id: str, model_version: str) -> bytes:
 
 def load(table: TableEntries, partition: int) -> tuple[GalleryShard, list[MisplacedTemplate]]:
     """Read the shard of a partition from the local store, and the templates stored under another spelling of a user."""
-    shard, misplaced = GalleryShard(), []
-    for key, value in table.entries(partition):
-        template = codec.decode(value, Template)
-        if key == template_key(template):
-            shard.add(template)
-        else:
-            misplaced.append(MisplacedTemplate(key, template))
+    shard, misplaced = GalleryShard(), list[MisplacedTemplate]()
+    entries = table.entries(partition)
+    while some := list(itertools.islice(entries, _READ_AT_ONCE)):
+        placed = []
+        for key, value in some:
+            one = searched_template.read(value)
+            if key == key_of(one.user_id, one.template_id, one.model_version):
+                placed.append(one)
+            else:
+                misplaced.append(MisplacedTemplate(key, codec.decode(value, Template)))
+        shard.fill(placed)
     return shard, misplaced

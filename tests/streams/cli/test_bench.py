@@ -12,7 +12,7 @@ import typer
 
 from models.training.measure import Change
 from streams.cli import bench
-from streams.cli.bench_tables import faults_table, gains
+from streams.cli.bench_tables import faults_table, gains, searches_table
 from streams.cli.console import Output
 from streams.devtools.benchmarks.retrain import _judged
 from streams.devtools.benchmarks.rows import attempt, on_stacks
@@ -172,3 +172,14 @@ def test_a_gain_of_training_is_judged_by_its_interval(capsys: pytest.CaptureFixt
     assert "some-1, full: intervals are over 30 people" in out
     assert "clean: 99.5% before" in out
     assert "degraded: " not in out
+
+
+def test_searches_are_shown_beside_those_of_libraries(capsys: pytest.CaptureFixture[str]) -> None:
+    searches_table(
+        {"templates": 100, "p50_ms": 1.5, "libraries": {"NumPy": 2.5}, "best_library": "NumPy"}, Output(False)
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines if "facestream" in line or line.startswith("NumPy")] == [
+        ["facestream", "1.5"],
+        ["NumPy", "2.5"],
+    ]

@@ -17,9 +17,10 @@ from schemas.ids import new_event_id
 from schemas.ingest import Consent
 from schemas.parts import Source, Timings
 from schemas.results import Enrolment
+from streams.matching.consent_ends import TemplateKey
 from streams.matching.enrolment import EnrolmentDecisions
 from streams.matching.erasing import refusal_of_erased
-from streams.matching.gallery_partition import GalleryChange, GalleryPartition, TemplateKey
+from streams.matching.gallery_partition import GalleryChange, GalleryPartition
 from streams.matching.gallery_shard import GalleryShard
 from streams.privacy.erasures import Erasures
 from streams.settings import Settings

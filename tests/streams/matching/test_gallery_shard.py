@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from schemas.gallery import Template
 from schemas.ids import new_event_id
 from schemas.ingest import Consent
 from schemas.parts import Source
+from streams.matching.consent_ends import TemplateKey
 from streams.matching.gallery_shard import GalleryShard
+from tests.calls import calls
 from tests.sinks.examples import QUALITY
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -23,17 +29,21 @@ def template(**consent: datetime) -> Template:
     return Template(new_event_id(), "anna", "anna", "some", vector, QUALITY, agreed, Source("uploads", 0, 1), NOW)
 
 
+def key(one: Template) -> TemplateKey:
+    return one.user_id, one.template_id, one.model_version
+
+
 def test_who_has_withdrawn_matches_no_more_and_is_told_of_until_that_was_delivered() -> None:
     shard, short, long = GalleryShard(), template(expires_at=NOW), template(expires_at=NOW + timedelta(days=1))
     for one in (short, long, template()):
         shard.add(one)
     assert shard.expired(NOW - timedelta(seconds=1)) == []
-    assert shard.expired(NOW) == [short]
+    assert shard.expired(NOW) == [key(short)]
     assert shard.size.templates == len(shard) == 2
-    assert shard.expired(NOW) == [short], "its delivery failed, so it is tried again"
+    assert shard.expired(NOW) == [key(short)], "its delivery failed, so it is tried again"
     shard.forget_expired()
     assert shard.expired(NOW) == []
-    assert shard.expired(NOW + timedelta(days=1)) == [long]
+    assert shard.expired(NOW + timedelta(days=1)) == [key(long)]
 
 
 def test_who_is_erased_leaves_nothing_behind() -> None:
@@ -46,7 +56,7 @@ def test_who_is_erased_leaves_nothing_behind() -> None:
     assert len(shard.of("anna", None)) == 3
     shard.erase("anna", shard.of("anna", "otto"))
     assert shard.of("anna", None) == [(anna.template_id, "some")]
-    assert shard.expired(NOW) == [anna], "nor is the end of the consent remembered"
+    assert shard.expired(NOW) == [key(anna)], "nor is the end of the consent remembered"
 
 
 def test_the_same_template_twice_ends_once() -> None:
@@ -56,8 +66,106 @@ def test_the_same_template_twice_ends_once() -> None:
         shard.add(each)
     assert len(shard) == 2
     ended = shard.expired(NOW)
-    assert len({one.template_id for one in ended}) == len(ended) == 2
+    assert len(set(ended)) == len(ended) == 2
     assert len(shard) == 0
+
+
+IDS = [f"t{number}" for number in range(6)]
+
+
+class AgainstASet(RuleBasedStateMachine):
+    """A shard counts and completes as a set of all templates would; consents end in any order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shard = GalleryShard()
+        self.model: dict[TemplateKey, tuple[str, datetime | None]] = {}
+        self.now = NOW
+
+    @rule(
+        user=st.sampled_from("ab"),
+        subject=st.sampled_from("xy"),
+        template_id=st.sampled_from(IDS),
+        version=st.sampled_from(["one", "two", "three"]),
+        steps=st.none() | st.integers(-5, 9) | st.integers(1, 300),
+    )
+    def add(self, user: str, subject: str, template_id: str, version: str, steps: int | None) -> None:
+        ends = None if steps is None else self.now + timedelta(seconds=17 * steps)
+        vector = np.zeros(2, "<f4").tobytes()
+        agreed = Consent("tests", NOW, expires_at=ends)
+        source = Source("uploads", 0, 1)
+        self.shard.add(Template(template_id, user, subject, version, vector, QUALITY, agreed, source, NOW))
+        self.model[user, template_id, version] = subject, ends
+
+    @rule(user=st.sampled_from("ab"), template_id=st.sampled_from(IDS), version=st.sampled_from(["one", "two"]))
+    def discard(self, user: str, template_id: str, version: str) -> None:
+        self.shard.discard(user, template_id, version)
+        self.model.pop((user, template_id, version), None)
+
+    @rule(user=st.sampled_from("ab"), subject=st.none() | st.sampled_from("xy"))
+    def erase(self, user: str, subject: str | None) -> None:
+        found = self.shard.of(user, subject)
+        expected = {one for one, (whose, _) in self.model.items() if one[0] == user and subject in (None, whose)}
+        assert sorted((user, *one) for one in found) == sorted(expected)
+        self.shard.erase(user, found)
+        for one in expected:
+            del self.model[one]
+
+    @rule(steps=st.integers(-3, 4) | st.integers(-50, 200))
+    def time_passes(self, steps: int) -> None:
+        self.now += timedelta(seconds=17 * steps)
+        due = {one for one, (_, ends) in self.model.items() if ends is not None and ends <= self.now}
+        assert set(self.shard.expired(self.now)) == due
+        self.shard.forget_expired()
+        for one in due:
+            del self.model[one]
+
+    @invariant()
+    def counts(self) -> None:
+        by_version: dict[str, list[TemplateKey]] = {}
+        for one in self.model:
+            by_version.setdefault(one[2], []).append(one)
+        assert set(self.shard.versions) == set(by_version)
+        most = max(map(len, by_version.values()), default=0)
+        assert self.shard.size.templates == most
+        users = [len({one[0] for one in keys}) for keys in by_version.values() if len(keys) == most]
+        assert self.shard.size.users in (users or [0])
+        for user in "ab":
+            every = {one[1] for one in self.model if one[0] == user}
+            for version in ("one", "two", "three", "unknown"):
+                own = {one[1] for one in self.model if (one[0], one[2]) == (user, version)}
+                assert self.shard.is_complete(user, version) == (own == every)
+
+
+TestAgainstASet = AgainstASet.TestCase
+TestAgainstASet.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+
+
+def test_what_concerns_one_subject_costs_the_same_in_a_shard_of_any_size() -> None:
+    """Counts calls, since times depend on the machine."""
+    shard, counts = GalleryShard(), []
+    vector = np.zeros(2, "<f4").tobytes()
+
+    def one(number: int, version: str) -> Template:
+        agreed = Consent("tests", NOW, expires_at=NOW + timedelta(minutes=number))
+        source = Source("uploads", 0, 1)
+        name = f"s{number // 2}"
+        return Template(str(UUID(int=number)), "anna", name, version, vector, QUALITY, agreed, source, NOW)
+
+    for number in range(5_000):
+        for version in ("one", "two"):
+            shard.add(one(number, version))
+        if number in (499, 4_999):
+            last = f"s{number // 2}"
+
+            def work(last: str = last, number: int = number) -> None:
+                shard.is_complete("anna", "two")
+                shard.erase("anna", shard.of("anna", last))
+                shard.add(one(number, "one"))
+                shard.expired(NOW - timedelta(hours=1))
+
+            counts.append(calls(work))
+    assert counts[1] <= 1.5 * counts[0]
 
 
 def test_a_template_whose_consent_was_given_anew_stays() -> None:

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+from datetime import UTC, datetime
+
+import fastavro
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import codec, registry, searched_template
+from schemas.errors import CodecError, MalformedEvent
+from schemas.gallery import Template
+from schemas.searched_template import SearchedTemplate
+from tests.schemas.strategies import events
+
+TEMPLATES: st.SearchStrategy[Template] = events(Template)
+
+
+def outcome(data: bytes) -> SearchedTemplate | type[CodecError]:
+    try:
+        return SearchedTemplate.of(codec.decode(data, Template))
+    except CodecError as error:
+        return type(error)
+
+
+@given(TEMPLATES)
+def test_it_reads_what_decoding_reads(template: Template) -> None:
+    assert searched_template.read(codec.encode(template)) == SearchedTemplate.of(template)
+
+
+@given(TEMPLATES, st.data())
+def test_broken_bytes_are_what_they_are_to_the_codec(template: Template, data: st.DataObject) -> None:
+    broken = bytearray(codec.encode(template))
+    for _ in range(data.draw(st.integers(1, 3))):
+        broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
+    some = bytes(broken[: data.draw(st.integers(0, len(broken)))] + data.draw(st.sampled_from([b"", b"\0"])))
+    for one in (some, bytes(broken)):
+        expected = outcome(one)
+        if isinstance(expected, SearchedTemplate):
+            assert searched_template.read(one) == expected
+        else:
+            with pytest.raises(expected):
+                searched_template.read(one)
+
+
+@given(TEMPLATES)
+def test_names_and_ids_are_read_in_canonical_form(template: Template) -> None:
+    read = searched_template.read(written(template, template_id=template.template_id.upper(), user_id="e\u0301"))
+    assert (read.template_id, read.user_id) == (template.template_id, "\u00e9")
+
+
+@given(TEMPLATES, st.sampled_from([-(2**63), 2**62]))
+def test_a_time_that_no_calendar_has_is_malformed(template: Template, micros: int) -> None:
+    data = written(template, enrolled_at=micros)
+    assert outcome(data) is MalformedEvent
+    with pytest.raises(MalformedEvent):
+        searched_template.read(data)
+
+
+def written(template: Template, **changes: object) -> bytes:
+    """An encoded template with values that the codec would not write."""
+    body = io.BytesIO()
+    schema = searched_template._without_logical_types()
+    fastavro.schemaless_writer(body, schema, plain(dataclasses.asdict(template) | changes))
+    return registry.newest(Template).header + body.getvalue()
+
+
+def plain(value: object) -> object:
+    """Times as Avro stores them."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, datetime):
+        return round((value - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1_000_000)
+    return value
+
+
+@pytest.mark.parametrize(
+    "kept", [one for one in registry.kept() if one.event_type is Template], ids=lambda one: one.fingerprint.hex()
+)
+@given(template=TEMPLATES)
+def test_templates_of_earlier_releases_are_read(kept: registry.Schema, template: Template) -> None:
+    record = codec._CONVERTER.unstructure(template)
+    body = io.BytesIO()
+    fastavro.schemaless_writer(body, kept.parsed, record)
+    data = kept.header + body.getvalue()
+    assert searched_template.read(data) == outcome(data)
