@@ -37,8 +37,8 @@ _NOSE_WRONG = 0.7
 """Landmarks are unreliable if detector and mesh differ by more than this, as a share of the eye distance."""
 _MOST_HINTS = 3
 _HINT_BESIDE_FACES = 0.3
-_FAR_TURNED = 40
-"""Degrees of yaw from which on YuNet's points are those of ArcFace: the mesh's recognise hardly anybody there."""
+_TURNED_ASIDE = 20
+"""Degrees of yaw from which on ArcFace's points are YuNet's: with the mesh's, the model recognises far fewer people."""
 _SAME_PLACE = 0.2
 """Most distance between the middles of their points then, as a share of the face's size."""
 _SAME_FACE = 0.75
@@ -78,8 +78,9 @@ class FoundFace:
     def is_reliable(self) -> bool:
         """Whether the landmarks are plausible; they are not if the face is still rotated."""
         contradicted = self.eyes_off > _EYES_WRONG or self.nose_off > _NOSE_WRONG
-        contradicted = contradicted and self.detection.score < _UNSURE
-        return self.landmarks.presence >= _MIN_RELIABLE_PRESENCE and not contradicted
+        return self.landmarks.presence >= _MIN_RELIABLE_PRESENCE and not (
+            contradicted and self.detection.score < _UNSURE
+        )
 
     def _off(self, of_detector: Points, of_mesh: Points) -> float:
         return math.dist(of_detector, of_mesh) / max(self.landmarks.eyes_apart, 1e-6)
@@ -123,25 +124,19 @@ class FaceFinder:
         faces = _distinct(faces)
         if self._profiles:
             rejected = [one for one in hints if one.score >= MIN_SCORE and _is_elsewhere(one, faces)]
-            profiles = self._profiles.at(picture, rejected)
-            if not profiles and not faces:
-                profiles = self._profiles.anywhere(picture)
-            faces = [self._seen_aside(self._profiles, picture, face) for face in faces] + [
-                FoundFace(one.detection, one.landmarks, is_profile=True)
-                for one in profiles
-                if _is_elsewhere(one.detection, faces)
-            ]
+            faces = self._with_profiles(self._profiles, picture, faces, rejected)
         return sorted(faces, key=lambda face: -math.prod(face.detection.size))
 
-    def _seen_aside(self, profiles: ProfileFinder, picture: Picture, face: FoundFace) -> FoundFace:
-        """A face; one that is turned far aside gets YuNet's points for ArcFace."""
-        landmarks, detection = face.landmarks, face.detection
-        if abs(landmarks.yaw) < _FAR_TURNED or detection.quarters:
-            return face
-        seen = profiles.look(picture, detection)
-        if seen is None or math.dist(seen.points.mean(0), landmarks.arcface.mean(0)) > _SAME_PLACE * detection.size[0]:
-            return face
-        return replace(face, landmarks=replace(landmarks, arcface=seen.points))
+    def _with_profiles(
+        self, finder: ProfileFinder, picture: Picture, faces: Sequence[FoundFace], rejected: Sequence[Detection]
+    ) -> list[FoundFace]:
+        """The faces, with YuNet's points if they are turned aside, and the profiles that are none of them."""
+        profiles = finder.at(picture, rejected)
+        if not profiles and not faces:
+            profiles = finder.anywhere(picture)
+        found = [FoundFace(one.detection, one.landmarks, is_profile=True) for one in profiles]
+        elsewhere = [face for face in found if _is_elsewhere(face.detection, faces)]
+        return [_seen_aside(finder, picture, face) for face in faces] + elsewhere
 
     def _confirmed(self, picture: Picture, detections: Sequence[Detection]) -> tuple[list[FoundFace], list[Detection]]:
         """The detections that the mesh confirms, in their best rotation; and those that it does not."""
@@ -161,6 +156,17 @@ class FaceFinder:
             return None
         landmarks = self._mesh.find(picture.pixels, seen.eyes_and_mouth)
         return FoundFace(seen, landmarks) if landmarks.presence >= _MIN_PRESENCE else None
+
+
+def _seen_aside(finder: ProfileFinder, picture: Picture, face: FoundFace) -> FoundFace:
+    """A face; one that is turned aside gets YuNet's points for ArcFace."""
+    landmarks, detection = face.landmarks, face.detection
+    if abs(landmarks.yaw) < _TURNED_ASIDE:
+        return face
+    seen = finder.look(picture, detection, landmarks.roll)
+    if seen is None or math.dist(seen.points.mean(0), landmarks.arcface.mean(0)) > _SAME_PLACE * detection.size[0]:
+        return face
+    return replace(face, landmarks=replace(landmarks, arcface=seen.points))
 
 
 def _is_elsewhere(seen: Detection, faces: Iterable[FoundFace]) -> bool:

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.analysis.detector import Detection
 from models.analysis.landmarks import Landmarks
-from models.analysis.views import Picture, View, square, whole
+from models.analysis.views import Picture, whole
 from models.analysis.yunet import STEP, YuNet
-from models.pictures.geometry import EYES_AND_MOUTH, MEAN_FACE, Points, apply, similarity
+from models.pictures.geometry import EYES_AND_MOUTH, MEAN_FACE, Points, Transform, apply, cut, scale_of, similarity
 
 _MIN_SCORE = 0.7
 """A fist in a film got 0.72 at times, a dog's profile 0.82, none of them twice with eyes close together."""
@@ -109,34 +110,43 @@ class ProfileFinder:
     def anywhere(self, picture: Picture) -> list[SideView]:
         """The profiles in a picture, but for small ones."""
         view = whole(picture.width, picture.height, picture.longer / _LONGEST, STEP)
-        seen = [one for one in self._seen(picture, view) if one.is_profile]
-        return self._surely(picture, _distinct(seen)[:_MOST])
+        to_picture = np.array([[view.scale, 0, view.x], [0, view.scale, view.y]])
+        seen = self._seen(picture.show(view), to_picture)
+        return self._surely(picture, _distinct([one for one in seen if one.is_profile])[:_MOST])
 
-    def look(self, picture: Picture, detection: Detection) -> SideView | None:
-        """What YuNet sees at the place of a detection."""
-        return self._nearest(picture, np.array(detection.center), _AROUND * max(detection.size))
+    def look(self, picture: Picture, detection: Detection, roll: float = 0.0) -> SideView | None:
+        """What YuNet sees at the place of a detection, turned upright by a roll in degrees."""
+        return self._nearest(picture, np.array(detection.center), _AROUND * max(detection.size), roll)
 
     def _surely(self, picture: Picture, profiles: Sequence[SideView]) -> list[SideView]:
         """Those that are profiles at another scale, too, as they are seen there."""
         again = (self._nearest(picture, one.center, _AROUND_AGAIN * float(one.size.max())) for one in profiles)
         return _distinct([one for one in again if one is not None and one.is_profile])
 
-    def _nearest(self, picture: Picture, center: Points, side: float) -> SideView | None:
+    def _nearest(self, picture: Picture, center: Points, side: float, roll: float = 0.0) -> SideView | None:
         """The best face that is about in the middle of a square."""
-        seen = self._seen(picture, square(*center.tolist(), side, _SHOWN))
+        place = _square(center, side, roll)
+        shown = np.multiply(cut(picture.pixels, place, _SHOWN), np.float32(2 / 255)) - np.float32(1)
         reach = _NEAR * side / _AROUND
-        return next((one for one in seen if math.dist(one.center, center) < reach), None)
+        return next((one for one in self._seen(shown, place) if math.dist(one.center, center) < reach), None)
 
-    def _seen(self, picture: Picture, view: View) -> list[SideView]:
-        """Every face in a view, best first; one face is there several times."""
-        found = self._network(picture.show(view), _MIN_SCORE)
+    def _seen(self, shown: NDArray[np.float32], to_picture: Transform) -> list[SideView]:
+        """Every face in what is shown, best first; one face is there several times."""
+        found = self._network(shown, _MIN_SCORE)
         found = found[np.argsort(-found[:, 0], kind="stable")]
-        places = found[:, 1:].reshape(-1, 7, 2) * view.scale
-        corner = np.array([view.x, view.y])
+        places = apply(to_picture, found[:, 1:].reshape(-1, 2)).reshape(-1, 7, 2)
+        sizes = found[:, 3:5] * scale_of(to_picture)
         return [
-            SideView(float(score), row[0] + corner, row[1], row[2:] + corner)
-            for score, row in zip(found[:, 0], places, strict=True)
+            SideView(float(score), row[0], size, row[2:])
+            for score, row, size in zip(found[:, 0], places, sizes, strict=True)
         ]
+
+
+def _square(center: Points, side: float, roll: float) -> Transform:
+    """The transform from what is shown to the picture, clockwise by a roll in degrees."""
+    angle, scale, middle = math.radians(roll), side / _SHOWN, (_SHOWN - 1) / 2
+    rotation = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    return np.column_stack([rotation, center - rotation @ (middle, middle)])
 
 
 def _distinct(seen: Sequence[SideView]) -> list[SideView]:
