@@ -110,8 +110,8 @@ class FaceFinder:
         """Find the faces of a picture, largest first.
 
         Upright faces need one look at the picture; each doubtful face is examined in the other three rotations. The
-        whole picture is examined in them only if no face has been found. Profiles are looked for where the detector
-        saw a face and the mesh none; in the whole picture only if there is no face at all.
+        whole picture is examined in them only if no face has been found. Then it is searched for profiles, too; beside
+        faces, these are looked for only where the detector saw a face and the mesh none.
         """
         picture = Picture(pixels)
         seen = self._detector.detect(picture)
@@ -131,9 +131,7 @@ class FaceFinder:
         self, finder: ProfileFinder, picture: Picture, faces: Sequence[FoundFace], rejected: Sequence[Detection]
     ) -> list[FoundFace]:
         """The faces, with YuNet's points if they are turned aside, and the profiles that are none of them."""
-        profiles = finder.at(picture, rejected)
-        if not profiles and not faces:
-            profiles = finder.anywhere(picture)
+        profiles = finder.at(picture, rejected) if faces else finder.anywhere(picture)
         found = [FoundFace(one.detection, one.landmarks, is_profile=True) for one in profiles]
         elsewhere = [face for face in found if _is_elsewhere(face.detection, faces)]
         return [_seen_aside(finder, picture, face) for face in faces] + elsewhere
