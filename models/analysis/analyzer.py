@@ -21,6 +21,7 @@ from models.embedder import runtime
 from models.embedder.card import ChipGeometry, Cut
 from models.embedder.model import Model
 from models.pictures.decoder import Raster, decode
+from models.pictures.geometry import Inside
 from schemas.embeddings import Face, OtherVector
 from schemas.parts import Box, Refusal
 from schemas.reasons import Reason
@@ -175,9 +176,10 @@ class Analyzer:
             yaw=landmarks.yaw,
             inside=inside,
             blockiness=blocks,
-            covering=self._covering.look(chip),
+            covering=None if found.is_profile else self._covering.look(chip),
         )
-        reason = quality.refusal(measured, limits, 1.0 if inside is None else float(inside.mean()))
+        # The chip of a profile is half background, so its quality says little.
+        reason = None if found.is_profile else quality.refusal(measured, limits, _share(inside))
         if reason is None and not found.is_reliable:
             reason = Reason.TURNED_AWAY
         width, height = detection.size
@@ -244,6 +246,10 @@ def _refusal(faces: Sequence[Face], enrolment: bool) -> Refusal | None:
             word = Reason(faces[0].refusal)
             return Refusal(word, word.description)
     return None
+
+
+def _share(inside: Inside | None) -> float:
+    return 1.0 if inside is None else float(inside.mean())
 
 
 def _ms(start: float, end: float) -> float:

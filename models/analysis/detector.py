@@ -77,11 +77,15 @@ class Detection:
 
 
 class Detector:
-    """Finds faces; safe to call from several threads."""
+    """Finds faces; safe to call from several threads.
 
-    def __init__(self) -> None:
+    Args:
+        yunet: proposes small faces in large pictures; None: tiles of all sizes find them.
+    """
+
+    def __init__(self, yunet: YuNet | None) -> None:
         self._network = BlazeFace()
-        self._yunet = YuNet.load()
+        self._yunet = yunet
 
     def detect(self, picture: Picture) -> list[Detection]:
         """Find the upright faces of a picture, largest first, and hints of others (see ``MIN_SCORE``).
@@ -138,7 +142,7 @@ class Detector:
         return [
             _detection(row, quarters)
             for quarters in (1, 2, 3)
-            for row in self._look(picture, view, quarters)
+            for row in self._look(picture, view, quarters, quickly=True)
             if row[0] >= _MIN_TURNED_SCORE
         ]
 
@@ -185,7 +189,7 @@ class Detector:
         return best
 
     def _look(self, picture: Picture, view: View, quarters: int = 0, *, quickly: bool = False) -> Found:
-        """Faces and hints in a square."""
+        """Faces and hints in a square; ``quickly``: see :class:`BlazeFace`."""
         shown = np.ascontiguousarray(np.rot90(picture.show(view), quarters))
         found = self._network(shown, _MIN_HINT, quickly=quickly)
         return _merged(_in_picture(_turned_back(found, quarters), view))

@@ -4,19 +4,23 @@ The detector finds faces that are turned by up to 60 degrees. Beyond that it mis
 faces with eyes where their mouths are: their landmarks look right, but their vectors are meaningless. Such a detection
 has a low score, or landmarks that are not where the detector saw the same points. It is examined in the other three
 rotations, and the rotation with the best score is used; docs/models.md says how often that is right.
+
+Where the landmarks say that there is no face, there may be one that is seen from the side: see ``profiles.py``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.analysis.detector import MIN_SCORE, Detection, Detector
 from models.analysis.landmarks import FaceMesh, Landmarks
+from models.analysis.profiles import ProfileFinder
 from models.analysis.views import Picture
+from models.analysis.yunet import YuNet
 from models.pictures.geometry import Pixels, Points
 
 _MIN_PRESENCE = 0.5
@@ -33,16 +37,27 @@ _NOSE_WRONG = 0.7
 """Landmarks are unreliable if detector and mesh differ by more than this, as a share of the eye distance."""
 _MOST_HINTS = 3
 _HINT_BESIDE_FACES = 0.3
+_TURNED_ASIDE = 20
+"""Degrees of yaw from which on ArcFace's points are YuNet's: with the mesh's, the model recognises far fewer people."""
+_SAME_PLACE = 0.2
+"""Most distance between the middles of their points then, as a share of the face's size."""
 _SAME_FACE = 0.75
 """Faces whose landmarks differ by less than this share of the eye distance are the same face."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFace:
-    """A face, in pixels of the original picture."""
+    """A face, in pixels of the original picture.
+
+    Attributes:
+        detection: where it is.
+        landmarks: where its eyes, nose and mouth are.
+        is_profile: whether it is seen from the side, so that its landmarks are approximate.
+    """
 
     detection: Detection
     landmarks: Landmarks
+    is_profile: bool = False
 
     @property
     def roll(self) -> float:
@@ -75,20 +90,28 @@ class FaceFinder:
     """Finds faces and their landmarks; safe to call from several threads."""
 
     def __init__(self) -> None:
-        self._detector = Detector()
+        yunet = YuNet.load()
+        self._detector = Detector(yunet)
         self._mesh = FaceMesh()
+        self._profiles = ProfileFinder(yunet) if yunet else None
 
     def warm_up(self) -> None:
         """Create the interpreters of the calling thread."""
-        blank = np.zeros((480, 640, 3), np.uint8)
-        self._detector.detect(Picture(blank))
-        self._mesh.find(blank, np.array([[280, 200], [360, 200], [320, 280]], np.float64))
+        picture = Picture(np.zeros((480, 640, 3), np.uint8))
+        points = np.array([[280, 200], [360, 200], [320, 240], [320, 280], [240, 210], [400, 210]], np.float64)
+        face = Detection(1.0, (320, 240), (200, 200), points)
+        self._detector.detect(picture)
+        self._mesh.find(picture.pixels, face.eyes_and_mouth)
+        if self._profiles:
+            self._profiles.look(picture, face)
+            self._profiles.anywhere(picture)
 
     def find(self, pixels: Pixels) -> list[FoundFace]:
         """Find the faces of a picture, largest first.
 
         Upright faces need one look at the picture; each doubtful face is examined in the other three rotations. The
-        whole picture is examined in them only if no face has been found.
+        whole picture is examined in them only if no face has been found. Then it is searched for profiles, too; beside
+        faces, these are looked for only where the detector saw a face and the mesh none.
         """
         picture = Picture(pixels)
         seen = self._detector.detect(picture)
@@ -98,7 +121,20 @@ class FaceFinder:
         faces += self._confirmed(picture, self._detector.followed(picture, hints[:_MOST_HINTS]))[0]
         if not faces:
             faces += self._confirmed(picture, self._detector.detect_turned(picture))[0]
-        return sorted(_distinct(faces), key=lambda face: -math.prod(face.detection.size))
+        faces = _distinct(faces)
+        if self._profiles:
+            rejected = [one for one in hints if one.score >= MIN_SCORE and _is_elsewhere(one, faces)]
+            faces = self._with_profiles(self._profiles, picture, faces, rejected)
+        return sorted(faces, key=lambda face: -math.prod(face.detection.size))
+
+    def _with_profiles(
+        self, finder: ProfileFinder, picture: Picture, faces: Sequence[FoundFace], rejected: Sequence[Detection]
+    ) -> list[FoundFace]:
+        """The faces, with YuNet's points if they are turned aside, and the profiles that are none of them."""
+        profiles = finder.at(picture, rejected) if faces else finder.anywhere(picture)
+        found = [FoundFace(one.detection, one.landmarks, is_profile=True) for one in profiles]
+        elsewhere = [face for face in found if _is_elsewhere(face.detection, faces)]
+        return [_seen_aside(finder, picture, face) for face in faces] + elsewhere
 
     def _confirmed(self, picture: Picture, detections: Sequence[Detection]) -> tuple[list[FoundFace], list[Detection]]:
         """The detections that the mesh confirms, in their best rotation; and those that it does not."""
@@ -118,6 +154,24 @@ class FaceFinder:
             return None
         landmarks = self._mesh.find(picture.pixels, seen.eyes_and_mouth)
         return FoundFace(seen, landmarks) if landmarks.presence >= _MIN_PRESENCE else None
+
+
+def _seen_aside(finder: ProfileFinder, picture: Picture, face: FoundFace) -> FoundFace:
+    """A face; one that is turned aside gets YuNet's points for ArcFace."""
+    landmarks, detection = face.landmarks, face.detection
+    if abs(landmarks.yaw) < _TURNED_ASIDE:
+        return face
+    seen = finder.look(picture, detection, landmarks.roll)
+    if seen is None or math.dist(seen.points.mean(0), landmarks.arcface.mean(0)) > _SAME_PLACE * detection.size[0]:
+        return face
+    return replace(face, landmarks=replace(landmarks, arcface=seen.points))
+
+
+def _is_elsewhere(seen: Detection, faces: Iterable[FoundFace]) -> bool:
+    """Whether something that was seen is none of these faces."""
+    return all(
+        math.dist(seen.center, face.detection.center) > max(*seen.size, *face.detection.size) / 2 for face in faces
+    )
 
 
 def _is_doubtful(face: FoundFace) -> bool:

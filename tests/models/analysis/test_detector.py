@@ -47,7 +47,7 @@ def test_half_precision_sees_the_same_face(portrait: Image.Image) -> None:
 
 @pytest.mark.parametrize("height", [110, 180, 300, 700])
 def test_a_face_of_any_size_is_found_in_a_large_frame(portrait: Image.Image, height: int) -> None:
-    detections = Detector().detect(Picture(frame(portrait, height)))
+    detections = Detector(YuNet.load()).detect(Picture(frame(portrait, height)))
     [face] = [one for one in detections if one.score >= MIN_SCORE]
     # In the portrait, the middle of the eyes is at 0.49 of the width and 0.19 of the height.
     width = height * portrait.width / portrait.height
@@ -57,7 +57,7 @@ def test_a_face_of_any_size_is_found_in_a_large_frame(portrait: Image.Image, hei
 
 def test_without_openvino_tiles_find_them(portrait: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "openvino", lambda: None)
-    detector = Detector()
+    detector = Detector(YuNet.load())
     assert detector._yunet is None
     [face] = [one for one in detector.detect(Picture(frame(portrait, 180))) if one.score >= MIN_SCORE]
     assert face.score > 0.6
@@ -67,7 +67,7 @@ def test_small_faces_beside_a_small_face_are_where_yunet_proposes_them(portrait:
     picture = Image.fromarray(frame(portrait, 110))
     for corner in ((200, 200), (700, 300), (1000, 800)):
         picture.paste(portrait.resize((88, 110)), corner)
-    faces = [one for one in Detector().detect(Picture(np.asarray(picture))) if one.score >= MIN_SCORE]
+    faces = [one for one in Detector(YuNet.load()).detect(Picture(np.asarray(picture))) if one.score >= MIN_SCORE]
     assert len(faces) == 4
 
 
