@@ -113,9 +113,12 @@ def run(arguments: list[str], env: Mapping[str, str], folder: Path, timeout_s: f
 
 
 def _line(call: socket.socket) -> bytes:
-    """The next line; the process that forks sends each in one piece, and the next only when something has happened."""
-    line = call.recv(20)
-    assert line.endswith(b"\n"), "the process that runs the commands has ended"
+    """The next line; the process that forks sends each in one piece, and two may have come."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = call.recv(1)
+        assert byte, "the process that runs the commands has ended"
+        line += byte
     return line
 
 
