@@ -154,7 +154,7 @@ class Clients:
             found = [letter for letter in self._letters() if _place(letter) == place]
             return found if len(found) >= count else []
 
-        found = eventually(there, f"{count} dead letters of {place}")
+        found = eventually(there, f"{count} dead letters of {place}", every_s=0.2)
         assert len({letter.letter_id for letter in found}) == len(found) == count
         return found
 
@@ -165,7 +165,7 @@ class Clients:
             found = [letter for letter in self._letters() if _place(letter) in places]
             return found if len(found) >= len(places) else []
 
-        found = eventually(there, f"dead letters of {places}")
+        found = eventually(there, f"dead letters of {places}", every_s=0.2)
         assert len(found) == len(places)
         return {_place(letter): letter for letter in found}
 
