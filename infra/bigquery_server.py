@@ -8,9 +8,10 @@ from typing import Any
 
 import duckdb  # type: ignore[import-not-found,unused-ignore]
 import uvicorn  # type: ignore[import-not-found,unused-ignore]
-from local_bigquery.catalog import tables  # type: ignore[import-not-found]
+from local_bigquery.catalog import tabledata, tables  # type: ignore[import-not-found]
 from local_bigquery.engine import database, types  # type: ignore[import-not-found]
 from local_bigquery.grpc import server, write  # type: ignore[import-not-found]
+from local_bigquery.jobs import query  # type: ignore[import-not-found]
 from local_bigquery.settings import settings  # type: ignore[import-not-found]
 from local_bigquery.sql.rules import partitions  # type: ignore[import-not-found]
 
@@ -84,7 +85,18 @@ def look_up_one_table_at_a_time() -> None:
         return f"""JOIN {catalogue(project)}.ducklake_schema AS dataset USING (schema_id)
             WHERE it.end_snapshot IS NULL AND dataset.end_snapshot IS NULL AND schema_name = $1"""
 
+    def result_table(*name: str) -> list[tuple[str, str, int]]:
+        """A table with the rows of an answer, of which there are as many as questions were asked."""
+        with database.cursor() as cursor:
+            try:
+                (rows,) = cursor.execute(f"SELECT count(*) FROM {database.quote(*name)}").fetchone()
+            except duckdb.CatalogException:
+                return []
+        return [(name[-1], "TABLE", rows)]
+
     def one_object(project: str, dataset: str, table: str | None = None) -> list[tuple[str, str, int]]:
+        if table is not None and dataset == tables.RESULTS:
+            return result_table(project, dataset, table)
         if table is None or project not in database._attached:
             return objects(project, dataset, table)  # type: ignore[no-any-return]
         of = catalogue(project)
@@ -159,7 +171,67 @@ def bind_a_view_once() -> None:
             found = known[project, dataset, table] = look_up(project, dataset, table)
         return list(found)
 
-    tables.columns = columns
+    tables.columns = tabledata.columns = columns
+
+
+class CursorThatDescribes:
+    """A cursor of DuckDB that finds out what columns the answer to a question has without answering it."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+        self._described: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def sql(self, query: str, *, params: Any = None) -> Any:
+        """The columns of a question with parameters; the answer to one without, which DuckDB defers by itself."""
+        if not params:
+            return self._cursor.sql(query)
+        if query not in self._described:
+            self._described[query] = self._cursor.sql(f"FROM ({query}) LIMIT 0", params=params)
+        return self._described[query]
+
+
+def answer_once() -> None:
+    """Run each query once.
+
+    Otherwise one with parameters runs three times: the server makes a relation of it twice to look at its columns, and
+    DuckDB answers at once what has parameters.
+    """
+    write = tables.write
+
+    def write_once(cur: Any, query: str, *rest: Any, isolated: bool = False, **named: Any) -> Any:
+        # What is isolated is read from the relation.
+        return write(cur if isolated else CursorThatDescribes(cur), query, *rest, isolated=isolated, **named)
+
+    tables.write = write_once
+
+
+class NewCursor:
+    """A cursor of DuckDB that knows that it has no temporary tables yet; to look for them, DuckDB lists all tables."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def sql(self, query: str, **named: Any) -> Any:
+        """The answer to a question."""
+        if query == "SELECT table_name FROM duckdb_tables() WHERE temporary":
+            return self._cursor.sql("SELECT '' AS table_name LIMIT 0")
+        return self._cursor.sql(query, **named)
+
+
+def list_no_tables_for_a_question() -> None:
+    """Look for temporary tables in sessions only, which may have some."""
+    execute = query.execute
+
+    def execute_new(cursor: Any, *rest: Any, session: Any = None, **named: Any) -> Any:
+        return execute(cursor if session else NewCursor(cursor), *rest, session=session, **named)
+
+    query.execute = execute_new
 
 
 def look_for_pandas_once() -> None:
@@ -175,6 +247,8 @@ def main() -> None:
     add_columns_within_records()
     look_up_one_table_at_a_time()
     bind_a_view_once()
+    answer_once()
+    list_no_tables_for_a_question()
     database.connection().execute("SET memory_limit = '1GB'")
     storage, _ = server.start(settings.bigquery_host, settings.grpc_port)
     uvicorn.run("local_bigquery:app", host=settings.bigquery_host, port=settings.bigquery_port, access_log=False)

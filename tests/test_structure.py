@@ -39,7 +39,7 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("cli",),
     ),
     "models": (
-        ("pictures",),
+        ("pictures", "hidden_packages"),
         ("embedder", "drift"),
         ("analysis", "matching"),
         ("evaluation", "testing"),

@@ -7,13 +7,12 @@ import logging
 import os
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
-from importlib.abc import MetaPathFinder
-from types import ModuleType
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
+
+from models.hidden_packages import HiddenPackages
 
 # The pictures of a batch are spread over our own threads, with which OpenCV's would only compete.
 cv2.setNumThreads(1)
@@ -89,27 +88,13 @@ def _first_import() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _hidden(*packages: str) -> Iterator[None]:
-    finder = _HiddenFromThisThread(*packages)
+    # Other threads may import them meanwhile.
+    finder = HiddenPackages(packages, from_others=False)
     sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
         sys.meta_path.remove(finder)
-
-
-class _HiddenFromThisThread(MetaPathFinder):
-    """Makes packages look as if they were not installed, but only to the thread that made this finder.
-
-    Other threads may import them meanwhile.
-    """
-
-    def __init__(self, *packages: str) -> None:
-        self._packages = packages
-        self._thread = threading.get_ident()
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
-        if fullname in self._packages and threading.get_ident() == self._thread:
-            raise ModuleNotFoundError(f"{fullname} is hidden from this import", name=fullname)
 
 
 @contextlib.contextmanager

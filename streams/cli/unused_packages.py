@@ -6,18 +6,13 @@ An environment for analysts or developers has them. They would take half a secon
 from __future__ import annotations
 
 import sys
-from typing import Any
+
+from models.hidden_packages import HiddenPackages
 
 UNUSED = frozenset({"IPython", "pandas", "pyarrow"})
 """Google's clients look for the last two and for tqdm, which looks for the first; Keras and scikit-learn for pandas."""
 
 
-class _NotInstalled:
-    def find_spec(self, fullname: str, *_: Any) -> None:
-        if fullname in UNUSED:
-            raise ModuleNotFoundError(f"no command uses {fullname}", name=fullname)
-
-
 def hide() -> None:
     """Let this process import as if the unused packages were not installed."""
-    sys.meta_path.insert(0, _NotInstalled())
+    sys.meta_path.insert(0, HiddenPackages(UNUSED))

@@ -16,6 +16,9 @@ LEFT_HALF_RED[:, 60:] = (40, 40, 200)
 
 
 def encoded(image: Image.Image, file_format: str, **options: Any) -> bytes:
+    if file_format == "PNG":
+        # The same pixels in a sixth of the time.
+        options = {"compress_level": 1} | options
     file = io.BytesIO()
     image.save(file, file_format, **options)
     return file.getvalue()

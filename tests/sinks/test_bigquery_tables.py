@@ -160,13 +160,12 @@ def test_apply_adds_what_is_missing_within_records(address: Address) -> None:
     assert {"blockiness": 0.25, "rated": True} in ask(address, asked)
 
 
-def test_apply_saves_a_view_anew_that_someone_changed(address: Address) -> None:
-    client = address.rest_client()
-    apply(client, address.dataset_id)
-    client.query_and_wait(f"CREATE OR REPLACE VIEW {address.dataset_id}.sightings_by_day AS SELECT 1 AS one")
-    assert apply(client, address.dataset_id) == ["view sightings_by_day: updated"]
-    assert ask(address, "SELECT COUNT(*) AS n FROM sightings_by_day WHERE subject_id IS NULL") == [{"n": 0}]
-    assert apply(client, address.dataset_id) == []
+def test_apply_saves_a_view_anew_that_someone_changed(applied: Address) -> None:
+    client = applied.rest_client()
+    client.query_and_wait(f"CREATE OR REPLACE VIEW {applied.dataset_id}.sightings_by_day AS SELECT 1 AS one")
+    assert apply(client, applied.dataset_id) == ["view sightings_by_day: updated"]
+    assert ask(applied, "SELECT COUNT(*) AS n FROM sightings_by_day WHERE subject_id IS NULL") == [{"n": 0}]
+    assert apply(client, applied.dataset_id) == []
 
 
 def test_apply_refuses_what_it_cannot_make_right(address: Address) -> None:
