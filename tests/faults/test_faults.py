@@ -55,7 +55,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("faults", [QUICK, pytest.param(LONG, marks=pytest.mark.long)], ids=["quick", "long"])
 def test_no_event_is_lost_or_doubled(tmp_path: Path, faults: list[str]) -> None:
     rows = []
-    for row in measure(tmp_path, faults, 40.0, print):
+    for row in measure(tmp_path, faults, 60.0, print):
         print(row)
         rows.append(row)
     assert [row.get("fault") for row in rows] == [fault.name for fault in FAULTS if fault.name in faults], rows
