@@ -11,6 +11,7 @@ import typer
 
 from streams.cli.bench_tables import (
     commands_table,
+    corrections_table,
     fairness_table,
     faults_table,
     gains,
@@ -220,14 +221,7 @@ def corrections(
     if weight is not None:
         plan = plan.model_copy(update={"corrections": weight})
 
-    def show(result: Figures, output: Output) -> None:
-        table = grid("", "#before", "#without", "#with corrections", "95 % interval of the difference")
-        for title, kind in (("taken for the same again", "confused"), ("TAR at FAR 1e-2", "degraded")):
-            found = result.get(kind, {})
-            table.add_row(title, *(str(found.get(name, "")) for name in ("before", "without", "corrected", "interval")))
-        output.table(table)
-
-    _measure(measure(folders, plan, settings, output.warn), output, show=show)
+    _measure(measure(folders, plan, settings, output.warn), output, show=corrections_table)
 
 
 def train(

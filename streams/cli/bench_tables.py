@@ -36,6 +36,15 @@ def gains(result: Figures, output: Output) -> None:
     output.say(f"{result.get('latency_ratio')} times the time a face")
 
 
+def corrections_table(result: Figures, output: Output) -> None:
+    """What learning from corrections gains."""
+    table = grid("", "#before", "#without", "#with corrections", "95 % interval of the difference")
+    for title, kind in (("taken for the same again", "confused"), ("TAR at FAR 1e-2", "degraded")):
+        found = result.get(kind, {})
+        table.add_row(title, *(str(found.get(name, "")) for name in ("before", "without", "corrected", "interval")))
+    output.table(table)
+
+
 def faults_table(result: Figures, output: Output) -> None:
     """Each fault, and what it cost."""
     from streams.devtools.benchmarks.rows import NOT_MEASURED
