@@ -30,6 +30,8 @@ _SHARE = 4
 """One in so many messages is taken from users without urgent ones, if both wait."""
 DEEP = 32
 """A user with more messages waiting is not urgent, whatever they are, until no more than a quarter of so many do."""
+_QUIET = 256
+"""After so many messages without an urgent one, none is expected soon, and batches become larger."""
 _LOOKED_AT = 1024
 """Users that are asked in one turn whether a message of theirs can be taken."""
 
@@ -128,6 +130,7 @@ class FairOrder:
         self._complete_ms: dict[int, int] = {}
         self._kept_bytes = 0
         self._taken = 0
+        self._since_urgent = 0
         self._stuck = False
 
     def __len__(self) -> int:
@@ -207,7 +210,8 @@ class FairOrder:
         def can_go(user: _User) -> bool:
             return self._can_go(user, caught_up)
 
-        urgent_found, most_others = False, -(-limit // 2) if any(self._urgent) else limit
+        expected = any(self._urgent) and self._since_urgent < _QUIET
+        urgent_found, most_others = False, -(-limit // 2) if expected else limit
         while len(taken) < limit:
             urgent_turn = self._taken % _SHARE != _SHARE - 1
             user = self._turns[urgent_turn].next(can_go)
@@ -219,6 +223,7 @@ class FairOrder:
             if user is None:
                 break
             urgent_found |= user.urgent
+            self._since_urgent = 0 if user.urgent else self._since_urgent + 1
             taken.append(self._remove_first(user))
             self._taken += 1
         self._stuck = not taken

@@ -203,6 +203,17 @@ def test_a_batch_of_frames_is_not_filled_up_with_photos(log: Log) -> None:
     assert 2 <= len(log.take(16)) <= 3
 
 
+def test_a_batch_is_full_where_nothing_urgent_is_expected(log: Log) -> None:
+    for _ in range(400):
+        log.send("uploads", "bulk")
+    while len(log.order) > 100:
+        log.take(16)
+    assert len(log.take(16)) == 16
+    log.send("frames", "live")
+    log.take(16)
+    assert len(log.take(16)) == 8
+
+
 def test_a_camera_that_runs_wild_goes_behind_the_others(log: Log) -> None:
     for _ in range(fair_order.DEEP + 1):
         log.send("frames", "wild")
