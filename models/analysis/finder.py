@@ -37,10 +37,6 @@ _NOSE_WRONG = 0.7
 """Landmarks are unreliable if detector and mesh differ by more than this, as a share of the eye distance."""
 _MOST_HINTS = 3
 _HINT_BESIDE_FACES = 0.3
-_TURNED_ASIDE = 20
-"""Degrees of yaw from which on ArcFace's points are YuNet's: with the mesh's, the model recognises far fewer people."""
-_SAME_PLACE = 0.2
-"""Most distance between the middles of their points then, as a share of the face's size."""
 _SAME_FACE = 0.75
 """Faces whose landmarks differ by less than this share of the eye distance are the same face."""
 
@@ -157,14 +153,9 @@ class FaceFinder:
 
 
 def _seen_aside(finder: ProfileFinder, picture: Picture, face: FoundFace) -> FoundFace:
-    """A face; one that is turned aside gets YuNet's points for ArcFace."""
-    landmarks, detection = face.landmarks, face.detection
-    if abs(landmarks.yaw) < _TURNED_ASIDE:
-        return face
-    seen = finder.look(picture, detection, landmarks.roll)
-    if seen is None or math.dist(seen.points.mean(0), landmarks.arcface.mean(0)) > _SAME_PLACE * detection.size[0]:
-        return face
-    return replace(face, landmarks=replace(landmarks, arcface=seen.points))
+    """A face, with the points by which it is recognised if it is turned aside."""
+    detection = face.detection
+    return replace(face, landmarks=finder.aside(picture, face.landmarks, np.array(detection.center), detection.size[0]))
 
 
 def _is_elsewhere(seen: Detection, faces: Iterable[FoundFace]) -> bool:

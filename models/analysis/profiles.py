@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,10 @@ _NEAR = 0.7
 """Largest distance of a profile from where it is looked for, as a multiple of the size there."""
 _MOST = 4
 """Most places of a picture that are looked at."""
+_TURNED_ASIDE = 20
+"""Degrees of yaw from which on ArcFace's points are YuNet's: with the mesh's, the model recognises far fewer people."""
+_SAME_PLACE = 0.2
+"""Most distance between the middles of their points then, as a share of the face's size."""
 _MIDDLES = np.array([EYES_AND_MOUTH[:2].mean(0), EYES_AND_MOUTH[2]])
 
 
@@ -114,9 +118,25 @@ class ProfileFinder:
         seen = self._seen(picture.show(view), to_picture)
         return self._surely(picture, _distinct([one for one in seen if one.is_profile])[:_MOST])
 
-    def look(self, picture: Picture, detection: Detection, roll: float = 0.0) -> SideView | None:
-        """What YuNet sees at the place of a detection, turned upright by a roll in degrees."""
-        return self._nearest(picture, np.array(detection.center), _AROUND * max(detection.size), roll)
+    def aside(self, picture: Picture, landmarks: Landmarks, center: Points, size: float) -> Landmarks:
+        """Landmarks of a face; those of one that is turned aside get YuNet's points for ArcFace.
+
+        Args:
+            picture: that shows it.
+            landmarks: as the mesh sees them.
+            center: [2], of the face as BlazeFace sees it.
+            size: of the face as BlazeFace sees it, in pixels.
+        """
+        if abs(landmarks.yaw) < _TURNED_ASIDE:
+            return landmarks
+        seen = self._nearest(picture, center, _AROUND * size, landmarks.roll)
+        if seen is None or math.dist(seen.points.mean(0), landmarks.arcface.mean(0)) > _SAME_PLACE * size:
+            return landmarks
+        return replace(landmarks, arcface=seen.points)
+
+    def look(self, picture: Picture, detection: Detection) -> SideView | None:
+        """What YuNet sees at the place of a detection."""
+        return self._nearest(picture, np.array(detection.center), _AROUND * max(detection.size))
 
     def _surely(self, picture: Picture, profiles: Sequence[SideView]) -> list[SideView]:
         """Those that are profiles at another scale, too, as they are seen there."""
@@ -124,7 +144,7 @@ class ProfileFinder:
         return _distinct([one for one in again if one is not None and one.is_profile])
 
     def _nearest(self, picture: Picture, center: Points, side: float, roll: float = 0.0) -> SideView | None:
-        """The best face that is about in the middle of a square."""
+        """The best face that is about in the middle of a square, which is turned by a roll in degrees."""
         place = _square(center, side, roll)
         shown = np.multiply(cut(picture.pixels, place, _SHOWN), np.float32(2 / 255)) - np.float32(1)
         reach = _NEAR * side / _AROUND

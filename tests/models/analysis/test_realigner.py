@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import ImageOps
 
 from models.analysis import chips
 from models.analysis.aligner import Aligner
@@ -12,7 +13,9 @@ from models.embedder.model import Model
 from models.embedder.references import ACCURATE, FAST, Reference
 from models.pictures.decoder import Raster, decode
 from models.pictures.geometry import Pixels, Points
+from tests.models.analysis.side_views import from_the_side
 from tests.models.conftest import Photo
+from tests.models.sample_pictures import opened
 
 GEOMETRIES = {reference: Card.read(reference.folder).chip for reference in Reference}
 
@@ -51,6 +54,22 @@ def test_a_chip_of_another_geometry_still_shows_who_it_is(
     for name in ("obama", "obama2", "biden"):
         assert apart(name, f"{name} again") < 0.6 * threshold
     assert apart("obama2", "obama again") < threshold < apart("obama2", "biden again")
+
+
+@pytest.mark.parametrize("name", ["obama3", "biden"])
+def test_a_face_that_is_turned_aside_is_cut_as_it_was_found(photo: Photo, finder: FaceFinder, name: str) -> None:
+    if finder._profiles is None:
+        pytest.skip("OpenVINO is not installed")
+    picture = from_the_side(finder, ImageOps.mirror(opened(photo(name))), 50)
+    [face] = finder.find(picture)
+    assert abs(face.landmarks.yaw) > 25
+    aligner = Aligner(GEOMETRIES[Reference.ACCURATE])
+    native = aligner.align(picture, aligner.points(face.landmarks))
+    again = Realigner(GEOMETRIES[Reference.ACCURATE]).from_picture(picture, face.landmarks.points)
+    assert again is not None
+    model = Model.load(ACCURATE)
+    found, cut = model.embed(np.stack([native, again]))
+    assert np.linalg.norm(found - cut) < 0.6 * model.card.threshold(), "with the mesh's points it was 0.9 times"
 
 
 def test_landmarks_in_the_picture_are_enough(photo: Photo, finder: FaceFinder) -> None:
