@@ -57,6 +57,15 @@ def faults_table(result: Figures, output: Output) -> None:
     output.table(table)
 
 
+def latency_table(result: Figures, output: Output) -> None:
+    """How long frames took, by stage."""
+    table = grid("milliseconds", "#median", "#95 %", "#99 %")
+    for stage, found in {**result.get("stages", {}), "from camera to answer": result}.items():
+        table.add_row(stage, *(str(found.get(name, "")) for name in ("p50_ms", "p95_ms", "p99_ms")))
+    output.table(table)
+    output.say(f"{result.get('rate_fps')} frames/s of at most {result.get('max_fps')}; {result.get('lost')} lost")
+
+
 def fairness_table(result: Figures, output: Output) -> None:
     """Each case, and how long live frames waited."""
     table = grid(

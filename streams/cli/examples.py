@@ -125,6 +125,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream bench fairness --only one-user",
         "facestream bench fairness --events 20000 --seconds 60 --json",
     ),
+    "bench latency": ("facestream bench latency", "facestream bench latency --share 0.8 --seconds 60"),
     "bench faults": ("facestream bench faults --list", "facestream bench faults --only 'sigkill match'"),
     "bench replay": ("facestream bench replay --events 5000",),
     "bench rollout": ("facestream bench rollout --rate 50",),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from infra.photos import sample_photos
 
 WIDTH, HEIGHT = 640, 480
 
@@ -67,3 +70,10 @@ def side_by_side(photos: Sequence[Path]) -> bytes:
     height = pictures[0].shape[0]
     scaled = [cv2.resize(one, (one.shape[1] * height // one.shape[0], height)) for one in pictures]
     return cv2.imencode(".jpg", np.hstack(scaled))[1].tobytes()
+
+
+def frames_of_people(count: int) -> list[bytes]:
+    """So many different frames of three sample photographs with one face each."""
+    photos = sample_photos()
+    scenes = [Scene(photos / name, seed) for seed, name in enumerate(("obama.jpg", "biden.jpg", "obama3.jpg"))]
+    return [jpeg for scene in scenes for jpeg in itertools.islice(scene, count // len(scenes))]

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
 
-from infra.photos import sample_photos
 from sinks.redis import RedisResults
 from streams.client.producer import Producer
+from streams.devtools.benchmarks.load import Cameras
 from streams.devtools.benchmarks.rows import Figures, failed
 from streams.devtools.local_stack import Stack
 from streams.devtools.reconciliation import Reconciliation, ReconciliationReport
 from streams.devtools.stats import percentile
-from streams.devtools.synthetic_frames import Scene
+from streams.devtools.synthetic_frames import frames_of_people
 from streams.engine.faust_producer import partition_of
 from streams.settings import Settings
 
@@ -50,9 +48,7 @@ def measure(
         frame until its answer is in Redis, alone and beside the bulk; ``bulk_per_s``, done while the cameras went on;
         ``lost`` and ``duplicates`` of all events of the case.
     """
-    photos = sample_photos()
-    scenes = [Scene(photos / name, seed) for seed, name in enumerate(("obama.jpg", "biden.jpg", "obama3.jpg"))]
-    pictures = [jpeg for scene in scenes for jpeg in itertools.islice(scene, _DISTINCT // len(scenes))]
+    pictures = frames_of_people(_DISTINCT)
     with Stack(folder, say, live_stream_length=10 * (events + round(frames_per_s * seconds))) as stack:
         stack.add_workers()
         for case in only:
@@ -84,11 +80,11 @@ class _Bench:
 
     def run(self, events: int, seconds: float, say: Callable[[str], None]) -> Iterator[Figures]:
         say(f"{self._case}: cameras alone for {seconds:g} s")
-        with _Cameras(self._settings, self._users, self._pictures, self._frames_per_s) as alone:
+        with Cameras(self._settings, self._users, self._pictures, self._frames_per_s) as alone:
             time.sleep(_SETTLE_S + seconds)
         idle = self._settle(list(alone.sent_at), list(self._users))
         say(f"{self._case}: beside {events} events for {seconds:g} s")
-        with _Cameras(self._settings, self._users, self._pictures, self._frames_per_s) as beside:
+        with Cameras(self._settings, self._users, self._pictures, self._frames_per_s) as beside:
             time.sleep(_SETTLE_S)
             bulk = self._send(events)
             began = time.monotonic()
@@ -144,42 +140,7 @@ class _Bench:
             accounts.close()
 
 
-class _Cameras:
-    """Send frames at a steady rate from a thread of their own, each camera in turn."""
-
-    def __init__(
-        self, settings: Settings, users: Mapping[str, bool], pictures: Sequence[bytes], frames_per_s: float
-    ) -> None:
-        self.sent_at: dict[str, tuple[str, float]] = {}
-        """User and time in seconds since 1970 of each frame."""
-        self._producer = Producer(settings, block_s=120)
-        self._users = users
-        self._pictures = pictures
-        self._frames_per_s = frames_per_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="cameras")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._producer.close(120)
-
-    def _run(self) -> None:
-        began = time.monotonic()
-        for number, (user, jpeg) in enumerate(
-            zip(itertools.cycle(self._users), itertools.cycle(self._pictures), strict=False)
-        ):
-            if self._stop.wait(max(0.0, began + number / self._frames_per_s - time.monotonic())):
-                return
-            at = time.time()
-            self.sent_at[self._producer.frame(user, jpeg, camera_id="live").event_id] = user, at
-
-
-def _latencies(cameras: _Cameras, report: ReconciliationReport, users: Sequence[str]) -> list[float]:
+def _latencies(cameras: Cameras, report: ReconciliationReport, users: Sequence[str]) -> list[float]:
     """Milliseconds from sending to the answer, of these users' frames after the first seconds."""
     begun = min(at for _, at in cameras.sent_at.values()) + _SETTLE_S
     return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
 from streams.client.errors import BackPressure
@@ -75,6 +75,41 @@ class Load:
 
     def _frame(self, user: str) -> None:
         self.sent[self._producer.frame(user, _picture(user), camera_id="load").event_id] = user
+
+
+class Cameras:
+    """Send frames at a steady rate from a thread of their own, each camera in turn."""
+
+    def __init__(
+        self, settings: Settings, users: Iterable[str], pictures: Sequence[bytes], frames_per_s: float
+    ) -> None:
+        self.sent_at: dict[str, tuple[str, float]] = {}
+        """User and time in seconds since 1970 of each frame."""
+        self._producer = Producer(settings, block_s=120)
+        self._users = users
+        self._pictures = pictures
+        self._frames_per_s = frames_per_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="cameras")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._producer.close(120)
+
+    def _run(self) -> None:
+        began = time.monotonic()
+        for number, (user, jpeg) in enumerate(
+            zip(itertools.cycle(self._users), itertools.cycle(self._pictures), strict=False)
+        ):
+            if self._stop.wait(max(0.0, began + number / self._frames_per_s - time.monotonic())):
+                return
+            at = time.time()
+            self.sent_at[self._producer.frame(user, jpeg, camera_id="live").event_id] = user, at
 
 
 def gap_s(live_at: Mapping[str, float], users_of: Mapping[str, str]) -> float:

@@ -21,7 +21,7 @@ from streams.client.producer import Producer
 from streams.devtools.benchmarks.rows import NOT_MEASURED, Figures, attempt
 from streams.devtools.local_stack import Stack
 from streams.devtools.reconciliation import Reconciliation, ReconciliationReport
-from streams.devtools.synthetic_frames import Scene
+from streams.devtools.synthetic_frames import frames_of_people
 from streams.settings import Settings
 
 _USERS = 16
@@ -38,10 +38,8 @@ def measure(folder: Path, frames: int, rounds: int, say: Callable[[str], None]) 
         ``bare_loop_frames_per_s`` (median), then ``frames_per_s`` between the first and the last tenth of the results,
         ``lost`` and ``duplicates``; last ``efficiency`` (the ratio of the two speeds).
     """
-    photos = sample_photos()
-    scenes = [Scene(photos / name, seed) for seed, name in enumerate(("obama.jpg", "biden.jpg", "obama3.jpg"))]
-    pictures = [jpeg for scene in scenes for jpeg in itertools.islice(scene, _DISTINCT // len(scenes))]
-    portrait = (photos / "obama.jpg").read_bytes()
+    pictures = frames_of_people(_DISTINCT)
+    portrait = (sample_photos() / "obama.jpg").read_bytes()
     with Stack(folder, say, live_stream_length=10 * frames) as stack:
         bare = _BareLoop(stack.settings, portrait)
         speeds: list[float] = []
@@ -57,7 +55,7 @@ def measure(folder: Path, frames: int, rounds: int, say: Callable[[str], None]) 
         def pipeline() -> Figures:
             stack.add_workers()
             say("measuring the pipeline")
-            frames_per_s, account = _pipeline(stack.settings, pictures, frames, portrait)
+            frames_per_s, account = backlog(stack.settings, pictures, frames, portrait)
             return {
                 "frames_per_s": round(frames_per_s, 1),
                 "lost": account.lost,
@@ -105,7 +103,7 @@ class _BareLoop:
         return len(frames) / (time.perf_counter() - began)
 
 
-def _pipeline(
+def backlog(
     settings: Settings, pictures: Sequence[bytes], frames: int, enrolled: bytes
 ) -> tuple[float, ReconciliationReport]:
     """Throughput with a backlog: the frames are sent as fast as Kafka takes them."""

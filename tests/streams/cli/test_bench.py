@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from models.training.measure import Change
-from streams.cli import bench
+from streams.cli import bench_figures
 from streams.cli.bench_tables import faults_table, gains, searches_table
 from streams.cli.console import Output
 from streams.devtools.benchmarks.retrain import _judged
@@ -42,7 +42,7 @@ def test_a_row_that_fails_is_marked_and_the_rest_goes_on(as_json: bool, capsys: 
         yield {"third": 3}
 
     with pytest.raises(typer.Exit) as ended:
-        bench._measure(measure(), Output(as_json))
+        bench_figures.report(measure(), Output(as_json))
     assert ended.value.exit_code == 1
     assert shown == ["first: 1\n", "second: could not be measured: TimeoutError: BigQuery has not answered\n"]
     out = capsys.readouterr().out
@@ -56,20 +56,20 @@ def test_a_row_that_fails_is_marked_and_the_rest_goes_on(as_json: bool, capsys: 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143), RuntimeError("no room")], ids=repr)
 def test_what_was_measured_is_printed_however_it_ends(error: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(type(error)):
-        bench._measure(tiny("first", "second", error, "third"), Output(True))
+        bench_figures.report(tiny("first", "second", error, "third"), Output(True))
     assert json.loads(capsys.readouterr().out) == {"first": 1, "second": 1}
 
 
 def test_a_bench_that_has_measured_nothing_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError):
-        bench._measure(tiny(RuntimeError("no Kafka")), Output(True))
+        bench_figures.report(tiny(RuntimeError("no Kafka")), Output(True))
     assert capsys.readouterr().out == ""
 
 
 def test_a_bad_figure_fails_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    bench._measure(tiny("events"), Output(True), wrong=("lost",))
+    bench_figures.report(tiny("events"), Output(True), wrong=("lost",))
     with pytest.raises(typer.Exit):
-        bench._measure(tiny("lost"), Output(True), wrong=("lost",))
+        bench_figures.report(tiny("lost"), Output(True), wrong=("lost",))
 
 
 class Stacks:
@@ -141,7 +141,7 @@ def test_ctrl_c_stops_the_stack_and_keeps_the_rows(capsys: pytest.CaptureFixture
 
     rows = on_stacks(["one", "two"], stacks.start, measure)
     with pytest.raises(KeyboardInterrupt):
-        bench._measure(bench._rows_so_far(rows, "fault", "faults"), Output(True))
+        bench_figures.report(bench_figures.rows_so_far(rows, "fault", "faults"), Output(True))
     assert json.loads(capsys.readouterr().out) == {"faults": [{"fault": "one", "stack": 0}]}
     assert stacks.events == ["start 0", "one", "stop 0"]
 
@@ -150,7 +150,7 @@ def test_a_fault_that_fails_is_a_row_of_the_table(capsys: pytest.CaptureFixture[
     stacks = Stacks()
     rows = on_stacks(["one", "bad"], stacks.start, stacks.measure)
     with pytest.raises(typer.Exit):
-        bench._measure(bench._rows_so_far(rows, "fault", "faults"), Output(False), show=faults_table)
+        bench_figures.report(bench_figures.rows_so_far(rows, "fault", "faults"), Output(False), show=faults_table)
     assert f"not measured: {WHY}" in capsys.readouterr().out.splitlines()[-1]
 
 
