@@ -13,7 +13,7 @@ from streams.settings import Settings
 
 _AT_ONCE = 64
 _MOST_MESSAGES = 1024
-_MOST_BYTES = 4 * 2**20
+_MOST_BYTES = 16 * 2**20
 _SILENCE_S = 10.0
 
 
@@ -66,9 +66,9 @@ class ContentReader:
         if self._consumer is None:
             options = {
                 "auto.offset.reset": "error",
-                "fetch.message.max.bytes": 2**20,
-                "queued.max.messages.kbytes": 8 * 1024,
-                "fetch.wait.max.ms": 100,
+                "fetch.message.max.bytes": 4 * 2**20,
+                "queued.max.messages.kbytes": 32 * 1024,
+                "fetch.wait.max.ms": 10,
             }
             self._consumer = consumer(self._settings, f"facestream-contents-{uuid.uuid4()}", options)
         return self._consumer

@@ -20,9 +20,9 @@ from itertools import islice
 
 from streams.kafka.messages import Message, TopicPartition
 
-USER_BYTES = 2 * 2**20
-"""Contents that are kept of one user; twice as much altogether as of a partition that is read again."""
-KEPT_BYTES = 64 * 2**20
+USER_BYTES = 8 * 2**20
+"""Contents that are kept of one user; half of it is work for more than the time in which more is read again."""
+KEPT_BYTES = 96 * 2**20
 """Contents that are kept of all users; of urgent messages twice as much."""
 KNOWN_MESSAGES = 100_000
 """A partition with more messages waiting than this is not read further, until half of them are done."""
@@ -30,8 +30,6 @@ _SHARE = 4
 """One in so many messages is taken from users without urgent ones, if both wait."""
 DEEP = 32
 """A user with more messages waiting is not urgent, whatever they are, until no more than a quarter of so many do."""
-_QUIET = 256
-"""After so many messages without an urgent one, none is expected soon, and batches become larger."""
 _LOOKED_AT = 1024
 """Users that are asked in one turn whether a message of theirs can be taken."""
 
@@ -130,7 +128,6 @@ class FairOrder:
         self._complete_ms: dict[int, int] = {}
         self._kept_bytes = 0
         self._taken = 0
-        self._since_urgent = 0
         self._stuck = False
 
     def __len__(self) -> int:
@@ -210,20 +207,18 @@ class FairOrder:
         def can_go(user: _User) -> bool:
             return self._can_go(user, caught_up)
 
-        expected = any(self._urgent) and self._since_urgent < _QUIET
-        urgent_found, most_others = False, -(-limit // 2) if expected else limit
+        urgent_found = False
         while len(taken) < limit:
             urgent_turn = self._taken % _SHARE != _SHARE - 1
             user = self._turns[urgent_turn].next(can_go)
             if user is None:
-                # What is urgent neither waits for others that fill up its batch, nor long for a batch of others.
-                if urgent_turn and (urgent_found or len(taken) >= most_others):
+                # What is urgent does not wait for others that fill up its batch.
+                if urgent_turn and urgent_found:
                     break
                 user = self._turns[not urgent_turn].next(can_go)
             if user is None:
                 break
             urgent_found |= user.urgent
-            self._since_urgent = 0 if user.urgent else self._since_urgent + 1
             taken.append(self._remove_first(user))
             self._taken += 1
         self._stuck = not taken

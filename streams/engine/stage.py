@@ -45,7 +45,7 @@ _HANDOVER_S = 3.0
 """How long a rebalance waits for the batch in hand; well below the session time-out."""
 _RETRY_S = (0.2, 5.0)
 """First and longest pause before a batch is tried again."""
-_FEWEST = 4
+_FEWEST = 8
 """Messages of a batch at least, if there are so many."""
 _ATTEMPTS = 3
 """So many failures of its own doing split a batch, and turn a single message into a dead letter."""
