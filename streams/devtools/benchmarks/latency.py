@@ -84,9 +84,9 @@ def measure(folder: Path, frames: int, share: float, seconds: float, say: Callab
 
 
 def _moments(answer: Mapping[str, Any]) -> list[float]:
-    """When an event was in Kafka, taken, embedded and decided: seconds since 1970."""
+    """When a frame was in Kafka, taken, embedded and matched: seconds since 1970."""
     timings = answer["timings"]
-    texts = (timings["produced_at"], timings["received_at"], timings["embedded_at"], answer["decided_at"])
+    texts = (timings["produced_at"], timings["received_at"], timings["embedded_at"], answer["matched_at"])
     return [datetime.fromisoformat(text).timestamp() for text in texts]
 
 
