@@ -17,3 +17,4 @@ class Erasure:
     subject_id: str | None = None
     stage: str | None = None
     removed: Mapping[str, int] = field(default_factory=dict)
+    in_searches: bool = False

@@ -16,7 +16,7 @@ from schemas.learning import Chip, Feedback, RunCondition, RunState, Statement, 
 from schemas.parts import Box, Decision, Quality, Refusal, Source, Timings
 from schemas.registry import Event
 from schemas.replays import OffsetRange, Replay, ReplayState
-from schemas.results import Candidate, Enrolment, Match, MatchedFace, Outcome
+from schemas.results import Candidate, Enrolment, Match, MatchedFace, Outcome, SearchCoverage
 from schemas.rollout import ComparedFace, Comparison, ModelRecord, ModelState
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "ResolutionState",
     "RunCondition",
     "RunState",
+    "SearchCoverage",
     "Source",
     "Statement",
     "Template",

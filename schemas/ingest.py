@@ -14,6 +14,7 @@ class Mode(StrEnum):
 
     IDENTIFY = "identify"
     VERIFY = "verify"
+    SEARCH = "search"
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,10 @@ class Reason(StrEnum):
     )
     OVERLOADED = "overloaded", "the frame had waited longer than shed_frames_after_s, and was not looked at"
     NO_FACE = "no_face", "no face was found"
+    SEARCH_OFF = (
+        "search_off",
+        "searches over all users are off: FACESTREAM_SEARCH_PURPOSES names no purpose",
+    )
     ERASED = "erased", "it came before the user, or the subject it is about, was erased"
     # Enrolment only.
     SEVERAL_FACES = "several_faces", "an enrolment photo must show one person"

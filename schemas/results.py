@@ -25,6 +25,7 @@ class Candidate:
     similarity: float
     distance: float
     fmr: float
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,17 @@ class MatchedFace:
     reason: str | None = None
     candidates: list[Candidate] = field(default_factory=list)
     ambiguous: bool = False
+    user_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchCoverage:
+    """What a search over all users covers: the shards that answered, of how many, and their templates."""
+
+    shards: int
+    answered: list[int]
+    templates: int
+    asked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,7 @@ class Match:
     faces: list[MatchedFace] = field(default_factory=list)
     subject_id: str | None = None
     refusal: Refusal | None = None
+    search: SearchCoverage | None = None
     replay_id: str | None = None
     corrects: bool = False
 

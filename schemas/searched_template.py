@@ -34,6 +34,7 @@ class SearchedTemplate:
     subject_id: str
     model_version: str
     vector: bytes
+    purpose: str
     expires_at: datetime | None
 
     @classmethod
@@ -45,6 +46,7 @@ class SearchedTemplate:
             template.subject_id,
             template.model_version,
             template.vector,
+            template.consent.purpose,
             template.consent.expires_at,
         )
 
@@ -76,6 +78,7 @@ def _of_record(record: Any) -> SearchedTemplate:
         canonical(record["subject_id"]),
         record["model_version"],
         record["vector"],
+        record["consent"]["purpose"],
         None if ends is None else _EPOCH + timedelta(microseconds=ends),
     )
 

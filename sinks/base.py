@@ -155,6 +155,21 @@ class BatchProcessor(Protocol[E_contra]):
             SinkUnavailable: not all of it was removed; the call is repeated.
         """
 
+    def erase_in_searches(
+        self,
+        user_id: str,
+        subject_id: str | None,
+        *,
+        erasure_id: str,
+        partition: int,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
+        """Take a user, or one of his subjects, out of answers to searches of other users; see :meth:`erase`.
+
+        It is called for each partition, since the answers to searches of each partition are another worker's to write.
+        Those that are written later are without whoever was erased.
+        """
+
     def note(self, partition: TopicPartition) -> str:
         """A short text for an assigned partition. It is committed with the offset and returns in :class:`Position`."""
 

@@ -156,6 +156,15 @@ class Settings(BaseSettings):
         300, ge=50, description="Faces in the current sample, which is compared with the reference: the last ones."
     )
     candidates: int = Field(5, ge=1, description="Most candidates listed for each face.")
+    search_purposes: list[str] = Field(
+        [],
+        description="Purposes of consent whose templates a search over all users may find, as a JSON list: "
+        '`["search"]`. Empty: nobody may search.',
+    )
+    search_candidates: int = Field(20, ge=1, description="Most candidates listed for each face of a search.")
+    search_deadline_s: float = Field(
+        10, gt=0, description="Seconds that a search waits for the other shards once the first has answered."
+    )
     max_templates_per_subject: int = Field(64, ge=1, description="Most templates a subject may have.")
     max_picture_bytes: int = Field(10_000_000, gt=0, description="Most bytes of an encoded picture.")
     max_picture_pixels: int = Field(

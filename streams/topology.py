@@ -13,6 +13,7 @@ from schemas.rollout import Comparison
 from sinks.base import Result
 from streams.kafka.topics import Topic
 from streams.roles import Role
+from streams.settings import Settings
 
 REDIS_EVENTS: Mapping[Topic, type[Match | Enrolment]] = {Topic.MATCHES: Match, Topic.ENROLMENTS: Enrolment}
 """What Redis keeps."""
@@ -26,14 +27,22 @@ BIGQUERY_EVENTS: Mapping[Topic, type[Result]] = {
     Topic.FEEDBACK: Feedback,
 }
 """What BigQuery keeps."""
+SEARCH_EVENTS: Mapping[Topic, type[Match]] = {Topic.SEARCH_PARTS: Match}
+"""What answers to searches are made of."""
 DRIFT_EVENTS: Mapping[Topic, type[Embedding | Match]] = {Topic.EMBEDDINGS: Embedding, Topic.MATCHES: Match}
 """What tells of drift."""
 READS: Mapping[Role, Sequence[Topic]] = {
     Role.EMBED: (Topic.UPLOADS, Topic.FRAMES),
-    Role.MATCH: (Topic.EMBEDDINGS, Topic.ERASURES),
+    Role.MATCH: (Topic.EMBEDDINGS, Topic.PROBES, Topic.ERASURES),
     Role.SINK_REDIS: (*REDIS_EVENTS, Topic.ERASURES),
     Role.SINK_BIGQUERY: (*BIGQUERY_EVENTS, Topic.ERASURES),
     Role.DRIFT: (*DRIFT_EVENTS, Topic.ERASURES),
     Role.RETRAIN: (Topic.RUNS,),
+    Role.SEARCH: (*SEARCH_EVENTS, Topic.ERASURES),
 }
-"""What each role reads."""
+"""What each role reads; ``match`` reads ``probes`` only where searches over all users are allowed."""
+
+
+def subscribed(role: Role, settings: Settings) -> list[Topic]:
+    """The topics whose partitions the workers of a role share out."""
+    return [topic for topic in READS[role] if topic is not Topic.PROBES or settings.search_purposes]

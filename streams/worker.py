@@ -256,6 +256,15 @@ def _drift(start: _Start) -> None:
     _run_batches(Role.DRIFT, start, worker)
 
 
+def _search(start: _Start) -> None:
+    def worker(client_id: str) -> BatchWorker[Any]:
+        from streams.searching.worker import SearchWorker
+
+        return SearchWorker(start.settings, batch_size=_BATCH_SIZE, client_id=client_id)
+
+    _run_batches(Role.SEARCH, start, worker)
+
+
 def _run_batches(role: Role, start: _Start, make_worker: Callable[[str], BatchWorker[Any]]) -> NoReturn:
     """Run a worker that takes batches, made under this name, with its health served."""
     with HealthServer(role, f"{role}-{os.getpid()}", start.settings) as health:
@@ -274,5 +283,6 @@ _RUN: Mapping[Role, Callable[[_Start], None]] = {
     Role.SINK_BIGQUERY: _sink_bigquery,
     Role.DRIFT: _drift,
     Role.RETRAIN: _retrain,
+    Role.SEARCH: _search,
 }
 """What runs each role; none of them returns."""

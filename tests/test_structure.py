@@ -32,7 +32,7 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("topology", "client", "cameras", "model_registry", "observability", "privacy", "replay"),
         ("dead_letters", "feedback"),
         ("engine", "drift"),
-        ("embedding", "matching"),
+        ("embedding", "matching", "searching"),
         ("rollout", "training_data"),
         ("devtools", "operations", "retraining"),
         ("worker", "producer"),

@@ -7,6 +7,7 @@ up to seven days, and another seven days for its own recovery.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from google.cloud import bigquery
 
@@ -21,8 +22,35 @@ from sinks.bigquery.tables import ENROLMENTS, MATCHES
 _FACES = next(column for column in MATCHES.columns if column.name == "faces")
 _CANDIDATES = next(column for column in _FACES.columns if column.name == "candidates")
 _ONE_FACE = "EXISTS (SELECT 1 FROM UNNEST(faces) AS face WHERE {})"
-_NAMED = "candidate.subject_id {} UNNEST(@subject_id)"
-_OTHERS = f"(SELECT COUNT(*) FROM UNNEST(face.candidates) AS candidate WHERE {_NAMED.format('NOT IN')})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """Conditions on matches that name somebody: a subject of their own user, or in searches of whatever user."""
+
+    own: bool
+    subject: bool
+    """Whether it is one subject of the user."""
+
+    @property
+    def rows(self) -> str:
+        """Where it may be named."""
+        return "user_id IN UNNEST(@user_id)" if self.own else "mode = 'search'"
+
+    def is_named(self, part: str) -> str:
+        """Whether a face or a candidate names the person. What names no user is of the user of the row."""
+        his = f"IFNULL({part}.user_id, '') IN UNNEST(@user_id)"
+        his = f"({part}.user_id IS NULL OR {his})" if self.own else his
+        return f"{his} AND IFNULL({part}.subject_id, '') IN UNNEST(@subject_id)" if self.subject else his
+
+    @property
+    def in_a_face(self) -> str:
+        """Whether a face of a match was recognised as the person, or has it as a candidate."""
+        candidate = f"EXISTS (SELECT 1 FROM UNNEST(face.candidates) AS candidate WHERE {self.is_named('candidate')})"
+        return _ONE_FACE.format(f"({self.is_named('face')}) OR {candidate}")
+
+
+_OWN_SUBJECT = _Named(own=True, subject=True)
 _ABOUT = {
     "matches": "claimed_subject_id IN UNNEST(@subject_id)",
     "comparisons": _ONE_FACE.format(
@@ -88,8 +116,33 @@ def erase(
     removed["enrolments"] += change(
         ENROLMENTS.name, "forget similar", _FORGETTING_SIMILAR.format(f"{dataset_id}.{ENROLMENTS.name}")
     )
-    removed["matches"] += change(MATCHES.name, "take out", _taking_out(f"{dataset_id}.{MATCHES.name}"))
+    taking_out = _taking_out(f"{dataset_id}.{MATCHES.name}", _OWN_SUBJECT)
+    removed["matches"] += change(MATCHES.name, "take out", taking_out)
     return removed
+
+
+def erase_in_searches(
+    client: bigquery.Client,
+    dataset_id: str,
+    user_id: str,
+    subject_id: str | None,
+    *,
+    name: str,
+    wanted: Callable[[], bool] = lambda: True,
+) -> dict[str, int]:
+    """Take a user, or one of his subjects, out of the answers to searches; see :func:`erase`."""
+    if not wanted():
+        raise SinkUnavailable("the erasure is another worker's now")
+    table = f"{dataset_id}.{MATCHES.name}"
+    changed = change_once(
+        client,
+        _taking_out(table, _Named(own=False, subject=subject_id is not None)),
+        _parameters(user_id, subject_id),
+        name=f"facestream-erase-{codec.stable_id(dataset_id, name, 'searches')}",
+        table=table,
+        timeout_s=_TIMEOUT_S,
+    )
+    return {"searches": changed}
 
 
 def count(client: bigquery.Client, dataset_id: str, user_id: str, subject_id: str | None) -> dict[str, int]:
@@ -103,7 +156,7 @@ def count(client: bigquery.Client, dataset_id: str, user_id: str, subject_id: st
     if subject_id is not None:
         about = _ABOUT | {
             "enrolments": f"({_ABOUT['enrolments']} OR {_SIMILAR})",
-            "matches": f"({_ABOUT['matches']} OR {_in_a_face()})",
+            "matches": f"({_ABOUT['matches']} OR {_OWN_SUBJECT.in_a_face})",
         }
     queries = [
         f"SELECT '{table}' AS name, COUNT(*) AS n FROM `{dataset_id}.{table}` "
@@ -115,6 +168,13 @@ def count(client: bigquery.Client, dataset_id: str, user_id: str, subject_id: st
     return {table: counted[table] for table in about}
 
 
+def count_in_searches(client: bigquery.Client, dataset_id: str, user_id: str, subject_id: str | None) -> dict[str, int]:
+    """The number of rows that :func:`erase_in_searches` would change now; raises as :func:`count`."""
+    named = _Named(own=False, subject=subject_id is not None)
+    sql = f"SELECT COUNT(*) AS n FROM `{dataset_id}.{MATCHES.name}` WHERE {named.rows} AND {named.in_a_face}"
+    return {"searches": int(run_query(client, sql, _parameters(user_id, subject_id)).rows[0]["n"])}
+
+
 def _parameters(user_id: str, subject_id: str | None) -> list[bigquery.ArrayQueryParameter]:
     parameters = [bigquery.ArrayQueryParameter("user_id", "STRING", spellings(user_id))]
     if subject_id is not None:
@@ -122,39 +182,37 @@ def _parameters(user_id: str, subject_id: str | None) -> list[bigquery.ArrayQuer
     return parameters
 
 
-def _in_a_face() -> str:
-    """Whether a face of a match was recognised as the subject, or has it as a candidate."""
-    candidate = f"EXISTS (SELECT 1 FROM UNNEST(face.candidates) AS candidate WHERE {_NAMED.format('IN')})"
-    return _ONE_FACE.format(f"face.subject_id IN UNNEST(@subject_id) OR {candidate}")
-
-
-def _taking_out(table: str) -> str:
-    """The statement that removes the subject from the faces that were recognised as it, and from all candidates."""
-    where = f"user_id IN UNNEST(@user_id) AND {_in_a_face()}"
+def _taking_out(table: str, named: _Named) -> str:
+    """The statement that removes somebody from the faces that were recognised so, and from all candidates."""
+    where = f"{named.rows} AND {named.in_a_face}"
     # The event id too, because other messages have the same offsets in a topic that was created again.
     position = ("event_id", "kafka_topic", "kafka_partition", "kafka_offset")
     # A MERGE, because the local server cannot set arrays with UPDATE.
     return (
         f"MERGE `{table}` AS old USING ("
-        f"SELECT {', '.join(position)}, ANY_VALUE({_faces_without()}) AS faces "
+        f"SELECT {', '.join(position)}, ANY_VALUE({_faces_without(named)}) AS faces "
         f"FROM `{table}` WHERE {where} GROUP BY {', '.join(position)}) AS new "
         f"ON {' AND '.join(f'old.{name} = new.{name}' for name in position)} "
         "WHEN MATCHED THEN UPDATE SET faces = new.faces"
     )
 
 
-def _faces_without() -> str:
-    """The expression for the column ``faces`` without the subject; the other faces keep their numbers."""
-    theirs = "face.subject_id IN UNNEST(@subject_id)"
+def _faces_without(named: _Named) -> str:
+    """The expression for the column ``faces`` without somebody; the other faces keep their numbers."""
+    theirs, another = named.is_named("face"), f"NOT ({named.is_named('candidate')})"
+    if not named.subject:
+        theirs = f"{theirs} AND face.subject_id IS NOT NULL"
     candidates = ", ".join(f"candidate.{column.name}" for column in _CANDIDATES.columns)
     changed = {
         "decision": f"IF({theirs}, '{Decision.REFUSED}', face.decision)",
         "subject_id": f"IF({theirs}, NULL, face.subject_id)",
         "reason": f"IF({theirs}, '{Reason.ERASED}', face.reason)",
-        "ambiguous": f"face.ambiguous AND {_OTHERS} > 1",
+        "user_id": f"IF({theirs}, NULL, face.user_id)",
+        "ambiguous": (
+            f"face.ambiguous AND (SELECT COUNT(*) FROM UNNEST(face.candidates) AS candidate WHERE {another}) > 1"
+        ),
         "candidates": (
-            f"ARRAY(SELECT AS STRUCT {candidates} FROM UNNEST(face.candidates) AS candidate "
-            f"WHERE {_NAMED.format('NOT IN')})"
+            f"ARRAY(SELECT AS STRUCT {candidates} FROM UNNEST(face.candidates) AS candidate WHERE {another})"
         ),
     }
     columns = (f"{changed.get(column.name, f'face.{column.name}')} AS {column.name}" for column in _FACES.columns)

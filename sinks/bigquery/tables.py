@@ -98,7 +98,7 @@ MATCHES = _table(
         _needed("user_id", "The owner of the gallery."),
         *("camera_id", "sequence", "captured_at"),
         _needed("matched_at", "When it was decided; the partition of the table."),
-        FromField("mode", "The question: identify or verify."),
+        FromField("mode", "The question: identify, verify or search."),
         FromField("claimed_subject_id", field="subject_id"),
         REFUSAL,
         FromField("faces", columns=FACES),

@@ -40,7 +40,7 @@ from sinks.bigquery.appender import Append, Appender, Refused, StreamLost
 from sinks.bigquery.client import Address
 from sinks.bigquery.columns import Column, micros
 from sinks.bigquery.deduplicator import Deduplicator
-from sinks.bigquery.erase import erase
+from sinks.bigquery.erase import erase, erase_in_searches
 from sinks.bigquery.history import History
 from sinks.bigquery.query import QueryFailed
 from sinks.bigquery.rows import RowWriter, row_writer
@@ -155,6 +155,22 @@ class BigQuerySink:
             return erase(self._erasing, self._address.dataset_id, user_id, subject_id, name=name, wanted=wanted)
         except QueryFailed as error:
             raise SinkUnavailable(f"BigQuery does not delete: {error}") from error
+
+    def erase_in_searches(
+        self,
+        user_id: str,
+        subject_id: str | None,
+        *,
+        erasure_id: str,
+        partition: int,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
+        """Take a user or a subject out of the rows of searches; see :class:`sinks.base.Sink`."""
+        try:
+            name, dataset = f"{erasure_id}-{partition}", self._address.dataset_id
+            return erase_in_searches(self._erasing, dataset, user_id, subject_id, name=name, wanted=wanted)
+        except QueryFailed as error:
+            raise SinkUnavailable(f"BigQuery does not change rows: {error}") from error
 
     def write(self, batch: Sequence[Delivery[Result]]) -> None:
         """Append what is not in the tables yet; see :class:`sinks.base.Sink` for what is raised."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
@@ -19,6 +20,24 @@ Json = dict[str, Any]
 _SIMILAR = "similar_subject_id"
 _AT_ONCE = 500
 _SCANNED_AT_ONCE = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """Whom to take out of answers: a subject of a user, or with None all of them.
+
+    ``own`` says whether the answers are the user's, so that what names no user is about him.
+    """
+
+    user_id: str
+    subject_id: str | None
+    own: bool
+
+    def is_named(self, part: Json, field: str = "subject_id") -> bool:
+        """Whether a part of an answer names the person, in any spelling."""
+        name, user = part.get(field), part.get("user_id")
+        his = self.own if user is None else canonical(user) == self.user_id
+        return his and isinstance(name, str) and self.subject_id in (None, canonical(name))
 
 
 class Eraser:
@@ -62,14 +81,25 @@ class Eraser:
         """
         return _sum(self._subject(user, canonical(subject_id)) for user in spellings(user_id))
 
+    def in_searches(self, user_id: str, subject_id: str | None) -> dict[str, int]:
+        """Take a user, or a subject, out of answers to searches; return how many named somebody.
+
+        Raises:
+            redis.RedisError: not all of them are changed.
+        """
+        person = _Person(canonical(user_id), None if subject_id is None else canonical(subject_id), own=False)
+        names = {name for user in spellings(user_id) for name in self._indexed(self._keys.named(user), person)}
+        return {"searches": self._take_out(user_id, sorted(names), person)}
+
     def _subject(self, user_id: str, subject_id: str) -> dict[str, int]:
         index = self._keys.subjects(user_id)
         names = cast(list[str], self._redis.hkeys(index)) if self._holds(index, "hash") else []
         fields = [one for one in names if canonical(one) == subject_id]
+        person = _Person(canonical(user_id), subject_id, own=True)
         return {
-            "answers": self._take_out(user_id, self._answers(user_id), subject_id),
-            "latest": self._take_out(user_id, list(self._latest(user_id)), subject_id),
-            "live": self._rewrite_live(user_id, subject_id),
+            "answers": self._take_out(user_id, self._answers(user_id), person),
+            "latest": self._take_out(user_id, list(self._latest(user_id)), person),
+            "live": self._rewrite_live(user_id, person),
             "subjects": len(fields) if self._dry_run or not fields else self._redis.hdel(index, *fields),
         }
 
@@ -77,13 +107,13 @@ class Eraser:
         """Whether a key has the type that the sink writes; otherwise somebody else wrote it."""
         return bool(self._redis.type(key) == kind)
 
-    def _rewrite_live(self, user_id: str, subject_id: str) -> int:
+    def _rewrite_live(self, user_id: str, person: _Person) -> int:
         """Rewrite the live stream without entries that name a subject; XDEL would leave their bytes in memory."""
         live = self._keys.live(user_id)
         if not self._holds(live, "stream"):
             return 0
         entries = cast(list[tuple[str, dict[Any, Any]]], self._redis.xrange(live))
-        left = [(number, of) for number, of in entries if not _names(_parsed(of.get("json")), subject_id)]
+        left = [(number, of) for number, of in entries if not _names(_parsed(of.get("json")), person)]
         if len(left) < len(entries) and not self._dry_run:
             with self._redis.pipeline() as pipeline:
                 pipeline.unlink(live)
@@ -92,44 +122,48 @@ class Eraser:
                 pipeline.execute()
         return len(entries) - len(left)
 
-    def _take_out(self, user_id: str, names: Sequence[str], subject_id: str) -> int:
-        """Remove a subject from answers; return how many named it."""
+    def _take_out(self, user_id: str, names: Sequence[str], person: _Person) -> int:
+        """Remove somebody from answers; return how many named the person."""
         changed = 0
         for some in _chunks(names):
             for name, text in zip(some, cast(list[str | None], self._redis.mget(some)), strict=True):
                 answer = _parsed(text)
-                if answer is None or not _names(answer, subject_id):
+                if answer is None or not _names(answer, person):
                     continue
                 changed += 1
                 if self._dry_run:
                     continue
-                if _is(answer, subject_id):
+                if person.is_named(answer):
                     self._unlink([name, self._seen(user_id, name)])
                     if self._holds(self._keys.answers(user_id), "zset"):
                         self._redis.zrem(self._keys.answers(user_id), name)
                 else:
-                    now = json.dumps(_left(answer, subject_id), ensure_ascii=False)
+                    now = json.dumps(_left(answer, person), ensure_ascii=False)
                     self._redis.set(name, now, xx=True, keepttl=True)
         return changed
 
     def _answers(self, user_id: str) -> list[str]:
         """The keys of a user's answers, also those of replays; searched for if the index is incomplete."""
-        index = self._keys.answers(user_id)
+        return self._indexed(self._keys.answers(user_id), user_id)
+
+    def _indexed(self, index: str, of: str | _Person) -> list[str]:
+        """The keys in an index; if it is incomplete, searched for: those of a user, or those that name a person."""
         kind = self._redis.type(index)
         noted = cast(list[str], self._redis.zrange(index, 0, -1)) if kind == "zset" else []
         ours = [name for name in noted if name.startswith(self._keys.prefix)]
         # The mark of an incomplete index is not a key of ours either, so it also leads to a search.
         if kind == "none" or (kind == "zset" and len(ours) == len(noted)):
             return ours
-        return list({*ours, *self._search(user_id)})
+        return list({*ours, *self._search(of)})
 
-    def _search(self, user_id: str) -> Iterator[str]:
+    def _search(self, of: str | _Person) -> Iterator[str]:
         prefix = _literal(self._keys.prefix)
         for kind in ("result:", "enrolment:", "replay:"):
             names = list(self._redis.scan_iter(match=f"{prefix}{kind}*", count=_SCANNED_AT_ONCE))
             for some in _chunks(names):
                 for name, text in zip(some, cast(list[str | None], self._redis.mget(some)), strict=True):
-                    if (_parsed(text) or {}).get("user_id") == user_id:
+                    answer = _parsed(text) or {}
+                    if _names(answer, of) if isinstance(of, _Person) else answer.get("user_id") == of:
                         yield name
 
     def _latest(self, user_id: str) -> Iterator[str]:
@@ -171,31 +205,26 @@ def _sum(parts: Iterable[dict[str, int]]) -> dict[str, int]:
     return {name: count + sum(one[name] for one in others) for name, count in first.items()}
 
 
-def _is(part: Json, subject_id: str, field: str = "subject_id") -> bool:
-    """Whether a part of an answer names a subject, in any spelling."""
-    name = part.get(field)
-    return isinstance(name, str) and canonical(name) == subject_id
-
-
-def _names(answer: Json | None, subject_id: str) -> bool:
-    """Whether an answer names a subject: as claimed, recognised, a candidate, or similar to another subject."""
+def _names(answer: Json | None, person: _Person) -> bool:
+    """Whether an answer names somebody: as claimed, recognised, a candidate, or similar to another subject."""
     if answer is None:
         return False
     faces = answer.get("faces", [])
     candidates = [candidate for face in faces for candidate in face["candidates"]]
-    return _is(answer, subject_id, _SIMILAR) or any(_is(one, subject_id) for one in (answer, *faces, *candidates))
+    return person.is_named(answer, _SIMILAR) or any(map(person.is_named, (answer, *faces, *candidates)))
 
 
-def _left(answer: Json, subject_id: str) -> Json:
-    """An answer about others, without a subject."""
-    if _is(answer, subject_id, _SIMILAR):
+def _left(answer: Json, person: _Person) -> Json:
+    """An answer about others, without somebody."""
+    if person.is_named(answer, _SIMILAR):
         return answer | {_SIMILAR: None, "detail": None}
-    return answer | {"faces": [_without(face, subject_id) for face in answer["faces"]]}
+    return answer | {"faces": [_without(face, person) for face in answer["faces"]]}
 
 
-def _without(face: Json, subject_id: str) -> Json:
-    """A face of an answer, without a subject."""
-    candidates = [candidate for candidate in face["candidates"] if not _is(candidate, subject_id)]
-    if _is(face, subject_id):
-        face = face | {"decision": Decision.REFUSED.value, "subject_id": None, "reason": Reason.ERASED.value}
+def _without(face: Json, person: _Person) -> Json:
+    """A face of an answer, without somebody."""
+    candidates = [candidate for candidate in face["candidates"] if not person.is_named(candidate)]
+    if person.is_named(face):
+        nobody = {"subject_id": None, "user_id": None}
+        face = face | nobody | {"decision": Decision.REFUSED.value, "reason": Reason.ERASED.value}
     return face | {"candidates": candidates, "ambiguous": face.get("ambiguous", False) and len(candidates) > 1}

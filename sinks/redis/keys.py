@@ -45,6 +45,10 @@ class Keys:
         """
         return f"{self.prefix}answers:{_tag(user_id)}"
 
+    def named(self, user_id: str) -> str:
+        """The key of a sorted set with the keys of other users' answers to searches that name a user's subjects."""
+        return f"{self.prefix}named:{_tag(user_id)}"
+
     def latest(self, user_id: str, camera_id: str) -> str:
         """The key of a camera's newest match, as JSON."""
         return f"{self.prefix}latest:{_tag(user_id)}:{camera_id}"

@@ -3,7 +3,8 @@
 Two things make it safe to write a batch again, by this worker or by a zombie that wakes up late. An answer is set by
 event id only if it is absent. Everything that a watcher sees (stream, channel, latest, subjects) is done atomically by
 one script, which leaves a marker for the event. A replay's answers have keys of their own and are not announced. A
-correcting replay replaces the answer of the event, and the camera's latest match if that is of the same event.
+correcting replay replaces the answer of the event, and the camera's latest match if that is of the same event. Answers
+to searches over all users are not announced: they name people of other users, and are kept under their event ids only.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, cast
 import redis
 
 from schemas.as_json import time_text, to_json
+from schemas.ingest import Mode
 from schemas.partition import TopicPartition
 from schemas.parts import Decision
 from schemas.results import Enrolment, Match, Outcome
@@ -122,6 +124,21 @@ class RedisSink:
         except redis.RedisError as error:
             raise SinkUnavailable(explained(error)) from error
 
+    def erase_in_searches(
+        self,
+        user_id: str,
+        subject_id: str | None,
+        *,
+        erasure_id: str,
+        partition: int,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
+        """Take a user or a subject out of answers to searches; see :class:`sinks.base.Sink`."""
+        try:
+            return Eraser(self._redis, self._keys).in_searches(user_id, subject_id)
+        except redis.RedisError as error:
+            raise SinkUnavailable(explained(error)) from error
+
     def write(self, batch: Sequence[Delivery[Answer]]) -> None:
         """Write a batch of matches and enrolments with one pipeline.
 
@@ -156,7 +173,7 @@ class RedisSink:
             kept[len(senders)] = self._keys.answer(event)
             pipeline.set(self._keys.answer(event), text, nx=True, ex=self._ttl_s)
             senders.append([delivery])
-            if event.replay_id is None:
+            if event.replay_id is None and not (isinstance(event, Match) and event.mode is Mode.SEARCH):
                 self._announce(pipeline, event, text)
                 senders.append([delivery])
         senders += self._index(pipeline, batch)
@@ -173,18 +190,20 @@ class RedisSink:
         return self._keys.written(partition.topic, partition.partition)
 
     def _index(self, pipeline: Any, batch: Sequence[Delivery[Answer]]) -> list[list[Delivery[Answer]]]:
-        """Index the answers by user, so that they are found when the user is to be erased; one command per user."""
+        """Index the answers by user, so that they are found when the user is to be erased; one command per index.
+
+        An answer to a search is indexed by the users that it names too.
+        """
         now = time.time()
-        by_user: dict[str, dict[str, Delivery[Answer]]] = {}
+        by_index: dict[str, dict[str, Delivery[Answer]]] = {}
         for delivery in batch:
             event = delivery.event
             kept_at = self._keys.answer(replace(event, replay_id=None) if event.corrects else event)
-            by_user.setdefault(event.user_id, {})[kept_at] = delivery
-        for user_id, names in by_user.items():
-            pipeline.eval(
-                _INDEX, 1, self._keys.answers(user_id), now, now - self._ttl_s, self._ttl_s, INCOMPLETE, *names
-            )
-        return [list(names.values()) for names in by_user.values()]
+            for index in (self._keys.answers(event.user_id), *map(self._keys.named, _named_users(event))):
+                by_index.setdefault(index, {})[kept_at] = delivery
+        for index, names in by_index.items():
+            pipeline.eval(_INDEX, 1, index, now, now - self._ttl_s, self._ttl_s, INCOMPLETE, *names)
+        return [list(names.values()) for names in by_index.values()]
 
     def _check_kept(self, there: Mapping[str, Delivery[Answer]]) -> None:
         """See whether what is there already, and kept an answer from being written, is an answer."""
@@ -254,6 +273,13 @@ class RedisSink:
 def _number(mark: str | None) -> int:
     """What a mark says; one that is none says nothing."""
     return int(mark) if mark is not None and mark.isascii() and mark.isdecimal() else 0
+
+
+def _named_users(event: Answer) -> set[str]:
+    """The users whose subjects an answer to a search names; of other answers it is the user himself, and none here."""
+    faces = event.faces if isinstance(event, Match) else []
+    named = {face.user_id for face in faces} | {one.user_id for face in faces for one in face.candidates}
+    return {user_id for user_id in named if user_id is not None}
 
 
 def _order(match: Match) -> tuple[str, int]:

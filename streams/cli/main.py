@@ -23,6 +23,7 @@ COMMANDS = (
     "worker",
     "enrol",
     "play",
+    "search",
     "watch",
     "feedback",
     "bigquery",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.console import RUN, Json, Output, grid, line
-from streams.roles import Embedder, Role
+from streams.roles import Embedder, running_roles
 
 if TYPE_CHECKING:
     from streams.homes.run import Run
@@ -117,12 +117,13 @@ def _run(
     stack.start()
     with stack.until_stopped():
         if workers:
-            stack.add_workers(embedder, tuple(Role))
+            stack.add_workers(embedder, running_roles(stack.settings.search_purposes))
         stack.announce()
         _show(output, home)
         output.say(f"Ready. {_how_commands_find(home)}; Ctrl-C stops everything and loses nothing.")
         if output.as_json:
-            line({"ready": True, "roles": list(Role) if workers else [], "environment": stack.environment()})
+            roles = list(running_roles(stack.settings.search_purposes)) if workers else []
+            line({"ready": True, "roles": roles, "environment": stack.environment()})
         try:
             while (death := stack.services.supervisor.wait(1.0)) is None or death.restart_in_s is not None:
                 pass
@@ -212,7 +213,7 @@ def _what_runs(home: Path, run: Run) -> dict[str, Any]:
     return {
         "ready": told is not None,
         "pid": run.pid,
-        "roles": list(Role) if run.workers else [],
+        "roles": list(running_roles(found.get("search_purposes", ()))) if run.workers else [],
         "environment": variables(found),
     }
 

@@ -27,7 +27,7 @@ from streams.kafka.topic_admin import TopicChange, create
 from streams.operations.topic_repair import plan, repair
 from streams.roles import ANSWERING, Embedder, Role
 from streams.settings import RUNNING_FILE, OwnSettings, Settings, variables
-from streams.topology import READS
+from streams.topology import subscribed
 
 _READY_S = 180.0
 _DEATHS = 3
@@ -183,7 +183,7 @@ class Stack:
         deaths: Counter[str] = Counter()
         for role in roles:
             wanted = set(range(self.settings.partitions))
-            topics = [topic.named(self.settings) for topic in READS[role]]
+            topics = [topic.named(self.settings) for topic in subscribed(role, self.settings)]
             while True:
                 # A new broker's groups have no coordinator for a moment.
                 with suppress(KafkaUnavailable):

@@ -21,6 +21,7 @@ from models.embedder.card import Card, UnusableModel
 from schemas import codec
 from schemas.drift import Drift
 from schemas.embeddings import Embedding, Face, FrameOrigin
+from schemas.ingest import Mode
 from schemas.results import Match
 from sinks.base import Delivery, Position, RewindRequest, SinkUnavailable
 from streams.dead_letters.sender import Outbox, Outgoing
@@ -163,9 +164,21 @@ class DriftProcessor:
             metrics.forget(camera.labels)
         return {"drift_references": len(gone)}
 
+    def erase_in_searches(
+        self,
+        user_id: str,
+        subject_id: str | None,
+        *,
+        erasure_id: str,
+        partition: int,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
+        """Nothing to do: searches are not counted."""
+        return {}
+
     def _count(self, delivery: Delivery[Embedding | Match]) -> list[Drift]:
         event, number = delivery.event, delivery.partition.partition
-        if _of_unknown_camera(event):
+        if _of_no_camera(event):
             return []
         if isinstance(event, Match) and event.replay_id is None:
             key = CameraKey(event.user_id, event.camera_id, event.model_version)
@@ -212,10 +225,10 @@ class DriftProcessor:
         self._save_at = time.monotonic() + _SAVE_S
 
 
-def _of_unknown_camera(event: Embedding | Match) -> bool:
-    """Whether it is of a frame that embed could not read."""
+def _of_no_camera(event: Embedding | Match) -> bool:
+    """Whether it is of a frame that embed could not read, or of a search."""
     maker = event.origin if isinstance(event, Embedding) else event
-    return isinstance(maker, Match | FrameOrigin) and not maker.camera_id
+    return isinstance(maker, Match | FrameOrigin) and (not maker.camera_id or maker.mode is Mode.SEARCH)
 
 
 def _by_version(embedding: Embedding) -> Iterator[tuple[str, list[Face]]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from threading import Event as Flag
 from typing import Generic
@@ -185,6 +185,15 @@ class BatchWorker(Generic[E]):
         self._unclaimed = [from_client(one) for one in self._consumer.assignment()]
         self._progress.forget()
         self._reader.forget()
+
+    def until_available(self, act: Callable[[], None], what: str) -> None:
+        """Call ``act`` until it does not raise ``SinkUnavailable``, and stay in the group meanwhile.
+
+        Args:
+            act: the attempt; safe to repeat.
+            what: the same in words, for the log and the worker's health.
+        """
+        self._retry.until_available(act, what)
 
     def _check(self) -> None:
         """Look after what else may be wrong; called between batches."""

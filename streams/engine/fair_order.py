@@ -106,21 +106,29 @@ class FairOrder:
     """Buffers messages of co-partitioned topics, and gives them back in order for each user, fairly over the users.
 
     Equal time stamps keep the order in which ``topics`` were given; messages of one topic partition and user keep
-    theirs. Those of ``unordered_topics`` are given first: nothing waits for them, nor they for anything.
+    theirs. Those of ``unordered_topics`` are given first: nothing waits for them, nor they for anything. It is the same
+    with ``shared_topics``, but they get no more than half of what is taken while users wait.
     """
 
     def __init__(
-        self, topics: Sequence[str], *, urgent_topics: Collection[str] = (), unordered_topics: Sequence[str] = ()
+        self,
+        topics: Sequence[str],
+        *,
+        urgent_topics: Collection[str] = (),
+        unordered_topics: Sequence[str] = (),
+        shared_topics: Sequence[str] = (),
     ) -> None:
         """``urgent_topics`` are some of ``topics``; users with messages there go before others, with all they have."""
         self.ordered_topics = tuple(topics)
-        self.topics = (*topics, *unordered_topics)
+        self.topics = (*topics, *unordered_topics, *shared_topics)
         self._ranks = {topic: rank for rank, topic in enumerate(topics)}
         self._urgent = [topic in urgent_topics for topic in topics]
         self._users: dict[tuple[int, bytes | None], _User] = {}
         self._users_of: Counter[int] = Counter()
         self._turns = {True: _Turns(), False: _Turns()}
         self._aside: deque[Message] = deque()
+        self._shared: deque[Message] = deque()
+        self._shared_topics = frozenset(shared_topics)
         self._missing: dict[tuple[TopicPartition, int], tuple[_Waiting, _User]] = {}
         self._waiting: dict[TopicPartition, int] = {}
         self._next_offset: dict[TopicPartition, int] = {}
@@ -155,7 +163,7 @@ class FairOrder:
         self._waiting[source] = self._waiting.get(source, 0) + 1
         rank = self._ranks.get(source.topic)
         if rank is None:
-            self._aside.append(message)
+            (self._shared if source.topic in self._shared_topics else self._aside).append(message)
             return True
         self._last_ms[source] = max(message.timestamp_ms, self._last_ms.get(source, 0))
         user = self._user(source.partition, message.key)
@@ -199,10 +207,11 @@ class FairOrder:
             caught_up: whether everything was added that the partition held when :meth:`silent` was called.
         """
         taken: list[Message] = []
-        while self._aside and len(taken) < limit:
-            message = self._aside.popleft()
-            self._waiting[message.source] -= 1
-            taken.append(message)
+        for queue, most in ((self._aside, limit), (self._shared, limit // 2 or 1 if self._users else limit)):
+            while queue and len(taken) < most:
+                message = queue.popleft()
+                self._waiting[message.source] -= 1
+                taken.append(message)
 
         def can_go(user: _User) -> bool:
             return self._can_go(user, caught_up)
@@ -270,9 +279,11 @@ class FairOrder:
         """Forget what waits of a partition from ``offset`` on; that is what comes next."""
         self._next_offset[source] = offset
         if (rank := self._ranks.get(source.topic)) is None:
-            kept = deque(one for one in self._aside if one.source != source or one.offset < offset)
-            self._waiting[source] -= len(self._aside) - len(kept)
-            self._aside = kept
+            for queue in (self._aside, self._shared):
+                kept = [one for one in queue if one.source != source or one.offset < offset]
+                self._waiting[source] -= len(queue) - len(kept)
+                queue.clear()
+                queue.extend(kept)
             return
         self._last_ms.pop(source, None)
         for user in [one for one in self._users.values() if one.number == source.partition]:
@@ -284,6 +295,7 @@ class FairOrder:
         """Forget everything; after a rebalance, since the consumer starts again at the committed offsets."""
         self._turns = {True: _Turns(), False: _Turns()}
         self._aside.clear()
+        self._shared.clear()
         for known in (
             self._users,
             self._users_of,

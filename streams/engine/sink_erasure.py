@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -123,7 +123,7 @@ class SinkEraser:
         with self._changed:
             if self._failed is not None:
                 raise self._failed
-            return {one.erasure.user_id for one in self._pending.values()}
+            return {one.erasure.user_id for one in self._pending.values() if not one.erasure.in_searches}
 
     def first(self, number: int) -> int | None:
         """The offset of the first of a partition that is not done."""
@@ -152,10 +152,7 @@ class SinkEraser:
 
         while wanted():
             try:
-                erasure = asked.erasure
-                removed = self._processor.erase(
-                    erasure.user_id, erasure.subject_id, erasure_id=erasure.erasure_id, wanted=wanted
-                )
+                removed = self._erase(asked.erasure, key[0], wanted)
                 if wanted():
                     self._say(asked, removed)
             except SinkUnavailable as error:
@@ -172,6 +169,14 @@ class SinkEraser:
         with self._changed:
             if wanted():
                 del self._pending[key]
+
+    def _erase(self, erasure: Erasure, number: int, wanted: Callable[[], bool]) -> Mapping[str, int]:
+        user_id, subject_id, name = erasure.user_id, erasure.subject_id, erasure.erasure_id
+        if erasure.in_searches:
+            return self._processor.erase_in_searches(
+                user_id, subject_id, erasure_id=name, partition=number, wanted=wanted
+            )
+        return self._processor.erase(user_id, subject_id, erasure_id=name, wanted=wanted)
 
     def _say(self, asked: _Asked, removed: Mapping[str, int]) -> None:
         """Tell whoever asked for it that it is done here."""

@@ -28,13 +28,16 @@ class Topic(StrEnum):
 
     All are keyed by ``user_id`` but those of ops, the last ones, and ``chips``: it is compacted by ``event_id``, and
     each chip lies in the partition of its upload. So it is with ``drift-references``, compacted by camera and model
-    version. All of ``models``, and of ``runs``, is in partition 0, in one order.
+    version. Each of ``probes`` is in every partition. All of ``models``, and of ``runs``, is in partition 0, in one
+    order.
     """
 
     UPLOADS = "uploads"
     FRAMES = "frames"
     EMBEDDINGS = "embeddings"
     MATCHES = "matches"
+    PROBES = "probes"
+    SEARCH_PARTS = "search-parts"
     COMPARISONS = "comparisons"
     ENROLMENTS = "enrolments"
     CHIPS = "chips"
@@ -64,7 +67,7 @@ class Topic(StrEnum):
     @property
     def compression(self) -> str:
         """What producers compress with: nothing where the bulk is JPEG or vectors, which do not shrink."""
-        return "lz4" if self in {Topic.MATCHES, Topic.COMPARISONS, Topic.ENROLMENTS} else "none"
+        return "lz4" if self in {Topic.MATCHES, Topic.SEARCH_PARTS, Topic.COMPARISONS, Topic.ENROLMENTS} else "none"
 
     def max_message_bytes(self, settings: ClusterSettings) -> int:
         """The largest message; a dead letter has room for what is wrapped around the largest of another topic."""

@@ -1,10 +1,14 @@
-"""The role match: embeddings in, enrolment outcomes and matches out. Holds the gallery shards of its partitions."""
+"""The role match: embeddings in, enrolment outcomes and matches out. Holds the gallery shards of its partitions.
+
+Where searches over all users are allowed, it also answers probes, each for one shard.
+"""
 
 from __future__ import annotations
 
 import itertools
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import cast
 
@@ -13,7 +17,7 @@ import faust
 from models.embedder.card import Card
 from schemas import codec
 from schemas.clock import utc_now
-from schemas.embeddings import Embedding, Reembedding
+from schemas.embeddings import Embedding, FrameOrigin, Reembedding
 from schemas.erasure import Erasure
 from streams.dead_letters.records import dead_letter
 from streams.engine.content_reader import ContentReader
@@ -23,17 +27,19 @@ from streams.engine.faust_producer import deliver, rejecter, send_dead_letters
 from streams.engine.stage import Stage
 from streams.kafka.commit_metadata import ShardSize
 from streams.kafka.decoding import InvalidMessage, read
-from streams.kafka.messages import Message
+from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.offsets import AsyncOffsets
 from streams.kafka.topics import Topic
 from streams.matching.batch_outcome import BatchOutcome, removal, tombstone
 from streams.matching.changelog import TABLE
 from streams.matching.decisions import Decisions
 from streams.matching.erasing import answer, template_ids, templates_to_erase
+from streams.matching.gallery_partition import GalleryPartition
 from streams.matching.gallery_table import GalleryTable
 from streams.matching.loaded_shards import LoadedShards
 from streams.matching.model_cards import ModelCards, Registry
 from streams.matching.other_spellings import belongs_elsewhere, sent_on
+from streams.matching.searches import Probe, Searches
 from streams.observability import metrics
 from streams.privacy.erasures import Erasures
 from streams.settings import Settings
@@ -55,19 +61,27 @@ class Matcher:
         self._embeddings = Topic.EMBEDDINGS.named(settings)
         self._chips = Topic.CHIPS.named(settings)
         self._erasures = Topic.ERASURES.named(settings)
+        self._probes = Topic.PROBES.named(settings)
         self._erased = Erasures()
         self._models = ModelCards(cards, registry)
-        self._decisions = Decisions(settings, self._models, self._erased)
+        self._partitions = int(app.conf.topic_partitions)
+        self._searches = Searches(settings, self._partitions)
+        self._decisions = Decisions(settings, self._models, self._erased, self._searches)
+        self._offsets = AsyncOffsets(settings)
         table = app.Table(
             TABLE, key_type=bytes, value_type=bytes, options=table_options(), partitions=app.conf.topic_partitions
         )
         self._shards = LoadedShards(app, settings, cast(GalleryTable, table), self._models, self._erased)
         self.stage = Stage(
             app,
-            FairOrder([self._embeddings], unordered_topics=[self._erasures]),
+            FairOrder(
+                [self._embeddings],
+                unordered_topics=[self._erasures],
+                shared_topics=[self._probes] if settings.search_purposes else [],
+            ),
             self.process,
             rejecter(app, settings, STAGE),
-            AsyncOffsets(settings),
+            self._offsets,
             ContentReader(settings),
             role=STAGE,
             batch_size=8 * settings.batch_size,
@@ -81,24 +95,20 @@ class Matcher:
         return self._shards.sizes()
 
     async def process(self, batch: Sequence[Message]) -> None:
-        """Enrol, match and erase; deliver the gallery's changes, then the results."""
+        """Enrol, match, search and erase; deliver the gallery's changes, then the results."""
         async with self._shards.lock:
-            for erases, part in itertools.groupby(batch, lambda message: message.source.topic == self._erasures):
-                if erases:
+            for topic, part in itertools.groupby(batch, lambda message: message.source.topic):
+                if topic == self._erasures:
                     for message in part:
                         await self._erase(message)
+                elif topic == self._probes:
+                    await self._search(list(part))
                 else:
                     await self._answer(list(part))
 
     async def _answer(self, batch: Sequence[Message]) -> None:
         """Decide about embeddings, and deliver what comes of all of them."""
-        galleries = await self._shards.of({message.source.partition for message in batch})
-        outcome = BatchOutcome()
-        # A template is removed for good, so the brokers' clocks too must say that its consent has ended.
-        newest = codec.from_micros(1000 * max(message.timestamp_ms for message in batch))
-        now = min(utc_now(), newest + timedelta(seconds=self._settings.max_clock_ahead_s))
-        for gallery in galleries.values():
-            outcome.clean(gallery, now, self._models.retired)
+        galleries, outcome = await self._cleaned(batch)
         for message in batch:
             metrics.observe(STAGE, "wait", time.time() - message.timestamp_ms / 1000)
             try:
@@ -112,6 +122,39 @@ class Matcher:
                 continue
             with metrics.timed(STAGE, "match"):
                 self._decisions.decide(message, event, galleries[message.source.partition], cards, outcome)
+        await self._deliver(outcome, galleries)
+
+    async def _search(self, batch: Sequence[Message]) -> None:
+        """Answer probes from the shards that they ask, and deliver the parts."""
+        galleries, outcome = await self._cleaned(batch)
+        probes = []
+        for message in batch:
+            try:
+                embedding = read(message, Embedding)
+                cards = await self._models.of(embedding)
+            except InvalidMessage as error:
+                outcome.dead_letters.append(dead_letter(message, STAGE, error))
+                continue
+            if isinstance(embedding.origin, FrameOrigin):
+                probes.append(Probe(message, embedding, embedding.origin, cards[0]))
+        with metrics.timed(STAGE, "search"):
+            parts = self._searches.parts(probes, {n: one.shard.searchable for n, one in galleries.items()})
+        await self._deliver(outcome, galleries)
+        await deliver(self._app, Topic.SEARCH_PARTS.named(self._settings), parts)
+
+    async def _cleaned(self, batch: Sequence[Message]) -> tuple[Mapping[int, GalleryPartition], BatchOutcome]:
+        """The shards of a batch without what has expired or was retired, and an outcome that says so."""
+        galleries = await self._shards.of({message.source.partition for message in batch})
+        outcome = BatchOutcome()
+        # A template is removed for good, so the brokers' clocks too must say that its consent has ended.
+        newest = codec.from_micros(1000 * max(message.timestamp_ms for message in batch))
+        now = min(utc_now(), newest + timedelta(seconds=self._settings.max_clock_ahead_s))
+        for gallery in galleries.values():
+            outcome.clean(gallery, now, self._models.retired)
+        return galleries, outcome
+
+    async def _deliver(self, outcome: BatchOutcome, galleries: Mapping[int, GalleryPartition]) -> None:
+        """Deliver the changes of the shards, then what is to be sent."""
         with metrics.timed(STAGE, "deliver"):
             # The tombstones of chips go first: once the table has lost an expired template, nothing tells of its chip.
             await deliver(self._app, self._chips, outcome.chips)
@@ -119,6 +162,7 @@ class Matcher:
             for gallery in galleries.values():
                 gallery.delivered()
             await deliver(self._app, self._embeddings, outcome.misplaced)
+            await deliver(self._app, self._probes, outcome.probes)
             await send_dead_letters(self._app, self._settings, outcome.dead_letters)
             for topic in (Topic.MATCHES, Topic.COMPARISONS, Topic.ENROLMENTS):
                 await deliver(self._app, topic.named(self._settings), outcome.results[topic])
@@ -144,4 +188,16 @@ class Matcher:
         # Only now: an attempt that failed half-way has to find them again.
         gallery.erase(erasure.user_id, [(template_id, version) for _, template_id, version in removed])
         done = answer(erasure, STAGE, removed)
+        if await self._was_ever_searched(partition):
+            copy = codec.encode(replace(done, in_searches=True))
+            await deliver(self._app, self._erasures, [(message.key, copy, n) for n in range(self._partitions)])
         await deliver(self._app, self._erasures, [(message.key, codec.encode(done), partition)])
+
+    async def _was_ever_searched(self, partition: int) -> bool:
+        """Whether answers to searches may name somebody: every partition has had every probe.
+
+        Raises:
+            KafkaError: the brokers do not answer; ask again.
+        """
+        probes = TopicPartition(self._probes, partition)
+        return (await self._offsets.next_offsets({probes}))[probes] > 0

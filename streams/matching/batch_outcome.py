@@ -35,6 +35,7 @@ class BatchOutcome:
         results: outcomes, matches and comparisons by topic.
         dead_letters: of messages that cannot be processed.
         misplaced: events for the partition of their user.
+        probes: embeddings to search for in every shard.
     """
 
     writes: list[TableWrite] = field(default_factory=list)
@@ -42,6 +43,7 @@ class BatchOutcome:
     results: dict[Topic, list[Outgoing]] = field(default_factory=lambda: defaultdict(list))
     dead_letters: list[DeadLetter] = field(default_factory=list)
     misplaced: list[Outgoing] = field(default_factory=list)
+    probes: list[Outgoing] = field(default_factory=list)
 
     def clean(self, gallery: GalleryPartition, now: datetime, retired: Collection[str]) -> None:
         """Take up what a failed attempt left undelivered, and remove templates that are expired or retired."""

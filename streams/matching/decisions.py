@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from models.embedder.card import Card
 from schemas.embeddings import Embedding, Reembedding, UploadOrigin
+from schemas.ingest import Mode
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
 from streams.matching.batch_outcome import BatchOutcome
@@ -13,6 +14,7 @@ from streams.matching.enrolment import EnrolmentDecisions, Retirements
 from streams.matching.erasing import refusal_of_erased
 from streams.matching.frame_decisions import FrameDecisions
 from streams.matching.gallery_partition import GalleryPartition
+from streams.matching.searches import Searches
 from streams.privacy.erasures import Erasures
 from streams.settings import Settings
 
@@ -20,11 +22,12 @@ from streams.settings import Settings
 class Decisions:
     """Decides about one event after another, and adds what comes of each to the outcome of its batch."""
 
-    def __init__(self, settings: Settings, models: Retirements, erased: Erasures) -> None:
+    def __init__(self, settings: Settings, models: Retirements, erased: Erasures, searches: Searches) -> None:
         """``erased`` may grow while this is used."""
         self._erased = erased
         self._enrolments = EnrolmentDecisions(settings, models, erased)
         self._frames = FrameDecisions(settings)
+        self._searches = searches
 
     def decide(
         self,
@@ -51,6 +54,8 @@ class Decisions:
             enrolment, change = self._enrolments.enrol(event, event.origin, gallery, cards, erased)
             outcome.result(message, Topic.ENROLMENTS, enrolment)
             outcome.change(gallery.number, change)
+        elif event.origin.mode is Mode.SEARCH:
+            self._searches.begin(message, event, event.origin, cards[0], erased, outcome)
         else:
             match, comparisons = self._frames.decide(event, event.origin, gallery.shard, cards, erased)
             outcome.result(message, Topic.MATCHES, match)

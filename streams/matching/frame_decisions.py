@@ -44,11 +44,11 @@ class FrameDecisions:
             The match, and one comparison for each further version; none in a replay.
         """
         if erased is not None:
-            return self._match(replace(embedding, refusal=erased), origin, cards[0], []), []
+            return self.match(replace(embedding, refusal=erased), origin, cards[0], []), []
         complete = [card for card in cards if len(cards) == 1 or shard.is_complete(embedding.user_id, card.version)]
         answering = [card for card in complete if card.version not in embedding.shadows]
         card = answering[0] if answering else cards[0]
-        match = self._match(embedding, origin, card, self._decided(embedding, origin, shard, card))
+        match = self.match(embedding, origin, card, self._decided(embedding, origin, shard, card))
         if embedding.replay_id is not None:
             return match, []
         return match, [
@@ -78,7 +78,8 @@ class FrameDecisions:
             candidates=self._settings.candidates,
         )
 
-    def _match(self, embedding: Embedding, origin: FrameOrigin, card: Card, faces: list[MatchedFace]) -> Match:
+    def match(self, embedding: Embedding, origin: FrameOrigin, card: Card, faces: list[MatchedFace]) -> Match:
+        """The answer to a frame, with these decisions about its faces."""
         return Match(
             event_id=embedding.event_id,
             user_id=embedding.user_id,

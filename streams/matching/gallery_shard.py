@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from models.matching.gallery import Embedded, Gallery
+from models.matching.searchable import SearchableTemplates
 from schemas import codec, searched_template
 from schemas.gallery import Template
 from schemas.searched_template import SearchedTemplate
@@ -31,7 +32,11 @@ class TableEntries(Protocol):
 class GalleryShard:
     """The templates of one partition in memory, by model version."""
 
-    def __init__(self) -> None:
+    def __init__(self, search_purposes: Collection[str] = ()) -> None:
+        """``search_purposes`` are those of the consents whose templates searches over everybody may find."""
+        self.searchable = SearchableTemplates()
+        """The templates that searches over everybody may find; kept a second time."""
+        self._search_purposes = frozenset(search_purposes)
         self._galleries: dict[str, Gallery] = {}
         self._consent_ends = ConsentEnds()
         self._expired: list[TemplateKey] = []
@@ -98,6 +103,9 @@ class GalleryShard:
             names = [(one.subject_id, one.template_id) for one in group]
             gallery.fill(user_id, names, Embedded(version, vectors))
             self._note_distinct(user_id, distinct)
+            found = [number for number, one in enumerate(group) if one.purpose in self._search_purposes]
+            if found:
+                self.searchable.fill(user_id, [names[at] for at in found], Embedded(version, vectors[found]))
 
     def discard(self, user_id: str, template_id: str, model_version: str) -> None:
         """Remove a template of one version, if it is there, and everything that is kept about it."""
@@ -105,6 +113,7 @@ class GalleryShard:
         self._consent_ends.discard((user_id, template_id, model_version))
         before = self._distinct_of(user_id)
         if gallery is not None and gallery.discard(user_id, template_id):
+            self.searchable.discard(user_id, template_id, model_version)
             self._note_distinct(user_id, before - (self.version_of(user_id, template_id) is None))
 
     def of(self, user_id: str, subject_id: str | None) -> list[tuple[str, str]]:
@@ -155,9 +164,11 @@ def key_of(user_id: str, template_id: str, model_version: str) -> bytes:
     return "\x00".join((user_id, template_id, model_version)).encode()
 
 
-def load(table: TableEntries, partition: int) -> tuple[GalleryShard, list[MisplacedTemplate]]:
+def load(
+    table: TableEntries, partition: int, search_purposes: Collection[str] = ()
+) -> tuple[GalleryShard, list[MisplacedTemplate]]:
     """Read the shard of a partition from the local store, and the templates stored under another spelling of a user."""
-    shard, misplaced = GalleryShard(), list[MisplacedTemplate]()
+    shard, misplaced = GalleryShard(search_purposes), list[MisplacedTemplate]()
     entries = table.entries(partition)
     while some := list(itertools.islice(entries, _READ_AT_ONCE)):
         placed = []

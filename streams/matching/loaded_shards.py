@@ -41,6 +41,7 @@ class LoadedShards:
         self._embeddings = Topic.EMBEDDINGS.named(settings)
         self._chips = Topic.CHIPS.named(settings)
         self._new_erasures = NewErasures(settings)
+        self._search_purposes = settings.search_purposes
         self._erasures_read: set[int] = set()
         """Partitions of this assignment whose erasures were read before their shard."""
         self._loaded: dict[int, GalleryPartition] = {}
@@ -74,7 +75,7 @@ class LoadedShards:
         if known is not None and known.written_to == written_to:
             return
         await self._read_erasures(partition, assigned)
-        shard, misplaced = await asyncio.to_thread(load, self._table, partition)
+        shard, misplaced = await asyncio.to_thread(load, self._table, partition, self._search_purposes)
         self._loaded[partition] = GalleryPartition(partition, shard, self._table, written_to)
         if misplaced:
             await self._send_on(partition, misplaced)

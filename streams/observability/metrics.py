@@ -31,17 +31,19 @@ STEPS: Mapping[str, Histogram] = {
         "align": "Alignment of the faces of one picture.",
         "embed": "Embedding of the faces of one picture.",
         "match": "Enrolment or matching of one embedding.",
+        "search": "Search of one shard for the probes of one batch.",
         "deliver": "Delivery of one batch's outputs.",
     }.items()
 }
 """Durations by the name of the step."""
 STEPS_OF: Mapping[Role, Sequence[str]] = {
     Role.EMBED: ("wait", "decode", "detect", "align", "embed", "deliver"),
-    Role.MATCH: ("wait", "match", "deliver"),
+    Role.MATCH: ("wait", "match", "search", "deliver"),
     Role.SINK_REDIS: ("wait", "deliver"),
     Role.SINK_BIGQUERY: ("wait", "deliver"),
     Role.DRIFT: ("wait", "deliver"),
     Role.RETRAIN: (),
+    Role.SEARCH: ("wait", "deliver"),
 }
 """The steps that a worker of each role takes."""
 

@@ -27,7 +27,9 @@ from streams.settings import Settings
 from streams.training_data.chip_store import ChipsOf, KeptChip
 
 _ERASING = (Role.MATCH, Role.SINK_REDIS, Role.SINK_BIGQUERY, Role.DRIFT)
+_SINKS = (Role.SINK_REDIS, Role.SINK_BIGQUERY)
 _LOGS = (
+    *(Topic.PROBES, Topic.SEARCH_PARTS),
     *(Topic.UPLOADS, Topic.FRAMES, Topic.EMBEDDINGS, Topic.MATCHES, Topic.COMPARISONS, Topic.ENROLMENTS),
     *(Topic.CHIPS, Topic.DRIFT, Topic.DRIFT_REFERENCES, Topic.FEEDBACK, Topic.DEAD_LETTERS),
 )
@@ -124,17 +126,36 @@ def erasing_roles(settings: Settings) -> list[Role]:
 def _ask(
     settings: Settings, asked: Erasure, timeout_s: float, report: Callable[[str], None]
 ) -> tuple[dict[str, Mapping[str, int]], list[Role]]:
-    """What each role has removed, and the roles that have not answered; a role that never ran is not asked."""
+    """What each role has removed, and the roles that have not answered; a role that never ran is not asked.
+
+    If there have been searches over all users, each sink answers for each partition besides.
+    """
     roles = erasing_roles(settings)
     removed: dict[str, Mapping[str, int]] = {}
+    copies: set[int] = set()
+    in_searches: dict[str, dict[int, int]] = {role: {} for role in _SINKS if role in roles}
     with closing(ErasureAnswers(settings, asked.erasure_id)) as answers:
         RecordWriter(settings, Topic.ERASURES).write(asked.user_id, codec.encode(asked))
-        deadline = time.monotonic() + timeout_s
-        while (missing := [role for role in roles if role not in removed]) and time.monotonic() < deadline:
-            for answer in answers.new(_ASK_S):
-                if answer.stage is not None and answer.stage not in removed:
+        deadline, missing = time.monotonic() + timeout_s, roles
+        while time.monotonic() < deadline:
+            # Match makes all copies before it answers, so that they are found with its answer or by the next look.
+            all_copied = Role.MATCH in removed
+            for partition, answer in answers.new(_ASK_S):
+                if answer.in_searches and answer.stage == Role.MATCH:
+                    copies.add(partition)
+                elif answer.in_searches:
+                    in_searches.get(str(answer.stage), {})[partition] = sum(answer.removed.values())
+                elif answer.stage is not None and answer.stage not in removed:
                     removed[answer.stage] = answer.removed
                     report(answer.stage)
+            missing = [
+                role for role in roles if role not in removed or not copies.issubset(in_searches.get(role, copies))
+            ]
+            if all_copied and not missing:
+                break
+    for role, changed in in_searches.items():
+        if role in removed and any(changed.values()):
+            removed[role] = {**removed[role], "searches": sum(changed.values())}
     return removed, missing
 
 
@@ -171,8 +192,8 @@ class ErasureAnswers:
         self._log = LogReader(settings, Topic.ERASURES)
         self._next = {one.partition: one.end_offset for one in self._log.since({})}
 
-    def new(self, timeout_s: float) -> list[Erasure]:
-        """Wait for a while, then return the answers since the last call.
+    def new(self, timeout_s: float) -> list[tuple[int, Erasure]]:
+        """Wait for a while, then return the answers since the last call, each with its partition.
 
         Raises:
             KafkaUnavailable: no broker answers.
@@ -184,7 +205,7 @@ class ErasureAnswers:
             with suppress(CodecError):
                 answer = codec.decode(message.value, Erasure)
                 if answer.erasure_id == self._erasure_id and answer.stage is not None:
-                    found.append(answer)
+                    found.append((message.source.partition, answer))
         self._next |= {one.partition: one.end_offset for one in ranges}
         return found
 

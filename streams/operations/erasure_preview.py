@@ -10,7 +10,7 @@ import redis
 
 from schemas.ids import canonical
 from sinks.base import SinkUnavailable
-from sinks.bigquery.erase import count
+from sinks.bigquery.erase import count, count_in_searches
 from sinks.bigquery.query import NotThere, QueryFailed
 from sinks.redis.connection import connect
 from sinks.redis.erase import Eraser
@@ -75,16 +75,23 @@ def _templates(settings: Settings, user_id: str, subject_id: str | None) -> dict
 def _answers(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
     with closing(connect(settings.redis_url)) as client:
         eraser = Eraser(client, Keys(settings.redis_prefix), dry_run=True)
-        return eraser.user(user_id) if subject_id is None else eraser.subject(user_id, subject_id)
+        found = eraser.user(user_id) if subject_id is None else eraser.subject(user_id, subject_id)
+        return found | _if_any(eraser.in_searches(user_id, subject_id))
 
 
 def _rows(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
     where = dataset(settings)
     with closing(where.rest_client()) as client:
         try:
-            return count(client, where.dataset_id, user_id, subject_id)
+            found = count(client, where.dataset_id, user_id, subject_id)
+            return found | _if_any(count_in_searches(client, where.dataset_id, user_id, subject_id))
         except NotThere:  # The sink makes the tables: it has not written anything yet.
             return {}
+
+
+def _if_any(found: Mapping[str, int]) -> dict[str, int]:
+    """Receipts too tell of searches only where they named somebody."""
+    return {name: number for name, number in found.items() if number}
 
 
 def _cameras(settings: Settings, user_id: str, _: str | None) -> dict[str, int]:

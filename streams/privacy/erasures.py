@@ -18,7 +18,7 @@ from schemas.learning import Feedback
 from schemas.parts import Decision
 from schemas.reasons import Reason
 from schemas.replays import OffsetRange
-from schemas.results import Enrolment, Match, MatchedFace
+from schemas.results import Candidate, Enrolment, Match, MatchedFace
 from schemas.rollout import Comparison
 from sinks.base import Delivery, Result
 from streams.kafka.log_reader import LogReader
@@ -63,6 +63,9 @@ class Erasures:
         """An event of that time without those who were erased then or later; None if it is about them alone."""
         if _is_refused(event):
             return None
+        if isinstance(event, Match) and event.search is not None:
+            at_ms = min(at_ms, round(event.search.asked_at.timestamp() * 1000))
+            event = self._without_others(event, at_ms)
         if (user_id := owner(event)) not in self._of_user:
             return event
         gone = {name for name in named(event) if self.covers(at_ms, user_id, [name])}
@@ -71,8 +74,15 @@ class Erasures:
         if isinstance(event, Enrolment) and event.subject_id not in gone:
             return replace(event, similar_subject_id=None, detail=None) if gone else event
         if isinstance(event, Match) and event.subject_id not in gone:
-            return replace(event, faces=[_without(face, gone) for face in event.faces]) if gone else event
+            people = {(None, name) for name in gone}
+            return replace(event, faces=[_without(face, people) for face in event.faces]) if gone else event
         return None if gone else event
+
+    def _without_others(self, match: Match, at_ms: int) -> Match:
+        """The answer to a search without people of whatever user who were erased then or later."""
+        people = {(one.user_id, one.subject_id) for one in _named_in(match)}
+        gone = {(user, subject) for user, subject in people if user and subject and self.covers(at_ms, user, [subject])}
+        return replace(match, faces=[_without(face, gone) for face in match.faces]) if gone else match
 
     def names(self, user_id: str) -> bool:
         """Whether the user, or any subject of his, was ever erased."""
@@ -164,8 +174,7 @@ def named(event: Personal) -> set[str]:
     names: set[str | None] = set()
     match event:
         case Match():
-            names = {event.subject_id, *(face.subject_id for face in event.faces)}
-            names |= {candidate.subject_id for face in event.faces for candidate in face.candidates}
+            names = {event.subject_id, *(one.subject_id for one in _named_in(event) if one.user_id is None)}
         case Comparison():
             names = {name for face in event.faces for name in (face.subject_id, face.shadow_subject_id)}
         case Enrolment():
@@ -177,13 +186,21 @@ def named(event: Personal) -> set[str]:
     return {name for name in names if name is not None}
 
 
+def _named_in(match: Match) -> Iterator[MatchedFace | Candidate]:
+    """What names somebody in a match."""
+    for face in match.faces:
+        yield face
+        yield from face.candidates
+
+
 def _is_refused(event: Personal) -> bool:
     """Whether match has refused it, at whatever time, since it is about somebody who had been erased."""
     return isinstance(event, Match | Enrolment) and event.refusal is not None and event.refusal.reason == Reason.ERASED
 
 
-def _without(face: MatchedFace, gone: set[str]) -> MatchedFace:
-    if face.subject_id in gone:
-        face = replace(face, decision=Decision.REFUSED, subject_id=None, reason=Reason.ERASED)
-    left = [one for one in face.candidates if one.subject_id not in gone]
+def _without(face: MatchedFace, gone: Collection[tuple[str | None, str | None]]) -> MatchedFace:
+    """A face without people, given by user (None: that of the frame) and subject."""
+    if (face.user_id, face.subject_id) in gone:
+        face = replace(face, decision=Decision.REFUSED, subject_id=None, user_id=None, reason=Reason.ERASED)
+    left = [one for one in face.candidates if (one.user_id, one.subject_id) not in gone]
     return replace(face, candidates=left, ambiguous=face.ambiguous and len(left) > 1)

@@ -29,14 +29,21 @@ def rewritten(event: Any, schema: Any) -> bytes:
     """The body of an event as a release with another schema would write it."""
     newest = registry.newest(type(event)).parsed
     record: Any = fastavro.schemaless_reader(io.BytesIO(encode(event)[10:]), newest, return_record_name=True)
-    for field in schema["fields"]:
-        kind = field["type"]
-        # A release that does not know a word does not write it.
-        if isinstance(kind, dict) and kind["type"] == "enum" and record[field["name"]] not in kind["symbols"]:
-            record[field["name"]] = kind["default"]
+    _forget_new_words(record, schema)
     body = io.BytesIO()
     fastavro.schemaless_writer(body, schema, record)
     return body.getvalue()
+
+
+def _forget_new_words(record: Any, schema: Any) -> None:
+    """A release that does not know a word does not write it, wherever in the event."""
+    for field in schema["fields"]:
+        kind, value = field["type"], record[field["name"]]
+        if isinstance(kind, dict) and kind["type"] == "enum" and value not in kind["symbols"]:
+            record[field["name"]] = kind["default"]
+        if isinstance(kind, list) and isinstance(value, tuple):
+            name, inner = value
+            _forget_new_words(inner, next(one for one in kind if isinstance(one, dict) and one.get("name") == name))
 
 
 def read(body: bytes, writer: Any, reader: Any) -> Any:

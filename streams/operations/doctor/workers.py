@@ -48,7 +48,7 @@ def check(
 def _role(state: RoleState, admin: AdminClient, settings: Settings, alike: bool) -> Iterator[Finding]:
     name, start = f"{state.role} workers", f"facestream worker {state.role}"
     members = state.group.members
-    if not members and state.role not in ANSWERING:
+    if not members and state.role not in (*ANSWERING, *([Role.SEARCH] if settings.search_purposes else [])):
         yield ok(name, f"none runs, and no answer needs one; to have it: {start}")
         return
     if not members:

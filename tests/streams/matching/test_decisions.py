@@ -19,12 +19,13 @@ from streams.kafka.topics import Topic
 from streams.matching.batch_outcome import BatchOutcome
 from streams.matching.decisions import Decisions
 from streams.matching.gallery_shard import key_of
+from streams.matching.searches import Searches
 from streams.settings import Settings
 from tests.streams.matching.galleries import CARDS, NOW, Gallery
 
 
 def decided(gallery: Gallery, event: Embedding | Reembedding) -> BatchOutcome:
-    outcome, decisions = BatchOutcome(), Decisions(Settings(), gallery, gallery.erased)
+    outcome, decisions = BatchOutcome(), Decisions(Settings(), gallery, gallery.erased, Searches(Settings(), 4))
     message = Message(TopicPartition("embeddings", 0), 5, 0, b"ursula", codec.encode(event))
     cards = CARDS if isinstance(event, Embedding) and event.faces[0].others else CARDS[:1]
     decisions.decide(message, event, gallery.partition, cards, outcome)
