@@ -64,12 +64,16 @@ def reasons_page() -> str:
 
 
 def _carried() -> Mapping[str, Sequence[tuple[str, str, str]]]:
-    """Name, key and schema file of the events on each topic, from text such as ``Topic frames, key user_id.``"""
+    """Name, key and schema file of the events on each topic, from text such as ``Topic frames, key user_id.``
+
+    Some events are on two topics.
+    """
     carried: dict[str, list[tuple[str, str, str]]] = {}
     for file, event_type in schemas.registry.EVENT_TYPES.items():
         doc = schemas.registry.newest(event_type).parsed["doc"]
-        if found := re.search(r"Topic ([a-z-]+)(?:, all in partition 0)?, key ([^.;:]+)", doc):
-            carried.setdefault(found[1], []).append((event_type.__name__, found[2], f"{file}.avsc"))
+        if found := re.search(r"Topic ([a-z-]+)(?: and ([a-z-]+))?(?:, all in partition 0)?, key ([^.;:]+)", doc):
+            for topic in filter(None, (found[1], found[2])):
+                carried.setdefault(topic, []).append((event_type.__name__, found[3], f"{file}.avsc"))
     return carried
 
 
@@ -93,8 +97,8 @@ def topics_page() -> str:
     return (
         "# Topics\n\nValues are Avro in the single-object encoding. Messages are partitioned by murmur2 of the key, "
         "except that chips and resolutions are in the partition of their upload or dead letter, drift references in "
-        "that of their user, and all records of `models` and `runs` in partition 0. `FACESTREAM_TOPIC_PREFIX` is the "
-        "prefix of every name. The changelog of the gallery is another topic.\n\n"
+        "that of their user, each probe is in every partition, and all records of `models` and `runs` in partition 0. "
+        "`FACESTREAM_TOPIC_PREFIX` is the prefix of every name. The changelog of the gallery is another topic.\n\n"
         f"{table(head, rows())}"
     )
 

@@ -38,6 +38,7 @@ MODULES = {
         *(*APP, "streams.drift.alarms", "streams.retraining.agent", "streams.retraining.scheduler"),
         *("streams.retraining.job_main", "streams.retraining.train"),
     ],
+    Role.SEARCH: ["streams.searching.worker"],
 }
 """What a worker of the role imports; ``streams.worker`` does so when it starts."""
 THEN = {
@@ -84,7 +85,7 @@ def test_a_role_runs_with_what_its_extra_brings(role: Role) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-@pytest.mark.parametrize("role", [role for role in Role if role is not Role.SINK_REDIS])
+@pytest.mark.parametrize("role", [role for role in Role if role not in (Role.SINK_REDIS, Role.SEARCH)])
 def test_and_not_without(role: Role) -> None:
     ended = run(None, MODULES[role])
     assert "ModuleNotFoundError" in ended.stderr

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from streams.cli.console import LOOK, Format, Json, Output, TableFormat, grid, load_settings
-from streams.roles import Role
+from streams.roles import Role, running_roles
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,7 +47,8 @@ def shards(
     admin = admin_client(settings)
     counts = partition_counts(admin, settings)
     partitions = check_copartitioned(counts, settings)
-    states = {state.role: state for state in role_states(admin, settings, counts, [role] if role else list(Role))}
+    roles = [role] if role else running_roles(settings.search_purposes)
+    states = {state.role: state for state in role_states(admin, settings, counts, roles)}
     output.table(_of_role(states[role]) if role else _of_all(states))
     if role is None and not output.csv:
         output.say("")

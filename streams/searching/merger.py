@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from models.matching.search import merged
+from models.matching.merging import merged
 from schemas import codec
 from schemas.clock import utc_now
 from schemas.results import Match

@@ -209,7 +209,7 @@ def add_to_the_schema(copy: Path) -> None:
     )
     change(schema, '    {"name": "replay_id"', f'    {field},\n    {{"name": "replay_id"')
     field = '{"name": "age_days", "type": ["null", "int"], "default": null, "doc": "Age of its template."}'
-    last = 'per comparison of two strangers."}'
+    last = 'With search: the user whose subject it is; null: the user of the frame."}'
     change(schema, last, f"{last}, {field}")
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from models.matching.decision import Probes
 from models.matching.gallery import Embedded
-from models.matching.search import merged, search
+from models.matching.merging import merged
+from models.matching.search import search
 from models.matching.searchable import SearchableTemplates
 from schemas import codec
 from schemas.embeddings import Face
