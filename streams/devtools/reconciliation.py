@@ -55,6 +55,7 @@ class Reconciliation:
         progress: Callable[[int, int], None] = lambda in_redis, in_bigquery: None,
         ask_every_s: float = _ASK_EVERY_S,
         follow: bool = True,
+        searches: Collection[str] = (),
     ) -> ReconciliationReport:
         """Wait until every event is in Redis and BigQuery or the time is over, then a moment for duplicates.
 
@@ -65,6 +66,7 @@ class Reconciliation:
             progress: called with the numbers that have arrived.
             ask_every_s: longer where the asking would take time from what is measured.
             follow: whether to look into the live streams too; one question for each user.
+            searches: those of the events that are searches over all users, which are in no live stream and no view.
 
         Raises:
             ResultsUnavailable, SinkUnavailable: a service does not answer.
@@ -92,7 +94,8 @@ class Reconciliation:
         ]
         live = Counter(event_id for event_id, _ in entries if event_id in wanted)
         doubles = sum(seen.total() - len(seen) for seen in (rows, in_views, live))
-        arrived = wanted & answers.keys() & rows.keys() & in_views.keys() & (live.keys() if follow else wanted)
+        shown = in_views.keys() & (live.keys() if follow else wanted)
+        arrived = wanted & answers.keys() & rows.keys() & (shown | set(searches))
         return ReconciliationReport(
             answers, dict(reversed(entries)), len(answers), len(rows), len(wanted) - len(arrived), doubles
         )

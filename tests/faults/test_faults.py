@@ -18,8 +18,15 @@ QUICK = [
     "disk lost",
     "poison on every topic",
     "sigkill embed and match in a bulk",
+    "sigkill match and search in searches",
 ]
-LONG = ["sigstop and sigcont match", "sigterm embed", "redis restarted empty"]
+LONG = [
+    "sigstop and sigcont match",
+    "sigterm embed",
+    "redis restarted empty",
+    "sigstop and sigcont search in searches",
+    "sigkill kafka in searches",
+]
 
 
 SCRIPT = """
@@ -61,3 +68,6 @@ def test_no_event_is_lost_or_doubled(tmp_path: Path, faults: list[str]) -> None:
     assert [row.get("fault") for row in rows] == [fault.name for fault in FAULTS if fault.name in faults], rows
     assert all(row["events"] > 200 for row in rows), rows
     assert [row for row in rows if row["lost"] or row["duplicates"]] == []
+    searched = [row for row in rows if "searches" in row]
+    assert all(row["searches"] > 50 for row in searched) and searched, rows
+    assert [row for row in searched if row["incomplete"] or row["wrong"]] == []

@@ -6,15 +6,15 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from infra.room import Room
 from streams.devtools.benchmarks.disk import DISK, full_disk
-from streams.devtools.benchmarks.load import Load, gap_s
+from streams.devtools.benchmarks.load import PURPOSE, Load, gap_s
 from streams.devtools.benchmarks.memory import Memory
 from streams.devtools.benchmarks.rows import Figures, on_stacks
 from streams.devtools.local_stack import Stack
@@ -37,6 +37,8 @@ class InjectedFault:
     inject: Callable[[Stack, Load], None]
     rest_s: float = 4.0
     """Seconds for which the load goes on afterwards."""
+    searches: bool = False
+    """Whether the load has searches over all users too."""
 
 
 def kill(*roles: Role) -> Callable[[Stack, Load], None]:
@@ -235,7 +237,13 @@ FAULTS: Sequence[InjectedFault] = (
     InjectedFault("sigstop and sigcont embed in a bulk", in_a_bulk(suspend(Role.EMBED))),
     InjectedFault("embed comes and goes in a bulk", in_a_bulk(come_and_go(Role.EMBED, 2))),
     InjectedFault("sigkill kafka in a bulk", in_a_bulk(restart_service("kafka", 0))),
+    InjectedFault("sigkill match and search in searches", kill(Role.MATCH, Role.SEARCH), searches=True),
+    InjectedFault("sigstop and sigcont search in searches", suspend(Role.SEARCH), searches=True),
+    InjectedFault("search comes and goes in searches", come_and_go(Role.SEARCH, 2), searches=True),
+    InjectedFault("sigkill kafka in searches", restart_service("kafka", 0), searches=True),
 )
+_PATIENCE_S = 60.0
+"""How long a search waits for a shard that moves: longer than any fault of a worker lasts."""
 
 
 def measure(folder: Path, names: Sequence[str], events_per_s: float, say: Callable[[str], None]) -> Iterator[Figures]:
@@ -243,13 +251,14 @@ def measure(folder: Path, names: Sequence[str], events_per_s: float, say: Callab
 
     Returns:
         For each fault its row: ``events`` that went in, ``lost``, ``duplicates``, ``gap_s`` (the longest time for which
-        some user saw nothing new) and ``memory_mb`` (the largest worker of each role); or why it was not measured.
+        some user saw nothing new) and ``memory_mb`` (the largest worker of each role); with searches also their number,
+        how many did not cover all shards, and how many did not find the person first; or why it was not measured.
     """
     faults = {fault.name: fault for fault in FAULTS if fault.name in names}
     numbers = {name: number for number, name in enumerate(faults)}
     return on_stacks(
         list(faults),
-        lambda number: _Running(folder / f"stack-{number}", say),
+        lambda number: _Running(folder / f"stack-{number}", say, any(fault.searches for fault in faults.values())),
         lambda running, name: running.inject(faults[name], numbers[name], events_per_s, say),
     )
 
@@ -257,17 +266,19 @@ def measure(folder: Path, names: Sequence[str], events_per_s: float, say: Callab
 class _Running:
     """A stack with its workers, and the reconciliation of its events; a context manager."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, say: Callable[[str], None], searches: bool) -> None:
         self._folder = folder
-        self._stack = Stack(folder, say, room=Room.of(folder, DISK.measure), live_stream_length=10**6)
+        self._roles = (*ANSWERING, Role.SEARCH) if searches else ANSWERING
+        allowed: dict[str, Any] = {"search_purposes": [PURPOSE], "search_deadline_s": _PATIENCE_S} if searches else {}
+        self._stack = Stack(folder, say, room=Room.of(folder, DISK.measure), live_stream_length=10**6, **allowed)
 
     def __enter__(self) -> Self:
         self._stack.start()
         try:
-            for role in ANSWERING:
+            for role in self._roles:
                 for _ in range(2):
                     self._stack.add_worker(role, *_DIGEST)
-            self._stack.await_owners()
+            self._stack.await_owners(self._roles)
             self._accounts = Reconciliation(self._stack.settings)
         except BaseException:
             self._stack.stop()
@@ -283,12 +294,16 @@ class _Running:
         """Inject a fault while events flow, and reconcile all of them."""
         stack = self._stack
         say(f"fault: {fault.name}")
-        with Memory(stack) as memory, Load(stack.settings, events_per_s, f"load-{number}") as load:
+        load = Load(stack.settings, events_per_s, f"load-{number}", searches=fault.searches)
+        with Memory(stack) as memory, load:
             time.sleep(_BEFORE_S)
             fault.inject(stack, load)
             time.sleep(fault.rest_s)
-        account = self._accounts.settle(list(load.sent), load.users, _TIMEOUT_S, ask_every_s=_ASK_EVERY_S)
-        return {
+        account = self._accounts.settle(
+            list(load.sent), load.users, _TIMEOUT_S, ask_every_s=_ASK_EVERY_S, searches=load.searches
+        )
+        figures = _of_searches(load.searches, account.answers) if fault.searches else {}
+        return figures | {
             "fault": fault.name,
             "events": len(load.sent),
             "lost": account.lost,
@@ -296,6 +311,17 @@ class _Running:
             "gap_s": round(gap_s(account.live_at, load.sent), 1),
             "memory_mb": memory.largest_mb,
         }
+
+
+def _of_searches(searches: Mapping[str, str], answers: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """How many searches were answered not wholly, or not with the person who was looked for, by event id and user."""
+    covered = [answers[name]["search"] for name in searches if name in answers]
+    nearest = {name: answers[name]["faces"][0]["candidates"][:1] for name in searches if name in answers}
+    return {
+        "searches": len(searches),
+        "incomplete": sum(len(one["answered"]) < one["shards"] for one in covered),
+        "wrong": sum([one["user_id"] for one in found] != [searches[name]] for name, found in nearest.items()),
+    }
 
 
 def _all(stack: Stack, role: Role) -> list[str]:

@@ -8,22 +8,29 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
+from schemas.ingest import Mode
 from streams.client.errors import BackPressure
 from streams.client.producer import Producer
 from streams.settings import Settings
 
 _USERS = 24
 _ENROL_EVERY = 25
+_SEARCH_EVERY = 7
+PURPOSE = "load test"
+"""Of the consent of whoever is enrolled."""
 
 
 class Load:
     """Sends from a thread of its own at a given rate until it is stopped; the pictures are for the digest embedder."""
 
-    def __init__(self, settings: Settings, events_per_s: float, name: str) -> None:
-        """``name`` keeps the users of several loads apart."""
+    def __init__(self, settings: Settings, events_per_s: float, name: str, *, searches: bool = False) -> None:
+        """``name`` keeps the users of several loads apart; with ``searches`` they also look for themselves everywhere."""
         self.users = [f"{name}-user-{number}" for number in range(_USERS)]
         self.sent: dict[str, str] = {}
         """Event id to user."""
+        self.searches: dict[str, str] = {}
+        """The same of the searches among them."""
+        self._searches = searches
         self._producer = Producer(settings, delivery_timeout_s=300, block_s=120, check_format=False)
         self._events_per_s = events_per_s
         self._stop = threading.Event()
@@ -64,14 +71,20 @@ class Load:
             try:
                 if number < _USERS or number % _ENROL_EVERY == 0:
                     self._enrol(user, user)
+                elif self._searches and number % _SEARCH_EVERY == 0:
+                    self._search(user)
                 else:
                     self._frame(user)
             except BackPressure:
                 continue
 
     def _enrol(self, user: str, subject: str) -> None:
-        sent = self._producer.enrol(user, _picture(subject), consent="load test", subject_id=subject)
+        sent = self._producer.enrol(user, _picture(subject), consent=PURPOSE, subject_id=subject)
         self.sent[sent.event_id] = user
+
+    def _search(self, user: str) -> None:
+        sent = self._producer.frame(user, _picture(user), camera_id="desk", mode=Mode.SEARCH)
+        self.sent[sent.event_id] = self.searches[sent.event_id] = user
 
     def _frame(self, user: str) -> None:
         self.sent[self._producer.frame(user, _picture(user), camera_id="load").event_id] = user
