@@ -9,7 +9,14 @@ import typer
 
 from streams.cli import bench_models
 from streams.cli.bench_figures import beside, report, rows_so_far
-from streams.cli.bench_tables import commands_table, fairness_table, faults_table, latency_table, questions_table
+from streams.cli.bench_tables import (
+    commands_table,
+    everybody_table,
+    fairness_table,
+    faults_table,
+    latency_table,
+    questions_table,
+)
 from streams.cli.console import MAINTAIN, Json, Output
 
 
@@ -26,6 +33,7 @@ def register(app: typer.Typer) -> None:
     bench.command("rollout")(rollout)
     bench.command("questions")(questions)
     bench.command("commands")(commands)
+    bench.command("search-all")(search_all)
     bench_models.register(bench)
     app.add_typer(bench, name="bench", rich_help_panel=MAINTAIN)
 
@@ -176,3 +184,20 @@ def commands(
         found = measure(Path(folder), rounds, output.say)
         baseline = next(found)
         report(beside(baseline, rows_so_far(found, "command", "commands")), output, show=commands_table)
+
+
+def search_all(
+    templates: Annotated[int, typer.Option(min=1000, help="Templates in all shards.")] = 1_000_000,
+    shards: Annotated[int, typer.Option(min=1, help="Partitions over which they are spread.")] = 8,
+    searches: Annotated[int, typer.Option(min=20, help="Searches one by one, and as many at once.")] = 200,
+    as_json: Json = False,
+) -> None:
+    """Measure searches over all users with one worker a role, and what 10 shards of a million each would take."""
+    import tempfile
+
+    from streams.devtools.benchmarks.search_all import measure
+
+    output = Output(as_json)
+    with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
+        figures = measure(Path(folder), templates, shards, searches, output.say)
+        report(figures, output, show=everybody_table, wrong=("lost", "incomplete", "wrong"))

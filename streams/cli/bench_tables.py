@@ -49,7 +49,8 @@ def faults_table(result: Figures, output: Output) -> None:
     """Each fault, and what it cost."""
     from streams.devtools.benchmarks.rows import NOT_MEASURED
 
-    table = grid("fault", "#events", "#lost", "#duplicates", "#gap s", "memory MiB")
+    searches = ("#searches", "#incomplete", "#wrong") if any("searches" in row for row in result["faults"]) else ()
+    table = grid("fault", "#events", "#lost", "#duplicates", "#gap s", "memory MiB", *searches)
     for row in result["faults"]:
         why = row.get(NOT_MEASURED)
         values = ["", "", "", "", f"not measured: {why}"] if why else [str(value) for value in list(row.values())[1:]]
@@ -107,3 +108,24 @@ def searches_table(result: Figures, output: Output) -> None:
         f"{result['templates']} templates of {result.get('bytes_per_template')} bytes; {result.get('ratio')} times "
         f"the time of {result.get('best_library')}; {result.get('recall_at_10')} of the nearest found"
     )
+
+
+def everybody_table(result: Figures, output: Output) -> None:
+    """How long searches over all users took, and their cost by role."""
+    table = grid("", "#median ms", "#99 %")
+    table.add_row(f"{result['templates']} templates in {result['shards']} shards", *_times(result))
+    parts = result.get("ten_shards", {})
+    for title, name in (
+        ("one shard of a million", "shard"),
+        ("way through Kafka, embed and redis", "way"),
+        ("merging ten parts", "merge"),
+    ):
+        table.add_row(title, *_times(parts.get(name, {})))
+    table.add_row("10 million templates in 10 shards, from these parts", *_times(parts))
+    output.table(table)
+    costs = ", ".join(f"{role} {cost}" for role, cost in result.get("cpu_ms_per_search", {}).items())
+    output.say(f"{result.get('searches_per_s')} searches/s at once; CPU ms a search: {costs}")
+
+
+def _times(found: Mapping[str, Any]) -> tuple[str, str]:
+    return str(found.get("p50_ms", "")), str(found.get("p99_ms", ""))

@@ -303,14 +303,14 @@ class _Running:
             list(load.sent), load.users, _TIMEOUT_S, ask_every_s=_ASK_EVERY_S, searches=load.searches
         )
         figures = _of_searches(load.searches, account.answers) if fault.searches else {}
-        return figures | {
+        return {
             "fault": fault.name,
             "events": len(load.sent),
             "lost": account.lost,
             "duplicates": account.duplicates,
             "gap_s": round(gap_s(account.live_at, load.sent), 1),
             "memory_mb": memory.largest_mb,
-        }
+        } | figures
 
 
 def _of_searches(searches: Mapping[str, str], answers: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:

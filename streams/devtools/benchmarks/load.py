@@ -24,7 +24,7 @@ class Load:
     """Sends from a thread of its own at a given rate until it is stopped; the pictures are for the digest embedder."""
 
     def __init__(self, settings: Settings, events_per_s: float, name: str, *, searches: bool = False) -> None:
-        """``name`` keeps the users of several loads apart; with ``searches`` they also look for themselves everywhere."""
+        """``name`` keeps the users of several loads apart; with ``searches`` they also look for themselves."""
         self.users = [f"{name}-user-{number}" for number in range(_USERS)]
         self.sent: dict[str, str] = {}
         """Event id to user."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from confluent_kafka.admin import NewTopic
@@ -47,8 +47,16 @@ def fill(settings: Settings, topic: Topic, count: int, partition: Callable[[int]
 
 def fill_changelog(settings: Settings, count: int) -> None:
     """Write templates, each of another user and of one version."""
+    write_templates(settings, map(template, range(count)), count, None)
+
+
+def write_templates(
+    settings: Settings, templates: Iterable[Template], count: int, partition: Callable[[int], int] | None
+) -> None:
+    """Write so many templates; ``partition`` gives the partition of each, None: any."""
     ensure_changelog(admin_client(settings), settings, settings.partitions)
-    _fill(settings, changelog_name(settings), itertools.islice(_templates(), count), count, None)
+    records = ((key_of(one.user_id, one.template_id, one.model_version), codec.encode(one)) for one in templates)
+    _fill(settings, changelog_name(settings), records, count, partition)
 
 
 def create_topics(settings: Settings) -> None:
@@ -196,12 +204,6 @@ def _chips() -> Iterator[Record]:
         place = Source("uploads", 0, number)
         chip = Chip(_id(number), user_id, user_id, bytes(500), VERSION, QUALITY, consent, place, now)
         yield chip.event_id.encode(), codec.encode(chip)
-
-
-def _templates() -> Iterator[Record]:
-    for number in itertools.count():
-        one = template(number)
-        yield key_of(one.user_id, one.template_id, one.model_version), codec.encode(one)
 
 
 _MADE: dict[Topic, Callable[[], Iterator[Record]]] = {

@@ -10,10 +10,9 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Self
 
-import psutil
-
 from schemas.clock import utc_now
 from sinks.redis import RedisResults
+from streams.devtools.benchmarks.cpu import cpu_s
 from streams.devtools.benchmarks.load import Load
 from streams.devtools.benchmarks.rows import NOT_MEASURED, Figures, attempt, failed
 from streams.devtools.local_stack import Stack
@@ -56,9 +55,9 @@ def measure(
 
         def embeddings() -> Figures:
             say("replaying embeddings at full speed")
-            match_s = _cpu_s(stack, Role.MATCH)
+            match_s = cpu_s(stack, Role.MATCH)
             per_s = _full_speed(settings, Topic.EMBEDDINGS)
-            match_s = _cpu_s(stack, Role.MATCH) - match_s
+            match_s = cpu_s(stack, Role.MATCH) - match_s
             return {
                 "embeddings_per_s": round(per_s, 1),
                 "embeddings_per_s_of_match_cpu": round(events / max(1e-3, match_s), 1),
@@ -130,14 +129,6 @@ def _full_speed(settings: Settings, topic: Topic) -> float:
     plan = make_plan(settings, ReplayRequest(topic, OLDEST, utc_now()))
     done = Sender(settings, plan.replay, rate=_AS_FAST_AS_IT_GOES).run()
     return done.sent / done.seconds
-
-
-def _cpu_s(stack: Stack, role: Role) -> float:
-    """Processor time that the workers of a role have used."""
-    running = stack.services.supervisor.running()
-    leaders = [psutil.Process(pid) for name, pid in running.items() if name.startswith(f"{role}-")]
-    every = [one for leader in leaders for one in (leader, *leader.children(recursive=True))]
-    return sum(sum(one.cpu_times()[:2]) for one in every)
 
 
 def _live(
