@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,6 +60,12 @@ def enrol(
         _show(outcomes, output)
         counts = {name: sum(one.outcome == name for one in outcomes) for name in _COUNTED}
         output.finish(counts | {"left_out": left_out, "user_id": user, "outcomes": [asdict(one) for one in outcomes]})
+    if alike := sorted({(one.subject_id, one.similar_subject_id) for one in outcomes if one.similar_subject_id}):
+        pairs = ", ".join(f"{subject} and {other}" for subject, other in alike)
+        output.warn(
+            f"perhaps the same person: {pairs}. `facestream subjects duplicates --user {shlex.quote(user)}` shows how "
+            "alike they are; if it is one person, erase one of the two"
+        )
     if counts["timed_out"]:
         output.warn(
             f"{pluralize(counts['timed_out'], 'photo has', 'photos have')} no outcome after {timeout_s:g} s: "

@@ -54,6 +54,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "settings": ("facestream settings", "facestream settings --json | jq .settings"),
     "shards": ("facestream shards", "facestream shards --role embed"),
     "subjects list": ("facestream subjects list", "facestream subjects list --user anna"),
+    "subjects duplicates": ("facestream subjects duplicates", "facestream subjects duplicates --user anna --json"),
     "doctor": ("facestream doctor", "facestream doctor --quick  # without loading the model"),
     "evaluate": (
         "facestream evaluate people  # pictures as people/<person>/*",
@@ -141,6 +142,10 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "bench search": (
         "facestream bench search --templates 100000",
         "facestream bench search --templates 1000000 --json",
+    ),
+    "bench search-all": (
+        "facestream bench search-all --templates 100000",
+        "facestream bench search-all --json",
     ),
     "bench questions": ("facestream bench questions --records 10000",),
 }

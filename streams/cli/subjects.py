@@ -1,4 +1,4 @@
-"""``facestream subjects list``."""
+"""``facestream subjects list`` and ``facestream subjects duplicates``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from streams.cli.console import LOOK, Format, Json, Output, TableFormat, grid, load_settings, not_empty
+from streams.cli.console import LOOK, Format, Json, OneUser, Output, TableFormat, grid, load_settings, not_empty
 from streams.text import pluralize
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(no_args_is_help=True, help="The people who are enrolled.")
     group.command("list")(list_)
+    group.command("duplicates")(duplicates)
     app.add_typer(group, name="subjects", rich_help_panel=LOOK)
 
 
@@ -70,6 +71,29 @@ def list_(
         {"subjects": listed, "users": len(users), "templates": photos}
         | {"enrol_again": [_without_templates(lost) for lost in gone]}
     )
+
+
+def duplicates(user: OneUser = None, form: TableFormat = Format.TABLE, as_json: Json = False) -> None:
+    """Show subjects of one user who are perhaps the same person.
+
+    Their templates are so near that one would surely be recognised on a photo of the other. If it is one person, erase
+    one of the two; relatives may look alike.
+    """
+    from dataclasses import asdict
+
+    from streams.operations.duplicate_subjects import duplicate_subjects
+
+    output, settings = Output(as_json, form), load_settings()
+    found = list(duplicate_subjects(settings, user))
+    table = grid("user", "subject", "other subject", "#similarity", "#FMR", "model version")
+    for one in found:
+        names = (escape(one.user_id), escape(one.subject_id), escape(one.other_subject_id))
+        table.add_row(*names, f"{one.similarity:.2f}", f"{one.fmr:.1g}", escape(one.model_version))
+    if found or output.csv:
+        output.table(table)
+    else:
+        output.say("no two subjects of a user look like one person")
+    output.finish({"duplicates": [asdict(one) for one in found]})
 
 
 def _row(one: EnrolledSubject, status: str) -> tuple[str, ...]:

@@ -25,7 +25,8 @@ _ASK_EVERY_S = 0.5
 class Photo:
     """One photo and what has come of it: ``sent``, ``enrolled``, ``refused``, ``timed_out`` or ``failed``.
 
-    A photo that failed could not be read or not be sent.
+    A photo that failed could not be read or not be sent. ``similar_subject_id`` is another subject of the user who
+    would surely be recognised on it.
     """
 
     photo: str
@@ -34,6 +35,7 @@ class Photo:
     outcome: str = "sent"
     reason: str | None = None
     detail: str | None = None
+    similar_subject_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,9 @@ def with_outcome(photo: Photo, enrolment: dict[str, Any] | None) -> Photo:
         return replace(photo, outcome="timed_out")
     refusal = enrolment["refusal"] or {}
     detail = refusal.get("detail") or enrolment.get("detail")
-    return replace(photo, outcome=enrolment["outcome"], reason=refusal.get("reason"), detail=detail)
+    similar = enrolment.get("similar_subject_id")
+    reason = refusal.get("reason")
+    return replace(photo, outcome=enrolment["outcome"], reason=reason, detail=detail, similar_subject_id=similar)
 
 
 def _sent(producer: Producer, photo: Photo, user: str, consent: Consent) -> Photo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def test_several_templates_a_subject(clients: Clients, user: str, portraits: Por
     assert distances[-1] < 0.01 < distances[-2]
 
 
-def test_one_person_as_two_subjects(clients: Clients, user: str, portraits: Portraits) -> None:
+def test_one_person_as_two_subjects(
+    clients: Clients, stack: Stack, user: str, portraits: Portraits, tmp_path: Path
+) -> None:
     """The nearer photograph has the name, the other is listed; verify answers for each by itself."""
     uploads = [
         clients.producer.enrol(user, photo, consent="tests", subject_id=subject).event_id
@@ -57,6 +60,13 @@ def test_one_person_as_two_subjects(clients: Clients, user: str, portraits: Port
     outcomes = clients.answers(uploads)
     assert [outcomes[one]["similar_subject_id"] for one in uploads] == [None, "barack"]
     assert "same person" in outcomes[uploads[1]]["detail"]
+    told = facestream(stack.environment(), tmp_path, "subjects", "duplicates", "--user", user, "--json")
+    [pair] = json.loads(told.stdout.splitlines()[-1])["duplicates"]
+    assert (pair["user_id"], pair["subject_id"], pair["other_subject_id"]) == (user, "barack", "president")
+    (tmp_path / "third.jpg").write_bytes(portraits.obama3)
+    again = facestream(stack.environment(), tmp_path, "enrol", "--user", user, "--subject", "third", "third.jpg")
+    assert "perhaps the same person: third and" in again.stderr
+    erase(clients.settings, user, "third")
     identified = clients.producer.frame(user, portraits.obama3, camera_id="door")
     verified = [
         clients.producer.frame(user, portraits.obama3, camera_id="door", mode=Mode.VERIFY, subject_id=subject)

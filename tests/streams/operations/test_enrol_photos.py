@@ -30,6 +30,8 @@ def test_each_folder_is_a_person(tmp_path: Path) -> None:
 def test_an_enrolment_says_what_came_of_a_photo() -> None:
     enrolled = with_outcome(SENT, {"outcome": "enrolled", "refusal": None, "detail": "enrolled already"})
     assert (enrolled.outcome, enrolled.reason, enrolled.detail) == ("enrolled", None, "enrolled already")
+    similar = with_outcome(SENT, {"outcome": "enrolled", "refusal": None, "similar_subject_id": "anne"})
+    assert (similar.outcome, similar.similar_subject_id) == ("enrolled", "anne")
     refusal = {"reason": "no_face", "detail": "no face was found"}
     refused = with_outcome(SENT, {"outcome": "refused", "refusal": refusal})
     assert (refused.outcome, refused.reason, refused.detail) == ("refused", "no_face", "no face was found")
