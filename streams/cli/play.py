@@ -34,7 +34,9 @@ def play(
         typer.Option(min=0, help="Frames a second, 0: as fast as they come. Default: the video's own rate."),
     ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Start again at the end.")] = False,
-    mode: Annotated[Mode, typer.Option(help="identify: who is it? verify: is it SUBJECT?")] = Mode.IDENTIFY,
+    mode: Annotated[
+        Mode, typer.Option(help="identify: who is it? verify: is it SUBJECT? search: who of all users' subjects?")
+    ] = Mode.IDENTIFY,
     subject: Annotated[
         str | None,
         typer.Option(

@@ -17,7 +17,7 @@ from schemas.ids import canonical, new_event_id
 from schemas.ingest import Frame, Mode, Upload
 from schemas.parts import Box, Decision, Quality, Refusal, Source, Timings
 from schemas.reasons import Reason
-from schemas.results import Candidate, Enrolment, Match, MatchedFace, Outcome
+from schemas.results import Candidate, Enrolment, Match, MatchedFace, Outcome, SearchCoverage
 from streams.client.answers import Answer
 from streams.client.base import BaseClient, event_id_of
 from streams.client.delivery_report import Delivered, DeliveryHandle
@@ -171,11 +171,10 @@ class FakeClient(BaseClient):
             there = self._templates[event.user_id, event.subject_id]
             repeats = there.get(_content(event))
             return replace(enrolled(event, len(there) + (repeats is None)), repeats=repeats)
-        subjects = [
-            subject
-            for (user, subject), of_subject in self._templates.items()
-            if user == event.user_id and _content(event) in of_subject
-        ]
+        people = [names for names, of_subject in self._templates.items() if _content(event) in of_subject]
+        if event.mode is Mode.SEARCH:
+            return found(event, *sorted(people))
+        subjects = [subject for user, subject in people if user == event.user_id]
         if event.mode is Mode.VERIFY:
             subjects = [subject for subject in subjects if subject == (event.subject_id or event.user_id)]
         return recognised(event, subjects[0]) if subjects else unknown(event)
@@ -223,6 +222,15 @@ def recognised(frame: Frame, *subject_ids: str, similarity: float = 0.9) -> Matc
             for subject_id in subject_ids
         ],
     )
+
+
+def found(frame: Frame, *people: tuple[str, str], similarity: float = 0.9) -> Match:
+    """The answer to a search over all users for one face: these users and subjects, all as near."""
+    listed = [Candidate(subject, similarity, 1 - similarity, 1e-6, user) for user, subject in people]
+    user_id, subject_id = people[0] if people else (None, None)
+    decision = Decision.MATCH if people else Decision.UNKNOWN
+    face = MatchedFace(_BOX, [], _QUALITY, decision, subject_id, None, listed, len(people) > 1, user_id)
+    return replace(_match(frame, [face]), search=SearchCoverage(1, [0], len(people), utc_now()))
 
 
 def unknown(frame: Frame) -> Match:

@@ -16,6 +16,7 @@ from schemas import codec
 from schemas.as_json import to_json
 from schemas.errors import CodecError
 from schemas.ids import canonical
+from schemas.ingest import Mode
 from schemas.parts import Quality, Source
 from schemas.results import Match
 from sinks.base import SinkUnavailable
@@ -63,7 +64,7 @@ def find(settings: Settings, event_id: str) -> Answer:
     """The answer to a frame. A service that does not answer is passed over.
 
     Raises:
-        FeedbackRefused: there is no answer.
+        FeedbackRefused: there is no answer, or it is one to a search over all users.
         KafkaUnavailable: it is in no other service, and no broker answers.
     """
     places: list[Callable[[Settings, str], Mapping[str, Any] | None]] = [_in_redis, _in_bigquery, _on_the_topic]
@@ -73,6 +74,8 @@ def find(settings: Settings, event_id: str) -> Answer:
         except _AWAY as error:
             log.info("the match of %s cannot be looked for there: %s", event_id, error)
             continue
+        if found is not None and found.get("mode") == Mode.SEARCH:
+            raise FeedbackRefused(f"{event_id} is a search over all users: feedback is about one user's subjects")
         if found is not None:
             return _answer(found)
     raise FeedbackRefused(

@@ -9,10 +9,11 @@ import redis
 
 from schemas.as_json import to_json
 from schemas.ingest import Mode
+from schemas.results import Candidate, Match, SearchCoverage
 from sinks.redis import RedisResults, RedisSink
 from sinks.redis.erase import Eraser
 from sinks.redis.keys import Keys
-from tests.sinks.examples import delivery, enrolment, face, match, with_otto
+from tests.sinks.examples import NOW, delivery, enrolment, face, match, with_otto
 
 
 def counted(url: str, user_id: str, subject_id: str | None) -> dict[str, int]:
@@ -103,3 +104,32 @@ def test_an_enrolment_of_somebody_else_does_not_name_whom_it_was_like(sink: Redi
     left = results.result(both.event_id)
     assert left is not None
     assert left["faces"][0]["ambiguous"] is False
+
+
+def test_answers_to_searches_are_found_by_whom_they_name(sink: RedisSink, results: RedisResults, url: str) -> None:
+    def searched(user_id: str, *people: tuple[str, str]) -> Match:
+        candidates = [Candidate(subject, 0.9, 0.1, 1e-6, user) for user, subject in people]
+        one = dataclasses.replace(face(), user_id=people[0][0], subject_id=people[0][1], candidates=candidates)
+        return match(user_id=user_id, mode=Mode.SEARCH, faces=[one], search=SearchCoverage(1, [0], 9, NOW))
+
+    def named(event: Match) -> list[tuple[str, str]]:
+        answer = results.result(event.event_id)
+        assert answer is not None
+        return [(one["user_id"], one["subject_id"]) for one in answer["faces"][0]["candidates"]]
+
+    first = searched("ursula", ("bert", "zoe"), ("cid", "otto"))
+    second = searched("anna", ("cid", "zoe"), ("cid", "otto"), ("bert", "otto"))
+    other = match(user_id="bert", faces=[face(subject_id="zoe")])
+    sink.write([delivery(one) for one in (first, second, other)])
+    assert results.latest("ursula", "door") is None, "they are shown to nobody"
+    erased = sink.erase_in_searches("bert", "zoe", erasure_id="e", partition=0)
+    assert erased == {"searches": 1}
+    assert (named(first), named(second)) == ([("cid", "otto")], [("cid", "zoe"), ("cid", "otto"), ("bert", "otto")])
+    answer = results.result(first.event_id)
+    assert answer is not None and answer["faces"][0]["decision"] == "refused"
+    assert results.result(other.event_id) == to_json(other), "that is of his own frames"
+    redis.Redis.from_url(url).set(Keys().named("cid"), "what somebody else has put there")
+    assert sink.erase_in_searches("cid", None, erasure_id="e", partition=0) == {"searches": 2}
+    assert (named(first), named(second)) == ([], [("bert", "otto")])
+    assert sink.erase("ursula", None)["answers"] == 1
+    assert results.result(first.event_id) is None

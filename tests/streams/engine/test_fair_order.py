@@ -73,6 +73,19 @@ def users(messages: list[Message]) -> list[str]:
     return [(one.key or b"").decode() for one in messages]
 
 
+def test_shared_topics_take_turns_with_users() -> None:
+    log = Log(FairOrder(["embeddings"], unordered_topics=["erasures"], shared_topics=["probes"]))
+    probes = [log.send("probes", "asks") for _ in range(20)]
+    assert log.take(4) == probes[:4], "nobody else waits"
+    frames = [log.send("embeddings", "ann") for _ in range(3)]
+    erasure = log.send("erasures", "bob")
+    assert log.take(6) == [erasure, *probes[4:6], *frames]
+    assert log.take(99) == probes[6:]
+    log.send("probes", "asks")
+    log.order.rewind(TopicPartition("probes", 0), 20)
+    assert (log.take(), len(log.order)) == ([], 0)
+
+
 def test_a_photo_comes_before_the_frame_that_was_sent_after_it(log: Log) -> None:
     log.order.add(message("frames", 0, 7, at=20))
     log.order.add(message("uploads", 0, 3, at=10))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime
 
 import pytest
 
 from schemas.dead_letters import ResolutionState
 from schemas.erasure import Erasure
 from schemas.ids import new_event_id
+from schemas.ingest import Mode
 from schemas.parts import Decision, Refusal
 from schemas.reasons import Reason
+from schemas.results import Candidate, Match, SearchCoverage
 from sinks.base import Result
 from streams.kafka.messages import Message, TopicPartition
 from streams.privacy.erasures import Erasures
@@ -20,6 +23,7 @@ from tests.sinks.examples import (
     dead_letter,
     delivery,
     enrolment,
+    face,
     feedback,
     match,
     resolution,
@@ -95,3 +99,35 @@ def test_of_several_erasures_the_last_counts() -> None:
     assert left(erasures, match(), 2_000) is None
     assert erasures.touches(2_000, "ursula")
     assert not erasures.touches(2_001, "ursula")
+
+
+def found_in_a_search(*people: tuple[str, str], asked_ms: int = 500) -> Match:
+    """The answer to Ursula's search, which names these users and subjects."""
+    candidates = [Candidate(subject, 0.9, 0.1, 1e-6, user) for user, subject in people]
+    (user_id, subject_id), *_ = people
+    one = dataclasses.replace(face(subject_id=subject_id), user_id=user_id, candidates=candidates, ambiguous=True)
+    asked_at = datetime.fromtimestamp(asked_ms / 1000, UTC)
+    return match(mode=Mode.SEARCH, faces=[one], search=SearchCoverage(1, [0], 9, asked_at))
+
+
+@pytest.mark.parametrize("subject_id", ["zoe", None])
+def test_a_search_that_was_asked_before_names_nobody_who_was_erased(subject_id: str | None) -> None:
+    erasures = Erasures()
+    erasures.add(Erasure(new_event_id(), "bert", NOW, subject_id, in_searches=True), 1_000)
+    event = found_in_a_search(("bert", "zoe"), ("cid", "zoe"))
+    written = left(erasures, event, 2_000)
+    assert isinstance(written, Match)
+    [one] = written.faces
+    assert (one.decision, one.user_id, one.subject_id, one.reason) == (Decision.REFUSED, None, None, Reason.ERASED)
+    assert [(of.user_id, of.subject_id) for of in one.candidates] == [("cid", "zoe")]
+    assert not one.ambiguous
+    later = found_in_a_search(("bert", "zoe"), asked_ms=1_001)
+    assert left(erasures, later, 2_000) is later, "whoever is found later was enrolled again"
+
+
+def test_a_search_names_another_users_subject_of_the_same_name() -> None:
+    event = found_in_a_search(("bert", "otto"), ("ursula", "otto"))
+    written = left(erased("otto"), event, 2_000)
+    assert isinstance(written, Match)
+    assert [(one.user_id, one.subject_id) for one in written.faces[0].candidates] == [("bert", "otto")]
+    assert left(erased(), event, 2_000) is None, "it was asked before its user was erased"
