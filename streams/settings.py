@@ -41,8 +41,8 @@ class Settings(BaseSettings):
     retention_hours: float = Field(
         168,
         gt=0,
-        description="How long `uploads`, `frames`, `embeddings`, `matches`, `comparisons`, `enrolments` and `drift` "
-        "are kept.",
+        description="How long `uploads`, `frames`, `embeddings`, `matches`, `probes`, `search-parts`, `comparisons`, "
+        "`enrolments` and `drift` are kept.",
     )
     dead_letter_retention_hours: float = Field(
         2160,

@@ -96,8 +96,8 @@ class EventSender(ABC):
             camera_id: the camera, unique within the user.
             sequence: the frame's number; default: counts from 0 for each camera of this client.
             captured_at: when it was taken, with a timezone; default: now.
-            mode: ``identify`` (who is it?), ``verify`` (is it ``subject_id``?) or ``search`` (who of the subjects of all
-                users? only where the workers' settings allow it).
+            mode: ``identify`` (who is it?), ``verify`` (is it ``subject_id``?) or, if the workers' settings allow it,
+                ``search`` (who of the subjects of all users?).
             subject_id: with ``verify``: the person claimed; default: the user himself.
             sha256: hexadecimal digest for the workers to check; not computed for frames.
             event_id: a UUID of your own, in any form; the same id twice has one effect.

@@ -29,7 +29,7 @@ from streams.kafka.offsets import appended_offsets, first_offsets, next_offsets
 from streams.kafka.topics import Topic
 from streams.roles import Role
 from streams.settings import Settings
-from streams.topology import READS
+from streams.topology import subscribed
 
 _ANSWER_S = 5.0
 _FETCH_BYTES = 64 * 1024
@@ -89,7 +89,7 @@ def role_states(
     Raises:
         KafkaUnavailable: no broker answers.
     """
-    topics = {topic for role in roles for topic in READS[role]}
+    topics = {topic for role in roles for topic in subscribed(role, settings)}
     parts = [TopicPartition(topic.named(settings), n) for topic in topics for n in range(counts.get(topic, 0))]
     # Ends last, so that no group seems to be beyond the end.
     groups = {role: describe_group(admin, group_id(role, settings)) for role in roles}
@@ -99,7 +99,7 @@ def role_states(
     held = {one: appended[one] - end for one, end in ends.items()}
     states = []
     for role in roles:
-        names = {topic.named(settings) for topic in READS[role]}
+        names = {topic.named(settings) for topic in subscribed(role, settings)}
         read = {
             one: max(firsts[one], committed[role][one].offset if one in committed[role] else 0)
             for one in ends

@@ -18,7 +18,7 @@ from streams.kafka.topics import Topic
 from streams.observability.heartbeat import ConsumerStatus
 from streams.roles import Role
 from streams.settings import Settings
-from streams.topology import READS
+from streams.topology import subscribed
 
 _FOLLOWS = {Role.EMBED: (Topic.MODELS,), Role.MATCH: (Topic.MODELS,)}
 """What roles read outside their groups from start to end."""
@@ -50,7 +50,7 @@ class TopicWatch:
         """``client_id`` is by which the group knows this worker."""
         self._group = group_id(role, settings)
         self._client_id = client_id
-        self._read = {topic.named(settings) for topic in READS[role]}
+        self._read = {topic.named(settings) for topic in subscribed(role, settings)}
         self._names = self._read | {topic.named(settings) for topic in _FOLLOWS.get(role, ())}
         self._first: dict[str, TopicIdentity] = {}
         self.trouble: LostWork | None = None

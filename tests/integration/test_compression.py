@@ -23,7 +23,7 @@ from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
 from streams.observability.partition_status import role_states
 from streams.roles import ANSWERING, Role
-from streams.topology import READS
+from streams.topology import READS, subscribed
 from tests.integration.clients import Clients, eventually
 from tests.integration.conftest import Portraits
 
@@ -104,7 +104,7 @@ def test_every_role_takes_what_a_client_compresses(
 ) -> None:
     """Rubbish that shrinks well goes to every topic that a role reads: it is given up, and nobody dies of it."""
     before = workers(stack)
-    topics = {topic for topics in READS.values() for topic in topics}
+    topics = {topic for role in READS for topic in subscribed(role, stack.settings)}
     producer = confluent_kafka.Producer(client_config(clients.settings) | {"linger.ms": 50, "compression.type": name})
     for topic in topics:
         for number in range(stack.settings.partitions):

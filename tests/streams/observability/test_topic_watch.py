@@ -54,6 +54,16 @@ def test_partitions_that_nobody_has_keep_every_worker_from_being_ready(watch: To
     assert watch._of_group(group(settled=False, me=some), has(*some), FOUND) is None, "they are being shared out"
 
 
+@pytest.mark.parametrize("purposes", [[], ["search"]])
+def test_probes_are_missed_only_where_searches_are_allowed(purposes: list[str]) -> None:
+    watch = TopicWatch(Role.MATCH, Settings(topic_prefix="", search_purposes=purposes), ME)
+    own = frozenset(TopicPartition(topic, 0) for topic in ("embeddings", "erasures"))
+    found = {topic: TopicIdentity(topic, 1) for topic in ("embeddings", "erasures", "probes", "models")}
+    trouble = watch._of_group(group(me=own), has(*own), found)
+    text = None if trouble is None else trouble.text
+    assert text == ("no worker of its group has probes/0" if purposes else None)
+
+
 def test_who_is_in_no_group_begins_anew(watch: TopicWatch) -> None:
     found = watch._of_group(group(other=ALL), has(), FOUND)
     assert found is not None
