@@ -107,7 +107,8 @@ class FairOrder:
 
     Equal time stamps keep the order in which ``topics`` were given; messages of one topic partition and user keep
     theirs. Those of ``unordered_topics`` are given first: nothing waits for them, nor they for anything. It is the same
-    with ``shared_topics``, but they get no more than half of what is taken while users wait.
+    with ``shared_topics``, but they get no more than half of what is taken while users wait, and those of a partition
+    are given together.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class FairOrder:
         self._users_of: Counter[int] = Counter()
         self._turns = {True: _Turns(), False: _Turns()}
         self._aside: deque[Message] = deque()
-        self._shared: deque[Message] = deque()
+        self._shared: dict[TopicPartition, deque[Message]] = {}
         self._shared_topics = frozenset(shared_topics)
         self._missing: dict[tuple[TopicPartition, int], tuple[_Waiting, _User]] = {}
         self._waiting: dict[TopicPartition, int] = {}
@@ -163,7 +164,8 @@ class FairOrder:
         self._waiting[source] = self._waiting.get(source, 0) + 1
         rank = self._ranks.get(source.topic)
         if rank is None:
-            (self._shared if source.topic in self._shared_topics else self._aside).append(message)
+            shared = source.topic in self._shared_topics
+            (self._shared.setdefault(source, deque()) if shared else self._aside).append(message)
             return True
         self._last_ms[source] = max(message.timestamp_ms, self._last_ms.get(source, 0))
         user = self._user(source.partition, message.key)
@@ -207,8 +209,10 @@ class FairOrder:
             caught_up: whether everything was added that the partition held when :meth:`silent` was called.
         """
         taken: list[Message] = []
-        for queue, most in ((self._aside, limit), (self._shared, limit // 2 or 1 if self._users else limit)):
-            while queue and len(taken) < most:
+        most = limit // 2 or 1 if self._users else limit
+        oldest_first = sorted(filter(None, self._shared.values()), key=lambda one: one[0].timestamp_ms)
+        for queue, up_to in ((self._aside, limit), *((one, most) for one in oldest_first)):
+            while queue and len(taken) < up_to:
                 message = queue.popleft()
                 self._waiting[message.source] -= 1
                 taken.append(message)
@@ -279,7 +283,7 @@ class FairOrder:
         """Forget what waits of a partition from ``offset`` on; that is what comes next."""
         self._next_offset[source] = offset
         if (rank := self._ranks.get(source.topic)) is None:
-            for queue in (self._aside, self._shared):
+            for queue in (self._aside, *self._shared.values()):
                 kept = [one for one in queue if one.source != source or one.offset < offset]
                 self._waiting[source] -= len(queue) - len(kept)
                 queue.clear()

@@ -86,6 +86,14 @@ def test_shared_topics_take_turns_with_users() -> None:
     assert (log.take(), len(log.order)) == ([], 0)
 
 
+def test_shared_topics_are_taken_by_partition() -> None:
+    log = Log(FairOrder(["embeddings"], shared_topics=["probes"]))
+    probes = [log.send("probes", "asks", number % 2) for number in range(6)]
+    assert log.take(4) == [*probes[0::2], probes[1]]
+    later = log.send("probes", "asks")
+    assert log.take(9) == [*probes[3::2], later]
+
+
 def test_a_photo_comes_before_the_frame_that_was_sent_after_it(log: Log) -> None:
     log.order.add(message("frames", 0, 7, at=20))
     log.order.add(message("uploads", 0, 3, at=10))
