@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -150,6 +153,31 @@ def test_a_repeated_search_is_answered_once(clients: Clients) -> None:
     clients.answer(event_id)
     last = searched(clients, "y")
     clients.rows("matches", [event_id, last["event_id"]])
+
+
+def test_a_shard_that_does_not_answer_is_waited_for_and_then_told(clients: Clients, stack: Stack) -> None:
+    """A match worker stands still for longer than the deadline, and too short for its shards to move."""
+    enrolled(clients, [(f"walter-{number}", "found") for number in range(3 * SHARDS)], "walter")
+    worker = stack.services.supervisor.running()["match-1"]
+    os.killpg(worker, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        sent = [
+            clients.producer.frame(f"asks-{number}", picture("walter"), camera_id="desk", mode=Mode.SEARCH).event_id
+            for number in range(2 * SHARDS)
+        ]
+        eventually(lambda: clients.results.answers(sent), "whoever's shard goes on has an answer")
+        assert time.monotonic() - began > DEADLINE_S
+        time.sleep(0.7)  # the others of that worker
+        early = clients.results.answers(sent)
+    finally:
+        os.killpg(worker, signal.SIGCONT)
+    for answer in early.values():
+        assert 0 < len(answer["search"]["answered"]) < SHARDS
+        assert 0 < len(found(answer)) < 3 * SHARDS
+    late = clients.answers(sent)
+    assert all(len(late[name]["search"]["answered"]) == SHARDS for name in sent if name not in early)
+    assert len(found(searched(clients, "walter"))) == 3 * SHARDS
 
 
 def test_the_command_shows_who_was_found(clients: Clients, stack: Stack, tmp_path: Path) -> None:
