@@ -1,4 +1,4 @@
--- Percentiles of live latency in milliseconds, by hour of decision (UTC): from the producer's message to the decision, from there
+-- Percentiles of the live latency of frames, without searches, in milliseconds, by hour of decision (UTC): from the producer's message to the decision, from there
 -- to the row's writing, and over all.
 --
 -- hour: The hour of the decision (UTC).
@@ -27,7 +27,7 @@ SELECT
 FROM (
   SELECT *
   FROM `$dataset.matches`
-  WHERE replay_id IS NULL
+  WHERE replay_id IS NULL AND mode != 'search'
   QUALIFY ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY kafka_offset, written_at) = 1
 )
 GROUP BY hour
