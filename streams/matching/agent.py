@@ -20,6 +20,7 @@ from streams.engine.content_reader import ContentReader
 from streams.engine.fair_order import FairOrder
 from streams.engine.faust_app import table_options
 from streams.engine.faust_producer import deliver, rejecter, send_dead_letters
+from streams.engine.read_ahead import ReadAhead
 from streams.engine.stage import Stage
 from streams.kafka.commit_metadata import ShardSize
 from streams.kafka.decoding import InvalidMessage, read
@@ -69,6 +70,7 @@ class Matcher:
             rejecter(app, settings, STAGE),
             AsyncOffsets(settings),
             ContentReader(settings),
+            ReadAhead(app, settings),
             role=STAGE,
             batch_size=8 * settings.batch_size,
             batch_wait_ms=0.0,
