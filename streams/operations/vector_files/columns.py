@@ -54,19 +54,21 @@ class CheckedRows:
         model_version: of all vectors.
         count: of different templates; rows that are the same in every column count once.
         repeated: rows that are the same as another one.
+        columns: all of them, complete and in canonical form.
+        order: the rows that count, by user.
     """
 
     model_version: str
     count: int
     repeated: int
-    _columns: Columns
-    _order: NDArray[np.intp]
+    columns: Columns
+    order: NDArray[np.intp]
 
     def templates(self) -> Iterator[Template]:
         """The templates, by user."""
-        for start in range(0, len(self._order), _AT_ONCE):
-            rows = self._order[start : start + _AT_ONCE]
-            yield from _templates({name: column[rows] for name, column in self._columns.items()}, self.model_version)
+        for start in range(0, len(self.order), _AT_ONCE):
+            rows = self.order[start : start + _AT_ONCE]
+            yield from _templates({name: column[rows] for name, column in self.columns.items()}, self.model_version)
 
 
 def from_templates(templates: Sequence[Template]) -> dict[str, NDArray[Any]]:
