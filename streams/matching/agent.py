@@ -62,6 +62,7 @@ class Matcher:
         table = app.Table(
             TABLE, key_type=bytes, value_type=bytes, options=table_options(), partitions=app.conf.topic_partitions
         )
+        cast(GalleryTable, table).settings = settings
         self._shards = LoadedShards(app, settings, cast(GalleryTable, table), self._models, self._erased)
         self.stage = Stage(
             app,
