@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     bench.command("rollout")(rollout)
     bench.command("questions")(questions)
     bench.command("import")(import_)
+    bench.command("recovery")(recovery)
     bench.command("commands")(commands)
     bench_models.register(bench)
     app.add_typer(bench, name="bench", rich_help_panel=MAINTAIN)
@@ -176,6 +177,20 @@ def import_(
     output = Output(as_json)
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
         report(measure(Path(folder), templates, users, output.say), output, wrong=("lost",))
+
+
+def recovery(
+    templates: Annotated[int, typer.Option(min=1000, help="Templates of the shard.")] = 100_000,
+    as_json: Json = False,
+) -> None:
+    """Time how long match takes to answer from a large shard: with its own disk, on a new machine, and as a standby."""
+    import tempfile
+
+    from streams.devtools.benchmarks.recovery import measure
+
+    output = Output(as_json)
+    with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
+        report(measure(Path(folder), templates, output.say), output)
 
 
 def commands(

@@ -147,6 +147,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream bench search --templates 1000000 --json",
     ),
     "bench import": ("facestream bench import --templates 20000", "facestream bench import --users 1 --json"),
+    "bench recovery": ("facestream bench recovery", "facestream bench recovery --templates 1000000 --json"),
     "bench questions": ("facestream bench questions --records 10000",),
 }
 """Lines by the name of the command; the empty name is ``facestream`` itself."""

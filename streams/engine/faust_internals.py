@@ -221,6 +221,19 @@ def table_partition(table: faust.Table[bytes, bytes], partition: int) -> Any:
     return cast(Store, table.data)._db_for_partition(partition)
 
 
+def copies_of_others(app: faust.App) -> dict[TopicPartition, bool]:
+    """The changelog partitions of which this worker keeps a copy for others, and whether each has caught up.
+
+    It has when it has what was there at the end of the last rebalance.
+    """
+    recovery = cast(TableManager, app.tables).recovery
+    ends, offsets = recovery.standby_highwaters, recovery.standby_offsets
+    return {
+        from_client(tp): tp in ends and (ends[tp] < 0 or (offsets.get(tp) is not None and offsets[tp] >= ends[tp]))
+        for tp in set(recovery.standby_tps)
+    }
+
+
 def stored_offset(store: Any) -> int | None:
     """The changelog offset that one partition of a table has."""
     stored = store.get(Store.offset_key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -22,6 +22,8 @@ from streams.matching.gallery_shard import key_of
 from streams.observability.faults import LocalTableFailed
 from streams.settings import Settings
 
+Entry = tuple[bytes, bytes | None]
+"""Key and value of a record of the changelog; None: the key is removed."""
 _FEW = 2_000
 """Records that Faust may as well read itself."""
 
@@ -39,6 +41,8 @@ class GalleryTable(faust.Table[bytes, bytes]):
         super().__init__(*arguments, **options)
         self.settings: Settings | None = None
         """Of the cluster; without them Faust recovers the table alone."""
+        self.on_applied: Callable[[int, Sequence[Entry], int | None, int], None] = lambda *_: None
+        """Told of what Faust has read of a partition's changelog: the entries, and the offsets before and after."""
         self._catching_up = threading.Lock()
 
     async def catch_up(self, partition: int, last: int, report: Callable[[int], None]) -> int | None:
@@ -86,6 +90,20 @@ class GalleryTable(faust.Table[bytes, bytes]):
                     return
                 faust_internals.write_entries(store, records.entries, records.next_offset - 1)
                 report(records.next_offset - 1)
+
+    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        """Take in events of the changelog, for Faust, in order within a partition."""
+        events = list(batch)
+        by_partition: dict[int, list[Entry]] = {}
+        for event in events:
+            message = event.message
+            by_partition.setdefault(message.partition, []).append((message.key, message.value))
+        before = {partition: self.written_to(partition) for partition in by_partition}
+        super().apply_changelog_batch(events)
+        for partition, entries in by_partition.items():
+            after = self.written_to(partition)
+            if after is not None:
+                self.on_applied(partition, entries, before[partition], after)
 
     async def write(self, changes: Sequence[tuple[int, bytes, bytes | None]]) -> None:
         """Write entries, given as partition, key and value (None deletes); return when the changelog has them.
