@@ -7,6 +7,7 @@ upgrade that moves one fails with its name. What lies below, in aiokafka, is in 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Protocol, cast
@@ -88,6 +89,9 @@ class _ConsumerThread(AIOKafkaConsumerThread):
 class TableToCatchUp(Protocol):
     """A table that can read its changelog faster than Faust does."""
 
+    def discard_stale(self, partition: int) -> bool:
+        """Empty the copy of a partition that the changelog cannot bring up to date any more; return whether it was."""
+
     async def catch_up(self, partition: int, last: int, report: Callable[[int], None]) -> int | None:
         """Read a partition of the changelog up to the offset ``last``, reporting the offsets reached; return it."""
 
@@ -104,6 +108,9 @@ class CatchingUp(Recovery):
 
     async def _build_offsets(self, consumer: Any, tps: set[TP], destination: Any, title: str) -> None:
         """Find out where to begin to read; before that the tables of active partitions catch up."""
+        for tp in sorted(tps):
+            if cast(TableToCatchUp, self.tp_to_table[tp]).discard_stale(tp.partition):
+                destination[tp] = None
         for tp in sorted(tps if title == "active" else ()):
             table, last = cast(TableToCatchUp, self.tp_to_table[tp]), self.active_highwaters[tp]
             try:
@@ -232,6 +239,16 @@ def copies_of_others(app: faust.App) -> dict[TopicPartition, bool]:
         from_client(tp): tp in ends and (ends[tp] < 0 or (offsets.get(tp) is not None and offsets[tp] >= ends[tp]))
         for tp in set(recovery.standby_tps)
     }
+
+
+def empty_partition(table: faust.Table[bytes, bytes], partition: int) -> None:
+    """Remove the copy of one partition of a table, and begin an empty one."""
+    store = cast(Store, table.data)
+    db = store._dbs.pop(partition, None)
+    if db is not None:
+        db.close()
+    shutil.rmtree(store.partition_path(partition), ignore_errors=True)
+    store._db_for_partition(partition)
 
 
 def stored_offset(store: Any) -> int | None:

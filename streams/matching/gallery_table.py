@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import faust
@@ -18,12 +21,16 @@ from streams.engine.faust_producer import deliver
 from streams.kafka.bulk_reader import read_bulk
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.messages import TopicPartition
+from streams.matching.changelog import TOMBSTONES_S
 from streams.matching.gallery_shard import key_of
 from streams.observability.faults import LocalTableFailed
 from streams.settings import Settings
 
+log = logging.getLogger(__name__)
+
 Entry = tuple[bytes, bytes | None]
 """Key and value of a record of the changelog; None: the key is removed."""
+_CURRENT_S = TOMBSTONES_S - 3600
 _FEW = 2_000
 """Records that Faust may as well read itself."""
 
@@ -44,6 +51,37 @@ class GalleryTable(faust.Table[bytes, bytes]):
         self.on_applied: Callable[[int, Sequence[Entry], int | None, int], None] = lambda *_: None
         """Told of what Faust has read of a partition's changelog: the entries, and the offsets before and after."""
         self._catching_up = threading.Lock()
+
+    def note_current(self, partition: int) -> None:
+        """Note that the local copy of a partition has what the changelog has, now."""
+        stamp = self._stamp(partition)
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.touch()
+
+    def discard_stale(self, partition: int) -> bool:
+        """Empty a local copy that was last current so long ago that the changelog may have forgotten removals since.
+
+        Otherwise templates of people who were erased meanwhile would come back with the copy.
+
+        Returns:
+            Whether there was such a copy.
+
+        Raises:
+            LocalTableFailed: RocksDB could not be read, or the copy could not be removed.
+        """
+        if self.written_to(partition) is None:
+            return False
+        stamp = self._stamp(partition)
+        if stamp.exists() and time.time() - stamp.stat().st_mtime < _CURRENT_S:
+            return False
+        log.warning("the copy of the shard %d is too old to be brought up to date: it is read anew", partition)
+        with self._catching_up, _reaching(partition):
+            faust_internals.empty_partition(self, partition)
+        return True
+
+    def _stamp(self, partition: int) -> Path:
+        """The file whose time tells when the local copy of a partition was current."""
+        return Path(cast(faust.App, self.app).conf.datadir) / "current" / f"{self.name}-{partition}"
 
     async def catch_up(self, partition: int, last: int, report: Callable[[int], None]) -> int | None:
         """Read the changelog of a partition into the local copy, up to an offset, a tenth as slowly as Faust does.

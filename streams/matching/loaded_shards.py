@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 _LOAD_EVERY_S = 2.0
 """How often the worker checks whether an assigned shard is still to be loaded."""
 
+_NOTE_EVERY_S = 60.0
+"""How often the worker notes that its copies of the table are current."""
+
 
 class LoadedShards:
     """Loads the shards of assigned partitions from the local table, and again after another worker has changed them."""
@@ -47,6 +51,8 @@ class LoadedShards:
         """Partitions of this assignment whose erasures were read before their shard."""
         self._loaded: dict[int, GalleryPartition] = {}
         self._standbys = StandbyShards(table)
+        self._noted: set[int] = set()
+        self._noted_at = self._turned_at = 0.0
         self.lock = asyncio.Lock()
         """Held by whoever changes or loads shards: the agent for a batch, and the loader of shards without messages."""
         app.on_partitions_assigned.connect(self._on_assigned)
@@ -119,11 +125,23 @@ class LoadedShards:
                     break
             await self._decode_standbys()
 
+    def _note_current(self, partitions: Collection[int]) -> None:
+        """Note now and then that the local copies of these partitions are current."""
+        now, before = time.time(), self._turned_at
+        self._turned_at = now
+        if not 0 <= now - before < _NOTE_EVERY_S:
+            self._noted_at = now  # it may have been suspended, and have lost the partitions without knowing it yet
+        elif self._noted != set(partitions) or now - self._noted_at > _NOTE_EVERY_S:
+            for partition in partitions:
+                self._table.note_current(partition)
+            self._noted, self._noted_at = set(partitions), now
+
     async def _decode_standbys(self) -> None:
         """Decode a copy of another worker's shard that has caught up, and drop those that are not kept any more."""
         if self._app.rebalancing:
             return  # what has been decoded may be taken over
         copies = copies_of_others(self._app)
+        self._note_current({tp.partition for tp, caught_up in copies.items() if caught_up} | self._assigned())
         self._standbys.keep({tp.partition for tp in copies} | (self._assigned() - self._loaded.keys()))
         for tp, caught_up in copies.items():
             if caught_up and not self._standbys.has(tp.partition) and not self._app.rebalancing:

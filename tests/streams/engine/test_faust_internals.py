@@ -40,6 +40,7 @@ NAMES = [
     (Recovery, "_build_offsets"),
     (Recovery, "_wait"),
     (Store, "_db_for_partition"),
+    (Store, "_dbs"),
     (Store, "_visible_items"),
     (TableManager, "_recovery"),
 ]
