@@ -33,18 +33,26 @@ def raw_record(data: bytes) -> Any:
 
     None if it was written with another schema, or cannot be read: ``codec.decode`` then says what is wrong.
     """
+    record = read_as(data, _without_logical_types())
+    return record if record is not None and are_times(record["consent"]["granted_at"], record["enrolled_at"]) else None
+
+
+def read_as(data: bytes, schema: Any) -> Any:
+    """The record of a template that was written with the newest schema, read with a schema of the same encoding."""
     if not data.startswith(_header()):
         return None
     body = io.BytesIO(data)
     body.seek(_HEADER_BYTES)
     try:
-        record: Any = fastavro.schemaless_reader(body, _without_logical_types(), None)
-        times = record["consent"]["granted_at"], record["enrolled_at"]
-        if body.tell() == len(data) and all(_FIRST <= micros <= _LAST for micros in times):
-            return record
+        record: Any = fastavro.schemaless_reader(body, schema, None)
     except (EOFError, ValueError, TypeError, IndexError, OverflowError, KeyError, MemoryError):
-        pass
-    return None
+        return None
+    return record if body.tell() == len(data) else None
+
+
+def are_times(*micros: int) -> bool:
+    """Whether there are times with so many microseconds since 1970."""
+    return all(_FIRST <= one <= _LAST for one in micros)
 
 
 def decode(data: bytes) -> Template:
