@@ -59,6 +59,11 @@ def write_templates(
     _fill(settings, changelog_name(settings), records, count, partition)
 
 
+def fill_records(settings: Settings, name: str, records: Iterator[Record], count: int) -> None:
+    """Write so many records of any kind to the partitions of their keys."""
+    _fill(settings, name, records, count, None)
+
+
 def create_topics(settings: Settings) -> None:
     """Create all topics with time stamps that the producer sets."""
     new = [
