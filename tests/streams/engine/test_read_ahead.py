@@ -32,6 +32,18 @@ def send_all(settings: Settings, topic: Topic, values: Sequence[bytes], key: byt
     assert producer.flush(30) == 0
 
 
+class Gated:
+    """Lets messages have their effect, which is to be noted, once a valve is open."""
+
+    def __init__(self) -> None:
+        self.done: list[bytes] = []
+        self.valve = asyncio.Event()
+
+    async def __call__(self, batch: Sequence[Message]) -> None:
+        await self.valve.wait()
+        self.done.extend(message.value or b"" for message in batch)
+
+
 @in_a_loop
 async def test_a_backlog_is_read_ahead_in_order_and_the_partition_is_given_back(settings: Settings) -> None:
     done: list[bytes] = []
@@ -53,23 +65,16 @@ async def test_a_backlog_is_read_ahead_in_order_and_the_partition_is_given_back(
 
 @in_a_loop
 async def test_what_comes_while_it_is_read_ahead_is_read_too(settings: Settings) -> None:
-    done: list[bytes] = []
-    source = TopicPartition(Topic.FRAMES.named(settings), 0)
-    valve = asyncio.Event()
-
-    async def process(batch: Sequence[Message]) -> None:
-        await valve.wait()
-        done.extend(message.value or b"" for message in batch)
-
+    source, work = TopicPartition(Topic.FRAMES.named(settings), 0), Gated()
     send_all(settings, Topic.FRAMES, numbers(500))
-    async with running(settings, process) as worker:
+    async with running(settings, work) as worker:
         await until(lambda: worker.stage.heartbeat.next_offset.get(source) == 500)
         assert source in worker.ahead, "much of it waits"
         await asyncio.to_thread(send_all, settings, Topic.FRAMES, numbers(900)[500:])
         await until(lambda: worker.stage.heartbeat.next_offset.get(source) == 900)
-        valve.set()
+        work.valve.set()
         await until(lambda: committed(settings, Topic.FRAMES) == 900)
-    assert done == numbers(900)
+    assert work.done == numbers(900)
 
 
 @in_a_loop
@@ -96,44 +101,30 @@ async def test_a_rebalance_while_it_is_read_ahead_loses_nothing(
 @in_a_loop
 async def test_too_much_is_not_read_ahead(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage_module, "KNOWN_MESSAGES", 1000)
-    done: list[bytes] = []
-    source = TopicPartition(Topic.FRAMES.named(settings), 0)
-    valve = asyncio.Event()
-
-    async def process(batch: Sequence[Message]) -> None:
-        await valve.wait()
-        done.extend(message.value or b"" for message in batch)
-
+    source, work = TopicPartition(Topic.FRAMES.named(settings), 0), Gated()
     send_all(settings, Topic.FRAMES, numbers(5000))
-    async with running(settings, process) as worker:
+    async with running(settings, work) as worker:
         await until(lambda: source in worker.stage.heartbeat.held)
         await asyncio.sleep(1)
         assert (worker.stage.heartbeat.next_offset.get(source) or 0) < 2500
-        valve.set()
+        work.valve.set()
         await until(lambda: committed(settings, Topic.FRAMES) == 5000, 60)
-    assert done == numbers(5000)
+    assert work.done == numbers(5000)
 
 
 @in_a_loop
 async def test_what_cannot_be_read_ahead_is_left_to_faust(settings: Settings) -> None:
     """As when the log was shortened behind the position: Faust begins where it begins now."""
-    done: list[bytes] = []
-    source = TopicPartition(Topic.FRAMES.named(settings), 0)
-    valve = asyncio.Event()
-
-    async def process(batch: Sequence[Message]) -> None:
-        await valve.wait()
-        done.extend(message.value or b"" for message in batch)
-
+    source, work = TopicPartition(Topic.FRAMES.named(settings), 0), Gated()
     send_all(settings, Topic.FRAMES, numbers(500))
-    async with running(settings, process) as worker:
+    async with running(settings, work) as worker:
         await until(lambda: worker.stage.heartbeat.next_offset.get(source) == 500)
         admin: AdminClient = admin_client(settings)
         shortened = confluent_kafka.TopicPartition(source.topic, 0, 100)
         await asyncio.to_thread(lambda: [one.result(10) for one in admin.delete_records([shortened]).values()])
         worker.ahead.seek(source, 50)
         await until(lambda: source not in worker.ahead)
-        valve.set()
+        work.valve.set()
         await asyncio.to_thread(send_all, settings, Topic.FRAMES, numbers(900)[500:])
         await until(lambda: committed(settings, Topic.FRAMES) == 900)
-    assert done == numbers(900)
+    assert work.done == numbers(900)
