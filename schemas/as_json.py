@@ -13,7 +13,7 @@ from cattrs.gen import make_dict_unstructure_fn, override
 
 from schemas.dead_letters import DeadLetter, Header
 from schemas.drift import DriftFace
-from schemas.embeddings import Face, OtherVector, Reembedding
+from schemas.embeddings import Face, OtherVector, Reembedding, TemplateBatch
 from schemas.gallery import Template
 from schemas.ingest import Picture
 from schemas.learning import Chip
@@ -26,6 +26,7 @@ LEFT_OUT = {
     (OtherVector, "vector"): _BIOMETRIC,
     (Template, "vector"): _BIOMETRIC,
     (Reembedding, "vector"): _BIOMETRIC,
+    (TemplateBatch, "templates"): _BIOMETRIC,
     (DriftFace, "vector"): _BIOMETRIC,
     (Chip, "jpeg"): _BIOMETRIC,
     (DeadLetter, "value"): "it may hold a picture or a vector",

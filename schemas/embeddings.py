@@ -77,3 +77,13 @@ class Reembedding:
     user_id: str
     model_version: str
     vector: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateBatch:
+    """Templates of one user that are imported, on the topic ``embeddings``; each an encoded ``Template``."""
+
+    user_id: str
+    model_versions: list[str]
+    templates: list[bytes]
+    replay_id: str

@@ -7,7 +7,7 @@ timezone-aware UTC datetimes with microseconds; lengths are pixels of the uprigh
 from schemas.clock import utc_now
 from schemas.dead_letters import DeadLetter, Header, Resolution, ResolutionState
 from schemas.drift import Drift, DriftAlarm, DriftDecision, DriftFace, DriftMeasure, DriftPosition, DriftSample
-from schemas.embeddings import Embedding, Face, FrameOrigin, OtherVector, Reembedding, UploadOrigin
+from schemas.embeddings import Embedding, Face, FrameOrigin, OtherVector, Reembedding, TemplateBatch, UploadOrigin
 from schemas.erasure import Erasure
 from schemas.gallery import Template
 from schemas.ids import new_event_id
@@ -65,6 +65,7 @@ __all__ = [
     "Source",
     "Statement",
     "Template",
+    "TemplateBatch",
     "Timings",
     "TrainingRun",
     "Upload",

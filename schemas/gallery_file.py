@@ -25,7 +25,7 @@ import fastavro
 from fastavro.read import SchemaResolutionError
 from fastavro.schema import SchemaParseException, UnknownType
 
-from schemas import codec, registry
+from schemas import codec, registry, template_records
 from schemas.as_json import time_text
 from schemas.errors import CodecError, FacestreamError
 from schemas.gallery import Template
@@ -66,6 +66,10 @@ class GalleryFile:
     user_id: str | None
     vectors: int
     sha256: str
+
+    def templates(self) -> Iterator[Template]:
+        """See :func:`templates`."""
+        return templates(self.path)
 
 
 def write(
@@ -147,7 +151,7 @@ def templates(path: Path) -> Iterator[Template]:
             body.write(newest.header)
             try:
                 fastavro.schemaless_writer(body, newest.parsed, record)
-                template = codec.decode(body.getvalue(), Template)
+                template = template_records.decode(body.getvalue())
             except _BAD as error:
                 raise UnusableGalleryFile(f"{path} has a record that is no template: {error}") from error
             yield template

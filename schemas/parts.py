@@ -41,6 +41,10 @@ class Quality:
     covered_part: str | None = None
 
 
+UNMEASURED = Quality(score=0.0, size=0.0, sharpness=0.0, brightness=0.0, yaw=0.0, overall=0.0)
+"""The quality of an imported template of which only the vector is known; no face has the size 0."""
+
+
 class Decision(StrEnum):
     """What was decided about one face."""
 

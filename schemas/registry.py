@@ -15,7 +15,7 @@ import fastavro.schema
 
 from schemas.dead_letters import DeadLetter, Resolution
 from schemas.drift import Drift, DriftSample
-from schemas.embeddings import Embedding, Reembedding
+from schemas.embeddings import Embedding, Reembedding, TemplateBatch
 from schemas.erasure import Erasure
 from schemas.gallery import Template
 from schemas.ingest import Frame, Upload
@@ -31,6 +31,7 @@ Event = (
     | Frame
     | Embedding
     | Reembedding
+    | TemplateBatch
     | Match
     | Comparison
     | Enrolment
@@ -52,6 +53,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "frame": Frame,
     "embedding": Embedding,
     "reembedding": Reembedding,
+    "template_batch": TemplateBatch,
     "match": Match,
     "comparison": Comparison,
     "enrolment": Enrolment,

@@ -1,33 +1,26 @@
-"""Reads of an encoded template only what a search needs: a third of the time of reading all."""
+"""Reads of an encoded template only what a search needs: a tenth of the time of reading all with the codec."""
 
 from __future__ import annotations
 
-import io
-import re
-import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 import fastavro
 
-from schemas import codec, registry
+from schemas import codec, registry, template_records
 from schemas.gallery import Template
 from schemas.ids import canonical
 
-_HEADER_BYTES = 10
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIRST, _LAST = (
-    (one.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1) for one in (datetime.min, datetime.max)
-)
-"""The times that there are, in microseconds since 1970."""
-_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SearchedTemplate:
-    """A template without what is only shown; see :class:`schemas.gallery.Template`."""
+    """A template without what is only shown; see :class:`schemas.gallery.Template`.
+
+    It is not frozen, since millions are made when a gallery is loaded.
+    """
 
     template_id: str
     user_id: str
@@ -55,43 +48,69 @@ def read(data: bytes) -> SearchedTemplate:
     Raises:
         NotAnEvent, UnknownSchema, MalformedEvent: as :func:`schemas.codec.decode`.
     """
-    if data.startswith(_header()):
-        body = io.BytesIO(data)
-        body.seek(_HEADER_BYTES)
+    record = template_records.read_as(data, _flat())
+    if record is not None and template_records.are_times(record["consent_granted_at"], record["enrolled_at"]):
         try:
-            record: Any = fastavro.schemaless_reader(body, _without_logical_types(), None)
-            times = record["consent"]["granted_at"], record["enrolled_at"]
-            if body.tell() == len(data) and all(_FIRST <= micros <= _LAST for micros in times):
-                return _of_record(record)
-        except (EOFError, ValueError, TypeError, IndexError, OverflowError, KeyError, MemoryError):
+            return _of_record(record)
+        except (ValueError, OverflowError):
             pass  # codec.decode says what is wrong
     return SearchedTemplate.of(codec.decode(data, Template))
 
 
 def _of_record(record: Any) -> SearchedTemplate:
-    template_id, ends = record["template_id"], record["consent"]["expires_at"]
+    ends = record["consent_expires_at"]
     return SearchedTemplate(
-        template_id if _CANONICAL_UUID.fullmatch(template_id) else str(uuid.UUID(template_id)),
+        template_records.uuid_of(record["template_id"]),
         canonical(record["user_id"]),
         canonical(record["subject_id"]),
         record["model_version"],
         record["vector"],
-        None if ends is None else _EPOCH + timedelta(microseconds=ends),
+        None if ends is None else template_records.time_of(ends),
     )
 
 
 @cache
-def _header() -> bytes:
-    return registry.newest(Template).header
+def _flat() -> Any:
+    """The newest schema as one record with the same encoding that makes fewer objects: numbers are left as bytes."""
+    return fastavro.parse_schema({"type": "record", "name": "FlatTemplate", "fields": _flat_fields()})
 
 
-@cache
-def _without_logical_types() -> Any:
-    """The newest schema with times as numbers and UUIDs as text, which are read without making objects of them."""
-    return fastavro.parse_schema(_plain(registry.plain(registry.newest(Template))))
+def _flat_fields() -> list[dict[str, Any]]:
+    fields: list[dict[str, Any]] = []
+    floats, defined = 0, set[str]()
+    for name, kind in [*_leaves(registry.plain(registry.newest(Template)), ""), ("", None)]:
+        if kind == "float":
+            floats += 1
+            continue
+        if floats:
+            fields.append({"name": f"floats_{len(fields)}", "type": _bytes_of(floats, defined)})
+            floats = 0
+        if kind is not None:
+            is_float = isinstance(kind, list) and "float" in kind
+            fields.append({"name": name, "type": ["null", _bytes_of(1, defined)] if is_float else kind})
+    return fields
 
 
-def _plain(schema: Any) -> Any:
-    if isinstance(schema, dict):
-        return {key: _plain(value) for key, value in schema.items() if key != "logicalType"}
-    return [_plain(one) for one in schema] if isinstance(schema, list) else schema
+def _leaves(record: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """The fields of a record and of those within it, without logical types."""
+    for field in record["fields"]:
+        kind = _without_logical_type(field["type"])
+        if isinstance(kind, dict) and kind["type"] == "record":
+            yield from _leaves(kind, f"{prefix}{field['name']}_")
+        else:
+            yield prefix + field["name"], kind
+
+
+def _without_logical_type(kind: Any) -> Any:
+    if isinstance(kind, list):
+        return [_without_logical_type(one) for one in kind]
+    return kind["type"] if isinstance(kind, dict) and "logicalType" in kind else kind
+
+
+def _bytes_of(floats: int, defined: set[str]) -> Any:
+    """So many numbers of four bytes, as one field of bytes."""
+    name = f"Floats{floats}"
+    if name in defined:
+        return name
+    defined.add(name)
+    return {"type": "fixed", "name": name, "size": 4 * floats}

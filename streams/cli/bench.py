@@ -25,6 +25,8 @@ def register(app: typer.Typer) -> None:
     bench.command("replay")(replay)
     bench.command("rollout")(rollout)
     bench.command("questions")(questions)
+    bench.command("import")(import_)
+    bench.command("recovery")(recovery)
     bench.command("commands")(commands)
     bench_models.register(bench)
     app.add_typer(bench, name="bench", rich_help_panel=MAINTAIN)
@@ -160,6 +162,35 @@ def questions(
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
         rows = measure(Path(folder), records, output.say, only or QUESTIONS)
         report(rows_so_far(rows, "question", "questions"), output, show=questions_table)
+
+
+def import_(
+    templates: Annotated[int, typer.Option(min=100, help="Templates to import.")] = 100_000,
+    users: Annotated[int, typer.Option(min=1, help="Users whom they are of.")] = 10,
+    as_json: Json = False,
+) -> None:
+    """Import vectors with one match worker: templates a second, and the processor time of each."""
+    import tempfile
+
+    from streams.devtools.benchmarks.vector_import import measure
+
+    output = Output(as_json)
+    with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
+        report(measure(Path(folder), templates, users, output.say), output, wrong=("lost",))
+
+
+def recovery(
+    templates: Annotated[int, typer.Option(min=1000, help="Templates of the shard.")] = 100_000,
+    as_json: Json = False,
+) -> None:
+    """Time how long match takes to answer from a large shard: with its own disk, on a new machine, and as a standby."""
+    import tempfile
+
+    from streams.devtools.benchmarks.recovery import measure
+
+    output = Output(as_json)
+    with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
+        report(measure(Path(folder), templates, output.say), output)
 
 
 def commands(

@@ -60,8 +60,16 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream erase --user anna --subject obama",
         "facestream erase --user anna --yes  # the whole user, without a question",
     ),
-    "export": ("facestream export galleries.avro", "facestream export anna.avro --user anna"),
-    "import": ("facestream import galleries.avro --dry-run", "facestream import galleries.avro"),
+    "export": (
+        "facestream export galleries.avro",
+        "facestream export anna.avro --user anna",
+        "facestream export anna.npz --user anna  # vectors for NumPy",
+    ),
+    "import": (
+        "facestream import galleries.avro --dry-run",
+        "facestream import galleries.avro",
+        "facestream import vectors.npz --model sface-2021dec  # of another system",
+    ),
     "retrain": (
         "facestream retrain",
         "facestream retrain --workers 2 --steps 500",
@@ -138,6 +146,8 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream bench search --templates 100000",
         "facestream bench search --templates 1000000 --json",
     ),
+    "bench import": ("facestream bench import --templates 20000", "facestream bench import --users 1 --json"),
+    "bench recovery": ("facestream bench recovery", "facestream bench recovery --templates 1000000 --json"),
     "bench questions": ("facestream bench questions --records 10000",),
 }
 """Lines by the name of the command; the empty name is ``facestream`` itself."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.console import MAINTAIN, Json, OneUser, Output, load_settings
+from streams.cli.console import MAINTAIN, Json, OneUser, Output, load_settings, not_empty
 from streams.text import pluralize
 
 if TYPE_CHECKING:
-    from schemas.gallery_file import GalleryFile
-    from streams.operations.gallery_import import GalleryImport, ImportResult
+    from streams.operations.gallery_import import GalleryImport, ImportResult, TemplateFile
+    from streams.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -21,8 +21,14 @@ def register(app: typer.Typer) -> None:
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="File that `facestream export` has written.")],
+    file: Annotated[Path, typer.Argument(help="File of `facestream export`, or of vectors (.npz, .parquet).")],
     user: OneUser = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            callback=not_empty, help="Model version of the vectors, if the file does not say.", show_default=False
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only check the file, and count what would be done.")
     ] = False,
@@ -36,13 +42,16 @@ def import_(
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait without any outcome.")] = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Put the templates of an exported file back into the galleries, and wait until match has enrolled them.
+    """Put the templates of a file into the galleries, and wait until match has enrolled them.
+
+    The file may be one that `facestream export` has written, or vectors of a known model from elsewhere, as a NumPy
+    (.npz) or Parquet (.parquet) file with the columns user_id, subject_id, vector, consent_purpose and
+    consent_granted_at.
 
     The whole file is checked first; nothing of a broken one is imported. Templates that are there already stay as they
     are, so repeating an import changes nothing. People who were erased after their photo came stay away, and so do
     those whose consent has ended.
     """
-    from schemas import gallery_file
     from streams.operations.gallery_import import Fate, GalleryImport
 
     output = Output(as_json)
@@ -50,8 +59,9 @@ def import_(
         raise typer.BadParameter(f"there is no file {str(file)!r}")
     with output.progress() as progress:
         progress.add_task(f"checking {file}", total=None, note="")
-        found = gallery_file.check(file)
-        work = GalleryImport(load_settings(), found, user)
+        settings = load_settings()
+        found = _opened(settings, file, model)
+        work = GalleryImport(settings, found, user)
         planned, unknown = work.plan()
     if not planned.templates:
         raise typer.BadParameter(f"{file} has no template of user {user}")
@@ -74,8 +84,21 @@ def import_(
         raise typer.Exit(1)
 
 
-def _warn(work: GalleryImport, file: GalleryFile, output: Output) -> None:
-    if work.is_foreign:
+def _opened(settings: Settings, path: Path, model: str | None) -> TemplateFile:
+    """A file of either kind, checked."""
+    if path.suffix in (".npz", ".parquet"):
+        from streams.operations.vector_files.opening import open_vectors
+
+        return open_vectors(settings, path, model)
+    from schemas import gallery_file
+
+    if model is not None:
+        raise typer.BadParameter("--model is for files of vectors (.npz, .parquet): an exported gallery names its own")
+    return gallery_file.check(path)
+
+
+def _warn(work: GalleryImport, file: TemplateFile, output: Output) -> None:
+    if work.is_foreign and file.created_at is not None:
         output.warn(
             "the file comes from another installation: whoever was erased there since "
             f"{file.created_at:%Y-%m-%d %H:%M} UTC has to be erased here too"

@@ -18,6 +18,7 @@ from streams.embedding.payload import check_roots
 from streams.engine.content_reader import ContentReader
 from streams.engine.fair_order import FairOrder
 from streams.engine.faust_producer import Outgoing, deliver, partition_of, rejecter, send_dead_letters
+from streams.engine.read_ahead import ReadAhead
 from streams.engine.stage import Stage
 from streams.kafka.messages import Message
 from streams.kafka.offsets import AsyncOffsets
@@ -46,6 +47,7 @@ class Embed:
             rejecter(app, settings, STAGE),
             AsyncOffsets(settings),
             ContentReader(settings),
+            ReadAhead(app, settings),
             role=STAGE,
             batch_size=settings.batch_size,
             batch_wait_ms=settings.batch_wait_ms,

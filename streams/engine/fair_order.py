@@ -64,6 +64,11 @@ class _User:
                 found = rank, queue[0]
         return found
 
+    def first_is(self, one: _Waiting) -> bool:
+        """Whether a message is the oldest."""
+        first = self.first()
+        return first is not None and first[1] is one
+
     def wanted(self) -> _Waiting | None:
         """The message whose contents are needed next, if it is time to read them."""
         if not self.missing:
@@ -229,10 +234,12 @@ class FairOrder:
         if not self._missing:
             return None
         for urgent in (True, False):
-            if self._kept_bytes > _limit(urgent) + (KEPT_BYTES if self._stuck else 0):
+            full = self._kept_bytes > _limit(urgent)
+            if full and not self._stuck:
                 continue
             for user in self._turns[urgent]:
-                if (one := user.wanted()) is not None:
+                # Where nothing can be taken, what is kept is later than what is missing, and makes no room by itself.
+                if (one := user.wanted()) is not None and (not full or user.first_is(one)):
                     return one
         return None
 

@@ -61,6 +61,7 @@ def make_app(
         datadir=str(folder),
         store="rocksdb://",
         Table=table_type,
+        TableManager=faust_internals.Tables,
         web_enabled=False,
         topic_partitions=partitions,
         topic_replication_factor=settings.replication_factor,

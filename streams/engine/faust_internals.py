@@ -7,14 +7,18 @@ upgrade that moves one fails with its name. What lies below, in aiokafka, is in 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from typing import Any, cast
+import shutil
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, Protocol, cast
 
 import aiokafka
 import faust
 from aiokafka.errors import CommitFailedError, IllegalStateError, UnknownTopicOrPartitionError
 from aiokafka.structs import OffsetAndMetadata
 from faust.stores.rocksdb import Store
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
 from faust.transport.conductor import Conductor
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
 from faust.types import TP, Message
@@ -80,6 +84,52 @@ class _ConsumerThread(AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         aiokafka_internals.read_committed(consumer)
         return consumer
+
+
+class TableToCatchUp(Protocol):
+    """A table that can read its changelog faster than Faust does."""
+
+    def discard_stale(self, partition: int) -> bool:
+        """Empty the copy of a partition that the changelog cannot bring up to date any more; return whether it was."""
+
+    async def catch_up(self, partition: int, last: int, report: Callable[[int], None]) -> int | None:
+        """Read a partition of the changelog up to the offset ``last``, reporting the offsets reached; return it."""
+
+
+class CatchingUp(Recovery):
+    """Faust's recovery of tables, which takes 130 µs a record, behind a faster one of the tables that have one.
+
+    What is left, it reads itself: all, where the faster one fails.
+    """
+
+    async def _wait(self, coro: Any, timeout: Any = None) -> None:  # noqa: ASYNC109
+        """Wait as long as it takes: after its time-out Faust would go on as if it had been done."""
+        await super()._wait(coro)
+
+    async def _build_offsets(self, consumer: Any, tps: set[TP], destination: Any, title: str) -> None:
+        """Find out where to begin to read; before that the tables of active partitions catch up."""
+        for tp in sorted(tps):
+            if cast(TableToCatchUp, self.tp_to_table[tp]).discard_stale(tp.partition):
+                destination[tp] = None
+        for tp in sorted(tps if title == "active" else ()):
+            table, last = cast(TableToCatchUp, self.tp_to_table[tp]), self.active_highwaters[tp]
+            try:
+                destination[tp] = await table.catch_up(tp.partition, last, partial(destination.__setitem__, tp))
+            except Exception as error:  # Faust then says what is wrong, or waits
+                log.warning("%s %d is recovered record by record: %r", tp.topic, tp.partition, error)
+                destination[tp] = cast(Any, table).persisted_offset(tp)
+        await super()._build_offsets(consumer, tps, destination, title)
+
+
+class Tables(TableManager):
+    """Faust's tables, recovered by :class:`CatchingUp`."""
+
+    @property
+    def recovery(self) -> Recovery:
+        """The service that recovers them."""
+        if self._recovery is None:
+            self._recovery = CatchingUp(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
 
 
 def install(app: faust.App) -> None:
@@ -176,6 +226,49 @@ def producer_of(app: faust.App) -> aiokafka.AIOKafkaProducer:
 def table_partition(table: faust.Table[bytes, bytes], partition: int) -> Any:
     """RocksDB of one partition of a table; Faust opens it when it recovers the table."""
     return cast(Store, table.data)._db_for_partition(partition)
+
+
+def copies_of_others(app: faust.App) -> dict[TopicPartition, bool]:
+    """The changelog partitions of which this worker keeps a copy for others, and whether each has caught up.
+
+    It has when it has what was there at the end of the last rebalance.
+    """
+    recovery = cast(TableManager, app.tables).recovery
+    ends, offsets = recovery.standby_highwaters, recovery.standby_offsets
+    return {
+        from_client(tp): tp in ends and (ends[tp] < 0 or (offsets.get(tp) is not None and offsets[tp] >= ends[tp]))
+        for tp in set(recovery.standby_tps)
+    }
+
+
+def empty_partition(table: faust.Table[bytes, bytes], partition: int) -> None:
+    """Remove the copy of one partition of a table, and begin an empty one."""
+    store = cast(Store, table.data)
+    db = store._dbs.pop(partition, None)
+    if db is not None:
+        db.close()
+    shutil.rmtree(store.partition_path(partition), ignore_errors=True)
+    store._db_for_partition(partition)
+
+
+def stored_offset(store: Any) -> int | None:
+    """The changelog offset that one partition of a table has."""
+    stored = store.get(Store.offset_key)
+    return None if stored is None else int(stored)
+
+
+def write_entries(store: Any, entries: Iterable[tuple[bytes, bytes | None]], offset: int) -> None:
+    """Write entries (None deletes) to one partition of a table, and at once the changelog offset that it then has."""
+    import rocksdict  # which only roles with tables have
+
+    batch = rocksdict.WriteBatch(raw_mode=True)
+    for key, value in entries:
+        if value is None:
+            batch.delete(key)
+        else:
+            batch.put(key, value)
+    batch.put(Store.offset_key, str(offset).encode())
+    store.write(batch)
 
 
 def table_entries(table: faust.Table[bytes, bytes], partition: int) -> Iterator[tuple[bytes, bytes]]:

@@ -67,7 +67,7 @@ class StageMonitor:
                     break
                 finally:
                     self._heartbeat.loop_turned()
-                if offset:
+                if offset and offset > self._heartbeat.next_offset.get(source, 0):
                     self._heartbeat.arrived(source, offset - 1)
             await asyncio.sleep(_BEAT_S)
 

@@ -26,6 +26,7 @@ from streams.engine.faust_internals import commit, positions
 from streams.engine.faust_offsets import FaustOffsets, forget_void_offsets
 from streams.engine.gap_check import GapCheck
 from streams.engine.processed_offsets import ProcessedOffsets
+from streams.engine.read_ahead import ReadAhead, StageOffsets
 from streams.kafka.commit_metadata import CommitMetadata, ShardSize
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.messages import Message, TopicPartition
@@ -53,6 +54,8 @@ _BATCH_S = 0.1
 """A batch is as large as can be expected to be done in this time, so that urgent messages wait no longer for it."""
 _SMOOTHING = 0.3
 """Weight of the last batch in the time that a message is expected to take."""
+_SHORT = 32
+"""A partition with fewer messages waiting is not read ahead any more."""
 _NONE = -1
 """No generation of the consumer group."""
 
@@ -68,6 +71,7 @@ class Stage:
         reject: Reject,
         log_offsets: AsyncOffsets,
         contents: ContentReader,
+        ahead: ReadAhead,
         *,
         role: str,
         batch_size: int,
@@ -87,11 +91,12 @@ class Stage:
         self._sizes = sizes
         self._order = order
         self._contents = contents
+        self._ahead = ahead
         self._full: set[TopicPartition] = set()
         self._processed = ProcessedOffsets()
         self._message_s: float | None = None
         self._committed: dict[TopicPartition, int] = {}
-        self._gaps = GapCheck(self._order, log_offsets, FaustOffsets(app))
+        self._gaps = GapCheck(self._order, log_offsets, StageOffsets(FaustOffsets(app), ahead))
         self._arrived = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -110,6 +115,7 @@ class Stage:
         app.agent(channel, name="-".join(self.topics))(self._read)
         app.task(self._run)
         app.task(self._read_again)
+        app.task(self._read_ahead)
         app.task(self._commit_regularly)
 
     async def drain(self) -> None:
@@ -119,6 +125,7 @@ class Stage:
         await self._commit()
         self._reader.submit(self._contents.close)
         self._reader.shutdown(wait=False)
+        self._ahead.close()
         await self._log_offsets.close()
 
     async def _read(self, stream: faust.StreamT[Any]) -> None:
@@ -130,22 +137,43 @@ class Stage:
             if message.generation_id != self._generation:
                 self._begin(message.generation_id)
             source = TopicPartition(message.topic, message.partition)
-            self._gaps.arrives(source, message.offset)
-            read = Message(
-                source,
-                message.offset,
-                round(message.timestamp * 1000),
-                message.key,
-                message.value,
-                tuple(message.headers or ()),
+            self._arrives(
+                Message(
+                    source,
+                    message.offset,
+                    round(message.timestamp * 1000),
+                    message.key,
+                    message.value,
+                    tuple(message.headers or ()),
+                )
             )
-            if self._order.add(read):
-                self._processed.arrives(source, message.offset)
-            self.heartbeat.arrived(source, message.offset)
-            self._arrived.set()
-            if self._order.waiting(source) > KNOWN_MESSAGES:
+            if self._order.waiting(source) > KNOWN_MESSAGES and source not in self._ahead:
                 self._full.add(source)
                 self._app.consumer.on_buffer_full(TP(source.topic, source.partition))
+            self._ahead.look_at(source, message.offset)
+
+    async def _read_ahead(self) -> None:
+        """Buffer what is read of partitions of which Faust's consumer is far behind."""
+        while not (self._app.should_stop or self._draining):
+            messages = await self._ahead.read()
+            if self._generation in (self._revoked, _NONE):
+                continue
+            for message in messages:
+                self._arrives(message)
+            sources = {message.source for message in messages}
+            for source in {one for one in sources if self._order.waiting(one) > KNOWN_MESSAGES}:
+                self._full.add(source)
+                await self._ahead.give_back(source, self._order.next_offset(source) or 0, read_on=False)
+            for source in self._ahead.to_give_back(lambda one: self._order.waiting(one) < _SHORT):
+                await self._ahead.give_back(source, self._order.next_offset(source) or 0)
+
+    def _arrives(self, message: Message) -> None:
+        source, offset = message.source, message.offset
+        self._gaps.arrives(source, offset)
+        if self._order.add(message):
+            self._processed.arrives(source, offset)
+        self.heartbeat.arrived(source, offset)
+        self._arrived.set()
 
     async def _run(self) -> None:
         async for batch in self._batches():
@@ -331,6 +359,7 @@ class Stage:
         self._processed.clear()
         self._committed.clear()
         self._full.clear()
+        self._ahead.clear()
         self.heartbeat.reassigned()
 
 

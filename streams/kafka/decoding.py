@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, cast, overload
+from typing import Any, TypeVar, cast, overload
 
 from schemas import codec
-from schemas.embeddings import Embedding, Reembedding
+from schemas.embeddings import Embedding, Reembedding, TemplateBatch
 from schemas.erasure import Erasure
 from schemas.errors import CodecError
 from schemas.ids import InvalidId, canonical, check_seen
@@ -16,9 +16,10 @@ from schemas.results import Enrolment, Match
 from schemas.rollout import Comparison
 from streams.kafka.messages import Message
 
-Keyed = Upload | Frame | Embedding | Reembedding | Match | Comparison | Enrolment | Erasure
+Keyed = Upload | Frame | Embedding | Reembedding | TemplateBatch | Match | Comparison | Enrolment | Erasure
 K = TypeVar("K", bound=Keyed)
 L = TypeVar("L", bound=Keyed)
+M = TypeVar("M", bound=Keyed)
 E = TypeVar("E", bound=Event)
 
 
@@ -34,9 +35,9 @@ class InvalidMessage(Exception):
 @overload
 def read(message: Message, event_type: type[K]) -> K: ...
 @overload
-def read(message: Message, event_type: type[K], other: type[L]) -> K | L: ...
-def read(message: Message, event_type: type[K], other: type[L] | None = None) -> K | L:
-    """The event, of the one kind or the other, in a message whose key is its user, in whatever spelling.
+def read(message: Message, event_type: type[K], other: type[L], third: type[M]) -> K | L | M: ...
+def read(message: Message, event_type: Any, other: Any = None, third: Any = None) -> Any:
+    """The event, of one of these kinds, in a message whose key is its user, in whatever spelling.
 
     Raises:
         InvalidMessage: it cannot be decoded, has no key or an empty one, or another user's; or it comes in with an id
@@ -45,11 +46,8 @@ def read(message: Message, event_type: type[K], other: type[L] | None = None) ->
     if not message.key:
         raise InvalidMessage(Reason.NO_KEY, "NoKey", "the message has no key: produce it with its user_id as the key")
     try:
-        event: K | L
-        if other is not None and codec.kind(message.value) is other:
-            event = codec.decode(message.value, other)
-        else:
-            event = codec.decode(message.value, event_type)
+        kind = codec.kind(message.value)
+        event: Keyed = codec.decode(message.value, kind if kind in (other, third) and kind is not None else event_type)
     except CodecError as error:
         raise InvalidMessage(error.reason, type(error).__name__, str(error)) from error
     if canonical(message.key.decode(errors="surrogateescape")) != event.user_id:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from schemas import codec
+from schemas import codec, template_records
 from schemas.dead_letters import DeadLetter
 from schemas.results import Enrolment, Match
 from schemas.rollout import Comparison
@@ -48,7 +48,7 @@ class BatchOutcome:
         undelivered = gallery.undelivered()
         self._discard_chips(gallery.number, [key[1] for key, template in undelivered if template is None])
         self.writes += [
-            (gallery.number, key_of(*key), codec.encode(template) if template else None)
+            (gallery.number, key_of(*key), template_records.encode(template) if template else None)
             for key, template in undelivered
         ]
         expired = gallery.shard.expired(now)
@@ -62,7 +62,8 @@ class BatchOutcome:
         """Add what an event changes in the gallery; a template that takes another's place is written after it."""
         self._discard_chips(partition, change.chips)
         self.writes += [removal(partition, key) for key in change.removed]
-        self.writes += [(partition, template_key(template), codec.encode(template)) for template in change.kept]
+        values = change.encoded or map(template_records.encode, change.kept)
+        self.writes += [(partition, template_key(one), value) for one, value in zip(change.kept, values, strict=True)]
 
     def result(self, message: Message, topic: Topic, result: Enrolment | Match | Comparison) -> None:
         """Add a result of a message, for the partition that the message came from."""

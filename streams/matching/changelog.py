@@ -21,6 +21,9 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 TABLE = "gallery"
+TOMBSTONES_S = 24 * 3600
+"""How long the changelog at least says that a template was removed. A copy that was not current within that time may
+have templates that were removed since, and nothing would tell it."""
 _TIMEOUT_S = 15.0
 _IDENTITY = "changelog-id"
 
@@ -34,6 +37,7 @@ def changelog_config(settings: Settings) -> dict[str, str]:
     """The configuration of the changelog."""
     return {
         "cleanup.policy": "compact",
+        "delete.retention.ms": str(TOMBSTONES_S * 1000),
         "max.compaction.lag.ms": str(24 * 3_600_000),
         "max.message.bytes": str(settings.max_message_bytes),
         "min.insync.replicas": str(max(1, settings.replication_factor - 1)),

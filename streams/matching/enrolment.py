@@ -14,7 +14,7 @@ from models.matching.gallery import Embedded
 from schemas.clock import utc_now
 from schemas.embeddings import Embedding, Face, Reembedding, UploadOrigin
 from schemas.gallery import Template
-from schemas.parts import Refusal
+from schemas.parts import UNMEASURED, Refusal
 from schemas.reasons import Reason
 from schemas.results import Enrolment, Outcome
 from streams.matching.frame_decisions import threshold_of
@@ -54,6 +54,8 @@ class EnrolmentDecisions:
         gallery: GalleryPartition,
         cards: Sequence[Card],
         erased: Refusal | None,
+        *,
+        looks_for_similar: bool = True,
     ) -> tuple[Enrolment, GalleryChange]:
         """Decide about an upload; an upload that is kept is kept in every model version.
 
@@ -63,6 +65,7 @@ class EnrolmentDecisions:
             gallery: of the user's partition.
             cards: of the embedding's version first, then of the other versions of its vectors.
             erased: the refusal if the subject has been erased since.
+            looks_for_similar: whether other subjects of the user are looked for on the photo, in the whole gallery.
         """
         user_id, subject_id = embedding.user_id, origin.subject_id
         face = embedding.faces[0] if embedding.faces else None
@@ -85,8 +88,9 @@ class EnrolmentDecisions:
                 change = gallery.remove(user_id, spare)
                 change.kept = kept
                 gallery.keep(kept)
-            if refusal is None and (similar := self._similar(template, gallery, cards[0])) is not None:
-                details.append(_SIMILAR)
+            if refusal is None and looks_for_similar:
+                similar = self._similar(template, gallery, cards[0])
+                details += [_SIMILAR] if similar is not None else []
         if refusal is not None and refusal.reason == Reason.ERASED:
             change.chips.append(embedding.event_id)
         outcome = Enrolment(
@@ -99,7 +103,7 @@ class EnrolmentDecisions:
             source=embedding.source,
             model_version=embedding.model_version,
             box=face.box if face is not None else None,
-            quality=face.quality if face is not None else None,
+            quality=face.quality if face is not None and face.quality != UNMEASURED else None,
             templates=gallery.shard.templates(user_id, subject_id),
             timings=embedding.timings,
             decided_at=utc_now(),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from schemas.gallery import Template
+from schemas.searched_template import SearchedTemplate
 from streams.matching.consent_ends import TemplateKey
 from streams.matching.gallery_shard import GalleryShard
 
@@ -19,11 +20,13 @@ class GalleryChange:
         kept: templates to write.
         removed: templates to remove.
         chips: event ids of faces that must not be used for training, because a copy of the photo is kept, or nothing.
+        encoded: the templates to write as they came encoded; none: they have to be encoded yet.
     """
 
     kept: list[Template] = field(default_factory=list)
     removed: list[TemplateKey] = field(default_factory=list)
     chips: list[str] = field(default_factory=list)
+    encoded: list[bytes] = field(default_factory=list)
 
 
 class TemplateStore(Protocol):
@@ -62,6 +65,12 @@ class GalleryPartition:
         for template in templates:
             self.shard.add(template)
             self._undelivered[template.user_id, template.template_id, template.model_version] = template
+
+    def keep_new(self, templates: Sequence[Template]) -> None:
+        """Add templates that are not there yet: many at once are faster."""
+        self.shard.fill(map(SearchedTemplate.of, templates))
+        for one in templates:
+            self._undelivered[one.user_id, one.template_id, one.model_version] = one
 
     def remove(self, user_id: str, template_ids: Sequence[str]) -> GalleryChange:
         """Remove all versions of templates, with their chips."""

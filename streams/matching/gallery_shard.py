@@ -99,6 +99,22 @@ class GalleryShard:
             gallery.fill(user_id, names, Embedded(version, vectors))
             self._note_distinct(user_id, distinct)
 
+    def apply(self, entries: Iterable[tuple[bytes, bytes | None]]) -> bool:
+        """Take in entries of the table in the order in which they were written; None removes.
+
+        Returns:
+            Whether all of them were of this shard; a template under another spelling of its user is not.
+        """
+        for key, value in entries:
+            user_id, template_id, version = key.decode().split("\x00")
+            self.discard(user_id, template_id, version)
+            if value is not None:
+                one = searched_template.read(value)
+                if key != key_of(one.user_id, one.template_id, one.model_version):
+                    return False
+                self.fill([one])
+        return True
+
     def discard(self, user_id: str, template_id: str, model_version: str) -> None:
         """Remove a template of one version, if it is there, and everything that is kept about it."""
         gallery = self._galleries.get(model_version)

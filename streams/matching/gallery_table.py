@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import faust
@@ -13,8 +18,21 @@ from schemas import codec
 from schemas.gallery import Template
 from streams.engine import faust_internals
 from streams.engine.faust_producer import deliver
+from streams.kafka.bulk_reader import read_bulk
+from streams.kafka.connection import KafkaUnavailable
+from streams.kafka.messages import TopicPartition
+from streams.matching.changelog import TOMBSTONES_S
 from streams.matching.gallery_shard import key_of
 from streams.observability.faults import LocalTableFailed
+from streams.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Entry = tuple[bytes, bytes | None]
+"""Key and value of a record of the changelog; None: the key is removed."""
+_CURRENT_S = TOMBSTONES_S - 3600
+_FEW = 2_000
+"""Records that Faust may as well read itself."""
 
 
 class GalleryTable(faust.Table[bytes, bytes]):
@@ -25,6 +43,105 @@ class GalleryTable(faust.Table[bytes, bytes]):
     and skip them for ever when the partition came back. This table stores an offset only if it directly follows the
     one stored before.
     """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.settings: Settings | None = None
+        """Of the cluster; without them Faust recovers the table alone."""
+        self.on_applied: Callable[[int, Sequence[Entry], int | None, int], None] = lambda *_: None
+        """Told of what Faust has read of a partition's changelog: the entries, and the offsets before and after."""
+        self._catching_up = threading.Lock()
+
+    def note_current(self, partition: int) -> None:
+        """Note that the local copy of a partition has what the changelog has, now."""
+        stamp = self._stamp(partition)
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.touch()
+
+    def discard_stale(self, partition: int) -> bool:
+        """Empty a local copy that was last current so long ago that the changelog may have forgotten removals since.
+
+        Otherwise templates of people who were erased meanwhile would come back with the copy.
+
+        Returns:
+            Whether there was such a copy.
+
+        Raises:
+            LocalTableFailed: RocksDB could not be read, or the copy could not be removed.
+        """
+        if self.written_to(partition) is None:
+            return False
+        stamp = self._stamp(partition)
+        if stamp.exists() and time.time() - stamp.stat().st_mtime < _CURRENT_S:
+            return False
+        log.warning("the copy of the shard %d is too old to be brought up to date: it is read anew", partition)
+        with self._catching_up, _reaching(partition):
+            faust_internals.empty_partition(self, partition)
+        return True
+
+    def _stamp(self, partition: int) -> Path:
+        """The file whose time tells when the local copy of a partition was current."""
+        return Path(cast(faust.App, self.app).conf.datadir) / "current" / f"{self.name}-{partition}"
+
+    async def catch_up(self, partition: int, last: int, report: Callable[[int], None]) -> int | None:
+        """Read the changelog of a partition into the local copy, up to an offset, a tenth as slowly as Faust does.
+
+        Each batch is written at once with the offset that it reaches, so the copy is whole whenever this ends.
+
+        Args:
+            partition: to read.
+            last: the offset of the last record.
+            report: called with each offset that is reached, from another thread.
+
+        Returns:
+            The offset that is reached; None: none.
+
+        Raises:
+            KafkaUnavailable: it could not be read; what was read stays.
+            LocalTableFailed: RocksDB could not be written.
+        """
+        written_to = self.written_to(partition)
+        if self.settings is None or last - (-1 if written_to is None else written_to) < _FEW:
+            return written_to
+        store, stop = self._store_of(partition), threading.Event()
+        source = TopicPartition(self.changelog_topic_name, partition)
+        try:
+            await asyncio.to_thread(self._read_on, self.settings, store, source, last, report, stop)
+        finally:
+            stop.set()
+        return self.written_to(partition)
+
+    def _read_on(
+        self,
+        settings: Settings,
+        store: Any,
+        source: TopicPartition,
+        last: int,
+        report: Callable[[int], None],
+        stop: threading.Event,
+    ) -> None:
+        # One at a time: what was begun before a rebalance may still write its last batch.
+        with self._catching_up, _reaching(source.partition):
+            stored = faust_internals.stored_offset(store)
+            for records in read_bulk(settings, source, 0 if stored is None else stored + 1, last + 1):
+                if stop.is_set():
+                    return
+                faust_internals.write_entries(store, records.entries, records.next_offset - 1)
+                report(records.next_offset - 1)
+
+    def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
+        """Take in events of the changelog, for Faust, in order within a partition."""
+        events = list(batch)
+        by_partition: dict[int, list[Entry]] = {}
+        for event in events:
+            message = event.message
+            by_partition.setdefault(message.partition, []).append((message.key, message.value))
+        before = {partition: self.written_to(partition) for partition in by_partition}
+        super().apply_changelog_batch(events)
+        for partition, entries in by_partition.items():
+            after = self.written_to(partition)
+            if after is not None:
+                self.on_applied(partition, entries, before[partition], after)
 
     async def write(self, changes: Sequence[tuple[int, bytes, bytes | None]]) -> None:
         """Write entries, given as partition, key and value (None deletes); return when the changelog has them.
@@ -92,5 +209,7 @@ def _reaching(partition: int) -> Iterator[None]:
     """
     try:
         yield
+    except KafkaUnavailable:
+        raise
     except Exception as error:  # rocksdict raises nothing more specific
         raise LocalTableFailed(f"the gallery's table of partition {partition}: {error}") from error

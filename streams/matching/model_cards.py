@@ -8,7 +8,7 @@ from typing import Protocol
 
 from models.embedder.card import Card
 from models.embedder.registry_snapshot import RegistrySnapshot
-from schemas.embeddings import Embedding, Reembedding
+from schemas.embeddings import Embedding, Reembedding, TemplateBatch
 from schemas.reasons import Reason
 from streams.kafka.decoding import InvalidMessage
 
@@ -45,7 +45,7 @@ class ModelCards:
         """The versions that are retired now."""
         return self._registry.registry.retired
 
-    async def of(self, event: Embedding | Reembedding) -> list[Card]:
+    async def of(self, event: Embedding | Reembedding | TemplateBatch) -> list[Card]:
         """The cards of an event's vectors, that of the version which is to answer first.
 
         Raises:
@@ -78,9 +78,11 @@ class ModelCards:
         return self._own.get(version) or self._registry.cards.get(version)
 
 
-def _versions(event: Embedding | Reembedding) -> list[str]:
+def _versions(event: Embedding | Reembedding | TemplateBatch) -> list[str]:
     """The model versions of an event's vectors; every face has vectors of the same ones."""
     if isinstance(event, Reembedding):
         return [event.model_version]
+    if isinstance(event, TemplateBatch):
+        return event.model_versions
     others = next((face.others for face in event.faces if face.others), [])
     return [event.model_version, *(one.model_version for one in others)]

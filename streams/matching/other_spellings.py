@@ -15,13 +15,16 @@ from datetime import datetime
 
 from schemas import codec
 from schemas.clock import utc_now
-from schemas.embeddings import Embedding, Face, OtherVector, Reembedding, UploadOrigin
+from schemas.embeddings import Embedding, Face, OtherVector, Reembedding, TemplateBatch, UploadOrigin
 from schemas.erasure import Erasure
 from schemas.gallery import Template
 from schemas.parts import Box, Timings
 from streams.engine.faust_producer import Outgoing
 from streams.kafka.messages import Message
 from streams.privacy.erasures import Erasures
+
+EmbeddingEvent = Embedding | Reembedding | TemplateBatch
+"""What comes on the topic ``embeddings``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,12 @@ class MisplacedTemplate:
     template: Template
 
 
-def belongs_elsewhere(message: Message, event: Embedding | Reembedding | Erasure) -> bool:
+def belongs_elsewhere(message: Message, event: EmbeddingEvent | Erasure) -> bool:
     """Whether the key of a message is another spelling of its user's name."""
     return message.key != event.user_id.encode()
 
 
-def sent_on(event: Embedding | Reembedding | Erasure) -> Outgoing:
+def sent_on(event: EmbeddingEvent | Erasure) -> Outgoing:
     """The event as a message for the partition of its user."""
     return event.user_id.encode(), codec.encode(event), None
 

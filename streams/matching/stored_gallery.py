@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from schemas import codec
+from schemas import template_records
 from schemas.errors import CodecError
 from schemas.gallery import Template
 from schemas.ids import canonical, spellings
@@ -49,13 +49,15 @@ def read_stored(
     return _read(settings, user_id, subject_id, _without_vector)
 
 
-def read_templates(settings: Settings, user_id: str | None = None) -> Iterator[list[Template]]:
+def read_templates(
+    settings: Settings, user_id: str | None = None, subject_id: str | None = None
+) -> Iterator[list[Template]]:
     """The same with their vectors.
 
     Raises:
         KafkaUnavailable: no broker answers.
     """
-    return _read(settings, user_id, None, lambda template: template)
+    return _read(settings, user_id, subject_id, lambda template: template)
 
 
 def _read(
@@ -87,7 +89,7 @@ def _read(
 def _template(value: bytes | None) -> Template | None:
     """What a record of the changelog says; None for a tombstone, and for a record that cannot be read."""
     try:
-        return None if value is None else codec.decode(value, Template)
+        return None if value is None else template_records.decode(value)
     except CodecError:
         return None
 

@@ -1,4 +1,4 @@
-"""Waits for what match has decided about embeddings of a replay."""
+"""Waits for what match has decided about imported templates."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from schemas import codec
+from schemas import codec, template_records
 from schemas.dead_letters import DeadLetter
-from schemas.embeddings import Embedding
+from schemas.embeddings import TemplateBatch
 from schemas.errors import CodecError
 from schemas.results import Enrolment
 from streams.kafka.log_reader import LogReader
@@ -63,26 +63,32 @@ class EnrolmentOutcomes:
         """How many have had no outcome."""
         return len(self._pending)
 
-    def of(self, sent: Collection[EventKey], patience_s: float) -> Iterator[EnrolmentOutcome]:
-        """The outcomes of what was sent, as they come; ends when none has come for so long.
+    def expect(self, sent: Collection[EventKey]) -> None:
+        """Wait for these, too; to be called before they are sent."""
+        self._pending |= set(sent)
+
+    def come(self, patience_s: float, most: int = 0) -> Iterator[EnrolmentOutcome]:
+        """The outcomes as they come; ends when ``most`` are pending, or when none has come for so long.
 
         Raises:
             KafkaUnavailable: no broker answers.
         """
-        self._pending = set(sent)
         last = time.monotonic()
-        while self._pending:
+        while len(self._pending) > most:
             for key, outcome in [*self._enrolments(), *self._letters()]:
                 if key in self._pending:
                     self._pending.discard(key)
                     last = time.monotonic()
                     yield outcome
-            if self._pending and time.monotonic() - last > patience_s:
-                return
-            time.sleep(_ASK_S)
+            if len(self._pending) > most:
+                if time.monotonic() - last > patience_s:
+                    return
+                time.sleep(_ASK_S)
 
     def _enrolments(self) -> Iterator[tuple[EventKey, EnrolmentOutcome]]:
         for message in self._new(0):
+            if message.value is None or self._replay_id.encode() not in message.value:
+                continue
             with suppress(CodecError):
                 event = codec.decode(message.value, Enrolment)
                 if event.replay_id == self._replay_id:
@@ -93,9 +99,10 @@ class EnrolmentOutcomes:
         for message in self._new(1):
             with suppress(CodecError):
                 letter = codec.decode(message.value, DeadLetter)
-                event = codec.decode(letter.value, Embedding)
-                if event.replay_id == self._replay_id:
-                    yield (event.user_id, event.event_id), EnrolmentOutcome(letter.reason, repeats=False)
+                batch = codec.decode(letter.value, TemplateBatch)
+                if batch.replay_id == self._replay_id:
+                    for key in {(batch.user_id, template_records.decode(one).template_id) for one in batch.templates}:
+                        yield key, EnrolmentOutcome(letter.reason, repeats=False)
 
     def _new(self, number: int) -> Iterator[Message]:
         log = self._logs[number]

@@ -1,4 +1,4 @@
-"""Puts the templates of an exported gallery back: as embeddings through Kafka, so that match enrols them as any other.
+"""Imports the templates of a file through Kafka, so that match enrols them as any other.
 
 What the gallery has already is not sent, so importing a file twice has one effect. Results carry a replay id that
 follows from the file, and correct what was answered before.
@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Protocol
 
-from schemas import codec, gallery_file
+from schemas import codec, template_records
 from schemas.clock import utc_now
-from schemas.embeddings import Embedding
+from schemas.embeddings import TemplateBatch
 from schemas.gallery import Template
-from schemas.gallery_file import GalleryFile
 from schemas.ids import canonical
 from schemas.reasons import Reason
 from streams.kafka.topic_specs import topic_specs
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
-from streams.matching.other_spellings import as_embedding
 from streams.matching.stored_gallery import read_stored
 from streams.model_registry.records import read_registry
 from streams.operations.enrolment_outcomes import EnrolmentOutcomes
@@ -32,7 +31,11 @@ from streams.privacy.erasures import Erasures, read_erasures
 from streams.settings import Settings
 
 _AT_ONCE = 500
-"""Templates on their way; live events wait behind so many at most."""
+"""Templates that are sent before outcomes are looked at."""
+_ON_THE_WAY = 2_500
+"""Templates on their way to match; live events of the same users wait behind so many at most."""
+_OF_A_BATCH, _BATCH_BYTES = 64, 256 * 1024
+"""Most templates of a message, and their bytes: a few milliseconds of match."""
 _ID_DIGITS = 12
 
 
@@ -49,6 +52,29 @@ class Fate(StrEnum):
     CONSENT_ENDED = "consent_ended"
     RETIRED = "retired"
     UNKNOWN_MODEL = "unknown_model"
+
+
+class TemplateFile(Protocol):
+    """A file of templates: an exported gallery, or vectors."""
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it was exported; None: it comes from elsewhere."""
+
+    @property
+    def installation(self) -> str | None:
+        """Where it was exported; None: it comes from elsewhere."""
+
+    @property
+    def user_id(self) -> str | None:
+        """The only user in it; None: there may be several."""
+
+    @property
+    def sha256(self) -> str:
+        """A digest of what is in it."""
+
+    def templates(self) -> Iterator[Template]:
+        """The templates; the records of one come together."""
 
 
 @dataclass(slots=True)
@@ -83,12 +109,12 @@ class ImportResult:
 class GalleryImport:
     """The import of one file."""
 
-    def __init__(self, settings: Settings, file: GalleryFile, user_id: str | None = None) -> None:
+    def __init__(self, settings: Settings, file: TemplateFile, user_id: str | None = None) -> None:
         """Learn what the installation has.
 
         Args:
             settings: of the installation.
-            file: as :func:`schemas.gallery_file.check` has found it.
+            file: of templates, checked.
             user_id: only this user; None: all of the file.
 
         Raises:
@@ -107,14 +133,15 @@ class GalleryImport:
         self._known = {self._registry.base, *(record.version for record in self._registry.records)}
         self._known |= set().union(*self._stored.values())
         self.replay_id = f"import-{file.sha256[:_ID_DIGITS]}"
-        self.is_foreign = file.installation != installation(settings)
+        self.is_foreign = file.installation is not None and file.installation != installation(settings)
 
     @property
     def too_old(self) -> timedelta | None:
         """How long erasures are remembered, if the file is older; None: all that were asked for since are known."""
         (spec,) = (one for one in topic_specs(self._settings) if one.topic is Topic.ERASURES)
         kept = timedelta(milliseconds=int(spec.config["retention.ms"]))
-        return kept if self._file.created_at < utc_now() - kept else None
+        created_at = self._file.created_at
+        return kept if created_at is not None and created_at < utc_now() - kept else None
 
     def check(self, unknown: Mapping[str, int], *, known_only: bool, accept_old: bool) -> None:
         """Refuse an import that would leave something out, or bring somebody back, that nobody has accepted.
@@ -163,33 +190,52 @@ class GalleryImport:
         """
         result, writer = ImportResult(), RecordWriter(self._settings, Topic.EMBEDDINGS)
         with EnrolmentOutcomes(self._settings, self.replay_id) as outcomes:
-            for chunk in _chunks(self._missing(result)):
-                if result.no_outcome:
-                    result.unsent += len(chunk)
-                    continue
-                writer.write_all((one.user_id, codec.encode(one), None) for one in chunk)
-                for event in outcomes.of({(one.user_id, one.event_id) for one in chunk}, patience_s):
+
+            def take(most: int) -> None:
+                for event in outcomes.come(patience_s, most):
                     if event.refusal is None:
                         result.enrolled += 1
                         result.repeats += event.repeats
                     else:
                         result.refused[event.refusal] += 1
                     report(result)
-                result.no_outcome += outcomes.pending
+
+            for chunk in _chunks(self._missing(result)):
+                if outcomes.pending > _ON_THE_WAY - _AT_ONCE:  # the last wait was in vain
+                    result.unsent += len(chunk)
+                    continue
+                outcomes.expect({(some.user_id, some.template_id) for some, *_ in chunk})
+                writer.write_all((one.user_id, codec.encode(one), None) for one in self._batches(chunk))
+                take(_ON_THE_WAY - _AT_ONCE)
+            take(0)
+            result.no_outcome = outcomes.pending
         return result
 
-    def _missing(self, result: ImportResult) -> Iterator[Embedding]:
-        """The embeddings to send; everything is counted."""
+    def _missing(self, result: ImportResult) -> Iterator[list[Template]]:
+        """The templates to send, each with its records; everything is counted."""
         for versions in self._templates():
             fate, kept = self._decide(versions, utc_now())
             result.templates += 1
             result.fates[fate] += 1
             if fate is Fate.SENT:
-                yield replace(as_embedding(kept, utc_now()), replay_id=self.replay_id, corrects=True)
+                yield kept
+
+    def _batches(self, chunk: Iterable[list[Template]]) -> Iterator[TemplateBatch]:
+        """Templates as messages."""
+        for user_id, of_user in itertools.groupby(chunk, lambda versions: versions[0].user_id):
+            versions, encoded, count = dict[str, None](), list[bytes](), 0
+            for one in of_user:
+                if count == _OF_A_BATCH or sum(map(len, encoded)) > _BATCH_BYTES:
+                    yield TemplateBatch(user_id, list(versions), encoded, self.replay_id)
+                    versions, encoded, count = {}, [], 0
+                versions |= {template.model_version: None for template in one}
+                encoded += map(template_records.encode, one)
+                count += 1
+            yield TemplateBatch(user_id, list(versions), encoded, self.replay_id)
 
     def _templates(self) -> Iterator[list[Template]]:
         """The records of each template."""
-        records = gallery_file.templates(self._file.path)
+        records = self._file.templates()
         for (user_id, _), versions in itertools.groupby(records, lambda one: (one.user_id, one.template_id)):
             if self._user_id in (None, user_id):
                 yield list(versions)
@@ -210,6 +256,6 @@ class GalleryImport:
         return (Fate.THERE if there >= {one.model_version for one in kept} else Fate.SENT), kept
 
 
-def _chunks(embeddings: Iterator[Embedding]) -> Iterator[list[Embedding]]:
-    while chunk := list(itertools.islice(embeddings, _AT_ONCE)):
+def _chunks(templates: Iterator[list[Template]]) -> Iterator[list[list[Template]]]:
+    while chunk := list(itertools.islice(templates, _AT_ONCE)):
         yield chunk

@@ -8,7 +8,9 @@ effect like every redelivery.
 
 No worker may run meanwhile. The topic takes no records while it is copied (``max.message.bytes``): producers learn that
 their events were not delivered, and send them again. With ``min.insync.replicas`` they would wait, but Kafka 4 caps it
-at the number of replicas.
+at the number of replicas. The new topic takes none in its first second either. An idempotent producer of librdkafka has
+several batches under way; if the broker refuses the first because the topic is not there yet, and takes the next one
+because it is there now, librdkafka reports both as delivered.
 """
 
 from __future__ import annotations
@@ -192,13 +194,16 @@ class _Copy:
             alter(self._admin, {repair.name: _FENCE})
             ends = self._await_rest(len(found.partitions))
             self._check_transactions(ends)
-            self._create(self._side, {"retention.ms": "-1", "cleanup.policy": "delete"})
+            self._create(self._side, {"retention.ms": "-1", "cleanup.policy": "delete"} | self._loose)
             self._copy(repair.name, self._side, len(found.partitions))
             if _ends(self._admin, repair.name, len(found.partitions)) != ends:
                 raise RepairError(f"{repair.name} still takes records: stop the producers, then repair again")
             self._delete(repair.name)
         if repair.name not in metadata(self._admin, self._settings).topics:
-            self._create(repair.name, repair.config)
+            self._create(repair.name, dict(repair.config) | _FENCE)
+            time.sleep(_REST_S)
+        alter(self._admin, {repair.name: self._loose})
+        time.sleep(_REST_S)
         self._copy(self._side, repair.name, repair.count)
         final = {key: repair.config.get(key, "CreateTime") for key in self._loose} | dict(repair.config)
         alter(self._admin, {repair.name: final})
@@ -306,7 +311,7 @@ class _Copy:
                 committer.commit(offsets=parts, asynchronous=False)
 
     def _create(self, name: str, config: Mapping[str, str]) -> None:
-        new = NewTopic(name, self._repair.count, self._repair.replicas, config=dict(config) | self._loose)
+        new = NewTopic(name, self._repair.count, self._repair.replicas, config=dict(config))
         deadline = time.monotonic() + _TIMEOUT_S
         while True:
             try:

@@ -25,6 +25,7 @@ from streams.dead_letters.records import dead_letter
 from streams.engine.content_reader import ContentReader
 from streams.engine.fair_order import FairOrder
 from streams.engine.faust_producer import rejecter, send_dead_letters
+from streams.engine.read_ahead import ReadAhead
 from streams.engine.stage import Stage
 from streams.kafka.decoding import InvalidMessage
 from streams.kafka.messages import Message
@@ -62,6 +63,7 @@ class Retrain:
             rejecter(app, settings, STAGE),
             AsyncOffsets(settings),
             ContentReader(settings),
+            ReadAhead(app, settings),
             role=STAGE,
             batch_size=_BATCH,
             batch_wait_ms=0.0,

@@ -51,6 +51,11 @@ def fill_changelog(settings: Settings, count: int) -> None:
     _fill(settings, changelog_name(settings), itertools.islice(_templates(), count), count, None)
 
 
+def fill_records(settings: Settings, name: str, records: Iterator[Record], count: int) -> None:
+    """Write so many records of any kind to the partitions of their keys."""
+    _fill(settings, name, records, count, None)
+
+
 def create_topics(settings: Settings) -> None:
     """Create all topics with time stamps that the producer sets."""
     new = [

@@ -251,6 +251,24 @@ def test_contents_beyond_a_bound_are_read_again(log: Log, monkeypatch: pytest.Mo
     assert log.order.kept_bytes == 0
 
 
+def test_the_oldest_message_is_read_again_although_memory_is_full(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when the frames of a user have been read before his older photo."""
+    monkeypatch.setattr(fair_order, "KEPT_BYTES", 1_500)
+    photo = log.append("uploads", "live")
+    frames = [log.append("frames", "live") for _ in range(5)]
+    for frame in frames:
+        log.order.add(frame)
+    for _ in frames:
+        log.read_again()
+        assert take(log.order, caught_up=lambda _: False) == [], "a photo may still come"
+    log.order.add(photo)
+    taken = []
+    for _ in range(12):
+        taken += log.take(1)
+        log.read_again()
+    assert taken == [photo, *frames]
+
+
 def test_what_is_not_in_the_log_any_more_is_waited_for_no_longer(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fair_order, "USER_BYTES", 4_000)
     for _ in range(9):
@@ -313,7 +331,10 @@ def test_every_message_once_and_in_order_for_each_user(
         while len(log.order):
             log.read_again()
             batch = log.take(limit)
-            assert batch
+            if not batch:  # memory is full of what is later; now that nothing can go, what is missing is read
+                log.read_again()
+                batch = log.take(limit)
+            assert batch, "it goes on"
             taken += batch
     assert sorted(map(repr, taken)) == sorted(map(repr, appended))
     rank = {topic: number for number, topic in enumerate(TOPICS)}

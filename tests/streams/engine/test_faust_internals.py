@@ -14,6 +14,8 @@ import faust
 import pytest
 from aiokafka.consumer.subscription_state import SubscriptionState
 from faust.stores.rocksdb import Store
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
 from faust.transport.conductor import Conductor
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Producer, Transport
 
@@ -35,8 +37,12 @@ NAMES = [
     (AIOKafkaConsumerThread, "_create_worker_consumer"),
     (AIOKafkaConsumerThread, "_ensure_consumer"),
     (Producer, "_ensure_producer"),
+    (Recovery, "_build_offsets"),
+    (Recovery, "_wait"),
     (Store, "_db_for_partition"),
+    (Store, "_dbs"),
     (Store, "_visible_items"),
+    (TableManager, "_recovery"),
 ]
 
 

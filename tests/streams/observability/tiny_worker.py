@@ -14,6 +14,7 @@ from streams.engine.fair_order import FairOrder
 from streams.engine.faust_app import make_app
 from streams.engine.faust_producer import rejecter
 from streams.engine.faust_runner import run_watched
+from streams.engine.read_ahead import ReadAhead
 from streams.engine.stage import Stage
 from streams.kafka.messages import Message
 from streams.kafka.offsets import AsyncOffsets
@@ -41,6 +42,7 @@ async def run(settings: Settings, health: HealthServer) -> int:
         rejecter(app, settings, Role.EMBED),
         AsyncOffsets(settings),
         ContentReader(settings),
+        ReadAhead(app, settings),
         role=Role.EMBED,
         batch_size=8,
         batch_wait_ms=1,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -218,20 +219,25 @@ def test_what_producers_send_during_a_repair_is_there(cluster: Cluster) -> None:
     cluster.admin.create_partitions([NewPartitions(frames, 3)])[frames].result(20)
     wait_until(lambda: len(cluster.admin.list_topics().topics[frames].partitions) == 3)
     config = {"bootstrap.servers": settings.kafka, "partitioner": "murmur2_random", "enable.idempotence": True}
-    producer, stop, taken, refused = confluent_kafka.Producer(config), threading.Event(), set[str](), set[str]()
+    # Several, each with batches under way in the moment in which the topic is deleted and created.
+    producers = [confluent_kafka.Producer(config) for _ in range(8)]
+    stop, taken, refused = threading.Event(), set[str](), set[str]()
 
     def send() -> None:
         number = 0
         while not stop.is_set():
-            number += 1
-            value = str(number)
+            for producer in producers:
+                number += 1
+                value = str(number)
 
-            def told(error: Any, _: Any, value: str = value) -> None:
-                (taken if error is None else refused).add(value)
+                def told(error: Any, _: Any, value: str = value) -> None:
+                    (taken if error is None else refused).add(value)
 
-            producer.produce(frames, value.encode(), value.encode(), on_delivery=told)
-            producer.poll(0.005)
-        producer.flush(120)
+                producer.produce(frames, value.encode(), value.encode(), on_delivery=told)
+                producer.poll(0)
+            time.sleep(0.002)
+        for producer in producers:
+            producer.flush(120)
 
     thread = threading.Thread(target=send)
     thread.start()
