@@ -35,8 +35,8 @@ from streams.matching.gallery_table import Entry, GalleryTable
 from streams.matching.standby_shards import StandbyShards
 from streams.roles import Role
 from streams.settings import Settings
-from tests.sinks.servers import wait_until
 from tests.streams.matching.test_template_batches import template
+from tests.waiting import wait_until
 
 IDS = [new_event_id() for _ in range(4)]
 
