@@ -145,7 +145,7 @@ def _ask(
                     copies.add(partition)
                 elif answer.in_searches:
                     in_searches.get(str(answer.stage), {})[partition] = sum(answer.removed.values())
-                elif answer.stage is not None and answer.stage not in removed:
+                elif answer.stage in _ERASING and answer.stage not in removed:
                     removed[answer.stage] = answer.removed
                     report(answer.stage)
             missing = [

@@ -111,7 +111,7 @@ def test_every_role_takes_what_a_client_compresses(
             producer.produce(topic.named(stack.settings), RUBBISH, b"codec", number)
     assert producer.flush(30) == 0
     answered(clients, host, portraits.obama2, name)
-    eventually(take_all(stack, list(READS)), "every role has taken everything", 120, 0.5)
+    eventually(take_all(stack, list(READS)), "every role has taken everything", 120)
     assert workers(stack) == before, "a worker was started anew"
 
 
@@ -123,5 +123,5 @@ def test_every_role_takes_what_the_topics_compress(
     with compressing(stack, name):
         eventually(lambda: codec_of(clients, RUBBISH) == name, f"the brokers compress with {name}")
         answered(clients, host, portraits.obama3, None)
-        eventually(take_all(stack, list(READS)), "every role has taken everything", 120, 0.5)
+        eventually(take_all(stack, list(READS)), "every role has taken everything", 120)
     assert workers(stack) == before, "a worker was started anew"

@@ -15,6 +15,7 @@ from google.cloud.bigquery import Table as BigQueryTable
 
 from schemas.partition import TopicPartition
 from schemas.parts import Refusal
+from schemas.results import SearchCoverage
 from sinks.base import Delivery, RejectedRow, Result, SinkFenced, SinkUnavailable
 from sinks.bigquery import Address, run_query
 from sinks.bigquery.tables import TABLES, event_id
@@ -100,7 +101,9 @@ def test_a_row_holds_all_of_its_event(workers: Callable[..., Worker], dataset: A
     assert found["box"] == {"x": -1.5, "y": 2.0, "width": 100.0, "height": 120.0}
     assert found["quality"]["sharpness"] == 120.25
     assert (found["decision"], found["subject_id"], found["landmarks"]) == ("match", "anna", face.landmarks)
-    assert found["candidates"] == [{"subject_id": "anna", "similarity": 0.75, "distance": 0.25, "fmr": 1e-5}]
+    assert found["candidates"] == [
+        {"subject_id": "anna", "similarity": 0.75, "distance": 0.25, "fmr": 1e-5, "user_id": None}
+    ]
     assert (row["captured_at"], row["matched_at"]) == (event.captured_at, event.matched_at)
     assert (row["claimed_subject_id"], row["replay_id"], row["refusal_reason"]) == ("anna", "r1", None)
     assert (row["kafka_topic"], row["kafka_partition"], row["kafka_offset"]) == ("matches", 1, 7)
@@ -113,7 +116,7 @@ def test_a_row_holds_all_of_its_event(workers: Callable[..., Worker], dataset: A
 def test_every_column_is_filled_by_some_event(workers: Callable[..., Worker], dataset: Address) -> None:
     refusal = Refusal("no_face", "no face was found")
     events = [
-        *(match(), match(subject_id="a", refusal=refusal, replay_id="r")),
+        *(match(search=SearchCoverage(8, [0, 3], 12, NOW)), match(subject_id="a", refusal=refusal, replay_id="r")),
         *(enrolment(), enrolment(refusal=refusal, replay_id="r"), dead_letter()),
         enrolment(repeats="an upload", similar_subject_id="b", detail="as near to b"),
     ]

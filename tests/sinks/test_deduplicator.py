@@ -103,7 +103,7 @@ def test_each_event_is_let_through_once(history: list[list[Delivery]], limit: in
 )
 def test_a_window_is_bounded_and_never_wrong_where_it_answers(times: list[int], limit: int, load: Load) -> None:
     window = Window(limit)
-    items = [(time, make_key(str(n), None)) for n, time in enumerate(times)]
+    items = [(time, make_key(f"{n:032x}", None)) for n, time in enumerate(times)]
     there = sorted(item for item in items if item[0] >= load.low)[::2]
     window.loaded(load, there[:limit], limit)
     for item in items[::3]:
