@@ -27,6 +27,18 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream demo --video street.mp4  # one more camera",
     ),
     "worker": ("facestream worker embed", "facestream worker match  # a second one takes over half the partitions"),
+    "gateway": (
+        "facestream gateway",
+        "facestream gateway --host 0.0.0.0 --port 8080",
+        "facestream gateway --without-keys  # for programs of this machine only",
+    ),
+    "keys create": (
+        "facestream keys create --scopes upload,frame,read --user anna",
+        "facestream keys create --scopes frame --user anna --name front-door --expires 90d",
+        "facestream keys create --scopes read,ops --all-users",
+    ),
+    "keys list": ("facestream keys list",),
+    "keys revoke": ("facestream keys revoke fs_0J5nQkWbXy",),
     "enrol": (
         "facestream enrol --user anna --subject obama photos/obama.jpg",
         "facestream enrol --user anna --dir people  # every people/<subject>/*",

@@ -1,0 +1,82 @@
+"""A gateway in this process, on topics and keys of its own; with workers that know a picture by its digest."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from infra.services import LocalServices
+from schemas.access import Scope
+from streams.api_keys.store import create_key
+from streams.gateway.app import make_app
+from streams.gateway.context import Context
+from streams.gateway.server import opened
+from streams.kafka import topic_admin
+from streams.kafka.connection import admin_client
+from streams.settings import Settings
+from tests.streams.cli.conftest import cluster, pictures, workers
+from tests.waiting import wait_until
+
+__all__ = ["cluster", "pictures", "workers"]
+
+MakeKey = Callable[..., dict[str, str]]
+
+
+@pytest.fixture(scope="module")
+def settings(services: LocalServices, cluster: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The settings of the cluster, with its topics."""
+    found = Settings(
+        kafka=services.addresses.kafka,
+        redis_url=services.addresses.redis_url,
+        topic_prefix=cluster["FACESTREAM_TOPIC_PREFIX"],
+        redis_prefix=cluster["FACESTREAM_REDIS_PREFIX"],
+        home=Path(cluster["FACESTREAM_HOME"]),
+        partitions=2,
+        max_picture_bytes=100_000,
+        gateway_requests_at_once=8,
+    )
+    topic_admin.create(admin_client(found), found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def context(settings: Settings) -> Iterator[Context]:
+    with opened(settings) as here:
+        yield here
+
+
+@pytest.fixture(scope="module")
+def http(context: Context) -> Iterator[TestClient]:
+    with TestClient(make_app(context), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def make_key(settings: Settings, context: Context) -> MakeKey:
+    """Make a key that the gateway knows, and give the header with it."""
+
+    def make(*scopes: Scope, user: str | None = None, **options: Any) -> dict[str, str]:
+        whom: dict[str, Any] = {"all_users": True} if user is None else {"users": [user]}
+        key, _ = create_key(settings, scopes or list(Scope), **whom, **options)
+        assert context.keys is not None
+        watcher = context.keys
+        wait_until(lambda: watcher.check(key.text) is not None)
+        return {"Authorization": f"Bearer {key.text}"}
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def everything(make_key: MakeKey) -> dict[str, str]:
+    """A key for everything."""
+    return make_key()
+
+
+@pytest.fixture
+def user() -> str:
+    return f"user-{uuid.uuid4().hex[:8]}"
