@@ -20,7 +20,7 @@ from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 0.5
+_LOOK_S = 0.25
 """How often it looks for changes: a key must be refused within two seconds of its revocation."""
 STALE_S = 10.0
 _NO_DIGEST = bytes(32)

@@ -20,6 +20,9 @@ from streams.gateway.routes import about, answers, submissions
 
 log = logging.getLogger(__name__)
 
+ROUTERS = (submissions.router, answers.router, about.router)
+"""All routes."""
+
 _REASONS = {404: GatewayReason.NOT_FOUND, 405: GatewayReason.METHOD_NOT_ALLOWED}
 
 
@@ -48,8 +51,8 @@ def make_app(here: Context) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.context = here
-    for module in (submissions, answers, about):
-        app.include_router(module.router)
+    for router in ROUTERS:
+        app.include_router(router)
     app.add_middleware(EveryRequest)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(FacestreamError, _error)

@@ -23,7 +23,7 @@ class ByteBudget:
     """Bytes that may be held at once, by all requests together."""
 
     def __init__(self, most: int = BODIES_BYTES) -> None:
-        self._left = most
+        self.left = most
 
     def take(self, count: int) -> None:
         """Take some.
@@ -31,15 +31,15 @@ class ByteBudget:
         Raises:
             Problem: there are not as many left.
         """
-        if count > self._left:
+        if count > self.left:
             problem = later(GatewayReason.BUSY, "too many bytes are under way in this gateway")
             problem.headers["Connection"] = "close"
             raise problem
-        self._left -= count
+        self.left -= count
 
     def give_back(self, count: int) -> None:
         """Give some back."""
-        self._left += count
+        self.left += count
 
 
 class KeyCounter:
@@ -69,14 +69,13 @@ class KeyCounter:
 
 
 @asynccontextmanager
-async def body_of(request: Request, budget: ByteBudget, most: int, idle_s: float = IDLE_S) -> AsyncIterator[bytearray]:
+async def body_of(request: Request, budget: ByteBudget, most: int) -> AsyncIterator[bytearray]:
     """Read a body, and hold its bytes for the time of a block.
 
     Args:
         request: whose body.
         budget: what all requests may hold together.
         most: bytes that the body may have.
-        idle_s: longest time without a byte.
 
     Raises:
         Problem: it is too large, which is said before it is read where its length is announced; or it came too slowly;
@@ -87,20 +86,20 @@ async def body_of(request: Request, budget: ByteBudget, most: int, idle_s: float
         raise too_large(f"the body has {announced} bytes and may have {most}")
     body = bytearray()
     try:
-        await _fill(body, request, budget, most, idle_s)
+        await _fill(body, request, budget, most)
         yield body
     finally:
         budget.give_back(len(body))
 
 
-async def _fill(body: bytearray, request: Request, budget: ByteBudget, most: int, idle_s: float) -> None:
+async def _fill(body: bytearray, request: Request, budget: ByteBudget, most: int) -> None:
     chunks = aiter(request.stream())
     while True:
         try:
-            async with asyncio.timeout(idle_s):
+            async with asyncio.timeout(IDLE_S):
                 chunk = await anext(chunks, None)
         except TimeoutError:
-            detail = f"no byte of the body came for {idle_s:g} s"
+            detail = f"no byte of the body came for {IDLE_S:g} s"
             raise Problem(408, GatewayReason.TOO_SLOW, detail, {"Connection": "close"}) from None
         except ClientDisconnect:
             raise Problem(

@@ -55,7 +55,7 @@ def run_gateway(settings: Settings, *, without_keys: bool = False) -> None:
         )
     with closing(_listen(settings)) as listening, opened(settings, without_keys=without_keys) as here:
         host, port = listening.getsockname()[:2]
-        server = _Server(_config(here), here)
+        server = GatewayServer(here)
         log.info("gateway at http://%s:%d/api/", host, port)
         # uvicorn raises the signal again when it has drained; by then there is nothing left that it should end.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -108,11 +108,11 @@ def _config(here: Context) -> uvicorn.Config:
     )
 
 
-class _Server(uvicorn.Server):
-    """Tells the requests that wait that it is about to end."""
+class GatewayServer(uvicorn.Server):
+    """The server of a gateway; it tells the requests that wait that it is about to end."""
 
-    def __init__(self, config: uvicorn.Config, here: Context) -> None:
-        super().__init__(config)
+    def __init__(self, here: Context) -> None:
+        super().__init__(_config(here))
         self._here = here
         self._loop: asyncio.AbstractEventLoop | None = None
 

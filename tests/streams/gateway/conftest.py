@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
-from starlette.testclient import TestClient
 
 from infra.services import LocalServices
 from schemas.access import Scope
 from streams.api_keys.store import create_key
-from streams.gateway.app import make_app
 from streams.gateway.context import Context
-from streams.gateway.server import opened
+from streams.gateway.server import GatewayServer, opened
 from streams.kafka import topic_admin
 from streams.kafka.connection import admin_client
 from streams.settings import Settings
@@ -50,9 +52,25 @@ def context(settings: Settings) -> Iterator[Context]:
         yield here
 
 
+@contextmanager
+def served(here: Context) -> Iterator[httpx.Client]:
+    """A gateway that serves in a thread, and a client of it."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = GatewayServer(here)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=60) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
 @pytest.fixture(scope="module")
-def http(context: Context) -> Iterator[TestClient]:
-    with TestClient(make_app(context), raise_server_exceptions=False) as client:
+def http(context: Context) -> Iterator[httpx.Client]:
+    with served(context) as client:
         yield client
 
 

@@ -7,41 +7,38 @@ import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 
+import httpx
 import pytest
-from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from starlette.testclient import TestClient
 
 from schemas.access import Scope
 from schemas.clock import utc_now
+from streams.api_keys.last_use import LastUse
 from streams.api_keys.store import list_keys, revoke_key
-from streams.gateway.app import make_app
+from streams.gateway.app import ROUTERS
 from streams.gateway.auth import Needs
-from streams.gateway.context import Context
 from streams.gateway.server import CannotListen, opened, run_gateway
 from streams.settings import Settings
-from tests.streams.gateway.conftest import MakeKey
+from tests.streams.gateway.conftest import MakeKey, served
 from tests.waiting import wait_until
 
 OPEN = {"/api/", "/healthz", "/readyz", "/metrics"}
 JPEG = b"\xff\xd8\xff\xe0" + b"picture" * 20
 
 
-def routes(app: FastAPI) -> Iterator[tuple[str, str, Needs | None]]:
+def routes() -> Iterator[tuple[str, str, Needs | None]]:
     """Method, path and guard of every route."""
-    for route in app.routes:
-        if isinstance(route, APIRoute):
-            needs = [one.call for one in route.dependant.dependencies if isinstance(one.call, Needs)]
-            for method in route.methods:
-                yield method, route.path, needs[0] if needs else None
+    for route in (one for router in ROUTERS for one in router.routes):
+        assert isinstance(route, APIRoute)
+        needs = [one.call for one in route.dependant.dependencies if isinstance(one.call, Needs)]
+        for method in route.methods:
+            yield method, route.path, needs[0] if needs else None
 
 
-@pytest.fixture(scope="module")
-def guarded(context: Context) -> list[tuple[str, str, Needs]]:
-    return [(method, path, needs) for method, path, needs in routes(make_app(context)) if needs is not None]
+GUARDED = [(method, path, needs) for method, path, needs in routes() if needs is not None]
 
 
-def ask(http: TestClient, method: str, path: str, headers: dict[str, str], user: str = "anna") -> tuple[int, str]:
+def ask(http: httpx.Client, method: str, path: str, headers: dict[str, str], user: str = "anna") -> tuple[int, str]:
     """Status and reason of an answer."""
     url = path.format(user_id=user, subject_id="obama", event_id=uuid.uuid4())
     body = JPEG if method == "POST" else None
@@ -51,14 +48,13 @@ def ask(http: TestClient, method: str, path: str, headers: dict[str, str], user:
     return answer.status_code, answer.json().get("reason", "")
 
 
-def test_every_route_but_those_without_data_has_a_guard(context: Context) -> None:
-    assert {path for _, path, needs in routes(make_app(context)) if needs is None} == OPEN
+def test_every_route_but_those_without_data_has_a_guard(http: httpx.Client) -> None:
+    assert {path for _, path, needs in routes() if needs is None} == OPEN
+    described = http.get("/api/openapi.json").json()["paths"]
+    assert {path for _, path, _ in GUARDED} == set(described) - OPEN and len(GUARDED) >= 6
 
 
-def test_every_route_refuses_what_is_no_key(
-    http: TestClient, make_key: MakeKey, settings: Settings, guarded: list[tuple[str, str, Needs]]
-) -> None:
-    assert len(guarded) >= 6
+def test_every_route_refuses_what_is_no_key(http: httpx.Client, make_key: MakeKey, settings: Settings) -> None:
     good = make_key()["Authorization"]
     revoked = make_key()["Authorization"]
     revoke_key(settings, revoked.removeprefix("Bearer "))
@@ -67,34 +63,30 @@ def test_every_route_refuses_what_is_no_key(
     wait_until(lambda: ask(http, "GET", "/api/v1/users/{user_id}/subjects", {"Authorization": expired})[0] == 401)
     wait_until(lambda: ask(http, "GET", "/api/v1/users/{user_id}/subjects", {"Authorization": revoked})[0] == 401)
     none = f"Bearer fs_{'a' * 10}_{'b' * 43}"
-    for method, path, _ in guarded:
+    for method, path, _ in GUARDED:
         for wrong in (revoked, other_secret, expired, none, "Bearer", "Bearer fs_", "Basic YTpi", good[7:]):
             assert ask(http, method, path, {"Authorization": wrong}) == (401, "invalid_key"), (path, wrong)
         assert ask(http, method, path, {}) == (401, "invalid_key"), path
 
 
-def test_every_route_refuses_a_key_without_its_scope(
-    http: TestClient, make_key: MakeKey, guarded: list[tuple[str, str, Needs]]
-) -> None:
+def test_every_route_refuses_a_key_without_its_scope(http: httpx.Client, make_key: MakeKey) -> None:
     without = {scope: make_key(*(one for one in Scope if one is not scope)) for scope in Scope}
-    for method, path, needs in guarded:
+    for method, path, needs in GUARDED:
         assert needs.scopes, path
         for scope in needs.scopes:
             assert ask(http, method, path, without[scope]) == (403, "missing_scope"), (path, scope)
 
 
-def test_every_route_refuses_the_key_of_another_user(
-    http: TestClient, make_key: MakeKey, guarded: list[tuple[str, str, Needs]]
-) -> None:
+def test_every_route_refuses_the_key_of_another_user(http: httpx.Client, make_key: MakeKey) -> None:
     bob = make_key(user="bob")
-    for method, path, _ in guarded:
+    for method, path, _ in GUARDED:
         expected = (403, "wrong_user") if "{user_id}" in path else (404, "unknown_event")
         assert ask(http, method, path, bob) == expected, path
         if "{user_id}" in path:
             assert ask(http, method, path, bob, user=" ") == (422, "invalid_id"), path
 
 
-def test_a_camera_that_may_not_read_is_not_told_who_is_seen(http: TestClient, make_key: MakeKey, user: str) -> None:
+def test_a_camera_that_may_not_read_is_not_told_who_is_seen(http: httpx.Client, make_key: MakeKey, user: str) -> None:
     camera = make_key(Scope.FRAME, user=user)
     url = f"/api/v1/users/{user}/frames?camera_id=door"
     jpeg = camera | {"Content-Type": "image/jpeg"}
@@ -105,7 +97,7 @@ def test_a_camera_that_may_not_read_is_not_told_who_is_seen(http: TestClient, ma
 
 
 def test_a_key_is_refused_within_two_seconds_of_its_revocation(
-    http: TestClient, make_key: MakeKey, settings: Settings
+    http: httpx.Client, make_key: MakeKey, settings: Settings
 ) -> None:
     key = make_key()
     url = "/api/v1/users/anna/subjects"
@@ -116,11 +108,7 @@ def test_a_key_is_refused_within_two_seconds_of_its_revocation(
     assert time.monotonic() - began < 2
 
 
-def test_only_a_digest_is_kept_and_the_last_use(
-    http: TestClient, make_key: MakeKey, settings: Settings, context: Context
-) -> None:
-    from streams.api_keys.last_use import LastUse
-
+def test_only_a_digest_is_kept_and_the_last_use(http: httpx.Client, make_key: MakeKey, settings: Settings) -> None:
     key = make_key(name="noted")["Authorization"].removeprefix("Bearer ")
     record = next(one for one in list_keys(settings) if one.name == "noted")
     secret = key.rpartition("_")[2]
@@ -132,7 +120,7 @@ def test_only_a_digest_is_kept_and_the_last_use(
     last_use.close()
 
 
-def test_the_gateway_says_who_calls(http: TestClient, make_key: MakeKey) -> None:
+def test_the_gateway_says_who_calls(http: httpx.Client, make_key: MakeKey) -> None:
     assert http.get("/api/").json()["caller"] is None
     assert http.get("/api/", headers={"Authorization": "Bearer nonsense"}).status_code == 401
     key = make_key(Scope.READ, Scope.FRAME, user="anna")
@@ -142,7 +130,7 @@ def test_the_gateway_says_who_calls(http: TestClient, make_key: MakeKey) -> None
     assert told["limits"]["picture_bytes"] == 100_000
 
 
-def test_security_headers_and_no_sharing_with_other_origins(http: TestClient, everything: dict[str, str]) -> None:
+def test_security_headers_and_no_sharing_with_other_origins(http: httpx.Client, everything: dict[str, str]) -> None:
     for url in ("/api/", "/nothing", "/api/v1/users/anna/subjects", "/metrics"):
         headers = http.get(url, headers=everything | {"Origin": "https://elsewhere.example"}).headers
         assert headers["X-Content-Type-Options"] == "nosniff", url
@@ -153,10 +141,7 @@ def test_security_headers_and_no_sharing_with_other_origins(http: TestClient, ev
 
 
 def test_without_keys_only_programs_of_this_machine_are_answered(settings: Settings) -> None:
-    with (
-        opened(settings, without_keys=True) as here,
-        TestClient(make_app(here), base_url="http://127.0.0.1:8085") as http,
-    ):
+    with opened(settings, without_keys=True) as here, served(here) as http:
         url = "/api/v1/users/anna/subjects"
         assert http.get(url).status_code == 200
         for headers in (
