@@ -82,7 +82,7 @@ def test_what_kafka_has_not_confirmed_is_not_accepted(
 
         one, two = "5e48b24a-e01d-448d-b606-f7f6b29ca0a9", "5e48b24a-e01d-448d-b606-f7f6b29ca0aa"
         assert post(one).status_code == 202
-        broker = supervisor.pid("kafka")
+        broker = supervisor.running()["kafka"]
         os.killpg(broker, signal.SIGSTOP)
         try:
             refused = post(two)
