@@ -34,7 +34,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     ),
     "keys create": (
         "facestream keys create --scopes upload,frame,read --user anna",
-        "facestream keys create --scopes frame --user anna --name front-door --expires 90d",
+        "facestream keys create --scopes frame --user anna --name door --expires 90d",
         "facestream keys create --scopes read,ops --all-users",
     ),
     "keys list": ("facestream keys list",),

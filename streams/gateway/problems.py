@@ -35,30 +35,41 @@ MEDIA_TYPE = "application/problem+json"
 class GatewayReason(StrEnum):
     """The words that only the gateway uses."""
 
-    description: str
+    INVALID_KEY = "invalid_key"
+    MISSING_SCOPE = "missing_scope"
+    WRONG_USER = "wrong_user"
+    FOREIGN_ORIGIN = "foreign_origin"
+    INVALID_REQUEST = "invalid_request"
+    UNKNOWN_EVENT = "unknown_event"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    UNSUPPORTED_TYPE = "unsupported_type"
+    TOO_SLOW = "too_slow"
+    TOO_MANY_REQUESTS = "too_many_requests"
+    BUSY = "busy"
+    KAFKA_UNAVAILABLE = "kafka_unavailable"
+    RESULTS_UNAVAILABLE = "results_unavailable"
+    FAULT = "fault"
 
-    def __new__(cls, word: str, description: str) -> GatewayReason:
-        """A word and the sentence that explains it."""
-        member = str.__new__(cls, word)
-        member._value_ = word
-        member.description = description
-        return member
 
-    INVALID_KEY = "invalid_key", "there is no key, or it is unknown, revoked or over"
-    MISSING_SCOPE = "missing_scope", "the key does not allow this"
-    WRONG_USER = "wrong_user", "the key does not reach the data of this user"
-    FOREIGN_ORIGIN = "foreign_origin", "without keys, web pages and other hosts' names are refused"
-    INVALID_REQUEST = "invalid_request", "a parameter or the body is missing, malformed or of no use here"
-    UNKNOWN_EVENT = "unknown_event", "there is no answer to such an event: not yet, no longer, or never"
-    NOT_FOUND = "not_found", "there is no such address"
-    METHOD_NOT_ALLOWED = "method_not_allowed", "the address has no such method"
-    UNSUPPORTED_TYPE = "unsupported_type", "the content type is none of those that can be read"
-    TOO_SLOW = "too_slow", "the body did not come in time"
-    TOO_MANY_REQUESTS = "too_many_requests", "the key has too many requests under way"
-    BUSY = "busy", "there is no room for more at the moment"
-    KAFKA_UNAVAILABLE = "kafka_unavailable", "Kafka has not confirmed the event; sending it again is safe"
-    RESULTS_UNAVAILABLE = "results_unavailable", "Redis does not answer"
-    FAULT = "fault", "a fault of the gateway, which is in its log"
+MEANINGS = {
+    GatewayReason.INVALID_KEY: "there is no key, or it is unknown, revoked or over",
+    GatewayReason.MISSING_SCOPE: "the key does not allow this",
+    GatewayReason.WRONG_USER: "the key does not reach the data of this user",
+    GatewayReason.FOREIGN_ORIGIN: "without keys, web pages and other hosts' names are refused",
+    GatewayReason.INVALID_REQUEST: "a parameter or the body is missing, malformed or of no use here",
+    GatewayReason.UNKNOWN_EVENT: "there is no answer to such an event: not yet, no longer, or never",
+    GatewayReason.NOT_FOUND: "there is no such address",
+    GatewayReason.METHOD_NOT_ALLOWED: "the address has no such method",
+    GatewayReason.UNSUPPORTED_TYPE: "the content type is none of those that can be read",
+    GatewayReason.TOO_SLOW: "the body did not come in time",
+    GatewayReason.TOO_MANY_REQUESTS: "the key has too many requests under way",
+    GatewayReason.BUSY: "there is no room for more at the moment",
+    GatewayReason.KAFKA_UNAVAILABLE: "Kafka has not confirmed the event; sending it again is safe",
+    GatewayReason.RESULTS_UNAVAILABLE: "Redis does not answer",
+    GatewayReason.FAULT: "a fault of the gateway, which is in its log",
+}
+"""What they mean."""
 
 
 class Problem(Exception):
