@@ -16,11 +16,11 @@ from streams.api_keys.watcher import KeysUnknown
 from streams.gateway.context import Context
 from streams.gateway.middleware import EveryRequest
 from streams.gateway.problems import GatewayReason, Problem, problem_of
-from streams.gateway.routes import about, answers, submissions
+from streams.gateway.routes import about, answers, erasures, live, submissions
 
 log = logging.getLogger(__name__)
 
-ROUTERS = (submissions.router, answers.router, about.router)
+ROUTERS = (submissions.router, answers.router, live.router, erasures.router, about.router)
 """All routes."""
 
 _REASONS = {404: GatewayReason.NOT_FOUND, 405: GatewayReason.METHOD_NOT_ALLOWED}
@@ -39,6 +39,8 @@ def make_app(here: Context) -> FastAPI:
             with suppress(asyncio.CancelledError):
                 await writing
             await here.usage.write()
+            await here.live.close()
+            await here.rate.close()
 
     app = FastAPI(
         title="facestream",

@@ -88,6 +88,7 @@ class Needs:
                 401, GatewayReason.INVALID_KEY, "a valid key is needed: Authorization: Bearer fs_…", _CHALLENGE
             )
         caller.require(*self.scopes)
+        await context(request).rate.take(caller.key_id, request.path_params.get("user_id", ""))
         return caller
 
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from starlette.requests import HTTPConnection
 
+from sinks.redis.live import LiveStreams
 from streams.api_keys.watcher import KeyWatcher
 from streams.client.client import Client
 from streams.gateway.limits import ByteBudget, KeyCounter
+from streams.gateway.rate import RateLimit
 from streams.gateway.usage import Usage
 from streams.settings import Settings
 
@@ -24,6 +26,9 @@ class Context:
     usage: Usage
     bodies: ByteBudget
     requests: KeyCounter
+    readers: KeyCounter
+    live: LiveStreams
+    rate: RateLimit
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
 

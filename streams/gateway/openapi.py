@@ -19,6 +19,7 @@ _PROBLEM: Mapping[str, Any] = {
     },
 }
 _MEANINGS = {
+    202: "The receipt so far: `waiting_for` names the roles that have not erased it yet, and will.",
     400: "The connection ended in the middle of the body.",
     401: "There is no valid key.",
     403: "The key does not allow this, or not for this user.",
@@ -43,8 +44,10 @@ _WAIT = {
 
 def problems(status: int, meaning: str, *others: int, wait: bool = False) -> dict[str, Any]:
     """Arguments of a route: its answer, and the problems that it may meet."""
-    described = {code: _problem(code) for code in (*_ALWAYS, *others)}
     json_object = {"application/json": {"schema": {"type": "object"}}}
+    described: dict[int | str, Any] = {code: _problem(code) for code in (*_ALWAYS, *others)}
+    if 202 in described:
+        described[202]["content"] = json_object
     return {
         "responses": {status: {"description": meaning, "content": json_object}} | described,
         "openapi_extra": {"parameters": [_WAIT]} if wait else {},

@@ -13,6 +13,7 @@ from types import FrameType
 
 import uvicorn
 
+from sinks.redis.live import LiveStreams
 from streams.api_keys.last_use import LastUse
 from streams.api_keys.watcher import KeyWatcher
 from streams.client.client import Client
@@ -20,6 +21,7 @@ from streams.gateway.app import make_app
 from streams.gateway.auth import is_loopback
 from streams.gateway.context import Context
 from streams.gateway.limits import ByteBudget, KeyCounter
+from streams.gateway.rate import RateLimit
 from streams.gateway.submitting import ACKNOWLEDGE_S
 from streams.gateway.usage import Usage
 from streams.settings import Settings
@@ -29,6 +31,8 @@ log = logging.getLogger(__name__)
 _BACKLOG = 2048
 _CONNECTIONS = 4096
 _KEEP_ALIVE_S = 30
+_READERS = 200
+"""How many may follow a live stream with one key."""
 _DRAIN_S = 20
 
 
@@ -75,7 +79,17 @@ def opened(settings: Settings, *, without_keys: bool = False) -> Iterator[Contex
         client.producer.connect()
         keys = None if without_keys else stack.enter_context(KeyWatcher(settings))
         usage = stack.enter_context(closing(Usage(LastUse(settings))))
-        yield Context(settings, client, keys, usage, ByteBudget(), KeyCounter(settings.gateway_requests_at_once))
+        yield Context(
+            settings=settings,
+            client=client,
+            keys=keys,
+            usage=usage,
+            bodies=ByteBudget(),
+            requests=KeyCounter(settings.gateway_requests_at_once),
+            readers=KeyCounter(_READERS),
+            live=LiveStreams(settings.redis_url, settings.redis_prefix),
+            rate=RateLimit(settings),
+        )
 
 
 def _listen(settings: Settings) -> socket.socket:

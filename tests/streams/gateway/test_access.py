@@ -130,6 +130,22 @@ def test_the_gateway_says_who_calls(http: httpx.Client, make_key: MakeKey) -> No
     assert told["limits"]["picture_bytes"] == 100_000
 
 
+def test_a_rate_holds_over_all_gateways(make_key: MakeKey, settings: Settings) -> None:
+    keys, url = [make_key(user="anna"), make_key()], "/api/v1/users/anna/subjects"
+    limited = settings.model_copy(
+        update={"gateway_requests_per_s": 2.0, "redis_prefix": f"{settings.redis_prefix}rate:"}
+    )
+    with opened(limited) as one, opened(limited) as two, served(one) as first, served(two) as second:
+        answers = [http.get(url, headers=keys[0]) for _ in range(8) for http in (first, second)]
+        passed = [answer.status_code for answer in answers].count(200)
+        assert 4 <= passed < 16, "a bucket of four, and what came into it meanwhile"
+        refused = next(answer for answer in answers if answer.status_code != 200)
+        assert (refused.status_code, refused.json()["reason"]) == (429, "too_many_requests")
+        assert refused.headers["Retry-After"] == "1"
+        assert first.get(url, headers=keys[1]).status_code == 200, "another key has a bucket of its own"
+        wait_until(lambda: second.get(url, headers=keys[0]).status_code == 200)
+
+
 def test_security_headers_and_no_sharing_with_other_origins(http: httpx.Client, everything: dict[str, str]) -> None:
     for url in ("/api/", "/nothing", "/api/v1/users/anna/subjects", "/metrics"):
         headers = http.get(url, headers=everything | {"Origin": "https://elsewhere.example"}).headers

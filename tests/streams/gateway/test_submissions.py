@@ -157,6 +157,82 @@ def test_a_page_of_subjects_after_another(
     assert pages == [["s0", "s1"], ["s2", "s3"], ["s4"]]
 
 
+class Live:
+    """A reader of a live stream."""
+
+    def __init__(self, http: httpx.Client, key: Headers, user: str, after: str | None = None) -> None:
+        headers = key if after is None else key | {"Last-Event-ID": after}
+        self._stream = http.stream("GET", f"/api/v1/users/{user}/live", headers=headers)
+        self._lines = self._stream.__enter__().iter_lines()
+
+    def next(self) -> tuple[str, str, Json]:
+        """Id, kind and data of the next event."""
+        found = dict(line.split(": ", 1) for line in iter(lambda: next(self._lines), ""))
+        return (found["id"], found["event"], json.loads(found["data"])) if "id" in found else self.next()
+
+    def close(self) -> None:
+        self._stream.__exit__(None, None, None)
+
+
+def test_a_reader_that_comes_back_misses_nothing(
+    http: httpx.Client, everything: Headers, settings: Settings, anna: bytes, user: str
+) -> None:
+    reader = Live(http, everything, user)
+    begun, kind, _ = reader.next()
+    assert (begun, kind) == ("0", "begin")
+    first = enrol(http, everything, user, anna).json()
+    at, kind, event = reader.next()
+    assert (kind, event["event_id"]) == ("enrolment", first["event_id"])
+    reader.close()
+    jpeg = everything | {"Content-Type": "image/jpeg"}
+    sent = [
+        http.post(f"/api/v1/users/{user}/identify?wait=30s", content=anna, headers=jpeg).json()["event_id"]
+        for _ in range(3)
+    ]
+    again = Live(http, everything, user, at)
+    assert again.next()[1] == "begin"
+    assert [again.next()[2]["event_id"] for _ in range(3)] == sent
+    again.close()
+    # What is no longer kept is told.
+    with Redis.from_url(settings.redis_url) as redis:
+        redis.xtrim(Keys(settings.redis_prefix).live(user), maxlen=1, approximate=False)
+    late = Live(http, everything, user, at)
+    assert late.next()[1] == "gap" and late.next()[2]["event_id"] == sent[-1]
+    late.close()
+    assert http.get(f"/api/v1/users/{user}/live", headers=everything | {"Last-Event-ID": "x"}).status_code == 422
+
+
+def test_idle_readers_hold_nobody_up(http: httpx.Client, everything: Headers, anna: bytes, user: str) -> None:
+    with httpx.Client(base_url=http.base_url, limits=httpx.Limits(max_connections=200), timeout=60) as many:
+        readers = [Live(many, everything, f"{user}-{number}") for number in range(100)]
+        assert {reader.next()[1] for reader in readers} == {"begin"}
+        assert enrol(http, everything, user, anna).json()["outcome"] == "enrolled"
+        for reader in readers:
+            reader.close()
+
+
+def test_a_subject_and_a_user_are_erased_with_a_receipt(
+    http: httpx.Client, everything: Headers, make_key: MakeKey, anna: bytes, otto: bytes, user: str
+) -> None:
+    first = enrol(http, everything, user, anna).json()["event_id"]
+    query = {"purpose": "tests", "wait": "30s"}
+    jpeg = everything | {"Content-Type": "image/jpeg"}
+    assert http.post(photos(user, "otto"), params=query, content=otto, headers=jpeg).json()["outcome"] == "enrolled"
+    eraser = make_key(Scope.ERASE, user=user)
+    receipt = http.delete(f"/api/v1/users/{user}/subjects/anna", headers=eraser)
+    assert receipt.status_code == 200, receipt.text
+    told = receipt.json()
+    assert told["subject_id"] == "anna" and told["waiting_for"] == [] and told["completed_at"].endswith("Z")
+    assert told["removed"]["match"]["templates"] == 1
+    assert http.get(f"/api/v1/events/{first}", headers=everything).status_code == 404
+    url = f"/api/v1/users/{user}/subjects"
+    assert [one["subject_id"] for one in http.get(url, headers=everything).json()["subjects"]] == ["otto"]
+    assert http.delete(f"/api/v1/users/{user}", headers=eraser).json()["subject_id"] is None
+    assert http.get(url, headers=everything).json()["subjects"] == []
+    soon = http.delete(f"/api/v1/users/{user}?wait=0", headers=eraser)
+    assert soon.status_code == 202 and "match" in soon.json()["waiting_for"]
+
+
 CASES: list[tuple[str, bytes, Headers, int, str]] = [
     ("?purpose=x", b"", {}, 422, "empty_picture"),
     ("?purpose=x", b"no picture at all", {}, 422, "undecodable"),
