@@ -169,6 +169,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream bench search-all --templates 100000",
         "facestream bench search-all --json",
     ),
+    "bench gateway": ("facestream bench gateway", "facestream bench gateway --requests 10000 --json"),
     "bench questions": ("facestream bench questions --records 10000",),
 }
 """Lines by the name of the command; the empty name is ``facestream`` itself."""
