@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -54,5 +55,12 @@ class EveryRequest:
             # Names of users are in the path, so only the route is told; and methods may be made up.
             route = getattr(scope.get("route"), "path", "other")
             method = scope["method"] if scope["method"] in _METHODS else "other"
-            REQUESTS.labels(route, method, status).inc()
-            SECONDS.labels(route).observe(time.perf_counter() - began)
+            requests, seconds = _metrics(route, method, status)
+            requests.inc()
+            seconds.observe(time.perf_counter() - began)
+
+
+@cache
+def _metrics(route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+    """Looked up once: it is for every request. There are only so many routes, methods and statuses."""
+    return REQUESTS.labels(route, method, status), SECONDS.labels(route)

@@ -18,6 +18,8 @@ from statistics import median
 from urllib.parse import urlsplit
 
 import psutil
+import uvicorn
+from fastapi import FastAPI, Request, Response
 
 from infra.ports import LOOPBACK, free_ports
 from schemas import codec
@@ -32,7 +34,7 @@ from streams.kafka.topics import Topic
 _EMPTY = "empty"
 _CONCURRENCY = 50
 _ABOUT_CONCURRENCY = 100
-_PICTURES = 20
+_PICTURES = 21
 
 
 @dataclass(slots=True)
@@ -75,7 +77,7 @@ def measure(folder: Path, requests: int, rounds: int, say: Callable[[str], None]
         sent: list[str] = []
 
         def frame(key_text: str) -> Callable[[int], bytes]:
-            return lambda number: _frame(pictures[number % _PICTURES], _new_id(sent), key_text)
+            return lambda number: _frame(pictures[number % len(pictures)], _new_id(sent), key_text)
 
         def about(_: int) -> bytes:
             return b"GET /api/ HTTP/1.1\r\nHost: gateway\r\n\r\n"
@@ -195,9 +197,6 @@ def _lost(stack: Stack, sent: list[str]) -> Figures:
 
 def _serve(port: int) -> None:
     """Serve an application that reads bodies and answers."""
-    import uvicorn
-    from fastapi import FastAPI, Request, Response
-
     app = FastAPI(docs_url=None, redoc_url=None)
 
     @app.post("/api/v1/users/{user_id}/frames")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -11,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streams.gateway.auth import NOBODY, identify
 from streams.gateway.context import context
+from streams.gateway.openapi import problems
 from streams.gateway.waiting import MOST_S
 
 router = APIRouter(tags=["gateway"])
@@ -22,11 +24,11 @@ def version() -> str:
     return metadata.version("facestream")
 
 
-@router.get("/api/")
-async def about(request: Request) -> dict[str, Any]:
+@router.get("/api/", **problems(200, "The caller, the version and the limits."))
+async def about(request: Request) -> Response:
     """Say who the caller is, the version and the limits. It needs no key."""
     caller, settings = identify(request), context(request).settings
-    return {
+    told = {
         "version": version(),
         "api": "v1",
         "caller": None
@@ -43,6 +45,7 @@ async def about(request: Request) -> dict[str, Any]:
             "requests_at_once": settings.gateway_requests_at_once,
         },
     }
+    return Response(json.dumps(told, ensure_ascii=False), media_type="application/json")
 
 
 @router.get("/healthz", include_in_schema=False)
