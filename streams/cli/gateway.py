@@ -34,6 +34,7 @@ def gateway(
     from streams.gateway.server import run_gateway
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the caller hears of a broken form, not the log
     changes = {"gateway_host": host, "gateway_port": port}
     settings = load_settings().model_copy(update={name: value for name, value in changes.items() if value is not None})
     run_gateway(settings, without_keys=without_keys)
