@@ -6,8 +6,7 @@ import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
@@ -20,24 +19,25 @@ from streams.gateway.context import Context
 from streams.gateway.server import GatewayServer, opened
 from streams.kafka import topic_admin
 from streams.kafka.connection import admin_client
-from streams.settings import Settings
-from tests.streams.cli.conftest import cluster, pictures, workers
+from streams.settings import Settings, variables
+from tests.streams.cli.conftest import environment, pictures, worker
 from tests.waiting import wait_until
 
-__all__ = ["cluster", "pictures", "workers"]
+__all__ = ["pictures"]
 
 MakeKey = Callable[..., dict[str, str]]
 
 
-@pytest.fixture(scope="module")
-def settings(services: LocalServices, cluster: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """The settings of the cluster, with its topics."""
+@pytest.fixture(scope="package")
+def settings(services: LocalServices, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The settings of a cluster with topics and keys of its own, for all tests of the gateway: take a user of your own."""
+    name = f"gateway-{uuid.uuid4().hex[:8]}"
     found = Settings(
         kafka=services.addresses.kafka,
         redis_url=services.addresses.redis_url,
-        topic_prefix=cluster["FACESTREAM_TOPIC_PREFIX"],
-        redis_prefix=cluster["FACESTREAM_REDIS_PREFIX"],
-        home=Path(cluster["FACESTREAM_HOME"]),
+        topic_prefix=f"{name}.",
+        redis_prefix=f"{name}:",
+        home=tmp_path_factory.mktemp("home"),
         partitions=2,
         max_picture_bytes=100_000,
         gateway_requests_at_once=8,
@@ -46,7 +46,22 @@ def settings(services: LocalServices, cluster: dict[str, str], tmp_path_factory:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
+def workers(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Workers that recognise a picture by its digest, so that what they answer is known beforehand."""
+    folder, env = tmp_path_factory.mktemp("workers"), environment(**process_variables(settings))
+    with ExitStack() as running:
+        for role in (("embed", "--embedder", "digest"), ("match", "--embedder", "digest"), ("sink-redis",)):
+            running.enter_context(worker(role, env, folder))
+        yield
+
+
+def process_variables(settings: Settings) -> dict[str, str]:
+    """The environment variables that give a process these settings."""
+    return variables(settings.model_dump(mode="json", exclude_unset=True))
+
+
+@pytest.fixture(scope="package")
 def context(settings: Settings) -> Iterator[Context]:
     with opened(settings) as here:
         yield here
@@ -68,13 +83,13 @@ def served(here: Context) -> Iterator[httpx.Client]:
         listening.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def http(context: Context) -> Iterator[httpx.Client]:
     with served(context) as client:
         yield client
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def make_key(settings: Settings, context: Context) -> MakeKey:
     """Make a key that the gateway knows, and give the header with it."""
 
@@ -89,7 +104,7 @@ def make_key(settings: Settings, context: Context) -> MakeKey:
     return make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def everything(make_key: MakeKey) -> dict[str, str]:
     """A key for everything."""
     return make_key()

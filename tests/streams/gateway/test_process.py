@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,22 +20,22 @@ from schemas.access import Scope
 from streams.api_keys.store import create_key
 from streams.gateway import submitting
 from streams.gateway.server import opened
-from streams.settings import Settings, variables
+from streams.settings import Settings
 from tests.streams.cli import preloaded
 from tests.streams.cli.conftest import environment
-from tests.streams.gateway.conftest import MakeKey, served
+from tests.streams.gateway.conftest import MakeKey, process_variables, served
 from tests.waiting import wait_until
 
 JPEG = b"\xff\xd8\xff\xe0"
 
 
 @contextmanager
-def gateway(settings: Settings, folder: Path) -> Iterator[tuple[preloaded.Started, str, Path]]:
+def gateway(settings: Settings, folder: Path, *options: str) -> Iterator[tuple[preloaded.Started, str, Path]]:
     """A gateway of its own: the process, its address and its log."""
     log = folder / "gateway.log"
-    env = environment(**variables(settings.model_dump(mode="json", exclude_unset=True))) | {"FACESTREAM_DEBUG": "1"}
+    env = environment(**process_variables(settings)) | {"FACESTREAM_DEBUG": "1"}
     with log.open("wb") as output:
-        process = preloaded.start(["gateway", "--port", "0"], env, Path.cwd(), output, output)
+        process = preloaded.start(["gateway", *options], env, Path.cwd(), output, output)
     try:
         wait_until(lambda: "gateway at http" in log.read_text())
         found = re.search(r"gateway at (http://\S+?)/api/", log.read_text())
@@ -48,22 +49,21 @@ def test_it_drains_and_writes_no_secret(settings: Settings, make_key: MakeKey, t
     key = make_key()
     secret = key["Authorization"].rpartition("_")[2]
     answers: list[httpx.Response] = []
-    with gateway(settings, tmp_path) as (process, address, log), httpx.Client(base_url=address, timeout=60) as http:
-        http.get("/api/v1/users/anna/subjects", headers={"Authorization": f"Bearer wrong-{secret}"})
-        http.get(f"/api/{secret}", headers=key)
+    with gateway(settings, tmp_path, "--port", "0") as (process, address, log), httpx.Client(timeout=60) as http:
+        http.get(f"{address}/api/v1/users/anna/subjects", headers={"Authorization": f"Bearer wrong-{secret}"})
+        http.get(f"{address}/api/{secret}", headers=key)
 
-        def wait_for_nobody() -> None:
-            # No worker runs, so only the end of the gateway ends this wait.
-            url = "/api/v1/users/anna/identify?wait=30s"
-            answers.append(http.post(url, content=JPEG, headers=key | {"Content-Type": "image/jpeg"}))
+        def wait_for_nothing() -> None:
+            # Nobody has sent such an event, so only the end of the gateway ends this wait.
+            answers.append(http.get(f"{address}/api/v1/events/{uuid.uuid4()}?wait=30s", headers=key))
 
-        waiting = threading.Thread(target=wait_for_nobody)
+        waiting = threading.Thread(target=wait_for_nothing)
         waiting.start()
-        wait_until(lambda: "facestream_http_requests_under_way 2.0" in http.get("/metrics").text)
+        wait_until(lambda: "facestream_http_requests_under_way 2.0" in http.get(f"{address}/metrics").text)
         process.send_signal(signal.SIGTERM)
         waiting.join(20)
         assert process.wait(20) == 0
-        assert [answer.status_code for answer in answers] == [202], "Kafka has it, and there was no answer yet"
+        assert [answer.status_code for answer in answers] == [404], "it was answered, and at once"
         assert secret not in log.read_text()
 
 
