@@ -49,6 +49,10 @@ class KeyCounter:
         self._most = most
         self._under_way: Counter[str] = Counter()
 
+    def under_way(self, key_id: str) -> int:
+        """How many of a key are under way."""
+        return self._under_way[key_id]
+
     @contextmanager
     def one(self, key_id: str) -> Iterator[None]:
         """Count a request while a block runs.

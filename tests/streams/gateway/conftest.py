@@ -30,7 +30,7 @@ MakeKey = Callable[..., dict[str, str]]
 
 @pytest.fixture(scope="package")
 def settings(services: LocalServices, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """The settings of a cluster with topics and keys of its own, for all tests of the gateway: take a user of your own."""
+    """A cluster with topics and keys of its own, for all tests of the gateway: take a user of your own."""
     name = f"gateway-{uuid.uuid4().hex[:8]}"
     found = Settings(
         kafka=services.addresses.kafka,
