@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import signal
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -14,11 +16,13 @@ from schemas.codec import stable_id
 from schemas.ids import new_event_id
 from schemas.ingest import Frame, Upload
 from streams.client.delivery_report import DeliveryHandle
-from streams.client.errors import BackPressure, DeadLettered
+from streams.client.errors import BackPressure, DeadLettered, DeliveryFailed
 from streams.gateway.auth import Caller
 from streams.gateway.context import Context
 from streams.gateway.problems import GatewayReason, Problem, later
 from streams.gateway.waiting import answer_within, check_letter
+
+log = logging.getLogger(__name__)
 
 ROOM_S = 2.0
 """How long a request waits for room in the producer's queue."""
@@ -58,6 +62,11 @@ async def delivered(here: Context, send: Callable[[float], DeliveryHandle]) -> D
         handle = send(0.0)
     except BackPressure:
         handle = await asyncio.to_thread(send, ROOM_S)
+    except DeliveryFailed:
+        # The producer cannot go on, ever. Whoever runs the gateway starts it again, with a new one.
+        log.exception("the gateway ends, to begin anew")
+        signal.raise_signal(signal.SIGTERM)
+        raise
     try:
         async with asyncio.timeout(ACKNOWLEDGE_S):
             await handle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -18,7 +19,10 @@ from infra.services import LocalServices
 from infra.supervisor import Supervisor
 from schemas.access import Scope
 from streams.api_keys.store import create_key
+from streams.client.delivery_report import DeliveryHandle
+from streams.client.errors import DeliveryFailed
 from streams.gateway import submitting
+from streams.gateway.context import Context
 from streams.gateway.server import opened
 from streams.settings import Settings
 from tests.streams.cli import preloaded
@@ -98,3 +102,15 @@ def test_what_kafka_has_not_confirmed_is_not_accepted(
             os.killpg(broker, signal.SIGCONT)
         wait_until(lambda: http.get("/readyz").status_code == 200)
         assert post(two).status_code == 202
+
+
+def test_a_gateway_whose_producer_cannot_go_on_ends(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[int] = []
+    monkeypatch.setattr(signal, "raise_signal", ends.append)
+
+    def send(_: float) -> DeliveryHandle:
+        raise DeliveryFailed("Kafka's client cannot go on", ["one"])
+
+    with pytest.raises(DeliveryFailed):
+        asyncio.run(submitting.delivered(context, send))
+    assert ends == [signal.SIGTERM]
