@@ -38,7 +38,7 @@ def test_no_request_is_a_fault(http: httpx.Client, everything: dict[str, str]) -
 
 def _try(operation: Any, mode: GenerationMode, http: httpx.Client, key: dict[str, str], asked: Asked) -> None:
     @configured(
-        max_examples=FEW.get(operation.method, 8),
+        max_examples=FEW.get(operation.method, 5),
         deadline=None,
         derandomize=True,
         database=None,
