@@ -173,9 +173,10 @@ def _metric_rows() -> Iterator[Sequence[str]]:
 
 
 def metrics_page() -> str:
-    """Every metric of the workers."""
+    """Every metric of the workers and gateways."""
     return (
-        "# Metrics\n\nEach worker and each gateway serves `/metrics` for Prometheus, and also `/healthz` and `/readyz`.\n\n"
+        "# Metrics\n\nEach worker, and each gateway, serves `/metrics` for Prometheus, and also `/healthz` and "
+        "`/readyz`.\n\n"
         f"{table(('metric', 'type', 'labels', 'meaning'), _metric_rows())}"
     )
 
