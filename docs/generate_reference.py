@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY
 
 import schemas.registry
 import streams.drift.metrics
+import streams.gateway.middleware
 import streams.kafka.log_reader
 import streams.observability.metrics
 from schemas.reasons import Reason
@@ -30,7 +31,12 @@ from streams.topology import READS
 DOCS = Path(__file__).parent
 REFERENCE = DOCS / "reference"
 _HOUR_MS = 3_600_000
-_METRICS = (streams.observability.metrics, streams.drift.metrics, streams.kafka.log_reader)
+_METRICS = (
+    streams.observability.metrics,
+    streams.drift.metrics,
+    streams.gateway.middleware,
+    streams.kafka.log_reader,
+)
 """The modules that register metrics."""
 _NO_REPORT: Mapping[str, Any] = {
     **{"role": "embed", "name": "embed-0", "host": "here", "alive": True, "ready": True, "waits": None},
@@ -167,9 +173,10 @@ def _metric_rows() -> Iterator[Sequence[str]]:
 
 
 def metrics_page() -> str:
-    """Every metric of the workers."""
+    """Every metric of the workers and gateways."""
     return (
-        "# Metrics\n\nEach worker serves `/metrics` for Prometheus, and also `/healthz` and `/readyz`.\n\n"
+        "# Metrics\n\nEach worker, and each gateway, serves `/metrics` for Prometheus, and also `/healthz` and "
+        "`/readyz`.\n\n"
         f"{table(('metric', 'type', 'labels', 'meaning'), _metric_rows())}"
     )
 

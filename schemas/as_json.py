@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 import cattrs
 from cattrs.gen import make_dict_unstructure_fn, override
 
+from schemas.access import ApiKey
 from schemas.dead_letters import DeadLetter, Header
 from schemas.drift import DriftFace
 from schemas.embeddings import Face, OtherVector, Reembedding, TemplateBatch
@@ -29,6 +30,7 @@ LEFT_OUT = {
     (TemplateBatch, "templates"): _BIOMETRIC,
     (DriftFace, "vector"): _BIOMETRIC,
     (Chip, "jpeg"): _BIOMETRIC,
+    (ApiKey, "secret_sha256"): "only the gateway compares with it",
     (DeadLetter, "value"): "it may hold a picture or a vector",
 }
 """The fields that are left out of the JSON, with the reason."""

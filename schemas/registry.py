@@ -13,6 +13,7 @@ from typing import Any
 
 import fastavro.schema
 
+from schemas.access import ApiKey
 from schemas.dead_letters import DeadLetter, Resolution
 from schemas.drift import Drift, DriftSample
 from schemas.embeddings import Embedding, Reembedding, TemplateBatch
@@ -46,6 +47,7 @@ Event = (
     | TrainingRun
     | Feedback
     | Erasure
+    | ApiKey
 )
 """Everything that can be the value of a Kafka message."""
 EVENT_TYPES: dict[str, type[Event]] = {
@@ -68,6 +70,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "training_run": TrainingRun,
     "feedback": Feedback,
     "erasure": Erasure,
+    "api_key": ApiKey,
 }
 """The class of each event, by the name of its schema file without the suffix."""
 

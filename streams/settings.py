@@ -183,6 +183,20 @@ class Settings(BaseSettings):
         False, description="Whether an `https://` address may lead into a private network."
     )
 
+    gateway_host: str = Field("127.0.0.1", description="Address on which `facestream gateway` listens.")
+    gateway_port: int = Field(
+        8085, ge=0, le=65_535, description="Port of that address; 0: a free one, which is in the gateway's log."
+    )
+    gateway_requests_per_s: float | None = Field(
+        None,
+        gt=0,
+        description="Requests a second that a key may make for each user, in all gateways together; two seconds' worth "
+        "may come at once, more get 429. Unset: any number.",
+    )
+    gateway_requests_at_once: int = Field(
+        64, ge=1, description="Most requests that a key may have under way in one gateway at once; more get 429."
+    )
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -85,6 +85,13 @@ def test_a_role_runs_with_what_its_extra_brings(role: Role) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
+def test_the_gateway_runs_with_what_its_extra_brings() -> None:
+    module = ["streams.gateway.server"]
+    ended = run("gateway", module)
+    assert ended.returncode == 0, ended.stderr
+    assert "ModuleNotFoundError" in run(None, module).stderr
+
+
 @pytest.mark.parametrize("role", [role for role in Role if role not in (Role.SINK_REDIS, Role.SEARCH)])
 def test_and_not_without(role: Role) -> None:
     ended = run(None, MODULES[role])
@@ -146,7 +153,7 @@ def test_an_image_cannot_have_what_is_not_installed(extra: str) -> None:
 
 
 def test_an_image_can_have_each_role_and_all() -> None:
-    for extra in (*(role.value for role in Role), "worker"):
+    for extra in (*(role.value for role in Role), "gateway", "worker"):
         assert not absent(extra)
         ended = subprocess.run(
             [sys.executable, "-m", "infra.extras", extra], cwd=ROOT, capture_output=True, text=True, check=True

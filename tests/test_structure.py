@@ -29,13 +29,13 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
     "streams": (
         ("settings", "settings_file", "roles", "text", "missing_packages", "homes"),
         ("kafka",),
-        ("topology", "client", "cameras", "model_registry", "observability", "privacy", "replay"),
+        ("topology", "client", "cameras", "model_registry", "observability", "privacy", "replay", "api_keys"),
         ("dead_letters", "feedback"),
         ("engine", "drift"),
         ("embedding", "matching", "searching"),
         ("rollout", "training_data"),
         ("devtools", "operations", "retraining"),
-        ("worker", "producer"),
+        ("worker", "producer", "gateway"),
         ("cli",),
     ),
     "models": (

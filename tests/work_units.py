@@ -22,6 +22,7 @@ FIRST: Sequence[str] = (
     "tests/integration/*.py",
     "tests/faults/*.py",
     "tests/streams/replay/*.py",
+    "tests/streams/gateway/*.py",
     "tests/streams/engine/test_sink_erasure.py",
     "tests/streams/operations/doctor/test_bigquery.py",
     "tests/streams/engine/test_topic_created_again.py",

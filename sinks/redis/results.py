@@ -120,7 +120,7 @@ class RedisResults:
                 for _, entries in cast(list[Any], self._redis.xread({stream: after}, block=block_ms)) or []:
                     for entry_id, fields in entries:
                         after = entry_id
-                        if (event := _parsed(fields.get("json"))) is not None:
+                        if (event := parsed(fields.get("json"))) is not None:
                             yield LiveEntry(entry_id, fields.get("kind", ""), event)
                     quiet_since = time.monotonic()
         except redis.RedisError as error:
@@ -155,9 +155,9 @@ class RedisResults:
                             raise entries
                         continue
                     for entry_id, fields in entries:
-                        if (event := _parsed(fields.get("json"))) is not None:
+                        if (event := parsed(fields.get("json"))) is not None:
                             found.append(LiveEntry(entry_id, fields.get("kind", ""), event))
-                found = sorted(found, key=_place)[-(count or 0) :]
+                found = sorted(found, key=place_of)[-(count or 0) :]
         except redis.RedisError as error:
             raise ResultsUnavailable(explained(error)) from error
         return found
@@ -179,7 +179,7 @@ class RedisResults:
                 while True:
                     message = channel.get_message(timeout=_BLOCK_MS / 1000)
                     if message and message["type"] == "pmessage":
-                        event = _parsed(message["data"])
+                        event = parsed(message["data"])
                         if event is not None and (kind := event.pop("kind", None)):
                             yield LiveEntry("", kind, event)
             except redis.RedisError as error:
@@ -199,15 +199,16 @@ class RedisResults:
                 raise failed
         except redis.RedisError as error:
             raise ResultsUnavailable(explained(error)) from error
-        return [None if isinstance(text, Exception) else _parsed(text) for text in texts]
+        return [None if isinstance(text, Exception) else parsed(text) for text in texts]
 
 
-def _place(entry: LiveEntry) -> tuple[int, int]:
+def place_of(entry: LiveEntry) -> tuple[int, int]:
+    """The order of entries."""
     time_ms, _, number = entry.entry_id.partition("-")
     return int(time_ms), int(number)
 
 
-def _parsed(text: str | None) -> Json | None:
+def parsed(text: str | None) -> Json | None:
     """The event in a text; None if the text is not an event."""
     try:
         event = json.loads(text or "null")

@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
     bench.command("recovery")(recovery)
     bench.command("commands")(commands)
     bench.command("search-all")(search_all)
+    bench.command("gateway")(gateway)
     bench_models.register(bench)
     app.add_typer(bench, name="bench", rich_help_panel=MAINTAIN)
 
@@ -72,6 +73,21 @@ def latency(
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
         figures = measure(Path(folder), frames, share, seconds, output.say)
         report(figures, output, show=latency_table, wrong=("lost", "duplicates"))
+
+
+def gateway(
+    requests: Annotated[int, typer.Option(min=100, help="Requests of a round, of each kind.")] = 1000,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds, of which the medians count.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Measure requests a second of the HTTP gateway, and of an application with the same routes that does nothing."""
+    import tempfile
+
+    from streams.devtools.benchmarks.gateway import measure
+
+    output = Output(as_json)
+    with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
+        report(measure(Path(folder), requests, rounds, output.say), output, wrong=("lost", "refused", "about_refused"))
 
 
 def faults(

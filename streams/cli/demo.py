@@ -72,7 +72,10 @@ def _run(folder: Path, frames: int, fps: float, video: Path | None, output: Outp
     photos = sample_photos()
     sent = show.DemoEvents()
     with Stack(folder, output.say, live_stream_length=100_000) as stack:
+        stack.start_gateway()
         stack.add_workers()
+        key = stack.await_gateway()
+        output.say(f"the HTTP gateway is at {stack.gateway}/api/, with the key {key.text} while this runs")
         output.say(
             f"enrolling {len(show.PHOTOS)} photos, then {pluralize(frames, 'frame')} of {len(show.CAMERAS)} cameras"
         )

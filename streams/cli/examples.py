@@ -27,6 +27,18 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream demo --video street.mp4  # one more camera",
     ),
     "worker": ("facestream worker embed", "facestream worker match  # a second one takes over half the partitions"),
+    "gateway": (
+        "facestream gateway",
+        "facestream gateway --host 0.0.0.0 --port 8080",
+        "facestream gateway --without-keys  # for programs of this machine only",
+    ),
+    "keys create": (
+        "facestream keys create --scopes upload,frame,read --user anna",
+        "facestream keys create --scopes frame --user anna --name door --expires 90d",
+        "facestream keys create --scopes read,ops --all-users",
+    ),
+    "keys list": ("facestream keys list",),
+    "keys revoke": ("facestream keys revoke fs_0J5nQkWbXy",),
     "enrol": (
         "facestream enrol --user anna --subject obama photos/obama.jpg",
         "facestream enrol --user anna --dir people  # every people/<subject>/*",
@@ -157,6 +169,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream bench search-all --templates 100000",
         "facestream bench search-all --json",
     ),
+    "bench gateway": ("facestream bench gateway", "facestream bench gateway --requests 10000 --json"),
     "bench questions": ("facestream bench questions --records 10000",),
 }
 """Lines by the name of the command; the empty name is ``facestream`` itself."""

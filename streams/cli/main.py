@@ -21,6 +21,8 @@ COMMANDS = (
     "down",
     "demo",
     "worker",
+    "gateway",
+    "keys",
     "enrol",
     "play",
     "search",

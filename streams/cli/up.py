@@ -45,8 +45,8 @@ def up(
             max=65_000,
             show_default=False,
             help="First of the 50 ports of this folder, which it keeps: Kafka, 1 internal, Redis, BigQuery (REST, "
-            "gRPC), and from the 10th on the workers' metrics. Default: the folder's last, at first 14000 or the next "
-            "range that no other folder has. 0: any free ports, this time.",
+            "gRPC), the gateway, and from the 10th on the workers' metrics. Default: the folder's last, at first 14000 "
+            "or the next range that no other folder has. 0: any free ports, this time.",
         ),
     ] = None,
     accept_loss: Annotated[
@@ -61,7 +61,7 @@ def up(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run Kafka, Redis, BigQuery and all workers on this machine until Ctrl-C; the folder keeps data and ports.
+    """Run Kafka, Redis, BigQuery, all workers and the gateway on this machine until Ctrl-C; the folder keeps its data.
 
     If they run there already, it says so and ends with 0, or with 1 if they run with other options.
     """
@@ -117,7 +117,9 @@ def _run(
     stack.start()
     with stack.until_stopped():
         if workers:
+            stack.start_gateway()
             stack.add_workers(embedder, running_roles(stack.settings.search_purposes))
+            stack.await_gateway()
         stack.announce()
         _show(output, home)
         output.say(f"Ready. {_how_commands_find(home)}; Ctrl-C stops everything and loses nothing.")
@@ -170,14 +172,29 @@ def _is_default(home: Path) -> bool:
 
 def _show(output: Output, home: Path) -> None:
     """The addresses of what runs in a home."""
+    from streams.api_keys.local_key import KEY_FILE
     from streams.homes.run import announced
 
     told = announced(home) or {"settings": {}}
     table = grid("", "")
     for name in _ADDRESSES:
         table.add_row(name, str(told["settings"].get(name, "")))
+    if (key := _key(home)) is not None:
+        values = told["settings"]
+        host = values.get("gateway_host", "127.0.0.1")
+        table.add_row("gateway", f"http://{host}:{values.get('gateway_port')}/api/")
+        table.add_row("key of the gateway", f"{key} (in {home.absolute() / KEY_FILE})")
     table.add_row("data and logs", str(home.absolute()))
     output.table(table)
+
+
+def _key(home: Path) -> str | None:
+    """The key of the gateway that runs in a home."""
+    from streams.api_keys.local_key import KEY_FILE
+    from streams.homes.run import current
+
+    run, path = current(home), home / KEY_FILE
+    return path.read_text("utf-8").strip() if run is not None and run.workers and path.exists() else None
 
 
 def _say_what_runs(output: Output, home: Path, run: Run, differences: list[str]) -> None:

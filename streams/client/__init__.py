@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from streams.client.client import Client as Client
     from streams.client.delivery_report import Delivered as Delivered
     from streams.client.delivery_report import DeliveryHandle as DeliveryHandle
+    from streams.client.errors import AccessDenied as AccessDenied
     from streams.client.errors import AnswerTimeout as AnswerTimeout
     from streams.client.errors import BackPressure as BackPressure
     from streams.client.errors import ClientClosed as ClientClosed
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from streams.client.errors import DeliveryFailed as DeliveryFailed
     from streams.client.errors import DeliveryTimeout as DeliveryTimeout
     from streams.client.errors import FacestreamError as FacestreamError
+    from streams.client.errors import GatewayError as GatewayError
     from streams.client.errors import InvalidEvent as InvalidEvent
     from streams.client.errors import InvalidId as InvalidId
     from streams.client.errors import InvalidPicture as InvalidPicture
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
     from streams.client.errors import ResultsUnavailable as ResultsUnavailable
     from streams.client.errors import TopicMissing as TopicMissing
     from streams.client.errors import TopicsError as TopicsError
+    from streams.client.http_client import HttpClient as HttpClient
+    from streams.client.http_client_aio import AsyncHttpClient as AsyncHttpClient
     from streams.client.producer import Producer as Producer
     from streams.client.settings import ClientSettings as ClientSettings
 
@@ -66,10 +70,12 @@ _MODULES = {
     "streams.client.client": "Client",
     "streams.client.delivery_report": "Delivered DeliveryHandle",
     "streams.client.errors": (
-        "AnswerTimeout BackPressure ClientClosed CodecError DeadLettered DeliveryFailed DeliveryTimeout "
-        "FacestreamError InvalidEvent InvalidId InvalidPicture InvalidSettings KafkaUnavailable MissingExtra "
-        "NotAPicture PartitionsDiffer ResultsUnavailable TopicMissing TopicsError"
+        "AccessDenied AnswerTimeout BackPressure ClientClosed CodecError DeadLettered DeliveryFailed DeliveryTimeout "
+        "FacestreamError GatewayError InvalidEvent InvalidId InvalidPicture InvalidSettings KafkaUnavailable "
+        "MissingExtra NotAPicture PartitionsDiffer ResultsUnavailable TopicMissing TopicsError"
     ),
+    "streams.client.http_client": "HttpClient",
+    "streams.client.http_client_aio": "AsyncHttpClient",
     "streams.client.producer": "Producer",
     "streams.client.settings": "ClientSettings",
 }

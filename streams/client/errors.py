@@ -14,6 +14,7 @@ from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.topics import PartitionsDiffer, TopicMissing, TopicsError
 
 __all__ = [
+    "AccessDenied",
     "AnswerTimeout",
     "BackPressure",
     "ClientClosed",
@@ -22,6 +23,7 @@ __all__ = [
     "DeliveryFailed",
     "DeliveryTimeout",
     "FacestreamError",
+    "GatewayError",
     "InvalidEvent",
     "InvalidId",
     "InvalidPicture",
@@ -89,6 +91,20 @@ class AnswerTimeout(FacestreamError, TimeoutError):
         """Keep the event's id beside the message."""
         super().__init__(message)
         self.event_id = event_id
+
+
+class AccessDenied(FacestreamError):
+    """The gateway does not know the key, or the key does not allow this."""
+
+
+class GatewayError(FacestreamError):
+    """The gateway cannot be reached, or has answered with a problem that has no error of its own."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        """Keep the HTTP status (0 without an answer) and the problem's reason beside the message."""
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
 
 
 class DeadLettered(FacestreamError):

@@ -134,6 +134,14 @@ class Producer(EventSender):
             raise
         return handle
 
+    def connect(self) -> None:
+        """Check now, not with the first event, that Kafka answers and has the topics.
+
+        Raises:
+            TopicMissing, PartitionsDiffer, KafkaUnavailable: as :meth:`enrol`.
+        """
+        self._name(Topic.FRAMES)
+
     @property
     def under_way(self) -> int:
         """How many events have no delivery report yet."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import sys
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ from infra.ports import LOOPBACK, ServicePorts, free_ports, is_free
 from infra.room import Room
 from infra.services import LocalServices
 from infra.supervisor import Backoff, ChildFailed
+from streams.api_keys.local_key import local_key
+from streams.api_keys.secrets import PresentedKey
 from streams.homes import ports, targets
 from streams.homes.files import write_json
 from streams.homes.run import UP_FILE, Run
@@ -31,6 +34,7 @@ from streams.topology import subscribed
 
 _READY_S = 180.0
 _DEATHS = 3
+_GATEWAY = "gateway"
 _BACKGROUND = {Role.SINK_BIGQUERY, Role.DRIFT, Role.RETRAIN}
 """Roles that run at a lower priority: their results may be late, those of the other roles may not."""
 
@@ -110,6 +114,8 @@ class Stack:
 
         if self._port_base is not None:
             found["health_ports"] = ports.of_others(self._port_base)
+        if "gateway_port" not in OwnSettings(home=self.folder).model_fields_set:
+            found["gateway_port"] = self._gateway_port()
         self.settings: Settings = OwnSettings(**found | {"home": self.folder} | self._changes)
         now = self.settings
         with ThreadPoolExecutor(2) as pool:
@@ -150,6 +156,46 @@ class Stack:
             background=role in _BACKGROUND,
         )
         return name
+
+    def start_gateway(self) -> None:
+        """Start the HTTP gateway, without waiting until it serves."""
+        self.services.supervisor.start(
+            _GATEWAY,
+            [sys.executable, "-m", "streams.cli", "gateway"],
+            log=self.folder.absolute() / "logs" / f"{_GATEWAY}.log",
+            env=self.environment(),
+            grace_s=25,
+            stage=1,
+            restart=Backoff(),
+        )
+
+    def await_gateway(self, timeout_s: float = _READY_S) -> PresentedKey:
+        """Wait until the gateway serves; return a key with which it answers everything.
+
+        Raises:
+            ChildFailed: it dies again and again, or the time is over.
+        """
+        key, deadline = local_key(self.settings, self.folder), time.monotonic() + timeout_s
+        while not _is_ready(f"{self.gateway}/readyz"):
+            if (death := self.services.supervisor.wait(0.1)) is not None and death.name == _GATEWAY:
+                self._report(f"the gateway died: {last_words(death.log_tail)}; see {death.log}")
+            if time.monotonic() > deadline:
+                raise ChildFailed(f"the gateway does not serve within {timeout_s:g} s: see its log")
+        return key
+
+    @property
+    def gateway(self) -> str:
+        """The address of the HTTP gateway."""
+        return f"http://{_reached_at(self.settings.gateway_host)}:{self.settings.gateway_port}"
+
+    def _gateway_port(self) -> int:
+        port = None if self._port_base is None else ports.of_gateway(self._port_base)
+        if port is not None and is_free(port):
+            return port
+        (free,) = free_ports(1)
+        if port is not None:
+            self._report(f"another program has port {port}: the gateway is at {LOOPBACK}:{free} this time")
+        return free
 
     def _own_port(self, role: Role, number: int, name: str) -> dict[str, str]:
         """The variable with the port for a worker's health and metrics, which it has at every start of the stack."""
@@ -210,6 +256,12 @@ class Stack:
         (self.folder / RUNNING_FILE).unlink(missing_ok=True)
         targets.clear(self.folder)
         self.services.stop()
+
+
+def _is_ready(url: str) -> bool:
+    with suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+        return bool(answer.status == 200)
+    return False
 
 
 def _reached_at(host: str) -> str:

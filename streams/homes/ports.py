@@ -11,10 +11,11 @@ PORTS_FILE = "ports.json"
 """In the home folder: the first port of its range."""
 FIRST_BASE = 14_000
 BLOCK = 50
-"""Ports of a home: 5 for services, from the 10th on for the workers of ``up``, from the 30th on for other workers."""
+"""Ports of a home: 5 for services, then that of the HTTP gateway, from the 10th on for the workers of ``up``, from the
+30th on for other workers."""
 BASES = range(FIRST_BASE, FIRST_BASE + 20 * BLOCK, BLOCK)
 """Where the ranges begin that are given to homes, below the ports of outgoing connections on Linux and macOS."""
-_WORKERS, _OTHERS = 10, 30
+_GATEWAY, _WORKERS, _OTHERS = 5, 10, 30
 
 
 def remembered(home: Path) -> int | None:
@@ -29,6 +30,11 @@ def remembered(home: Path) -> int | None:
 def keep(home: Path, base: int) -> None:
     """Let a home begin its range here from now on."""
     write_json(home / PORTS_FILE, {"base": base})
+
+
+def of_gateway(base: int) -> int:
+    """The port of the HTTP gateway."""
+    return base + _GATEWAY
 
 
 def of_worker(base: int, place: int) -> int | None:

@@ -15,7 +15,7 @@ from streams.roles import Role
 
 STATE_FILE = "state.json"
 """In the home folder while a stack runs there; the supervisor writes it, see ``infra.child_states``."""
-SERVICES = ("kafka", "redis", "bigquery")
+SERVICES = ("kafka", "redis", "bigquery", "gateway")
 """The names of the services among the children."""
 _ADDRESSES = {"kafka": ("kafka",), "redis": ("redis_url",), "bigquery": ("bigquery_rest", "bigquery_grpc")}
 _BEGINS, _WAITS, _ENDS = "starting", "restarting", "stopped"

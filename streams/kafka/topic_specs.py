@@ -22,6 +22,7 @@ LASTING = {
     Topic.REPLAYS: "the replays",
     Topic.MODELS: "which model version answers",
     Topic.RUNS: "the trainings",
+    Topic.KEYS: "who may use the HTTP gateway",
 }
 """What is gone with a topic where nothing brings it back; through the others events only pass."""
 
@@ -68,6 +69,7 @@ def _wanted(topic: Topic, settings: Settings) -> TopicSpec:
         Topic.CHIPS: "compact",
         Topic.MODELS: "compact",
         Topic.RUNS: "compact",
+        Topic.KEYS: "compact",
         Topic.DRIFT_REFERENCES: "compact,delete",
     }
     config = {

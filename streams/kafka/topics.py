@@ -50,6 +50,7 @@ class Topic(StrEnum):
     REPLAYS = "replays"
     MODELS = "models"
     RUNS = "runs"
+    KEYS = "keys"
 
     def named(self, settings: ClusterSettings) -> str:
         """The name on the cluster: prefix and name.

@@ -81,6 +81,13 @@ def test_one_service_a_role() -> None:
         assert SERVICES[name]["command"][1] == name
 
 
+def test_the_gateway_answers_other_containers_and_this_machine() -> None:
+    assert parse(SERVICES["gateway"]["command"]) == "facestream gateway"
+    now = settings_of("gateway")
+    assert now.gateway_host == "0.0.0.0" and "volumes" not in SERVICES["gateway"]
+    assert f'"http://127.0.0.1:{now.gateway_port}/readyz"' in SERVICES["gateway"]["healthcheck"]["test"][-1]
+
+
 def test_what_prepares_creates_topics_and_tables() -> None:
     (script,) = SERVICES["prepare"]["command"]
     lines = [line.split() for line in script.split("&&")]
@@ -118,7 +125,8 @@ def test_ports_are_open_to_this_machine_only() -> None:
     assert published[urlsplit(defaults["redis_url"]).port or 0] == ("redis", 6379)
     assert published[9050] == ("bigquery", int(BIGQUERY.env["BIGQUERY_PORT"]))
     assert published[9060] == ("bigquery", int(BIGQUERY.env["GRPC_PORT"]))
-    assert len(published) == 4
+    assert published[int(defaults["gateway_port"])] == ("gateway", settings_of("gateway").gateway_port)
+    assert len(published) == 5
 
 
 def test_every_wait_can_end() -> None:

@@ -20,7 +20,8 @@ KUSTOMIZATION: dict[str, Any] = yaml.safe_load((FOLDER / "kustomization.yaml").r
 OBJECTS: list[dict[str, Any]] = [
     found for name in KUSTOMIZATION["resources"] for found in yaml.safe_load_all((FOLDER / name).read_text("utf-8"))
 ]
-WORKERS = [one for one in OBJECTS if one["kind"] in ("Deployment", "StatefulSet")]
+WORKLOADS = [one for one in OBJECTS if one["kind"] in ("Deployment", "StatefulSet")]
+WORKERS = [one for one in WORKLOADS if one["metadata"]["name"] != "gateway"]
 
 
 def of_kind(kind: str) -> list[dict[str, Any]]:
@@ -73,9 +74,22 @@ def test_a_worker_is_started_watched_and_stopped_as_it_needs(worker: dict[str, A
         assert str(now.models_dir) in mounts
 
 
+def test_the_gateway_is_watched_and_reached_at_its_port() -> None:
+    [workload] = [one for one in WORKLOADS if one not in WORKERS]
+    pod = workload["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert parse(container["args"]) == "facestream gateway"
+    assert container["ports"][0]["containerPort"] == settings().gateway_port
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    [service] = [one for one in of_kind("Service") if one["metadata"]["name"] == "gateway"]
+    assert service["spec"]["selector"] == workload["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["ports"][0]["targetPort"] == container["ports"][0]["name"]
+
+
 def test_volumes_that_are_claimed_are_there() -> None:
     claims = {one["metadata"]["name"] for one in of_kind("PersistentVolumeClaim")}
-    pods = [worker["spec"]["template"]["spec"] for worker in WORKERS]
+    pods = [one["spec"]["template"]["spec"] for one in WORKLOADS]
     named = {v["persistentVolumeClaim"]["claimName"] for pod in pods for v in pod["volumes"] if "emptyDir" not in v}
     assert named == claims
 

@@ -72,13 +72,22 @@ def test_a_stack_in_the_background(
 
     there = facestream("status", "--json").json
     assert (there["state"], there["home"], there["pid"]) == ("ready", str(home), started.json["pid"])
-    assert [one["name"] for one in there["services"]] == ["kafka", "redis", "bigquery"]
+    assert [one["name"] for one in there["services"]] == ["kafka", "redis", "bigquery", "gateway"]
     assert [one["role"] for one in there["workers"]] == list(running_roles([]))
     assert {one["state"] for one in (*there["services"], *there["workers"])} == {"running"}
     for target in json.loads((home / TARGETS_FILE).read_text()):
         with urllib.request.urlopen(f"http://{target['targets'][0]}/metrics") as answer:
             role = children(home)[target["labels"]["worker"]].role
             assert f'facestream_events_total{{role="{role}"}} 0.0' in answer.read().decode()
+
+    told = json.loads((home / "running.json").read_text())["settings"]
+    key = (home / "gateway.key").read_text().strip()
+    assert (home / "gateway.key").stat().st_mode & 0o077 == 0 and key in started.err
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{told['gateway_port']}/api/v1/users/anna/subjects", headers={"X-API-Key": key}
+    )
+    with urllib.request.urlopen(request) as answer:
+        assert json.loads(answer.read())["subjects"] == []
 
     again = facestream("up", "--embedder", "digest", "--json")
     assert again.code == 0 and again.json["already"] and again.json["pid"] == started.json["pid"]

@@ -1,0 +1,229 @@
+"""The client for applications that reach facestream by HTTP only: the verbs of the client, over the gateway."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from schemas.ingest import Consent, Mode
+from streams.client.answers import Answer
+from streams.client.base import ANSWER_S
+from streams.client.errors import GatewayError, InvalidEvent
+from streams.client.http_calls import (
+    WAIT_S,
+    Call,
+    Retry,
+    Said,
+    accepted,
+    answer_in,
+    error_of,
+    event_call,
+    frame_call,
+    late,
+    needed_httpx,
+    photo_call,
+    said_by,
+    subjects_call,
+    waiting,
+)
+
+
+class HttpClient:
+    """Sends photos and frames by HTTP, and asks what came of them. Thread-safe. Needs the extra ``http``.
+
+    A request that fails for the moment is made again with the same event id, so that it has one effect. Names with a
+    slash cannot be used.
+
+    Example:
+        >>> from streams.client import HttpClient
+        >>> with HttpClient("https://faces.example", "fs_...") as client:                 # doctest: +SKIP
+        ...     client.ask("anna", jpeg_bytes, camera_id="front-door")
+    """
+
+    def __init__(self, address: str, key: str, *, timeout_s: float = 30.0, **options: Any) -> None:
+        """Prepare a client.
+
+        Args:
+            address: of the gateway, such as ``https://faces.example``.
+            key: of ``facestream keys create``.
+            timeout_s: how long a request is tried again while the gateway, Kafka or Redis is away.
+            options: of ``httpx.Client``, such as ``verify``.
+
+        Raises:
+            MissingExtra: the package ``httpx`` is not installed.
+        """
+        self._httpx = needed_httpx()
+        self._timeout_s = timeout_s
+        headers = {"Authorization": f"Bearer {key}"}
+        self._http = self._httpx.Client(base_url=address, headers=headers, timeout=WAIT_S + 10, **options)
+
+    def enrol(
+        self,
+        user_id: str,
+        photo: bytes | Path | str,
+        *,
+        consent: Consent | str,
+        subject_id: str | None = None,
+        sha256: str | None = None,
+        event_id: str | None = None,
+    ) -> str:
+        """Send an enrolment photo; return its event id once Kafka has it. The arguments are those of the client.
+
+        Raises:
+            InvalidEvent, InvalidPicture, InvalidId: it cannot be used; nothing was sent.
+            AccessDenied: the key does not allow it.
+            BackPressure, KafkaUnavailable, GatewayError: Kafka has not confirmed it in time; sending it again with the
+                same event id is safe.
+        """
+        return accepted(
+            self._made(
+                photo_call(user_id, photo, consent=consent, subject_id=subject_id, sha256=sha256, event_id=event_id),
+                Retry(self._timeout_s),
+            )
+        )
+
+    def frame(
+        self,
+        user_id: str,
+        picture: bytes | Path | str,
+        *,
+        camera_id: str,
+        sequence: int | None = None,
+        captured_at: datetime | None = None,
+        mode: Mode = Mode.IDENTIFY,
+        subject_id: str | None = None,
+        sha256: str | None = None,
+        event_id: str | None = None,
+    ) -> str:
+        """Send a frame; return its event id once Kafka has it. The arguments are those of the client.
+
+        Raises:
+            FacestreamError: as :meth:`enrol`.
+        """
+        return accepted(
+            self._made(
+                frame_call(
+                    user_id,
+                    picture,
+                    camera_id=camera_id,
+                    sequence=sequence,
+                    captured_at=captured_at,
+                    mode=mode,
+                    subject_id=subject_id,
+                    sha256=sha256,
+                    event_id=event_id,
+                ),
+                Retry(self._timeout_s),
+            )
+        )
+
+    def ask(
+        self,
+        user_id: str,
+        picture: bytes | Path | str,
+        *,
+        consent: Consent | str | None = None,
+        camera_id: str | None = None,
+        mode: Mode = Mode.IDENTIFY,
+        subject_id: str | None = None,
+        event_id: str | None = None,
+        timeout_s: float = ANSWER_S,
+    ) -> Answer:
+        """Send a picture and wait for the answer: with ``consent`` an enrolment photo, with ``camera_id`` a frame.
+
+        Raises:
+            AnswerTimeout: there is no answer in time.
+            FacestreamError: as :meth:`enrol`; GatewayError too where the event could not be processed.
+        """
+        retry = Retry(timeout_s)
+        if consent is not None and camera_id is None:
+            call = photo_call(user_id, picture, consent=consent, subject_id=subject_id, sha256=None, event_id=event_id)
+        elif camera_id is not None and consent is None:
+            call = frame_call(
+                user_id,
+                picture,
+                camera_id=camera_id,
+                sequence=None,
+                captured_at=None,
+                mode=mode,
+                subject_id=subject_id,
+                sha256=None,
+                event_id=event_id,
+            )
+        else:
+            raise InvalidEvent("give consent to enrol a person, or camera_id to ask about a frame, not both")
+        answer = answer_in(self._made(waiting(call, retry.left_s), retry))
+        return answer if answer is not None else self.answer(call.event_id, timeout_s=retry.left_s)
+
+    def answer(self, event_id: str, *, timeout_s: float = ANSWER_S) -> Answer:
+        """Wait for the answer to an event that was sent before.
+
+        Raises:
+            AnswerTimeout: there is no answer in time.
+            AccessDenied, ResultsUnavailable, GatewayError: it cannot be read.
+        """
+        retry = Retry(timeout_s)
+        while True:
+            answer = answer_in(self._made(event_call(event_id, retry.left_s), retry))
+            if answer is not None:
+                return answer
+            if not retry.left_s:
+                raise late(event_id, timeout_s)
+
+    def subjects(self, user_id: str) -> dict[str, int]:
+        """The user's enrolled subjects and how many templates each has.
+
+        Raises:
+            FacestreamError: as :meth:`answer`.
+        """
+        found: dict[str, int] = {}
+        after: str | None = ""
+        while after is not None:
+            said = self._made(subjects_call(user_id, after), Retry(self._timeout_s))
+            if said.status != 200:
+                raise error_of(said)
+            page = said.json()
+            found |= {one["subject_id"]: one["templates"] for one in page["subjects"]}
+            after = page["next"]
+        return found
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        """Use it in a ``with`` statement."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Disconnect."""
+        self.close()
+
+    def _made(self, call: Call, retry: Retry) -> Said:
+        """What the gateway says to a call, which is made again while that may help.
+
+        Raises:
+            GatewayError: there is no answer in time.
+        """
+        while True:
+            said, trouble = None, ""
+            try:
+                said = said_by(
+                    self._http.request(
+                        call.method,
+                        call.path,
+                        params=dict(call.query),
+                        content=call.body,
+                        headers={"Content-Type": call.content_type} if call.body is not None else None,
+                    )
+                )
+            except self._httpx.TransportError as error:
+                trouble = f"{type(error).__name__}: {error}"
+            pause_s = retry.pause_s(said)
+            if pause_s is None:
+                if said is None:
+                    raise GatewayError(0, "", f"the gateway cannot be reached: {trouble}")
+                return said
+            time.sleep(pause_s)

@@ -1,0 +1,213 @@
+"""The client that reaches facestream by HTTP, for programs that run on asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from schemas.ingest import Consent, Mode
+from streams.client.answers import Answer
+from streams.client.base import ANSWER_S
+from streams.client.errors import GatewayError, InvalidEvent
+from streams.client.http_calls import (
+    WAIT_S,
+    Call,
+    Retry,
+    Said,
+    accepted,
+    answer_in,
+    error_of,
+    event_call,
+    frame_call,
+    late,
+    needed_httpx,
+    photo_call,
+    said_by,
+    subjects_call,
+    waiting,
+)
+
+
+class AsyncHttpClient:
+    """Like :class:`facestream.HttpClient`, with coroutines. Needs the extra ``http``."""
+
+    def __init__(self, address: str, key: str, *, timeout_s: float = 30.0, **options: Any) -> None:
+        """Prepare a client.
+
+        Args:
+            address: of the gateway, such as ``https://faces.example``.
+            key: of ``facestream keys create``.
+            timeout_s: how long a request is tried again while the gateway, Kafka or Redis is away.
+            options: of ``httpx.AsyncClient``, such as ``verify``.
+
+        Raises:
+            MissingExtra: the package ``httpx`` is not installed.
+        """
+        self._httpx = needed_httpx()
+        self._timeout_s = timeout_s
+        headers = {"Authorization": f"Bearer {key}"}
+        self._http = self._httpx.AsyncClient(base_url=address, headers=headers, timeout=WAIT_S + 10, **options)
+
+    async def enrol(
+        self,
+        user_id: str,
+        photo: bytes | Path | str,
+        *,
+        consent: Consent | str,
+        subject_id: str | None = None,
+        sha256: str | None = None,
+        event_id: str | None = None,
+    ) -> str:
+        """Send an enrolment photo; return its event id once Kafka has it; see :meth:`facestream.HttpClient.enrol`."""
+        return accepted(
+            await self._made(
+                photo_call(user_id, photo, consent=consent, subject_id=subject_id, sha256=sha256, event_id=event_id),
+                Retry(self._timeout_s),
+            )
+        )
+
+    async def frame(
+        self,
+        user_id: str,
+        picture: bytes | Path | str,
+        *,
+        camera_id: str,
+        sequence: int | None = None,
+        captured_at: datetime | None = None,
+        mode: Mode = Mode.IDENTIFY,
+        subject_id: str | None = None,
+        sha256: str | None = None,
+        event_id: str | None = None,
+    ) -> str:
+        """Send a frame; return its event id once Kafka has it. The arguments are those of the client.
+
+        Raises:
+            FacestreamError: as :meth:`enrol`.
+        """
+        return accepted(
+            await self._made(
+                frame_call(
+                    user_id,
+                    picture,
+                    camera_id=camera_id,
+                    sequence=sequence,
+                    captured_at=captured_at,
+                    mode=mode,
+                    subject_id=subject_id,
+                    sha256=sha256,
+                    event_id=event_id,
+                ),
+                Retry(self._timeout_s),
+            )
+        )
+
+    async def ask(
+        self,
+        user_id: str,
+        picture: bytes | Path | str,
+        *,
+        consent: Consent | str | None = None,
+        camera_id: str | None = None,
+        mode: Mode = Mode.IDENTIFY,
+        subject_id: str | None = None,
+        event_id: str | None = None,
+        timeout_s: float = ANSWER_S,
+    ) -> Answer:
+        """Send a picture and wait for the answer: with ``consent`` an enrolment photo, with ``camera_id`` a frame.
+
+        Raises:
+            AnswerTimeout: there is no answer in time.
+            FacestreamError: as :meth:`enrol`; GatewayError too where the event could not be processed.
+        """
+        retry = Retry(timeout_s)
+        if consent is not None and camera_id is None:
+            call = photo_call(user_id, picture, consent=consent, subject_id=subject_id, sha256=None, event_id=event_id)
+        elif camera_id is not None and consent is None:
+            call = frame_call(
+                user_id,
+                picture,
+                camera_id=camera_id,
+                sequence=None,
+                captured_at=None,
+                mode=mode,
+                subject_id=subject_id,
+                sha256=None,
+                event_id=event_id,
+            )
+        else:
+            raise InvalidEvent("give consent to enrol a person, or camera_id to ask about a frame, not both")
+        answer = answer_in(await self._made(waiting(call, retry.left_s), retry))
+        return answer if answer is not None else await self.answer(call.event_id, timeout_s=retry.left_s)
+
+    async def answer(self, event_id: str, *, timeout_s: float = ANSWER_S) -> Answer:
+        """Wait for the answer to an event that was sent before.
+
+        Raises:
+            AnswerTimeout: there is no answer in time.
+            AccessDenied, ResultsUnavailable, GatewayError: it cannot be read.
+        """
+        retry = Retry(timeout_s)
+        while True:
+            answer = answer_in(await self._made(event_call(event_id, retry.left_s), retry))
+            if answer is not None:
+                return answer
+            if not retry.left_s:
+                raise late(event_id, timeout_s)
+
+    async def subjects(self, user_id: str) -> dict[str, int]:
+        """The user's enrolled subjects and how many templates each has.
+
+        Raises:
+            FacestreamError: as :meth:`answer`.
+        """
+        found: dict[str, int] = {}
+        after: str | None = ""
+        while after is not None:
+            said = await self._made(subjects_call(user_id, after), Retry(self._timeout_s))
+            if said.status != 200:
+                raise error_of(said)
+            page = said.json()
+            found |= {one["subject_id"]: one["templates"] for one in page["subjects"]}
+            after = page["next"]
+        return found
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Use it in an ``async with`` statement."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Disconnect."""
+        await self.close()
+
+    async def _made(self, call: Call, retry: Retry) -> Said:
+        """What the gateway says to a call, which is made again while that may help.
+
+        Raises:
+            GatewayError: there is no answer in time.
+        """
+        while True:
+            said, trouble = None, ""
+            try:
+                said = said_by(
+                    await self._http.request(
+                        call.method,
+                        call.path,
+                        params=dict(call.query),
+                        content=call.body,
+                        headers={"Content-Type": call.content_type} if call.body is not None else None,
+                    )
+                )
+            except self._httpx.TransportError as error:
+                trouble = f"{type(error).__name__}: {error}"
+            pause_s = retry.pause_s(said)
+            if pause_s is None:
+                if said is None:
+                    raise GatewayError(0, "", f"the gateway cannot be reached: {trouble}")
+                return said
+            await asyncio.sleep(pause_s)

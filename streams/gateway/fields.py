@@ -1,0 +1,79 @@
+"""The fields of photos and frames: in the query with a raw body, in the parts of a form, or in a JSON object.
+
+Their names are those of the events in ``schemas``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.ingest import Mode
+from streams.gateway.problems import GatewayReason, Problem
+
+M = TypeVar("M", bound=BaseModel)
+_MOST_NAME = 256
+
+
+class PictureFields(BaseModel):
+    """What every picture may have."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    event_id: str | None = Field(None, description="A UUID of your own: the same twice has one effect.", max_length=64)
+    sha256: str | None = Field(None, description="Digest of the picture, hexadecimal, for the workers to check.")
+    uri: str | None = Field(
+        None, description="Address of the picture instead of its bytes; the workers' settings say which they read."
+    )
+
+
+class PhotoFields(PictureFields):
+    """An enrolment photo and its consent."""
+
+    purpose: str = Field(description="What the person has agreed to.", min_length=1, max_length=1024)
+    granted_at: AwareDatetime | None = Field(None, description="When; default: now.")
+    expires_at: AwareDatetime | None = Field(None, description="When that ends; default: it does not.")
+    training: bool = Field(False, description="Whether models may learn from the photo.")
+
+
+class FrameFields(PictureFields):
+    """A picture of a camera, and the question about it."""
+
+    camera_id: str = Field(description="The camera, unique within the user.", min_length=1, max_length=_MOST_NAME)
+    sequence: int | None = Field(
+        None, ge=0, lt=2**63, description="The frame's number; default: milliseconds since 1970."
+    )
+    captured_at: AwareDatetime | None = Field(None, description="When it was taken; default: now.")
+    mode: Mode = Field(Mode.IDENTIFY, description="The question; `search` needs the scope `search`.")
+    subject_id: str | None = Field(None, description="With `verify`: the person claimed.", max_length=_MOST_NAME)
+
+
+class IdentifyFields(PictureFields):
+    """A picture of which one wants to know who is in it."""
+
+    camera_id: str = Field("http", description="The camera.", min_length=1, max_length=_MOST_NAME)
+    captured_at: AwareDatetime | None = Field(None, description="When it was taken; default: now.")
+
+
+class VerifyFields(IdentifyFields):
+    """A picture and who is claimed to be in it."""
+
+    subject_id: str | None = Field(
+        None, description="The person claimed; default: the user himself.", max_length=_MOST_NAME
+    )
+
+
+def checked_fields(model: type[M], values: Mapping[str, Any]) -> M:
+    """The fields, checked.
+
+    Raises:
+        Problem: one is missing, unknown, or has no such value; all of them are named.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        found = [{"field": ".".join(map(str, one["loc"])), "message": one["msg"]} for one in error.errors()]
+        detail = "; ".join(f"{one['field']}: {one['message']}" for one in found)
+        raise Problem(422, GatewayReason.INVALID_REQUEST, detail, errors=found) from None
