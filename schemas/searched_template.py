@@ -81,7 +81,7 @@ def _flat() -> Any:
 def _flat_fields() -> list[dict[str, Any]]:
     fields: list[dict[str, Any]] = []
     floats, defined = 0, set[str]()
-    for name, kind in [*_leaves(registry.plain(registry.newest(Template)), ""), ("", None)]:
+    for name, kind in [*leaves(registry.plain(registry.newest(Template)), ""), ("", None)]:
         if kind == "float":
             floats += 1
             continue
@@ -94,12 +94,12 @@ def _flat_fields() -> list[dict[str, Any]]:
     return fields
 
 
-def _leaves(record: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+def leaves(record: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     """The fields of a record and of those within it, without logical types."""
     for field in record["fields"]:
         kind = _without_logical_type(field["type"])
         if isinstance(kind, dict) and kind["type"] == "record":
-            yield from _leaves(kind, f"{prefix}{field['name']}_")
+            yield from leaves(kind, f"{prefix}{field['name']}_")
         else:
             yield prefix + field["name"], kind
 

@@ -23,8 +23,8 @@ _HEADER_BYTES = 10
 _QUALITY = [one.name for one in fields(Quality)]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_FIRST, _LAST = ((one.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND for one in (datetime.min, datetime.max))
-"""The times that there are, in microseconds since 1970."""
+TIMES = tuple((one.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND for one in (datetime.min, datetime.max))
+"""The first and the last time that there is, in microseconds since 1970."""
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
 
@@ -52,7 +52,8 @@ def read_as(data: bytes, schema: Any) -> Any:
 
 def are_times(*micros: int) -> bool:
     """Whether there are times with so many microseconds since 1970."""
-    return all(_FIRST <= one <= _LAST for one in micros)
+    first, last = TIMES
+    return all(first <= one <= last for one in micros)
 
 
 def decode(data: bytes) -> Template:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -122,14 +122,11 @@ class ManyTemplates(UserTemplates):
             yield here, self._blocks[place], at[here]
 
     def _extend(self, subject_ids: Sequence[str], raw_ids: Sequence[bytes], vectors: Vectors) -> None:
-        known: dict[str, int] = {}
-        for subject_id in subject_ids:
-            if subject_id not in known:
-                number = self._number_of(subject_id)
-                known[subject_id] = self._subjects.add(subject_id) if number is None else number
+        keys = [_key(subject_id) for subject_id in subject_ids]
+        known = self._numbers_of(dict(zip(subject_ids, keys, strict=True)))
         numbers = [known[subject_id] for subject_id in subject_ids]
         squares = np.einsum("ij,ij->i", vectors, vectors)
-        self._longest = max(self._longest, *(math.sqrt(square) * _ROUNDED_UP for square in squares.tolist()))
+        self._longest = max(self._longest, math.sqrt(np.fmax.reduce(squares, initial=0)) * _ROUNDED_UP)
         first, start = len(self), 0
         while start < len(numbers):
             if not self._blocks or self._blocks[-1].count == BLOCK:
@@ -138,9 +135,18 @@ class ManyTemplates(UserTemplates):
             end = start + BLOCK - self._blocks[-1].count
             piece, start = slice(start, end), end
             self._blocks[-1].extend(raw_ids[piece], numbers[piece], vectors[piece], squares[piece] / 2)
-        for row, (subject_id, raw_id) in enumerate(zip(subject_ids, raw_ids, strict=True), first):
-            self._by_id.add(_key(raw_id), row)
-            self._by_subject.add(_key(subject_id), row)
+        self._by_id.extend([_key(raw_id) for raw_id in raw_ids], first)
+        self._by_subject.extend(keys, first)
+
+    def _numbers_of(self, subjects: Mapping[str, int]) -> dict[str, int]:
+        """The number of each subject, given with its key; those that are not there are added."""
+        missing = self._by_subject.missing(list(subjects.values()))
+        new = [subject_id for subject_id, is_missing in zip(subjects, missing, strict=True) if is_missing]
+        known = dict(zip(new, self._subjects.extend(new), strict=True))
+        for subject_id in subjects.keys() - known.keys():
+            number = self._number_of(subject_id)
+            known[subject_id] = self._subjects.add(subject_id) if number is None else number
+        return known
 
     def _remove(self, row: int) -> None:
         number, last = self._number_at(row), len(self) - 1

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.matching.gallery import Embedded, Gallery
 from models.matching.searchable import SearchableTemplates
-from schemas import codec, searched_template
+from schemas import codec, searched_template, searched_templates
 from schemas.gallery import Template
 from schemas.searched_template import SearchedTemplate
 from streams.kafka.commit_metadata import ShardSize
@@ -93,7 +93,8 @@ class GalleryShard:
         groups: dict[tuple[str, str, int], list[SearchedTemplate]] = {}
         for one in templates:
             groups.setdefault((one.user_id, one.model_version, len(one.vector)), []).append(one)
-            self._consent_ends.set((one.user_id, one.template_id, one.model_version), one.expires_at)
+            if one.expires_at is not None:
+                self._consent_ends.set((one.user_id, one.template_id, one.model_version), one.expires_at)
         for (user_id, version, size), group in groups.items():
             gallery = self.gallery(version, size // 4)
             vectors = np.frombuffer(b"".join([one.vector for one in group]), "<f4").reshape(len(group), size // 4)
@@ -187,12 +188,15 @@ def load(
     shard, misplaced = GalleryShard(search_purposes), list[MisplacedTemplate]()
     entries = table.entries(partition)
     while some := list(itertools.islice(entries, _READ_AT_ONCE)):
-        placed = []
-        for key, value in some:
-            one = searched_template.read(value)
-            if key == key_of(one.user_id, one.template_id, one.model_version):
-                placed.append(one)
-            else:
-                misplaced.append(MisplacedTemplate(key, codec.decode(value, Template)))
-        shard.fill(placed)
+        read = searched_templates.read_all([value for _, value in some])
+        is_placed = [
+            key == key_of(one.user_id, one.template_id, one.model_version)
+            for (key, _), one in zip(some, read, strict=True)
+        ]
+        shard.fill(itertools.compress(read, is_placed))
+        misplaced += [
+            MisplacedTemplate(key, codec.decode(value, Template))
+            for (key, value), placed in zip(some, is_placed, strict=True)
+            if not placed
+        ]
     return shard, misplaced

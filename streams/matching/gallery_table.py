@@ -175,13 +175,7 @@ class GalleryTable(faust.Table[bytes, bytes]):
     def entries(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """All entries of one partition from the local store."""
         with _reaching(partition):
-            found = faust_internals.table_entries(self, partition)
-        while True:
-            with _reaching(partition):
-                entry = next(found, None)
-            if entry is None:
-                return
-            yield entry
+            yield from faust_internals.table_entries(self, partition)
 
     def _store_of(self, partition: int) -> Any:
         """RocksDB of one partition; Faust opens it when it recovers the table."""
