@@ -135,6 +135,7 @@ def test_a_table_catches_up_and_goes_on_where_it_was_killed(
         assert offset == reached[-1]
         assert 0 < offset < 99
         assert dict(table.entries(0)) == expected(entries[: offset + 1])
+        assert not table.discard_stale(0), "it was begun just now, so nothing of it is thrown away"
         assert await table.catch_up(0, 99, reached.append) == 99
         assert reached == sorted(set(reached))
         assert dict(table.entries(0)) == expected(entries)
