@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from models.matching.bfloat16 import Floats, Halves, join, split
+from models.matching.bfloat16 import Floats
+from models.matching.codings import Coding, Columns
 from models.matching.nearest_rows import Numbers, candidates
 from models.matching.packed_names import PackedNames
 from models.matching.row_index import RowIndex
@@ -32,10 +33,11 @@ _ROUNDED_UP = 1.001
 class ManyTemplates(UserTemplates):
     """Any number of templates. A change costs the same however many there are; a search goes over all vectors once."""
 
-    __slots__ = ("_blocks", "_by_id", "_by_subject", "_dimensions", "_longest", "_subjects")
+    __slots__ = ("_blocks", "_by_id", "_by_subject", "_coding", "_dimensions", "_longest", "_subjects")
 
-    def __init__(self, dimensions: int) -> None:
+    def __init__(self, dimensions: int, coding: Coding) -> None:
         super().__init__()
+        self._coding = coding
         self._dimensions = dimensions
         self._blocks: list[_Block] = []
         self._by_id = RowIndex()
@@ -44,17 +46,19 @@ class ManyTemplates(UserTemplates):
         self._longest = 0.0
 
     @classmethod
-    def of_few(cls, few: FewTemplates, dimensions: int) -> ManyTemplates:
+    def of_few(cls, few: FewTemplates, dimensions: int, coding: Coding) -> ManyTemplates:
         """The same templates."""
-        many = cls(dimensions)
+        many = cls(dimensions, coding)
         many.extend(*few.all())
         return many
 
     def to_few(self, dimensions: int) -> FewTemplates:
-        """The same templates, of which there must be few."""
+        """The same templates, of which there must be few; these here are of no use any more."""
         few = FewTemplates(dimensions)
         subjects = (self._subjects[self._number_at(row)] for row in range(len(self)))
         few.extend(list(zip(subjects, self.ids(), strict=True)), self._vectors_at(range(len(self))))
+        for block in self._blocks:
+            self._coding.forget(block.coded)
         return few
 
     def __len__(self) -> int:
@@ -69,7 +73,7 @@ class ManyTemplates(UserTemplates):
         k = min(k, len(self._subjects))
         if k < 1:
             return [[] for _ in probes]
-        found = candidates(self._blocks, probes, k, self._longest)
+        found = candidates(self._blocks, probes, k, self._coding, self._longest)
         return [self._nearest_of(probe, rows, k) for probe, rows in zip(probes, found, strict=True)]
 
     def _nearest_of(self, probe: Vectors, rows: NDArray[np.intp], k: int) -> list[tuple[str, float]]:
@@ -111,7 +115,7 @@ class ManyTemplates(UserTemplates):
     def _vectors_at(self, rows: Sequence[int] | NDArray[np.intp]) -> Vectors:
         found = np.empty((len(rows), self._dimensions), np.float32)
         for here, block, at in self._by_block(np.asarray(rows, np.intp)):
-            found[here] = block.vectors(at)
+            found[here] = self._coding.decoded([column[at] for column in block.coded])
         return found
 
     def _by_block(self, rows: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], _Block, NDArray[np.intp]]]:
@@ -125,16 +129,19 @@ class ManyTemplates(UserTemplates):
         keys = [_key(subject_id) for subject_id in subject_ids]
         known = self._numbers_of(dict(zip(subject_ids, keys, strict=True)))
         numbers = [known[subject_id] for subject_id in subject_ids]
+        coded = self._coding.encoded(vectors)
         squares = np.einsum("ij,ij->i", vectors, vectors)
         self._longest = max(self._longest, math.sqrt(np.fmax.reduce(squares, initial=0)) * _ROUNDED_UP)
         first, start = len(self), 0
         while start < len(numbers):
             if not self._blocks or self._blocks[-1].count == BLOCK:
                 rows = BLOCK if self._blocks else _room(0)
-                self._blocks.append(_Block(self._dimensions, rows, len(self._blocks) >= _PLAIN_PAGES))
+                kinds = self._coding.columns(self._dimensions)
+                self._blocks.append(_Block(kinds, rows, len(self._blocks) >= _PLAIN_PAGES))
             end = start + BLOCK - self._blocks[-1].count
             piece, start = slice(start, end), end
-            self._blocks[-1].extend(raw_ids[piece], numbers[piece], vectors[piece], squares[piece] / 2)
+            columns = [column[piece] for column in coded]
+            self._blocks[-1].extend(raw_ids[piece], numbers[piece], squares[piece] / 2, columns)
         self._by_id.extend([_key(raw_id) for raw_id in raw_ids], first)
         self._by_subject.extend(keys, first)
 
@@ -151,6 +158,8 @@ class ManyTemplates(UserTemplates):
     def _remove(self, row: int) -> None:
         number, last = self._number_at(row), len(self) - 1
         subject_id = self._subjects[number]
+        block, at = self._at(row)
+        self._coding.forget([column[at : at + 1] for column in block.coded])
         self._by_id.remove(_key(self._id_at(row)), row)
         self._by_subject.remove(_key(subject_id), row)
         if self._number_of(subject_id) is None:
@@ -158,7 +167,6 @@ class ManyTemplates(UserTemplates):
         if row != last:
             self._by_id.move(_key(self._id_at(last)), last, row)
             self._by_subject.move(_key(self._subjects[self._number_at(last)]), last, row)
-            block, at = self._at(row)
             block.copy(at, self._blocks[-1], last % BLOCK)
         self._blocks[-1].pop()
         if not self._blocks[-1].count:
@@ -172,21 +180,20 @@ class ManyTemplates(UserTemplates):
 class _Block:
     """Up to :data:`BLOCK` rows."""
 
-    __slots__ = ("_lower", "_numbers", "_squares", "_upper", "count", "ids")
+    __slots__ = ("_coded", "_numbers", "_squares", "count", "ids")
 
-    def __init__(self, dimensions: int, rows: int, huge_pages: bool) -> None:
-        """``rows`` is for how many there is room at first."""
+    def __init__(self, kinds: Sequence[tuple[tuple[int, ...], DTypeLike]], rows: int, huge_pages: bool) -> None:
+        """``kinds`` are the columns of vectors, and ``rows`` is for how many there is room at first."""
         self.count = 0
         self.ids = bytearray()
-        self._upper: Halves = _column((rows, dimensions), np.uint16, huge_pages)
-        self._lower: Halves = _column((rows, dimensions), np.uint16, huge_pages)
+        self._coded = [_column((rows, *shape), kind, huge_pages) for shape, kind in kinds]
         self._squares: Floats = _column((rows,), np.float32, huge_pages)
         self._numbers: Numbers = _column((rows,), np.uint32, huge_pages)
 
     @property
-    def upper(self) -> Halves:
-        """The vectors in bfloat16 [count, dimensions]."""
-        return self._upper[: self.count]
+    def coded(self) -> Columns:
+        """The columns of the vectors [count, ...]."""
+        return [column[: self.count] for column in self._coded]
 
     @property
     def squares(self) -> Floats:
@@ -198,20 +205,16 @@ class _Block:
         """The number of each row's subject [count]."""
         return self._numbers[: self.count]
 
-    def vectors(self, at: NDArray[np.intp]) -> Vectors:
-        """The vectors of some rows."""
-        return join(self._upper[at], self._lower[at])
-
     def extend(
-        self, raw_ids: Sequence[bytes], numbers: Sequence[int], vectors: Vectors, squares: NDArray[np.float32]
+        self, raw_ids: Sequence[bytes], numbers: Sequence[int], squares: NDArray[np.float32], coded: Columns
     ) -> None:
         """Add rows, for which there must be room in a block."""
         first, self.count = self.count, self.count + len(raw_ids)
         if self.count > len(self._numbers):
             self._resize(_room(self.count))
         rows = slice(first, self.count)
-        self._upper[rows], self._lower[rows] = split(vectors)
-        self._squares[rows], self._numbers[rows] = squares, numbers
+        for column, values in zip(self._columns(), (*coded, squares, np.array(numbers, np.uint32)), strict=True):
+            column[rows] = values
         self.ids += b"".join(raw_ids)
 
     def copy(self, at: int, other: _Block, row: int) -> None:
@@ -232,14 +235,14 @@ class _Block:
     def _resize(self, rows: int) -> None:
         before = self._columns()
         count = min(rows, len(self._numbers))
-        self._upper, self._lower, self._squares, self._numbers = (
+        *self._coded, self._squares, self._numbers = (
             _column((rows, *column.shape[1:]), column.dtype, huge_pages=False) for column in before
         )
         for column, old in zip(self._columns(), before, strict=True):
             column[:count] = old[:count]
 
     def _columns(self) -> tuple[NDArray[Any], ...]:
-        return self._upper, self._lower, self._squares, self._numbers
+        return *self._coded, self._squares, self._numbers
 
 
 def _room(count: int) -> int:

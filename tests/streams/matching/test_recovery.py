@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -228,10 +228,10 @@ def test_a_decoded_copy_is_what_the_table_says_however_late_it_was_decoded(
         if one:
             apply(table, entries[:one], 0)
 
-        def load_meanwhile(of: GalleryTable, partition: int, purposes: Collection[str]) -> Any:
+        def load_meanwhile(of: GalleryTable, partition: int, *kept_as: Any) -> Any:
             if one < two:
                 apply(of, entries[one:two], one)
-            found = load(of, partition, purposes)
+            found = load(of, partition, *kept_as)
             if two < three:
                 apply(of, entries[two:three], two)
             return found
