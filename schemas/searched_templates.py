@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -30,12 +30,16 @@ def read_all(values: Sequence[bytes]) -> list[SearchedTemplate]:
         NotAnEvent, UnknownSchema, MalformedEvent: as :func:`schemas.codec.decode`.
     """
     columns = AvroColumns(values, registry.newest(Template).header, _fields())
-    rows = np.flatnonzero(_is_usual(columns)).tolist()
+    rows = np.flatnonzero(_is_usual(columns))
     try:
-        usual = dict(zip(rows, _templates([values[row] for row in rows], columns, rows), strict=True))
+        usual = dict(zip(rows.tolist(), _templates(values, columns, rows), strict=True))
     except UnicodeDecodeError:  # of one of them; who reads it alone says what is wrong
         usual = {}
     return [usual.get(row) or searched_template.read(value) for row, value in enumerate(values)]
+
+
+def _names(raw: Iterable[bytes]) -> list[str]:
+    return [name if name.isascii() else canonical(name) for name in map(bytes.decode, raw)]
 
 
 @cache
@@ -60,25 +64,26 @@ def _is_usual(columns: AvroColumns) -> NDArray[np.bool_]:
     return np.asarray(usual & (columns.lengths["template_id"] == _UUID_BYTES) & is_hex.all(axis=1))
 
 
-def _templates(values: Sequence[bytes], columns: AvroColumns, rows: Sequence[int]) -> list[SearchedTemplate]:
+def _templates(values: Sequence[bytes], columns: AvroColumns, rows: NDArray[np.intp]) -> list[SearchedTemplate]:
+    chosen = [values[row] for row in rows.tolist()]
+
     def cut(name: str) -> list[bytes]:
         starts, lengths = columns.starts[name][rows], columns.lengths[name][rows]
-        places = zip(values, starts.tolist(), (starts + lengths).tolist(), strict=True)
+        places = zip(chosen, starts.tolist(), (starts + lengths).tolist(), strict=True)
         return [value[start:end] for value, start, end in places]
-
-    def names(name: str) -> list[str]:
-        found = [raw.decode() for raw in cut(name)]
-        return [one if one.isascii() else canonical(one) for one in found]
 
     def shared(name: str) -> list[str]:
         """Texts that many have, each once in memory."""
         raw = cut(name)
-        texts = {one: one.decode() for one in set(raw)}
+        distinct = list(set(raw))
+        found = _names(distinct) if name == "user_id" else [one.decode() for one in distinct]
+        texts = dict(zip(distinct, found, strict=True))
         return [texts[one] for one in raw]
 
     ends = [
         None if micros == MISSING else template_records.time_of(micros)
         for micros in columns.numbers["consent_expires_at"][rows].tolist()
     ]
-    found = names("template_id"), names("user_id"), names("subject_id"), shared("model_version")
+    template_ids = [raw.decode() for raw in cut("template_id")]
+    found = template_ids, shared("user_id"), _names(cut("subject_id")), shared("model_version")
     return list(map(SearchedTemplate, *found, cut("vector"), shared("consent_purpose"), ends))

@@ -106,7 +106,7 @@ class ManyTemplates(UserTemplates):
 
     def _id_at(self, row: int) -> bytes:
         block, at = self._at(row)
-        return bytes(block.ids[at * ID_BYTES : (at + 1) * ID_BYTES])
+        return block.id_at(at)
 
     def _number_at(self, row: int) -> int:
         block, at = self._at(row)
@@ -180,15 +180,15 @@ class ManyTemplates(UserTemplates):
 class _Block:
     """Up to :data:`BLOCK` rows."""
 
-    __slots__ = ("_coded", "_numbers", "_squares", "count", "ids")
+    __slots__ = ("_coded", "_ids", "_numbers", "_squares", "count")
 
     def __init__(self, kinds: Sequence[tuple[tuple[int, ...], DTypeLike]], rows: int, huge_pages: bool) -> None:
         """``kinds`` are the columns of vectors, and ``rows`` is for how many there is room at first."""
         self.count = 0
-        self.ids = bytearray()
         self._coded = [_column((rows, *shape), kind, huge_pages) for shape, kind in kinds]
         self._squares: Floats = _column((rows,), np.float32, huge_pages)
         self._numbers: Numbers = _column((rows,), np.uint32, huge_pages)
+        self._ids: NDArray[np.uint8] = _column((rows, ID_BYTES), np.uint8, huge_pages)
 
     @property
     def coded(self) -> Columns:
@@ -213,36 +213,38 @@ class _Block:
         if self.count > len(self._numbers):
             self._resize(_room(self.count))
         rows = slice(first, self.count)
-        for column, values in zip(self._columns(), (*coded, squares, np.array(numbers, np.uint32)), strict=True):
+        ids = np.frombuffer(b"".join(raw_ids), np.uint8).reshape(-1, ID_BYTES)
+        for column, values in zip(self._columns(), (*coded, squares, numbers, ids), strict=True):
             column[rows] = values
-        self.ids += b"".join(raw_ids)
+
+    def id_at(self, at: int) -> bytes:
+        """The id of a row, packed."""
+        return bytes(self._ids[at])
 
     def copy(self, at: int, other: _Block, row: int) -> None:
         """Overwrite a row with one of another block, or of this one."""
         for own, others in zip(self._columns(), other._columns(), strict=True):
             own[at] = others[row]
-        self.ids[at * ID_BYTES : (at + 1) * ID_BYTES] = other.ids[row * ID_BYTES : (row + 1) * ID_BYTES]
 
     def pop(self) -> None:
         """Remove the last row, and leave nothing of it in memory."""
         self.count -= 1
         for column in self._columns():
             column[self.count] = 0
-        del self.ids[-ID_BYTES:]
         if 2 * _room(self.count) <= len(self._numbers):
             self._resize(_room(self.count))
 
     def _resize(self, rows: int) -> None:
         before = self._columns()
         count = min(rows, len(self._numbers))
-        *self._coded, self._squares, self._numbers = (
+        *self._coded, self._squares, self._numbers, self._ids = (
             _column((rows, *column.shape[1:]), column.dtype, huge_pages=False) for column in before
         )
         for column, old in zip(self._columns(), before, strict=True):
             column[:count] = old[:count]
 
     def _columns(self) -> tuple[NDArray[Any], ...]:
-        return *self._coded, self._squares, self._numbers
+        return *self._coded, self._squares, self._numbers, self._ids
 
 
 def _room(count: int) -> int:

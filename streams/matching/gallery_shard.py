@@ -19,7 +19,7 @@ from streams.kafka.commit_metadata import ShardSize
 from streams.matching.consent_ends import ConsentEnds, TemplateKey
 from streams.matching.other_spellings import MisplacedTemplate
 
-_READ_AT_ONCE = 1_000
+_READ_AT_ONCE = 2_000
 """Entries of the table that become templates at once."""
 
 
