@@ -10,7 +10,7 @@ from typing import Any
 
 import fastavro
 
-from schemas import codec, registry, template_records
+from schemas import codec, raw_records, registry, template_records
 from schemas.gallery import Template
 from schemas.ids import canonical
 
@@ -50,7 +50,7 @@ def read(data: bytes) -> SearchedTemplate:
     Raises:
         NotAnEvent, UnknownSchema, MalformedEvent: as :func:`schemas.codec.decode`.
     """
-    record = template_records.read_as(data, _flat())
+    record = raw_records.read_as(data, Template, _flat())
     if record is not None and template_records.are_times(record["consent_granted_at"], record["enrolled_at"]):
         try:
             return _of_record(record)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import codec, registry, searched_template, searched_templates, template_records
+from schemas import codec, raw_records, registry, searched_template, searched_templates, template_records
 from schemas.errors import CodecError, MalformedEvent
 from schemas.gallery import Template
 from schemas.ids import new_event_id
@@ -74,7 +74,7 @@ def test_a_time_that_no_calendar_has_is_malformed(template: Template, micros: in
 def written(template: Template, **changes: object) -> bytes:
     """An encoded template with values that the codec would not write."""
     body = io.BytesIO()
-    schema = template_records._without_logical_types()
+    schema = raw_records.plain_schema(Template)
     fastavro.schemaless_writer(body, schema, plain(dataclasses.asdict(template) | changes))
     return registry.newest(Template).header + body.getvalue()
 
