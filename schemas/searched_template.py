@@ -10,7 +10,7 @@ from typing import Any
 
 import fastavro
 
-from schemas import codec, registry, template_records
+from schemas import codec, raw_records, registry, template_records
 from schemas.gallery import Template
 from schemas.ids import canonical
 
@@ -50,7 +50,7 @@ def read(data: bytes) -> SearchedTemplate:
     Raises:
         NotAnEvent, UnknownSchema, MalformedEvent: as :func:`schemas.codec.decode`.
     """
-    record = template_records.read_as(data, _flat())
+    record = raw_records.read_as(data, Template, _flat())
     if record is not None and template_records.are_times(record["consent_granted_at"], record["enrolled_at"]):
         try:
             return _of_record(record)
@@ -81,7 +81,7 @@ def _flat() -> Any:
 def _flat_fields() -> list[dict[str, Any]]:
     fields: list[dict[str, Any]] = []
     floats, defined = 0, set[str]()
-    for name, kind in [*_leaves(registry.plain(registry.newest(Template)), ""), ("", None)]:
+    for name, kind in [*leaves(registry.plain(registry.newest(Template)), ""), ("", None)]:
         if kind == "float":
             floats += 1
             continue
@@ -94,12 +94,12 @@ def _flat_fields() -> list[dict[str, Any]]:
     return fields
 
 
-def _leaves(record: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+def leaves(record: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     """The fields of a record and of those within it, without logical types."""
     for field in record["fields"]:
         kind = _without_logical_type(field["type"])
         if isinstance(kind, dict) and kind["type"] == "record":
-            yield from _leaves(kind, f"{prefix}{field['name']}_")
+            yield from leaves(kind, f"{prefix}{field['name']}_")
         else:
             yield prefix + field["name"], kind
 

@@ -8,23 +8,21 @@ import uuid
 from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 
 import fastavro
 
-from schemas import codec, registry
+from schemas import codec, raw_records, registry
 from schemas.gallery import Template
 from schemas.ids import canonical
 from schemas.ingest import Consent
 from schemas.parts import Quality, Source
 
-_HEADER_BYTES = 10
 _QUALITY = [one.name for one in fields(Quality)]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_FIRST, _LAST = ((one.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND for one in (datetime.min, datetime.max))
-"""The times that there are, in microseconds since 1970."""
+TIMES = tuple((one.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND for one in (datetime.min, datetime.max))
+"""The first and the last time that there is, in microseconds since 1970."""
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
 
 
@@ -33,26 +31,14 @@ def raw_record(data: bytes) -> Any:
 
     None if it was written with another schema, or cannot be read: ``codec.decode`` then says what is wrong.
     """
-    record = read_as(data, _without_logical_types())
+    record = raw_records.read(data, Template)
     return record if record is not None and are_times(record["consent"]["granted_at"], record["enrolled_at"]) else None
-
-
-def read_as(data: bytes, schema: Any) -> Any:
-    """The record of a template that was written with the newest schema, read with a schema of the same encoding."""
-    if not data.startswith(_header()):
-        return None
-    body = io.BytesIO(data)
-    body.seek(_HEADER_BYTES)
-    try:
-        record: Any = fastavro.schemaless_reader(body, schema, None)
-    except (EOFError, ValueError, TypeError, IndexError, OverflowError, KeyError, MemoryError):
-        return None
-    return record if body.tell() == len(data) else None
 
 
 def are_times(*micros: int) -> bool:
     """Whether there are times with so many microseconds since 1970."""
-    return all(_FIRST <= one <= _LAST for one in micros)
+    first, last = TIMES
+    return all(first <= one <= last for one in micros)
 
 
 def decode(data: bytes) -> Template:
@@ -76,7 +62,7 @@ def encode(template: Template) -> bytes:
     """
     consent, source = template.consent, template.source
     body = io.BytesIO()
-    body.write(_header())
+    body.write(registry.newest(Template).header)
     try:
         record = {
             "template_id": template.template_id,
@@ -95,7 +81,7 @@ def encode(template: Template) -> bytes:
             "enrolled_at": micros_of(template.enrolled_at),
             "picture_sha256": template.picture_sha256,
         }
-        fastavro.schemaless_writer(body, _without_logical_types(), record)
+        fastavro.schemaless_writer(body, raw_records.plain_schema(Template), record)
     except (ValueError, TypeError, OverflowError, AttributeError, KeyError):
         return codec.encode(template)  # which says what is wrong
     return body.getvalue()
@@ -135,20 +121,3 @@ def _of_record(record: Any) -> Template:
         enrolled_at=time_of(record["enrolled_at"]),
         picture_sha256=record["picture_sha256"],
     )
-
-
-@cache
-def _header() -> bytes:
-    return registry.newest(Template).header
-
-
-@cache
-def _without_logical_types() -> Any:
-    """The newest schema with times as numbers and UUIDs as text, which are read without making objects of them."""
-    return fastavro.parse_schema(_plain(registry.plain(registry.newest(Template))))
-
-
-def _plain(schema: Any) -> Any:
-    if isinstance(schema, dict):
-        return {key: _plain(value) for key, value in schema.items() if key != "logicalType"}
-    return [_plain(one) for one in schema] if isinstance(schema, list) else schema

@@ -165,6 +165,11 @@ class Settings(BaseSettings):
     search_deadline_s: float = Field(
         10, gt=0, description="Seconds that a search waits for the other shards once the first has answered."
     )
+    compact_galleries: bool = Field(
+        False,
+        description="Whether match keeps of users with more than 64 templates only codes of 8 bits in memory, a third "
+        "of the memory, and their vectors in a file in its folder. Answers are the same.",
+    )
     max_templates_per_subject: int = Field(64, ge=1, description="Most templates a subject may have.")
     max_picture_bytes: int = Field(10_000_000, gt=0, description="Most bytes of an encoded picture.")
     max_picture_pixels: int = Field(

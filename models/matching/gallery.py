@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from models.matching.codings import Coding, Compact, Halved
 from models.matching.many_templates import ManyTemplates
 from models.matching.user_templates import FEW, SAME, FewTemplates, UserTemplates, Vectors
+from models.matching.vector_file import VectorFile
 
 __all__ = ["SAME", "Embedded", "Gallery", "MixedVersions", "Vectors"]
 
@@ -29,11 +32,23 @@ class Gallery:
     """Templates of one model version by user. Not thread-safe: one gallery belongs to one thread.
 
     It accepts vectors of its own version only; others raise :class:`MixedVersions`. A template takes the memory of its
-    vector and less than 100 bytes. A change costs the same in a gallery of any size; what concerns one subject costs as
-    much as is found; a search goes over all vectors of the user.
+    vector, or a quarter of that if it is compact, and less than 100 bytes. A change costs the same in a gallery of any
+    size; what concerns one subject costs as much as is found; a search goes over all vectors of the user.
     """
 
-    def __init__(self, model_version: str, dimensions: int) -> None:
+    def __init__(self, model_version: str, dimensions: int, folder: Path | None = None) -> None:
+        """An empty gallery.
+
+        Args:
+            model_version: of all templates.
+            dimensions: of a vector.
+            folder: of a file with the vectors of users with many templates, of which only codes of 8 bits are then in
+                memory; None: all are in memory. Answers are the same.
+
+        Raises:
+            OSError: there can be no file in the folder; methods raise it if the file cannot be read or written.
+        """
+        self._file = None if folder is None else VectorFile(folder, dimensions)
         self.model_version = model_version
         self.dimensions = dimensions
         self._users: dict[str, UserTemplates] = {}
@@ -59,7 +74,7 @@ class Gallery:
         is_new = own.put(subject_id, template_id, vector)
         self._count += is_new
         if isinstance(own, FewTemplates) and len(own) > FEW:
-            self._users[user_id] = ManyTemplates.of_few(own, self.dimensions)
+            self._users[user_id] = ManyTemplates.of_few(own, self.dimensions, self._coding())
         return is_new
 
     def fill(self, user_id: str, names: Sequence[tuple[str, str]], templates: Embedded) -> None:
@@ -79,7 +94,7 @@ class Gallery:
             raise ValueError(f"templates have the shape {vectors.shape}, not ({len(names)}, {self.dimensions})")
         own = self._users.get(user_id) or FewTemplates(self.dimensions)
         if isinstance(own, FewTemplates) and len(own) + len(names) > FEW:
-            own = ManyTemplates.of_few(own, self.dimensions)
+            own = ManyTemplates.of_few(own, self.dimensions, self._coding())
         own.extend(names, vectors)
         self._count += len(names)
         if len(own):
@@ -186,6 +201,9 @@ class Gallery:
         vector = self._own(template)
         own = self._users.get(user_id)
         return own.nearest_other(subject_id, vector) if own else None
+
+    def _coding(self) -> Coding:
+        return Halved() if self._file is None else Compact(self._file)
 
     def _own(self, embedded: Embedded) -> Vectors:
         if embedded.model_version != self.model_version:

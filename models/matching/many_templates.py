@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import mmap
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from models.matching.bfloat16 import Floats, Halves, join, split
+from models.matching.bfloat16 import Floats
+from models.matching.codings import Coding, Columns
 from models.matching.nearest_rows import Numbers, candidates
 from models.matching.packed_names import PackedNames
 from models.matching.row_index import RowIndex
@@ -32,10 +33,11 @@ _ROUNDED_UP = 1.001
 class ManyTemplates(UserTemplates):
     """Any number of templates. A change costs the same however many there are; a search goes over all vectors once."""
 
-    __slots__ = ("_blocks", "_by_id", "_by_subject", "_dimensions", "_longest", "_subjects")
+    __slots__ = ("_blocks", "_by_id", "_by_subject", "_coding", "_dimensions", "_longest", "_subjects")
 
-    def __init__(self, dimensions: int) -> None:
+    def __init__(self, dimensions: int, coding: Coding) -> None:
         super().__init__()
+        self._coding = coding
         self._dimensions = dimensions
         self._blocks: list[_Block] = []
         self._by_id = RowIndex()
@@ -44,17 +46,19 @@ class ManyTemplates(UserTemplates):
         self._longest = 0.0
 
     @classmethod
-    def of_few(cls, few: FewTemplates, dimensions: int) -> ManyTemplates:
+    def of_few(cls, few: FewTemplates, dimensions: int, coding: Coding) -> ManyTemplates:
         """The same templates."""
-        many = cls(dimensions)
+        many = cls(dimensions, coding)
         many.extend(*few.all())
         return many
 
     def to_few(self, dimensions: int) -> FewTemplates:
-        """The same templates, of which there must be few."""
+        """The same templates, of which there must be few; these here are of no use any more."""
         few = FewTemplates(dimensions)
         subjects = (self._subjects[self._number_at(row)] for row in range(len(self)))
         few.extend(list(zip(subjects, self.ids(), strict=True)), self._vectors_at(range(len(self))))
+        for block in self._blocks:
+            self._coding.forget(block.coded)
         return few
 
     def __len__(self) -> int:
@@ -69,7 +73,7 @@ class ManyTemplates(UserTemplates):
         k = min(k, len(self._subjects))
         if k < 1:
             return [[] for _ in probes]
-        found = candidates(self._blocks, probes, k, self._longest)
+        found = candidates(self._blocks, probes, k, self._coding, self._longest)
         return [self._nearest_of(probe, rows, k) for probe, rows in zip(probes, found, strict=True)]
 
     def _nearest_of(self, probe: Vectors, rows: NDArray[np.intp], k: int) -> list[tuple[str, float]]:
@@ -102,7 +106,7 @@ class ManyTemplates(UserTemplates):
 
     def _id_at(self, row: int) -> bytes:
         block, at = self._at(row)
-        return bytes(block.ids[at * ID_BYTES : (at + 1) * ID_BYTES])
+        return block.id_at(at)
 
     def _number_at(self, row: int) -> int:
         block, at = self._at(row)
@@ -111,7 +115,7 @@ class ManyTemplates(UserTemplates):
     def _vectors_at(self, rows: Sequence[int] | NDArray[np.intp]) -> Vectors:
         found = np.empty((len(rows), self._dimensions), np.float32)
         for here, block, at in self._by_block(np.asarray(rows, np.intp)):
-            found[here] = block.vectors(at)
+            found[here] = self._coding.decoded([column[at] for column in block.coded])
         return found
 
     def _by_block(self, rows: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], _Block, NDArray[np.intp]]]:
@@ -122,29 +126,40 @@ class ManyTemplates(UserTemplates):
             yield here, self._blocks[place], at[here]
 
     def _extend(self, subject_ids: Sequence[str], raw_ids: Sequence[bytes], vectors: Vectors) -> None:
-        known: dict[str, int] = {}
-        for subject_id in subject_ids:
-            if subject_id not in known:
-                number = self._number_of(subject_id)
-                known[subject_id] = self._subjects.add(subject_id) if number is None else number
+        keys = [_key(subject_id) for subject_id in subject_ids]
+        known = self._numbers_of(dict(zip(subject_ids, keys, strict=True)))
         numbers = [known[subject_id] for subject_id in subject_ids]
+        coded = self._coding.encoded(vectors)
         squares = np.einsum("ij,ij->i", vectors, vectors)
-        self._longest = max(self._longest, *(math.sqrt(square) * _ROUNDED_UP for square in squares.tolist()))
+        self._longest = max(self._longest, math.sqrt(np.fmax.reduce(squares, initial=0)) * _ROUNDED_UP)
         first, start = len(self), 0
         while start < len(numbers):
             if not self._blocks or self._blocks[-1].count == BLOCK:
                 rows = BLOCK if self._blocks else _room(0)
-                self._blocks.append(_Block(self._dimensions, rows, len(self._blocks) >= _PLAIN_PAGES))
+                kinds = self._coding.columns(self._dimensions)
+                self._blocks.append(_Block(kinds, rows, len(self._blocks) >= _PLAIN_PAGES))
             end = start + BLOCK - self._blocks[-1].count
             piece, start = slice(start, end), end
-            self._blocks[-1].extend(raw_ids[piece], numbers[piece], vectors[piece], squares[piece] / 2)
-        for row, (subject_id, raw_id) in enumerate(zip(subject_ids, raw_ids, strict=True), first):
-            self._by_id.add(_key(raw_id), row)
-            self._by_subject.add(_key(subject_id), row)
+            columns = [column[piece] for column in coded]
+            self._blocks[-1].extend(raw_ids[piece], numbers[piece], squares[piece] / 2, columns)
+        self._by_id.extend([_key(raw_id) for raw_id in raw_ids], first)
+        self._by_subject.extend(keys, first)
+
+    def _numbers_of(self, subjects: Mapping[str, int]) -> dict[str, int]:
+        """The number of each subject, given with its key; those that are not there are added."""
+        missing = self._by_subject.missing(list(subjects.values()))
+        new = [subject_id for subject_id, is_missing in zip(subjects, missing, strict=True) if is_missing]
+        known = dict(zip(new, self._subjects.extend(new), strict=True))
+        for subject_id in subjects.keys() - known.keys():
+            number = self._number_of(subject_id)
+            known[subject_id] = self._subjects.add(subject_id) if number is None else number
+        return known
 
     def _remove(self, row: int) -> None:
         number, last = self._number_at(row), len(self) - 1
         subject_id = self._subjects[number]
+        block, at = self._at(row)
+        self._coding.forget([column[at : at + 1] for column in block.coded])
         self._by_id.remove(_key(self._id_at(row)), row)
         self._by_subject.remove(_key(subject_id), row)
         if self._number_of(subject_id) is None:
@@ -152,7 +167,6 @@ class ManyTemplates(UserTemplates):
         if row != last:
             self._by_id.move(_key(self._id_at(last)), last, row)
             self._by_subject.move(_key(self._subjects[self._number_at(last)]), last, row)
-            block, at = self._at(row)
             block.copy(at, self._blocks[-1], last % BLOCK)
         self._blocks[-1].pop()
         if not self._blocks[-1].count:
@@ -166,21 +180,20 @@ class ManyTemplates(UserTemplates):
 class _Block:
     """Up to :data:`BLOCK` rows."""
 
-    __slots__ = ("_lower", "_numbers", "_squares", "_upper", "count", "ids")
+    __slots__ = ("_coded", "_ids", "_numbers", "_squares", "count")
 
-    def __init__(self, dimensions: int, rows: int, huge_pages: bool) -> None:
-        """``rows`` is for how many there is room at first."""
+    def __init__(self, kinds: Sequence[tuple[tuple[int, ...], DTypeLike]], rows: int, huge_pages: bool) -> None:
+        """``kinds`` are the columns of vectors, and ``rows`` is for how many there is room at first."""
         self.count = 0
-        self.ids = bytearray()
-        self._upper: Halves = _column((rows, dimensions), np.uint16, huge_pages)
-        self._lower: Halves = _column((rows, dimensions), np.uint16, huge_pages)
+        self._coded = [_column((rows, *shape), kind, huge_pages) for shape, kind in kinds]
         self._squares: Floats = _column((rows,), np.float32, huge_pages)
         self._numbers: Numbers = _column((rows,), np.uint32, huge_pages)
+        self._ids: NDArray[np.uint8] = _column((rows, ID_BYTES), np.uint8, huge_pages)
 
     @property
-    def upper(self) -> Halves:
-        """The vectors in bfloat16 [count, dimensions]."""
-        return self._upper[: self.count]
+    def coded(self) -> Columns:
+        """The columns of the vectors [count, ...]."""
+        return [column[: self.count] for column in self._coded]
 
     @property
     def squares(self) -> Floats:
@@ -192,48 +205,46 @@ class _Block:
         """The number of each row's subject [count]."""
         return self._numbers[: self.count]
 
-    def vectors(self, at: NDArray[np.intp]) -> Vectors:
-        """The vectors of some rows."""
-        return join(self._upper[at], self._lower[at])
-
     def extend(
-        self, raw_ids: Sequence[bytes], numbers: Sequence[int], vectors: Vectors, squares: NDArray[np.float32]
+        self, raw_ids: Sequence[bytes], numbers: Sequence[int], squares: NDArray[np.float32], coded: Columns
     ) -> None:
         """Add rows, for which there must be room in a block."""
         first, self.count = self.count, self.count + len(raw_ids)
         if self.count > len(self._numbers):
             self._resize(_room(self.count))
         rows = slice(first, self.count)
-        self._upper[rows], self._lower[rows] = split(vectors)
-        self._squares[rows], self._numbers[rows] = squares, numbers
-        self.ids += b"".join(raw_ids)
+        ids = np.frombuffer(b"".join(raw_ids), np.uint8).reshape(-1, ID_BYTES)
+        for column, values in zip(self._columns(), (*coded, squares, numbers, ids), strict=True):
+            column[rows] = values
+
+    def id_at(self, at: int) -> bytes:
+        """The id of a row, packed."""
+        return bytes(self._ids[at])
 
     def copy(self, at: int, other: _Block, row: int) -> None:
         """Overwrite a row with one of another block, or of this one."""
         for own, others in zip(self._columns(), other._columns(), strict=True):
             own[at] = others[row]
-        self.ids[at * ID_BYTES : (at + 1) * ID_BYTES] = other.ids[row * ID_BYTES : (row + 1) * ID_BYTES]
 
     def pop(self) -> None:
         """Remove the last row, and leave nothing of it in memory."""
         self.count -= 1
         for column in self._columns():
             column[self.count] = 0
-        del self.ids[-ID_BYTES:]
         if 2 * _room(self.count) <= len(self._numbers):
             self._resize(_room(self.count))
 
     def _resize(self, rows: int) -> None:
         before = self._columns()
         count = min(rows, len(self._numbers))
-        self._upper, self._lower, self._squares, self._numbers = (
+        *self._coded, self._squares, self._numbers, self._ids = (
             _column((rows, *column.shape[1:]), column.dtype, huge_pages=False) for column in before
         )
         for column, old in zip(self._columns(), before, strict=True):
             column[:count] = old[:count]
 
     def _columns(self) -> tuple[NDArray[Any], ...]:
-        return self._upper, self._lower, self._squares, self._numbers
+        return *self._coded, self._squares, self._numbers, self._ids
 
 
 def _room(count: int) -> int:

@@ -8,7 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.matching.bfloat16 import ROUNDING, Floats, Halves, PackedProbes, split, widened
+from models.matching.bfloat16 import Floats
+from models.matching.codings import Coding, Columns
 
 Numbers = NDArray[np.uint32]
 
@@ -26,8 +27,8 @@ class Rows(Protocol):
     """Some rows of templates."""
 
     @property
-    def upper(self) -> Halves:
-        """Vectors in bfloat16 [n, dimensions]."""
+    def coded(self) -> Columns:
+        """Vectors, as the coding keeps them [n, ...]."""
 
     @property
     def squares(self) -> Floats:
@@ -38,7 +39,9 @@ class Rows(Protocol):
         """The number of each row's subject [n]."""
 
 
-def candidates(blocks: Sequence[Rows], probes: Floats, k: int, longest: float) -> Iterator[NDArray[np.intp]]:
+def candidates(
+    blocks: Sequence[Rows], probes: Floats, k: int, coding: Coding, longest: float
+) -> Iterator[NDArray[np.intp]]:
     """The rows among which are, for each probe [n, dimensions], the nearest ones of its k nearest subjects.
 
     The rows are counted over all blocks. There are hardly more than needed unless the templates are nearly alike: the
@@ -49,16 +52,16 @@ def candidates(blocks: Sequence[Rows], probes: Floats, k: int, longest: float) -
         blocks: the templates.
         probes: to find templates for.
         k: number of subjects; there must be as many.
+        coding: of the blocks.
         longest: length of the longest template, or more.
     """
     for start in range(0, len(probes), _PROBES_AT_ONCE):
         part = probes[start : start + _PROBES_AT_ONCE]
-        rounded, _ = split(part)
-        packed = PackedProbes(rounded)
-        bests = [_Best(k, one) for one in allowances(part, widened(rounded), longest)]
+        products = coding.products(part)
+        bests = [_Best(k, one) for one in allowances(part, products.errors(longest), longest)]
         first = 0
-        for upper, squares, numbers in _pieces(blocks, _SCORES_AT_ONCE // len(part)):
-            scores = packed.products(upper)
+        for coded, squares, numbers in _pieces(blocks, _SCORES_AT_ONCE // len(part)):
+            scores = products.of(coded)
             scores -= squares[:, np.newaxis]
             for at, (best, peak) in enumerate(zip(bests, scores.max(axis=0).tolist(), strict=True)):
                 if not peak < best.limit:
@@ -67,42 +70,40 @@ def candidates(blocks: Sequence[Rows], probes: Floats, k: int, longest: float) -
         yield from (best.rows() for best in bests)
 
 
-def _pieces(blocks: Sequence[Rows], most: int) -> Iterator[tuple[Halves, Floats, Numbers]]:
+def _pieces(blocks: Sequence[Rows], most: int) -> Iterator[tuple[Columns, Floats, Numbers]]:
     """The columns of all rows, in order, of ``most`` rows at once."""
     for block in blocks:
-        upper, squares, numbers = block.upper, block.squares, block.numbers
+        coded, squares, numbers = block.coded, block.squares, block.numbers
         for start in range(0, len(numbers), most):
             piece = slice(start, start + most)
-            yield upper[piece], squares[piece], numbers[piece]
+            yield [column[piece] for column in coded], squares[piece], numbers[piece]
 
 
-def allowances(probes: Floats, rounded: Floats, longest: float) -> list[float]:
+def allowances(probes: Floats, errors: NDArray[np.float64], longest: float) -> list[float]:
     """How far below another row's score a row's may be, for each probe, if its distance is not larger.
 
-    With d dimensions, u = 2⁻²⁴, L = |p| + |t| and a bar over what is rounded to bfloat16:
+    With d dimensions, u = 2⁻²⁴ and L = |p| + |t|:
 
-    - Instead of p·t the product is that of p̄ and t̄, off by at most |p|·|t - t̄| + |p - p̄|·|t̄|, where
-      |t - t̄| is at most 2⁻⁸·|t|.
+    - Instead of p·t the product is that of what is coded, and is off by no more than ``errors``.
     - The score is computed with an error of at most (d + 2)·u·L²/2, whatever the order of the sums.
     - A squared distance, from differences, is off by (d + 2)·u of itself, which is at most L², so by half of that in
       the measure of the score.
     - The square root gives squares that differ by 4u of themselves the same distance, which is 2u·L² of the score.
 
     Two rows are compared, so the first three count twice. The terms with u are doubled once more, which covers those of
-    second order and the rounding of the limit to float32. Processors may take numbers below the smallest normal one for
-    nought. Source: N. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition, sections 2.1, 3.1 and 3.5.
+    second order, what is coded being longer than the vectors by the errors, and the rounding of the limit to float32.
+    Processors may take numbers below the smallest normal one for nought. Source: N. Higham, "Accuracy and Stability of
+    Numerical Algorithms", 2nd edition, sections 2.1, 3.1 and 3.5.
 
     Args:
         probes: [n, dimensions].
-        rounded: the same in bfloat16.
+        errors: of the products of what is coded, for each probe [n].
         longest: length of the longest template, or more.
     """
-    exact, near = probes.astype(np.float64), rounded.astype(np.float64)
-    length, off = np.linalg.norm(exact, axis=1), np.linalg.norm(exact - near, axis=1)
-    coarse = 2 * longest * (ROUNDING * length + off * (1 + ROUNDING))
+    length = np.linalg.norm(probes.astype(np.float64), axis=1)
     dimensions, both = probes.shape[1], length + longest
     fine = 4 * (dimensions + 3) * _EPSILON * both * both + dimensions * _TINY * (1 + both)
-    return [float(one) for one in 1.001 * (coarse + fine)]
+    return [float(one) for one in 1.001 * (2 * errors + fine)]
 
 
 class _Best:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _PAGE = 32
 """Names of a page."""
@@ -48,6 +48,17 @@ class PackedNames:
             self._pages.append(_bytes(name))
         return number
 
+    def extend(self, names: Sequence[str]) -> list[int]:
+        """Add names; return the number of each. Many at once are faster."""
+        # As long as there are free numbers, and up to the end of a page, one after another.
+        alone = len(self._free) + -self._total % _PAGE
+        numbers = [self.add(name) for name in names[:alone]]
+        left = names[alone:]
+        numbers += range(self._total, self._total + len(left))
+        self._pages += [pack(left[start : start + _PAGE]) for start in range(0, len(left), _PAGE)]
+        self._total += len(left)
+        return numbers
+
     def remove(self, number: int) -> None:
         """Remove a name."""
         self._write(number, b"")
@@ -63,7 +74,7 @@ class PackedNames:
         self._pages[page] = _END.join(names)
 
 
-def pack(names: list[str]) -> bytes:
+def pack(names: Sequence[str]) -> bytes:
     """A page of names."""
     return _END.join(map(_bytes, names))
 

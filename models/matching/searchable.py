@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +32,9 @@ class SearchableTemplates:
     ones would take a hundred times as long, so it has its own copy. Not thread-safe.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        """``folder`` as :class:`models.matching.gallery.Gallery` takes it."""
+        self._folder = folder
         self._galleries: dict[str, Gallery] = {}
 
     def count(self, model_version: str) -> int:
@@ -41,9 +44,10 @@ class SearchableTemplates:
 
     def fill(self, user_id: str, names: Sequence[tuple[str, str]], templates: Embedded) -> None:
         """Add templates [n, dimensions] of a user that are not there yet, given the subject and the id of each."""
-        gallery = self._galleries.setdefault(
-            templates.model_version, Gallery(templates.model_version, templates.vectors.shape[-1])
-        )
+        gallery = self._galleries.get(templates.model_version)
+        if gallery is None:
+            gallery = Gallery(templates.model_version, templates.vectors.shape[-1], self._folder)
+            self._galleries[templates.model_version] = gallery
         joined = [(user_id + _BETWEEN + subject_id, _id(user_id, template_id)) for subject_id, template_id in names]
         gallery.fill(_ALL, joined, templates)
 

@@ -90,12 +90,11 @@ class UserTemplates(ABC):
         """Add templates [n, dimensions] that are not there, given the subject and the id of each."""
         if not names:
             return
-        raw_ids = [template_ids.packed(template_id) for _, template_id in names]
+        raw_ids, digested = template_ids.packed_all([template_id for _, template_id in names])
         self._extend([subject_id for subject_id, _ in names], raw_ids, vectors)
-        for (_, template_id), raw_id in zip(names, raw_ids, strict=True):
-            if template_ids.unpacked(raw_id) != template_id:
-                self._digested = self._digested or {}
-                self._digested[raw_id] = template_id
+        for at in digested:
+            self._digested = self._digested or {}
+            self._digested[raw_ids[at]] = names[at][1]
 
     def discard(self, template_id: str) -> bool:
         """Remove a template; return False if there is none with this id."""

@@ -56,12 +56,19 @@ def embed(
 def search(
     templates: Annotated[int, typer.Option(min=100, help="Templates of the user.")] = 100_000,
     searches: Annotated[int, typer.Option(min=32, help="Searches of each kind.")] = 100,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="As `FACESTREAM_COMPACT_GALLERIES` has them: codes in memory.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Time searches of a face among the templates of one user, beside other libraries; without Kafka."""
+    import tempfile
+
     from streams.devtools.benchmarks.search import measure
 
-    report(measure(templates, searches), Output(as_json), show=searches_table)
+    with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
+        figures = measure(templates, searches, Path(folder) if compact else None)
+        report(figures, Output(as_json), show=searches_table)
 
 
 def retrain(

@@ -161,7 +161,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "bench commands": ("facestream bench commands", "facestream bench commands --rounds 1 --json"),
     "bench search": (
         "facestream bench search --templates 100000",
-        "facestream bench search --templates 1000000 --json",
+        "facestream bench search --templates 1000000 --compact --json",
     ),
     "bench import": ("facestream bench import --templates 20000", "facestream bench import --users 1 --json"),
     "bench recovery": ("facestream bench recovery", "facestream bench recovery --templates 1000000 --json"),

@@ -5,20 +5,21 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from models.matching.gallery import Embedded, Gallery
 from models.matching.searchable import SearchableTemplates
-from schemas import codec, searched_template
+from schemas import codec, searched_template, searched_templates
 from schemas.gallery import Template
 from schemas.searched_template import SearchedTemplate
 from streams.kafka.commit_metadata import ShardSize
 from streams.matching.consent_ends import ConsentEnds, TemplateKey
 from streams.matching.other_spellings import MisplacedTemplate
 
-_READ_AT_ONCE = 1_000
+_READ_AT_ONCE = 2_000
 """Entries of the table that become templates at once."""
 
 
@@ -32,9 +33,15 @@ class TableEntries(Protocol):
 class GalleryShard:
     """The templates of one partition in memory, by model version."""
 
-    def __init__(self, search_purposes: Collection[str] = ()) -> None:
-        """``search_purposes`` are those of the consents whose templates searches over everybody may find."""
-        self.searchable = SearchableTemplates()
+    def __init__(self, search_purposes: Collection[str] = (), vectors: Path | None = None) -> None:
+        """An empty shard.
+
+        Args:
+            search_purposes: those of the consents whose templates searches over everybody may find.
+            vectors: the folder of the files with vectors; None: they are all in memory.
+        """
+        self._vectors = vectors
+        self.searchable = SearchableTemplates(vectors)
         """The templates that searches over everybody may find; kept a second time."""
         self._search_purposes = frozenset(search_purposes)
         self._galleries: dict[str, Gallery] = {}
@@ -59,7 +66,9 @@ class GalleryShard:
 
     def gallery(self, model_version: str, dimensions: int) -> Gallery:
         """The gallery of one model version; vectors of two versions never meet in one."""
-        return self._galleries.setdefault(model_version, Gallery(model_version, dimensions))
+        if model_version not in self._galleries:
+            self._galleries[model_version] = Gallery(model_version, dimensions, self._vectors)
+        return self._galleries[model_version]
 
     def is_complete(self, user_id: str, model_version: str) -> bool:
         """Whether this version has every template that a user has of any version."""
@@ -93,7 +102,8 @@ class GalleryShard:
         groups: dict[tuple[str, str, int], list[SearchedTemplate]] = {}
         for one in templates:
             groups.setdefault((one.user_id, one.model_version, len(one.vector)), []).append(one)
-            self._consent_ends.set((one.user_id, one.template_id, one.model_version), one.expires_at)
+            if one.expires_at is not None:
+                self._consent_ends.set((one.user_id, one.template_id, one.model_version), one.expires_at)
         for (user_id, version, size), group in groups.items():
             gallery = self.gallery(version, size // 4)
             vectors = np.frombuffer(b"".join([one.vector for one in group]), "<f4").reshape(len(group), size // 4)
@@ -181,18 +191,21 @@ def key_of(user_id: str, template_id: str, model_version: str) -> bytes:
 
 
 def load(
-    table: TableEntries, partition: int, search_purposes: Collection[str] = ()
+    table: TableEntries, partition: int, search_purposes: Collection[str] = (), vectors: Path | None = None
 ) -> tuple[GalleryShard, list[MisplacedTemplate]]:
     """Read the shard of a partition from the local store, and the templates stored under another spelling of a user."""
-    shard, misplaced = GalleryShard(search_purposes), list[MisplacedTemplate]()
+    shard, misplaced = GalleryShard(search_purposes, vectors), list[MisplacedTemplate]()
     entries = table.entries(partition)
     while some := list(itertools.islice(entries, _READ_AT_ONCE)):
-        placed = []
-        for key, value in some:
-            one = searched_template.read(value)
-            if key == key_of(one.user_id, one.template_id, one.model_version):
-                placed.append(one)
-            else:
-                misplaced.append(MisplacedTemplate(key, codec.decode(value, Template)))
-        shard.fill(placed)
+        read = searched_templates.read_all([value for _, value in some])
+        is_placed = [
+            key == key_of(one.user_id, one.template_id, one.model_version)
+            for (key, _), one in zip(some, read, strict=True)
+        ]
+        shard.fill(itertools.compress(read, is_placed))
+        misplaced += [
+            MisplacedTemplate(key, codec.decode(value, Template))
+            for (key, value), placed in zip(some, is_placed, strict=True)
+            if not placed
+        ]
     return shard, misplaced

@@ -53,7 +53,7 @@ class GalleryTable(faust.Table[bytes, bytes]):
         self._catching_up = threading.Lock()
 
     def note_current(self, partition: int) -> None:
-        """Note that the local copy of a partition has what the changelog has, now."""
+        """Note that the local copy of a partition has what the changelog has, now, or nothing yet."""
         stamp = self._stamp(partition)
         stamp.parent.mkdir(parents=True, exist_ok=True)
         stamp.touch()
@@ -123,6 +123,9 @@ class GalleryTable(faust.Table[bytes, bytes]):
         # One at a time: what was begun before a rebalance may still write its last batch.
         with self._catching_up, _reaching(source.partition):
             stored = faust_internals.stored_offset(store)
+            if stored is None:
+                # Whatever is read from now on is removed by a tombstone that the changelog still has for a day.
+                self.note_current(source.partition)
             for records in read_bulk(settings, source, 0 if stored is None else stored + 1, last + 1):
                 if stop.is_set():
                     return
@@ -175,13 +178,7 @@ class GalleryTable(faust.Table[bytes, bytes]):
     def entries(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
         """All entries of one partition from the local store."""
         with _reaching(partition):
-            found = faust_internals.table_entries(self, partition)
-        while True:
-            with _reaching(partition):
-                entry = next(found, None)
-            if entry is None:
-                return
-            yield entry
+            yield from faust_internals.table_entries(self, partition)
 
     def _store_of(self, partition: int) -> Any:
         """RocksDB of one partition; Faust opens it when it recovers the table."""

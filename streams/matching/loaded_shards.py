@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import faust
@@ -47,11 +48,12 @@ class LoadedShards:
         self._embeddings = Topic.EMBEDDINGS.named(settings)
         self._chips = Topic.CHIPS.named(settings)
         self._new_erasures = NewErasures(settings)
-        self._search_purposes = settings.search_purposes
+        vectors = Path(app.conf.datadir) / "vectors" if settings.compact_galleries else None
+        self._kept_as = settings.search_purposes, vectors
         self._erasures_read: set[int] = set()
         """Partitions of this assignment whose erasures were read before their shard."""
         self._loaded: dict[int, GalleryPartition] = {}
-        self._standbys = StandbyShards(table, settings.search_purposes)
+        self._standbys = StandbyShards(table, *self._kept_as)
         self._noted: set[int] = set()
         self._noted_at = self._turned_at = 0.0
         self.lock = asyncio.Lock()
@@ -88,7 +90,7 @@ class LoadedShards:
             log.info("the shard %d was decoded already", partition)
             self._loaded[partition] = decoded
             return
-        shard, misplaced = await asyncio.to_thread(load, self._table, partition, self._search_purposes)
+        shard, misplaced = await asyncio.to_thread(load, self._table, partition, *self._kept_as)
         self._loaded[partition] = GalleryPartition(partition, shard, self._table, written_to)
         if misplaced:
             await self._send_on(partition, misplaced)

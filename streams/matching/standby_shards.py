@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from streams.matching.gallery_partition import GalleryPartition
 from streams.matching.gallery_shard import GalleryShard, load
@@ -29,10 +30,10 @@ class _Standby:
 class StandbyShards:
     """Decoded shards by partition; for the thread of the event loop."""
 
-    def __init__(self, table: GalleryTable, search_purposes: Collection[str] = ()) -> None:
-        """Follows the table from now on; ``search_purposes`` as :class:`GalleryShard` takes them."""
+    def __init__(self, table: GalleryTable, search_purposes: Collection[str] = (), vectors: Path | None = None) -> None:
+        """Follows the table from now on; the other arguments are those of :class:`GalleryShard`."""
         self._table = table
-        self._search_purposes = search_purposes
+        self._kept_as = search_purposes, vectors
         self._decoded: dict[int, _Standby] = {}
         self._coming: dict[int, list[tuple[Sequence[Entry], int]]] = {}
         """What has been applied to a copy while it is read, with the offsets reached."""
@@ -58,7 +59,7 @@ class StandbyShards:
         coming = self._coming[partition] = []
         try:
             written_to = self._table.written_to(partition)
-            shard, misplaced = await asyncio.to_thread(load, self._table, partition, self._search_purposes)
+            shard, misplaced = await asyncio.to_thread(load, self._table, partition, *self._kept_as)
             whole = not misplaced
             for entries, offset in coming:
                 # What the copy had when it was read is repeated, which ends as it is.

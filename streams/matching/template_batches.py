@@ -74,14 +74,19 @@ class BatchEnrolment:
         while left:
             # Templates of different subjects do not depend on each other.
             plain, alone, later = list[_Imported](), list[_Imported](), list[_Imported]()
+            counts = list[int]()
             seen = set[str]()
             for one in left:
                 if not seen.isdisjoint((one.first.subject_id, one.first.template_id)):
                     later.append(one)
                     continue
                 seen |= {one.first.subject_id, one.first.template_id}
-                (plain if self._is_plain(one.versions, gallery) else alone).append(one)
-            counts = [gallery.shard.templates(batch.user_id, one.first.subject_id) + 1 for one in plain]
+                count = gallery.shard.templates(batch.user_id, one.first.subject_id)
+                if self._is_plain(one.versions, count, gallery):
+                    plain.append(one)
+                    counts.append(count + 1)
+                else:
+                    alone.append(one)
             gallery.keep_new([template for one in plain for template in one.versions])
             for one, count in zip(plain, counts, strict=True):
                 yield _enrolled(batch, one.first, count), GalleryChange(kept=one.versions, encoded=one.encoded)
@@ -89,11 +94,13 @@ class BatchEnrolment:
                 yield self._alone(batch, one.versions, gallery, by_version)
             left = later
 
-    def _is_plain(self, versions: Sequence[Template], gallery: GalleryPartition) -> bool:
-        """Whether a template is new, nothing speaks against it, and its subject has room and no template like it."""
+    def _is_plain(self, versions: Sequence[Template], count: int, gallery: GalleryPartition) -> bool:
+        """Whether a template is new, nothing speaks against it, and its subject has room and no template like it.
+
+        ``count`` is the number of templates that the subject has.
+        """
         first, shard, retired = versions[0], gallery.shard, self._models.retired
         at_ms = round(first.enrolled_at.timestamp() * 1000)
-        count = shard.templates(first.user_id, first.subject_id)
         return (
             shard.version_of(first.user_id, first.template_id) is None
             and count < self._settings.max_templates_per_subject

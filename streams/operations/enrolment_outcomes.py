@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from schemas import codec, template_records
+from schemas import codec, raw_records, template_records
 from schemas.dead_letters import DeadLetter
 from schemas.embeddings import TemplateBatch
 from schemas.errors import CodecError
+from schemas.ids import canonical, event_id_or_same
 from schemas.results import Enrolment
 from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message
@@ -34,6 +35,28 @@ class EnrolmentOutcome:
 
     refusal: str | None
     repeats: bool
+
+
+def read_outcome(value: bytes, replay_id: str) -> tuple[EventKey, EnrolmentOutcome] | None:
+    """Whose outcome an encoded enrolment is, and which; None: it is of another replay.
+
+    Raises:
+        CodecError: it is no enrolment.
+    """
+    record = raw_records.read(value, Enrolment)
+    if record is None:
+        event = codec.decode(value, Enrolment)
+        if event.replay_id != replay_id:
+            return None
+        reason = None if event.refusal is None else event.refusal.reason
+        return (event.user_id, event.event_id), EnrolmentOutcome(reason, event.repeats is not None)
+    if record["replay_id"] != replay_id:
+        return None
+    refusal = record["refusal"]
+    return (
+        (canonical(record["user_id"]), event_id_or_same(record["event_id"])),
+        EnrolmentOutcome(None if refusal is None else refusal["reason"], record["repeats"] is not None),
+    )
 
 
 class EnrolmentOutcomes:
@@ -90,10 +113,9 @@ class EnrolmentOutcomes:
             if message.value is None or self._replay_id.encode() not in message.value:
                 continue
             with suppress(CodecError):
-                event = codec.decode(message.value, Enrolment)
-                if event.replay_id == self._replay_id:
-                    reason = None if event.refusal is None else event.refusal.reason
-                    yield (event.user_id, event.event_id), EnrolmentOutcome(reason, event.repeats is not None)
+                found = read_outcome(message.value, self._replay_id)
+                if found is not None:
+                    yield found
 
     def _letters(self) -> Iterator[tuple[EventKey, EnrolmentOutcome]]:
         for message in self._new(1):

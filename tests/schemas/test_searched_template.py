@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import codec, registry, searched_template, template_records
+from schemas import codec, raw_records, registry, searched_template, searched_templates, template_records
 from schemas.errors import CodecError, MalformedEvent
 from schemas.gallery import Template
+from schemas.ids import new_event_id
+from schemas.ingest import Consent
+from schemas.parts import Quality, Source
 from schemas.searched_template import SearchedTemplate
 from tests.schemas.strategies import events
 
@@ -71,7 +74,7 @@ def test_a_time_that_no_calendar_has_is_malformed(template: Template, micros: in
 def written(template: Template, **changes: object) -> bytes:
     """An encoded template with values that the codec would not write."""
     body = io.BytesIO()
-    schema = template_records._without_logical_types()
+    schema = raw_records.plain_schema(Template)
     fastavro.schemaless_writer(body, schema, plain(dataclasses.asdict(template) | changes))
     return registry.newest(Template).header + body.getvalue()
 
@@ -95,3 +98,73 @@ def test_templates_of_earlier_releases_are_read(kept: registry.Schema, template:
     fastavro.schemaless_writer(body, kept.parsed, record)
     data = kept.header + body.getvalue()
     assert searched_template.read(data) == outcome(data)
+
+
+def alone(values: list[bytes]) -> list[SearchedTemplate] | type[CodecError]:
+    try:
+        return [searched_template.read(value) for value in values]
+    except CodecError as error:
+        return type(error)
+
+
+def together(values: list[bytes]) -> list[SearchedTemplate] | type[CodecError]:
+    try:
+        return searched_templates.read_all(values)
+    except CodecError as error:
+        return type(error)
+
+
+@given(st.lists(TEMPLATES, max_size=20))
+def test_many_are_read_as_each_alone(templates: list[Template]) -> None:
+    assert searched_templates.read_all(list(map(codec.encode, templates))) == list(map(SearchedTemplate.of, templates))
+
+
+@given(st.lists(TEMPLATES, min_size=1, max_size=4), st.data())
+def test_broken_ones_among_many_are_what_they_are_alone(templates: list[Template], data: st.DataObject) -> None:
+    values = [bytearray(codec.encode(template)) for template in templates]
+    for _ in range(data.draw(st.integers(1, 3))):
+        one = values[data.draw(st.integers(0, len(values) - 1))]
+        one[data.draw(st.integers(0, len(one) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(values[0])))
+    for some in ([bytes(one) for one in values], [bytes(values[0][:cut]), *map(bytes, values[1:])]):
+        assert together(some) == alone(some)
+
+
+@given(TEMPLATES, st.sampled_from([-(2**63), -(2**61), 2**62, 2**63 - 1]), st.text(min_size=100, max_size=300))
+def test_unusual_values_among_many_are_read_as_alone(template: Template, number: int, text: str) -> None:
+    source = {**dataclasses.asdict(template.source), "topic": text, "offset": number}
+    consent = {**dataclasses.asdict(template.consent), "expires_at": number}
+    changes: list[dict[str, object]] = [
+        {"source": source},
+        {"picture_sha256": text},
+        {"enrolled_at": number},
+        {"consent": consent},
+        {"template_id": template.template_id.upper(), "user_id": "e\u0301"},
+        {"template_id": template.template_id.replace("-", "")},
+        {},
+    ]
+    for one in changes:
+        values = [codec.encode(template), written(template, **one), codec.encode(template)]
+        assert together(values) == alone(values)
+
+
+def test_usual_templates_are_not_read_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    usual = Template(
+        template_id=new_event_id(),
+        user_id="ursula",
+        subject_id="名前",
+        model_version="one",
+        vector=bytes(512),
+        quality=Quality(0.9, 60.0, 120.0, 0.5, 0.0, 0.75, blockiness=0.1, covered=0.9, covered_part="mouth"),
+        consent=Consent("tests", now, now),
+        source=Source("uploads", 3, 1 << 40),
+        enrolled_at=now,
+        picture_sha256="ab" * 32,
+    )
+    read_alone: list[bytes] = []
+    read = searched_template.read
+    monkeypatch.setattr(searched_template, "read", lambda value: read_alone.append(value) or read(value))
+    unusual = written(usual, template_id=usual.template_id.upper())
+    searched_templates.read_all([*[codec.encode(usual)] * 50, unusual])
+    assert read_alone == [unusual]

@@ -6,6 +6,7 @@ import gc
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -29,22 +30,28 @@ Search = Callable[[Vectors], object]
 """Finds the K nearest templates of each probe [n, dimensions]."""
 
 
-def measure(templates: int, searches: int) -> Iterator[Figures]:
+def measure(templates: int, searches: int, folder: Path | None = None) -> Iterator[Figures]:
     """Search random vectors of length 1, each of a subject of its own; ours and the libraries in turns.
 
+    Args:
+        templates: of one user.
+        searches: of each kind.
+        folder: where a gallery has its vectors of which it keeps only codes in memory; None: all are in memory.
+
     Yields:
-        ``templates``; ``bytes_per_template``, with the ids, by the resident memory of the process; ``p50_ms`` and
-        ``p99_ms`` of a search; ``after_change_p50_ms`` of an enrolment and a search; ``batch32_ms_per_query`` where 32
-        are searched at once; ``recall_at_10``; ``libraries``, the p50 of each library, and of those that are exact the
-        best, ``best_library_ms``, with ``ratio``, ours by it. faiss and usearch are measured where they are installed.
+        ``templates``; ``compact``; ``bytes_per_template``, with the ids, by the resident memory of the process;
+        ``p50_ms`` and ``p99_ms`` of a search; ``after_change_p50_ms`` of an enrolment and a search;
+        ``batch32_ms_per_query`` where 32 are searched at once; ``recall_at_10``; ``libraries``, the p50 of each
+        library, and of those that are exact the best, ``best_library_ms``, with ``ratio``, ours by it. faiss and
+        usearch are measured where they are installed.
     """
-    yield {"templates": templates}
+    yield {"templates": templates, "compact": folder is not None}
     random = np.random.default_rng(0)
     vectors = _unit(random, templates)
     picked = vectors[random.integers(0, templates, searches)]
     probes = picked + _NOISE * random.standard_normal(picked.shape, dtype=np.float32)
     probes /= np.linalg.norm(probes, axis=1, keepdims=True)
-    gallery, bytes_each = _filled(vectors)
+    gallery, bytes_each = _filled(vectors, folder)
     yield {"bytes_per_template": bytes_each}
     yield {"recall_at_10": _recall(gallery, vectors, probes[:_CHECKED])}
 
@@ -81,9 +88,9 @@ def _unit(random: np.random.Generator, count: int) -> Vectors:
     return vectors
 
 
-def _filled(vectors: Vectors) -> tuple[Gallery, int]:
+def _filled(vectors: Vectors, folder: Path | None) -> tuple[Gallery, int]:
     """A gallery of these templates, and the memory of each."""
-    gallery = Gallery(_VERSION, _DIMENSIONS)
+    gallery = Gallery(_VERSION, _DIMENSIONS, folder)
     gc.collect()
     before = psutil.Process().memory_info().rss
     for start in range(0, len(vectors), _FILLED_AT_ONCE):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from uuid import UUID
 
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from models.matching import gallery as gallery_module
 from models.matching import many_templates, row_index
+from models.matching.codings import Halved
 from models.matching.gallery import Embedded, Gallery
 from tests.calls import calls
 
@@ -32,9 +35,11 @@ def made(values: list[float] | list[list[float]] | np.ndarray) -> Embedded:
 class AgainstADictionary(RuleBasedStateMachine):
     """A gallery answers as a dictionary of everything would."""
 
+    folder: Path | None = None
+
     def __init__(self) -> None:
         super().__init__()
-        self.gallery = Gallery("v", DIMENSIONS)
+        self.gallery = Gallery("v", DIMENSIONS, self.folder)
         self.model: dict[tuple[str, str], tuple[str, np.ndarray]] = {}
 
     @rule(user=USERS, subject=SUBJECTS, template=TEMPLATES, values=VECTORS)
@@ -146,11 +151,20 @@ class ManyAgainstADictionary(AgainstADictionary):
         self.patch.undo()
 
 
+class CompactAgainstADictionary(ManyAgainstADictionary):
+    """The same with codes in memory and vectors in a file."""
+
+    folder = Path(tempfile.gettempdir())
+
+
 TestAgainstADictionary = AgainstADictionary.TestCase
 TestAgainstADictionary.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 
 TestManyAgainstADictionary = ManyAgainstADictionary.TestCase
 TestManyAgainstADictionary.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+
+TestCompactAgainstADictionary = CompactAgainstADictionary.TestCase
+TestCompactAgainstADictionary.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
 
 
 def nearest_first(away: dict[str, float]) -> list[tuple[str, float]]:
@@ -186,6 +200,7 @@ def test_no_probes_no_answers() -> None:
     assert gallery.distances("u", "s", made(np.empty((0, 2)))).size == 0
 
 
+@pytest.mark.parametrize("is_compact", [False, True], ids=["all in memory", "compact"])
 @given(
     templates=st.integers(60, 500),
     subjects=st.integers(1, 300),
@@ -196,7 +211,7 @@ def test_no_probes_no_answers() -> None:
 )
 @settings(max_examples=150, deadline=None)
 def test_a_search_gives_what_comparing_all_gives_to_the_last_bit(
-    templates: int, subjects: int, spread: float, longest: float, k: int, seed: int
+    is_compact: bool, templates: int, subjects: int, spread: float, longest: float, k: int, seed: int
 ) -> None:
     """Vectors so close together that only the order of roundings tells them apart; many of them are equal."""
     random = np.random.default_rng(seed)
@@ -205,7 +220,7 @@ def test_a_search_gives_what_comparing_all_gives_to_the_last_bit(
     vectors = (vectors * random.uniform(1, longest, (templates, 1))).astype(np.float32)
     vectors[random.integers(0, templates, templates // 4)] = vectors[0]
     names = [f"s{number}" for number in random.integers(0, subjects, templates)]
-    gallery = Gallery("v", 32)
+    gallery = Gallery("v", 32, Path(tempfile.gettempdir()) if is_compact else None)
     probes = np.concatenate((vectors[:3] + spread * random.normal(size=(3, 32)).astype(np.float32), vectors[:1]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(many_templates, "BLOCK", 70)
@@ -245,7 +260,7 @@ def test_an_erased_vector_is_nowhere_in_memory() -> None:
     gallery.discard("u", "t99")
     gallery.discard("u", "t5")
     [block] = gallery._users["u"]._blocks
-    rows = block.vectors(np.arange(len(block._numbers)))[:, 0].tolist()
+    rows = Halved().decoded(block._coded)[:, 0].tolist()
     assert set(rows[: block.count]) == set(range(99)) - {5}
     assert not set(rows[block.count :]) & {99.0, 98.0, 5.0}
 

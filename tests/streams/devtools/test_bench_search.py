@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,9 +10,9 @@ from streams.devtools.benchmarks import search
 from streams.devtools.benchmarks.rows import NOT_MEASURED, merge
 
 
-def measured(templates: int) -> dict[str, Any]:
+def measured(templates: int, folder: Path | None = None) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    for found in search.measure(templates, searches=40):
+    for found in search.measure(templates, 40, folder):
         merge(result, found)
     assert NOT_MEASURED not in result
     return result
@@ -29,6 +30,13 @@ def test_every_figure_is_measured_without_the_other_libraries(monkeypatch: pytes
     assert result["templates"] == 3000
     assert min(result["after_change_p50_ms"], result["batch32_ms_per_query"]) > 0
     assert isinstance(result["bytes_per_template"], int)
+
+
+def test_a_compact_gallery_takes_less_memory_and_misses_nothing(tmp_path: Path) -> None:
+    result = measured(40_000, tmp_path)
+    assert result["compact"]
+    assert result["recall_at_10"] == 1.0
+    assert 128 <= result["bytes_per_template"] <= 200
 
 
 def test_a_gallery_that_misses_one_has_less_recall(monkeypatch: pytest.MonkeyPatch) -> None:

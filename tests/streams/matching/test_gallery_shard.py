@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -11,12 +12,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from schemas import codec
 from schemas.gallery import Template
 from schemas.ids import new_event_id
 from schemas.ingest import Consent
 from schemas.parts import Source
 from streams.matching.consent_ends import TemplateKey
-from streams.matching.gallery_shard import GalleryShard
+from streams.matching.gallery_shard import GalleryShard, load, template_key
 from tests.calls import calls
 from tests.sinks.examples import QUALITY
 
@@ -166,6 +168,19 @@ def test_what_concerns_one_subject_costs_the_same_in_a_shard_of_any_size() -> No
 
             counts.append(calls(work))
     assert counts[1] <= 1.5 * counts[0]
+
+
+def test_loading_a_shard_costs_few_calls_a_template() -> None:
+    class Table:
+        def entries(self, partition: int) -> Iterator[tuple[bytes, bytes]]:
+            return iter(stored)
+
+    templates = [dataclasses.replace(template(), subject_id=f"s{number}") for number in range(3_000)]
+    stored = [(template_key(one), codec.encode(one)) for one in templates]
+    shards: list[GalleryShard] = []
+    load(Table(), 0)
+    assert calls(lambda: shards.append(load(Table(), 0)[0])) <= 60 * len(stored)
+    assert sorted(shards[0].of("anna", None)) == sorted((one.template_id, "some") for one in templates)
 
 
 def test_a_template_whose_consent_was_given_anew_stays() -> None:

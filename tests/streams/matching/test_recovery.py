@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,6 +135,7 @@ def test_a_table_catches_up_and_goes_on_where_it_was_killed(
         assert offset == reached[-1]
         assert 0 < offset < 99
         assert dict(table.entries(0)) == expected(entries[: offset + 1])
+        assert not table.discard_stale(0), "it was begun just now, so nothing of it is thrown away"
         assert await table.catch_up(0, 99, reached.append) == 99
         assert reached == sorted(set(reached))
         assert dict(table.entries(0)) == expected(entries)
@@ -227,10 +228,10 @@ def test_a_decoded_copy_is_what_the_table_says_however_late_it_was_decoded(
         if one:
             apply(table, entries[:one], 0)
 
-        def load_meanwhile(of: GalleryTable, partition: int, purposes: Collection[str]) -> Any:
+        def load_meanwhile(of: GalleryTable, partition: int, *kept_as: Any) -> Any:
             if one < two:
                 apply(of, entries[one:two], one)
-            found = load(of, partition, purposes)
+            found = load(of, partition, *kept_as)
             if two < three:
                 apply(of, entries[two:three], two)
             return found
