@@ -15,6 +15,7 @@ from streams.cli.bench_tables import (
     fairness_table,
     faults_table,
     latency_table,
+    pipeline_table,
     questions_table,
 )
 from streams.cli.console import MAINTAIN, Json, Output
@@ -41,18 +42,28 @@ def register(app: typer.Typer) -> None:
 
 
 def pipeline(
-    frames: Annotated[int, typer.Option(min=200, help="Frames to send through Kafka.")] = 2000,
-    rounds: Annotated[int, typer.Option(min=1, help="How often the bare loop is measured, before and after.")] = 2,
+    frames: Annotated[int, typer.Option(min=200, help="Frames of each round of the pipeline.")] = 1000,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="How often the pipeline is measured, and the bare loop before and after it.")
+    ] = 3,
+    rate: Annotated[
+        float, typer.Option(min=0, help="Also measure the cost where so few frames a second come; 0: do not.")
+    ] = 0.0,
+    seconds: Annotated[float, typer.Option(min=5, help="Seconds for which they come.")] = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Measure frames a second end to end (640×480 JPEG, one face), and those of a bare loop without Kafka."""
+    """Measure frames a second end to end (640×480 JPEG, one face), and processor time a frame by part.
+
+    Beside them stands a bare loop of the same models without Kafka.
+    """
     import tempfile
 
     from streams.devtools.benchmarks.pipeline import measure
 
     output = Output(as_json)
     with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
-        report(measure(Path(folder), frames, rounds, output.say), output, wrong=("lost", "duplicates"))
+        figures = measure(Path(folder), frames, rounds, rate, seconds, output.say)
+        report(figures, output, show=pipeline_table, wrong=("lost", "duplicates"))
 
 
 def latency(

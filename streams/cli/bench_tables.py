@@ -58,6 +58,21 @@ def faults_table(result: Figures, output: Output) -> None:
     output.table(table)
 
 
+def pipeline_table(result: Figures, output: Output) -> None:
+    """The processor time of a frame by part, in a backlog and where frames come slowly."""
+    backlog, slow = result.get("cpu_ms_per_frame", {}), result.get("at_rate", {})
+    rate = slow.get("cpu_ms_per_frame", {})
+    table = grid("CPU ms a frame", "#in a backlog", *([f"#at {slow['rate_fps']:g} a second"] if rate else []))
+    for part, cost in backlog.items():
+        table.add_row(part, str(cost), *([str(rate.get(part, ""))] if rate else []))
+    output.table(table)
+    output.say(
+        f"{result.get('frames_per_s')} frames/s, a bare loop {result.get('bare_loop_frames_per_s')}; "
+        f"CPU ms a frame: workers {result.get('workers_cpu_ms')}, the bare loop {result.get('bare_loop_cpu_ms')}; "
+        f"{result.get('lost')} lost, {result.get('duplicates')} doubled"
+    )
+
+
 def latency_table(result: Figures, output: Output) -> None:
     """How long frames took, by stage."""
     table = grid("milliseconds", "#median", "#95 %", "#99 %")

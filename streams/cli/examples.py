@@ -133,7 +133,10 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "models report": ("facestream models report street-v2 --from -1d",),
     "models rollout": ("facestream models rollout street-v2 --auto",),
     "bench embed": ("facestream bench embed", "facestream bench embed --model my-model --json"),
-    "bench pipeline": ("facestream bench pipeline --frames 500",),
+    "bench pipeline": (
+        "facestream bench pipeline --frames 500 --rounds 1",
+        "facestream bench pipeline --rate 5 --json  # and 5 frames a second",
+    ),
     "bench fairness": (
         "facestream bench fairness --only one-user",
         "facestream bench fairness --events 20000 --seconds 60 --json",
