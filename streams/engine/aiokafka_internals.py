@@ -22,7 +22,7 @@ from streams.kafka.connection import ISOLATION
 log = logging.getLogger(__name__)
 
 _FETCH_WAIT_MS = 20
-_IDLE_FETCH_WAIT_MS = 200
+_IDLE_FETCH_WAIT_MS = 500
 
 
 def read_committed(consumer: aiokafka.AIOKafkaConsumer) -> None:

@@ -13,11 +13,11 @@ kept, and their contents are read again when their turn comes.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
+from streams.engine.turns import Turns
 from streams.kafka.messages import Message, TopicPartition
 
 USER_BYTES = 8 * 2**20
@@ -30,8 +30,9 @@ _SHARE = 4
 """One in so many messages is taken from users without urgent ones, if both wait."""
 DEEP = 32
 """A user with more messages waiting is not urgent, whatever they are, until no more than a quarter of so many do."""
-_LOOKED_AT = 1024
-"""Users that are asked in one turn whether a message of theirs can be taken."""
+
+_Key = tuple[int, bytes | None]
+"""A partition number and the key of its messages: one user."""
 
 
 @dataclass(slots=True, eq=False)
@@ -82,31 +83,6 @@ class _User:
         return min((one for one in missing if one is not None), key=lambda one: one.timestamp_ms)
 
 
-class _Turns:
-    """Users who take turns."""
-
-    def __init__(self) -> None:
-        self._users: OrderedDict[tuple[int, bytes | None], _User] = OrderedDict()
-
-    def __iter__(self) -> Iterator[_User]:
-        return iter(self._users.values())
-
-    def add(self, user: _User) -> None:
-        """Put a user at the end."""
-        self._users[user.number, user.key] = user
-
-    def remove(self, user: _User) -> None:
-        """Take a user out."""
-        del self._users[user.number, user.key]
-
-    def next(self, can_go: Callable[[_User], bool]) -> _User | None:
-        """The first user who can go; now the last."""
-        user = next((one for one in islice(self, _LOOKED_AT) if can_go(one)), None)
-        if user is not None:
-            self._users.move_to_end((user.number, user.key))
-        return user
-
-
 class FairOrder:
     """Buffers messages of co-partitioned topics, and gives them back in order for each user, fairly over the users.
 
@@ -129,9 +105,9 @@ class FairOrder:
         self.topics = (*topics, *unordered_topics, *shared_topics)
         self._ranks = {topic: rank for rank, topic in enumerate(topics)}
         self._urgent = [topic in urgent_topics for topic in topics]
-        self._users: dict[tuple[int, bytes | None], _User] = {}
+        self._users: dict[_Key, _User] = {}
         self._users_of: Counter[int] = Counter()
-        self._turns = {True: _Turns(), False: _Turns()}
+        self._turns: dict[bool, Turns[_Key, _User]] = {True: Turns(), False: Turns()}
         self._aside: deque[Message] = deque()
         self._shared: dict[TopicPartition, deque[Message]] = {}
         self._shared_topics = frozenset(shared_topics)
@@ -304,7 +280,7 @@ class FairOrder:
 
     def clear(self) -> None:
         """Forget everything; after a rebalance, since the consumer starts again at the committed offsets."""
-        self._turns = {True: _Turns(), False: _Turns()}
+        self._turns = {True: Turns(), False: Turns()}
         self._aside.clear()
         self._shared.clear()
         for known in (
@@ -324,7 +300,7 @@ class FairOrder:
         if user is None:
             user = self._users[number, key] = _User(number, key, len(self.ordered_topics))
             self._users_of[number] += 1
-            self._turns[False].add(user)
+            self._turns[False].add((user.number, user.key), user)
         return user
 
     def _has_room(self, user: _User, size: int, urgent: bool) -> bool:
@@ -381,7 +357,7 @@ class FairOrder:
         if any(user.queues):
             self._rank(user)
         else:
-            self._turns[user.urgent].remove(user)
+            self._turns[user.urgent].remove((user.number, user.key))
             del self._users[user.number, user.key]
             self._users_of[user.number] -= 1
 
@@ -393,8 +369,8 @@ class FairOrder:
             queue and urgent for queue, urgent in zip(user.queues, self._urgent, strict=True)
         )
         if urgent != user.urgent:
-            self._turns[user.urgent].remove(user)
-            self._turns[urgent].add(user)
+            self._turns[user.urgent].remove((user.number, user.key))
+            self._turns[urgent].add((user.number, user.key), user)
             user.urgent = urgent
 
 

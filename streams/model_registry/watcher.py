@@ -49,7 +49,7 @@ class RegistryWatcher:
             f"facestream-models-{uuid.uuid4()}",
             {
                 "enable.partition.eof": True,
-                "fetch.wait.max.ms": 100,
+                "fetch.wait.max.ms": 1_000,
             },
         )
         self._unreadable = ReadersUnreadable(settings, self._consumer, self._topic)

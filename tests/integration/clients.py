@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
@@ -26,6 +25,7 @@ from streams.client.producer import Producer
 from streams.kafka.log_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.settings import Settings
+from tests.waiting import wait_until
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -35,13 +35,9 @@ BY_KEY = -1
 """librdkafka's word for "the partition that the key belongs to"."""
 
 
-def eventually(ask: Callable[[], T | None], what: str, timeout_s: float = TIMEOUT_S, every_s: float = 0.05) -> T:
+def eventually(ask: Callable[[], T | None], what: str, timeout_s: float = TIMEOUT_S) -> T:
     """Ask until the answer is neither empty nor None."""
-    deadline = time.monotonic() + timeout_s
-    while not (answer := ask()):
-        assert time.monotonic() < deadline, f"not so after {timeout_s:g} s: {what}"
-        time.sleep(every_s)
-    return answer
+    return wait_until(ask, timeout_s, what)
 
 
 class Clients:
@@ -118,7 +114,7 @@ class Clients:
             found[:] = self.query(f"SELECT * FROM {table} WHERE {id_column} {condition}", **values)
             return {row[id_column] for row in found} == set(event_ids)
 
-        eventually(all_there, f"rows of {event_ids} in {table}", every_s=0.25)  # a question costs as much as many rows
+        eventually(all_there, f"rows of {event_ids} in {table}")
         assert len(found) == len(event_ids)
         return {row[id_column]: row for row in found}
 
@@ -154,7 +150,7 @@ class Clients:
             found = [letter for letter in self._letters() if _place(letter) == place]
             return found if len(found) >= count else []
 
-        found = eventually(there, f"{count} dead letters of {place}", every_s=0.2)
+        found = eventually(there, f"{count} dead letters of {place}")
         assert len({letter.letter_id for letter in found}) == len(found) == count
         return found
 
@@ -165,7 +161,7 @@ class Clients:
             found = [letter for letter in self._letters() if _place(letter) in places]
             return found if len(found) >= len(places) else []
 
-        found = eventually(there, f"dead letters of {places}", every_s=0.2)
+        found = eventually(there, f"dead letters of {places}")
         assert len(found) == len(places)
         return {_place(letter): letter for letter in found}
 

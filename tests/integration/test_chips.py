@@ -65,5 +65,5 @@ def test_a_face_is_withdrawn_when_the_consent_ends(clients: Clients, user: str, 
         clients.answer(clients.producer.frame(user, portraits.obama2, camera_id="door").event_id)
         return chips(clients, sent.event_id)[-1][1] is None
 
-    eventually(withdrawn, "there is a tombstone", every_s=0.3)
+    eventually(withdrawn, "there is a tombstone")
     assert {partition for partition, _ in chips(clients, sent.event_id)} == {chips(clients, sent.event_id)[0][0]}

@@ -108,7 +108,7 @@ def test_from_shadow_to_production_and_back(
         seen()
         return all(card.version not in one for (owner, _), one in _templates(stack) if owner == host)
 
-    eventually(removed, "the templates of the retired version are removed", every_s=0.5)
+    eventually(removed, "the templates of the retired version are removed")
     place = clients.put(Topic.EMBEDDINGS, embedded, host)
     assert clients.letters_of(place)[0].error_class == "RetiredModel"
 

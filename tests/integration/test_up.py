@@ -17,8 +17,8 @@ from streams.homes import state
 from streams.homes.ports import remembered
 from streams.homes.targets import TARGETS_FILE
 from streams.roles import running_roles
-from tests.sinks.servers import wait_until
 from tests.streams.cli.conftest import Ended, command, environment
+from tests.waiting import wait_until
 
 Command = Callable[..., Ended]
 HOME = ".facestream"

@@ -76,7 +76,7 @@ def test_more_workers_while_events_flow(stack: Stack, clients: Clients, photos: 
             group.settled and [bool(member.partitions) for member in group.members] == [True, True] for group in groups
         )
 
-    eventually(shared, "two workers of each have partitions", timeout_s=120, every_s=0.2)
+    eventually(shared, "two workers of each have partitions", timeout_s=120)
     sent += frames(60)
     stack.services.supervisor.stop(*added)
     sent += frames(20)

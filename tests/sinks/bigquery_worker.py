@@ -12,7 +12,7 @@ from schemas.partition import TopicPartition
 from schemas.results import Enrolment, Match
 from sinks.base import Delivery, Position, Result, SinkFenced, SinkUnavailable
 from sinks.bigquery import Address, BigQuerySink
-from tests.sinks.servers import wait_until
+from tests.waiting import wait_until
 
 KINDS: dict[str, type[Result]] = {"matches": Match, "enrolments": Enrolment, "dead-letters": DeadLetter}
 PARTITIONS = [TopicPartition(topic, number) for topic in KINDS for number in range(2)]

@@ -6,8 +6,6 @@ import os
 import shutil
 import signal
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -16,13 +14,6 @@ from infra import bigquery, redis
 from infra.ports import free_ports
 from infra.supervisor import Supervisor
 from sinks.bigquery import Address, apply
-
-
-def wait_until(condition: Callable[[], object], timeout_s: float = 60) -> None:
-    until = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < until, f"not so within {timeout_s} s"
-        time.sleep(0.02)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from tests.sinks.bigquery_worker import PARTITIONS, Worker
 from tests.sinks.conftest import new_address
 from tests.sinks.examples import NOW, dead_letter, delivery, enrolment, match
 from tests.sinks.proxy import Proxy
-from tests.sinks.servers import BigQuery, apply_tables, wait_until
+from tests.sinks.servers import BigQuery, apply_tables
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ from schemas.results import Match, Outcome
 from sinks.base import Position, RejectedRow, RewindRequest, SinkFenced, SinkUnavailable
 from sinks.redis import RedisResults, RedisSink, ResultsUnavailable
 from tests.sinks.examples import NOW, dead_letter, delivery, enrolment, face, match, timings
-from tests.sinks.servers import Redis, wait_until
+from tests.sinks.servers import Redis
+from tests.waiting import wait_until
 
 
 def live_ids(results: RedisResults, user_id: str = "ursula") -> list[str]:

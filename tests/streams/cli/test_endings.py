@@ -17,8 +17,8 @@ from streams.kafka.offsets import appended_offsets
 from streams.kafka.topics import Topic
 from streams.roles import Role
 from streams.settings import Settings
-from tests.sinks.servers import wait_until
 from tests.streams.cli.conftest import TIMEOUT_S, command, run
+from tests.waiting import wait_until
 
 LISTENING = b"listening; Ctrl-C ends"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -38,6 +37,7 @@ from streams.roles import Role
 from streams.settings import Settings
 from tests.sinks.examples import timings
 from tests.streams.cli.conftest import command, environment
+from tests.waiting import wait_until
 
 USER, PEOPLE = "ursula", 12
 GOOD, BLURRED = 500.0, 20.0
@@ -169,10 +169,7 @@ class Deployment:
 
 
 def until(so: Callable[[], object], timeout_s: float = 150) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not so():
-        assert time.monotonic() < deadline, f"not so within {timeout_s} s"
-        time.sleep(0.1)
+    wait_until(so, timeout_s)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
 from streams.roles import Role
 from streams.settings import Settings
+from tests.waiting import pause_s
 
 Process = Callable[[Sequence[Message]], Awaitable[None]]
 
@@ -106,8 +108,10 @@ def committed(settings: Settings, topic: Topic, partition: int = 0) -> int | Non
 
 async def until(true: Callable[[], bool], timeout_s: float = 30) -> None:
     async with asyncio.timeout(timeout_s):
-        while not await asyncio.to_thread(true):  # noqa: ASYNC110  # it happens in a broker
-            await asyncio.sleep(0.05)
+        asked_at = time.monotonic()
+        while not await asyncio.to_thread(true):  # it happens in a broker
+            await asyncio.sleep(pause_s(asked_at))
+            asked_at = time.monotonic()
 
 
 def numbers(count: int) -> list[bytes]:

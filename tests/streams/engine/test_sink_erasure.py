@@ -36,7 +36,7 @@ PATIENCE_S = 180.0
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    eventually(condition, "what is waited for", PATIENCE_S, every_s=0.2)
+    eventually(condition, "what is waited for", PATIENCE_S)
 
 
 class SlowServer:

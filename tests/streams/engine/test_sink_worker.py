@@ -27,7 +27,7 @@ from streams.kafka.topics import Topic
 from streams.roles import Role
 from streams.settings import Settings
 from tests.sinks.examples import match
-from tests.sinks.servers import wait_until
+from tests.waiting import wait_until
 
 
 @pytest.fixture

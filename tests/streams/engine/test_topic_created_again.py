@@ -82,7 +82,7 @@ class Deployment:
             reports = self.reports()
             return len(reports) == workers and all(one["ready"] for one in reports)
 
-        eventually(ready, "all workers are ready", PATIENCE_S, every_s=0.5)
+        eventually(ready, "all workers are ready", PATIENCE_S)
 
     def delete(self, *topics: Topic) -> None:
         names = {topic.named(self.settings) for topic in topics}
@@ -171,7 +171,7 @@ def test_a_worker_more_than_partitions_is_a_spare_and_says_so(deployment: Deploy
         reports = [one for one in deployment.reports() if one["spare"]]
         return {(one["role"], one["ready"]) for one in reports} == {("embed", True), ("sink-redis", True)}
 
-    eventually(spares, "two spares are ready", PATIENCE_S, every_s=0.5)
+    eventually(spares, "two spares are ready", PATIENCE_S)
 
 
 def test_more_partitions_are_told_and_what_was_read_is_read_on(deployment: Deployment, clients: Clients) -> None:
@@ -182,7 +182,7 @@ def test_more_partitions_are_told_and_what_was_read_is_read_on(deployment: Deplo
         reports = [one for one in deployment.reports() if one["role"] == "embed"]
         return bool(reports) and all(one["ready"] and "more partitions" in (one["problem"] or "") for one in reports)
 
-    eventually(told, "the embed workers tell it", PATIENCE_S, every_s=0.5)
+    eventually(told, "the embed workers tell it", PATIENCE_S)
     upload = clients.producer.enrol("grown", b"grown", subject_id="me", consent=Consent("tests", utc_now()))
     assert clients.answer(upload.event_id)["outcome"] == "enrolled"
 

@@ -35,11 +35,11 @@ from streams.operations.doctor.remedies import Remedy
 from streams.roles import Role
 from streams.settings import Settings
 from tests.sinks.examples import match
-from tests.sinks.servers import wait_until
 from tests.streams.engine.test_sink_worker import running as sink_running
 from tests.streams.engine.test_stage import in_a_loop, send, until
 from tests.streams.engine.test_stage import running as stage_running
 from tests.streams.operations.doctor.ledger import heals, look
+from tests.waiting import wait_until
 
 USER = b"ursula"
 SOURCE = TopicPartition("uploads", 0)

@@ -37,12 +37,12 @@ from streams.operations.doctor.remedies import Remedy
 from streams.roles import Role
 from streams.settings import Settings
 from tests.sinks.examples import match
-from tests.sinks.servers import wait_until
 from tests.streams.cli.conftest import environment
 from tests.streams.cli.conftest import run as command
 from tests.streams.engine.test_stage import running as stage_running
 from tests.streams.engine.test_stage import send, until
 from tests.streams.operations.doctor.ledger import heals, look
+from tests.waiting import wait_until
 
 Damage = Callable[[bytearray], bytearray]
 USER = b"ursula"

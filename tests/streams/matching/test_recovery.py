@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,8 +35,8 @@ from streams.matching.gallery_table import Entry, GalleryTable
 from streams.matching.standby_shards import StandbyShards
 from streams.roles import Role
 from streams.settings import Settings
-from tests.sinks.servers import wait_until
 from tests.streams.matching.test_template_batches import template
+from tests.waiting import wait_until
 
 IDS = [new_event_id() for _ in range(4)]
 
@@ -227,10 +227,10 @@ def test_a_decoded_copy_is_what_the_table_says_however_late_it_was_decoded(
         if one:
             apply(table, entries[:one], 0)
 
-        def load_meanwhile(of: GalleryTable, partition: int) -> Any:
+        def load_meanwhile(of: GalleryTable, partition: int, purposes: Collection[str]) -> Any:
             if one < two:
                 apply(of, entries[one:two], one)
-            found = load(of, partition)
+            found = load(of, partition, purposes)
             if two < three:
                 apply(of, entries[two:three], two)
             return found

@@ -26,6 +26,7 @@ from streams.kafka.topics import Topic
 from streams.matching.batch_outcome import BatchOutcome
 from streams.matching.decisions import Decisions
 from streams.matching.gallery_shard import key_of
+from streams.matching.searches import Searches
 from streams.settings import Settings
 from tests.sinks.examples import QUALITY
 from tests.streams.matching.galleries import CARDS, NOW, ROOM, Gallery
@@ -55,7 +56,8 @@ def decided(gallery: Gallery, templates: Sequence[Template]) -> BatchOutcome:
     batch = TemplateBatch("ursula", ["one", "two"], [codec.encode(one) for one in templates], "import-1")
     message = Message(TopicPartition("embeddings", 0), 0, 0, b"ursula", codec.encode(batch))
     outcome = BatchOutcome()
-    Decisions(settings, gallery, gallery.erased).decide(message, batch, gallery.partition, CARDS, outcome)
+    decisions = Decisions(settings, gallery, gallery.erased, Searches(settings, 1))
+    decisions.decide(message, batch, gallery.partition, CARDS, outcome)
     for _, key, value in outcome.writes:
         user_id, template_id, version = key.decode().split("\x00")
         if value is None:

@@ -18,6 +18,7 @@ from streams.client.producer import Producer
 from streams.kafka.commit_metadata import CommitMetadata, ShardSize
 from streams.settings import Settings
 from tests.streams.cli.conftest import Ended, Run, environment, run, worker
+from tests.waiting import pause_s
 
 USERS = [f"user-{number}" for number in range(12)]
 PHOTOS = 3
@@ -54,11 +55,13 @@ def until(facestream: Run, so: Callable[[dict[str, Any]], bool], *arguments: str
     """The JSON of the command as soon as it is so."""
     deadline = time.monotonic() + 60
     while True:
+        asked_at = time.monotonic()
         ended = facestream("shards", "--json", *arguments)
         assert ended.code == 0, ended.err
         if so(ended.json):
             return ended.json
         assert time.monotonic() < deadline, ended.out
+        time.sleep(pause_s(asked_at))
 
 
 def nothing_waits(said: dict[str, Any]) -> bool:

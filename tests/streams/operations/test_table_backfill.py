@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import signal
 import subprocess
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event as Flag
@@ -39,6 +38,7 @@ from tests.sinks.servers import apply_tables
 from tests.streams.cli.conftest import command
 from tests.streams.operations.doctor.clusters import Cluster, end
 from tests.streams.operations.doctor.ledger import heals, look
+from tests.waiting import wait_until
 
 
 @contextmanager
@@ -88,7 +88,7 @@ class Table:
             known = commits(self.cluster.settings, group_id(Role.SINK_BIGQUERY, self.cluster.settings))
             return all(key in known and known[key].offset >= at for key, at in wanted.items())
 
-        wait(so)
+        wait_until(so)
 
     def rows(self) -> Counter[str]:
         sql = "SELECT event_id, replay_id FROM matches"
@@ -102,13 +102,6 @@ class Table:
     def fill(self) -> TableBackfilled:
         with TableBackfill(self.cluster.settings, Topic.MATCHES, dry_run=False, report=lambda *_: None) as one:
             return one.run()
-
-
-def wait(condition: Callable[[], object], timeout_s: float = 120) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
 
 
 def matches(count: int, **changes: Any) -> list[Match]:
@@ -278,7 +271,7 @@ def test_a_fill_that_is_killed_or_frozen_and_begun_again(table: Table, tmp_path:
             command("bigquery", "fill", "matches"), env=table.cluster.variables, stdout=log, stderr=log
         )
     try:
-        wait(lambda: table.rows() or first.poll() is not None)
+        wait_until(lambda: table.rows() or first.poll() is not None)
         first.send_signal(number)
         assert table.fill().filled > 0 or first.poll() == 0
         first.send_signal(signal.SIGCONT)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +22,7 @@ from streams.kafka.topics import Topic
 from streams.retraining.run_log import runs
 from streams.settings import Settings
 from tests.sinks.examples import QUALITY
+from tests.waiting import wait_until
 
 LEASE_S = 6.0
 
@@ -68,7 +68,4 @@ def starts(settings: Settings) -> list[dict[str, Any]]:
 
 
 def until(condition: Callable[[], object], what: str, timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s:g} s: {what}"
-        time.sleep(0.05)
+    wait_until(condition, timeout_s, what)

@@ -21,6 +21,7 @@ from streams.roles import Role
 from streams.settings import Settings
 from tests.streams.cli.conftest import Ended, command, environment, run
 from tests.streams.operations.doctor.ledger import look
+from tests.waiting import pause_s
 
 
 class Cluster:
@@ -86,7 +87,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def until(cluster: Cluster, so: Callable[[dict[str, Finding]], bool]) -> dict[str, Finding]:
-    deadline = time.monotonic() + 90
+    deadline = (asked_at := time.monotonic()) + 90
     while not so(found := cluster.doctor()):
         assert time.monotonic() < deadline, found
+        time.sleep(pause_s(asked_at))
+        asked_at = time.monotonic()
     return found

@@ -20,8 +20,8 @@ from streams.operations.doctor import bigquery, cluster, redis
 from streams.operations.doctor.finding import Status
 from streams.operations.doctor.remedies import Remedy
 from streams.settings import RUNNING_FILE, Settings
-from tests.sinks.servers import wait_until
 from tests.streams.operations.doctor.ledger import heals, look
+from tests.waiting import wait_until
 
 GATE = """
 import os, pathlib, sys, time

@@ -54,9 +54,9 @@ from streams.operations.doctor.remedies import Remedy
 from streams.roles import Role
 from streams.settings import Settings
 from tests.sinks.examples import NOW
-from tests.sinks.servers import wait_until
 from tests.streams.operations.doctor.clusters import Cluster, until
 from tests.streams.operations.doctor.ledger import heals, look
+from tests.waiting import wait_until
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from streams.operations.doctor.redis import check
 from streams.operations.doctor.remedies import Remedy
 from streams.settings import Settings
 from tests.sinks.examples import delivery, match
-from tests.sinks.servers import wait_until
 from tests.streams.operations.doctor.ledger import heals, look
+from tests.waiting import wait_until
 
 Start = Callable[..., str]
 

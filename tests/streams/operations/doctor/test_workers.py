@@ -27,9 +27,9 @@ from streams.operations.doctor.remedies import Remedy
 from streams.roles import Role
 from streams.topology import READS
 from tests.sinks.examples import match
-from tests.sinks.servers import wait_until
 from tests.streams.operations.doctor.clusters import Cluster
 from tests.streams.operations.doctor.ledger import heals, look
+from tests.waiting import wait_until
 
 
 @pytest.fixture
