@@ -68,8 +68,12 @@ def pipeline_table(result: Figures, output: Output) -> None:
     output.table(table)
     output.say(
         f"{result.get('frames_per_s')} frames/s, a bare loop {result.get('bare_loop_frames_per_s')}; "
-        f"CPU ms a frame: workers {result.get('workers_cpu_ms')}, the bare loop {result.get('bare_loop_cpu_ms')}; "
         f"{result.get('lost')} lost, {result.get('duplicates')} doubled"
+    )
+    slower = f", at {slow['rate_fps']:g} a second {slow['ratio']} times as much" if rate else ""
+    output.say(
+        f"CPU ms a frame: workers {result.get('workers_cpu_ms')}, {result.get('overhead_cpu_ms')} more than the bare "
+        f"loop's {result.get('bare_loop_cpu_ms')}{slower}"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from statistics import median
 
 import psutil
 
@@ -45,8 +46,6 @@ def of_workers(by_part: Mapping[str, float]) -> float:
 
 def medians(rounds: Collection[Mapping[str, float]]) -> dict[str, float]:
     """The median of each part over some rounds."""
-    from statistics import median
-
     return {part: round(median(one[part] for one in rounds), 2) for one in rounds for part in one}
 
 

@@ -21,7 +21,9 @@ from schemas.ingest import Mode
 from streams.client.producer import Producer
 from streams.devtools.benchmarks.cpu import cpu_by_part, medians, ms_each, of_workers
 from streams.devtools.benchmarks.load import Cameras
+from streams.devtools.benchmarks.memory import Memory
 from streams.devtools.benchmarks.rows import NOT_MEASURED, Figures, attempt
+from streams.devtools.benchmarks.volume import bytes_per_record, redis_bytes
 from streams.devtools.benchmarks.written import Written
 from streams.devtools.local_stack import Stack
 from streams.devtools.reconciliation import Reconciliation, ReconciliationReport
@@ -61,11 +63,12 @@ def measure(
         say: is told what is done.
 
     Yields:
-        ``bare_loop_frames_per_s`` and ``bare_loop_cpu_ms``, medians; then ``frames_per_s`` between the first and the last
-        tenth of the results and ``cpu_ms_per_frame`` by part, medians, and ``lost`` and ``duplicates``; then ``at_rate``
-        with the same costs where frames come slowly, the processor time of a stack without frames in per cent of a core,
-        and ``ratio``, what workers cost a frame there to what they cost in a backlog; last ``efficiency`` (the ratio of
-        the speeds) and ``overhead_cpu_ms``, the workers' processor time a frame beyond the bare loop's.
+        ``bare_loop_frames_per_s`` and ``bare_loop_cpu_ms``, medians; then ``frames_per_s`` between the first and the
+        last tenth of the results, ``cpu_ms_per_frame`` by part and ``workers_cpu_ms``, medians; ``memory_mb``, the
+        peak of a worker of each role; ``bytes_per_frame`` by place; ``lost`` and ``duplicates``; then ``at_rate`` with
+        the same costs where frames come slowly, the processor time of a stack without frames in per cent of a core,
+        and ``ratio``, what workers cost a frame there to what they cost in a backlog; last ``efficiency`` (the ratio
+        of the speeds) and ``overhead_cpu_ms``, the workers' processor time a frame beyond the bare loop's.
     """
     pictures = frames_of_people(_DISTINCT)
     portrait = (sample_photos() / "obama.jpg").read_bytes()
@@ -113,21 +116,26 @@ def _pipeline(
     say: Callable[[str], None],
 ) -> Figures:
     lost = duplicates = 0
-    for number in range(rounds):
-        say(f"measuring the pipeline, round {number + 1} of {rounds}")
-        written, before = Written(stack.settings), cpu_by_part(stack)
-        events, users = send_backlog(stack.settings, pictures, frames, portrait)
-        written.wait(len(events), _TIMEOUT_S)
-        seen.cost.append(ms_each(before, cpu_by_part(stack), frames))
-        account = settle(stack.settings, events, users)
-        seen.fps.append(speed(account, events))
-        lost, duplicates = lost + account.lost, duplicates + account.duplicates
+    empty = redis_bytes(stack.settings)
+    with Memory(stack) as memory:
+        for number in range(rounds):
+            say(f"measuring the pipeline, round {number + 1} of {rounds}")
+            written, before = Written(stack.settings), cpu_by_part(stack)
+            events, users = send_backlog(stack.settings, pictures, frames, portrait)
+            written.wait(len(events), _TIMEOUT_S)
+            seen.cost.append(ms_each(before, cpu_by_part(stack), frames))
+            account = settle(stack.settings, events, users)
+            seen.fps.append(speed(account, events))
+            lost, duplicates = lost + account.lost, duplicates + account.duplicates
+    in_redis = round((redis_bytes(stack.settings) - empty) / (frames * rounds))
     return {
         "frames_per_s": round(statistics.median(seen.fps), 1),
         "frames_per_s_rounds": [round(one, 1) for one in seen.fps],
         "cpu_ms_per_frame": medians(seen.cost),
         "workers_cpu_ms": of_workers(medians(seen.cost)),
         "workers_cpu_rounds": [of_workers(one) for one in seen.cost],
+        "memory_mb": memory.largest_mb,
+        "bytes_per_frame": bytes_per_record(stack) | {"redis": in_redis},
         "lost": lost,
         "duplicates": duplicates,
     }
