@@ -9,13 +9,12 @@ from statistics import median
 import psutil
 
 from streams.devtools.local_stack import Stack
-from streams.roles import Role
+from streams.roles import ANSWERING, Role
 
-WORKERS = ("embed", "match", "sinks")
+WORKERS: tuple[str, ...] = ANSWERING
 """The parts that are workers on the way from a frame to its answer."""
 PRODUCER = "producer"
 """The process of the benchmark, which sends."""
-_SINKS = {Role.SINK_REDIS: "sinks", Role.SINK_BIGQUERY: "sinks"}
 
 
 def cpu_s(stack: Stack, role: Role) -> float:
@@ -26,10 +25,10 @@ def cpu_s(stack: Stack, role: Role) -> float:
 
 def cpu_by_part(stack: Stack) -> dict[str, float]:
     """Processor seconds used so far by each part: the workers by role, the services, and this process."""
-    used = dict.fromkeys(WORKERS, 0.0)
+    used = {str(role): 0.0 for role in WORKERS}
     for name, pid in stack.services.supervisor.running().items():
         role, _, number = name.rpartition("-")
-        part = _SINKS.get(Role(role), role) if number.isdecimal() else name
+        part = role if number.isdecimal() else name
         used[part] = used.get(part, 0.0) + _used_s(pid)
     return used | {PRODUCER: time.process_time()}
 

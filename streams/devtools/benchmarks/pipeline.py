@@ -23,7 +23,7 @@ from streams.devtools.benchmarks.cpu import cpu_by_part, medians, ms_each, of_wo
 from streams.devtools.benchmarks.load import Cameras
 from streams.devtools.benchmarks.memory import Memory
 from streams.devtools.benchmarks.rows import NOT_MEASURED, Figures, attempt
-from streams.devtools.benchmarks.volume import bytes_per_record, redis_bytes
+from streams.devtools.benchmarks.volume import answer_bytes, bytes_per_record, redis_bytes
 from streams.devtools.benchmarks.written import Written
 from streams.devtools.local_stack import Stack
 from streams.devtools.reconciliation import Reconciliation, ReconciliationReport
@@ -135,7 +135,11 @@ def _pipeline(
         "workers_cpu_ms": of_workers(medians(seen.cost)),
         "workers_cpu_rounds": [of_workers(one) for one in seen.cost],
         "memory_mb": memory.largest_mb,
-        "bytes_per_frame": bytes_per_record(stack) | {"redis": in_redis},
+        "bytes_per_frame": {
+            **bytes_per_record(stack),
+            "redis": in_redis,
+            "redis answer": answer_bytes(stack.settings),
+        },
         "lost": lost,
         "duplicates": duplicates,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -50,6 +51,14 @@ def redis_bytes(settings: Settings) -> int:
     """Memory that Redis uses for data and for itself."""
     with redis.Redis.from_url(settings.redis_url) as client:
         return int(client.info("memory")["used_memory"])
+
+
+def answer_bytes(settings: Settings) -> int:
+    """Mean memory of an answer in Redis under its event id; what else there is of it are the live streams."""
+    with redis.Redis.from_url(settings.redis_url) as client:
+        keys = itertools.islice(client.scan_iter(f"{settings.redis_prefix}result:*"), _ROWS)
+        sizes = [int(client.memory_usage(key)) for key in keys]
+    return round(sum(sizes) / len(sizes)) if sizes else 0
 
 
 def _row_bytes(settings: Settings) -> int:

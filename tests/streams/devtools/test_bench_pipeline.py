@@ -16,11 +16,11 @@ from streams.devtools.benchmarks.volume import log_bytes
 
 
 def test_the_processor_time_of_a_frame_is_of_the_time_between() -> None:
-    before = {"embed": 1.0, "match": 2.0, "sinks": 0.5}
-    after = {"embed": 3.0, "match": 2.5, "sinks": 0.6, "kafka": 1.0}
+    before = {"embed": 1.0, "match": 2.0, "sink-redis": 0.5, "sink-bigquery": 0.0}
+    after = {"embed": 3.0, "match": 2.5, "sink-redis": 0.6, "sink-bigquery": 0.2, "kafka": 1.0}
     each = cpu.ms_each(before, after, 100)
-    assert each == {"embed": 20.0, "match": 5.0, "sinks": 1.0, "kafka": 10.0}
-    assert cpu.of_workers(each) == 26.0
+    assert each == {"embed": 20.0, "match": 5.0, "sink-redis": 1.0, "sink-bigquery": 2.0, "kafka": 10.0}
+    assert cpu.of_workers(each) == 28.0
 
 
 def test_the_median_of_rounds_is_taken_part_by_part() -> None:
@@ -47,7 +47,8 @@ def test_parts_are_roles_and_services(monkeypatch: pytest.MonkeyPatch) -> None:
     stack: Any = SimpleNamespace(services=SimpleNamespace(supervisor=SimpleNamespace(running=lambda: pids)))
     used = cpu.cpu_by_part(stack)
     assert used.pop(cpu.PRODUCER) > 0
-    assert used == {"embed": 30.0, "match": 30.0, "sinks": 90.0, "kafka": 60.0, "redis": 70.0}
+    services = {"kafka": 60.0, "redis": 70.0}
+    assert used == {"embed": 30.0, "match": 30.0, "sink-redis": 40.0, "sink-bigquery": 50.0} | services
 
 
 def test_the_files_of_a_topic_are_counted_together(tmp_path: Path) -> None:
