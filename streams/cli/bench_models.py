@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.bench_figures import Figures, report
+from streams.cli.bench_figures import Figures, Runs, Save, in_folder, report
 from streams.cli.bench_tables import corrections_table, gains, searches_table
 from streams.cli.console import Json, Output, grid, load_settings
 from streams.cli.retrain import ArcFace, Compatibility, Precision, make_plan
@@ -35,6 +35,8 @@ def embed(
             "--model", help="Folder of a model version. Default: that of FACESTREAM_MODEL_DIR or FACESTREAM_MODEL."
         ),
     ] = None,
+    runs: Runs = 1,
+    save: Save = False,
     as_json: Json = False,
 ) -> None:
     """Embed faces with one model version, in batches of 1, 8 and 32: faces a second on all cores."""
@@ -50,18 +52,21 @@ def embed(
             table.add_row(count, str(found["images_per_s"]))
         output.table(table)
 
-    report(measure(loaded), output, show=show)
+    report("embed", lambda: measure(loaded), output, runs=runs, save=save, show=show)
 
 
 def search(
     templates: Annotated[int, typer.Option(min=100, help="Templates of the user.")] = 100_000,
     searches: Annotated[int, typer.Option(min=32, help="Searches of each kind.")] = 100,
+    runs: Runs = 1,
+    save: Save = False,
     as_json: Json = False,
 ) -> None:
     """Time searches of a face among the templates of one user, beside other libraries; without Kafka."""
     from streams.devtools.benchmarks.search import measure
 
-    report(measure(templates, searches), Output(as_json), show=searches_table)
+    output = Output(as_json)
+    report("search", lambda: measure(templates, searches), output, runs=runs, save=save, show=searches_table)
 
 
 def retrain(
@@ -85,6 +90,8 @@ def retrain(
             help="Folder of the version to start from. Default: that of FACESTREAM_MODEL_DIR or FACESTREAM_MODEL."
         ),
     ] = None,
+    runs: Runs = 1,
+    save: Save = False,
     as_json: Json = False,
 ) -> None:
     """Train on some people's pictures, and measure the gain on other people: TAR at FAR 1e-2, with 95 % intervals."""
@@ -93,7 +100,14 @@ def retrain(
 
     plan = make_plan(seed, steps, arc_face, compatibility, precision)
     settings = settings.model_copy(update={"model_dir": model or settings.model_dir})
-    report(measure(folders, plan, folds, settings, output.warn, mode=mode.value), output, show=gains)
+    report(
+        "retrain",
+        lambda: measure(folders, plan, folds, settings, output.warn, mode=mode.value),
+        output,
+        runs=runs,
+        save=save,
+        show=gains,
+    )
 
 
 def corrections(
@@ -105,6 +119,8 @@ def corrections(
     weight: Annotated[
         float | None, typer.Option(min=0, help="Weight of the corrected faces. Default: the plan's.")
     ] = None,
+    runs: Runs = 1,
+    save: Save = False,
     as_json: Json = False,
 ) -> None:
     """Correct each face that was taken for somebody else, and measure the gain of learning from that."""
@@ -115,23 +131,30 @@ def corrections(
     if weight is not None:
         plan = plan.model_copy(update={"corrections": weight})
 
-    report(measure(folders, plan, settings, output.warn), output, show=corrections_table)
+    report(
+        "corrections",
+        lambda: measure(folders, plan, settings, output.warn),
+        output,
+        runs=runs,
+        save=save,
+        show=corrections_table,
+    )
 
 
 def train(
     steps: Annotated[int, typer.Option(min=5, help="Steps of each training.")] = 20,
     batch: Annotated[int, typer.Option(min=1, help="Faces of each worker in each step.")] = 32,
     rounds: Annotated[int, typer.Option(min=1, help="How often each number of workers is measured.")] = 2,
+    runs: Runs = 1,
+    save: Save = False,
     as_json: Json = False,
 ) -> None:
     """Measure training samples a second with one and with two workers of one thread each."""
-    import tempfile
-
     from streams.devtools.benchmarks.train import measure
 
     output = Output(as_json)
-    with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
-        result = report(measure(Path(folder), steps, batch, rounds, output.warn), output)
+    figures = in_folder(lambda folder: measure(folder, steps, batch, rounds, output.warn))
+    result = report("train", figures, output, runs=runs, save=save)
     if not result["weights_identical"]:
         raise typer.Exit(1)
 
@@ -143,6 +166,8 @@ def drift(
     frames: Annotated[int, typer.Option(min=500, help="Normal frames of each camera.")] = 10_000,
     stay: Annotated[float, typer.Option(min=1, help="Mean number of consecutive frames of one person.")] = 5.0,
     seed: Annotated[int, typer.Option(min=0, help="Random seed for the people and the degraded pictures.")] = 0,
+    runs: Runs = 1,
+    save: Save = False,
     as_json: Json = False,
 ) -> None:
     """Measure frames until a degraded camera raises an alarm, and alarms of a normal one; without Kafka."""
@@ -159,8 +184,10 @@ def drift(
         summary = f"{result.get('false_alarms')} alarms in {frames} normal frames of each of {len(folders)} cameras"
         output.say(summary)
 
-    figures = measure(folders, load_settings(), frames=frames, stay=stay, seed=seed, say=output.warn)
-    report(figures, output, show=show)
+    def figures() -> Iterator[Figures]:
+        return measure(folders, load_settings(), frames=frames, stay=stay, seed=seed, say=output.warn)
+
+    report("drift", figures, output, runs=runs, save=save, show=show)
 
 
 def _check(folders: Sequence[Path]) -> None:

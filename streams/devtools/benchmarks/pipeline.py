@@ -22,7 +22,7 @@ from streams.client.producer import Producer
 from streams.devtools.benchmarks.cpu import cpu_by_part, medians, ms_each, of_workers
 from streams.devtools.benchmarks.load import Cameras
 from streams.devtools.benchmarks.memory import Memory
-from streams.devtools.benchmarks.rows import NOT_MEASURED, Figures, attempt
+from streams.devtools.benchmarks.rows import NOT_MEASURED, SPREAD, Figures, attempt
 from streams.devtools.benchmarks.volume import answer_bytes, bytes_per_record, redis_bytes
 from streams.devtools.benchmarks.written import Written
 from streams.devtools.local_stack import Stack
@@ -48,6 +48,17 @@ class _Rounds:
     fps: list[float] = field(default_factory=list)
     cost: list[dict[str, float]] = field(default_factory=list)
 
+    def spread(self) -> dict[str, list[float]]:
+        """The least and the greatest of each figure that is measured in rounds."""
+        rounds = {
+            "bare_loop_frames_per_s": self.bare_fps,
+            "bare_loop_cpu_ms": self.bare_ms,
+            "frames_per_s": self.fps,
+            "workers_cpu_ms": [of_workers(one) for one in self.cost],
+            **{f"cpu_ms_per_frame.{part}": [one[part] for one in self.cost] for part in self.cost[0]},
+        }
+        return {name: [round(min(seen), 2), round(max(seen), 2)] for name, seen in rounds.items()}
+
 
 def measure(
     folder: Path, frames: int, rounds: int, rate_fps: float, seconds: float, say: Callable[[str], None]
@@ -68,7 +79,8 @@ def measure(
         peak of a worker of each role; ``bytes_per_frame`` by place; ``lost`` and ``duplicates``; then ``at_rate`` with
         the same costs where frames come slowly, the processor time of a stack without frames in per cent of a core,
         and ``ratio``, what workers cost a frame there to what they cost in a backlog; last ``efficiency`` (the ratio
-        of the speeds) and ``overhead_cpu_ms``, the workers' processor time a frame beyond the bare loop's.
+        of the speeds), ``overhead_cpu_ms``, the workers' processor time a frame beyond the bare loop's, and ``spread``,
+        the least and the greatest of the rounds.
     """
     pictures = frames_of_people(_DISTINCT)
     portrait = (sample_photos() / "obama.jpg").read_bytes()
@@ -84,9 +96,7 @@ def measure(
                 seen.bare_ms.append(cpu_ms)
             return {
                 "bare_loop_frames_per_s": round(statistics.median(seen.bare_fps), 1),
-                "bare_loop_rounds": [round(one, 1) for one in seen.bare_fps],
                 "bare_loop_cpu_ms": round(statistics.median(seen.bare_ms), 2),
-                "bare_loop_cpu_rounds": [round(one, 2) for one in seen.bare_ms],
             }
 
         yield attempt("bare loop", bare_loop)
@@ -103,6 +113,7 @@ def measure(
         yield {
             "efficiency": round(piped["frames_per_s"] / statistics.median(seen.bare_fps), 3),
             "overhead_cpu_ms": round(of_workers(medians(seen.cost)) - statistics.median(seen.bare_ms), 2),
+            SPREAD: seen.spread(),
         }
 
 
@@ -130,10 +141,8 @@ def _pipeline(
     in_redis = round((redis_bytes(stack.settings) - empty) / (frames * rounds))
     return {
         "frames_per_s": round(statistics.median(seen.fps), 1),
-        "frames_per_s_rounds": [round(one, 1) for one in seen.fps],
         "cpu_ms_per_frame": medians(seen.cost),
         "workers_cpu_ms": of_workers(medians(seen.cost)),
-        "workers_cpu_rounds": [of_workers(one) for one in seen.cost],
         "memory_mb": memory.largest_mb,
         "bytes_per_frame": {
             **bytes_per_record(stack),
