@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.bench_figures import Figures, Runs, Save, in_folder, report
-from streams.cli.bench_tables import corrections_table, gains, searches_table
+from streams.cli.bench_figures import Figures, Runs, Save, in_folder, report, rows_so_far
+from streams.cli.bench_tables import corrections_table, gains, peers_table, searches_table
 from streams.cli.console import Json, Output, grid, load_settings
 from streams.cli.retrain import ArcFace, Compatibility, Precision, make_plan
 from streams.retraining.mode import Mode
@@ -22,6 +22,7 @@ def register(bench: typer.Typer) -> None:
     """Add the commands."""
     bench.command("embed")(embed)
     bench.command("search")(search)
+    bench.command("peer")(peer)
     bench.command("retrain")(retrain)
     bench.command("corrections")(corrections)
     bench.command("train")(train)
@@ -67,6 +68,32 @@ def search(
 
     output = Output(as_json)
     report("search", lambda: measure(templates, searches), output, runs=runs, save=save, show=searches_table)
+
+
+def peer(
+    frames: Annotated[int, typer.Option(min=10, help="Frames of 640×480, with one of two people in each.")] = 200,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this library beside facestream; repeatable.", show_default=False)
+    ] = None,
+    runs: Runs = 1,
+    save: Save = False,
+    as_json: Json = False,
+) -> None:
+    """Measure frames a second and correct names, beside the usual loops of face_recognition and deepface.
+
+    All are one process without Kafka. The libraries are installed in environments of their own in the user's cache,
+    which takes minutes the first time; face_recognition needs a C++ compiler and CMake for dlib.
+    """
+    from streams.devtools.benchmarks.peer import PEERS, measure
+
+    output = Output(as_json)
+    if unknown := set(only or []) - set(PEERS):
+        raise typer.BadParameter(f"no library {', '.join(sorted(unknown))}: there are {', '.join(PEERS)}")
+
+    def rows(folder: Path) -> Iterator[Figures]:
+        return rows_so_far(measure(folder, frames, only or list(PEERS), output.say), "peer", "peers")
+
+    report("peer", in_folder(rows), output, runs=runs, save=save, show=peers_table)
 
 
 def retrain(

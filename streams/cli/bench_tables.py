@@ -129,6 +129,19 @@ def searches_table(result: Figures, output: Output) -> None:
     )
 
 
+def peers_table(result: Figures, output: Output) -> None:
+    """Each library, beside facestream."""
+    from streams.devtools.benchmarks.rows import NOT_MEASURED
+
+    table = grid("one process, without Kafka", "#frames/s", "#CPU ms a frame", "#correct names")
+    for row in result.get("peers", ()):
+        values = (row.get(name, "") for name in ("frames_per_s", "cpu_ms_per_frame", "correct"))
+        table.add_row(row["peer"], *map(str, values))
+    output.table(table)
+    for name, why in result.get(NOT_MEASURED, {}).items():
+        output.say(f"{name} not measured: {why}")
+
+
 def everybody_table(result: Figures, output: Output) -> None:
     """How long searches over all users took, and their cost by role."""
     table = grid("", "#median ms", "#99 %")

@@ -142,6 +142,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream bench pipeline --rate 5 --save  # keep it for the report",
     ),
     "bench report": ("facestream bench report", "facestream bench report --to bench.md"),
+    "bench peer": ("facestream bench peer", "facestream bench peer --only deepface --frames 50"),
     "bench fairness": (
         "facestream bench fairness --only one-user",
         "facestream bench fairness --events 20000 --seconds 60 --json",
