@@ -82,7 +82,7 @@ def peer(
     """Measure frames a second and correct names, beside the usual loops of face_recognition and deepface.
 
     All are one process without Kafka. The libraries are installed in environments of their own in the user's cache,
-    which takes minutes the first time; face_recognition needs a C++ compiler and CMake for dlib.
+    which takes minutes the first time.
     """
     from streams.devtools.benchmarks.peer import PEERS, measure
 

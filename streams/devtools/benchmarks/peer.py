@@ -33,12 +33,16 @@ from streams.devtools.benchmarks import peer_loops
 from streams.devtools.benchmarks.rows import Figures, attempt
 from streams.devtools.synthetic_frames import Scene
 
-PEERS: Mapping[str, Sequence[str]] = {
-    # face_recognition_models imports pkg_resources, which later setuptools do not have.
-    "face_recognition": ("face_recognition==1.3.0", "dlib==20.0.0", "setuptools<81", "numpy<2.5"),
-    "deepface": ("deepface==0.0.95", "tf-keras==2.21.0", "tensorflow-cpu==2.21.0"),
+PEERS: Mapping[str, Sequence[Sequence[str]]] = {
+    "face_recognition": (
+        # dlib-bin is dlib, compiled; pip would compile it for many minutes. face_recognition_models imports
+        # pkg_resources, which later setuptools do not have.
+        ("dlib-bin==20.0.1.post1", "face_recognition_models==0.3.0", "setuptools<81", "numpy<2.5", "pillow", "click"),
+        ("--no-deps", "face_recognition==1.3.0"),
+    ),
+    "deepface": (("deepface==0.0.95", "tf-keras==2.21.0", "tensorflow-cpu==2.21.0"),),
 }
-"""What is installed for each."""
+"""What pip is asked to install for each, one call after the other."""
 _SFACE = Path(".deepface", "weights", "face_recognition_sface_2021dec.onnx")
 """Where deepface looks for its weights, which it would download; they are those of the model ``accurate``."""
 _KNOWN = {"obama": "obama2.jpg", "biden": "biden.jpg"}
@@ -111,7 +115,7 @@ def environment(peer: str, say: Callable[[str], None]) -> Path:
     """
     home = cached(f"peer-{peer}")
     python, done = home / "bin" / "python", home / "done"
-    wanted = "\n".join(PEERS[peer])
+    wanted = "\n".join(" ".join(words) for words in PEERS[peer])
     home.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(home.with_suffix(".lock")):
         if done.exists() and done.read_text("utf-8") == wanted:
@@ -119,8 +123,9 @@ def environment(peer: str, say: Callable[[str], None]) -> Path:
         say(f"building an environment for {peer} in {home}: this takes minutes, once")
         shutil.rmtree(home, ignore_errors=True)
         _run(f"the environment of {peer} cannot be made", [sys.executable, "-m", "venv", str(home)], _BUILD_S)
-        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PEERS[peer]]
-        _run(f"{peer} cannot be installed", install, _BUILD_S)
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        for words in PEERS[peer]:
+            _run(f"{peer} cannot be installed", [*pip, *words], _BUILD_S)
         done.write_text(wanted, "utf-8")
     return python
 

@@ -27,13 +27,13 @@ def test_frames_of_both_people_are_named_by_us(tmp_path: Path, cache: Path) -> N
 
 
 def test_an_environment_is_built_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(peer.PEERS, "tiny", [])  # type: ignore[index]
+    monkeypatch.setitem(peer.PEERS, "tiny", [["some==1"], ["--no-deps", "more==1"]])  # type: ignore[index]
     calls: list[str] = []
     monkeypatch.setattr(peer, "_run", lambda what, words, timeout_s: calls.append(words[-1]) or _make(words))
     first = peer.environment("tiny", print)
     assert peer.environment("tiny", print) == first
-    assert len(calls) == 2
-    monkeypatch.setitem(peer.PEERS, "tiny", ["other==1"])  # type: ignore[index]
+    assert calls[1:] == ["some==1", "more==1"]
+    monkeypatch.setitem(peer.PEERS, "tiny", [["other==1"]])  # type: ignore[index]
     peer.environment("tiny", print)
     assert calls[-1] == "other==1"
 
@@ -47,7 +47,7 @@ def _make(words: list[str]) -> str:
 def test_what_cannot_be_installed_is_said_with_the_last_words(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(peer.PEERS, "broken", [str(tmp_path / "no-such-wheel.whl")])  # type: ignore[index]
+    monkeypatch.setitem(peer.PEERS, "broken", [[str(tmp_path / "no-such-wheel.whl")]])  # type: ignore[index]
     with pytest.raises(peer.PeerMissing, match=r"broken cannot be installed: .*no-such-wheel"):
         peer.environment("broken", print)
     assert not (cache / "peer-broken" / "done").exists()
