@@ -162,13 +162,17 @@ def _load(demand: Demand, parts: Parts, search_ms: float) -> float:
 def _spread(
     demand: Demand, least: Mapping[Role, int], cpu_s: Mapping[Role, float], load: float
 ) -> tuple[int, dict[Role, int]]:
-    """Partitions, and workers of each role, so many that the one with the most users is not overloaded either."""
+    """Partitions, and workers of each role, so many that the one with the most users is not overloaded either.
+
+    More workers do not help where a single user is too much for one.
+    """
     most = max(least.values())
     partitions = max(MIN_PARTITIONS, 2 ** math.ceil(math.log2(PER_WORKER * most)))
     partitions = min(partitions, MAX_PARTITIONS)
     counts, most_used = {}, demand.cores * max(load, PEAK_LOAD)
     for role, count in least.items():
-        while count < partitions and _busiest(demand, partitions, count, cpu_s[role]) > most_used:
+        spreads = cpu_s[role] / demand.users <= most_used
+        while spreads and count < partitions and _busiest(demand, partitions, count, cpu_s[role]) > most_used:
             count += 1
         counts[role] = count
     return partitions, counts

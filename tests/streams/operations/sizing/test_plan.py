@@ -88,7 +88,9 @@ def test_ten_times_as_large_is_the_plan_of_ten_times_the_demand() -> None:
 
 
 def test_a_user_with_more_frames_than_a_worker_can_do_is_impossible() -> None:
-    [why] = plan(demand(users=1, subjects=1_000), PARTS).impossible
+    found = plan(demand(users=1, subjects=1_000), PARTS)
+    [why] = found.impossible
+    assert found.workers["embed"].count == 17
     assert "one user" in why
     # 20 processors, of which a worker gives 1.2: 17 users.
     assert "over 17 users or more" in why
