@@ -40,8 +40,16 @@ PEERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("dlib-bin==20.0.1.post1", "face_recognition_models==0.3.0", "setuptools<81", "numpy<2.5", "pillow", "click"),
         ("--no-deps", "face_recognition==1.3.0"),
     ),
-    # Its detector is a file that OpenCV ships no longer since 5.
-    "deepface": (("deepface==0.0.95", "opencv-python<5", "tf-keras==2.21.0", "tensorflow-cpu==2.21.0"),),
+    # OpenCV 5 has neither the file of its detector nor reads its network.
+    "deepface": (
+        (
+            "deepface==0.0.95",
+            "opencv-python<5",
+            "opencv-contrib-python-headless<5",
+            "tf-keras==2.21.0",
+            "tensorflow-cpu==2.21.0",
+        ),
+    ),
 }
 """What pip is asked to install for each, one call after the other."""
 _SFACE = Path(".deepface", "weights", "face_recognition_sface_2021dec.onnx")
