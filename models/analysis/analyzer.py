@@ -17,7 +17,7 @@ from models.analysis.aligner import Aligner
 from models.analysis.covering import CoveringModel
 from models.analysis.face_analysis import Analysis, Chip
 from models.analysis.finder import FaceFinder, FoundFace
-from models.embedder import runtime
+from models.embedder import building, runtime
 from models.embedder.card import ChipGeometry, Cut
 from models.embedder.model import Model
 from models.pictures.decoder import Raster, decode
@@ -82,7 +82,7 @@ class Analyzer:
 
     def load(self, folder: Path) -> None:
         """Load one more version and warm it up; see :class:`models.analysis.face_analysis.FaceAnalyzer`."""
-        model = Model.load(folder, threads=self._threads)
+        model = building.load(folder, threads=self._threads)
         model.warm_up()
         # The mappings are replaced, not changed, so that a batch in progress keeps the models it started with.
         self._aligners = self._aligners | {model.card.chip.cut: Aligner(model.card.chip)}

@@ -42,14 +42,13 @@ class Model:
         card = Card.read(folder)
         # Versions that were trained here are measured as they are served; others' own models stay as they are.
         half = half or card.weights is None or card.lineage is not None
-        weights = _weights(card, folder)
-        kept = weights and graph_cache.entry(weights, card.chip)
+        kept = _entry(card, folder)
         served = kept and serve_kept(kept, card.chip, threads=threads, half=half)
         if not served:
             tf = runtime.tensorflow(threads)
             network = _network(tf, card, folder)
             try:
-                served = serve(tf, card.chip, network, threads=threads, half=half, kept=kept or None)
+                served = serve(tf, card.chip, network, threads=threads, half=half, kept=kept)
             except (ValueError, TypeError, tf.errors.OpError) as error:
                 raise UnusableModel(
                     f"{folder}: the network does not take chips as its card describes: {error}"
@@ -78,6 +77,21 @@ class Model:
     def warm_up(self) -> None:
         """Run every batch size once, so that the first pictures take no longer than later ones."""
         self._network.warm_up()
+
+
+def kept_entry(folder: Path) -> Path | None:
+    """The entry of the cache for the network of a model version; None for a SavedModel, which is never kept.
+
+    Raises:
+        UnusableModel: card or weights cannot be used.
+        MissingWeights: the reference weights are not installed.
+    """
+    return _entry(Card.read(folder), folder)
+
+
+def _entry(card: Card, folder: Path) -> Path | None:
+    weights = _weights(card, folder)
+    return graph_cache.entry(weights, card.chip) if weights else None
 
 
 def keras_network(folder: Path) -> Any:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.bench_figures import Figures, report
-from streams.cli.bench_tables import corrections_table, gains, searches_table
+from streams.cli.bench_figures import Figures, Runs, Save, in_folder, report, rows_so_far
+from streams.cli.bench_tables import corrections_table, gains, peers_table, searches_table
 from streams.cli.console import Json, Output, grid, load_settings
 from streams.cli.retrain import ArcFace, Compatibility, Precision, make_plan
 from streams.retraining.mode import Mode
@@ -22,6 +22,7 @@ def register(bench: typer.Typer) -> None:
     """Add the commands."""
     bench.command("embed")(embed)
     bench.command("search")(search)
+    bench.command("peer")(peer)
     bench.command("retrain")(retrain)
     bench.command("corrections")(corrections)
     bench.command("train")(train)
@@ -35,6 +36,8 @@ def embed(
             "--model", help="Folder of a model version. Default: that of FACESTREAM_MODEL_DIR or FACESTREAM_MODEL."
         ),
     ] = None,
+    runs: Runs = 1,
+    save: Save = False,
     as_json: Json = False,
 ) -> None:
     """Embed faces with one model version, in batches of 1, 8 and 32: faces a second on all cores."""
@@ -50,7 +53,7 @@ def embed(
             table.add_row(count, str(found["images_per_s"]))
         output.table(table)
 
-    report(measure(loaded), output, show=show)
+    report("embed", lambda: measure(loaded), output, runs=runs, save=save, show=show)
 
 
 def search(
@@ -59,16 +62,43 @@ def search(
     compact: Annotated[
         bool, typer.Option("--compact", help="As `FACESTREAM_COMPACT_GALLERIES` has them: codes in memory.")
     ] = False,
+    runs: Runs = 1,
+    save: Save = False,
     as_json: Json = False,
 ) -> None:
     """Time searches of a face among the templates of one user, beside other libraries; without Kafka."""
-    import tempfile
-
     from streams.devtools.benchmarks.search import measure
 
-    with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
-        figures = measure(templates, searches, Path(folder) if compact else None)
-        report(figures, Output(as_json), show=searches_table)
+    def rows(folder: Path) -> Iterator[Figures]:
+        return measure(templates, searches, folder if compact else None)
+
+    report("search", in_folder(rows), Output(as_json), runs=runs, save=save, show=searches_table)
+
+
+def peer(
+    frames: Annotated[int, typer.Option(min=10, help="Frames of 640×480, with one of two people in each.")] = 200,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this library beside facestream; repeatable.", show_default=False)
+    ] = None,
+    runs: Runs = 1,
+    save: Save = False,
+    as_json: Json = False,
+) -> None:
+    """Measure frames a second and correct names, beside the usual loops of face_recognition and deepface.
+
+    All are one process without Kafka. The libraries are installed in environments of their own in the user's cache,
+    which takes minutes the first time.
+    """
+    from streams.devtools.benchmarks.peer import PEERS, measure
+
+    output = Output(as_json)
+    if unknown := set(only or []) - set(PEERS):
+        raise typer.BadParameter(f"no library {', '.join(sorted(unknown))}: there are {', '.join(PEERS)}")
+
+    def rows(folder: Path) -> Iterator[Figures]:
+        return rows_so_far(measure(folder, frames, only or list(PEERS), output.say), "peer", "peers")
+
+    report("peer", in_folder(rows), output, runs=runs, save=save, show=peers_table)
 
 
 def retrain(
@@ -92,6 +122,8 @@ def retrain(
             help="Folder of the version to start from. Default: that of FACESTREAM_MODEL_DIR or FACESTREAM_MODEL."
         ),
     ] = None,
+    runs: Runs = 1,
+    save: Save = False,
     as_json: Json = False,
 ) -> None:
     """Train on some people's pictures, and measure the gain on other people: TAR at FAR 1e-2, with 95 % intervals."""
@@ -100,7 +132,14 @@ def retrain(
 
     plan = make_plan(seed, steps, arc_face, compatibility, precision)
     settings = settings.model_copy(update={"model_dir": model or settings.model_dir})
-    report(measure(folders, plan, folds, settings, output.warn, mode=mode.value), output, show=gains)
+    report(
+        "retrain",
+        lambda: measure(folders, plan, folds, settings, output.warn, mode=mode.value),
+        output,
+        runs=runs,
+        save=save,
+        show=gains,
+    )
 
 
 def corrections(
@@ -112,6 +151,8 @@ def corrections(
     weight: Annotated[
         float | None, typer.Option(min=0, help="Weight of the corrected faces. Default: the plan's.")
     ] = None,
+    runs: Runs = 1,
+    save: Save = False,
     as_json: Json = False,
 ) -> None:
     """Correct each face that was taken for somebody else, and measure the gain of learning from that."""
@@ -122,23 +163,30 @@ def corrections(
     if weight is not None:
         plan = plan.model_copy(update={"corrections": weight})
 
-    report(measure(folders, plan, settings, output.warn), output, show=corrections_table)
+    report(
+        "corrections",
+        lambda: measure(folders, plan, settings, output.warn),
+        output,
+        runs=runs,
+        save=save,
+        show=corrections_table,
+    )
 
 
 def train(
     steps: Annotated[int, typer.Option(min=5, help="Steps of each training.")] = 20,
     batch: Annotated[int, typer.Option(min=1, help="Faces of each worker in each step.")] = 32,
     rounds: Annotated[int, typer.Option(min=1, help="How often each number of workers is measured.")] = 2,
+    runs: Runs = 1,
+    save: Save = False,
     as_json: Json = False,
 ) -> None:
     """Measure training samples a second with one and with two workers of one thread each."""
-    import tempfile
-
     from streams.devtools.benchmarks.train import measure
 
     output = Output(as_json)
-    with tempfile.TemporaryDirectory(prefix="facestream-bench-") as folder:
-        result = report(measure(Path(folder), steps, batch, rounds, output.warn), output)
+    figures = in_folder(lambda folder: measure(folder, steps, batch, rounds, output.warn))
+    result = report("train", figures, output, runs=runs, save=save)
     if not result["weights_identical"]:
         raise typer.Exit(1)
 
@@ -150,6 +198,8 @@ def drift(
     frames: Annotated[int, typer.Option(min=500, help="Normal frames of each camera.")] = 10_000,
     stay: Annotated[float, typer.Option(min=1, help="Mean number of consecutive frames of one person.")] = 5.0,
     seed: Annotated[int, typer.Option(min=0, help="Random seed for the people and the degraded pictures.")] = 0,
+    runs: Runs = 1,
+    save: Save = False,
     as_json: Json = False,
 ) -> None:
     """Measure frames until a degraded camera raises an alarm, and alarms of a normal one; without Kafka."""
@@ -166,8 +216,10 @@ def drift(
         summary = f"{result.get('false_alarms')} alarms in {frames} normal frames of each of {len(folders)} cameras"
         output.say(summary)
 
-    figures = measure(folders, load_settings(), frames=frames, stay=stay, seed=seed, say=output.warn)
-    report(figures, output, show=show)
+    def figures() -> Iterator[Figures]:
+        return measure(folders, load_settings(), frames=frames, stay=stay, seed=seed, say=output.warn)
+
+    report("drift", figures, output, runs=runs, save=save, show=show)
 
 
 def _check(folders: Sequence[Path]) -> None:

@@ -58,6 +58,25 @@ def faults_table(result: Figures, output: Output) -> None:
     output.table(table)
 
 
+def pipeline_table(result: Figures, output: Output) -> None:
+    """The processor time of a frame by part, in a backlog and where frames come slowly."""
+    backlog, slow = result.get("cpu_ms_per_frame", {}), result.get("at_rate", {})
+    rate = slow.get("cpu_ms_per_frame", {})
+    table = grid("CPU ms a frame", "#in a backlog", *([f"#at {slow['rate_fps']:g} a second"] if rate else []))
+    for part, cost in backlog.items():
+        table.add_row(part, str(cost), *([str(rate.get(part, ""))] if rate else []))
+    output.table(table)
+    output.say(
+        f"{result.get('frames_per_s')} frames/s, a bare loop {result.get('bare_loop_frames_per_s')}; "
+        f"{result.get('lost')} lost, {result.get('duplicates')} doubled"
+    )
+    slower = f", at {slow['rate_fps']:g} a second {slow['ratio']} times as much" if rate else ""
+    output.say(
+        f"CPU ms a frame: workers {result.get('workers_cpu_ms')}, {result.get('overhead_cpu_ms')} more than the bare "
+        f"loop's {result.get('bare_loop_cpu_ms')}{slower}"
+    )
+
+
 def latency_table(result: Figures, output: Output) -> None:
     """How long frames took, by stage."""
     table = grid("milliseconds", "#median", "#95 %", "#99 %")
@@ -108,6 +127,19 @@ def searches_table(result: Figures, output: Output) -> None:
         f"{result['templates']} templates of {result.get('bytes_per_template')} bytes; {result.get('ratio')} times "
         f"the time of {result.get('best_library')}; {result.get('recall_at_10')} of the nearest found"
     )
+
+
+def peers_table(result: Figures, output: Output) -> None:
+    """Each library, beside facestream."""
+    from streams.devtools.benchmarks.rows import NOT_MEASURED
+
+    table = grid("one process, without Kafka", "#frames/s", "#CPU ms a frame", "#correct names")
+    for row in result.get("peers", ()):
+        values = (row.get(name, "") for name in ("frames_per_s", "cpu_ms_per_frame", "correct"))
+        table.add_row(row["peer"], *map(str, values))
+    output.table(table)
+    for name, why in result.get(NOT_MEASURED, {}).items():
+        output.say(f"{name} not measured: {why}")
 
 
 def everybody_table(result: Figures, output: Output) -> None:

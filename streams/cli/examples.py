@@ -144,8 +144,17 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "models fill": ("facestream models fill street-v2",),
     "models report": ("facestream models report street-v2 --from -1d",),
     "models rollout": ("facestream models rollout street-v2 --auto",),
+    "plan": (
+        "facestream plan --cameras 500 --fps 2 --subjects 2e6 --retention-days 7",
+        "facestream plan --cameras 40 --fps 10 --subjects 5000 --users 1 --json",
+    ),
     "bench embed": ("facestream bench embed", "facestream bench embed --model my-model --json"),
-    "bench pipeline": ("facestream bench pipeline --frames 500",),
+    "bench pipeline": (
+        "facestream bench pipeline --frames 500 --rounds 1",
+        "facestream bench pipeline --rate 5 --save  # keep it for the report",
+    ),
+    "bench report": ("facestream bench report", "facestream bench report --to bench.md"),
+    "bench peer": ("facestream bench peer", "facestream bench peer --only deepface --frames 50"),
     "bench fairness": (
         "facestream bench fairness --only one-user",
         "facestream bench fairness --events 20000 --seconds 60 --json",

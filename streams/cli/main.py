@@ -45,6 +45,7 @@ COMMANDS = (
     "retrain",
     "runs",
     "models",
+    "plan",
     "bench",
 )
 """Modules of this package with a function ``register(app)``; they import heavy modules late, so that help is quick."""

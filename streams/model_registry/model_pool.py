@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from models.analysis.face_analysis import FaceAnalyzer
+from models.embedder import building
 from models.embedder.assets import MissingWeights
 from models.embedder.card import Card, UnusableModel
 from models.embedder.model import Model
@@ -35,10 +36,10 @@ def first_loaded(registry: RegistrySnapshot, settings: Settings) -> Model:
     *later, last = registry.in_production
     for version in later:
         try:
-            return Model.load(_folder(version, registry, settings), threads=settings.cpu_threads)
+            return building.load(_folder(version, registry, settings), threads=settings.cpu_threads)
         except (UnusableModel, MissingWeights, OSError) as error:
             log.error("%s is not used: %s", version, error)
-    return Model.load(_folder(last, registry, settings), threads=settings.cpu_threads)
+    return building.load(_folder(last, registry, settings), threads=settings.cpu_threads)
 
 
 def _folder(version: str, registry: RegistrySnapshot, settings: Settings) -> Path:

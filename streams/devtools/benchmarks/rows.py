@@ -11,6 +11,8 @@ S = TypeVar("S")
 
 Figures = Mapping[str, Any]
 """Names and values, as in the JSON of a benchmark."""
+SPREAD = "spread"
+"""The key under which the least and the greatest of figures stand that were measured several times, by their names."""
 NOT_MEASURED = "not_measured"
 """The key under which a benchmark lists the rows that failed, with the reasons by the rows' names."""
 

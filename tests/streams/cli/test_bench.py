@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from models.training.measure import Change
 from streams.cli import bench_figures
 from streams.cli.bench_tables import faults_table, gains, searches_table
 from streams.cli.console import Output
+from streams.devtools.benchmarks import results
 from streams.devtools.benchmarks.retrain import _judged
 from streams.devtools.benchmarks.rows import attempt, on_stacks
 
@@ -24,6 +26,14 @@ def tiny(*rows: object) -> Iterator[dict[str, Any]]:
         if isinstance(row, BaseException):
             raise row
         yield {str(row): 1}
+
+
+def printed(out: str) -> dict[str, Any]:
+    """The figures in the last line, without what every bench says of itself."""
+    result: dict[str, Any] = json.loads(out.splitlines()[-1])
+    assert result.pop("machine")["cores"] >= 1
+    assert result.pop("runs") >= 1
+    return result
 
 
 def fails() -> dict[str, Any]:
@@ -42,13 +52,18 @@ def test_a_row_that_fails_is_marked_and_the_rest_goes_on(as_json: bool, capsys: 
         yield {"third": 3}
 
     with pytest.raises(typer.Exit) as ended:
-        bench_figures.report(measure(), Output(as_json))
+        bench_figures.report("tiny", measure, Output(as_json))
     assert ended.value.exit_code == 1
-    assert shown == ["first: 1\n", "second: could not be measured: TimeoutError: BigQuery has not answered\n"]
+    about, _, first = shown[0].partition("\n")
+    assert "processor " in about
+    assert (first, shown[1]) == (
+        "first: 1\n",
+        "second: could not be measured: TimeoutError: BigQuery has not answered\n",
+    )
     out = capsys.readouterr().out
     if as_json:
         why = "TimeoutError: BigQuery has not answered"
-        assert json.loads(out) == {"first": 1, "not_measured": {"second": why}, "third": 3}
+        assert printed(out) == {"first": 1, "not_measured": {"second": why}, "third": 3}
     else:
         assert "third: 3" in out
 
@@ -56,20 +71,54 @@ def test_a_row_that_fails_is_marked_and_the_rest_goes_on(as_json: bool, capsys: 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143), RuntimeError("no room")], ids=repr)
 def test_what_was_measured_is_printed_however_it_ends(error: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(type(error)):
-        bench_figures.report(tiny("first", "second", error, "third"), Output(True))
-    assert json.loads(capsys.readouterr().out) == {"first": 1, "second": 1}
+        bench_figures.report("tiny", lambda: tiny("first", "second", error, "third"), Output(True))
+    assert printed(capsys.readouterr().out) == {"first": 1, "second": 1}
 
 
 def test_a_bench_that_has_measured_nothing_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(RuntimeError):
-        bench_figures.report(tiny(RuntimeError("no Kafka")), Output(True))
+        bench_figures.report("tiny", lambda: tiny(RuntimeError("no Kafka")), Output(True))
     assert capsys.readouterr().out == ""
 
 
 def test_a_bad_figure_fails_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    bench_figures.report(tiny("events"), Output(True), wrong=("lost",))
+    bench_figures.report("tiny", lambda: tiny("events"), Output(True), wrong=("lost",))
     with pytest.raises(typer.Exit):
-        bench_figures.report(tiny("lost"), Output(True), wrong=("lost",))
+        bench_figures.report("tiny", lambda: tiny("lost"), Output(True), wrong=("lost",))
+
+
+def rounds(*rows: dict[str, Any]) -> Any:
+    """A bench that gives another row in each run."""
+    left = iter(rows)
+    return lambda: (row for row in [next(left)])
+
+
+def test_several_runs_give_medians_and_their_spread(capsys: pytest.CaptureFixture[str]) -> None:
+    measure = rounds({"fps": 10, "p50_ms": 3}, {"fps": 30, "p50_ms": 3}, {"fps": 20, "p50_ms": 3})
+    bench_figures.report("tiny", measure, Output(True), runs=3)
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (result["runs"], result["fps"], result["spread"]["fps"]) == (3, 20, [10, 30])
+    bench_figures.report("tiny", rounds({"fps": 10}, {"fps": 30}), Output(False), runs=2)
+    assert ["fps", "10", "30"] in [line.split() for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_bad_row_of_any_run_fails_the_command() -> None:
+    fine, bad = ({"faults": [{"fault": "one", "lost": lost}]} for lost in (0, 1))
+    bench_figures.report("tiny", rounds(fine, fine, fine), Output(True), runs=3, wrong=("lost",))
+    with pytest.raises(typer.Exit):
+        bench_figures.report("tiny", rounds(bad, fine, fine), Output(True), runs=3, wrong=("lost",))
+
+
+def test_figures_are_kept_only_if_the_bench_came_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(results.keep, "__defaults__", (tmp_path,))
+    with pytest.raises(KeyboardInterrupt):
+        bench_figures.report("tiny", lambda: tiny("fps", KeyboardInterrupt()), Output(True), save=True)
+    assert not list(tmp_path.iterdir())
+    bench_figures.report("tiny", lambda: tiny("fps"), Output(True), save=True)
+    [one] = results.kept(tmp_path)
+    assert (one.bench, one.figures["fps"], one.figures["runs"]) == ("tiny", 1, 1)
 
 
 class Stacks:
@@ -141,8 +190,8 @@ def test_ctrl_c_stops_the_stack_and_keeps_the_rows(capsys: pytest.CaptureFixture
 
     rows = on_stacks(["one", "two"], stacks.start, measure)
     with pytest.raises(KeyboardInterrupt):
-        bench_figures.report(bench_figures.rows_so_far(rows, "fault", "faults"), Output(True))
-    assert json.loads(capsys.readouterr().out) == {"faults": [{"fault": "one", "stack": 0}]}
+        bench_figures.report("tiny", lambda: bench_figures.rows_so_far(rows, "fault", "faults"), Output(True))
+    assert printed(capsys.readouterr().out) == {"faults": [{"fault": "one", "stack": 0}]}
     assert stacks.events == ["start 0", "one", "stop 0"]
 
 
@@ -150,8 +199,10 @@ def test_a_fault_that_fails_is_a_row_of_the_table(capsys: pytest.CaptureFixture[
     stacks = Stacks()
     rows = on_stacks(["one", "bad"], stacks.start, stacks.measure)
     with pytest.raises(typer.Exit):
-        bench_figures.report(bench_figures.rows_so_far(rows, "fault", "faults"), Output(False), show=faults_table)
-    assert f"not measured: {WHY}" in capsys.readouterr().out.splitlines()[-1]
+        bench_figures.report(
+            "tiny", lambda: bench_figures.rows_so_far(rows, "fault", "faults"), Output(False), show=faults_table
+        )
+    assert any(f"not measured: {WHY}" in line for line in capsys.readouterr().out.splitlines())
 
 
 def changed(before: float, after: float, low: float, high: float) -> dict[str, Any]:
