@@ -52,13 +52,14 @@ def play(
     """
     from models.pictures.folders import FoundPictures
     from streams.cameras import player
-    from streams.cameras.sources import Pictures, is_live, open_source, shots
+    from streams.cameras.sources import LocalCamera, NetworkCamera, Pictures, open_source, shots
     from streams.client.producer import Producer
 
     output = Output(as_json)
     if subject is not None and mode is not Mode.VERIFY:
         raise typer.BadParameter("--subject is the person claimed: it goes with --mode verify")
     source = open_source(where)
+    live = isinstance(source, LocalCamera | NetworkCamera)
     tally = player.FrameCounts(output.warn)
     found = source.found() if isinstance(source, Pictures) else FoundPictures()
     if found.left_out:
@@ -84,14 +85,14 @@ def play(
                     timeout_s=timeout_s,
                 )
 
-            whole = len(found.pictures) or source.total
+            whole = None if isinstance(source, LocalCamera | NetworkCamera) else len(found.pictures) or source.total
             total = count if loop or whole is None else min(count or whole, whole)
             task = progress.add_task(f"{user}/{camera}", total=total, note="")
             player.play(
                 shots(source, fps=fps, loop=loop),
                 send,
                 tally,
-                live=is_live(source),
+                live=live,
                 limit=count,
                 progress=lambda: progress.update(task, advance=1, note=tally.troubles),
             )

@@ -1,0 +1,122 @@
+"""Cameras behind an address, read over RTSP inside one TCP connection. Needs PyAV (the extra ``camera``).
+
+OpenCV reads RTSP too, but tells neither the camera's clock nor why a camera does not answer.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from schemas.clock import utc_now
+from streams.cameras.captures import SourceError
+from streams.cameras.live import AccessDenied, LiveFrame
+
+if TYPE_CHECKING:
+    import av
+    import numpy as np
+    from numpy.typing import NDArray
+
+_OPEN_S, _READ_S = 5.0, 5.0
+_OPTIONS = {
+    # UDP loses packets, which are grey blocks in the picture, and does not pass most firewalls.
+    "rtsp_transport": "tcp",
+    "allowed_media_types": "video",
+    "fflags": "nobuffer",
+    "flags": "low_delay",
+    # Nobody needs the rate beforehand; waiting for 20 frames costs a slow camera 20 seconds.
+    "fpsprobesize": "0",
+}
+_TIMES_KEPT = 64
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkCamera:
+    """A camera behind an ``rtsp://`` or ``rtsps://`` address."""
+
+    address: str
+    reconnects: bool = True
+
+    @property
+    def name(self) -> str:
+        """The address without user and password."""
+        return re.sub("//[^/]*@", "//", self.address)
+
+    def frames(self) -> Iterator[LiveFrame]:
+        """Frames as they come, until the connection breaks or is silent for some seconds."""
+        import av
+
+        with closing(self._open()) as container:
+            if not container.streams.video:
+                raise SourceError(f"{self.name} shows no picture: it has no video stream")
+            stream = container.streams.video[0]
+            # More threads would hold frames back, and a machine has more cameras than cores.
+            stream.codec_context.thread_count = 1
+            times: OrderedDict[int | None, datetime] = OrderedDict()
+            try:
+                for packet in container.demux(stream):
+                    if (at := _camera_time(packet)) is not None:
+                        times[packet.pts] = at
+                        if len(times) > _TIMES_KEPT:
+                            times.popitem(last=False)
+                    for frame in _decoded(packet):
+                        yield LiveFrame(utc_now(), lambda frame=frame: _pixels(frame), times.pop(frame.pts, None))  # type: ignore[misc]
+            except (av.FFmpegError, OSError):
+                return
+
+    def _open(self) -> Any:
+        """Connect.
+
+        Raises:
+            SourceError: nothing can be seen there. FFmpeg's own message is left out: it has the password.
+        """
+        import av
+
+        av.logging.set_level(None)
+        try:
+            return av.open(self.address, options=_OPTIONS, timeout=(_OPEN_S, _READ_S))
+        except (av.HTTPUnauthorizedError, av.HTTPForbiddenError):
+            raise AccessDenied(f"{self.name} does not accept user and password, or wants some") from None
+        except av.HTTPNotFoundError:
+            raise SourceError(f"there is a camera at {self.name}, but no stream of this path") from None
+        except (av.FFmpegError, OSError) as error:
+            why = (error.strerror or "").lower() if isinstance(error, OSError) else ""
+            raise SourceError(f"nothing can be seen at {self.name}{f': {why}' if why else ''}") from None
+
+
+def _decoded(packet: av.Packet[Any]) -> list[av.VideoFrame]:
+    """The frames that a packet completes; none where it is damaged, or refers to one that was lost."""
+    import av
+
+    try:
+        return list(packet.decode())
+    except av.InvalidDataError:
+        return []
+
+
+def _camera_time(packet: av.Packet[Any]) -> datetime | None:
+    """When a packet was made by the camera's clock, which FFmpeg finds with RTCP's sender reports (RFC 3550, 6.4.1)."""
+    if not packet.has_sidedata("prft"):
+        return None
+    # AVProducerReferenceTime: microseconds since 1970 as int64, then flags.
+    (micros,) = struct.unpack_from("=q", bytes(packet.get_sidedata("prft")))
+    try:
+        return _EPOCH + timedelta(microseconds=micros)
+    except OverflowError:
+        return None
+
+
+def _pixels(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """The picture, upright as its metadata says."""
+    import numpy as np
+
+    pixels = frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
+    # In degrees, against the clock; cameras have no other than quarter turns.
+    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90))) if frame.rotation else pixels
