@@ -10,7 +10,7 @@ import struct
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ _OPTIONS = {
     # Nobody needs the rate beforehand; waiting for 20 frames costs a slow camera 20 seconds.
     "fpsprobesize": "0",
 }
+_SECRET = re.compile(r"((?:user|username|login|pass|password|passwd|pwd|token|key|auth)=)[^&/;]*", re.IGNORECASE)
 _TIMES_KEPT = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -41,13 +42,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class NetworkCamera:
     """A camera behind an ``rtsp://`` or ``rtsps://`` address."""
 
-    address: str
+    address: str = field(repr=False)
     reconnects: bool = True
 
     @property
     def name(self) -> str:
-        """The address without user and password."""
-        return re.sub("//[^/]*@", "//", self.address)
+        """The address without user and password, wherever in it they are."""
+        return _SECRET.sub(r"\1…", re.sub("//.*@", "//", self.address))
 
     def frames(self) -> Iterator[LiveFrame]:
         """Frames as they come, until the connection breaks or is silent for some seconds."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from streams.cameras.captures import SourceError
 from streams.cameras.live import AccessDenied, LiveFrame, LiveSource
+from streams.cameras.pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class NewestFrame:
             backoff: between two attempts.
         """
         self._source = source
-        self._period_s = 1 / fps if fps else 0.0
+        self._pace = Pace(fps)
         self._patient = patient
         self._backoff = backoff or Backoff()
         self._there = threading.Condition()
@@ -131,7 +132,6 @@ class NewestFrame:
 
     def _read_once(self) -> SourceError | None:
         """Read one connection to its end; the error if it could not be opened."""
-        due = 0.0
         self.counts.looked_at = time.monotonic()
         try:
             with closing(self._source.frames()) as frames:  # type: ignore[type-var]
@@ -141,9 +141,7 @@ class NewestFrame:
                         self._connected()
                     self.counts.read += 1
                     self.counts.last_frame_at = self.counts.looked_at = now
-                    if now >= due:
-                        # At the rate on the average, but without a burst after a pause.
-                        due = max(due + self._period_s, now + self._period_s / 2)
+                    if self._pace.is_due(now):
                         self._offer(frame)
                     if self._stopped.is_set():
                         break
