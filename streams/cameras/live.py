@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -41,7 +41,7 @@ class LiveSource(Protocol):
     def reconnects(self) -> bool:
         """Whether it is expected to come back after it has gone."""
 
-    def frames(self) -> Iterator[LiveFrame]:
+    def frames(self) -> Generator[LiveFrame, None, None]:
         """The frames of one connection, until it breaks.
 
         Raises:
@@ -65,7 +65,7 @@ class LocalCamera:
         """Such as ``camera 0``."""
         return f"camera {self.number}"
 
-    def frames(self) -> Iterator[LiveFrame]:
+    def frames(self) -> Generator[LiveFrame, None, None]:
         """Frames as they come, until the camera is unplugged."""
         capture = opened(self.number, f"{self.name} cannot be opened: is it plugged in, and in use elsewhere?")
         try:

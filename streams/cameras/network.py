@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import struct
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -50,7 +50,7 @@ class NetworkCamera:
         """The address without user and password, wherever in it they are."""
         return _SECRET.sub(r"\1…", re.sub("//.*@", "//", self.address))
 
-    def frames(self) -> Iterator[LiveFrame]:
+    def frames(self) -> Generator[LiveFrame, None, None]:
         """Frames as they come, until the connection breaks or is silent for some seconds."""
         import av
 

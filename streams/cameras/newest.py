@@ -134,7 +134,7 @@ class NewestFrame:
         """Read one connection to its end; the error if it could not be opened."""
         self.counts.looked_at = time.monotonic()
         try:
-            with closing(self._source.frames()) as frames:  # type: ignore[type-var]
+            with closing(self._source.frames()) as frames:
                 for frame in frames:
                     now = time.monotonic()
                     if not self.counts.connected:

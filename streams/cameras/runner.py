@@ -103,6 +103,7 @@ class CameraRunner:
         self._producer = producer
         self._numbers = numbers
         self._backoff = backoff
+        self._number: int | None = None
         self._under_way = 0
         self._room = threading.Condition()
 
@@ -188,12 +189,14 @@ class CameraRunner:
         """Hand one frame over; whether it, or the next one, can be."""
         with self._room:
             self._under_way += 1
+        if self._number is None:
+            self._number = self._numbers.take()
         try:
             handle = self._producer.frame(
                 self.camera.user,
                 data,
                 camera_id=self.camera.name,
-                sequence=self._numbers.take(),
+                sequence=self._number,
                 captured_at=captured_at,
                 mode=Mode(self.camera.mode),
                 timeout_s=0,
@@ -207,6 +210,7 @@ class CameraRunner:
         except BaseException:
             self._leave("failed", None)
             raise
+        self._number = None
         self.sent_at = time.monotonic()
         handle.add_done_callback(self._report)
         return True

@@ -23,6 +23,7 @@ COMMANDS = (
     "worker",
     "enrol",
     "play",
+    "camera",
     "search",
     "watch",
     "feedback",
