@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _OURS = {"streams", "schemas", "models", "sinks", "infra"}
 WHERE = "`facestream[worker]` brings it, or `facestream[local]`, which `up` and `demo` need"
+WHERE_CAMERA = "`facestream[camera]` brings it, or `facestream[local]`"
 """How what is missing can be had."""
 
 

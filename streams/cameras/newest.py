@@ -67,18 +67,26 @@ class NewestFrame:
     """Reads a camera until it is closed; connects again for as long as it takes."""
 
     def __init__(
-        self, source: LiveSource, *, fps: float | None = None, patient: bool = True, backoff: Backoff | None = None
+        self,
+        source: LiveSource,
+        *,
+        name: str | None = None,
+        fps: float | None = None,
+        patient: bool = True,
+        backoff: Backoff | None = None,
     ) -> None:
         """Begin to read.
 
         Args:
             source: the camera.
+            name: what to call it in the log; default: its address.
             fps: frames a second that are offered, the others are skipped; None or 0: all.
             patient: connect for as long as it takes from the start; otherwise a camera that cannot be reached at the
                 start, or goes away and is not expected to come back, is an error.
             backoff: between two attempts.
         """
         self._source = source
+        self._name = name or source.name
         self._pace = Pace(fps)
         self._patient = patient
         self._backoff = backoff or Backoff()
@@ -127,7 +135,7 @@ class NewestFrame:
                     self._there.notify_all()
                 return
             wait_s = self._backoff.wait_s(error)
-            log.warning("%s: connecting again in %.1f s", reason, wait_s)
+            log.warning("%s: %s: connecting again in %.1f s", self._name, reason, wait_s)
             self._wait(wait_s)
 
     def _read_once(self) -> SourceError | None:
@@ -149,7 +157,7 @@ class NewestFrame:
             return error
         except Exception as error:
             # A decoder may raise anything over what a broken camera sends; the thread must outlive it.
-            log.exception("%s cannot be read", self._source.name)
+            log.exception("%s cannot be read", self._name)
             return SourceError(f"{self._source.name} cannot be read: {type(error).__name__}")
         return None
 
@@ -157,7 +165,7 @@ class NewestFrame:
         self._backoff.reset()
         self.counts.connected, self.counts.problem = True, None
         self.counts.connections += 1
-        log.info("%s is connected", self._source.name)
+        log.info("%s is connected", self._name)
 
     def _offer(self, frame: LiveFrame) -> None:
         with self._there:

@@ -137,7 +137,7 @@ class CameraRunner:
             self._numbers.close()
 
     def _run_live(self, source: LiveSource, stop: threading.Event) -> None:
-        with closing(NewestFrame(source, fps=self.camera.fps, backoff=self._backoff)) as newest:
+        with closing(NewestFrame(source, name=self.name, fps=self.camera.fps, backoff=self._backoff)) as newest:
             self.read = newest.counts
             while not stop.is_set():
                 self.turned_at = newest.counts.looked_at
