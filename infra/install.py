@@ -27,8 +27,8 @@ UV = TOOLS / "bin" / "uv"
 LISTING = MAIN / "downloads"
 # Modules to import, to check that the native parts load. TensorFlow must load before the others.
 NATIVE = (
-    "tensorflow ai_edge_litert.interpreter av confluent_kafka cramjam cv2 fastavro grpc numkong numpy pi_heif PIL.Image "
-    "rocksdict simplejpeg"
+    "tensorflow ai_edge_litert.interpreter av confluent_kafka cramjam cv2 fastavro grpc numkong numpy pi_heif "
+    "PIL.Image rocksdict simplejpeg"
 )
 EXTENSIONS = "icu ducklake spatial"
 SIGN_OF_LIFE_S = 10.0

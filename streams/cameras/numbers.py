@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from streams.homes.files import write_json
 
 if TYPE_CHECKING:
     from streams.settings import Settings
@@ -54,11 +55,8 @@ class FrameNumbers:
             self._write(self._next)
 
     def _write(self, following: int) -> None:
-        partial = self._path.with_suffix(f".{os.getpid()}")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(self._who | {"next": following}) + "\n", "utf-8")
-            partial.replace(self._path)
+            write_json(self._path, self._who | {"next": following})
         except OSError as error:
             if not self._warned:
                 log.warning("%s cannot be written (%s): numbers may come again", self._path, error.strerror)
