@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 GRID = 96
-"""Cells along the longer side of the picture, about; a cell is its average, which leaves little of the sensor's noise."""
+"""Cells along the longer side, about; a cell is an average, which leaves little of the sensor's noise."""
 LEVELS = 8.0
 """A cell has changed if it is this much lighter or darker than the scene, of 255, beyond what all cells are."""
 SHARE = 0.003
