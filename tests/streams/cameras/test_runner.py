@@ -152,7 +152,7 @@ def test_where_nothing_moves_a_picture_is_sent_now_and_then(tmp_path: Path) -> N
     sender = Sender()
     with (
         RtspServer(picture=even) as server,
-        running(tmp_path, sender, server.address, fps=0.0, still_every_s=1.0) as runner,
+        running(tmp_path, sender, server.address, fps=0.0, still_every_s=0.6) as runner,
     ):
         wait_until(lambda: runner.counts.still > 10)
         sent, still = len(sender.frames), runner.counts.still
