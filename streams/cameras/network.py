@@ -12,6 +12,7 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from schemas.clock import utc_now
@@ -53,6 +54,7 @@ class NetworkCamera:
     def frames(self) -> Generator[LiveFrame, None, None]:
         """Frames as they come, until the connection breaks or is silent for some seconds."""
         import av
+        from av.sidedata.sidedata import Type
 
         with closing(self._open()) as container:
             if not container.streams.video:
@@ -61,6 +63,7 @@ class NetworkCamera:
             # More threads would hold frames back, and a machine has more cameras than cores.
             stream.codec_context.thread_count = 1
             times: OrderedDict[int | None, datetime] = OrderedDict()
+            turned = 0
             try:
                 for packet in container.demux(stream):
                     if (at := _camera_time(packet)) is not None:
@@ -68,7 +71,10 @@ class NetworkCamera:
                         if len(times) > _TIMES_KEPT:
                             times.popitem(last=False)
                     for frame in _decoded(packet):
-                        yield LiveFrame(utc_now(), lambda frame=frame: _pixels(frame), times.pop(frame.pts, None))  # type: ignore[misc]
+                        if Type.DISPLAYMATRIX in frame.side_data:
+                            # Said with some frames only, and true until something else is said.
+                            turned = frame.rotation
+                        yield LiveFrame(utc_now(), partial(_pixels, frame, turned), times.pop(frame.pts, None))
             except (av.FFmpegError, OSError):
                 return
 
@@ -114,10 +120,10 @@ def _camera_time(packet: av.Packet[Any]) -> datetime | None:
         return None
 
 
-def _pixels(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """The picture, upright as its metadata says."""
+def _pixels(frame: av.VideoFrame, turned: int) -> NDArray[np.uint8]:
+    """The picture, turned by so many degrees against the clock."""
     import numpy as np
 
     pixels = frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
-    # In degrees, against the clock; cameras have no other than quarter turns.
-    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90))) if frame.rotation else pixels
+    # Cameras know quarter turns only.
+    return np.ascontiguousarray(np.rot90(pixels, round(turned / 90))) if turned else pixels

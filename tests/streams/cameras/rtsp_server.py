@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import av
 import numpy as np
+from av.bitstream import BitStreamFilterContext
 from numpy.typing import NDArray
 
 _NTP_1970_S = 2_208_988_800
@@ -50,10 +51,14 @@ class RtspServer:
         clock_ahead_s: float | None = 0.0,
         picture: Callable[[int, tuple[int, int]], NDArray[np.uint8]] = grey,
         basic: bool = False,
+        turned: int = 0,
     ) -> None:
-        """``clock_ahead_s``: of its sender reports; None: it sends none. ``basic``: instead of digest access."""
+        """``clock_ahead_s``: of its sender reports; None: it sends none. ``basic``: instead of digest access.
+
+        ``turned``: by how many degrees, against the clock, the stream says that its H.264 is to be turned.
+        """
         self.codec, self.size, self.fps = codec, size, fps
-        self.password, self.clock_ahead_s, self.basic = password, clock_ahead_s, basic
+        self.password, self.clock_ahead_s, self.basic, self.turned = password, clock_ahead_s, basic, turned
         self.silent = False
         self.connections = self.refused = self.frames = 0
         self.transports: list[str] = []
@@ -175,7 +180,7 @@ class RtspServer:
                     due = time.monotonic()
                     continue
                 if made is None or made[0] != self.size:
-                    made = self.size, _Encoder(self.codec, self.size, self.fps)
+                    made = self.size, _Encoder(self.codec, self.size, self.fps, self.turned)
                 now = time.time()
                 stamp = int((now - began) * _RTP_HZ) & 0xFFFFFFFF
                 if self.clock_ahead_s is not None and now - reported > 0.5:
@@ -193,12 +198,16 @@ class RtspServer:
 class _Encoder:
     """Pictures to RTP packets."""
 
-    def __init__(self, codec: str, size: tuple[int, int], fps: float) -> None:
+    def __init__(self, codec: str, size: tuple[int, int], fps: float, turned: int) -> None:
         self._written: list[bytes] = []
         self._output: Any = av.open(self, "w", format="rtp", buffer_size=_PACKET_BYTES)
         self._stream = self._output.add_stream(codec, rate=round(fps), options=_OPTIONS[codec])
         self._stream.width, self._stream.height, self._stream.pix_fmt = *size, "yuv420p"
         self._stream.gop_size = 5
+        self._turning: Any = None
+        if turned:
+            described = f"h264_metadata=display_orientation=insert:rotate={turned}"
+            self._turning = BitStreamFilterContext(described, self._stream)
 
     def write(self, data: bytes) -> int:
         """Take one RTP packet, or a sender report, which the server makes itself."""
@@ -211,7 +220,8 @@ class _Encoder:
         self._written.clear()
         frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
         for packet in self._stream.encode(frame):
-            self._output.mux(packet)
+            for one in [packet] if self._turning is None else self._turning.filter(packet):
+                self._output.mux(one)
         return list(self._written)
 
 
