@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -14,6 +15,8 @@ from streams.cameras.network import NetworkCamera
 from streams.cameras.sources import open_source
 
 _AT_ONCE = 16
+_CLOCK_S = 3.0
+"""A camera has this long to tell its time; most do within a second or two of their first frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,16 @@ def _look(camera: Camera) -> CameraFinding:
         if isinstance(source, LocalCamera | NetworkCamera):
             name = source.name
             with closing(source.frames()) as frames:
-                # The second has the camera's time more often than the first.
-                for _, frame in zip(range(2), frames, strict=False):
-                    height, width = frame.pixels().shape[:2]
-                    size, problem = (width, height), ""
+                until = time.monotonic() + _CLOCK_S
+                for frame in frames:
+                    if size is None:
+                        height, width = frame.pixels().shape[:2]
+                        size, problem = (width, height), ""
                     if frame.camera_time is not None:
                         ahead_s = (frame.camera_time - frame.arrived_at).total_seconds()
+                        break
+                    if time.monotonic() > until:
+                        break
         else:
             name = camera.source.get_secret_value()
             size = next((_size(shot.data) for shot in source.shots() if isinstance(shot, CapturedFrame)), None)

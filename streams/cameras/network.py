@@ -46,6 +46,10 @@ class NetworkCamera:
     address: str = field(repr=False)
     reconnects: bool = True
 
+    def __post_init__(self) -> None:
+        """Have whoever opens it hear at once that PyAV is missing, not the thread that reads it."""
+        import av  # noqa: F401
+
     @property
     def name(self) -> str:
         """The address without user and password, wherever in it they are."""
@@ -94,7 +98,7 @@ class NetworkCamera:
         except av.HTTPNotFoundError:
             raise SourceError(f"there is a camera at {self.name}, but no stream of this path") from None
         except (av.FFmpegError, OSError) as error:
-            why = (error.strerror or "").lower() if isinstance(error, OSError) else ""
+            why = (error.strerror or "").lower()
             raise SourceError(f"nothing can be seen at {self.name}{f': {why}' if why else ''}") from None
 
 
