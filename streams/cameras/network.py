@@ -97,6 +97,8 @@ class NetworkCamera:
             raise AccessDenied(f"{self.name} does not accept user and password, or wants some") from None
         except av.HTTPNotFoundError:
             raise SourceError(f"there is a camera at {self.name}, but no stream of this path") from None
+        except av.InvalidDataError:
+            raise SourceError(f"{self.name} does not answer, or not as a camera does") from None
         except (av.FFmpegError, OSError) as error:
             why = (error.strerror or "").lower()
             raise SourceError(f"nothing can be seen at {self.name}{f': {why}' if why else ''}") from None

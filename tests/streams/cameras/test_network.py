@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -115,6 +116,14 @@ def test_a_camera_that_falls_silent(server: RtspServer, monkeypatch: pytest.Monk
         server.silent = False
         wait_until(lambda: camera.counts.connections > 1)
         assert seen(camera)
+
+
+def test_what_is_no_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network, "_READ_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(SourceError, match=f"{address} does not answer"):
+            next(NetworkCamera(address).frames())
 
 
 def test_another_resolution_in_the_same_connection(server: RtspServer) -> None:
