@@ -22,6 +22,7 @@ from streams.cameras.live import AccessDenied, LiveFrame
 if TYPE_CHECKING:
     import av
     import numpy as np
+    from av.video.reformatter import VideoReformatter
     from numpy.typing import NDArray
 
 _OPEN_S, _READ_S = 5.0, 5.0
@@ -58,7 +59,7 @@ class NetworkCamera:
     def frames(self) -> Generator[LiveFrame, None, None]:
         """Frames as they come, until the connection breaks or is silent for some seconds."""
         import av
-        from av.sidedata.sidedata import Type
+        from av.video.reformatter import VideoReformatter
 
         with closing(self._open()) as container:
             if not container.streams.video:
@@ -68,6 +69,7 @@ class NetworkCamera:
             stream.codec_context.thread_count = 1
             times: OrderedDict[int | None, datetime] = OrderedDict()
             turned = 0
+            converter = VideoReformatter()
             try:
                 for packet in container.demux(stream):
                     if (at := _camera_time(packet)) is not None:
@@ -75,10 +77,12 @@ class NetworkCamera:
                         if len(times) > _TIMES_KEPT:
                             times.popitem(last=False)
                     for frame in _decoded(packet):
-                        if Type.DISPLAYMATRIX in frame.side_data:
-                            # Said with some frames only, and true until something else is said.
-                            turned = frame.rotation
-                        yield LiveFrame(utc_now(), partial(_pixels, frame, turned), times.pop(frame.pts, None))
+                        # Said with some frames only, and true for the rest of the connection. The frame's `side_data`
+                        # would say more, but refers back to the frame, whose megabytes would wait for a collection.
+                        turned = frame.rotation or turned
+                        yield LiveFrame(
+                            utc_now(), partial(_pixels, converter, frame, turned), times.pop(frame.pts, None)
+                        )
             except (av.FFmpegError, OSError):
                 return
 
@@ -126,10 +130,11 @@ def _camera_time(packet: av.Packet[Any]) -> datetime | None:
         return None
 
 
-def _pixels(frame: av.VideoFrame, turned: int) -> NDArray[np.uint8]:
+def _pixels(converter: VideoReformatter, frame: av.VideoFrame, turned: int) -> NDArray[np.uint8]:
     """The picture, turned by so many degrees against the clock."""
     import numpy as np
 
-    pixels = frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
+    # By itself a frame makes threads for its conversion, and ends them, each time.
+    pixels = converter.reformat(frame, format="bgr24", threads=1).to_ndarray().astype(np.uint8, copy=False)
     # Cameras know quarter turns only.
     return np.ascontiguousarray(np.rot90(pixels, round(turned / 90))) if turned else pixels

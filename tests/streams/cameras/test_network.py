@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -165,6 +167,20 @@ def test_who_wants_few_gets_few_and_none_counts_as_missed(server: RtspServer) ->
         last = [seen(camera) for _ in range(4)][-1]
         assert (last.arrived_at - began).total_seconds() >= 0.7
         assert camera.counts.read >= 12
+
+
+def test_frames_are_gone_when_nobody_needs_them(server: RtspServer) -> None:
+    """Without waiting for a collection: a hundred of them are half a gigabyte."""
+    gc.collect()
+    gc.disable()
+    try:
+        with closing(NewestFrame(NetworkCamera(server.address))) as camera:
+            for _ in range(20):
+                assert seen(camera).pixels().size
+            kept = [one for one in gc.get_objects() if isinstance(one, av.VideoFrame)]
+    finally:
+        gc.enable()
+    assert len(kept) < 8
 
 
 def test_it_plays(server: RtspServer) -> None:
