@@ -20,6 +20,7 @@ from schemas.reasons import Reason
 from sinks.bigquery.columns import Column
 from sinks.bigquery.saved_queries import SavedQuery, saved_queries
 from sinks.bigquery.tables import TABLES, Table
+from streams.cameras.status import CameraMetrics
 from streams.cli.examples import EXAMPLES
 from streams.cli.main import make_app
 from streams.cli.settings import settings_table
@@ -172,12 +173,21 @@ def _metric_rows() -> Iterator[Sequence[str]]:
         yield [f"`{name}`", metric.type, labels, metric.documentation]
 
 
+def _camera_rows() -> Iterator[Sequence[str]]:
+    for metric in CameraMetrics(list).collect():
+        labels: Any = metric
+        name = f"{metric.name}_total" if metric.type == "counter" else metric.name
+        yield [f"`{name}`", metric.type, ", ".join(f"`{label}`" for label in labels._labelnames), metric.documentation]
+
+
 def metrics_page() -> str:
-    """Every metric of the workers and gateways."""
+    """Every metric of the workers, of the gateways and of the cameras."""
+    head = ("metric", "type", "labels", "meaning")
     return (
         "# Metrics\n\nEach worker, and each gateway, serves `/metrics` for Prometheus, and also `/healthz` and "
         "`/readyz`.\n\n"
-        f"{table(('metric', 'type', 'labels', 'meaning'), _metric_rows())}"
+        f"{table(head, _metric_rows())}\n\n"
+        f"`facestream camera` serves these in the same way:\n\n{table(head, _camera_rows())}"
     )
 
 

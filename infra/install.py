@@ -27,8 +27,8 @@ UV = TOOLS / "bin" / "uv"
 LISTING = MAIN / "downloads"
 # Modules to import, to check that the native parts load. TensorFlow must load before the others.
 NATIVE = (
-    "tensorflow ai_edge_litert.interpreter confluent_kafka cramjam cv2 fastavro grpc numkong numpy pi_heif PIL.Image "
-    "rocksdict simplejpeg"
+    "tensorflow ai_edge_litert.interpreter av confluent_kafka cramjam cv2 fastavro grpc numkong numpy pi_heif "
+    "PIL.Image rocksdict simplejpeg"
 )
 EXTENSIONS = "icu ducklake spatial"
 SIGN_OF_LIFE_S = 10.0
@@ -127,8 +127,8 @@ def fill_bigquery() -> None:
     _check("the BigQuery server", python, "-c", "import local_bigquery, pyarrow, py_mini_racer")
 
 
-def _main_pins() -> tuple[str, str]:
-    return ("gpu" if os.environ.get("GPU") == "1" else "runtime", "dev")
+def _main_pins() -> tuple[str, str, str]:
+    return ("gpu" if os.environ.get("GPU") == "1" else "runtime", "camera", "dev")
 
 
 def downloads_are_there() -> bool:

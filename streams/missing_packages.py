@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 _OURS = {"streams", "schemas", "models", "sinks", "infra"}
-WHERE = "`facestream[worker]` brings it, or `facestream[local]`, which `up` and `demo` need"
-"""How what is missing can be had."""
+_WHERE = "`facestream[worker]` brings it, or `facestream[local]`, which `up` and `demo` need"
+_ELSEWHERE = {"av": "`facestream[camera]` brings it, or `facestream[local]`"}
 
 
 def missing_package(error: BaseException) -> str | None:
@@ -13,3 +13,8 @@ def missing_package(error: BaseException) -> str | None:
         return None
     package = error.name.partition(".")[0]
     return None if package in _OURS else package
+
+
+def where(package: str) -> str:
+    """How a package that is missing can be had."""
+    return _ELSEWHERE.get(package, _WHERE)

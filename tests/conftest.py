@@ -59,9 +59,10 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServices
 
 STARTS_SERVICES = re.compile(r"\b(LocalServices|Stack|Supervisor)\(|\b(kafka|redis|bigquery)\.start\(")
 TAKES_LONG = re.compile(
-    r"\bsubprocess\b|\bpexpect\b|\bAnalyzer\(|\bModel\.load\(|\bkeras\b|import tensorflow|tests\.streams\.cli\.conftest"
+    r"\bsubprocess\b|\bpexpect\b|\bAnalyzer\(|\bModel\.load\(|\bkeras\b|import tensorflow|"
+    r"tests\.streams\.cli\.conftest|\brtsp_server\b"
 )
-"""What a test's module says if its tests start processes or load a network."""
+"""What a test's module says if its tests start processes, load a network, or wait for a camera."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -122,6 +122,19 @@ def test_what_is_beside_an_extra_is_what_an_image_leaves_out() -> None:
         beside("nonesuch")
 
 
+def test_cameras_run_with_what_their_extra_brings() -> None:
+    modules = ["streams.cli.camera", "streams.cli.play", "streams.cameras.service", "streams.cameras.check"]
+    ended = run("camera", modules, "import av, cv2; from sinks.redis import RedisResults")
+    assert ended.returncode == 0, ended.stderr
+    assert "av" in beside("worker"), "its wheels carry code under the GPL"
+
+
+def test_a_network_camera_tells_in_one_line_which_extra_is_missing() -> None:
+    ended = run("match", [], "from streams.cli.main import main; main(['play', 'rtsp://127.0.0.1:1/live'])")
+    assert ended.returncode == 1
+    assert re.fullmatch(r"facestream: this installation has no package av: .*facestream\[camera\].*\n", ended.stderr)
+
+
 @pytest.mark.parametrize("arguments", [["models", "import", "."], ["evaluate", "."], ["bigquery", "query", "matches"]])
 def test_a_command_of_another_role_tells_in_one_line_what_is_missing(arguments: list[str]) -> None:
     ended = run("sink-redis", [], f"from streams.cli.main import main; main({arguments!r})")

@@ -1,4 +1,4 @@
-"""Sources of pictures: folders, video files, cameras and streams.
+"""Sources of pictures (folders, video files, cameras and streams), and the process that sends many cameras.
 
-Needs OpenCV and nothing of Kafka; the command line imports it.
+Needs OpenCV, and PyAV for network cameras (the extra ``camera``); the command line imports it.
 """

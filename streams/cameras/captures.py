@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import cv2
+    from cv2.typing import MatLike
 
 STREAM_SCHEMES = ("rtsp://", "rtsps://")
-_JPEG_QUALITY = 90
-_NETWORK_TIMEOUT_MS = 5_000
+JPEG_QUALITY = 90
 
 
 class SourceError(Exception):
@@ -46,7 +45,7 @@ class UnreadableFrames:
 
 
 def opened(what: str | int, otherwise: str) -> cv2.VideoCapture:
-    """Open a file, a camera or an address.
+    """Open a file or a camera.
 
     Raises:
         SourceError: with the message ``otherwise``, where that is not possible.
@@ -56,28 +55,21 @@ def opened(what: str | int, otherwise: str) -> cv2.VideoCapture:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2
 
-    network: list[Any] = []
-    if isinstance(what, str) and what.startswith(STREAM_SCHEMES):
-        timeouts = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
-        network = [cv2.CAP_FFMPEG, [part for name in timeouts for part in (name, _NETWORK_TIMEOUT_MS)]]
-    capture = cv2.VideoCapture(what, *network)
+    capture = cv2.VideoCapture(what)
     if not capture.isOpened():
         raise SourceError(otherwise)
     return capture
 
 
-def frames(capture: cv2.VideoCapture) -> Iterator[bytes]:
-    """Frames as JPEG, until one cannot be read."""
-    while (data := frame(capture)) is not None:
-        yield data
-
-
 def frame(capture: cv2.VideoCapture) -> bytes | None:
     """The next frame as JPEG; None if it cannot be read, or there is none."""
+    there, pixels = capture.read()
+    return encoded(pixels) if there else None
+
+
+def encoded(pixels: MatLike, quality: int = JPEG_QUALITY) -> bytes | None:
+    """A picture, uint8 BGR, as JPEG; None if it is larger than a JPEG can be."""
     import cv2
 
-    there, pixels = capture.read()
-    if not there:
-        return None
-    encoded, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    return data.tobytes() if encoded else None
+    done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes() if done else None

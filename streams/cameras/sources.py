@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-import re
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-from tenacity import Retrying, before_sleep_log, retry_if_exception_type, wait_exponential
+from typing import Protocol
 
 from models.pictures.folders import FoundPictures, is_picture, pictures_below
 from models.pictures.formats import HEAD_BYTES, SUFFIXES, format_of
 from schemas.clock import utc_now
-from streams.cameras.captures import STREAM_SCHEMES, CapturedFrame, SourceError, UnreadableFrames, frames, opened
+from streams.cameras.captures import STREAM_SCHEMES, CapturedFrame, SourceError, UnreadableFrames, encoded
+from streams.cameras.clock import CameraClock
+from streams.cameras.live import LiveSource, LocalCamera
+from streams.cameras.network import NetworkCamera
+from streams.cameras.newest import NewestFrame
 from streams.cameras.videos import Video
-
-if TYPE_CHECKING:
-    import cv2
 
 __all__ = [
     "CapturedFrame",
@@ -28,20 +26,19 @@ __all__ = [
     "LocalCamera",
     "NetworkCamera",
     "Pictures",
+    "RecordedSource",
     "SourceError",
     "UnreadableFrames",
     "Video",
     "open_source",
 ]
 
-LOG = logging.getLogger(__name__)
-
 _LONGEST_PAUSE_S = 60.0
 """A longer one between two frames of a video is taken for damage of its times."""
 
 
-class FrameSource(Protocol):
-    """Pictures one after another."""
+class RecordedSource(Protocol):
+    """Pictures one after another, which wait until somebody wants them."""
 
     @property
     def total(self) -> int | None:
@@ -49,14 +46,17 @@ class FrameSource(Protocol):
 
     @property
     def own_fps(self) -> float | None:
-        """The rate at which to play it, where it has one; a camera keeps time by itself."""
+        """The rate at which to play it, where it has one."""
 
     def shots(self) -> Iterator[CapturedFrame | UnreadableFrames]:
-        """One round of it; a camera's never ends.
+        """One round of it.
 
         Raises:
             SourceError: it cannot be opened, or nothing of it can be read.
         """
+
+
+FrameSource = RecordedSource | LocalCamera | NetworkCamera
 
 
 def open_source(where: str) -> FrameSource:
@@ -95,16 +95,35 @@ def shots(
     Args:
         source: what to play.
         fps: pictures a second, 0: as fast as they come; default: the source's own pace, of a video as the times of its
-            frames say, which are then their ``captured_at``. Every picture of a folder or file is given; a camera's
-            that come faster are left out.
-        loop: begin anew when a round ends.
+            frames say, which are then their ``captured_at``. Every picture of a folder or file is given; of a camera
+            the newest one, and those that come faster are left out.
+        loop: begin anew when a round ends; a camera's has none.
 
     Raises:
         SourceError: it cannot be opened, or nothing of it can be read.
     """
+    if isinstance(source, LocalCamera | NetworkCamera):
+        yield from _live_shots(source, fps)
+    else:
+        yield from _recorded_shots(source, fps, loop)
+
+
+def _live_shots(source: LiveSource, fps: float | None) -> Iterator[CapturedFrame | UnreadableFrames]:
+    clock = CameraClock(source.name)
+    with closing(NewestFrame(source, fps=fps, patient=False)) as newest:
+        for count, frame in enumerate(newest.frames()):
+            data = encoded(frame.pixels())
+            if data is None:
+                yield UnreadableFrames(1, f"a frame of {source.name} is too large for a JPEG")
+            else:
+                yield CapturedFrame(f"{source.name}#{count}", data, captured_at=clock.time_of(frame))
+
+
+def _recorded_shots(
+    source: RecordedSource, fps: float | None, loop: bool
+) -> Iterator[CapturedFrame | UnreadableFrames]:
     rate = source.own_fps if fps is None else fps
     period = 1 / rate if rate else 0.0
-    live = is_live(source)
     due: float | None = None
     given = 0.0
     while True:
@@ -118,19 +137,12 @@ def shots(
             pause = shot.at_s - before if timed and shot.at_s is not None and before is not None else period
             # A late picture does not make the next ones early: no burst after a pause.
             next_due = now if due is None else max(due + (pause if pause <= _LONGEST_PAUSE_S else period), given)
-            if live and now < next_due:
-                continue
             due, given, before = next_due, now, shot.at_s
             if due > now:
                 time.sleep(due - now)
             yield replace(shot, captured_at=utc_now() - timedelta(seconds=time.monotonic() - due)) if timed else shot
         if not loop:
             return
-
-
-def is_live(source: FrameSource) -> bool:
-    """Whether its pictures come when they come, so that one that cannot be sent at once is better left out."""
-    return isinstance(source, LocalCamera | NetworkCamera)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,59 +195,3 @@ class Pictures:
                 yield UnreadableFrames(1, f"{str(file)!r} cannot be read: {error.strerror}")
             else:
                 yield CapturedFrame(str(file), data)
-
-
-@dataclass(frozen=True, slots=True)
-class LocalCamera:
-    """A camera of this machine, by its number."""
-
-    number: int
-    total: int | None = None
-    own_fps: float | None = None
-
-    def shots(self) -> Iterator[CapturedFrame]:
-        """Frames as they come, until the camera is unplugged."""
-        capture = opened(self.number, f"camera {self.number} cannot be opened: is it plugged in, and in use elsewhere?")
-        try:
-            for count, data in enumerate(frames(capture)):
-                yield CapturedFrame(f"camera {self.number}#{count}", data)
-        finally:
-            capture.release()
-        raise SourceError(f"camera {self.number} gives no more pictures")
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkCamera:
-    """A camera behind an address; reconnects for as long as it takes, once it has been reached."""
-
-    address: str
-    longest_wait_s: float = 30.0
-    total: int | None = None
-    own_fps: float | None = None
-
-    def shots(self) -> Iterator[CapturedFrame]:
-        """Frames as they come; never ends."""
-        reconnect = Retrying(
-            retry=retry_if_exception_type(SourceError),
-            wait=wait_exponential(multiplier=0.5, max=self.longest_wait_s),
-            before_sleep=before_sleep_log(LOG, logging.WARNING),
-        )
-        capture = self._open()
-        count = 0
-        while True:
-            try:
-                for data in frames(capture):
-                    yield CapturedFrame(f"{self.name}#{count}", data)
-                    count += 1
-            finally:
-                capture.release()
-            LOG.warning("%s gives no more pictures: connecting again", self.name)
-            capture = reconnect(self._open)
-
-    @property
-    def name(self) -> str:
-        """The address without user and password."""
-        return re.sub("//[^/]*@", "//", self.address)
-
-    def _open(self) -> cv2.VideoCapture:
-        return opened(self.address, f"nothing can be seen at {self.name}: check address, user and password")

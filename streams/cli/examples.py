@@ -50,6 +50,10 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream play --user anna --camera yard rtsp://camera.local/stream",
         "facestream play --user anna --mode verify --subject obama photos/biden.jpg",
     ),
+    "camera": (
+        "facestream camera cameras.toml --check  # look once, send nothing",
+        "facestream camera cameras.toml",
+    ),
     "search": (
         "facestream search photos/obama.jpg",
         "facestream search photos/obama.jpg --user anna --top 3 --json",

@@ -25,6 +25,7 @@ COMMANDS = (
     "keys",
     "enrol",
     "play",
+    "camera",
     "search",
     "watch",
     "feedback",
@@ -167,7 +168,7 @@ def _one_line(error: Exception) -> str:
     """The message of an error of our own, and more about any other error."""
     from pydantic import ValidationError
 
-    from streams.missing_packages import WHERE, missing_package
+    from streams.missing_packages import missing_package, where
 
     if isinstance(error, ValidationError) and error.title == "Settings":
         from streams.settings import origin
@@ -180,7 +181,7 @@ def _one_line(error: Exception) -> str:
             what = f"{file}: {name} = {first['input']!r}"
         return f"{what} cannot be used: {first['msg']} (see `facestream settings`)"
     if package := missing_package(error):
-        return f"this installation has no package {package}: {WHERE} ({DEBUG}=1 shows who asks for it)"
+        return f"this installation has no package {package}: {where(package)} ({DEBUG}=1 shows who asks for it)"
     text = " ".join(str(error).split())
     ours = type(error).__module__.split(".")[0] in {"streams", "schemas", "models", "sinks", "infra"}
     if ours or isinstance(error, OSError):

@@ -5,16 +5,13 @@ from __future__ import annotations
 import itertools
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from schemas.ingest import Mode
 from streams.cli.console import PRODUCE, Json, Output, User, load_settings, not_empty
 from streams.text import pluralize
-
-if TYPE_CHECKING:
-    from streams.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -52,19 +49,22 @@ def play(
     """
     from models.pictures.folders import FoundPictures
     from streams.cameras import player
-    from streams.cameras.sources import Pictures, is_live, open_source, shots
+    from streams.cameras.numbers import latest_number
+    from streams.cameras.sources import LocalCamera, NetworkCamera, Pictures, open_source, shots
     from streams.client.producer import Producer
 
     output = Output(as_json)
     if subject is not None and mode is not Mode.VERIFY:
         raise typer.BadParameter("--subject is the person claimed: it goes with --mode verify")
     source = open_source(where)
+    live = isinstance(source, LocalCamera | NetworkCamera)
     tally = player.FrameCounts(output.warn)
     found = source.found() if isinstance(source, Pictures) else FoundPictures()
     if found.left_out:
         output.warn(found.left_out_in_words)
     settings = load_settings()
-    numbers = itertools.count(_first_number(settings, user, camera))
+    latest = latest_number(settings, user, camera)
+    numbers = itertools.count(0 if latest is None else latest + 1)
     began = time.monotonic()
     try:
         with (
@@ -84,14 +84,14 @@ def play(
                     timeout_s=timeout_s,
                 )
 
-            whole = len(found.pictures) or source.total
+            whole = None if isinstance(source, LocalCamera | NetworkCamera) else len(found.pictures) or source.total
             total = count if loop or whole is None else min(count or whole, whole)
             task = progress.add_task(f"{user}/{camera}", total=total, note="")
             player.play(
                 shots(source, fps=fps, loop=loop),
                 send,
                 tally,
-                live=is_live(source),
+                live=live,
                 limit=count,
                 progress=lambda: progress.update(task, advance=1, note=tally.troubles),
             )
@@ -105,17 +105,3 @@ def play(
             output.finish(tally.counts | {"left_out": len(found.left_out)} | times)
     if tally.is_bad:
         raise typer.Exit(1)
-
-
-def _first_number(settings: Settings, user: str, camera: str) -> int:
-    """The number after that of the camera's latest answer; 0 if there is none, or nobody to ask."""
-    from sinks.redis import RedisResults, ResultsUnavailable
-
-    results = RedisResults(settings.redis_url, settings.redis_prefix)
-    try:
-        latest = results.latest(user, camera)
-        return 0 if latest is None else int(latest["sequence"]) + 1
-    except (ResultsUnavailable, KeyError, TypeError, ValueError):
-        return 0
-    finally:
-        results.close()

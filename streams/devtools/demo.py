@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from streams.cameras.sources import CapturedFrame, open_source
+from streams.cameras.sources import CapturedFrame, open_source, shots
 from streams.client.producer import Producer
 from streams.devtools.reconciliation import ReconciliationReport
 from streams.devtools.stats import percentile
@@ -195,6 +195,6 @@ def _scenes(photos: Path, frames: int) -> Iterator[tuple[str, str, DemoCamera, b
 
 def _video(video: Path | None) -> Iterator[tuple[str, str, None, bytes]]:
     if video is not None:
-        for shot in open_source(str(video)).shots():
+        for shot in shots(open_source(str(video)), fps=0):
             if isinstance(shot, CapturedFrame):
                 yield "alice", "video", None, shot.data

@@ -6,27 +6,22 @@ also has its partitions and their tables; both with the same JSON. ``/metrics`` 
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
-import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
-from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from prometheus_client import REGISTRY, make_wsgi_app
-from prometheus_client.exposition import ThreadingWSGIServer
+from prometheus_client import REGISTRY
 
 from streams.kafka.commit_metadata import ShardSize
 from streams.kafka.consumer_groups import client_id
 from streams.kafka.messages import TopicPartition
 from streams.observability.gauges import Gauges
+from streams.observability.health_endpoint import HealthEndpoint
 from streams.observability.heartbeat import ConsumerStatus, RetriedWork, WorkerHeartbeat
 from streams.observability.lag_probe import LagProbe
 from streams.observability.metrics import ShownMetrics
@@ -40,10 +35,6 @@ _SICK = 0.5
 """The worker reports that it is not alive after this share of the time that something may last."""
 _PROBE_S = 5.0
 _NONE = HangSymptom("", 0.0, 0.0)
-
-
-class HealthPortTaken(OSError):
-    """The port for health is in use; the message says what to set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +64,10 @@ class HealthServer:
         self._judge = HangDetector(self._patient.heartbeat, limit_s)
         self._symptom: HangSymptom | None = None
         self._watchdog = Watchdog(self._examine, limit_s)
-        self._metrics: WSGIApplication = make_wsgi_app(ShownMetrics(role))
         self._gauges = Gauges(self.report)
-        self._server = self._listen(settings)
+        self._endpoint = HealthEndpoint(settings, self.report, ShownMetrics(role))
         every_s = min(_PROBE_S, limit_s / 8)
         self._probe = LagProbe(role, settings, lambda: self._patient.facts(), every_s, self.client_id)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
-
-    def _listen(self, settings: Settings) -> WSGIServer:
-        """Listen at the port of the settings, or at the first free one of their range, or at any free one."""
-        host, port = settings.health_host, settings.health_port
-        first, _, last = settings.health_ports.partition("-")
-        for candidate in range(int(first), int(last) + 1) if first and not port else ():
-            with suppress(OSError, OverflowError):
-                return make_server(host, candidate, self._answer, ThreadingWSGIServer, _Quiet)
-        try:
-            return make_server(host, port, self._answer, ThreadingWSGIServer, _Quiet)
-        except OSError as error:
-            raise HealthPortTaken(
-                f"the worker's health cannot be served at {host}:{port} ({error.strerror}): set "
-                "FACESTREAM_HEALTH_PORT to another port, or to 0 for a free one"
-            ) from error
 
     @property
     def name(self) -> str:
@@ -103,8 +77,7 @@ class HealthServer:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port where it is served."""
-        host, port = self._server.server_address[:2]
-        return str(host), int(port)
+        return self._endpoint.address
 
     @property
     def client_id(self) -> str:
@@ -112,7 +85,7 @@ class HealthServer:
         return client_id(str(self._who["name"]), str(self._who["host"]), self.address[1])
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._endpoint.start()
         self._probe.start()
         self._watchdog.start()
         REGISTRY.register(self._gauges)
@@ -123,8 +96,7 @@ class HealthServer:
         REGISTRY.unregister(self._gauges)
         self._watchdog.stop()
         self._probe.stop()
-        self._server.shutdown()
-        self._server.server_close()
+        self._endpoint.stop()
 
     def follow(self, patient: MonitoredWorker) -> None:
         """Report on this worker from now on; until then, the server only says that it is starting."""
@@ -206,18 +178,6 @@ class HealthServer:
         self._symptom = found
         return found
 
-    def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO")
-        if path == "/metrics":
-            return self._metrics(environ, start_response)
-        if path not in ("/healthz", "/readyz"):
-            start_response("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"/healthz, /readyz or /metrics\n"]
-        report = self.report()
-        well = report["alive"] and (report["ready"] or path == "/healthz")
-        start_response("200 OK" if well else "503 Service Unavailable", [("Content-Type", "application/json")])
-        return [json.dumps(report).encode() + b"\n"]
-
 
 def _waits(waiting: RetriedWork | None, now: float) -> dict[str, Any] | None:
     """What work is tried again and again for."""
@@ -228,12 +188,3 @@ def _waits(waiting: RetriedWork | None, now: float) -> dict[str, Any] | None:
 
 def _ago(at: float | None, now: float) -> float | None:
     return None if at is None else round(now - at, 3)
-
-
-class _Quiet(WSGIRequestHandler):
-    """Logs no requests: Prometheus asks every few seconds."""
-
-    timeout = 10
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""

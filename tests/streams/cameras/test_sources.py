@@ -15,8 +15,8 @@ from streams.cameras import sources
 from streams.cameras.sources import (
     CapturedFrame,
     FrameSource,
-    NetworkCamera,
     Pictures,
+    RecordedSource,
     SourceError,
     UnreadableFrames,
     Video,
@@ -36,7 +36,7 @@ def shots(source: FrameSource, *, fps: float | None = None, loop: bool = False) 
         yield shot
 
 
-def split(source: FrameSource) -> tuple[list[CapturedFrame], list[UnreadableFrames]]:
+def split(source: RecordedSource) -> tuple[list[CapturedFrame], list[UnreadableFrames]]:
     every = list(source.shots())
     return [one for one in every if isinstance(one, CapturedFrame)], [
         one for one in every if isinstance(one, UnreadableFrames)
@@ -70,7 +70,8 @@ def test_a_folder_gives_its_files_as_they_are_in_order(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
     source = open_source(str(tmp_path))
-    assert source.total == 4
+    assert source == Pictures(tmp_path)
+    assert Pictures(tmp_path).total == 4
     assert [shot.data for shot in shots(source)] == [b"a/1.jpeg", b"a/2.png", b"a.webp", b"b.JPG"]
 
 
@@ -109,7 +110,8 @@ def test_a_single_picture(tmp_path: Path) -> None:
 
 
 def test_a_video_gives_every_frame_as_jpeg(video: Path) -> None:
-    source = open_source(str(video))
+    source = Video(video)
+    assert open_source(str(video)) == source
     assert (source.total, source.own_fps) == (FRAMES, 20)
     pictures = [cv2.imdecode(np.frombuffer(shot.data, np.uint8), cv2.IMREAD_COLOR) for shot in shots(source, fps=0)]
     levels = [float(picture.mean()) for picture in pictures if picture is not None]
@@ -201,21 +203,6 @@ def test_a_pause_makes_no_burst(video: Path) -> None:
 
 def test_loop(video: Path, tmp_path: Path) -> None:
     assert len(list(islice(shots(Video(video), fps=0, loop=True), 3 * FRAMES))) == 3 * FRAMES
-
-
-def test_a_network_camera_connects_again(video: Path) -> None:
-    # A file ends like a camera whose connection breaks.
-    camera = NetworkCamera(str(video))
-    names = [shot.name for shot in islice(camera.shots(), 2 * FRAMES + 1)]
-    assert names[-1].endswith(f"#{2 * FRAMES}")
-
-
-def test_a_live_source_leaves_out_what_comes_too_fast(video: Path) -> None:
-    camera = NetworkCamera(str(video))
-    assert sources.is_live(camera)
-    shown = [int(shot.name.rpartition("#")[2]) for shot in islice(shots(camera, fps=100), 3)]
-    assert shown[0] == 0
-    assert shown[2] > 2
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,8 @@ from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
 from streams.kafka.unreadable import UnreadableBatch
 from streams.observability.faults import Fault, LocalTableFailed
-from streams.observability.health_server import HealthPortTaken, HealthServer
+from streams.observability.health_endpoint import HealthPortTaken
+from streams.observability.health_server import HealthServer
 from streams.observability.heartbeat import ConsumerStatus, PartitionLog, WorkerHeartbeat
 from streams.observability.metrics import STEPS_OF
 from streams.observability.watchdog import EXIT_CODE, PATIENCE, HangDetector
