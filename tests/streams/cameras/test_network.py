@@ -121,7 +121,7 @@ def test_a_camera_that_falls_silent(server: RtspServer, monkeypatch: pytest.Monk
 
 
 def test_what_is_no_camera(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(network, "_READ_S", 0.5)
+    monkeypatch.setattr(network, "_OPEN_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"rtsp://127.0.0.1:{silent.getsockname()[1]}/"
         with pytest.raises(SourceError, match=f"{address} does not answer"):
