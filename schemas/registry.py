@@ -23,6 +23,7 @@ from schemas.learning import Chip, Feedback, TrainingRun
 from schemas.replays import Replay
 from schemas.results import Enrolment, Match
 from schemas.rollout import Comparison, ModelRecord
+from schemas.sightings import OpenSightings, Sighting
 
 FOLDER = Path(__file__).parent
 HISTORY = FOLDER / "history"
@@ -43,6 +44,8 @@ Event = (
     | ModelRecord
     | Drift
     | DriftSample
+    | Sighting
+    | OpenSightings
     | TrainingRun
     | Feedback
     | Erasure
@@ -65,6 +68,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "model_record": ModelRecord,
     "drift": Drift,
     "drift_sample": DriftSample,
+    "sighting": Sighting,
+    "open_sightings": OpenSightings,
     "training_run": TrainingRun,
     "feedback": Feedback,
     "erasure": Erasure,

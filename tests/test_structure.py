@@ -32,7 +32,7 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("topology", "client", "cameras", "model_registry", "observability", "privacy", "replay"),
         ("dead_letters", "feedback"),
         ("engine", "drift"),
-        ("embedding", "matching", "searching"),
+        ("embedding", "matching", "searching", "sightings"),
         ("rollout", "training_data"),
         ("devtools", "operations", "retraining"),
         ("worker", "producer"),
@@ -40,7 +40,7 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
     ),
     "models": (
         ("pictures", "hidden_packages"),
-        ("embedder", "drift"),
+        ("embedder", "drift", "sightings"),
         ("analysis", "matching"),
         ("evaluation", "testing"),
         ("training",),
