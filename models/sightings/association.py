@@ -1,4 +1,8 @@
-"""Decides which face of a frame belongs to which track: by vector, box, and who was recognised."""
+"""Decides which face of a frame belongs to which track: by vector, box, and who was recognised.
+
+The vector decides where there is one. The box only says which of several is nearest, and whose a face without a vector
+is: at a cut, or when people cross, somebody else's face is where the last one was.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,6 @@ _NEAR_S = 1.5
 """Within so many seconds a face that overlaps the last one is probably of the same person."""
 _OVERLAP = 0.3
 """Least intersection over union of two boxes that overlap."""
-_LOOSE = 1.5
-"""Where boxes overlap, vectors may be so many times as far apart as of one person: the head turns."""
 _FOR_OVERLAP = 0.3
 """How much the cost of a pair is lower where the boxes are the same."""
 
@@ -80,7 +82,7 @@ def _cost(track: Track, face: Observation, frame: ObservedFrame) -> float | None
         return 2.0 - shared if shared >= _OVERLAP and not other else 1.0 if same else None
     if other and (away >= 1 or shared < _OVERLAP):
         return None
-    if away < 1 or same or (shared >= _OVERLAP and away < _LOOSE):
+    if away < 1 or same:
         return away - _FOR_OVERLAP * shared
     return None
 

@@ -63,7 +63,9 @@ def step(known: OpenSightings, frame: ObservedFrame, plan: TrackerPlan) -> Step:
         known = replace(known, seen_at=frame.at)
     else:
         told = []
-    known = replace(known, seen_at=max(known.seen_at, frame.at), late=0)
+    seen_at = max(known.seen_at, frame.at)
+    strangers = [one for one in known.strangers if seen_at - one.last_seen_at < _STRANGER_KEPT]
+    known = replace(known, seen_at=seen_at, late=0, strangers=strangers)
     gone = {one.sighting_id for one in known.tracks if known.seen_at - one.last_seen_at > plan.gap}
     known, ends = ended(known, frame.decided_at, gone)
     known, changes = _seen(known, frame, plan)
@@ -91,8 +93,7 @@ def ended(known: OpenSightings, decided_at: datetime, which: Collection[str] | N
             strangers.append(Stranger(track.stranger_id, track.last_seen_at, track.model_version, views))
     if len(left) == len(known.tracks):
         return known, []
-    strangers = [one for one in strangers if known.seen_at - one.last_seen_at < _STRANGER_KEPT][-_STRANGERS:]
-    return replace(known, tracks=left, strangers=strangers), told
+    return replace(known, tracks=left, strangers=strangers[-_STRANGERS:]), told
 
 
 def without(known: OpenSightings, subject_id: str) -> OpenSightings:

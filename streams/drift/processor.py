@@ -47,7 +47,7 @@ class DriftProcessor:
 
     def __init__(self, settings: Settings, cards: Iterable[Card], plan: MonitorPlan | None = None) -> None:
         """``cards`` are of the model versions whose distances are known."""
-        self._lock = Lock()
+        self.lock = Lock()
         self._settings = settings
         self._cards = PublishedCards(settings, cards)
         self._plan = plan or MonitorPlan(settings.drift_reference, settings.drift_window)

@@ -9,7 +9,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 
 class _HasLock(Protocol):
-    _lock: Lock
+    lock: Lock
 
 
 S = TypeVar("S", bound=_HasLock)
@@ -18,11 +18,11 @@ R = TypeVar("R")
 
 
 def locked(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """A method that holds the object's ``_lock`` while it runs."""
+    """A method that holds the object's ``lock`` while it runs."""
 
     @wraps(method)
     def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with self._lock:
+        with self.lock:
             return method(self, *args, **kwargs)
 
     return call

@@ -50,7 +50,7 @@ class SightingProcessor:
 
     def __init__(self, settings: Settings, cards: Iterable[Card]) -> None:
         """``cards`` are of the model versions whose distances are known."""
-        self._lock = Lock()
+        self.lock = Lock()
         self._settings = settings
         self._cards = PublishedCards(settings, cards)
         self._plan = TrackerPlan(
