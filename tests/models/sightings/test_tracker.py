@@ -91,7 +91,9 @@ def test_a_sighting_does_not_end_before_the_gap_is_over() -> None:
 
 def test_somebody_unknown_has_a_temporary_name_that_returns_within_the_hour() -> None:
     def visit(number: int, at_s: float) -> list[ObservedFrame]:
-        return [frame(number + n, at_s + n, face(3, noise=number + n)) for n in range(3)] + [frame(number + 9, at_s + 9)]
+        return [frame(number + n, at_s + n, face(3, noise=number + n)) for n in range(3)] + [
+            frame(number + 9, at_s + 9)
+        ]
 
     _, told = run([*visit(0, 0), *visit(20, 100), *visit(40, 4000)])
     names = [one.stranger_id for one in told if one.state is SightingState.BEGIN]
