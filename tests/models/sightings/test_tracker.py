@@ -164,7 +164,7 @@ def test_a_frame_that_comes_again_changes_nothing() -> None:
 
 def test_late_frames_count_within_the_gap_and_no_longer() -> None:
     anna = face(1, subject="anna")
-    known, told = run([frame(1, 1, anna), frame(2, 4, anna), frame(3, 0.5, anna), frame(4, 3, anna)])
+    known, _ = run([frame(1, 1, anna), frame(2, 4, anna), frame(3, 0.5, anna), frame(4, 3, anna)])
     assert (seconds(known.tracks[0].first_seen_at), seconds(known.tracks[0].last_seen_at)) == (0.5, 4)
     assert known.tracks[0].frames == 4
     same, more = run([frame(5, -2, anna)], known)

@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import confluent_kafka
 import numpy as np
@@ -47,6 +48,7 @@ from tests.waiting import wait_until
 
 PLAN = TrackerPlan(timedelta(seconds=10), timedelta(seconds=10))
 QUALITY = Quality(0.9, 60.0, 100.0, 0.5, 0.0, 0.75)
+E = TypeVar("E", bound=Event)
 ROLES = (Role.SIGHTINGS, Role.SINK_REDIS, Role.SINK_BIGQUERY)
 BEGAN = utc_now().replace(microsecond=0) - timedelta(hours=1)
 
@@ -171,7 +173,7 @@ class Site:
                 process.terminate()
                 process.wait(30)
 
-    def events[E: Event](self, topic: Topic, kind: type[E]) -> list[E]:
+    def events(self, topic: Topic, kind: type[E]) -> list[E]:
         return [event for _, event in read_events(self.settings, topic, kind)]
 
     def told(self, user: str = "ursula") -> list[Sighting]:
