@@ -61,13 +61,13 @@ class SightingEraser:
             return 0
         entries = cast(list[tuple[str, dict[Any, Any]]], self._redis.xrange(stream))
         # Whoever was unknown at first is in the first messages without a name.
-        named = {
-            of.get("sighting_id") for _, of in entries if subject_id in (None, canonical(of.get("subject_id", "")))
-        }
+        theirs = [of for _, of in entries if subject_id in (None, canonical(of.get("subject_id", "")))]
+        named = {of.get("sighting_id") for of in theirs}
         left = [(number, of) for number, of in entries if of.get("sighting_id") not in named]
         if len(left) < len(entries) and not self._dry_run:
+            gone = [of.get("change_id", "") for _, of in entries if of.get("sighting_id") in named]
             with self._redis.pipeline() as pipeline:
-                pipeline.unlink(stream)
+                pipeline.unlink(stream, *(self._keys.seen(user_id, one) for one in gone))
                 for number, fields in left:
                     pipeline.xadd(stream, fields, id=number)
                 pipeline.execute()
