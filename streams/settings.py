@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         168,
         gt=0,
         description="How long `uploads`, `frames`, `embeddings`, `matches`, `probes`, `search-parts`, `comparisons`, "
-        "`enrolments` and `drift` are kept.",
+        "`enrolments`, `sightings`, `open-sightings` and `drift` are kept.",
     )
     dead_letter_retention_hours: float = Field(
         2160,

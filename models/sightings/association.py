@@ -1,7 +1,7 @@
 """Decides which face of a frame belongs to which track: by vector, box, and who was recognised.
 
-The vector decides where there is one. The box only says which of several is nearest, and whose a face without a vector
-is: at a cut, or when people cross, somebody else's face is where the last one was.
+The vector decides where there is one, somewhat less strictly where the boxes overlap. The box alone only says whose a
+face without a vector is: at a cut, or when people cross, somebody else's face is where the last one was.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime
 
 import numpy as np
 
-from models.sightings.observation import Observation, ObservedFrame
+from models.sightings.observation import Observation, ObservedFrame, SamePerson
 from models.sightings.votes import leader
 from schemas.parts import Box
 from schemas.sightings import Stranger, Track, View
@@ -40,7 +40,7 @@ def associated(tracks: Sequence[Track], frame: ObservedFrame) -> dict[int, int]:
 
 
 def known_stranger(
-    strangers: Sequence[Stranger], views: Sequence[View], model_version: str, same_person: float | None
+    strangers: Sequence[Stranger], views: Sequence[View], model_version: str, same_person: SamePerson | None
 ) -> Stranger | None:
     """The stranger whom these views show, or None."""
     if same_person is None:
@@ -51,7 +51,7 @@ def known_stranger(
         if views and one.model_version == model_version
     ]
     away, _, found = min(near, default=(np.inf, "", None), key=lambda one: one[:2])
-    return found if away < same_person else None
+    return found if away < same_person.anywhere else None
 
 
 def distance(views: Sequence[View], vector: bytes) -> float:
@@ -82,18 +82,21 @@ def _cost(track: Track, face: Observation, frame: ObservedFrame) -> float | None
         return 2.0 - shared if shared >= _OVERLAP and not other else 1.0 if same else None
     if other and (away >= 1 or shared < _OVERLAP):
         return None
-    if away < 1 or same:
-        return away - _FOR_OVERLAP * shared
-    return None
+    limit = 1.0 if frame.same_person is None or shared >= _OVERLAP else _far_limit(frame.same_person)
+    return away - _FOR_OVERLAP * shared if away < limit or same else None
+
+
+def _far_limit(same_person: SamePerson) -> float:
+    return same_person.anywhere / same_person.overlapping
 
 
 def _away(track: Track, face: Observation, frame: ObservedFrame) -> float | None:
-    """The distance to the nearest view, by that of one person; None if they cannot be compared."""
+    """The distance to the nearest view, by that of one person in overlapping boxes; None if they cannot be compared."""
     if face.vector is None or frame.same_person is None:
         return None
     if track.model_version != frame.model_version or not track.views:
         return None
-    return distance(track.views, face.vector) / frame.same_person
+    return distance(track.views, face.vector) / frame.same_person.overlapping
 
 
 def _seconds(one: datetime, other: datetime) -> float:

@@ -33,6 +33,14 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class SamePerson:
+    """Euclidean distances below which two vectors show one person: anywhere, or where the boxes overlap too."""
+
+    anywhere: float
+    overlapping: float
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedFrame:
     """One frame of a camera.
 
@@ -44,7 +52,7 @@ class ObservedFrame:
         decided_at: when it was answered.
         model_version: the version that made the vectors.
         faces: those found.
-        same_person: Euclidean distance below which two vectors of the version mostly show one person; None: not known.
+        same_person: Euclidean distances below which two vectors of the version show one person; None: not known.
     """
 
     event_id: str
@@ -54,4 +62,4 @@ class ObservedFrame:
     decided_at: datetime
     model_version: str
     faces: Sequence[Observation]
-    same_person: float | None
+    same_person: SamePerson | None

@@ -25,6 +25,7 @@ COMMANDS = (
     "play",
     "search",
     "watch",
+    "sightings",
     "feedback",
     "bigquery",
     "dead_letters",

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from models.sightings.observation import Observation, ObservedFrame
+from models.embedder.card import Card
+from models.sightings.observation import Observation, ObservedFrame, SamePerson
 from models.sightings.votes import weight_of
 from schemas.embeddings import Embedding, FrameOrigin
 from schemas.ingest import Mode
 from schemas.parts import Decision
 from schemas.results import Match, MatchedFace
 
+_FMR_ANYWHERE = 1e-4
+_FMR_OVERLAPPING = 1e-3
 Vectors = Sequence[bytes | None]
 """The vector of each face of a frame, little-endian float32; None: of a refused face."""
 
@@ -48,13 +51,13 @@ def taken_at(match: Match) -> datetime:
     return min(match.captured_at, match.timings.received_at)
 
 
-def observed(match: Match, vectors: FrameVectors | None, same_person: float | None) -> ObservedFrame:
+def observed(match: Match, vectors: FrameVectors | None, same_person: SamePerson | None) -> ObservedFrame:
     """The frame as the tracker sees it.
 
     Args:
         match: the answer.
         vectors: of the same frame; None: they are gone.
-        same_person: Euclidean distance below which two vectors of the version show one person; None: not known.
+        same_person: Euclidean distances below which two vectors of the version show one person; None: not known.
     """
     mine: Vectors = () if vectors is None else vectors.by_version.get(match.model_version, ())
     fit = len(mine) == len(match.faces)
@@ -68,6 +71,11 @@ def observed(match: Match, vectors: FrameVectors | None, same_person: float | No
         faces=[_face(number, face, mine[number] if fit else None) for number, face in enumerate(match.faces)],
         same_person=same_person,
     )
+
+
+def same_person(card: Card) -> SamePerson:
+    """The distances below which two faces before one camera, within a short time, show one person."""
+    return SamePerson(card.distance(_FMR_ANYWHERE), card.distance(_FMR_OVERLAPPING))
 
 
 def _face(number: int, face: MatchedFace, vector: bytes | None) -> Observation:

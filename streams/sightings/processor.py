@@ -16,6 +16,7 @@ from threading import Lock
 
 from models.embedder.card import Card
 from models.sightings import tracker
+from models.sightings.observation import SamePerson
 from models.sightings.tracker import TrackerPlan
 from schemas import codec
 from schemas.results import Match
@@ -29,7 +30,7 @@ from streams.model_registry.published_cards import PublishedCards
 from streams.roles import Role
 from streams.settings import Settings
 from streams.sightings import metrics
-from streams.sightings.observations import is_of_a_live_frame, observed
+from streams.sightings.observations import is_of_a_live_frame, observed, same_person
 from streams.sightings.open_log import CameraKey, read_open
 from streams.sightings.partition import CameraPartition, SavedTo
 from streams.sightings.vectors import FrameVectorLog
@@ -37,8 +38,6 @@ from streams.sightings.vectors import FrameVectorLog
 log = logging.getLogger(__name__)
 
 _SAVE_S = 10.0
-_SAME_PERSON_FMR = 1e-3
-"""False-match rate of the distance below which two faces before one camera, within seconds, are one person's."""
 _BEGINNING = datetime.fromtimestamp(0, UTC)
 
 
@@ -110,7 +109,7 @@ class SightingProcessor:
         for one in lacking:
             if one.event.faces:
                 wanted.setdefault(one.partition.partition, {})[one.event.event_id] = one.event.matched_at
-        same_person = {version: self._same_person(version) for version in {one.event.model_version for one in lacking}}
+        distances = {version: self._same_person(version) for version in {one.event.model_version for one in lacking}}
         vectors = self._vectors.take(wanted)
         for one in batch:
             partition, match = self._partitions[one.partition.partition], one.event
@@ -118,7 +117,7 @@ class SightingProcessor:
             if not is_of_a_live_frame(match):
                 continue
             key = CameraKey(match.user_id, match.camera_id)
-            distance = same_person.get(match.model_version)
+            distance = distances.get(match.model_version)
             frame = observed(match, vectors.get(match.event_id), distance)
             if partition.see(key, frame, one.offset, self._plan):
                 metrics.LATE.inc()
@@ -170,9 +169,9 @@ class SightingProcessor:
         new = not tracker.is_counted(known, match.event_id, match.source.offset, match.timings.produced_at)
         return new and delivery.offset >= known.next_offset
 
-    def _same_person(self, version: str) -> float | None:
+    def _same_person(self, version: str) -> SamePerson | None:
         card = self._cards.of(version)
-        return None if card is None else card.distance(_SAME_PERSON_FMR)
+        return None if card is None else same_person(card)
 
     def _tell(self) -> None:
         """Deliver what is to be told."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.sightings import tracker
-from models.sightings.observation import Observation, ObservedFrame
+from models.sightings.observation import Observation, ObservedFrame, SamePerson
 from models.sightings.tracker import TrackerPlan
 from models.sightings.votes import leader, weight_of, with_vote
 from schemas import codec
@@ -18,7 +18,7 @@ from schemas.sightings import OpenSightings, Sighting, SightingState, Vote
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 PLAN = TrackerPlan(timedelta(seconds=5), timedelta(seconds=2))
-SAME = 1.0
+SAME = SamePerson(0.9, 1.0)
 ENDS = {SightingState.END}
 
 
@@ -143,6 +143,19 @@ def test_somebody_else_at_the_same_place_is_another_sighting() -> None:
     frames = [frame(0, 0, face(1, subject="anna")), frame(1, 0.1, face(2)), frame(2, 0.2, face(2)), frame(3, 20)]
     _, told = run(frames)
     assert len({one.sighting_id for one in told}) == 2
+
+
+def test_a_face_that_overlaps_the_last_one_may_look_less_like_it() -> None:
+    def alike(distance: float) -> bytes:
+        made = np.zeros(16)
+        made[:2] = 1 - distance**2 / 2, np.sqrt(1 - (1 - distance**2 / 2) ** 2)
+        return made.astype("<f4").tobytes()
+
+    first = replace(face(0, subject="anna"), vector=alike(0))
+    for distance, x, sightings in ((0.85, 500, 1), (0.95, 500, 2), (0.95, 20, 1), (1.05, 20, 2)):
+        later = [replace(face(0, x=x), vector=alike(distance)) for _ in range(2)]
+        _, told = run([frame(0, 0, first), frame(1, 0.1, later[0]), frame(2, 0.2, later[1])])
+        assert len({one.sighting_id for one in told}) == sightings, (distance, x)
 
 
 def test_vectors_of_two_model_versions_are_not_compared() -> None:

@@ -40,7 +40,7 @@ from streams.kafka.topics import Topic
 from streams.operations.erasure_preview import preview_erasure
 from streams.roles import Role
 from streams.settings import Settings
-from streams.sightings.observations import FrameVectors, observed
+from streams.sightings.observations import FrameVectors, observed, same_person
 from streams.sightings.open_log import read_open
 from tests.sinks.examples import timings
 from tests.streams.cli.conftest import command, environment
@@ -205,7 +205,7 @@ class Site:
         for (user, camera), frames in self.counted.items():
             known = None
             for match, vectors in frames:
-                seen = observed(match, vectors, digest.CARD.distance(1e-3))
+                seen = observed(match, vectors, same_person(digest.CARD))
                 known, more = tracker.step(known or tracker.nothing_known(user, camera, seen), seen, PLAN)
                 told += [codec.decode(codec.encode(one), Sighting) for one in more]
         return told
