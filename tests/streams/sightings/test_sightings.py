@@ -48,6 +48,9 @@ from tests.waiting import wait_until
 
 PLAN = TrackerPlan(timedelta(seconds=10), timedelta(seconds=10))
 QUALITY = Quality(0.9, 60.0, 100.0, 0.5, 0.0, 0.75)
+ENROLLED = {"anna": 4, "bert": 5, "otto": 6}
+"""The numbers of those who have names; the others are strangers."""
+ANNA = ENROLLED["anna"]
 E = TypeVar("E", bound=Event)
 ROLES = (Role.SIGHTINGS, Role.SINK_REDIS, Role.SINK_BIGQUERY)
 BEGAN = utc_now().replace(microsecond=0) - timedelta(hours=1)
@@ -99,7 +102,7 @@ class Site:
         at, now, source = BEGAN + timedelta(seconds=at_s), utc_now(), Source("frames", 0, self._frames)
         faces, matched = [], []
         for place, person in enumerate(people):
-            number = person if isinstance(person, int) else ord(person[0]) % 4 + 4
+            number = person if isinstance(person, int) else ENROLLED[person]
             vector = self._people[number] + self._random.normal(0, 0.01, digest.DIMENSIONS)
             box, subject = Box(200.0 * place, 10.0, 100.0, 100.0), person if isinstance(person, str) else None
             faces.append(Face(box, [], QUALITY, vector=vector.astype("<f4").tobytes()))
@@ -265,8 +268,8 @@ def test_who_is_erased_is_gone_from_everywhere_though_the_sighting_is_open(site:
     with ExitStack() as workers:
         for role in ROLES:
             workers.enter_context(site.worker(role))
-        site.show([4], 0)  # anna, whom nobody knows yet
-        site.show([4], 0.1)
+        site.show([ANNA], 0)  # nobody knows her yet
+        site.show([ANNA], 0.1)
         for n in range(3):
             site.show(["anna", "otto"], 1 + n)
         site.show(["bert"], 1, user="other")
@@ -289,10 +292,9 @@ def test_who_is_erased_is_gone_from_everywhere_though_the_sighting_is_open(site:
         assert not {one.change_id for one in annas} & set(site.in_redis())
         assert "anna" not in str(site.known("ursula")) and "otto" in str(site.known("ursula"))
 
-        site.show([4, "otto"], 5)
-        site.show([4], 6)
+        site.show([ANNA, "otto"], 5)
+        site.show([ANNA], 6)
         site.show([], 30)
-        ended = wait_until(lambda: [one for one in site.told() if one.state is SightingState.END], 100)
         wait_until(lambda: len([row for row in site.rows() if row["state"] == "end"]) == 2, 100)
         ended = [one for one in site.told() if one.state is SightingState.END]
         assert sorted(str(one.subject_id) for one in ended) == ["None", "otto"]
