@@ -87,7 +87,7 @@ def test_what_was_kept_under_another_spelling_is_found_and_erased(
     assert list(results.wait_for(capitals, timeout_s=5)) == capitals
     assert results.enrolment(capitals[1]) == to_json(new)
     removed = sink.erase(user, zoe)
-    assert removed == {"answers": 3, "latest": 1, "live": 3, "subjects": 2}
+    assert removed == {"answers": 3, "latest": 1, "live": 3, "subjects": 2, "sightings": 0}
     assert results.subjects(user) == {"otto": 1}
     assert sink.erase(user, None)["answers"] == 2
     left = redis.Redis.from_url(url, decode_responses=True).scan_iter()

@@ -202,10 +202,10 @@ class Site:
         with closing(SightingResults(self.settings.redis_url, self.settings.redis_prefix)) as results:
             return [one.event["change_id"] for one in results.kept(user)]
 
-    def expected(self) -> list[Sighting]:
-        """What the tracker makes of the same frames, one after the other."""
+    def expected(self, user: str = "ursula") -> list[Sighting]:
+        """What the tracker makes of a user's frames, one after the other."""
         told: list[Sighting] = []
-        for (user, camera), frames in self.counted.items():
+        for camera, frames in [(at[1], frames) for at, frames in self.counted.items() if at[0] == user]:
             known = None
             for match, vectors in frames:
                 seen = observed(match, vectors, same_person(digest.CARD))
@@ -214,9 +214,10 @@ class Site:
         return told
 
 
-@pytest.fixture
-def site(services: LocalServices, tmp_path: Path) -> Site:
-    return Site(services, tmp_path)
+@pytest.fixture(scope="module")
+def site(services: LocalServices, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """One for all tests, each of which has users of its own."""
+    return Site(services, tmp_path_factory.mktemp("site"))
 
 
 def by_id(told: Sequence[Sighting]) -> dict[str, Sighting]:
@@ -268,70 +269,71 @@ def test_who_is_erased_is_gone_from_everywhere_though_the_sighting_is_open(site:
     with ExitStack() as workers:
         for role in ROLES:
             workers.enter_context(site.worker(role))
-        site.show([ANNA], 0)  # nobody knows her yet
-        site.show([ANNA], 0.1)
+        site.show([ANNA], 0, user="vera")  # nobody knows her yet
+        site.show([ANNA], 0.1, user="vera")
         for n in range(3):
-            site.show(["anna", "otto"], 1 + n)
+            site.show(["anna", "otto"], 1 + n, user="vera")
         site.show(["bert"], 1, user="other")
-        wait_until(lambda: len(site.rows()) >= 3 and len(site.in_redis()) >= 3, 100)
+        wait_until(lambda: len(site.rows("vera")) >= 3 and len(site.in_redis("vera")) >= 3, 100)
         wait_until(lambda: len(site.rows("other")) == 1, 100)
         annas = [
             one
-            for one in site.told()
-            if one.sighting_id in {i.sighting_id for i in site.told() if i.subject_id == "anna"}
+            for one in site.told("vera")
+            if one.sighting_id in {i.sighting_id for i in site.told("vera") if i.subject_id == "anna"}
         ]
         assert {one.subject_id for one in annas} == {None, "anna"}
-        wait_until(lambda: len(site.rows()) == len(site.told()) == len(site.in_redis()), 100)
+        wait_until(lambda: len(site.rows("vera")) == len(site.told("vera")) == len(site.in_redis("vera")), 100)
 
-        planned = preview_erasure(site.settings, "ursula", "anna").would_remove
-        removed = site.erase("ursula", "anna")
+        planned = preview_erasure(site.settings, "vera", "anna").would_remove
+        removed = site.erase("vera", "anna")
         assert planned[Role.SINK_BIGQUERY]["sightings"] == removed[Role.SINK_BIGQUERY]["sightings"] == len(annas)
         assert planned[Role.SINK_REDIS]["sightings"] == removed[Role.SINK_REDIS]["sightings"] == len(annas)
         assert removed[Role.SIGHTINGS] == {"open_sightings": 1}
-        assert {row["subject_id"] for row in site.rows()} == {"otto"}
-        assert not {one.change_id for one in annas} & set(site.in_redis())
-        assert "anna" not in str(site.known("ursula")) and "otto" in str(site.known("ursula"))
+        assert {row["subject_id"] for row in site.rows("vera")} == {"otto"}
+        assert not {one.change_id for one in annas} & set(site.in_redis("vera"))
+        assert "anna" not in str(site.known("vera")) and "otto" in str(site.known("vera"))
 
-        site.show([ANNA, "otto"], 5)
-        site.show([ANNA], 6)
-        site.show([], 30)
-        wait_until(lambda: len([row for row in site.rows() if row["state"] == "end"]) == 2, 100)
-        ended = [one for one in site.told() if one.state is SightingState.END]
+        site.show([ANNA, "otto"], 5, user="vera")
+        site.show([ANNA], 6, user="vera")
+        site.show([], 30, user="vera")
+        wait_until(lambda: len([row for row in site.rows("vera") if row["state"] == "end"]) == 2, 100)
+        ended = [one for one in site.told("vera") if one.state is SightingState.END]
         assert sorted(str(one.subject_id) for one in ended) == ["None", "otto"]
         assert not {one.sighting_id for one in ended} & {one.sighting_id for one in annas}, "what goes on is new"
 
-        assert site.erase("ursula")[Role.SIGHTINGS] == {"open_sightings": 1}
-        assert site.rows() == [] and site.in_redis() == [] and site.known("ursula") == []
+        assert site.erase("vera")[Role.SIGHTINGS] == {"open_sightings": 1}
+        assert site.rows("vera") == [] and site.in_redis("vera") == [] and site.known("vera") == []
         assert len(site.rows("other")) == 1 and len(site.in_redis("other")) == 1
 
 
 def test_what_has_been_under_way_since_before_the_erasure_is_not_written(site: Site) -> None:
     for n in range(3):
-        site.show(["anna"], n)
+        site.show(["anna"], n, user="willa")
     with site.worker(Role.SIGHTINGS):
-        wait_until(lambda: site.told(), 100)
+        wait_until(lambda: site.told("willa"), 100)
         wait_until(site.all_taken, 100)
     # The worker is away with an open sighting while she is erased; then somebody else's frame ends it.
-    asked = Erasure(new_event_id(), "ursula", utc_now(), "anna", stage=Role.MATCH)
+    asked = Erasure(new_event_id(), "willa", utc_now(), "anna", stage=Role.MATCH)
     site.put(Topic.ERASURES, asked)
-    late = replace(site.told()[0], change_id=new_event_id(), state=SightingState.END, number=9)
+    late = replace(site.told("willa")[0], change_id=new_event_id(), state=SightingState.END, number=9)
     site.put(Topic.SIGHTINGS, late)
-    site.show(["otto"], 400)
+    site.show(["otto"], 400, user="willa")
     with ExitStack() as workers:
         for role in ROLES:
             workers.enter_context(site.worker(role))
-        wait_until(lambda: {row["subject_id"] for row in site.rows()} == {"otto"}, 100)
-        wait_until(lambda: "otto" in str(site.known("ursula")) or site.all_taken(), 100)
-    assert {row["subject_id"] for row in site.rows()} == {"otto"}
-    assert late.change_id not in site.in_redis() and len(site.in_redis()) == 1
+        wait_until(lambda: {row["subject_id"] for row in site.rows("willa")} == {"otto"}, 100)
+        wait_until(lambda: site.in_redis("willa"), 100)
+        wait_until(site.all_taken, 100)
+    assert {row["subject_id"] for row in site.rows("willa")} == {"otto"}
+    assert late.change_id not in site.in_redis("willa") and len(site.in_redis("willa")) == 1
 
 
 def test_times_are_the_streams(site: Site) -> None:
     assert datetime.now(UTC) - BEGAN > timedelta(minutes=59), "an hour behind the clock nothing ends by the clock"
-    site.show(["anna"], 0)
-    site.show(["anna"], 1)
+    site.show(["anna"], 0, user="xenia")
+    site.show(["anna"], 1, user="xenia")
     with site.worker(Role.SIGHTINGS):
         wait_until(site.all_taken, 100)
-        assert [one.state for one in site.told()] == [SightingState.BEGIN]
-        site.show([], 11.5)
-        wait_until(lambda: [one.state for one in site.told()] == [SightingState.BEGIN, SightingState.END], 100)
+        assert [one.state for one in site.told("xenia")] == [SightingState.BEGIN]
+        site.show([], 11.5, user="xenia")
+        wait_until(lambda: [one.state for one in site.told("xenia")] == [SightingState.BEGIN, SightingState.END], 100)
