@@ -48,7 +48,7 @@ def sightings(
     with closing(SightingResults(settings.redis_url, settings.redis_prefix)) as results, asking_redis(settings):
         kept = results.kept(user)
         if not follow:
-            _show(list(_latest(one.event for one in kept if wanted in (None, one.event["camera_id"])))[-last:], output)
+            _show(list(latest(one.event for one in kept if wanted in (None, one.event["camera_id"])))[-last:], output)
             return
         after = kept[-1].entry_id if kept else "0"
         if not as_json:
@@ -59,10 +59,10 @@ def sightings(
             if as_json:
                 line(entry.event)
             else:
-                output.people.print(_text(entry.event), soft_wrap=True)
+                output.people.print(text(entry.event), soft_wrap=True)
 
 
-def _latest(events: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def latest(events: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The last message about each sighting, those that began first before the others."""
     found: dict[str, dict[str, Any]] = {}
     for event in events:
@@ -85,7 +85,7 @@ def _show(events: list[dict[str, Any]], output: Output) -> None:
     output.finish({"sightings": events})
 
 
-def _text(event: dict[str, Any]) -> str:
+def text(event: dict[str, Any]) -> str:
     what = {"begin": "has come", "update": "is there", "end": "has gone"}[event["state"]]
     where = f"{escape(event['user_id'])}/{escape(event['camera_id'])}"
     lasted = "" if event["state"] == "begin" else f" [dim]after {duration(_seconds(event))}[/]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import uuid
 from collections.abc import Iterator, Sequence
@@ -164,17 +165,31 @@ class Site:
 
     @contextmanager
     def worker(self, role: Role) -> Iterator[subprocess.Popen[bytes]]:
-        values = self.settings.model_dump(mode="json", exclude_unset=True)
-        variables = environment(**{f"FACESTREAM_{name.upper()}": str(value) for name, value in values.items()})
         with (self._folder / f"{role}.log").open("a") as log:
             process = subprocess.Popen(
-                command("worker", role, "--embedder", "digest"), env=variables, stdout=log, stderr=log
+                command("worker", role, "--embedder", "digest"), env=self._environment(), stdout=log, stderr=log
             )
             try:
                 yield process
             finally:
                 process.terminate()
                 process.wait(30)
+
+    def shown(self, *options: str) -> list[dict[str, object]]:
+        """What the command prints."""
+        ended = subprocess.run(
+            command("sightings", *options, "--json"),
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        shown: list[dict[str, object]] = json.loads(ended.stdout.splitlines()[-1])["sightings"]
+        return shown
+
+    def _environment(self) -> dict[str, str]:
+        values = self.settings.model_dump(mode="json", exclude_unset=True)
+        return environment(**{f"FACESTREAM_{name.upper()}": str(value) for name, value in values.items()})
 
     def events(self, topic: Topic, kind: type[E]) -> list[E]:
         return [event for _, event in read_events(self.settings, topic, kind)]
@@ -263,6 +278,12 @@ def test_sightings_are_told_once_though_the_worker_is_killed(site: Site) -> None
     changes = [row["change_id"] for row in site.rows()]
     assert sorted(changes) == sorted(by_id(site.told()))
     assert sorted(site.in_redis()) == sorted(by_id(site.told()))
+
+    shown = site.shown("--user", "ursula")
+    assert {one["sighting_id"] for one in shown} == {one.sighting_id for one in site.told()}
+    assert {one["state"] for one in shown} == {"end"}
+    assert [one["sighting_id"] for one in site.shown("--user", "ursula", "--camera", "garden")] == list(garden)
+    assert [one["state"] for one in site.shown("--user", "ursula", "--last", "1")] == ["end"]
 
 
 def test_who_is_erased_is_gone_from_everywhere_though_the_sighting_is_open(site: Site) -> None:
