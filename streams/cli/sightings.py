@@ -63,7 +63,7 @@ def sightings(
 
 
 def latest(events: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The last message about each sighting, those that began first before the others."""
+    """The last message about each sighting; those that began first come first."""
     found: dict[str, dict[str, Any]] = {}
     for event in events:
         known = found.get(event["sighting_id"])
@@ -86,6 +86,7 @@ def _show(events: list[dict[str, Any]], output: Output) -> None:
 
 
 def text(event: dict[str, Any]) -> str:
+    """A message as a line of Rich markup."""
     what = {"begin": "has come", "update": "is there", "end": "has gone"}[event["state"]]
     where = f"{escape(event['user_id'])}/{escape(event['camera_id'])}"
     lasted = "" if event["state"] == "begin" else f" [dim]after {duration(_seconds(event))}[/]"
