@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
+import signal
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -44,7 +43,8 @@ from streams.settings import Settings
 from streams.sightings.observations import FrameVectors, observed, same_person
 from streams.sightings.open_log import read_open
 from tests.sinks.examples import timings
-from tests.streams.cli.conftest import command, environment
+from tests.streams.cli import preloaded
+from tests.streams.cli.conftest import environment, run
 from tests.waiting import wait_until
 
 PLAN = TrackerPlan(timedelta(seconds=10), timedelta(seconds=10))
@@ -164,27 +164,20 @@ class Site:
         return wait_until(answers, 100)
 
     @contextmanager
-    def worker(self, role: Role) -> Iterator[subprocess.Popen[bytes]]:
-        with (self._folder / f"{role}.log").open("a") as log:
-            process = subprocess.Popen(
-                command("worker", role, "--embedder", "digest"), env=self._environment(), stdout=log, stderr=log
-            )
+    def worker(self, role: Role) -> Iterator[preloaded.Started]:
+        with (self._folder / f"{role}.log").open("ab") as log:
+            arguments = ["worker", role.value, "--embedder", "digest"]
+            process = preloaded.start(arguments, self._environment(), Path.cwd(), log, log)
             try:
                 yield process
             finally:
-                process.terminate()
+                process.send_signal(signal.SIGTERM)
                 process.wait(30)
 
     def shown(self, *options: str) -> list[dict[str, object]]:
         """What the command prints."""
-        ended = subprocess.run(
-            command("sightings", *options, "--json"),
-            env=self._environment(),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        shown: list[dict[str, object]] = json.loads(ended.stdout.splitlines()[-1])["sightings"]
+        ended = run(("sightings", *options, "--json"), self._environment(), self._folder)
+        shown: list[dict[str, object]] = ended.json["sightings"]
         return shown
 
     def _environment(self) -> dict[str, str]:
@@ -250,7 +243,7 @@ def test_sightings_are_told_once_though_the_worker_is_killed(site: Site) -> None
         site.show(["otto"], 5, replay_id="r1")
         site.show(["otto"], 5, mode=Mode.SEARCH)
         wait_until(site.all_taken, 100)
-        first.kill()
+        first.send_signal(signal.SIGKILL)
         first.wait(10)
     assert {one.state for one in site.told()} == {SightingState.BEGIN, SightingState.UPDATE}, "nothing has ended"
     with ExitStack() as workers:
