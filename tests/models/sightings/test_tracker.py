@@ -248,6 +248,15 @@ def test_an_erased_subject_is_told_of_no_more() -> None:
     assert states(told) == [("end", "otto")]
 
 
+def test_a_sighting_has_one_end_whatever_its_number() -> None:
+    """If an erasure takes frames away, a successor may count other updates than its predecessor has told of."""
+    anna = face(1, subject="anna")
+    _, told = run([*(frame(n, n, anna) for n in range(5)), frame(5, 30)])
+    _, other = run([frame(0, 0, anna), frame(5, 30)])
+    assert told[-1].number != other[-1].number
+    assert told[-1].change_id == other[-1].change_id
+
+
 def test_votes() -> None:
     assert leader([]).subject_id is None
     votes = [Vote(0.5, "anna", 0.6), Vote(0.9, None)]

@@ -97,6 +97,18 @@ def test_a_camera_that_is_behind_is_not_ended_by_one_that_is_not() -> None:
     assert [one.state.value for one in told] == ["begin", "end", "begin"]
 
 
+def test_a_successor_begins_with_the_time_of_its_predecessor() -> None:
+    anna = face(1, subject="anna")
+    log: Log = [(key(1), frame(0, 9_000)), (key(0), frame(1, 1, anna)), (key(1), frame(2, 9_001))]
+    log.append((key(0), frame(3, 2, anna)))
+    first = CameraPartition(BEGINNING)
+    read(first, log, [0])
+    note = SavedTo.read(SavedTo(first.next_offset, 0, first.clock).note)
+    assert note is not None
+    told = read(CameraPartition(note, dict(first.cameras)), log, range(1, 4))
+    assert [one.state.value for one in told] == ["begin"], "it is behind, and not silent"
+
+
 def test_a_camera_that_is_long_gone_is_forgotten() -> None:
     log: Log = [(key(0), frame(0, 0)), (key(1), frame(1, 90_000))]
     partition = CameraPartition(BEGINNING)
