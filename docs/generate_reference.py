@@ -16,6 +16,7 @@ import streams.drift.metrics
 import streams.gateway.middleware
 import streams.kafka.log_reader
 import streams.observability.metrics
+import streams.sightings.metrics
 from schemas.reasons import Reason
 from sinks.bigquery.columns import Column
 from sinks.bigquery.saved_queries import SavedQuery, saved_queries
@@ -35,6 +36,7 @@ _HOUR_MS = 3_600_000
 _METRICS = (
     streams.observability.metrics,
     streams.drift.metrics,
+    streams.sightings.metrics,
     streams.gateway.middleware,
     streams.kafka.log_reader,
 )
@@ -103,8 +105,9 @@ def topics_page() -> str:
     head = ("topic", "event and schema", "key", "partitions", "cleanup", "kept by default", "consumer groups")
     return (
         "# Topics\n\nValues are Avro in the single-object encoding. Messages are partitioned by murmur2 of the key, "
-        "except that chips and resolutions are in the partition of their upload or dead letter, drift references in "
-        "that of their user, each probe is in every partition, and all records of `models` and `runs` in partition 0. "
+        "except that chips and resolutions are in the partition of their upload or dead letter, drift references and "
+        "open sightings in that of their user, each probe is in every partition, and all records of `models` and "
+        "`runs` in partition 0. "
         "`FACESTREAM_TOPIC_PREFIX` is the prefix of every name. The changelog of the gallery is another topic.\n\n"
         f"{table(head, rows())}"
     )

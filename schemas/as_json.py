@@ -19,6 +19,7 @@ from schemas.gallery import Template
 from schemas.ingest import Picture
 from schemas.learning import Chip
 from schemas.registry import EVENT_TYPES, Event
+from schemas.sightings import View
 
 _BIOMETRIC = "biometric data stays where it is protected and can be erased"
 LEFT_OUT = {
@@ -29,6 +30,7 @@ LEFT_OUT = {
     (Reembedding, "vector"): _BIOMETRIC,
     (TemplateBatch, "templates"): _BIOMETRIC,
     (DriftFace, "vector"): _BIOMETRIC,
+    (View, "vector"): _BIOMETRIC,
     (Chip, "jpeg"): _BIOMETRIC,
     (ApiKey, "secret_sha256"): "only the gateway compares with it",
     (DeadLetter, "value"): "it may hold a picture or a vector",

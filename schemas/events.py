@@ -18,6 +18,7 @@ from schemas.registry import Event
 from schemas.replays import OffsetRange, Replay, ReplayState
 from schemas.results import Candidate, Enrolment, Match, MatchedFace, Outcome, SearchCoverage
 from schemas.rollout import ComparedFace, Comparison, ModelRecord, ModelState
+from schemas.sightings import OpenSightings, Sighting, SightingState, Stranger, Track, View, Vote
 
 __all__ = [
     "Box",
@@ -50,6 +51,7 @@ __all__ = [
     "ModelRecord",
     "ModelState",
     "OffsetRange",
+    "OpenSightings",
     "OtherVector",
     "Outcome",
     "Picture",
@@ -63,14 +65,20 @@ __all__ = [
     "RunCondition",
     "RunState",
     "SearchCoverage",
+    "Sighting",
+    "SightingState",
     "Source",
     "Statement",
+    "Stranger",
     "Template",
     "TemplateBatch",
     "Timings",
+    "Track",
     "TrainingRun",
     "Upload",
     "UploadOrigin",
+    "View",
+    "Vote",
     "new_event_id",
     "utc_now",
 ]

@@ -21,6 +21,7 @@ MAX_NAME_BYTES = 256
 NAMES = frozenset(
     {
         *("user_id", "subject_id", "camera_id", "matched_subject_id", "shadow_subject_id", "similar_subject_id"),
+        "told_subject_id",
         *("users", "stragglers"),
     }
 )

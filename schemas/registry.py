@@ -24,6 +24,7 @@ from schemas.learning import Chip, Feedback, TrainingRun
 from schemas.replays import Replay
 from schemas.results import Enrolment, Match
 from schemas.rollout import Comparison, ModelRecord
+from schemas.sightings import OpenSightings, Sighting
 
 FOLDER = Path(__file__).parent
 HISTORY = FOLDER / "history"
@@ -44,6 +45,8 @@ Event = (
     | ModelRecord
     | Drift
     | DriftSample
+    | Sighting
+    | OpenSightings
     | TrainingRun
     | Feedback
     | Erasure
@@ -67,6 +70,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "model_record": ModelRecord,
     "drift": Drift,
     "drift_sample": DriftSample,
+    "sighting": Sighting,
+    "open_sightings": OpenSightings,
     "training_run": TrainingRun,
     "feedback": Feedback,
     "erasure": Erasure,

@@ -23,8 +23,9 @@ from schemas.partition import TopicPartition
 from schemas.registry import Event
 from schemas.results import Enrolment, Match
 from schemas.rollout import Comparison
+from schemas.sightings import Sighting
 
-Result = Match | Comparison | Enrolment | DeadLetter | Resolution | Drift | Feedback
+Result = Match | Comparison | Enrolment | DeadLetter | Resolution | Drift | Feedback | Sighting
 """What can be written to some sink."""
 
 E_co = TypeVar("E_co", bound=Event, covariant=True)
@@ -49,7 +50,8 @@ class Delivery(Generic[E_co]):
     """An event and the message it came in; offsets of a partition only grow.
 
     Messages of the same event (same ``event_id``, ``comparison_id``, ``letter_id``, ``resolution_id``,
-    ``report_id`` or ``feedback_id``, same ``replay_id``) come in the same partition.
+    ``report_id``, ``feedback_id`` or
+    ``change_id``, same ``replay_id``) come in the same partition.
     """
 
     partition: TopicPartition

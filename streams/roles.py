@@ -14,6 +14,7 @@ class Role(StrEnum):
     DRIFT = "drift"
     RETRAIN = "retrain"
     SEARCH = "search"
+    SIGHTINGS = "sightings"
 
 
 ANSWERING = (Role.EMBED, Role.MATCH, Role.SINK_REDIS, Role.SINK_BIGQUERY)

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         168,
         gt=0,
         description="How long `uploads`, `frames`, `embeddings`, `matches`, `probes`, `search-parts`, `comparisons`, "
-        "`enrolments` and `drift` are kept.",
+        "`enrolments`, `sightings`, `open-sightings` and `drift` are kept.",
     )
     dead_letter_retention_hours: float = Field(
         2160,
@@ -154,6 +154,14 @@ class Settings(BaseSettings):
     )
     drift_window: int = Field(
         300, ge=50, description="Faces in the current sample, which is compared with the reference: the last ones."
+    )
+    sighting_gap_s: float = Field(
+        10,
+        gt=0,
+        description="Seconds for which a camera, by its own time, must not see a person for the sighting to end.",
+    )
+    sighting_update_s: float = Field(
+        10, gt=0, description="Seconds, by the camera's time, from one message about a sighting to the next."
     )
     candidates: int = Field(5, ge=1, description="Most candidates listed for each face.")
     search_purposes: list[str] = Field(

@@ -10,12 +10,17 @@ from schemas.embeddings import Embedding
 from schemas.learning import Feedback
 from schemas.results import Enrolment, Match
 from schemas.rollout import Comparison
+from schemas.sightings import Sighting
 from sinks.base import Result
 from streams.kafka.topics import Topic
 from streams.roles import Role
 from streams.settings import Settings
 
-REDIS_EVENTS: Mapping[Topic, type[Match | Enrolment]] = {Topic.MATCHES: Match, Topic.ENROLMENTS: Enrolment}
+REDIS_EVENTS: Mapping[Topic, type[Match | Enrolment | Sighting]] = {
+    Topic.MATCHES: Match,
+    Topic.ENROLMENTS: Enrolment,
+    Topic.SIGHTINGS: Sighting,
+}
 """What Redis keeps."""
 BIGQUERY_EVENTS: Mapping[Topic, type[Result]] = {
     Topic.MATCHES: Match,
@@ -25,12 +30,15 @@ BIGQUERY_EVENTS: Mapping[Topic, type[Result]] = {
     Topic.RESOLUTIONS: Resolution,
     Topic.DRIFT: Drift,
     Topic.FEEDBACK: Feedback,
+    Topic.SIGHTINGS: Sighting,
 }
 """What BigQuery keeps."""
 SEARCH_EVENTS: Mapping[Topic, type[Match]] = {Topic.SEARCH_PARTS: Match}
 """What answers to searches are made of."""
 DRIFT_EVENTS: Mapping[Topic, type[Embedding | Match]] = {Topic.EMBEDDINGS: Embedding, Topic.MATCHES: Match}
 """What tells of drift."""
+SIGHTING_EVENTS: Mapping[Topic, type[Match]] = {Topic.MATCHES: Match}
+"""What sightings are made of; their vectors are looked up on ``embeddings``."""
 READS: Mapping[Role, Sequence[Topic]] = {
     Role.EMBED: (Topic.UPLOADS, Topic.FRAMES),
     Role.MATCH: (Topic.EMBEDDINGS, Topic.PROBES, Topic.ERASURES),
@@ -39,6 +47,7 @@ READS: Mapping[Role, Sequence[Topic]] = {
     Role.DRIFT: (*DRIFT_EVENTS, Topic.ERASURES),
     Role.RETRAIN: (Topic.RUNS,),
     Role.SEARCH: (*SEARCH_EVENTS, Topic.ERASURES),
+    Role.SIGHTINGS: (*SIGHTING_EVENTS, Topic.ERASURES),
 }
 """What each role reads; ``match`` reads ``probes`` only where searches over all users are allowed."""
 

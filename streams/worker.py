@@ -24,7 +24,7 @@ from streams.matching.changelog import discard_foreign_tables, ensure_changelog
 from streams.observability.health_server import HealthServer, MonitoredWorker
 from streams.roles import Embedder, Role
 from streams.settings import Settings
-from streams.topology import BIGQUERY_EVENTS, DRIFT_EVENTS, REDIS_EVENTS
+from streams.topology import BIGQUERY_EVENTS, DRIFT_EVENTS, REDIS_EVENTS, SIGHTING_EVENTS
 
 if TYPE_CHECKING:
     import faust
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from streams.engine.sink_worker import SinkWorker
 
 _BATCH_SIZE = 500
-"""Most events that a sink or the drift processor takes at once."""
+"""Most events that a role that takes batches takes at once."""
+_SIGHTINGS_LINGER_S = 0.2
 
 
 def run_worker(role: Role, settings: Settings, *, embedder: Embedder = Embedder.MODEL) -> NoReturn:
@@ -265,6 +266,26 @@ def _search(start: _Start) -> None:
     _run_batches(Role.SEARCH, start, worker)
 
 
+def _sightings(start: _Start) -> None:
+    def worker(client_id: str) -> BatchWorker[Any]:
+        from streams.engine.batch_worker import BatchWorker
+        from streams.sightings.processor import SightingProcessor
+
+        # What it cannot read the other roles report as dead letters.
+        return BatchWorker(
+            Role.SIGHTINGS,
+            start.settings,
+            SightingProcessor(start.settings, [start.base()]),
+            SIGHTING_EVENTS,
+            batch_size=_BATCH_SIZE,
+            linger_s=_SIGHTINGS_LINGER_S,
+            client_id=client_id,
+            makes_dead_letters=False,
+        )
+
+    _run_batches(Role.SIGHTINGS, start, worker)
+
+
 def _run_batches(role: Role, start: _Start, make_worker: Callable[[str], BatchWorker[Any]]) -> NoReturn:
     """Run a worker that takes batches, made under this name, with its health served."""
     with HealthServer(role, f"{role}-{os.getpid()}", start.settings) as health:
@@ -284,5 +305,6 @@ _RUN: Mapping[Role, Callable[[_Start], None]] = {
     Role.DRIFT: _drift,
     Role.RETRAIN: _retrain,
     Role.SEARCH: _search,
+    Role.SIGHTINGS: _sightings,
 }
 """What runs each role; none of them returns."""

@@ -39,6 +39,7 @@ MODULES = {
         *("streams.retraining.job_main", "streams.retraining.train"),
     ],
     Role.SEARCH: ["streams.searching.worker"],
+    Role.SIGHTINGS: ["streams.engine.batch_worker", "streams.sightings.processor"],
 }
 """What a worker of the role imports; ``streams.worker`` does so when it starts."""
 THEN = {
@@ -46,6 +47,7 @@ THEN = {
     "[Model.load(one.folder) for one in Reference]",
     Role.MATCH: CARD,
     Role.DRIFT: CARD,
+    Role.SIGHTINGS: CARD,
 }
 """What it does then, and may import something for."""
 HIDING = """

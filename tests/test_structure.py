@@ -32,7 +32,7 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("topology", "client", "cameras", "model_registry", "observability", "privacy", "replay", "api_keys"),
         ("dead_letters", "feedback"),
         ("engine", "drift"),
-        ("embedding", "matching", "searching"),
+        ("embedding", "matching", "searching", "sightings"),
         ("rollout", "training_data"),
         ("devtools", "operations", "retraining"),
         ("worker", "producer", "gateway"),
@@ -40,7 +40,7 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
     ),
     "models": (
         ("pictures", "hidden_packages"),
-        ("embedder", "drift"),
+        ("embedder", "drift", "sightings"),
         ("analysis", "matching"),
         ("evaluation", "testing"),
         ("training",),

@@ -58,6 +58,11 @@ _ABOUT = {
     ),
     "enrolments": "subject_id IN UNNEST(@subject_id)",
     "feedback": "(subject_id IN UNNEST(@subject_id) OR matched_subject_id IN UNNEST(@subject_id))",
+    # Whoever was unknown at first is in the first rows without a name.
+    "sightings": (
+        "sighting_id IN (SELECT sighting_id FROM `{table}` "
+        "WHERE user_id IN UNNEST(@user_id) AND subject_id IN UNNEST(@subject_id))"
+    ),
 }
 """By table, which rows are about a subject and are deleted as a whole."""
 _OF_USER = (*_ABOUT, "dead_letters", "drift")
@@ -106,7 +111,8 @@ def erase(
         return change_once(client, sql, parameters, name=f"facestream-erase-{job}", table=full, timeout_s=_TIMEOUT_S)
 
     def delete(table: str, condition: str) -> int:
-        sql = f"DELETE FROM `{dataset_id}.{table}` WHERE user_id IN UNNEST(@user_id) AND {condition}"
+        full = f"{dataset_id}.{table}"
+        sql = f"DELETE FROM `{full}` WHERE user_id IN UNNEST(@user_id) AND {condition.format(table=full)}"
         return change(table, "delete", sql)
 
     parameters = _parameters(user_id, subject_id)
@@ -160,7 +166,7 @@ def count(client: bigquery.Client, dataset_id: str, user_id: str, subject_id: st
         }
     queries = [
         f"SELECT '{table}' AS name, COUNT(*) AS n FROM `{dataset_id}.{table}` "
-        f"WHERE user_id IN UNNEST(@user_id) AND {condition}"
+        f"WHERE user_id IN UNNEST(@user_id) AND {condition.format(table=f'{dataset_id}.{table}')}"
         for table, condition in about.items()
     ]
     rows = run_query(client, " UNION ALL ".join(queries), _parameters(user_id, subject_id)).rows

@@ -14,6 +14,7 @@ from schemas.learning import Feedback
 from schemas.registry import Event
 from schemas.results import Enrolment, Match
 from schemas.rollout import Comparison
+from schemas.sightings import Sighting
 from sinks.bigquery.column_groups import FACES, QUALITY, REFUSAL, REPLAY, SOURCE, SOURCE_TOPIC, WRITTEN, timings
 from sinks.bigquery.columns import (
     Column,
@@ -273,7 +274,27 @@ FEEDBACK = _table(
     event_id="feedback_id",
     left_out={"landmarks": "they are in the row of the match, which feedback names by event_id and face_number"},
 )
-TABLES = (MATCHES, COMPARISONS, ENROLMENTS, DEAD_LETTERS, RESOLUTIONS, DRIFT, FEEDBACK)
+SIGHTINGS = _table(
+    Sighting,
+    "sightings",
+    "People before cameras, each from one time to another: a row when it begins, for each update, and when it ends.",
+    (
+        _needed("change_id", "Made from sighting and number: the same message has the same id."),
+        _needed("sighting_id", "All rows of a sighting have the same."),
+        _needed("user_id", "The owner of the camera."),
+        FromField("camera_id"),
+        FromField("state", "begin, update or end."),
+        *("number", "subject_id", "stranger_id", "share", "similarity"),
+        *("first_seen_at", "last_seen_at", "frames", "first_event_id", "best_event_id", "best_face", "best_box"),
+        *("model_version", "first_produced_at"),
+        _needed("decided_at", "When the frame was answered that this is due to; the partition of the table."),
+        *WRITTEN,
+    ),
+    decided_at="decided_at",
+    event_id="change_id",
+    event_time="last_seen_at",
+)
+TABLES = (MATCHES, COMPARISONS, ENROLMENTS, DEAD_LETTERS, RESOLUTIONS, DRIFT, FEEDBACK, SIGHTINGS)
 _BY_EVENT = {table.event_type: table for table in TABLES}
 
 

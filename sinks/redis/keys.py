@@ -57,6 +57,10 @@ class Keys:
         """The key of the stream of a user's answers, and the channel on which they are published."""
         return f"{self.prefix}live:{_tag(user_id)}"
 
+    def sightings(self, user_id: str) -> str:
+        """The key of the stream of a user's sightings, and the channel on which they are published."""
+        return f"{self.prefix}sightings:{_tag(user_id)}"
+
     def subjects(self, user_id: str) -> str:
         """The key of a hash from a user's subjects to their number of templates."""
         return f"{self.prefix}subjects:{_tag(user_id)}"

@@ -23,17 +23,21 @@ from schemas.ingest import Mode
 from schemas.partition import TopicPartition
 from schemas.parts import Decision
 from schemas.results import Enrolment, Match, Outcome
+from schemas.sightings import Sighting
 from sinks.base import Delivery, Position, RejectedRow, Rejection, RewindRequest, SinkFenced, SinkUnavailable
 from sinks.redis.connection import connect
 from sinks.redis.erase import Eraser
 from sinks.redis.errors import blames_key, explained
 from sinks.redis.keys import INCOMPLETE, Keys
+from sinks.redis.sightings import SightingEraser, show
 
 _ANNOUNCE = (Path(__file__).parent / "announce.lua").read_text("utf-8")
 _CORRECT = (Path(__file__).parent / "correct.lua").read_text("utf-8")
 _ADVANCE = (Path(__file__).parent / "advance.lua").read_text("utf-8")
 _INDEX = (Path(__file__).parent / "index.lua").read_text("utf-8")
 Answer = Match | Enrolment
+"""What Redis holds under an event id."""
+Written = Answer | Sighting
 """What Redis holds."""
 
 _FOR_EVER_S = 10 * 365 * 86_400.0
@@ -118,9 +122,10 @@ class RedisSink:
         wanted: Callable[[], bool] = lambda: True,
     ) -> dict[str, int]:
         """Remove a user, or every answer that names a subject; see :class:`sinks.base.Sink`."""
-        eraser = Eraser(self._redis, self._keys)
+        eraser, sightings = Eraser(self._redis, self._keys), SightingEraser(self._redis, self._keys)
         try:
-            return eraser.user(user_id) if subject_id is None else eraser.subject(user_id, subject_id)
+            removed = eraser.user(user_id) if subject_id is None else eraser.subject(user_id, subject_id)
+            return removed | {"sightings": sightings.erase(user_id, subject_id)}
         except redis.RedisError as error:
             raise SinkUnavailable(explained(error)) from error
 
@@ -139,31 +144,35 @@ class RedisSink:
         except redis.RedisError as error:
             raise SinkUnavailable(explained(error)) from error
 
-    def write(self, batch: Sequence[Delivery[Answer]]) -> None:
-        """Write a batch of matches and enrolments with one pipeline.
+    def write(self, batch: Sequence[Delivery[Written]]) -> None:
+        """Write a batch of matches, enrolments and sightings with one pipeline.
 
         Raises:
             SinkFenced: the server has lost what was written before.
             SinkUnavailable: the server is away, loading, read-only, out of memory or busy.
             RejectedRow: somebody else has put something of another type under a key.
-            TypeError: an event is neither a match nor an enrolment.
+            TypeError: an event is neither a match nor an enrolment nor about a sighting.
         """
         try:
             self._write(batch)
         except redis.RedisError as error:
             raise SinkUnavailable(explained(error)) from error
 
-    def _write(self, batch: Sequence[Delivery[Answer]]) -> None:
+    def _write(self, batch: Sequence[Delivery[Written]]) -> None:
         if not self._sha:
             self._sha = self._redis.script_load(_ANNOUNCE)
         pipeline = self._redis.pipeline(transaction=False)
         next_offsets = {delivery.partition: delivery.offset + 1 for delivery in batch}
-        senders: list[list[Delivery[Answer]]] = []
+        senders: list[list[Delivery[Written]]] = []
         """The deliveries of each command."""
         kept: dict[int, str] = {}
         """Keys of answers that are written unless they are there, by the number of the command."""
         for delivery in batch:
             event = delivery.event
+            if isinstance(event, Sighting):
+                show(pipeline, self._keys, event, self._ttl_s, self._stream_length)
+                senders.append([delivery])
+                continue
             if not isinstance(event, Match | Enrolment):
                 raise TypeError(f"{type(event).__name__} is not for Redis")
             text = json.dumps(to_json(event), ensure_ascii=False)
@@ -189,15 +198,17 @@ class RedisSink:
         """The key that says how far the partition was written."""
         return self._keys.written(partition.topic, partition.partition)
 
-    def _index(self, pipeline: Any, batch: Sequence[Delivery[Answer]]) -> list[list[Delivery[Answer]]]:
+    def _index(self, pipeline: Any, batch: Sequence[Delivery[Written]]) -> list[list[Delivery[Written]]]:
         """Index the answers by user, so that they are found when the user is to be erased; one command per index.
 
         An answer to a search is indexed by the users that it names too.
         """
         now = time.time()
-        by_index: dict[str, dict[str, Delivery[Answer]]] = {}
+        by_index: dict[str, dict[str, Delivery[Written]]] = {}
         for delivery in batch:
             event = delivery.event
+            if isinstance(event, Sighting):
+                continue  # found by the name of its stream
             kept_at = self._keys.answer(replace(event, replay_id=None) if event.corrects else event)
             for index in (self._keys.answers(event.user_id), *map(self._keys.named, _named_users(event))):
                 by_index.setdefault(index, {})[kept_at] = delivery
@@ -205,7 +216,7 @@ class RedisSink:
             pipeline.eval(_INDEX, 1, index, now, now - self._ttl_s, self._ttl_s, INCOMPLETE, *names)
         return [list(names.values()) for names in by_index.values()]
 
-    def _check_kept(self, there: Mapping[str, Delivery[Answer]]) -> None:
+    def _check_kept(self, there: Mapping[str, Delivery[Written]]) -> None:
         """See whether what is there already, and kept an answer from being written, is an answer."""
         if not there:
             return
@@ -216,7 +227,7 @@ class RedisSink:
         for (key, delivery), text in zip(there.items(), pipeline.execute(raise_on_error=False), strict=True):
             if isinstance(text, Exception) and not blames_key(text):
                 raise text
-            event = delivery.event
+            event = cast(Answer, delivery.event)
             if text is not None and (isinstance(text, Exception) or event.event_id not in text):
                 rejections.append(Rejection(delivery, f"Redis: {key} holds something else: delete it"))
         if rejections:
@@ -255,9 +266,9 @@ class RedisSink:
         pipeline.hset(self._keys.subjects(event.user_id), event.subject_id, event.templates)
         return 2
 
-    def _judge(self, senders: Sequence[Sequence[Delivery[Answer]]], answers: Sequence[object]) -> None:
+    def _judge(self, senders: Sequence[Sequence[Delivery[Written]]], answers: Sequence[object]) -> None:
         """Sort the server's answers: all well, try again, or never."""
-        rejections: dict[int, Rejection[Answer]] = {}
+        rejections: dict[int, Rejection[Written]] = {}
         for deliveries, answer in zip(senders, answers, strict=True):
             if isinstance(answer, redis.exceptions.NoScriptError):
                 self._sha = ""  # The server was restarted or flushed.

@@ -63,6 +63,11 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream watch --details  # with event ids, for facestream feedback",
         "facestream watch --last 100 --count 100 --json",
     ),
+    "sightings": (
+        "facestream sightings --user anna",
+        "facestream sightings --user anna --camera front-door --json",
+        "facestream sightings --user anna --follow",
+    ),
     "feedback": (
         "facestream feedback EVENT_ID --user anna --subject obama  # it is Obama",
         "facestream feedback EVENT_ID --user anna --not obama  # it is not Obama",

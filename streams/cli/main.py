@@ -28,6 +28,7 @@ COMMANDS = (
     "camera",
     "search",
     "watch",
+    "sightings",
     "feedback",
     "bigquery",
     "dead_letters",

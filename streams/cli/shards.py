@@ -70,6 +70,8 @@ def shards(
 
 
 def _of_all(states: dict[Role, RoleState]) -> Table:
+    """Each partition, with what waits for each role; for retrain nothing of a user waits."""
+    states = {role: state for role, state in states.items() if role is not Role.RETRAIN}
     roles = [f"#{role.removeprefix('sink-')}" for role in states]
     table = grid("##", "owner", "#users", "#templates", *roles, "#commit")
     for shard in states[Role.MATCH].partitions:

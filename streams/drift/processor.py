@@ -12,12 +12,10 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import wraps
 from threading import Lock
-from typing import Concatenate, ParamSpec, TypeVar
 
 from models.drift.monitor import MonitorPlan
-from models.embedder.card import Card, UnusableModel
+from models.embedder.card import Card
 from schemas import codec
 from schemas.drift import Drift
 from schemas.embeddings import Embedding, Face, FrameOrigin
@@ -28,31 +26,17 @@ from streams.dead_letters.sender import Outbox, Outgoing
 from streams.drift import metrics
 from streams.drift.camera import CameraMonitor
 from streams.drift.samples import CameraKey, Part, read_samples
+from streams.engine.locked import locked
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.messages import TopicPartition
 from streams.kafka.topics import Topic, TopicMissing
-from streams.model_registry.records import card_of, read_registry
+from streams.model_registry.published_cards import PublishedCards
 from streams.roles import Role
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _SAVE_S = 10.0
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-
-def _alone(method: Callable[Concatenate[DriftProcessor, P], R]) -> Callable[Concatenate[DriftProcessor, P], R]:
-    """Run these methods one at a time: an erasure comes from a thread of its own."""
-
-    @wraps(method)
-    def call(self: DriftProcessor, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with self._lock:
-            return method(self, *args, **kwargs)
-
-    return call
 
 
 class DriftProcessor:
@@ -63,9 +47,9 @@ class DriftProcessor:
 
     def __init__(self, settings: Settings, cards: Iterable[Card], plan: MonitorPlan | None = None) -> None:
         """``cards`` are of the model versions whose distances are known."""
-        self._lock = Lock()
+        self.lock = Lock()
         self._settings = settings
-        self._cards: dict[str, Card | None] = {card.version: card for card in cards}
+        self._cards = PublishedCards(settings, cards)
         self._plan = plan or MonitorPlan(settings.drift_reference, settings.drift_window)
         self._cameras: dict[int, dict[CameraKey, CameraMonitor]] = {}
         self._written: dict[TopicPartition, int] = {}
@@ -77,7 +61,7 @@ class DriftProcessor:
         """Reports that are not delivered yet, with their partition numbers."""
         self._outbox = Outbox(Role.DRIFT, settings)
 
-    @_alone
+    @locked
     def assign(self, positions: Sequence[Position]) -> Mapping[TopicPartition, RewindRequest]:
         """Restore what the previous owner has written; ask for what it has not to be read again."""
         numbers = {position.partition.partition for position in positions}
@@ -104,7 +88,7 @@ class DriftProcessor:
             self._save()
         return again
 
-    @_alone
+    @locked
     def revoke(self, partitions: Sequence[TopicPartition]) -> None:
         """Drop the state of partitions; their next owner begins where the written state ends."""
         for partition in partitions:
@@ -116,7 +100,7 @@ class DriftProcessor:
         """The offset up to which the state is written."""
         return str(self._saved[partition])
 
-    @_alone
+    @locked
     def write(self, batch: Sequence[Delivery[Embedding | Match]]) -> None:
         """Count frames and decisions; deliver reports, and every few seconds the state.
 
@@ -136,7 +120,7 @@ class DriftProcessor:
         if saves:
             self._save()
 
-    @_alone
+    @locked
     def erase(
         self,
         user_id: str,
@@ -204,10 +188,7 @@ class DriftProcessor:
         return cameras[key]
 
     def _camera(self, key: CameraKey) -> CameraMonitor:
-        version = key.model_version
-        if version not in self._cards:
-            self._cards[version] = _published(self._settings, version)
-        return CameraMonitor(key, self._plan, self._cards[version])
+        return CameraMonitor(key, self._plan, self._cards.of(key.model_version))
 
     def _forget(self, numbers: Iterable[int]) -> None:
         for number in numbers:
@@ -238,18 +219,3 @@ def _by_version(embedding: Embedding) -> Iterator[tuple[str, list[Face]]]:
     for face in faces:
         for other in face.others:
             yield other.model_version, [replace(face, vector=other.vector)]
-
-
-def _published(settings: Settings, version: str) -> Card | None:
-    """The card of a version on the topic ``models``, None if there is none.
-
-    Raises:
-        SinkUnavailable: no broker answers.
-    """
-    try:
-        record = read_registry(settings).record(version)
-        return None if record is None else card_of(record)
-    except (KafkaUnavailable, TopicMissing) as error:
-        raise SinkUnavailable(str(error)) from error
-    except UnusableModel:
-        return None

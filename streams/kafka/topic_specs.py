@@ -71,6 +71,7 @@ def _wanted(topic: Topic, settings: Settings) -> TopicSpec:
         Topic.RUNS: "compact",
         Topic.KEYS: "compact",
         Topic.DRIFT_REFERENCES: "compact,delete",
+        Topic.OPEN_SIGHTINGS: "compact,delete",
     }
     config = {
         "cleanup.policy": cleanup.get(topic, "delete"),
@@ -86,7 +87,7 @@ def _wanted(topic: Topic, settings: Settings) -> TopicSpec:
     if "compact" in config["cleanup.policy"]:
         # What a tombstone removes is to be gone after a day, however little else comes.
         config["max.compaction.lag.ms"] = str(_DAY_H * _HOUR_MS)
-    if topic is Topic.DRIFT_REFERENCES:
+    if topic in {Topic.DRIFT_REFERENCES, Topic.OPEN_SIGHTINGS}:
         # Each camera is written again every few seconds, and who takes one over reads all that is not compacted yet.
         config |= {"segment.bytes": str(_SMALL_SEGMENT), "min.cleanable.dirty.ratio": "0.1"}
     return TopicSpec(topic, topic.named(settings), settings.partitions, settings.replication_factor, config)

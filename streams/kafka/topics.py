@@ -28,8 +28,8 @@ class Topic(StrEnum):
 
     All are keyed by ``user_id`` but those of ops, the last ones, and ``chips``: it is compacted by ``event_id``, and
     each chip lies in the partition of its upload. So it is with ``drift-references``, compacted by camera and model
-    version. Each of ``probes`` is in every partition. All of ``models``, and of ``runs``, is in partition 0, in one
-    order.
+    version, and with ``open-sightings``, compacted by camera. Each of ``probes`` is in every partition. All of
+    ``models``, and of ``runs``, is in partition 0, in one order.
     """
 
     UPLOADS = "uploads"
@@ -41,6 +41,8 @@ class Topic(StrEnum):
     COMPARISONS = "comparisons"
     ENROLMENTS = "enrolments"
     CHIPS = "chips"
+    SIGHTINGS = "sightings"
+    OPEN_SIGHTINGS = "open-sightings"
     DRIFT = "drift"
     DRIFT_REFERENCES = "drift-references"
     FEEDBACK = "feedback"
@@ -68,8 +70,11 @@ class Topic(StrEnum):
     @property
     def compression(self) -> str:
         """What producers compress with: nothing where the bulk is JPEG or vectors, which do not shrink."""
-        return "lz4" if self in {Topic.MATCHES, Topic.SEARCH_PARTS, Topic.COMPARISONS, Topic.ENROLMENTS} else "none"
+        return "lz4" if self in _TEXTUAL else "none"
 
     def max_message_bytes(self, settings: ClusterSettings) -> int:
         """The largest message; a dead letter has room for what is wrapped around the largest of another topic."""
         return settings.max_message_bytes + (1_000_000 if self is Topic.DEAD_LETTERS else 0)
+
+
+_TEXTUAL = {Topic.MATCHES, Topic.SEARCH_PARTS, Topic.COMPARISONS, Topic.ENROLMENTS, Topic.SIGHTINGS}

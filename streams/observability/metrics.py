@@ -44,6 +44,7 @@ STEPS_OF: Mapping[Role, Sequence[str]] = {
     Role.DRIFT: ("wait", "deliver"),
     Role.RETRAIN: (),
     Role.SEARCH: ("wait", "deliver"),
+    Role.SIGHTINGS: ("wait", "deliver"),
 }
 """The steps that a worker of each role takes."""
 

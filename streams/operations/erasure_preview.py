@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import redis
 
+from models.sightings.tracker import names
 from schemas.ids import canonical
 from sinks.base import SinkUnavailable
 from sinks.bigquery.erase import count, count_in_searches
@@ -16,6 +17,7 @@ from sinks.redis.connection import connect
 from sinks.redis.erase import Eraser
 from sinks.redis.errors import explained
 from sinks.redis.keys import Keys
+from sinks.redis.sightings import SightingEraser
 from streams.drift.samples import read_samples
 from streams.kafka.log_reader import LogReader
 from streams.kafka.topics import Topic
@@ -24,6 +26,7 @@ from streams.operations.erase import erasing_roles
 from streams.operations.written_log import dataset
 from streams.roles import Role
 from streams.settings import Settings
+from streams.sightings.open_log import read_open
 from streams.training_data.chip_store import read_kept_chips
 
 
@@ -74,8 +77,10 @@ def _templates(settings: Settings, user_id: str, subject_id: str | None) -> dict
 
 def _answers(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
     with closing(connect(settings.redis_url)) as client:
-        eraser = Eraser(client, Keys(settings.redis_prefix), dry_run=True)
+        keys = Keys(settings.redis_prefix)
+        eraser = Eraser(client, keys, dry_run=True)
         found = eraser.user(user_id) if subject_id is None else eraser.subject(user_id, subject_id)
+        found |= {"sightings": SightingEraser(client, keys, dry_run=True).erase(user_id, subject_id)}
         return found | _if_any(eraser.in_searches(user_id, subject_id))
 
 
@@ -104,6 +109,13 @@ def _cameras(settings: Settings, user_id: str, _: str | None) -> dict[str, int]:
     }
 
 
+def _open_sightings(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
+    with LogReader(settings, Topic.OPEN_SIGHTINGS) as log:
+        numbers = {log.partition_of(user_id)}
+    cameras = [known for _, known in read_open(settings, numbers) if known.user_id == user_id]
+    return {"open_sightings": sum(subject_id is None or names(one, subject_id) for one in cameras)}
+
+
 def _chips(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
     return {"faces": len(read_kept_chips(settings, None, user_id, subject_id).chips)}
 
@@ -113,5 +125,6 @@ _COUNTS: Mapping[str, Callable[[Settings, str, str | None], Mapping[str, int]]] 
     Role.SINK_REDIS: _answers,
     Role.SINK_BIGQUERY: _rows,
     Role.DRIFT: _cameras,
+    Role.SIGHTINGS: _open_sightings,
     "chips": _chips,
 }

@@ -50,6 +50,7 @@ _MARGIN_BYTES = 2**20
 _OWN_PARTITIONS = {
     Topic.CHIPS,
     Topic.DRIFT_REFERENCES,
+    Topic.OPEN_SIGHTINGS,
     Topic.DEAD_LETTERS,
     Topic.RESOLUTIONS,
     Topic.REPLAYS,

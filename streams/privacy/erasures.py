@@ -20,6 +20,7 @@ from schemas.reasons import Reason
 from schemas.replays import OffsetRange
 from schemas.results import Candidate, Enrolment, Match, MatchedFace
 from schemas.rollout import Comparison
+from schemas.sightings import Sighting
 from sinks.base import Delivery, Result
 from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message, TopicPartition
@@ -66,6 +67,9 @@ class Erasures:
         if isinstance(event, Match) and event.search is not None:
             at_ms = min(at_ms, round(event.search.asked_at.timestamp() * 1000))
             event = self._without_others(event, at_ms)
+        if isinstance(event, Sighting):
+            # It may tell of frames from before the erasure, however late it was written.
+            at_ms = min(at_ms, round(event.first_produced_at.timestamp() * 1000))
         if (user_id := owner(event)) not in self._of_user:
             return event
         gone = {name for name in named(event) if self.covers(at_ms, user_id, [name])}
@@ -181,6 +185,8 @@ def named(event: Personal) -> set[str]:
             names = {event.subject_id, event.similar_subject_id}
         case Feedback():
             names = {event.subject_id, event.matched_subject_id}
+        case Sighting():
+            names = {event.subject_id}
         case Embedding():
             names = {event.origin.subject_id}
     return {name for name in names if name is not None}

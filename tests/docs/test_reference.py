@@ -49,6 +49,7 @@ def test_keys_of_redis() -> None:
     user, camera, event = "<user_id>", "<camera_id>", "<event_id>"
     shown = set(re.findall(r"^\| `(facestream:[^`]+)`", REDIS, re.MULTILINE))
     made = {keys.result(event), keys.enrolment(event), keys.latest(user, camera), keys.live(user), keys.subjects(user)}
+    made.add(keys.sightings(user))
     assert shown == made
     assert Settings.model_fields["result_ttl_s"].default == 86_400, "kept for a day"
     assert Settings.model_fields["live_stream_length"].default == 1_000

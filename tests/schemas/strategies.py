@@ -22,6 +22,10 @@ _UUID = {
     "resolution_id",
     "comparison_id",
     "report_id",
+    "change_id",
+    "sighting_id",
+    "first_event_id",
+    "best_event_id",
     "feedback_id",
     "erasure_id",
 }

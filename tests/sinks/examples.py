@@ -14,6 +14,7 @@ from schemas.partition import TopicPartition
 from schemas.parts import Box, Decision, Quality, Source, Timings
 from schemas.results import Candidate, Enrolment, Match, MatchedFace, Outcome
 from schemas.rollout import ComparedFace, Comparison
+from schemas.sightings import Sighting, SightingState
 from sinks.base import Delivery, Result
 
 NOW = datetime.now(UTC).replace(microsecond=123456)
@@ -152,6 +153,31 @@ def feedback(event_id: str, statement: Statement = Statement.IS, subject_id: str
     )
 
 
+def sighting(**changes: Any) -> Sighting:
+    values: dict[str, Any] = {
+        "change_id": new_event_id(),
+        "sighting_id": new_event_id(),
+        "user_id": "ursula",
+        "camera_id": "door",
+        "state": SightingState.BEGIN,
+        "number": 0,
+        "first_seen_at": NOW,
+        "last_seen_at": NOW + timedelta(seconds=2),
+        "frames": 3,
+        "share": 0.75,
+        "first_event_id": new_event_id(),
+        "best_event_id": new_event_id(),
+        "best_face": 1,
+        "best_box": BOX,
+        "model_version": "dlib-1",
+        "first_produced_at": NOW,
+        "decided_at": NOW + timedelta(seconds=2),
+        "subject_id": "anna",
+        "similarity": 0.75,
+    }
+    return Sighting(**(values | changes))
+
+
 def delivery(event: Result, offset: int = 0, number: int = 0) -> Delivery:
     topics = {
         Match: "matches",
@@ -160,6 +186,7 @@ def delivery(event: Result, offset: int = 0, number: int = 0) -> Delivery:
         DeadLetter: "dead-letters",
         Resolution: "resolutions",
         Feedback: "feedback",
+        Sighting: "sightings",
     }
     topic = topics[type(event)]
     return Delivery(TopicPartition(topic, number), offset, event)

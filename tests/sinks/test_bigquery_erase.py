@@ -17,10 +17,11 @@ from schemas.learning import Feedback
 from schemas.partition import TopicPartition
 from schemas.results import Candidate, Enrolment, Match
 from schemas.rollout import Comparison
+from schemas.sightings import Sighting, SightingState
 from sinks.base import Delivery, Position, Result
 from sinks.bigquery import Address, BigQuerySink, run_query
 from sinks.bigquery.erase import count
-from tests.sinks.examples import comparison, dead_letter, enrolment, face, feedback, match, with_otto
+from tests.sinks.examples import comparison, dead_letter, enrolment, face, feedback, match, sighting, with_otto
 from tests.sinks.servers import apply_tables
 
 TOPICS: dict[str, type[Result]] = {
@@ -30,6 +31,7 @@ TOPICS: dict[str, type[Result]] = {
     "dead_letters": DeadLetter,
     "drift": Drift,
     "feedback": Feedback,
+    "sightings": Sighting,
 }
 """By the name of their table."""
 
@@ -65,7 +67,7 @@ def test_a_subject_goes_from_what_is_about_others_and_what_is_about_it_goes(
         compared[1], faces=[dataclasses.replace(compared[1].faces[0], shadow_subject_id="otto")]
     )
     write(sink, both, anna, of_other, asked, *enrolled, *said, *compared)
-    expected = {"matches": 2, "comparisons": 1, "enrolments": 1, "feedback": 1}
+    expected = {"matches": 2, "comparisons": 1, "enrolments": 1, "feedback": 1, "sightings": 0}
     assert count(address.rest_client(), address.dataset_id, "ursula", "otto") == expected
     assert sink.erase("ursula", "otto") == expected
     found = rows(address, "matches")
@@ -80,7 +82,13 @@ def test_a_subject_goes_from_what_is_about_others_and_what_is_about_it_goes(
     assert {row["subject_id"] for row in rows(address, "enrolments").values()} == {"anna"}
     assert set(rows(address, "feedback", "feedback_id")) == {said[0].feedback_id}
     assert set(rows(address, "comparisons", "comparison_id")) == {compared[0].comparison_id}
-    assert sink.erase("ursula", "otto") == {"matches": 0, "comparisons": 0, "enrolments": 0, "feedback": 0}
+    assert sink.erase("ursula", "otto") == {
+        "matches": 0,
+        "comparisons": 0,
+        "enrolments": 0,
+        "feedback": 0,
+        "sightings": 0,
+    }
 
 
 def test_what_was_kept_under_another_spelling_goes_and_who_was_like_it_forgets_it(
@@ -95,7 +103,7 @@ def test_what_was_kept_under_another_spelling_goes_and_who_was_like_it_forgets_i
     write(sink, like, enrolment(user_id=old_user, subject_id=old_zoe), seen)
     would_go = count(address.rest_client(), address.dataset_id, user, zoe)
     removed = sink.erase(user, zoe)
-    assert would_go == removed == {"matches": 1, "comparisons": 0, "enrolments": 2, "feedback": 0}
+    assert would_go == removed == {"matches": 1, "comparisons": 0, "enrolments": 2, "feedback": 0, "sightings": 0}
     (row,) = rows(address, "enrolments").values()
     assert (row["event_id"], row["similar_subject_id"], row["detail"]) == (like.event_id, None, None)
     (row,) = rows(address, "matches").values()
@@ -108,7 +116,7 @@ def test_a_user_goes_from_every_table(address: Address, sink: BigQuerySink) -> N
     report = Drift("r1", "ursula", "door", "some", 1, 1, False, [], utc_now(), utc_now())
     of_ursula: list[Result] = [match(), comparison(), enrolment(), dead_letter(), report]
     of_bert = [match(user_id="bert", faces=[face()]), dead_letter(key=b"bert")]
-    write(sink, *of_ursula, feedback(of_ursula[0].event_id), *of_bert)  # type: ignore[union-attr]
+    write(sink, *of_ursula, feedback(of_ursula[0].event_id), sighting(), *of_bert)  # type: ignore[union-attr]
     assert count(address.rest_client(), address.dataset_id, "ursula", None) == dict.fromkeys(TOPICS, 1)
     assert sink.erase("ursula", None) == dict.fromkeys(TOPICS, 1)
     left = {
@@ -117,3 +125,14 @@ def test_a_user_goes_from_every_table(address: Address, sink: BigQuerySink) -> N
     }
     bert = [{"user_id": "bert"}]
     assert left == {table: bert if table in ("matches", "dead_letters") else [] for table in TOPICS}
+
+
+def test_a_sighting_that_ever_named_a_subject_goes_from_its_first_row_on(address: Address, sink: BigQuerySink) -> None:
+    first = sighting(subject_id=None, stranger_id="stranger-1")
+    then = sighting(sighting_id=first.sighting_id, number=1, state=SightingState.UPDATE, subject_id="otto")
+    anna, of_bert = sighting(), sighting(user_id="bert", subject_id="otto")
+    write(sink, first, then, then, anna, of_bert)
+    assert len(rows(address, "sightings", "change_id")) == 4, "what comes twice is one row"
+    assert count(address.rest_client(), address.dataset_id, "ursula", "otto")["sightings"] == 2
+    assert sink.erase("ursula", "otto")["sightings"] == 2
+    assert set(rows(address, "sightings", "change_id")) == {anna.change_id, of_bert.change_id}

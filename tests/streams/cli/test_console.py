@@ -125,7 +125,7 @@ def test_partitions_are_a_line_each_also_where_much_waits() -> None:
         states[role] = RoleState(role, ConsumerGroup("g", True, (owner,)), tuple(parts))
     output.table(_of_all(states))
     head, first, second = lines(output)
-    assert " ".join(head.split()) == "# owner users templates embed match redis bigquery drift retrain commit"
+    assert " ".join(head.split()) == "# owner users templates embed match redis bigquery drift sightings commit"
     assert first.split() == ["0", "match-12", "1200", "4800", *["1234/59s"] * 6, "12", "s"]
     assert second.split()[4:11] == [*["12/3.2s"] * 4, "12", "nobody", "12/3.2s"]
     assert max(map(len, (head, first, second))) <= 100

@@ -27,6 +27,7 @@ from tests.sinks.examples import (
     feedback,
     match,
     resolution,
+    sighting,
     with_otto,
 )
 
@@ -131,3 +132,12 @@ def test_a_search_names_another_users_subject_of_the_same_name() -> None:
     assert isinstance(written, Match)
     assert [(one.user_id, one.subject_id) for one in written.faces[0].candidates] == [("bert", "otto")]
     assert left(erased(), event, 2_000) is None, "it was asked before its user was erased"
+
+
+def test_a_sighting_is_as_old_as_its_first_frame_however_late_it_is_told_of() -> None:
+    then_ms = round(NOW.timestamp() * 1000)
+    event = sighting(first_produced_at=NOW)
+    assert left(erased("anna", then_ms + 10), event, then_ms + 9_999) is None
+    assert left(erased(None, then_ms + 10), event, then_ms + 9_999) is None
+    assert left(erased("anna", then_ms - 10), event, then_ms + 9_999) is event, "she has come again"
+    assert left(erased("otto", then_ms + 10), event, then_ms + 9_999) is event

@@ -1,0 +1,12 @@
+"""What the role counts, for Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge
+
+TOLD = Counter("facestream_sightings", "Messages about sightings.", ["state"])
+OPEN = Gauge("facestream_open_sightings", "Sightings that have not ended.")
+LATE = Counter("facestream_sighting_late_frames", "Frames that were older than the gap that ends a sighting.")
+WITHOUT_VECTORS = Counter(
+    "facestream_sighting_frames_without_vectors", "Frames with faces whose vectors are not on `embeddings` any more."
+)
