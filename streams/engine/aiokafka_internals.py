@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import aiokafka
@@ -30,12 +30,18 @@ def read_committed(consumer: aiokafka.AIOKafkaConsumer) -> None:
     consumer._isolation_level = ISOLATION
 
 
-def fetch_promptly(consumer: aiokafka.AIOKafkaConsumer) -> None:
+def fetch_promptly(
+    consumer: aiokafka.AIOKafkaConsumer, is_taken: Callable[[aiokafka.TopicPartition], bool] = lambda tp: True
+) -> None:
     """Keep fetches that leave partitions out short.
 
     aiokafka has one fetch under way at a time. While that one waits, nothing new is fetched for the partitions that it
     left out because their last messages had not been taken yet, or because they were paused. Faust lets it wait for
     1.5 s and has no setting for it. A fetch of all partitions may wait: it ends as soon as there is a message.
+
+    Args:
+        consumer: the consumer.
+        is_taken: whether anybody will take what was fetched of a partition; if not, no fetch is kept short for it.
     """
     fetcher = consumer._fetcher
     if "_get_actions_per_node" in vars(fetcher):
@@ -44,7 +50,8 @@ def fetch_promptly(consumer: aiokafka.AIOKafkaConsumer) -> None:
 
     def get_timed_actions(assignment: Any) -> Any:
         states = map(assignment.state_value, assignment.tps)
-        idle = not fetcher._records and all(state.has_valid_position and not state.paused for state in states)
+        left_out = any(map(is_taken, fetcher._records))
+        idle = not left_out and all(state.has_valid_position and not state.paused for state in states)
         fetcher._fetch_max_wait_ms = _IDLE_FETCH_WAIT_MS if idle else _FETCH_WAIT_MS
         return get_actions(assignment)
 

@@ -141,7 +141,14 @@ def install(app: faust.App) -> None:
 
 
 async def _fetch_promptly(app: faust.App, /, *_: object, **__: object) -> None:
-    aiokafka_internals.fetch_promptly(_client(app))
+    """Have a recovered table's own changelog, which is fetched and never taken, keep no fetch short."""
+
+    def is_taken(tp: Any) -> bool:
+        return tp.topic not in app.tables.changelog_topics or tp in (
+            cast(Consumer, app.consumer)._active_partitions or ()
+        )
+
+    aiokafka_internals.fetch_promptly(_client(app), is_taken)
 
 
 async def _forget_positions(app: faust.App, /, *_: object, **__: object) -> None:

@@ -16,7 +16,7 @@ from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import RecordTooLargeError
 
 from streams.engine import aiokafka_internals
-from streams.engine.aiokafka_internals import guard, partition_states
+from streams.engine.aiokafka_internals import fetch_promptly, guard, partition_states
 from tests.streams.engine.private_names import is_there, used_by
 
 ROOT = Path(__file__).parents[3]
@@ -68,6 +68,20 @@ def test_the_fetcher_works_on_the_records_that_are_guarded(name: str) -> None:
 def test_the_fetcher_asks_how_long_to_wait_at_each_fetch() -> None:
     assert "_fetch_max_wait_ms" in Fetcher._get_actions_per_node.__code__.co_names
     assert "_get_actions_per_node" in Fetcher._fetch_requests_routine.__code__.co_names
+
+
+@pytest.mark.parametrize(("left_out", "taken", "wait_ms"), [(False, True, 500), (True, True, 20), (True, False, 500)])
+def test_a_fetch_is_short_only_while_it_leaves_out_what_is_going_to_be_taken(
+    left_out: bool, taken: bool, wait_ms: int
+) -> None:
+    consumer = Mock()
+    consumer._fetcher = fetcher = Mock()
+    fetcher._records = {TP: "fetched"} if left_out else {}
+    fetch_promptly(consumer, lambda tp: taken)
+    assignment = Mock(tps={TP})
+    assignment.state_value.return_value = Mock(has_valid_position=True, paused=False)
+    fetcher._get_actions_per_node(assignment)
+    assert fetcher._fetch_max_wait_ms == wait_ms
 
 
 def test_what_a_guarded_consumer_cannot_decode_pauses_its_partition_behind_what_it_can() -> None:

@@ -31,6 +31,7 @@ from tests.streams.engine.private_names import is_there, used_by
 TP = aiokafka.TopicPartition("frames", 3)
 NAMES = [
     (Conductor, "_tp_to_callback_lock"),
+    (Consumer, "_active_partitions"),
     (Consumer, "_new_consumer_thread"),
     (Consumer, "_read_offset"),
     (Consumer, "_thread"),
