@@ -2,7 +2,7 @@
 # folder but downloads in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: check docs help setup demo client test test-long lint format lock clean
+.PHONY: check docs help setup demo client test test-long page-test lint format lock clean
 
 # The first Python that facestream runs on; set-up finds another, or says what is missing, where there is none.
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -47,6 +47,12 @@ check: setup lint ## Lint, check types, and run the tests that start no service 
 
 test-long: setup ## Run the tests that take a minute or more each, and further cases of what `make test` shows
 	@$(PYTEST) $(FILES_AT_A_TIME) 2 -m long
+
+# The browser's tests are a part of `make test` where there is a browser.
+page-test: setup ## Test the live page in a browser, which is installed in the user's cache if there is none
+	@$(BIN)/python -m tests.streams.gateway.browser || $(BIN)/playwright install --only-shell chromium || { echo \
+		"page-test: no browser could be installed (Debian, Ubuntu: apt-get install chromium)" >&2; exit 1; }
+	@$(PYTEST) tests/streams/gateway/test_page.py tests/streams/gateway/test_page_in_a_browser.py
 
 lint: setup ## Lint and check types
 	@$(BIN)/ruff check

@@ -182,7 +182,9 @@ def _show(output: Output, home: Path) -> None:
     if (key := _key(home)) is not None:
         values = told["settings"]
         host = values.get("gateway_host", "127.0.0.1")
-        table.add_row("gateway", f"http://{host}:{values.get('gateway_port')}/api/")
+        address = f"http://{host}:{values.get('gateway_port')}"
+        table.add_row("gateway", f"{address}/api/")
+        table.add_row("live page", f"{address}/#key={key}")
         table.add_row("key of the gateway", f"{key} (in {home.absolute() / KEY_FILE})")
     table.add_row("data and logs", str(home.absolute()))
     output.table(table)
