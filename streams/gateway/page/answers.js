@@ -35,5 +35,6 @@ export function emptyFrame(answer) {
   const boxes = (answer.faces ?? []).map((face) =>
     shape("rect", { class: kindOf(face), x: face.box.x, y: face.box.y, width: face.box.width, height: face.box.height, rx: width / 100 }),
   );
-  return shape("svg", { class: "frame", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, ...boxes);
+  const ground = shape("rect", { class: "ground", width, height });
+  return shape("svg", { class: "frame", viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" }, ground, ...boxes);
 }

@@ -44,7 +44,11 @@ async function enrol(user, { subject, purpose, training }, file, results, state)
     const path = at`/api/v1/users/${user}/subjects/${subject}/photos`;
     const outcome = await sendPicture(path, file, { purpose, training });
     words.replaceChildren(...said(outcome, subject));
-    if (outcome.box) drawFaces(canvas, await sizeOf(file), [{ decision: outcome.outcome === "enrolled" ? "match" : "refused", subject_id: subject, reason: outcome.refusal?.reason, box: outcome.box }]);
+    if (outcome.box) {
+      const decision = outcome.outcome === "enrolled" ? "match" : "refused";
+      const face = { decision, subject_id: subject, reason: outcome.refusal?.reason, box: outcome.box };
+      drawFaces(canvas, await sizeOf(file), [face], { names: false });
+    }
     state.textContent = `${file.name}: ${outcome.outcome ?? "accepted"}.`;
   } catch (error) {
     words.replaceChildren(errorNote(error));

@@ -1,6 +1,6 @@
 /** The view of answers as they come. It draws at most once a frame of the screen, however many come. */
 
-import { may, errorNote } from "./api.js";
+import { errorNote, may, meaning } from "./api.js";
 import { emptyFrame, likeness, nameOf, summary } from "./answers.js";
 import { counted, make, timeOf } from "./dom.js";
 import { follow } from "./events.js";
@@ -91,8 +91,10 @@ function wordsOf(answer) {
 
 function row(answer) {
   if (!answer.faces) {
-    return make("li", { class: "answer photo" }, make("div", {}, make("p", {}, make("b", {}, answer.subject_id), ` · photo ${answer.outcome}`),
-      make("p", { class: "quiet" }, timeOf(answer.created_at))));
+    const why = answer.refusal ? `: ${meaning(answer.refusal.reason)}` : "";
+    return make("li", { class: `answer photo ${answer.outcome}` }, make("div", {},
+      make("p", {}, make("b", {}, answer.subject_id), ` · photo ${answer.outcome}${why}`),
+      make("p", { class: "quiet" }, timeOf(answer.decided_at))));
   }
   const faces = answer.faces.map((face) =>
     make("span", { class: `face ${face.decision}` }, make("b", {}, nameOf(face)), " ", make("small", {}, likeness(face))));

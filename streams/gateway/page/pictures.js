@@ -3,7 +3,7 @@
 import { kindOf, nameOf } from "./answers.js";
 import { counted, make } from "./dom.js";
 
-const WIDEST = 1280;
+const LONGEST = 1280;
 const COLORS = { match: "--match", ambiguous: "--ambiguous", unknown: "--unknown", no_match: "--unknown", refused: "--refused" };
 
 /** What gives pictures: `onPictures(files)` is called with those that were chosen. */
@@ -14,7 +14,7 @@ export function picker({ multiple = false, onPictures }) {
     ondragover: (event) => { event.preventDefault(); drop.classList.add("over"); },
     ondragleave: () => drop.classList.remove("over"),
     ondrop: (event) => { event.preventDefault(); drop.classList.remove("over"); give([...event.dataTransfer.files]); } },
-    make("b", {}, multiple ? "Choose photos" : "Choose a photo"), make("span", {}, " or drop one here"));
+    make("b", {}, multiple ? "Choose photos" : "Choose a photo"), make("span", {}, multiple ? " or drop them here" : " or drop one here"));
   const note = make("p", { role: "alert" });
   const webcam = make("button", { type: "button", onclick: () => useWebcam(give, note) }, "Use the webcam");
 
@@ -72,19 +72,19 @@ export async function drawn(picture) {
 }
 
 function resize(canvas, width, height) {
-  const scale = Math.min(1, WIDEST / width);
+  const scale = Math.min(1, LONGEST / Math.max(width, height));
   canvas.width = Math.round(width * scale);
   canvas.height = Math.round(height * scale);
 }
 
 /** Draw boxes and names over a picture. `size` is what the workers saw: its width and height. */
-export function drawFaces(canvas, size, faces) {
+export function drawFaces(canvas, size, faces, { names = true } = {}) {
   const context = canvas.getContext("2d");
   const style = getComputedStyle(document.documentElement);
   const [scaleX, scaleY] = [canvas.width / size.width, canvas.height / size.height];
-  const unit = Math.max(canvas.width, canvas.height) / 320;
-  context.lineWidth = Math.max(2, unit);
-  context.font = `600 ${Math.max(13, 5 * unit)}px system-ui, sans-serif`;
+  const unit = Math.max(canvas.width, canvas.height) / 200; // the canvas is shown smaller than it is
+  context.lineWidth = Math.max(2, names ? unit : 4 * unit);
+  context.font = `600 ${Math.max(13, 5.5 * unit)}px system-ui, sans-serif`;
   context.textBaseline = "middle";
   for (const face of faces) {
     const color = style.getPropertyValue(COLORS[kindOf(face)]);
@@ -92,6 +92,7 @@ export function drawFaces(canvas, size, faces) {
     const [width, height] = [face.box.width * scaleX, face.box.height * scaleY];
     context.strokeStyle = color;
     context.strokeRect(x, y, width, height);
+    if (!names) continue;
     const name = nameOf(face);
     const tall = Math.max(20, 8 * unit);
     const wide = context.measureText(name).width + tall / 2;
