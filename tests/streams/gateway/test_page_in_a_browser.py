@@ -15,11 +15,14 @@ from playwright.sync_api import Browser, Page, expect
 
 from infra.photos import sample_photos
 from schemas.access import Scope
+from streams.gateway.server import opened
+from streams.settings import Settings
 from tests.streams.gateway.browser import NoBrowser, browser
-from tests.streams.gateway.conftest import MakeKey
+from tests.streams.gateway.conftest import MakeKey, served
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("workers")
+Photos = dict[str, Path]
 PHONE = {"width": 360, "height": 740}
 FIRST_PAINT_MS = 1_000
 expect.set_options(timeout=20_000)
@@ -85,7 +88,7 @@ def post_frame(http: httpx.Client, key: dict[str, str], user: str, photo: Path, 
 
 
 def test_a_person_is_enrolled_recognised_and_erased(
-    page: Page, http: httpx.Client, everything: dict[str, str], user: str, photos: dict[str, Path]
+    page: Page, http: httpx.Client, everything: dict[str, str], user: str, photos: Photos
 ) -> None:
     sign_in(page, everything, user)
     assert "key" not in page.url and everything["Authorization"][7:] not in page.content()
@@ -185,7 +188,7 @@ def test_signing_in_by_hand_and_what_a_wrong_key_is_told(page: Page, make_key: M
 
 
 def test_a_name_that_looks_like_markup_is_a_name(
-    page: Page, http: httpx.Client, everything: dict[str, str], user: str, photos: dict[str, Path]
+    page: Page, http: httpx.Client, everything: dict[str, str], user: str, photos: Photos
 ) -> None:
     name = "<img src=x onerror=alert(1)>"
     sign_in(page, everything, user)
@@ -199,6 +202,24 @@ def test_a_name_that_looks_like_markup_is_a_name(
     assert page.evaluate(dots) == "invalid_id", "an address with .. would be another one"
 
 
+def test_nothing_is_missed_while_the_gateway_is_away(
+    chromium: Browser, http: httpx.Client, settings: Settings, everything: dict[str, str], user: str, photos: Photos
+) -> None:
+    with chromium.new_page() as page:
+        with opened(settings) as here, served(here) as first:
+            port = first.base_url.port
+            page.goto(f"{first.base_url}#key={everything['Authorization'][7:]}&user={user}")
+            expect(page.get_by_text("Following.")).to_be_visible()
+            post_frame(http, everything, user, photos["obama"], "before")
+            expect(page.locator(".answers li")).to_have_count(1)
+        expect(page.get_by_text("The gateway does not answer. Trying again…")).to_be_visible()
+        post_frame(http, everything, user, photos["obama"], "meanwhile")
+        with opened(settings) as here, served(here, port):
+            expect(page.get_by_text("Following.")).to_be_visible()
+            expect(page.locator(".answers li")).to_have_count(2)
+            expect(page.locator(".answers li").first).to_contain_text("meanwhile")
+
+
 def test_no_text_becomes_markup_or_code(chromium: Browser, http: httpx.Client) -> None:
     with chromium.new_context(base_url=str(http.base_url)) as context:
         page = context.new_page()
@@ -209,7 +230,7 @@ def test_no_text_becomes_markup_or_code(chromium: Browser, http: httpx.Client) -
 
 
 def test_it_is_for_all(
-    chromium: Browser, http: httpx.Client, everything: dict[str, str], user: str, photos: dict[str, Path]
+    chromium: Browser, http: httpx.Client, everything: dict[str, str], user: str, photos: Photos
 ) -> None:
     """It paints soon; axe finds nothing, light or dark; nothing sticks out on a phone; the keyboard is enough."""
     post_frame(http, everything, user, photos["biden"], "garage")
