@@ -2,7 +2,7 @@
 # folder but downloads in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: check docs help setup demo client test test-long lint format lock clean
+.PHONY: check docs help setup demo client test test-long page-test screenshots lint format lock clean
 
 # The first Python that facestream runs on; set-up finds another, or says what is missing, where there is none.
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -12,7 +12,7 @@ PYTHON ?= $(or $(FOUND),python3)
 BIN := .venv/bin
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install everything into .venv and .venv-bigquery (GPU=1: with TensorFlow for NVIDIA GPUs)
 	@command -v $(PYTHON) >/dev/null || { echo "set-up: Python 3.11, 3.12 or 3.13 is needed" \
@@ -47,6 +47,15 @@ check: setup lint ## Lint, check types, and run the tests that start no service 
 
 test-long: setup ## Run the tests that take a minute or more each, and further cases of what `make test` shows
 	@$(PYTEST) $(FILES_AT_A_TIME) 2 -m long
+
+# The browser's tests are a part of `make test` where there is a browser.
+page-test: setup ## Test the live page in a browser, which is installed in the user's cache if there is none
+	@$(BIN)/python -m tests.streams.gateway.browser || $(BIN)/playwright install --only-shell chromium || { echo \
+		"page-test: no browser could be installed (Debian, Ubuntu: apt-get install chromium)" >&2; exit 1; }
+	@$(PYTEST) tests/streams/gateway/test_page.py tests/streams/gateway/test_page_in_a_browser.py
+
+screenshots: setup ## Take the pictures of the live page in docs/images anew, with real workers
+	@$(BIN)/python -m tests.streams.gateway.screenshots
 
 lint: setup ## Lint and check types
 	@$(BIN)/ruff check

@@ -54,7 +54,7 @@ def test_it_says_its_licence_and_brings_it(wheel: zipfile.ZipFile) -> None:
 
 
 def test_it_holds_every_module_and_what_they_read(wheel: zipfile.ZipFile) -> None:
-    read = {".py", ".avsc", ".json", ".npz", ".lua", ".sql", ".jars", ".html"}
+    read = {".py", ".avsc", ".json", ".npz", ".lua", ".sql", ".jars", ".html", ".css", ".js", ".svg"}
     wanted = {
         str(path.relative_to(ROOT))
         for room in ROOMS

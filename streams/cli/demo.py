@@ -76,6 +76,7 @@ def _run(folder: Path, frames: int, fps: float, video: Path | None, output: Outp
         stack.add_workers()
         key = stack.await_gateway()
         output.say(f"the HTTP gateway is at {stack.gateway}/api/, with the key {key.text} while this runs")
+        output.say(f"its live page is at {stack.gateway}/#key={key.text}&user={show.USERS[0]}")
         output.say(
             f"enrolling {len(show.PHOTOS)} photos, then {pluralize(frames, 'frame')} of {len(show.CAMERAS)} cameras"
         )

@@ -175,17 +175,21 @@ def _show(output: Output, home: Path) -> None:
     from streams.api_keys.local_key import KEY_FILE
     from streams.homes.run import announced
 
-    told = announced(home) or {"settings": {}}
+    told, page = announced(home) or {"settings": {}}, None
     table = grid("", "")
     for name in _ADDRESSES:
         table.add_row(name, str(told["settings"].get(name, "")))
     if (key := _key(home)) is not None:
         values = told["settings"]
         host = values.get("gateway_host", "127.0.0.1")
-        table.add_row("gateway", f"http://{host}:{values.get('gateway_port')}/api/")
+        address = f"http://{host}:{values.get('gateway_port')}"
+        page = f"{address}/#key={key}"
+        table.add_row("gateway", f"{address}/api/")
         table.add_row("key of the gateway", f"{key} (in {home.absolute() / KEY_FILE})")
     table.add_row("data and logs", str(home.absolute()))
     output.table(table)
+    if page is not None:
+        output.say(f"The live page, signed in: {page}")  # a line of its own, which no table folds
 
 
 def _key(home: Path) -> str | None:

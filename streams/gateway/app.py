@@ -16,11 +16,11 @@ from streams.api_keys.watcher import KeysUnknown
 from streams.gateway.context import Context
 from streams.gateway.middleware import EveryRequest
 from streams.gateway.problems import GatewayReason, Problem, problem_of
-from streams.gateway.routes import about, answers, erasures, live, submissions
+from streams.gateway.routes import about, answers, erasures, live, page, submissions
 
 log = logging.getLogger(__name__)
 
-ROUTERS = (submissions.router, answers.router, live.router, erasures.router, about.router)
+ROUTERS = (submissions.router, answers.router, live.router, erasures.router, about.router, page.router)
 """All routes."""
 
 _REASONS = {404: GatewayReason.NOT_FOUND, 405: GatewayReason.METHOD_NOT_ALLOWED}

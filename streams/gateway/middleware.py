@@ -25,6 +25,7 @@ HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 ]
+"""For answers that do not say otherwise, as the files of the live page do."""
 
 
 class EveryRequest:
@@ -44,7 +45,9 @@ class EveryRequest:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), *HEADERS]
+                own = list(message.get("headers", ()))
+                said = {name for name, _ in own}
+                message["headers"] = [*own, *(header for header in HEADERS if header[0] not in said)]
             await send(message)
 
         UNDER_WAY.inc()

@@ -83,6 +83,7 @@ def test_a_stack_in_the_background(
     told = json.loads((home / "running.json").read_text())["settings"]
     key = (home / "gateway.key").read_text().strip()
     assert (home / "gateway.key").stat().st_mode & 0o077 == 0 and key in started.err
+    assert f"http://127.0.0.1:{told['gateway_port']}/#key={key}\n" in started.err
     request = urllib.request.Request(
         f"http://127.0.0.1:{told['gateway_port']}/api/v1/users/anna/subjects", headers={"X-API-Key": key}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 import uuid
@@ -68,9 +69,9 @@ def context(settings: Settings) -> Iterator[Context]:
 
 
 @contextmanager
-def served(here: Context) -> Iterator[httpx.Client]:
+def served(here: Context, port: int = 0) -> Iterator[httpx.Client]:
     """A gateway that serves in a thread, and a client of it."""
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server(("127.0.0.1", port))
     server = GatewayServer(here)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
@@ -78,7 +79,7 @@ def served(here: Context) -> Iterator[httpx.Client]:
         with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=60) as client:
             yield client
     finally:
-        server.should_exit = True
+        server.handle_exit(signal.SIGTERM, None)
         thread.join()
         listening.close()
 

@@ -22,7 +22,7 @@ from streams.settings import Settings
 from tests.streams.gateway.conftest import MakeKey, served
 from tests.waiting import wait_until
 
-OPEN = {"/api/", "/healthz", "/readyz", "/metrics"}
+OPEN = {"/api/", "/healthz", "/readyz", "/metrics", "/", "/page/{name}"}
 JPEG = b"\xff\xd8\xff\xe0" + b"picture" * 20
 
 
