@@ -18,6 +18,7 @@ from sinks.redis.keys import Keys
 
 _BLOCK_MS = 1_000
 _AT_ONCE = 500
+_OF_A_MATCH = {"event_id", "user_id"}
 
 Json = dict[str, Any]
 """An event as :func:`schemas.as_json.to_json` gives it."""
@@ -160,6 +161,21 @@ class RedisResults:
                 found = sorted(found, key=place_of)[-(count or 0) :]
         except redis.RedisError as error:
             raise ResultsUnavailable(explained(error)) from error
+        return found
+
+    def kept_matches(self, user_id: str, most: int) -> list[Json]:
+        """The newest matches that a user's live stream keeps, each as it is now: a replay may have corrected it."""
+        kept = [
+            one.event for one in self.recent(most, [user_id]) if one.kind == "match" and one.event.keys() >= _OF_A_MATCH
+        ]
+        found: list[Json] = []
+        for start in range(0, len(kept), _AT_ONCE):
+            some = kept[start : start + _AT_ONCE]
+            now = self._get([self._keys.result(str(one["event_id"])) for one in some])
+            # Another user's frame may have the same event id; the first answer is the one that is kept.
+            found += [
+                two if two and two.get("user_id") == one["user_id"] else one for one, two in zip(some, now, strict=True)
+            ]
         return found
 
     def follow_all(self) -> Iterator[LiveEntry]:

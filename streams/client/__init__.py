@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from schemas.results import Match as Match
     from schemas.results import MatchedFace as MatchedFace
     from schemas.results import Outcome as Outcome
+    from schemas.sightings import Sighting as Sighting
     from sinks.redis.results import RedisResults as RedisResults
     from streams.client.answers import Answer as Answer
     from streams.client.answers import answer_from_json as answer_from_json
@@ -63,6 +64,7 @@ _MODULES = {
     "schemas.parts": "Box Decision Refusal",
     "schemas.reasons": "Reason",
     "schemas.results": "Candidate Enrolment Match MatchedFace Outcome",
+    "schemas.sightings": "Sighting",
     "sinks.redis.results": "RedisResults",
     "streams.client.answers": "Answer answer_from_json",
     "streams.client.arrays": "encode_array",

@@ -1,4 +1,4 @@
-"""Answers as events, from the JSON in which they are kept."""
+"""Answers and sightings as events, from the JSON in which they are kept."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import cattrs
 
 from schemas.results import Enrolment, Match
+from schemas.sightings import Sighting
 
 Answer = Enrolment | Match
 """What becomes of an upload, and of a frame."""
@@ -26,6 +27,20 @@ def answer_from_json(event: Mapping[str, Any]) -> Answer:
         return _CONVERTER.structure(event, Match)
     except (cattrs.BaseValidationError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the JSON with the event_id {event.get('event_id')!r} is no answer: {error}") from error
+
+
+def sighting_from_json(event: Mapping[str, Any]) -> Sighting:
+    """The sighting that the JSON describes.
+
+    Raises:
+        ValueError: the JSON is none.
+    """
+    try:
+        return _CONVERTER.structure(event, Sighting)
+    except (cattrs.BaseValidationError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"the JSON with the sighting_id {event.get('sighting_id')!r} is no sighting: {error}"
+        ) from error
 
 
 def _converter() -> cattrs.Converter:

@@ -29,7 +29,7 @@ _MEANINGS = {
     415: "The content type cannot be read.",
     422: "A parameter, the picture or the event cannot be used; `reason` says why.",
     429: "Too many requests; `Retry-After` says when.",
-    503: "Kafka or Redis does not answer, or there is no room; `Retry-After` says when.",
+    503: "Kafka, Redis or BigQuery does not answer, or there is no room; `Retry-After` says when.",
 }
 _ALWAYS = (401, 403, 422, 429, 503)
 _WAIT = {

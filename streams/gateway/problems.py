@@ -7,6 +7,7 @@ own.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
@@ -17,6 +18,7 @@ from starlette.responses import Response
 from schemas.errors import FacestreamError
 from schemas.ids import InvalidId
 from schemas.reasons import Reason
+from sinks.base import SinkUnavailable
 from sinks.redis.errors import ResultsUnavailable
 from streams.api_keys.watcher import KeysUnknown
 from streams.client.errors import (
@@ -28,6 +30,8 @@ from streams.client.errors import (
     KafkaUnavailable,
     TopicsError,
 )
+
+log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -49,6 +53,7 @@ class GatewayReason(StrEnum):
     BUSY = "busy"
     KAFKA_UNAVAILABLE = "kafka_unavailable"
     RESULTS_UNAVAILABLE = "results_unavailable"
+    HISTORY_UNAVAILABLE = "history_unavailable"
     FAULT = "fault"
 
 
@@ -67,6 +72,7 @@ MEANINGS = {
     GatewayReason.BUSY: "there is no room for more at the moment",
     GatewayReason.KAFKA_UNAVAILABLE: "Kafka has not confirmed the event; sending it again is safe",
     GatewayReason.RESULTS_UNAVAILABLE: "Redis does not answer",
+    GatewayReason.HISTORY_UNAVAILABLE: "BigQuery does not answer",
     GatewayReason.FAULT: "a fault of the gateway, which is in its log",
 }
 """What they mean."""
@@ -114,7 +120,16 @@ def too_large(detail: str) -> Problem:
     return Problem(413, Reason.PICTURE_TOO_LARGE, detail, {"Connection": "close"})
 
 
-def problem_of(error: FacestreamError | KeysUnknown) -> Problem:
+def json_answer(body: Mapping[str, Any], status: int = 200) -> Response:
+    """An answer in JSON."""
+    return Response(json.dumps(body, ensure_ascii=False), status, media_type="application/json")
+
+
+Known = FacestreamError | KeysUnknown | SinkUnavailable
+"""Errors for which there may be an answer."""
+
+
+def problem_of(error: Known) -> Problem:
     """What to answer where the client or a service has raised an error."""
     match error:
         case InvalidPicture(reason=Reason.PICTURE_TOO_LARGE):
@@ -136,4 +151,8 @@ def problem_of(error: FacestreamError | KeysUnknown) -> Problem:
             return later(GatewayReason.KAFKA_UNAVAILABLE, str(error), 5)
         case ResultsUnavailable():
             return later(GatewayReason.RESULTS_UNAVAILABLE, "Redis does not answer", 5)
+        case SinkUnavailable():
+            # What it says may name projects and addresses, so it is for the log only.
+            log.warning("BigQuery was asked in vain: %s", error)
+            return later(GatewayReason.HISTORY_UNAVAILABLE, "BigQuery does not answer", 10)
     raise error

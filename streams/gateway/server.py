@@ -13,7 +13,10 @@ from types import FrameType
 
 import uvicorn
 
+from sinks.bigquery.client import Address
+from sinks.bigquery.user_history import UserHistory
 from sinks.redis.live import LiveStreams
+from sinks.redis.sighting_results import SightingResults
 from streams.api_keys.last_use import LastUse
 from streams.api_keys.watcher import KeyWatcher
 from streams.client.client import Client
@@ -22,6 +25,7 @@ from streams.gateway.auth import is_loopback
 from streams.gateway.context import Context
 from streams.gateway.limits import ByteBudget, KeyCounter
 from streams.gateway.rate import RateLimit
+from streams.gateway.slow import SlowCalls
 from streams.gateway.submitting import ACKNOWLEDGE_S
 from streams.gateway.usage import Usage
 from streams.settings import Settings
@@ -79,6 +83,9 @@ def opened(settings: Settings, *, without_keys: bool = False) -> Iterator[Contex
         client.producer.connect()
         keys = None if without_keys else stack.enter_context(KeyWatcher(settings))
         usage = stack.enter_context(closing(Usage(LastUse(settings))))
+        sightings = stack.enter_context(closing(SightingResults(settings.redis_url, settings.redis_prefix)))
+        slow = stack.enter_context(closing(SlowCalls()))
+        dataset = Address(settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest)
         yield Context(
             settings=settings,
             client=client,
@@ -89,6 +96,9 @@ def opened(settings: Settings, *, without_keys: bool = False) -> Iterator[Contex
             readers=KeyCounter(_READERS),
             live=LiveStreams(settings.redis_url, settings.redis_prefix),
             rate=RateLimit(settings),
+            sightings=sightings,
+            history=UserHistory(dataset),
+            slow=slow,
         )
 
 

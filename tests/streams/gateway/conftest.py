@@ -14,6 +14,7 @@ import pytest
 
 from infra.services import LocalServices
 from schemas.access import Scope
+from sinks.bigquery import Address, apply
 from streams.api_keys.store import create_key
 from streams.gateway.context import Context
 from streams.gateway.server import GatewayServer, opened
@@ -33,8 +34,8 @@ def settings(services: LocalServices, tmp_path_factory: pytest.TempPathFactory) 
     """A cluster with topics and keys of its own, for all tests of the gateway: take a user of your own."""
     name = f"gateway-{uuid.uuid4().hex[:8]}"
     found = Settings(
-        kafka=services.addresses.kafka,
-        redis_url=services.addresses.redis_url,
+        **services.addresses.settings(),
+        bigquery_dataset=name.replace("-", "_"),
         topic_prefix=f"{name}.",
         redis_prefix=f"{name}:",
         home=tmp_path_factory.mktemp("home"),
@@ -43,6 +44,8 @@ def settings(services: LocalServices, tmp_path_factory: pytest.TempPathFactory) 
         gateway_requests_at_once=8,
     )
     topic_admin.create(admin_client(found), found)
+    dataset = Address(found.bigquery_project, found.bigquery_dataset, found.bigquery_rest)
+    apply(dataset.rest_client(), dataset.dataset_id)
     return found
 
 
