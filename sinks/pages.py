@@ -100,11 +100,16 @@ def match_page(kept: Iterable[Json], wanted: PageRequest) -> Page:
 
 def sighting_page(kept: Iterable[Json], wanted: PageRequest) -> Page:
     """A page of sightings, out of the last messages about each; in order of when they began."""
+    return _page(kept, wanted, _is_of, ("first_seen_at", "last_seen_at", "sighting_id"))
 
-    def names(event: Json, subject_id: str) -> bool:
-        return bool(event.get("subject_id") == subject_id)
 
-    return _page(kept, wanted, names, ("first_seen_at", "last_seen_at", "sighting_id"))
+def enrolment_page(kept: Iterable[Json], wanted: PageRequest) -> Page:
+    """A page of outcomes of uploads, out of those that are kept; its times are when the uploads were made."""
+    return _page(kept, wanted, _is_of, ("created_at", "created_at", "event_id"))
+
+
+def _is_of(event: Json, subject_id: str) -> bool:
+    return bool(event.get("subject_id") == subject_id)
 
 
 def _page(
@@ -117,8 +122,8 @@ def _page(
     fit = (
         event
         for event in kept
-        if event.keys() >= {"camera_id", *fields}
-        and wanted.camera_id in (None, event["camera_id"])
+        if event.keys() >= {*fields}
+        and wanted.camera_id in (None, event.get("camera_id"))
         and (wanted.subject_id is None or names(event, wanted.subject_id))
         and (since is None or event[ended] >= since)
         and (until is None or event[began] < until)

@@ -27,7 +27,7 @@ from sinks.base import SinkUnavailable
 from sinks.bigquery.client import Address
 from sinks.bigquery.query import Parameter, QueryFailed, run_query
 from sinks.bigquery.saved_queries import views
-from sinks.bigquery.tables import MATCHES, SIGHTINGS, Table
+from sinks.bigquery.tables import ENROLMENTS, MATCHES, SIGHTINGS, Table
 from sinks.pages import Json, Page, PageRequest
 
 _EARLIEST = datetime(2000, 1, 2, tzinfo=UTC)
@@ -40,6 +40,7 @@ _RECORDS: Mapping[str, tuple[type[Any], str]] = {
 """Fields of events that are several columns each, and the prefix of these."""
 _WHERE = re.compile(r"WHERE (.+?)\nQUALIFY", re.DOTALL)
 _IN_A_FACE = "EXISTS (SELECT 1 FROM UNNEST(faces) AS face WHERE face.subject_id IN UNNEST(@subjects))"
+_IS_OF = "subject_id IN UNNEST(@subjects)"
 _LAST_MESSAGES = (
     "SELECT * FROM `$dataset.sightings` WHERE TRUE\n"
     "QUALIFY ROW_NUMBER() OVER (PARTITION BY sighting_id ORDER BY number DESC, written_at) = 1"
@@ -60,13 +61,35 @@ class UserHistory:
 
     def matches(self, wanted: PageRequest) -> Page:
         """The current answers to frames, but for searches."""
-        sql = next(view.sql for view in views() if view.name == "results")
-        return self._page(sql, MATCHES, wanted, _IN_A_FACE, ("captured_at", "captured_at", "event_id"))
+        order = ("captured_at", "captured_at", "event_id")
+        return self._page(_view("results"), MATCHES, wanted, _IN_A_FACE, order)
+
+    def enrolments(self, wanted: PageRequest) -> Page:
+        """The current outcomes of uploads."""
+        order = ("created_at", "created_at", "event_id")
+        return self._page(_view("enrolment_results"), ENROLMENTS, wanted, _IS_OF, order)
+
+    def match(self, event_id: str, user_ids: Sequence[str] | None, since: datetime) -> Json | None:
+        """The current answer to a frame of one of these users (None: of whatever user) that was decided since a time.
+
+        None: there is no such answer.
+        """
+        conditions = ["event_id = @event_id", "matched_at >= @since"]
+        parameters: list[Parameter] = [
+            ScalarQueryParameter("event_id", "STRING", event_id),
+            ScalarQueryParameter("since", "TIMESTAMP", since),
+        ]
+        if user_ids is not None:
+            conditions.append("user_id IN UNNEST(@users)")
+            names = [form for user in user_ids for form in spellings(user)]
+            parameters.append(ArrayQueryParameter("users", "STRING", names))
+        rows = self._ask(self._narrowed(_view("results"), conditions), parameters)
+        return event_json(rows[0], Match) if rows else None
 
     def sightings(self, wanted: PageRequest) -> Page:
         """The last message about each sighting."""
         order = ("first_seen_at", "last_seen_at", "sighting_id")
-        return self._page(_LAST_MESSAGES, SIGHTINGS, wanted, "subject_id IN UNNEST(@subjects)", order)
+        return self._page(_LAST_MESSAGES, SIGHTINGS, wanted, _IS_OF, order)
 
     def cameras(self, user_id: str, since: datetime, until: datetime | None) -> list[Json]:
         """The cameras of a user's frames from a time to another: frames, and when the first and last were taken."""
@@ -92,14 +115,17 @@ class UserHistory:
         outer = ["TRUE"] if wanted.subject_id is None else [names_subject]
         if wanted.after is not None:
             outer.append(f"({began} < @after_at OR ({began} = @after_at AND {id_} < @after_id))")
-        current = _WHERE.sub(lambda found: f"WHERE ({found[1]}) AND {' AND '.join(inner)}\nQUALIFY", sql, count=1)
-        current = current.replace("$dataset", self._address.dataset_id)
         rows = self._ask(
-            f"SELECT * FROM ({current}) WHERE {' AND '.join(outer)} "
+            f"SELECT * FROM ({self._narrowed(sql, inner)}) WHERE {' AND '.join(outer)} "
             f"ORDER BY {began} DESC, {id_} DESC LIMIT {wanted.limit + 1}",
             _parameters(wanted),
         )
         return Page.of([event_json(row, table.event_type) for row in rows], wanted.limit, began, id_)
+
+    def _narrowed(self, sql: str, conditions: Sequence[str]) -> str:
+        """A view's query of some rows: BigQuery does not take conditions on a view into its window functions."""
+        narrowed = _WHERE.sub(lambda found: f"WHERE ({found[1]}) AND {' AND '.join(conditions)}\nQUALIFY", sql, count=1)
+        return narrowed.replace("$dataset", self._address.dataset_id)
 
     def _ask(self, sql: str, parameters: Sequence[Parameter]) -> list[dict[str, Any]]:
         try:
@@ -131,6 +157,10 @@ def event_json(row: Mapping[str, Any], event_type: type[Event]) -> Json:
         else:
             found[field.name] = _plain(row[field.name])
     return found
+
+
+def _view(name: str) -> str:
+    return next(view.sql for view in views() if view.name == name)
 
 
 def _bounds(wanted: PageRequest, table: Table, began: str, ended: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from schemas.ingest import Mode as Mode
     from schemas.ingest import Picture as Picture
     from schemas.ingest import Upload as Upload
+    from schemas.learning import Feedback as Feedback
     from schemas.parts import Box as Box
     from schemas.parts import Decision as Decision
     from schemas.parts import Refusal as Refusal
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "schemas.ingest": "Consent Frame Mode Picture Upload",
+    "schemas.learning": "Feedback",
     "schemas.parts": "Box Decision Refusal",
     "schemas.reasons": "Reason",
     "schemas.results": "Candidate Enrolment Match MatchedFace Outcome",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import cattrs
 
 from schemas.results import Enrolment, Match
-from schemas.sightings import Sighting
+
+E = TypeVar("E")
 
 Answer = Enrolment | Match
 """What becomes of an upload, and of a frame."""
@@ -29,18 +30,16 @@ def answer_from_json(event: Mapping[str, Any]) -> Answer:
         raise ValueError(f"the JSON with the event_id {event.get('event_id')!r} is no answer: {error}") from error
 
 
-def sighting_from_json(event: Mapping[str, Any]) -> Sighting:
-    """The sighting that the JSON describes.
+def event_from_json(event: Mapping[str, Any], kind: type[E]) -> E:
+    """The event of a kind that the JSON describes.
 
     Raises:
         ValueError: the JSON is none.
     """
     try:
-        return _CONVERTER.structure(event, Sighting)
+        return _CONVERTER.structure(event, kind)
     except (cattrs.BaseValidationError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"the JSON with the sighting_id {event.get('sighting_id')!r} is no sighting: {error}"
-        ) from error
+        raise ValueError(f"the JSON is no {kind.__name__}: {error}") from error
 
 
 def _converter() -> cattrs.Converter:

@@ -16,8 +16,9 @@ from schemas.as_json import time_text
 from schemas.clock import utc_now
 from schemas.ids import InvalidId, canonical_event_id, new_event_id
 from schemas.ingest import Consent, Mode
+from schemas.learning import Feedback, Statement
 from schemas.reasons import Reason
-from streams.client.answers import Answer, answer_from_json
+from streams.client.answers import Answer, answer_from_json, event_from_json
 from streams.client.errors import (
     AccessDenied,
     AnswerTimeout,
@@ -144,15 +145,38 @@ class Seen(Period, total=False):
     subject_id: str
 
 
-def seen_call(user_id: str, what: str, which: Seen | Period, after: str | None = None) -> Call:
-    """The call that lists cameras, or a page of matches or sightings."""
+def seen_call(user_id: str, what: str, which: Seen | Period, after: str | None = None, of: str = "") -> Call:
+    """The call that lists cameras, or a page of matches or sightings, or of a subject's photos."""
     query: dict[str, str] = {} if after is None else {"after": after}
     for name, value in which.items():
         if isinstance(value, datetime):
             query["from" if name == "since" else "to"] = time_text(value)
         elif value is not None:
             query[name] = str(value).lower() if name == "history" else str(value)
-    return Call("GET", f"{_of(user_id)}/{what}", query)
+    return Call("GET", f"{_of(user_id)}/{f'subjects/{_part(of)}' if of else what}", query)
+
+
+def feedback_call(event_id: str, subject_id: str, wrong: bool, face: int | None, training: bool) -> Call:
+    """The call that gives feedback."""
+    said: dict[str, Any] = {
+        "event_id": canonical_event_id(event_id),
+        "statement": (Statement.IS_NOT if wrong else Statement.IS).value,
+        "subject_id": subject_id,
+        "training": training,
+    }
+    body = said if face is None else said | {"face": face}
+    return Call("POST", "/api/v1/feedback", {}, json.dumps(body).encode(), "application/json")
+
+
+def feedback_in(said: Said) -> Feedback:
+    """The feedback that the gateway has taken.
+
+    Raises:
+        FacestreamError: as :func:`error_of`.
+    """
+    if said.status != 200:
+        raise error_of(said)
+    return event_from_json(said.json(), Feedback)
 
 
 def listed(said: Said, what: str) -> tuple[list[Mapping[str, Any]], str | None]:

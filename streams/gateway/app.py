@@ -17,11 +17,19 @@ from streams.api_keys.watcher import KeysUnknown
 from streams.gateway.context import Context
 from streams.gateway.middleware import EveryRequest
 from streams.gateway.problems import GatewayReason, Known, Problem, problem_of
-from streams.gateway.routes import about, answers, erasures, history, live, submissions
+from streams.gateway.routes import about, answers, erasures, feedback, history, live, submissions
 
 log = logging.getLogger(__name__)
 
-ROUTERS = (submissions.router, answers.router, history.router, live.router, erasures.router, about.router)
+ROUTERS = (
+    submissions.router,
+    answers.router,
+    history.router,
+    live.router,
+    feedback.router,
+    erasures.router,
+    about.router,
+)
 """All routes."""
 
 _REASONS = {404: GatewayReason.NOT_FOUND, 405: GatewayReason.METHOD_NOT_ALLOWED}

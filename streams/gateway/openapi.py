@@ -23,7 +23,7 @@ _MEANINGS = {
     400: "The connection ended in the middle of the body.",
     401: "There is no valid key.",
     403: "The key does not allow this, or not for this user.",
-    404: "There is no answer to such an event.",
+    404: "There is no such event, subject or run, or not for this key.",
     408: "The body came too slowly.",
     413: "The picture is too large.",
     415: "The content type cannot be read.",
@@ -53,6 +53,17 @@ def problems(status: int, meaning: str, *others: int, wait: bool = False) -> dic
         "openapi_extra": {"parameters": [_WAIT]} if wait else {},
         "response_model": None,
     }
+
+
+def takes(model: type[BaseModel], status: int, meaning: str, *others: int) -> dict[str, Any]:
+    """Arguments of a route that takes a JSON object with these fields."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    fields = {name: _inlined(one, definitions) for name, one in schema["properties"].items()}
+    content = {"schema": {"type": "object", "properties": fields, "required": schema.get("required", [])}}
+    described = problems(status, meaning, 400, 408, 413, 415, *others)
+    described["openapi_extra"] = {"requestBody": {"required": True, "content": {"application/json": content}}}
+    return described
 
 
 def accepts(model: type[BaseModel], answer: str) -> dict[str, Any]:

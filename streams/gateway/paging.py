@@ -71,6 +71,20 @@ async def period(
 
 
 AskedPeriod = Annotated[Period, Depends(period)]
+AskedCursor = Annotated[str | None, Query(max_length=_NAME, description="The `next` of the page before, as it is.")]
+AskedLimit = Annotated[int, Query(ge=1, le=500, description="Most of one page.")]
+
+
+def place_of(cursor: str | None) -> Place | None:
+    """The place that a cursor names.
+
+    Raises:
+        Problem: it is none.
+    """
+    try:
+        return None if cursor is None else Place.read(cursor)
+    except InvalidCursor as error:
+        raise Problem(422, GatewayReason.INVALID_REQUEST, str(error)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +107,8 @@ async def listing(
     period: AskedPeriod,
     camera_id: Annotated[str | None, Query(max_length=_NAME, description="Only of this camera.")] = None,
     subject_id: Annotated[str | None, Query(max_length=_NAME, description="Only with this person.")] = None,
-    after: Annotated[
-        str | None, Query(max_length=_NAME, description="The `next` of the page before, as it is.")
-    ] = None,
-    limit: Annotated[int, Query(ge=1, le=500, description="Most of one page.")] = 100,
+    after: AskedCursor = None,
+    limit: AskedLimit = 100,
 ) -> Listing:
     """What is asked for.
 
@@ -104,15 +116,11 @@ async def listing(
         InvalidId: the camera or person has no such name.
         Problem: the cursor is none.
     """
-    try:
-        place = None if after is None else Place.read(after)
-    except InvalidCursor as error:
-        raise Problem(422, GatewayReason.INVALID_REQUEST, str(error)) from None
     return Listing(
         period,
         None if camera_id is None else checked_name("camera_id", camera_id),
         None if subject_id is None else checked_name("subject_id", subject_id),
-        place,
+        place_of(after),
         limit,
     )
 

@@ -45,6 +45,7 @@ class GatewayReason(StrEnum):
     FOREIGN_ORIGIN = "foreign_origin"
     INVALID_REQUEST = "invalid_request"
     UNKNOWN_EVENT = "unknown_event"
+    UNKNOWN_SUBJECT = "unknown_subject"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     UNSUPPORTED_TYPE = "unsupported_type"
@@ -64,6 +65,7 @@ MEANINGS = {
     GatewayReason.FOREIGN_ORIGIN: "without keys, web pages and other hosts' names are refused",
     GatewayReason.INVALID_REQUEST: "a parameter or the body is missing, malformed or of no use here",
     GatewayReason.UNKNOWN_EVENT: "there is no answer to such an event: not yet, no longer, or never",
+    GatewayReason.UNKNOWN_SUBJECT: "nobody of this name is enrolled, and there is no photo of him",
     GatewayReason.NOT_FOUND: "there is no such address",
     GatewayReason.METHOD_NOT_ALLOWED: "the address has no such method",
     GatewayReason.UNSUPPORTED_TYPE: "the content type is none of those that can be read",

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -23,6 +24,8 @@ from tests.streams.gateway.conftest import MakeKey, served
 from tests.waiting import wait_until
 
 OPEN = {"/api/", "/healthz", "/readyz", "/metrics"}
+BODIES = {"/api/v1/feedback": {"event_id": str(uuid.uuid4()), "statement": "is", "subject_id": "obama"}}
+"""What is sent to routes that take no picture."""
 JPEG = b"\xff\xd8\xff\xe0" + b"picture" * 20
 
 
@@ -41,10 +44,11 @@ GUARDED = [(method, path, needs) for method, path, needs in routes() if needs is
 def ask(http: httpx.Client, method: str, path: str, headers: dict[str, str], user: str = "anna") -> tuple[int, str]:
     """Status and reason of an answer."""
     url = path.format(user_id=user, subject_id="obama", event_id=uuid.uuid4())
-    body = JPEG if method == "POST" else None
-    answer = http.request(
-        method, f"{url}?purpose=tests" if path.endswith("photos") else url, headers=headers, content=body
-    )
+    options: dict[str, Any] = {"content": JPEG} if method == "POST" else {}
+    if path in BODIES:
+        options = {"json": BODIES[path]}
+    url = f"{url}?purpose=tests" if path.endswith("photos") else url
+    answer = http.request(method, url, headers=headers, **options)
     return answer.status_code, answer.json().get("reason", "")
 
 

@@ -13,35 +13,19 @@ import pytest
 from schemas.as_json import to_json
 from schemas.ids import new_event_id
 from schemas.ingest import Mode
-from schemas.parts import Decision
-from schemas.results import Match
-from schemas.sightings import Sighting, SightingState
-from sinks.base import Delivery, Position
+from schemas.parts import Decision, Refusal
+from schemas.results import Outcome
+from schemas.sightings import SightingState
 from sinks.bigquery import Address
 from sinks.bigquery.user_history import UserHistory
-from sinks.redis import RedisSink
 from streams.client import AsyncHttpClient, HttpClient
 from streams.gateway.context import Context
 from streams.gateway.slow import SlowCalls
 from streams.settings import Settings
-from tests.sinks.examples import NOW, delivery, face, match, sighting
-from tests.sinks.rows import write
-from tests.streams.gateway.conftest import served
+from tests.sinks.examples import NOW, enrolment, face, match, sighting
+from tests.streams.gateway.conftest import keep, served
 
 Headers = dict[str, str]
-
-
-def keep(settings: Settings, *events: Match | Sighting) -> None:
-    """Write events to Redis and to BigQuery, as the sinks do."""
-    batch: list[Delivery[Any]] = [delivery(one, n) for n, one in enumerate(events)]
-    sink = RedisSink(settings.redis_url, settings.redis_prefix)
-    sink.assign([Position(partition, 0, "") for partition in {one.partition for one in batch}])
-    sink.write(batch)
-    sink.close()
-    write(
-        Address(settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest, settings.bigquery_grpc),
-        batch,
-    )
 
 
 @pytest.mark.parametrize("history", ["false", "true"])
@@ -82,6 +66,32 @@ def test_what_was_seen_is_told_from_redis_and_from_bigquery(
     assert other.json()["matches"] == []
 
 
+@pytest.mark.parametrize("history", ["false", "true"])
+def test_a_subject_and_what_became_of_the_photos(
+    http: httpx.Client, everything: Headers, settings: Settings, user: str, history: str
+) -> None:
+    good, poor, other = (
+        enrolment(user_id=user, created_at=NOW + timedelta(seconds=n), **values)
+        for n, values in enumerate(
+            (
+                {},
+                {"outcome": Outcome.REFUSED, "refusal": Refusal("no_face", "nobody"), "templates": 0},
+                {"subject_id": "otto"},
+            )
+        )
+    )
+    keep(settings, good, poor, other)
+    url = f"/api/v1/users/{user}/subjects"
+    found = http.get(f"{url}/anna", params={"history": history}, headers=everything).json()
+    assert (found["subject_id"], found["templates"]) == ("anna", 1)
+    assert found["photos"] == [to_json(poor), to_json(good)]
+    first = http.get(f"{url}/anna", params={"history": history, "limit": "1"}, headers=everything).json()
+    second = http.get(f"{url}/anna", params={"history": history, "after": first["next"]}, headers=everything).json()
+    assert first["photos"] + second["photos"] == found["photos"]
+    nobody = http.get(f"{url}/berta", params={"history": history}, headers=everything)
+    assert (nobody.status_code, nobody.json()["reason"]) == (404, "unknown_subject")
+
+
 @pytest.mark.parametrize(
     ("query", "reason"),
     [
@@ -115,8 +125,8 @@ def test_bigquery_may_be_away_and_redis_answers(
 
 def test_the_clients_read_all_pages(http: httpx.Client, everything: Headers, settings: Settings, user: str) -> None:
     seen = [match(user_id=user, captured_at=NOW + timedelta(seconds=n)) for n in range(120)]
-    came = sighting(user_id=user)
-    keep(settings, *seen, came)
+    came, photo = sighting(user_id=user), enrolment(user_id=user)
+    keep(settings, *seen, came, photo)
     key = everything["Authorization"].removeprefix("Bearer ")
     with HttpClient(str(http.base_url), key) as client:
         found = list(client.matches(user, camera_id="door", since=NOW + timedelta(seconds=10), history=True))
@@ -124,12 +134,14 @@ def test_the_clients_read_all_pages(http: httpx.Client, everything: Headers, set
         assert [one.event_id for one in client.matches(user)] == [one.event_id for one in reversed(seen)]
         assert list(client.matches(user, until=NOW)) == []
         assert [one.change_id for one in client.sightings(user, subject_id="anna")] == [came.change_id]
+        assert [one.event_id for one in client.photos(user, "anna")] == [photo.event_id]
         assert client.cameras(user) == {"door": seen[-1].captured_at}
 
     async def run() -> None:
         async with AsyncHttpClient(str(http.base_url), key) as client:
             assert [one.event_id async for one in client.matches(user)] == [one.event_id for one in reversed(seen)]
             assert [one.change_id async for one in client.sightings(user)] == [came.change_id]
+            assert [one.event_id async for one in client.photos(user, "anna", history=True)] == [photo.event_id]
             assert await client.cameras(user, history=True) == {"door": seen[-1].captured_at}
 
     asyncio.run(run())
