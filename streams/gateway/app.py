@@ -17,7 +17,7 @@ from streams.api_keys.watcher import KeysUnknown
 from streams.gateway.context import Context
 from streams.gateway.middleware import EveryRequest
 from streams.gateway.problems import GatewayReason, Known, Problem, problem_of
-from streams.gateway.routes import about, answers, erasures, feedback, history, live, submissions
+from streams.gateway.routes import about, answers, erasures, feedback, history, live, operations, submissions
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,7 @@ ROUTERS = (
     live.router,
     feedback.router,
     erasures.router,
+    operations.router,
     about.router,
 )
 """All routes."""

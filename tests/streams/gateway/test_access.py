@@ -84,8 +84,9 @@ def test_every_route_refuses_a_key_without_its_scope(http: httpx.Client, make_ke
 
 def test_every_route_refuses_the_key_of_another_user(http: httpx.Client, make_key: MakeKey) -> None:
     bob = make_key(user="bob")
-    for method, path, _ in GUARDED:
-        expected = (403, "wrong_user") if "{user_id}" in path else (404, "unknown_event")
+    for method, path, needs in GUARDED:
+        of_users = "{user_id}" in path or needs.all_users
+        expected = (403, "wrong_user") if of_users else (404, "unknown_event")
         assert ask(http, method, path, bob) == expected, path
         if "{user_id}" in path:
             assert ask(http, method, path, bob, user=" ") == (422, "invalid_id"), path

@@ -62,13 +62,16 @@ def test_the_commands_of_curl_answer_what_they_should(
                 ["sh", "-ec", command], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
             )
             answers.append(json.loads(ended.stdout))
-    enrolled, identified, verified, accepted, read, subjects, said, subject, seen, past, cameras = answers
+    enrolled, identified, verified, accepted, read, subjects, said, subject, seen, past, cameras, *operations = answers
     assert enrolled["outcome"] == "enrolled"
     assert identified["faces"][0]["subject_id"] == "obama"
     assert verified["faces"][0]["decision"] == "no_match"
     assert accepted["status"] == "accepted" and read["event_id"] == accepted["event_id"]
     assert subjects["subjects"] == [{"subject_id": "obama", "templates": 1}]
     assert (said["event_id"], said["is_new"]) == (accepted["event_id"], True)
+    shards, models, *lists = operations
+    assert shards["partitions"] == 2 and models["production"] in {one["version"] for one in models["versions"]}
+    assert [next(iter(one)) for one in lists] == ["replays", "total", "runs"]
     assert enrolled in subject["photos"]
     assert accepted["event_id"] in {one["event_id"] for one in seen["matches"]}
     assert (past["sightings"], past["next"]) == ([], None)
