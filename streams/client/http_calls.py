@@ -260,7 +260,7 @@ def error_of(said: Said) -> FacestreamError:
         return AccessDenied(detail)
     if reason == Reason.INVALID_ID:
         return InvalidId(detail)
-    if said.status in (413, 415, 422) and "letter_id" not in problem:
+    if said.status in (409, 413, 415, 422) and "letter_id" not in problem:
         return InvalidPicture(Reason(reason), detail) if reason in set(Reason) else InvalidEvent(detail)
     if reason in ("busy", "too_many_requests"):
         return BackPressure(detail)

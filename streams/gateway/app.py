@@ -51,6 +51,7 @@ def make_app(here: Context) -> FastAPI:
             await here.usage.write()
             await here.live.close()
             await here.rate.close()
+            await here.claims.close()
 
     app = FastAPI(
         title="facestream",

@@ -12,6 +12,7 @@ from sinks.redis.live import LiveStreams
 from sinks.redis.sighting_results import SightingResults
 from streams.api_keys.watcher import KeyWatcher
 from streams.client.client import Client
+from streams.gateway.claims import EventClaims
 from streams.gateway.limits import ByteBudget, KeyCounter
 from streams.gateway.rate import RateLimit
 from streams.gateway.slow import SlowCalls
@@ -32,6 +33,7 @@ class Context:
     readers: KeyCounter
     live: LiveStreams
     rate: RateLimit
+    claims: EventClaims
     sightings: SightingResults
     history: UserHistory
     slow: SlowCalls

@@ -25,6 +25,7 @@ _MEANINGS = {
     403: "The key does not allow this, or not for this user.",
     404: "There is no such event, subject or run, or not for this key.",
     408: "The body came too slowly.",
+    409: "Another user has sent an event with this `event_id`.",
     413: "The picture is too large.",
     415: "The content type cannot be read.",
     422: "A parameter, the picture or the event cannot be used; `reason` says why.",
@@ -89,7 +90,7 @@ def accepts(model: type[BaseModel], answer: str) -> dict[str, Any]:
     def object_of(picture_schema: dict[str, Any]) -> dict[str, Any]:
         return {"type": "object", "properties": {"picture": picture_schema, **fields}, "required": required}
 
-    described = problems(200, f"The {answer}, if it came within the wait.", 400, 408, 413, 415)
+    described = problems(200, f"The {answer}, if it came within the wait.", 400, 408, 409, 413, 415)
     described["responses"][202] = {
         "description": "Kafka has the event; `Location` is where its answer will be.",
         "content": {"application/json": {"schema": {"type": "object"}}},

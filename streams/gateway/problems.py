@@ -44,11 +44,13 @@ class GatewayReason(StrEnum):
     WRONG_USER = "wrong_user"
     FOREIGN_ORIGIN = "foreign_origin"
     INVALID_REQUEST = "invalid_request"
+    EVENT_ID_TAKEN = "event_id_taken"
     UNKNOWN_EVENT = "unknown_event"
     UNKNOWN_SUBJECT = "unknown_subject"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     UNSUPPORTED_TYPE = "unsupported_type"
+    HEAD_TOO_LARGE = "head_too_large"
     TOO_SLOW = "too_slow"
     TOO_MANY_REQUESTS = "too_many_requests"
     BUSY = "busy"
@@ -64,12 +66,14 @@ MEANINGS = {
     GatewayReason.WRONG_USER: "the key does not reach the data of this user",
     GatewayReason.FOREIGN_ORIGIN: "without keys, web pages and other hosts' names are refused",
     GatewayReason.INVALID_REQUEST: "a parameter or the body is missing, malformed or of no use here",
+    GatewayReason.EVENT_ID_TAKEN: "another user has sent an event with this event_id",
     GatewayReason.UNKNOWN_EVENT: "there is no answer to such an event: not yet, no longer, or never",
     GatewayReason.UNKNOWN_SUBJECT: "nobody of this name is enrolled, and there is no photo of him",
     GatewayReason.NOT_FOUND: "there is no such address",
     GatewayReason.METHOD_NOT_ALLOWED: "the address has no such method",
     GatewayReason.UNSUPPORTED_TYPE: "the content type is none of those that can be read",
-    GatewayReason.TOO_SLOW: "the body did not come in time",
+    GatewayReason.HEAD_TOO_LARGE: "the address and the headers are too long",
+    GatewayReason.TOO_SLOW: "the head or the body did not come in time",
     GatewayReason.TOO_MANY_REQUESTS: "the key has too many requests under way",
     GatewayReason.BUSY: "there is no room for more at the moment",
     GatewayReason.KAFKA_UNAVAILABLE: "Kafka has not confirmed the event; sending it again is safe",

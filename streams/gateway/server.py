@@ -22,8 +22,10 @@ from streams.api_keys.watcher import KeyWatcher
 from streams.client.client import Client
 from streams.gateway.app import make_app
 from streams.gateway.auth import is_loopback
+from streams.gateway.claims import EventClaims
 from streams.gateway.context import Context
 from streams.gateway.limits import ByteBudget, KeyCounter
+from streams.gateway.protocol import GatewayProtocol
 from streams.gateway.rate import RateLimit
 from streams.gateway.slow import SlowCalls
 from streams.gateway.submitting import ACKNOWLEDGE_S
@@ -33,7 +35,6 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
-_CONNECTIONS = 4096
 _KEEP_ALIVE_S = 30
 _READERS = 200
 """How many may follow a live stream with one key."""
@@ -96,6 +97,7 @@ def opened(settings: Settings, *, without_keys: bool = False) -> Iterator[Contex
             readers=KeyCounter(_READERS),
             live=LiveStreams(settings.redis_url, settings.redis_prefix),
             rate=RateLimit(settings),
+            claims=EventClaims(settings),
             sightings=sightings,
             history=UserHistory(dataset),
             slow=slow,
@@ -118,7 +120,7 @@ def _config(here: Context) -> uvicorn.Config:
     return uvicorn.Config(
         make_app(here),
         loop="auto",
-        http="auto",
+        http=GatewayProtocol,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -126,7 +128,6 @@ def _config(here: Context) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         backlog=_BACKLOG,
-        limit_concurrency=_CONNECTIONS,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_DRAIN_S,
     )
