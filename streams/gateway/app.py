@@ -17,7 +17,7 @@ from streams.api_keys.watcher import KeysUnknown
 from streams.gateway.context import Context
 from streams.gateway.middleware import EveryRequest
 from streams.gateway.problems import GatewayReason, Known, Problem, problem_of
-from streams.gateway.routes import about, answers, erasures, feedback, history, live, operations, submissions
+from streams.gateway.routes import about, actions, answers, erasures, feedback, history, live, operations, submissions
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ ROUTERS = (
     feedback.router,
     erasures.router,
     operations.router,
+    actions.router,
     about.router,
 )
 """All routes."""

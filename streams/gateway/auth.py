@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from schemas.access import ApiKey, Scope
-from schemas.ids import checked_name
+from schemas.ids import canonical, checked_name
 from schemas.ingest import Mode
 from streams.gateway.context import context
 from streams.gateway.problems import GatewayReason, Problem
@@ -91,7 +91,7 @@ class Needs:
         caller.require(*self.scopes)
         if self.all_users and not caller.all_users:
             raise Problem(403, GatewayReason.WRONG_USER, "this is about all users: it needs a key for all of them")
-        await context(request).rate.take(caller.key_id, request.path_params.get("user_id", ""))
+        await context(request).rate.take(caller.key_id, canonical(request.path_params.get("user_id", "")))
         return caller
 
 

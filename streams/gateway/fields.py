@@ -79,6 +79,29 @@ class FeedbackFields(BaseModel):
     training: bool = Field(False, description="Whether models may learn from the face, if the person has agreed.")
 
 
+class StepFields(BaseModel):
+    """A step of a model's rollout."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    percent: float | None = Field(None, gt=0, le=100, description="With `canary`: the share of the users.")
+    reason: str = Field("", description="Why, which is kept.", max_length=1024)
+    force: bool = Field(False, description="Whether the gate is overruled.")
+
+
+class RedriveFields(BaseModel):
+    """Which dead letters are sent back; without any of these all that are open."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reasons: list[str] = Field([], description="Only with these reasons.", max_length=50)
+    stage: str | None = Field(None, description="Only of this role.", max_length=_MOST_NAME)
+    letter_ids: list[str] = Field([], description="Only these, by their ids or the beginnings of them.", max_length=500)
+    retry: bool = Field(False, description="Whether those that a killed replay has left `sending` are sent too.")
+    dry_run: bool = Field(False, description="Whether they are only counted.")
+    limit: int = Field(500, ge=1, le=1000, description="About how many at most.")
+
+
 def checked_fields(model: type[M], values: Mapping[str, Any]) -> M:
     """The fields, checked.
 

@@ -47,6 +47,7 @@ class GatewayReason(StrEnum):
     EVENT_ID_TAKEN = "event_id_taken"
     UNKNOWN_EVENT = "unknown_event"
     UNKNOWN_SUBJECT = "unknown_subject"
+    UNKNOWN_VERSION = "unknown_version"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     UNSUPPORTED_TYPE = "unsupported_type"
@@ -57,6 +58,7 @@ class GatewayReason(StrEnum):
     KAFKA_UNAVAILABLE = "kafka_unavailable"
     RESULTS_UNAVAILABLE = "results_unavailable"
     HISTORY_UNAVAILABLE = "history_unavailable"
+    NOT_POSSIBLE = "not_possible"
     FAULT = "fault"
 
 
@@ -69,6 +71,7 @@ MEANINGS = {
     GatewayReason.EVENT_ID_TAKEN: "another user has sent an event with this event_id",
     GatewayReason.UNKNOWN_EVENT: "there is no answer to such an event: not yet, no longer, or never",
     GatewayReason.UNKNOWN_SUBJECT: "nobody of this name is enrolled, and there is no photo of him",
+    GatewayReason.UNKNOWN_VERSION: "there is no such model version",
     GatewayReason.NOT_FOUND: "there is no such address",
     GatewayReason.METHOD_NOT_ALLOWED: "the address has no such method",
     GatewayReason.UNSUPPORTED_TYPE: "the content type is none of those that can be read",
@@ -79,6 +82,7 @@ MEANINGS = {
     GatewayReason.KAFKA_UNAVAILABLE: "Kafka has not confirmed the event; sending it again is safe",
     GatewayReason.RESULTS_UNAVAILABLE: "Redis does not answer",
     GatewayReason.HISTORY_UNAVAILABLE: "BigQuery does not answer",
+    GatewayReason.NOT_POSSIBLE: "the step cannot be taken as things are",
     GatewayReason.FAULT: "a fault of the gateway, which is in its log",
 }
 """What they mean."""

@@ -24,7 +24,11 @@ from tests.streams.gateway.conftest import MakeKey, served
 from tests.waiting import wait_until
 
 OPEN = {"/api/", "/healthz", "/readyz", "/metrics"}
-BODIES = {"/api/v1/feedback": {"event_id": str(uuid.uuid4()), "statement": "is", "subject_id": "obama"}}
+BODIES: dict[str, dict[str, str]] = {
+    "/api/v1/feedback": {"event_id": str(uuid.uuid4()), "statement": "is", "subject_id": "obama"},
+    "/api/v1/models/{version}/{step}": {},
+    "/api/v1/dead-letters/redrive": {},
+}
 """What is sent to routes that take no picture."""
 JPEG = b"\xff\xd8\xff\xe0" + b"picture" * 20
 
@@ -43,7 +47,7 @@ GUARDED = [(method, path, needs) for method, path, needs in routes() if needs is
 
 def ask(http: httpx.Client, method: str, path: str, headers: dict[str, str], user: str = "anna") -> tuple[int, str]:
     """Status and reason of an answer."""
-    url = path.format(user_id=user, subject_id="obama", event_id=uuid.uuid4())
+    url = path.format(user_id=user, subject_id="obama", event_id=uuid.uuid4(), version="some", step="shadow")
     options: dict[str, Any] = {"content": JPEG} if method == "POST" else {}
     if path in BODIES:
         options = {"json": BODIES[path]}
