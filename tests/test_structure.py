@@ -46,7 +46,7 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("training",),
         ("report", "reference"),
     ),
-    "sinks": (("base",), ("redis", "bigquery")),
+    "sinks": (("base", "pages"), ("redis", "bigquery")),
 }
 """The folders of a room, and its modules that lie in none, from the lowest layer to the highest: each imports its own
 layer and those before it. Within a layer no two folders import each other, however roundabout."""

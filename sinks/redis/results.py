@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,6 +18,7 @@ from sinks.redis.keys import Keys
 
 _BLOCK_MS = 1_000
 _AT_ONCE = 500
+_OF_AN_ANSWER = {"event_id", "user_id"}
 
 Json = dict[str, Any]
 """An event as :func:`schemas.as_json.to_json` gives it."""
@@ -160,6 +161,27 @@ class RedisResults:
                 found = sorted(found, key=place_of)[-(count or 0) :]
         except redis.RedisError as error:
             raise ResultsUnavailable(explained(error)) from error
+        return found
+
+    def kept_matches(self, user_id: str, most: int) -> list[Json]:
+        """The newest matches that a user's live stream keeps, each as it is now: a replay may have corrected it."""
+        return self._kept(user_id, "match", self._keys.result, most)
+
+    def kept_enrolments(self, user_id: str, most: int) -> list[Json]:
+        """The newest outcomes of uploads that a user's live stream keeps, each as it is now."""
+        return self._kept(user_id, "enrolment", self._keys.enrolment, most)
+
+    def _kept(self, user_id: str, kind: str, key: Callable[[str], str], most: int) -> list[Json]:
+        recent = [one.event for one in self.recent(most, [user_id]) if one.kind == kind]
+        kept = [event for event in recent if event.keys() >= _OF_AN_ANSWER]
+        found: list[Json] = []
+        for start in range(0, len(kept), _AT_ONCE):
+            some = kept[start : start + _AT_ONCE]
+            now = self._get([key(str(one["event_id"])) for one in some])
+            # Another user's event may have the same id; the first answer is the one that is kept.
+            found += [
+                two if two and two.get("user_id") == one["user_id"] else one for one, two in zip(some, now, strict=True)
+            ]
         return found
 
     def follow_all(self) -> Iterator[LiveEntry]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import redis
@@ -13,7 +13,7 @@ from schemas.ids import canonical
 from sinks.redis.connection import connect
 from sinks.redis.errors import ResultsUnavailable, explained
 from sinks.redis.keys import Keys
-from sinks.redis.results import LiveEntry
+from sinks.redis.results import Json, LiveEntry
 
 _BLOCK_MS = 1_000
 _KIND = "sighting"
@@ -34,13 +34,17 @@ class SightingResults:
         """Close the connections."""
         self._redis.close()
 
-    def kept(self, user_id: str) -> list[LiveEntry]:
-        """The messages that are kept, the oldest first."""
+    def kept(self, user_id: str, most: int | None = None) -> list[LiveEntry]:
+        """The messages that are kept, or the newest of them, the oldest first."""
         try:
-            found = self._redis.xrange(self._keys.sightings(canonical(user_id)))
+            found = self._redis.xrevrange(self._keys.sightings(canonical(user_id)), count=most)
         except redis.RedisError as error:
             raise ResultsUnavailable(explained(error)) from error
-        return [one for entry_id, fields in cast(list[Any], found) if (one := _entry(entry_id, fields)) is not None]
+        return [
+            one
+            for entry_id, fields in reversed(cast(list[Any], found))
+            if (one := _entry(entry_id, fields)) is not None
+        ]
 
     def follow(self, user_id: str, after: str = "0", timeout_s: float | None = None) -> Iterator[LiveEntry]:
         """Yield messages in order, as they come.
@@ -66,10 +70,20 @@ class SightingResults:
             raise ResultsUnavailable(explained(error)) from error
 
 
+def last_messages(events: Iterable[Json]) -> list[Json]:
+    """The last message about each sighting; those that began first come first."""
+    found: dict[str, Json] = {}
+    for event in events:
+        known = found.get(event["sighting_id"])
+        if known is None or event["number"] > known["number"]:
+            found[event["sighting_id"]] = event
+    return sorted(found.values(), key=lambda one: (one["first_seen_at"], one["sighting_id"]))
+
+
 def _entry(entry_id: str, fields: dict[str, str]) -> LiveEntry | None:
     """An entry of the stream; None if somebody else has put it there."""
     try:
         event = json.loads(fields.get("json") or "null")
     except ValueError:
         return None
-    return LiveEntry(entry_id, _KIND, event) if isinstance(event, dict) else None
+    return LiveEntry(entry_id, _KIND, event) if isinstance(event, dict) and "sighting_id" in event else None

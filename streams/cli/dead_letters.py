@@ -6,10 +6,9 @@ import base64
 import json
 import signal
 import uuid
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +20,6 @@ from streams.cli.console import LOOK, Format, Json, Output, TableFormat, grid, l
 from streams.text import pluralize
 
 if TYPE_CHECKING:
-    from schemas.dead_letters import DeadLetter
     from streams.dead_letters.outcomes import RedriveOutcomes
     from streams.dead_letters.redrive import RedriveCounts, RedriveFilter, RedriveSelection
     from streams.dead_letters.store import DeadLetterRecord
@@ -61,48 +59,28 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """Count dead letters by reason and stage, with the last of each, and those that were sent back."""
+    from streams.dead_letters.store import DeadLetterStatus
+    from streams.dead_letters.summary import summarize
+
     output = Output(as_json, form)
-    groups: dict[tuple[str, str, str], list[DeadLetter]] = defaultdict(list)
-    standings: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
-    dismissed: Counter[tuple[str, str]] = Counter()
-    """By the letters' reason, and why they were dismissed."""
-    for one in _letters(reason):
-        if one.resolution is not None and one.standing.value == "dismissed":
-            dismissed[one.letter.reason, one.resolution.because or ""] += 1
-            if not all_:
-                continue
-        key = one.letter.reason, one.letter.stage, one.letter.topic
-        groups[key].append(replace(one.letter, value=None))
-        standings[key][one.standing.value] += 1
+    found = summarize(_letters(reason), dismissed=all_)
     table = grid(*_COLUMNS)
-    listed = []
-    for (why, stage, topic), letters in sorted(groups.items(), key=lambda group: -len(group[1])):
-        first, last = min(one.failed_at for one in letters), max(letters, key=lambda one: one.failed_at)
-        when = f"{last.failed_at.astimezone():%Y-%m-%d %H:%M:%S}"
-        standing = {word: standings[why, stage, topic][word] for word in ("open", "sending", "sent", "dismissed")}
+    for one in found.groups:
         table.add_row(
-            *(why, stage, escape(topic), *(str(count) for count in standing.values())),
-            *(when, last.letter_id, escape(last.message)),
+            *(one.reason, one.stage, escape(one.topic), *(str(one.standing[word]) for word in DeadLetterStatus)),
+            *(f"{one.last.failed_at.astimezone():%Y-%m-%d %H:%M:%S}", one.last.letter_id, escape(one.last.message)),
         )
-        listed.append(
-            {"reason": why, "stage": stage, "topic": topic, "count": len(letters), "first_failed_at": first.isoformat()}
-            | standing
-            | {"last_failed_at": last.failed_at.isoformat(), "last_id": last.letter_id, "last_message": last.message}
-        )
-    if listed or output.csv:
+    if found.groups or output.csv:
         output.table(table)
     else:
-        output.say("no dead letters" + (" but those that were dismissed" if dismissed else ""))
-    _show_dismissed(dismissed, all_, output)
-    totals = sum(standings.values(), Counter[str]())
-    if totals["sending"]:
+        output.say("no dead letters" + (" but those that were dismissed" if found.dismissed else ""))
+    _show_dismissed(found.dismissed, all_, output)
+    if sending := sum(one.standing[DeadLetterStatus.SENDING] for one in found.groups):
         output.warn(
-            f"{totals['sending']} may or may not have been sent back, because a replay was interrupted: "
+            f"{sending} may or may not have been sent back, because a replay was interrupted: "
             "see `facestream replay dead-letters --help`"
         )
-    of_each = [{"reason": why, "because": text, "count": count} for (why, text), count in dismissed.most_common()]
-    result = {"total": totals.total(), "groups": listed, "dismissed": dismissed.total()}
-    output.finish(result | ({"dismissals": of_each} if all_ else {}))
+    output.finish(found.as_json(dismissals=all_))
 
 
 def _show_dismissed(dismissed: Counter[tuple[str, str]], all_: bool, output: Output) -> None:

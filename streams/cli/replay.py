@@ -170,15 +170,13 @@ def dead_letters(
 def list_(as_json: Json = False) -> None:
     """Show the replays and their states."""
     from schemas.as_json import to_json
-    from schemas.replays import ReplayState
     from streams.replay import store
 
     output = Output(as_json)
     table = grid("id", "topic", "state", "#sent", "#of", "mode", "began", "host")
     listed = []
     for replay in store.replays(load_settings()):
-        lives = store.is_under_way(replay)
-        state = "interrupted" if replay.state is ReplayState.RUNNING and not lives else replay.state.value
+        state = store.shown_state(replay)
         began = f"{replay.started_at.astimezone():%Y-%m-%d %H:%M:%S}"
         mode = "correct" if replay.corrects else "beside"
         table.add_row(

@@ -40,7 +40,7 @@ def shards(
     """
     from streams.kafka.connection import admin_client
     from streams.kafka.partition_counts import check_copartitioned, partition_counts
-    from streams.observability.partition_status import role_states
+    from streams.observability.partition_status import partition_json, role_json, role_states
 
     output = Output(as_json, form)
     settings = load_settings()
@@ -65,8 +65,8 @@ def shards(
             )
     result: dict[str, Any] = {"partitions": partitions}
     if Role.MATCH in states:
-        result["shards"] = [_plain(one, True) for one in states[Role.MATCH].partitions]
-    output.finish(result | {"roles": {role: _plain_role(state) for role, state in states.items()}})
+        result["shards"] = [partition_json(one, True) for one in states[Role.MATCH].partitions]
+    output.finish(result | {"roles": {role: role_json(state) for role, state in states.items()}})
 
 
 def _of_all(states: dict[Role, RoleState]) -> Table:
@@ -144,36 +144,3 @@ def _seconds(value: float | None) -> str:
     if value >= _LONG_S:
         return f"{value / 60:.0f} min" if value < 60 * _LONG_S else f"{value / 3_600:.0f} h"
     return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
-
-
-def _plain(one: PartitionState, sized: bool) -> dict[str, Any]:
-    plain: dict[str, Any] = {
-        "partition": one.partition,
-        "owner": one.owner.name if one.owner else None,
-        "host": one.owner.machine if one.owner else None,
-        "lag_events": one.lag_events,
-        "lag_s": one.lag_s,
-        "held_back_events": one.held_back,
-        "committed_age_s": one.committed_s,
-    }
-    if sized:
-        plain["users"] = one.size.users if one.size else None
-        plain["templates"] = one.size.templates if one.size else None
-    return plain
-
-
-def _plain_role(state: RoleState) -> dict[str, Any]:
-    return {
-        "group": state.group.group_id,
-        "settled": state.group.settled,
-        "workers": [
-            {
-                "name": member.name,
-                "host": member.machine,
-                "health_port": member.health_port,
-                "partitions": [one.partition for one in state.partitions if one.owner == member],
-            }
-            for member in state.group.members
-        ],
-        "partitions": [_plain(one, state.role is Role.MATCH) for one in state.partitions],
-    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from typing import Annotated, Any
@@ -41,14 +40,14 @@ def sightings(
     FACESTREAM_SIGHTING_GAP_S, by its own time. With --follow and --json, each message is one line.
     """
     from schemas.ids import canonical
-    from sinks.redis.sighting_results import SightingResults
+    from sinks.redis.sighting_results import SightingResults, last_messages
 
     output, settings = Output(as_json), load_settings()
     wanted = None if camera is None else canonical(camera)
     with closing(SightingResults(settings.redis_url, settings.redis_prefix)) as results, asking_redis(settings):
         kept = results.kept(user)
         if not follow:
-            _show(list(latest(one.event for one in kept if wanted in (None, one.event["camera_id"])))[-last:], output)
+            _show(last_messages(one.event for one in kept if wanted in (None, one.event["camera_id"]))[-last:], output)
             return
         after = kept[-1].entry_id if kept else "0"
         if not as_json:
@@ -60,16 +59,6 @@ def sightings(
                 line(entry.event)
             else:
                 output.people.print(text(entry.event), soft_wrap=True)
-
-
-def latest(events: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The last message about each sighting; those that began first come first."""
-    found: dict[str, dict[str, Any]] = {}
-    for event in events:
-        known = found.get(event["sighting_id"])
-        if known is None or event["number"] > known["number"]:
-            found[event["sighting_id"]] = event
-    yield from sorted(found.values(), key=lambda one: (one["first_seen_at"], one["sighting_id"]))
 
 
 def _show(events: list[dict[str, Any]], output: Output) -> None:

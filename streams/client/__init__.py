@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from schemas.ingest import Mode as Mode
     from schemas.ingest import Picture as Picture
     from schemas.ingest import Upload as Upload
+    from schemas.learning import Feedback as Feedback
     from schemas.parts import Box as Box
     from schemas.parts import Decision as Decision
     from schemas.parts import Refusal as Refusal
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from schemas.results import Match as Match
     from schemas.results import MatchedFace as MatchedFace
     from schemas.results import Outcome as Outcome
+    from schemas.sightings import Sighting as Sighting
     from sinks.redis.results import RedisResults as RedisResults
     from streams.client.answers import Answer as Answer
     from streams.client.answers import answer_from_json as answer_from_json
@@ -60,9 +62,11 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "schemas.ingest": "Consent Frame Mode Picture Upload",
+    "schemas.learning": "Feedback",
     "schemas.parts": "Box Decision Refusal",
     "schemas.reasons": "Reason",
     "schemas.results": "Candidate Enrolment Match MatchedFace Outcome",
+    "schemas.sightings": "Sighting",
     "sinks.redis.results": "RedisResults",
     "streams.client.answers": "Answer answer_from_json",
     "streams.client.arrays": "encode_array",

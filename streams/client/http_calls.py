@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import quote
 
+from schemas.as_json import time_text
 from schemas.clock import utc_now
 from schemas.ids import InvalidId, canonical_event_id, new_event_id
 from schemas.ingest import Consent, Mode
+from schemas.learning import Feedback, Statement
 from schemas.reasons import Reason
-from streams.client.answers import Answer, answer_from_json
+from streams.client.answers import Answer, answer_from_json, event_from_json
 from streams.client.errors import (
     AccessDenied,
     AnswerTimeout,
@@ -128,6 +130,67 @@ def subjects_call(user_id: str, after: str) -> Call:
     return Call("GET", f"{_of(user_id)}/subjects", {"limit": "1000", "after": after})
 
 
+class Period(TypedDict, total=False):
+    """From when to when; with ``history`` out of BigQuery, at most a month, and a week if it is not said."""
+
+    since: datetime
+    until: datetime
+    history: bool
+
+
+class Seen(Period, total=False):
+    """Which matches or sightings."""
+
+    camera_id: str
+    subject_id: str
+
+
+def seen_call(user_id: str, what: str, which: Seen | Period, after: str | None = None, of: str = "") -> Call:
+    """The call that lists cameras, or a page of matches or sightings, or of a subject's photos."""
+    query: dict[str, str] = {} if after is None else {"after": after}
+    for name, value in which.items():
+        if isinstance(value, datetime):
+            query["from" if name == "since" else "to"] = time_text(value)
+        elif value is not None:
+            query[name] = str(value).lower() if name == "history" else str(value)
+    return Call("GET", f"{_of(user_id)}/{f'subjects/{_part(of)}' if of else what}", query)
+
+
+def feedback_call(event_id: str, subject_id: str, wrong: bool, face: int | None, training: bool) -> Call:
+    """The call that gives feedback."""
+    said: dict[str, Any] = {
+        "event_id": canonical_event_id(event_id),
+        "statement": (Statement.IS_NOT if wrong else Statement.IS).value,
+        "subject_id": subject_id,
+        "training": training,
+    }
+    body = said if face is None else said | {"face": face}
+    return Call("POST", "/api/v1/feedback", {}, json.dumps(body).encode(), "application/json")
+
+
+def feedback_in(said: Said) -> Feedback:
+    """The feedback that the gateway has taken.
+
+    Raises:
+        FacestreamError: as :func:`error_of`.
+    """
+    if said.status != 200:
+        raise error_of(said)
+    return event_from_json(said.json(), Feedback)
+
+
+def listed(said: Said, what: str) -> tuple[list[Mapping[str, Any]], str | None]:
+    """What a page lists, and the cursor of the next one.
+
+    Raises:
+        FacestreamError: as :func:`error_of`.
+    """
+    if said.status != 200:
+        raise error_of(said)
+    page = said.json()
+    return page[what], page.get("next")
+
+
 def waiting(call: Call, wait_s: float) -> Call:
     """The same call, which waits for the answer."""
     return Call(
@@ -197,13 +260,13 @@ def error_of(said: Said) -> FacestreamError:
         return AccessDenied(detail)
     if reason == Reason.INVALID_ID:
         return InvalidId(detail)
-    if said.status in (413, 415, 422) and "letter_id" not in problem:
+    if said.status in (409, 413, 415, 422) and "letter_id" not in problem:
         return InvalidPicture(Reason(reason), detail) if reason in set(Reason) else InvalidEvent(detail)
     if reason in ("busy", "too_many_requests"):
         return BackPressure(detail)
     if reason == "kafka_unavailable":
         return KafkaUnavailable(detail)
-    if reason == "results_unavailable":
+    if reason in ("results_unavailable", "history_unavailable"):
         return ResultsUnavailable(detail)
     return GatewayError(said.status, reason, detail)
 

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from schemas.ingest import Consent, Mode
-from streams.client.answers import Answer
+from schemas.learning import Feedback
+from schemas.results import Enrolment, Match
+from schemas.sightings import Sighting
+from streams.client.answers import Answer, event_from_json
 from streams.client.base import ANSWER_S
 from streams.client.errors import GatewayError, InvalidEvent
 from streams.client.http_calls import (
     WAIT_S,
     Call,
+    Period,
     Retry,
     Said,
+    Seen,
     accepted,
     answer_in,
     error_of,
     event_call,
+    feedback_call,
+    feedback_in,
     frame_call,
     late,
+    listed,
     needed_httpx,
     photo_call,
     said_by,
+    seen_call,
     subjects_call,
     waiting,
 )
@@ -189,6 +199,63 @@ class HttpClient:
             after = page["next"]
         return found
 
+    def matches(self, user_id: str, **which: Unpack[Seen]) -> Iterator[Match]:
+        """A user's matches, the newest first: those that Redis keeps, or with ``history`` those in BigQuery.
+
+        Raises:
+            FacestreamError: as :meth:`answer`.
+        """
+        for event in self._listed(user_id, "matches", which):
+            yield event_from_json(event, Match)
+
+    def sightings(self, user_id: str, **which: Unpack[Seen]) -> Iterator[Sighting]:
+        """A user's sightings, those that began last first; from where :meth:`matches` reads.
+
+        Raises:
+            FacestreamError: as :meth:`answer`.
+        """
+        for event in self._listed(user_id, "sightings", which):
+            yield event_from_json(event, Sighting)
+
+    def photos(self, user_id: str, subject_id: str, **when: Unpack[Period]) -> Iterator[Enrolment]:
+        """What became of a subject's photos, the newest first; from where :meth:`matches` reads.
+
+        Raises:
+            FacestreamError: as :meth:`answer`; GatewayError if there is no such subject.
+        """
+        for event in self._listed(user_id, "photos", when, subject_id):
+            yield event_from_json(event, Enrolment)
+
+    def feedback(
+        self, event_id: str, subject_id: str, *, wrong: bool = False, face: int | None = None, training: bool = False
+    ) -> Feedback:
+        """Say that a face of a frame is a subject, or with ``wrong`` that it is not; the last that is said counts.
+
+        Args:
+            event_id: of the frame.
+            subject_id: the subject.
+            wrong: whether it is not.
+            face: number of the face in the match, from 0; None: the one that is meant, if that is clear.
+            training: whether models may learn from the face, if the person has agreed to that.
+
+        Raises:
+            InvalidEvent: it does not fit the match.
+            FacestreamError: as :meth:`answer`; GatewayError if there is no such match.
+        """
+        call = feedback_call(event_id, subject_id, wrong, face, training)
+        return feedback_in(self._made(call, Retry(self._timeout_s)))
+
+    def cameras(self, user_id: str, **when: Unpack[Period]) -> dict[str, datetime]:
+        """A user's cameras and when the last frame of each was taken; from where :meth:`matches` reads.
+
+        Raises:
+            FacestreamError: as :meth:`answer`.
+        """
+        return {
+            one["camera_id"]: datetime.fromisoformat(one["last_captured_at"])
+            for one in self._listed(user_id, "cameras", when)
+        }
+
     def close(self) -> None:
         """Disconnect."""
         self._http.close()
@@ -200,6 +267,16 @@ class HttpClient:
     def __exit__(self, *_: object) -> None:
         """Disconnect."""
         self.close()
+
+    def _listed(self, user_id: str, what: str, which: Seen | Period, of: str = "") -> Iterator[Mapping[str, Any]]:
+        """What all pages list; ``of`` is a subject."""
+        after: str | None = None
+        while True:
+            said = self._made(seen_call(user_id, what, which, after, of), Retry(self._timeout_s))
+            events, after = listed(said, what)
+            yield from events
+            if after is None:
+                return
 
     def _made(self, call: Call, retry: Retry) -> Said:
         """What the gateway says to a call, which is made again while that may help.

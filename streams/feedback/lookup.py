@@ -74,10 +74,8 @@ def find(settings: Settings, event_id: str) -> Answer:
         except _AWAY as error:
             log.info("the match of %s cannot be looked for there: %s", event_id, error)
             continue
-        if found is not None and found.get("mode") == Mode.SEARCH:
-            raise FeedbackRefused(f"{event_id} is a search over all users: feedback is about one user's subjects")
         if found is not None:
-            return _answer(found)
+            return answer_in(found)
     raise FeedbackRefused(
         f"there is no match of the event {event_id}: not in Redis, not in BigQuery, and not on the topic "
         f"{Topic.MATCHES.named(settings)}. Give the event_id of a frame that has been answered"
@@ -150,7 +148,16 @@ def _match(message: Message, event_id: str) -> Match | None:
     return None
 
 
-def _answer(found: Mapping[str, Any]) -> Answer:
+def answer_in(found: Mapping[str, Any]) -> Answer:
+    """The answer in a match as JSON, or in the columns that are needed of its row.
+
+    Raises:
+        FeedbackRefused: it is one to a search over all users, or to an upload.
+    """
+    if "faces" not in found:
+        raise FeedbackRefused(f"{found['event_id']} is an enrolment photo: feedback is about the match of a frame")
+    if found.get("mode") == Mode.SEARCH:
+        raise FeedbackRefused(f"{found['event_id']} is a search over all users: feedback is about one user's subjects")
     faces = cast(list[Mapping[str, Any]], found["faces"])
     return Answer(
         event_id=found["event_id"],

@@ -56,10 +56,29 @@ def submit(
         KafkaUnavailable: it is not known whether it was taken; submitting it again has the same effect.
         TopicMissing: a topic has not been created.
     """
-    event_id, subject_id = event_id_or_same(event_id), canonical(subject_id)
+    event_id = event_id_or_same(event_id)
     answer = lookup.find(settings, event_id)
     if user_id is not None and answer.user_id != canonical(user_id):
         raise FeedbackRefused(f"the event {event_id} is not of the user {user_id!r}")
+    return submit_about(settings, answer, statement, subject_id, face=face, training=training)
+
+
+def submit_about(
+    settings: Settings,
+    answer: lookup.Answer,
+    statement: Statement,
+    subject_id: str,
+    *,
+    face: int | None = None,
+    training: bool = False,
+) -> SubmittedFeedback:
+    """Confirm or correct a match that has been found; the other arguments are those of :func:`submit`.
+
+    Raises:
+        FeedbackRefused: the feedback does not fit the match.
+        KafkaUnavailable, TopicMissing: see :func:`submit`.
+    """
+    event_id, subject_id = answer.event_id, canonical(subject_id)
     number = validation.face_meant(answer, statement, subject_id, face)
     # Neither feedback nor an erasure from before the frame was produced concerns it.
     since = min(answer.produced_at, utc_now()) - _CLOCKS_DIFFER

@@ -38,7 +38,9 @@ def face_meant(answer: Answer, statement: Statement, subject_id: str, chosen: in
     if len(faces) == 1:
         return 0
     listed = ", ".join(f"{number}: {face.subject_id or face.decision}" for number, face in enumerate(faces))
-    raise FeedbackRefused(f"which of the {len(faces)} faces {statement} {subject_id}? Give --face ({listed})")
+    raise FeedbackRefused(
+        f"which of the {len(faces)} faces {statement} {subject_id}? Give the number of the face ({listed})"
+    )
 
 
 def feedback(
@@ -70,7 +72,7 @@ def feedback(
         raise FeedbackRefused(f"user {answer.user_id!r} has no subject {subject_id!r}, but {known}")
     seen = answer.faces[face]
     if training and seen.decision == Decision.REFUSED:
-        raise FeedbackRefused(f"face {face} is too poor to be learned from: leave --training out")
+        raise FeedbackRefused(f"face {face} is too poor to be learned from: leave training out")
     if before is not None and (before.statement, before.subject_id, before.training) == (
         statement,
         subject_id,

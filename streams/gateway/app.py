@@ -12,15 +12,38 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from schemas.errors import FacestreamError
+from sinks.base import SinkUnavailable
 from streams.api_keys.watcher import KeysUnknown
 from streams.gateway.context import Context
 from streams.gateway.middleware import EveryRequest
-from streams.gateway.problems import GatewayReason, Problem, problem_of
-from streams.gateway.routes import about, answers, erasures, live, page, submissions
+from streams.gateway.problems import GatewayReason, Known, Problem, problem_of
+from streams.gateway.routes import (
+    about,
+    actions,
+    answers,
+    erasures,
+    feedback,
+    history,
+    live,
+    operations,
+    page,
+    submissions,
+)
 
 log = logging.getLogger(__name__)
 
-ROUTERS = (submissions.router, answers.router, live.router, erasures.router, about.router, page.router)
+ROUTERS = (
+    submissions.router,
+    answers.router,
+    history.router,
+    live.router,
+    feedback.router,
+    erasures.router,
+    operations.router,
+    actions.router,
+    about.router,
+    page.router,
+)
 """All routes."""
 
 _REASONS = {404: GatewayReason.NOT_FOUND, 405: GatewayReason.METHOD_NOT_ALLOWED}
@@ -41,6 +64,7 @@ def make_app(here: Context) -> FastAPI:
             await here.usage.write()
             await here.live.close()
             await here.rate.close()
+            await here.claims.close()
 
     app = FastAPI(
         title="facestream",
@@ -59,6 +83,7 @@ def make_app(here: Context) -> FastAPI:
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(FacestreamError, _error)
     app.add_exception_handler(KeysUnknown, _error)
+    app.add_exception_handler(SinkUnavailable, _error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _fault)
@@ -71,7 +96,7 @@ async def _problem(_: Request, error: Exception) -> Response:
 
 
 async def _error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, FacestreamError | KeysUnknown)
+    assert isinstance(error, Known)
     try:
         return problem_of(error).response()
     except FacestreamError:

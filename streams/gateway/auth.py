@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from schemas.access import ApiKey, Scope
-from schemas.ids import checked_name
+from schemas.ids import canonical, checked_name
 from schemas.ingest import Mode
 from streams.gateway.context import context
 from streams.gateway.problems import GatewayReason, Problem
@@ -70,10 +70,11 @@ EVERYBODY = Caller("", frozenset(scope.value for scope in Scope), frozenset(), a
 
 
 class Needs:
-    """A dependency of a route: the caller, who must have these scopes."""
+    """A dependency of a route: the caller, who must have these scopes, and where it is so the data of all users."""
 
-    def __init__(self, *scopes: Scope) -> None:
+    def __init__(self, *scopes: Scope, all_users: bool = False) -> None:
         self.scopes = scopes
+        self.all_users = all_users
 
     async def __call__(self, request: Request) -> Caller:
         """The caller.
@@ -88,7 +89,9 @@ class Needs:
                 401, GatewayReason.INVALID_KEY, "a valid key is needed: Authorization: Bearer fs_…", _CHALLENGE
             )
         caller.require(*self.scopes)
-        await context(request).rate.take(caller.key_id, request.path_params.get("user_id", ""))
+        if self.all_users and not caller.all_users:
+            raise Problem(403, GatewayReason.WRONG_USER, "this is about all users: it needs a key for all of them")
+        await context(request).rate.take(caller.key_id, canonical(request.path_params.get("user_id", "")))
         return caller
 
 

@@ -14,7 +14,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from streams.gateway.context import context
-from streams.gateway.fields import PictureFields, checked_fields
+from streams.gateway.fields import M, PictureFields, checked_fields
 from streams.gateway.limits import ENVELOPE_BYTES, body_of
 from streams.gateway.problems import GatewayReason, Problem
 
@@ -31,6 +31,21 @@ class Submission(Generic[F]):
     def __init__(self, picture: bytes | str, fields: F) -> None:
         self.picture = picture
         self.fields = fields
+
+
+async def json_fields(request: Request, model: type[M]) -> M:
+    """The fields of a request whose body is a JSON object and nothing else.
+
+    Raises:
+        Problem: it is too large, too slow, of another type, or not as the model wants it.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        headers = {"Connection": "close", "Accept": "application/json"}
+        detail = "the Content-Type must be application/json"
+        raise Problem(415, GatewayReason.UNSUPPORTED_TYPE, detail, headers)
+    async with body_of(request, context(request).bodies, ENVELOPE_BYTES) as body:
+        return checked_fields(model, _object(bytes(body)))
 
 
 @asynccontextmanager
@@ -74,13 +89,18 @@ def _submission(picture: bytes | None, values: dict[str, Any], model: type[F]) -
     return Submission(fields.uri if picture is None else picture, fields)  # type: ignore[arg-type]
 
 
-def _from_json(body: bytes, query: dict[str, Any], model: type[F]) -> Submission[F]:
+def _object(body: bytes) -> dict[str, Any]:
     try:
         values = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Problem(422, GatewayReason.INVALID_REQUEST, f"the body is no JSON: {error}") from None
     if not isinstance(values, dict):
         raise Problem(422, GatewayReason.INVALID_REQUEST, "the body must be a JSON object")
+    return values
+
+
+def _from_json(body: bytes, query: dict[str, Any], model: type[F]) -> Submission[F]:
+    values = _object(body)
     text = values.pop(_PICTURE, None)
     if text is None:
         return _submission(None, _merged(query, values), model)

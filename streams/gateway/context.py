@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 
 from starlette.requests import HTTPConnection
 
+from sinks.bigquery.user_history import UserHistory
 from sinks.redis.live import LiveStreams
+from sinks.redis.sighting_results import SightingResults
 from streams.api_keys.watcher import KeyWatcher
 from streams.client.client import Client
+from streams.gateway.claims import EventClaims
 from streams.gateway.limits import ByteBudget, KeyCounter
 from streams.gateway.rate import RateLimit
+from streams.gateway.slow import SlowCalls
 from streams.gateway.usage import Usage
 from streams.settings import Settings
 
@@ -29,6 +33,10 @@ class Context:
     readers: KeyCounter
     live: LiveStreams
     rate: RateLimit
+    claims: EventClaims
+    sightings: SightingResults
+    history: UserHistory
+    slow: SlowCalls
     draining: asyncio.Event = field(default_factory=asyncio.Event)
 
 

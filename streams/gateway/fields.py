@@ -1,4 +1,5 @@
-"""The fields of photos and frames: in the query with a raw body, in the parts of a form, or in a JSON object.
+"""The fields of photos and frames: in the query with a raw body, in the parts of a form, or in a JSON object; and
+those of other requests, which are JSON objects.
 
 Their names are those of the events in ``schemas``.
 """
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.ingest import Mode
+from schemas.learning import Statement
 from streams.gateway.problems import GatewayReason, Problem
 
 M = TypeVar("M", bound=BaseModel)
@@ -63,6 +65,41 @@ class VerifyFields(IdentifyFields):
     subject_id: str | None = Field(
         None, description="The person claimed; default: the user himself.", max_length=_MOST_NAME
     )
+
+
+class FeedbackFields(BaseModel):
+    """Who a face of a match is, or is not."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    event_id: str = Field(description="The event id of the frame.", max_length=64)
+    statement: Statement = Field(description="Whether the face is the subject's or is not.")
+    subject_id: str = Field(description="The subject.", min_length=1, max_length=_MOST_NAME)
+    face: int | None = Field(None, ge=0, description="Number of the face in the match; needed if it is not clear.")
+    training: bool = Field(False, description="Whether models may learn from the face, if the person has agreed.")
+
+
+class StepFields(BaseModel):
+    """A step of a model's rollout."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    percent: float | None = Field(None, gt=0, le=100, description="With `canary`: the share of the users.")
+    reason: str = Field("", description="Why, which is kept.", max_length=1024)
+    force: bool = Field(False, description="Whether the gate is overruled.")
+
+
+class RedriveFields(BaseModel):
+    """Which dead letters are sent back; without any of these all that are open."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reasons: list[str] = Field([], description="Only with these reasons.", max_length=50)
+    stage: str | None = Field(None, description="Only of this role.", max_length=_MOST_NAME)
+    letter_ids: list[str] = Field([], description="Only these, by their ids or the beginnings of them.", max_length=500)
+    retry: bool = Field(False, description="Whether those that a killed replay has left `sending` are sent too.")
+    dry_run: bool = Field(False, description="Whether they are only counted.")
+    limit: int = Field(500, ge=1, le=1000, description="About how many at most.")
 
 
 def checked_fields(model: type[M], values: Mapping[str, Any]) -> M:

@@ -23,13 +23,14 @@ _MEANINGS = {
     400: "The connection ended in the middle of the body.",
     401: "There is no valid key.",
     403: "The key does not allow this, or not for this user.",
-    404: "There is no answer to such an event.",
+    404: "There is no such event, subject or version, or not for this key.",
     408: "The body came too slowly.",
+    409: "Another user has sent an event with this `event_id`; or the step cannot be taken as things are.",
     413: "The picture is too large.",
     415: "The content type cannot be read.",
     422: "A parameter, the picture or the event cannot be used; `reason` says why.",
     429: "Too many requests; `Retry-After` says when.",
-    503: "Kafka or Redis does not answer, or there is no room; `Retry-After` says when.",
+    503: "Kafka, Redis or BigQuery does not answer, or there is no room; `Retry-After` says when.",
 }
 _ALWAYS = (401, 403, 422, 429, 503)
 _WAIT = {
@@ -55,6 +56,17 @@ def problems(status: int, meaning: str, *others: int, wait: bool = False) -> dic
     }
 
 
+def takes(model: type[BaseModel], status: int, meaning: str, *others: int) -> dict[str, Any]:
+    """Arguments of a route that takes a JSON object with these fields."""
+    schema = model.model_json_schema()
+    definitions = schema.pop("$defs", {})
+    fields = {name: _inlined(one, definitions) for name, one in schema["properties"].items()}
+    content = {"schema": {"type": "object", "properties": fields, "required": schema.get("required", [])}}
+    described = problems(status, meaning, 400, 408, 413, 415, *others)
+    described["openapi_extra"] = {"requestBody": {"required": True, "content": {"application/json": content}}}
+    return described
+
+
 def accepts(model: type[BaseModel], answer: str) -> dict[str, Any]:
     """Arguments of a route that takes a picture with these fields, and answers with an event of this name."""
     schema = model.model_json_schema()
@@ -78,7 +90,7 @@ def accepts(model: type[BaseModel], answer: str) -> dict[str, Any]:
     def object_of(picture_schema: dict[str, Any]) -> dict[str, Any]:
         return {"type": "object", "properties": {"picture": picture_schema, **fields}, "required": required}
 
-    described = problems(200, f"The {answer}, if it came within the wait.", 400, 408, 413, 415)
+    described = problems(200, f"The {answer}, if it came within the wait.", 400, 408, 409, 413, 415)
     described["responses"][202] = {
         "description": "Kafka has the event; `Location` is where its answer will be.",
         "content": {"application/json": {"schema": {"type": "object"}}},

@@ -7,6 +7,7 @@ own.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
@@ -17,6 +18,7 @@ from starlette.responses import Response
 from schemas.errors import FacestreamError
 from schemas.ids import InvalidId
 from schemas.reasons import Reason
+from sinks.base import SinkUnavailable
 from sinks.redis.errors import ResultsUnavailable
 from streams.api_keys.watcher import KeysUnknown
 from streams.client.errors import (
@@ -29,6 +31,8 @@ from streams.client.errors import (
     TopicsError,
 )
 
+log = logging.getLogger(__name__)
+
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -40,15 +44,21 @@ class GatewayReason(StrEnum):
     WRONG_USER = "wrong_user"
     FOREIGN_ORIGIN = "foreign_origin"
     INVALID_REQUEST = "invalid_request"
+    EVENT_ID_TAKEN = "event_id_taken"
     UNKNOWN_EVENT = "unknown_event"
+    UNKNOWN_SUBJECT = "unknown_subject"
+    UNKNOWN_VERSION = "unknown_version"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     UNSUPPORTED_TYPE = "unsupported_type"
+    HEAD_TOO_LARGE = "head_too_large"
     TOO_SLOW = "too_slow"
     TOO_MANY_REQUESTS = "too_many_requests"
     BUSY = "busy"
     KAFKA_UNAVAILABLE = "kafka_unavailable"
     RESULTS_UNAVAILABLE = "results_unavailable"
+    HISTORY_UNAVAILABLE = "history_unavailable"
+    NOT_POSSIBLE = "not_possible"
     FAULT = "fault"
 
 
@@ -58,15 +68,21 @@ MEANINGS = {
     GatewayReason.WRONG_USER: "the key does not reach the data of this user",
     GatewayReason.FOREIGN_ORIGIN: "without keys, web pages and other hosts' names are refused",
     GatewayReason.INVALID_REQUEST: "a parameter or the body is missing, malformed or of no use here",
+    GatewayReason.EVENT_ID_TAKEN: "another user has sent an event with this event_id",
     GatewayReason.UNKNOWN_EVENT: "there is no answer to such an event: not yet, no longer, or never",
+    GatewayReason.UNKNOWN_SUBJECT: "nobody of this name is enrolled, and there is no photo of him",
+    GatewayReason.UNKNOWN_VERSION: "there is no such model version",
     GatewayReason.NOT_FOUND: "there is no such address",
     GatewayReason.METHOD_NOT_ALLOWED: "the address has no such method",
     GatewayReason.UNSUPPORTED_TYPE: "the content type is none of those that can be read",
-    GatewayReason.TOO_SLOW: "the body did not come in time",
+    GatewayReason.HEAD_TOO_LARGE: "the address and the headers are too long",
+    GatewayReason.TOO_SLOW: "the head or the body did not come in time",
     GatewayReason.TOO_MANY_REQUESTS: "the key has too many requests under way",
     GatewayReason.BUSY: "there is no room for more at the moment",
     GatewayReason.KAFKA_UNAVAILABLE: "Kafka has not confirmed the event; sending it again is safe",
     GatewayReason.RESULTS_UNAVAILABLE: "Redis does not answer",
+    GatewayReason.HISTORY_UNAVAILABLE: "BigQuery does not answer",
+    GatewayReason.NOT_POSSIBLE: "the step cannot be taken as things are",
     GatewayReason.FAULT: "a fault of the gateway, which is in its log",
 }
 """What they mean."""
@@ -114,7 +130,16 @@ def too_large(detail: str) -> Problem:
     return Problem(413, Reason.PICTURE_TOO_LARGE, detail, {"Connection": "close"})
 
 
-def problem_of(error: FacestreamError | KeysUnknown) -> Problem:
+def json_answer(body: Mapping[str, Any], status: int = 200) -> Response:
+    """An answer in JSON."""
+    return Response(json.dumps(body, ensure_ascii=False), status, media_type="application/json")
+
+
+Known = FacestreamError | KeysUnknown | SinkUnavailable
+"""Errors for which there may be an answer."""
+
+
+def problem_of(error: Known) -> Problem:
     """What to answer where the client or a service has raised an error."""
     match error:
         case InvalidPicture(reason=Reason.PICTURE_TOO_LARGE):
@@ -136,4 +161,8 @@ def problem_of(error: FacestreamError | KeysUnknown) -> Problem:
             return later(GatewayReason.KAFKA_UNAVAILABLE, str(error), 5)
         case ResultsUnavailable():
             return later(GatewayReason.RESULTS_UNAVAILABLE, "Redis does not answer", 5)
+        case SinkUnavailable():
+            # What it says may name projects and addresses, so it is for the log only.
+            log.warning("BigQuery was asked in vain: %s", error)
+            return later(GatewayReason.HISTORY_UNAVAILABLE, "BigQuery does not answer", 10)
     raise error

@@ -13,15 +13,21 @@ from types import FrameType
 
 import uvicorn
 
+from sinks.bigquery.client import Address
+from sinks.bigquery.user_history import UserHistory
 from sinks.redis.live import LiveStreams
+from sinks.redis.sighting_results import SightingResults
 from streams.api_keys.last_use import LastUse
 from streams.api_keys.watcher import KeyWatcher
 from streams.client.client import Client
 from streams.gateway.app import make_app
 from streams.gateway.auth import is_loopback
+from streams.gateway.claims import EventClaims
 from streams.gateway.context import Context
 from streams.gateway.limits import ByteBudget, KeyCounter
+from streams.gateway.protocol import GatewayProtocol
 from streams.gateway.rate import RateLimit
+from streams.gateway.slow import SlowCalls
 from streams.gateway.submitting import ACKNOWLEDGE_S
 from streams.gateway.usage import Usage
 from streams.settings import Settings
@@ -29,7 +35,6 @@ from streams.settings import Settings
 log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
-_CONNECTIONS = 4096
 _KEEP_ALIVE_S = 30
 _READERS = 200
 """How many may follow a live stream with one key."""
@@ -79,6 +84,9 @@ def opened(settings: Settings, *, without_keys: bool = False) -> Iterator[Contex
         client.producer.connect()
         keys = None if without_keys else stack.enter_context(KeyWatcher(settings))
         usage = stack.enter_context(closing(Usage(LastUse(settings))))
+        sightings = stack.enter_context(closing(SightingResults(settings.redis_url, settings.redis_prefix)))
+        slow = stack.enter_context(closing(SlowCalls()))
+        dataset = Address(settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest)
         yield Context(
             settings=settings,
             client=client,
@@ -89,6 +97,10 @@ def opened(settings: Settings, *, without_keys: bool = False) -> Iterator[Contex
             readers=KeyCounter(_READERS),
             live=LiveStreams(settings.redis_url, settings.redis_prefix),
             rate=RateLimit(settings),
+            claims=EventClaims(settings),
+            sightings=sightings,
+            history=UserHistory(dataset),
+            slow=slow,
         )
 
 
@@ -108,7 +120,7 @@ def _config(here: Context) -> uvicorn.Config:
     return uvicorn.Config(
         make_app(here),
         loop="auto",
-        http="auto",
+        http=GatewayProtocol,
         ws="none",
         lifespan="on",
         access_log=False,
@@ -116,7 +128,6 @@ def _config(here: Context) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         backlog=_BACKLOG,
-        limit_concurrency=_CONNECTIONS,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_DRAIN_S,
     )

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schemas.codec import stable_id
-from schemas.ids import new_event_id
+from schemas.ids import canonical_event_id, new_event_id
 from schemas.ingest import Frame, Upload
 from streams.client.delivery_report import DeliveryHandle
 from streams.client.errors import BackPressure, DeadLettered, DeliveryFailed
@@ -36,10 +36,11 @@ def event_id_of(request: Request, user_id: str, given: str | None) -> str:
 
     Raises:
         Problem: there are two, or the header is empty or too long.
+        InvalidId: the caller's own is no UUID.
     """
     header = request.headers.get("idempotency-key")
     if header is None:
-        return given or new_event_id()
+        return new_event_id() if given is None else canonical_event_id(given)
     key = header.strip().strip('"')
     if given is not None or not 0 < len(key) <= _KEY_LENGTH:
         detail = f"give either event_id or an Idempotency-Key of 1 to {_KEY_LENGTH} characters"
@@ -78,12 +79,22 @@ async def delivered(here: Context, send: Callable[[float], DeliveryHandle]) -> D
     return handle
 
 
-async def submit(here: Context, caller: Caller, event: Upload | Frame, wait_s: float) -> Response:
+async def submit(here: Context, caller: Caller, event: Upload | Frame, wait_s: float, *, own_id: bool) -> Response:
     """Send an event, and answer 202 once Kafka has it; or 200 with the answer, if that comes within the wait.
 
+    Args:
+        here: the gateway.
+        caller: who sends it.
+        event: the event.
+        wait_s: how long to wait for the answer.
+        own_id: whether the caller has chosen the event id, which then must not be that of another user's event.
+
     Raises:
-        Problem, FacestreamError: see :func:`delivered` and :func:`streams.gateway.waiting.answer_within`.
+        Problem, FacestreamError: see :func:`delivered`, :meth:`streams.gateway.claims.EventClaims.claim` and
+            :func:`streams.gateway.waiting.answer_within`.
     """
+    if own_id:
+        await here.claims.claim(event.event_id, event.user_id)
     handle = await delivered(here, lambda room_s: here.client.send(event, timeout_s=room_s))
     location = f"/api/v1/events/{quote(handle.event_id)}"
     headers = {"Location": location}

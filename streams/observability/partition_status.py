@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 from confluent_kafka.admin import AdminClient
 
@@ -177,3 +178,38 @@ def appended_at(settings: Settings, offsets: Mapping[TopicPartition, int]) -> di
                 found[source] = message.timestamp()[1] / 1000
                 reader.incremental_unassign([to_confluent(source)])
     return found
+
+
+def partition_json(one: PartitionState, sized: bool) -> dict[str, Any]:
+    """A partition as JSON, if ``sized`` with its gallery shard."""
+    plain: dict[str, Any] = {
+        "partition": one.partition,
+        "owner": one.owner.name if one.owner else None,
+        "host": one.owner.machine if one.owner else None,
+        "lag_events": one.lag_events,
+        "lag_s": one.lag_s,
+        "held_back_events": one.held_back,
+        "committed_age_s": one.committed_s,
+    }
+    if sized:
+        plain["users"] = one.size.users if one.size else None
+        plain["templates"] = one.size.templates if one.size else None
+    return plain
+
+
+def role_json(state: RoleState) -> dict[str, Any]:
+    """A role as JSON."""
+    return {
+        "group": state.group.group_id,
+        "settled": state.group.settled,
+        "workers": [
+            {
+                "name": member.name,
+                "host": member.machine,
+                "health_port": member.health_port,
+                "partitions": [one.partition for one in state.partitions if one.owner == member],
+            }
+            for member in state.group.members
+        ],
+        "partitions": [partition_json(one, state.role is Role.MATCH) for one in state.partitions],
+    }

@@ -76,6 +76,11 @@ def is_under_way(replay: Replay) -> bool:
     return replay.state is ReplayState.RUNNING and utc_now() - replay.updated_at < _FRESH
 
 
+def shown_state(replay: Replay) -> str:
+    """The state of a replay; ``interrupted`` if it should run and no process sends it."""
+    return "interrupted" if replay.state is ReplayState.RUNNING and not is_under_way(replay) else replay.state.value
+
+
 class ReplayStore:
     """Writes how replays stand."""
 

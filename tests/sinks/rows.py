@@ -8,6 +8,7 @@ from schemas.dead_letters import DeadLetter, Resolution
 from schemas.learning import Feedback
 from schemas.results import Enrolment, Match
 from schemas.rollout import Comparison
+from schemas.sightings import Sighting
 from sinks.base import Delivery, Position
 from sinks.bigquery import Address, BigQuerySink, run_query
 
@@ -20,6 +21,7 @@ def write(address: Address, batch: list[Delivery]) -> None:
         "dead-letters": DeadLetter,
         "resolutions": Resolution,
         "feedback": Feedback,
+        "sightings": Sighting,
     }
     sink = BigQuerySink(address, kinds)
     sink.assign([Position(partition, 0, "") for partition in {one.partition for one in batch}])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -13,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from streams.gateway.auth import NOBODY, identify
 from streams.gateway.context import context
 from streams.gateway.openapi import problems
+from streams.gateway.problems import json_answer
 from streams.gateway.waiting import MOST_S
 
 router = APIRouter(tags=["gateway"])
@@ -45,7 +45,7 @@ async def about(request: Request) -> Response:
             "requests_at_once": settings.gateway_requests_at_once,
         },
     }
-    return Response(json.dumps(told, ensure_ascii=False), media_type="application/json")
+    return json_answer(told)
 
 
 @router.get("/healthz", include_in_schema=False)

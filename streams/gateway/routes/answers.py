@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -14,7 +13,7 @@ from streams.client.errors import DeadLettered
 from streams.gateway.auth import Caller, Needs
 from streams.gateway.context import context
 from streams.gateway.openapi import problems
-from streams.gateway.problems import GatewayReason, Problem
+from streams.gateway.problems import GatewayReason, Problem, json_answer
 from streams.gateway.waiting import answer_within, check_letter, visible, wanted_wait
 
 router = APIRouter(tags=["answers"])
@@ -40,7 +39,7 @@ async def event(request: Request, event_id: str, caller: Reader) -> Response:
         raise Problem(
             404, GatewayReason.UNKNOWN_EVENT, "there is no answer to this event: not yet, no longer, or never"
         )
-    return _json(answer)
+    return json_answer(answer)
 
 
 @router.get("/api/v1/users/{user_id}/subjects", **problems(200, "Subjects by name, and the cursor of the next page."))
@@ -57,8 +56,4 @@ async def subjects(
     page = [one for one in there if one[0] > after][: limit + 1]
     more = len(page) > limit
     listed = [{"subject_id": name, "templates": templates} for name, templates in page[:limit]]
-    return _json({"user_id": user, "subjects": listed, "next": listed[-1]["subject_id"] if more else None})
-
-
-def _json(body: dict[str, Any]) -> Response:
-    return Response(json.dumps(body, ensure_ascii=False), media_type="application/json")
+    return json_answer({"user_id": user, "subjects": listed, "next": listed[-1]["subject_id"] if more else None})

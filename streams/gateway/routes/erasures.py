@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -16,6 +15,7 @@ from schemas.ids import checked_name
 from streams.gateway.auth import Caller, Needs
 from streams.gateway.context import context
 from streams.gateway.openapi import problems
+from streams.gateway.problems import json_answer
 from streams.gateway.waiting import wanted_wait
 from streams.operations.erase import Receipt, erase
 
@@ -42,9 +42,9 @@ async def user(request: Request, user_id: str, caller: Eraser) -> Response:
 async def _erase(request: Request, caller: Caller, user_id: str, subject_id: str | None) -> Response:
     here, wait_s = context(request), min(_MOST_S, wanted_wait(request, _MOST_S))
     with here.requests.one(caller.key_id):
-        receipt = await asyncio.to_thread(erase, here.settings, user_id, subject_id, timeout_s=wait_s)
+        receipt = await here.slow.run(partial(erase, here.settings, user_id, subject_id, timeout_s=wait_s))
     status = 202 if receipt.completed_at is None else 200
-    return Response(json.dumps(_plain(receipt), ensure_ascii=False), status, media_type="application/json")
+    return json_answer(_plain(receipt), status)
 
 
 def _plain(receipt: Receipt) -> dict[str, Any]:

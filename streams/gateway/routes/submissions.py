@@ -53,7 +53,7 @@ async def photos(request: Request, user_id: str, subject_id: str, caller: Upload
                 ),
                 consent=Consent(fields.purpose, fields.granted_at or now, fields.expires_at, fields.training),
             )
-            return await submit(here, caller, upload, wait_s)
+            return await submit(here, caller, upload, wait_s, own_id=fields.event_id is not None)
 
 
 @router.post(f"{_USERS}/frames", **accepts(FrameFields, "Match"))
@@ -66,7 +66,7 @@ async def frames(request: Request, user_id: str, caller: Camera) -> Response:
             if fields.mode is Mode.SEARCH:
                 caller.require(Scope.SEARCH)
             frame = _frame(request, user, submitted, here, fields.mode, fields.subject_id, fields.sequence)
-            return await submit(here, caller, frame, wait_s)
+            return await submit(here, caller, frame, wait_s, own_id=fields.event_id is not None)
 
 
 @router.post(f"{_USERS}/identify", **accepts(IdentifyFields, "Match"))
@@ -76,7 +76,8 @@ async def identify(request: Request, user_id: str, caller: Asker) -> Response:
     with here.requests.one(caller.key_id):
         async with submission(request, IdentifyFields) as submitted:
             frame = _frame(request, user, submitted, here, Mode.IDENTIFY)
-            return await submit(here, caller, frame, wait_s)
+            own_id = submitted.fields.event_id is not None
+            return await submit(here, caller, frame, wait_s, own_id=own_id)
 
 
 @router.post(f"{_USERS}/verify", **accepts(VerifyFields, "Match"))
@@ -86,7 +87,8 @@ async def verify(request: Request, user_id: str, caller: Asker) -> Response:
     with here.requests.one(caller.key_id):
         async with submission(request, VerifyFields) as submitted:
             frame = _frame(request, user, submitted, here, Mode.VERIFY, submitted.fields.subject_id)
-            return await submit(here, caller, frame, wait_s)
+            own_id = submitted.fields.event_id is not None
+            return await submit(here, caller, frame, wait_s, own_id=own_id)
 
 
 def _wait(request: Request, caller: Caller) -> float:

@@ -8,7 +8,8 @@ from rich.text import Text
 
 from schemas.as_json import to_json
 from schemas.sightings import SightingState
-from streams.cli.sightings import latest, text
+from sinks.redis.sighting_results import last_messages
+from streams.cli.sightings import text
 from tests.sinks.examples import NOW, sighting
 
 
@@ -17,7 +18,7 @@ def test_the_last_message_about_each_sighting_is_shown_in_the_order_of_their_beg
     first = sighting(number=0)
     then = sighting(sighting_id=first.sighting_id, number=1, state=SightingState.END)
     events = [to_json(one) for one in (late, first, then, first)]
-    assert list(latest(iter(events))) == [to_json(then), to_json(late)]
+    assert last_messages(events) == [to_json(then), to_json(late)]
 
 
 def test_a_message_is_a_line() -> None:

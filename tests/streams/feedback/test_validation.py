@@ -40,7 +40,7 @@ def test_the_face_that_was_recognised_so_or_the_only_one(
     ("faces", "chosen", "said"),
     [
         ([], None, "no face in the match"),
-        ([("match", "berta"), ("unknown", None)], None, r"Give --face \(0: berta, 1: unknown\)"),
+        ([("match", "berta"), ("unknown", None)], None, r"Give the number of the face \(0: berta, 1: unknown\)"),
         ([("match", "otto"), ("match", "otto")], None, "which of the 2 faces"),
         ([("match", "otto")], 1, "only the face 0, and no face 1"),
         ([("match", "otto")] * 2, 2, "the faces 0 to 1, and no face 2"),

@@ -15,12 +15,19 @@ import pytest
 
 from infra.services import LocalServices
 from schemas.access import Scope
+from schemas.results import Enrolment, Match
+from schemas.sightings import Sighting
+from sinks.base import Delivery, Position
+from sinks.bigquery import Address, apply
+from sinks.redis import RedisSink
 from streams.api_keys.store import create_key
 from streams.gateway.context import Context
 from streams.gateway.server import GatewayServer, opened
 from streams.kafka import topic_admin
 from streams.kafka.connection import admin_client
 from streams.settings import Settings, variables
+from tests.sinks.examples import delivery
+from tests.sinks.rows import write
 from tests.streams.cli.conftest import environment, pictures, worker
 from tests.waiting import wait_until
 
@@ -34,8 +41,8 @@ def settings(services: LocalServices, tmp_path_factory: pytest.TempPathFactory) 
     """A cluster with topics and keys of its own, for all tests of the gateway: take a user of your own."""
     name = f"gateway-{uuid.uuid4().hex[:8]}"
     found = Settings(
-        kafka=services.addresses.kafka,
-        redis_url=services.addresses.redis_url,
+        **services.addresses.settings(),
+        bigquery_dataset=name.replace("-", "_"),
         topic_prefix=f"{name}.",
         redis_prefix=f"{name}:",
         home=tmp_path_factory.mktemp("home"),
@@ -44,6 +51,8 @@ def settings(services: LocalServices, tmp_path_factory: pytest.TempPathFactory) 
         gateway_requests_at_once=8,
     )
     topic_admin.create(admin_client(found), found)
+    dataset = Address(found.bigquery_project, found.bigquery_dataset, found.bigquery_rest)
+    apply(dataset.rest_client(), dataset.dataset_id)
     return found
 
 
@@ -109,6 +118,20 @@ def make_key(settings: Settings, context: Context) -> MakeKey:
 def everything(make_key: MakeKey) -> dict[str, str]:
     """A key for everything."""
     return make_key()
+
+
+def keep(settings: Settings, *events: Match | Enrolment | Sighting, redis: bool = True) -> None:
+    """Write events to Redis (unless they are past) and to BigQuery, as the sinks do."""
+    batch: list[Delivery[Any]] = [delivery(one, n) for n, one in enumerate(events)]
+    if redis:
+        sink = RedisSink(settings.redis_url, settings.redis_prefix)
+        sink.assign([Position(partition, 0, "") for partition in {one.partition for one in batch}])
+        sink.write(batch)
+        sink.close()
+    write(
+        Address(settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest, settings.bigquery_grpc),
+        batch,
+    )
 
 
 @pytest.fixture

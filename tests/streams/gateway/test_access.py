@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -23,6 +24,12 @@ from tests.streams.gateway.conftest import MakeKey, served
 from tests.waiting import wait_until
 
 OPEN = {"/api/", "/healthz", "/readyz", "/metrics", "/", "/page/{name}"}
+BODIES: dict[str, dict[str, str]] = {
+    "/api/v1/feedback": {"event_id": str(uuid.uuid4()), "statement": "is", "subject_id": "obama"},
+    "/api/v1/models/{version}/{step}": {},
+    "/api/v1/dead-letters/redrive": {},
+}
+"""What is sent to routes that take no picture."""
 JPEG = b"\xff\xd8\xff\xe0" + b"picture" * 20
 
 
@@ -40,11 +47,12 @@ GUARDED = [(method, path, needs) for method, path, needs in routes() if needs is
 
 def ask(http: httpx.Client, method: str, path: str, headers: dict[str, str], user: str = "anna") -> tuple[int, str]:
     """Status and reason of an answer."""
-    url = path.format(user_id=user, subject_id="obama", event_id=uuid.uuid4())
-    body = JPEG if method == "POST" else None
-    answer = http.request(
-        method, f"{url}?purpose=tests" if path.endswith("photos") else url, headers=headers, content=body
-    )
+    url = path.format(user_id=user, subject_id="obama", event_id=uuid.uuid4(), version="some", step="shadow")
+    options: dict[str, Any] = {"content": JPEG} if method == "POST" else {}
+    if path in BODIES:
+        options = {"json": BODIES[path]}
+    url = f"{url}?purpose=tests" if path.endswith("photos") else url
+    answer = http.request(method, url, headers=headers, **options)
     return answer.status_code, answer.json().get("reason", "")
 
 
@@ -80,8 +88,9 @@ def test_every_route_refuses_a_key_without_its_scope(http: httpx.Client, make_ke
 
 def test_every_route_refuses_the_key_of_another_user(http: httpx.Client, make_key: MakeKey) -> None:
     bob = make_key(user="bob")
-    for method, path, _ in GUARDED:
-        expected = (403, "wrong_user") if "{user_id}" in path else (404, "unknown_event")
+    for method, path, needs in GUARDED:
+        of_users = "{user_id}" in path or needs.all_users
+        expected = (403, "wrong_user") if of_users else (404, "unknown_event")
         assert ask(http, method, path, bob) == expected, path
         if "{user_id}" in path:
             assert ask(http, method, path, bob, user=" ") == (422, "invalid_id"), path

@@ -17,6 +17,8 @@ import httpx
 import pytest
 
 from infra.photos import sample_photos
+from models.embedder.card import Card
+from models.embedder.references import Reference
 from schemas.reasons import Reason
 from streams.gateway.app import ROUTERS
 from streams.gateway.problems import MEANINGS, GatewayReason
@@ -54,7 +56,11 @@ def test_the_commands_of_curl_answer_what_they_should(
     for name in ("obama.jpg", "biden.jpg"):
         # The workers of these tests know a picture by its digest, and the gateway's limit is low.
         (small / name).write_bytes((sample_photos() / name).read_bytes()[:90_000])
-    env = os.environ | {"FACESTREAM": str(http.base_url), "KEY": everything["Authorization"].removeprefix("Bearer ")}
+    env = os.environ | {
+        "FACESTREAM": str(http.base_url),
+        "KEY": everything["Authorization"].removeprefix("Bearer "),
+        "VERSION": Card.read(Reference.ACCURATE.folder).version,
+    }
     answers: list[Any] = []
     for block in (one for one in BLOCKS if one.startswith("curl")):
         for command in block.replace("\\\n", " ").splitlines():
@@ -62,12 +68,21 @@ def test_the_commands_of_curl_answer_what_they_should(
                 ["sh", "-ec", command], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
             )
             answers.append(json.loads(ended.stdout))
-    enrolled, identified, verified, accepted, read, subjects = answers
+    enrolled, identified, verified, accepted, read, subjects, said, subject, seen, past, cameras, *operations = answers
     assert enrolled["outcome"] == "enrolled"
     assert identified["faces"][0]["subject_id"] == "obama"
     assert verified["faces"][0]["decision"] == "no_match"
     assert accepted["status"] == "accepted" and read["event_id"] == accepted["event_id"]
     assert subjects["subjects"] == [{"subject_id": "obama", "templates": 1}]
+    assert (said["event_id"], said["is_new"]) == (accepted["event_id"], True)
+    shards, models, *lists, shadow, back, counted = operations
+    assert (shadow["state"], back["state"], counted["sent"]) == ("shadow", "candidate", 0)
+    assert shards["partitions"] == 2 and models["production"] in {one["version"] for one in models["versions"]}
+    assert [next(iter(one)) for one in lists] == ["replays", "total", "runs"]
+    assert enrolled in subject["photos"]
+    assert accepted["event_id"] in {one["event_id"] for one in seen["matches"]}
+    assert (past["sightings"], past["next"]) == ([], None)
+    assert "front-door" in {one["camera_id"] for one in cameras["cameras"]}
 
 
 def test_its_commands_are_there() -> None:

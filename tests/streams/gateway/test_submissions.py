@@ -120,8 +120,11 @@ def test_the_same_twice_has_one_effect_and_the_same_answer(
     assert first.json()["event_id"] == own or by != "event_id"
     listed = http.get(f"/api/v1/users/{user}/subjects", headers=everything).json()["subjects"]
     assert listed == [{"subject_id": "anna", "templates": 1}]
-    other_user = enrol(http, everything | header, f"{user}-other", anna, wait="0")
-    assert by == "event_id" or other_user.json()["event_id"] != first.json()["event_id"]
+    other_user = enrol(http, everything | header, f"{user}-other", anna, wait="0", **query)
+    if by == "event_id":
+        assert (other_user.status_code, other_user.json()["reason"]) == (409, "event_id_taken")
+    else:
+        assert other_user.json()["event_id"] != first.json()["event_id"]
 
 
 def test_the_answer_of_another_user_is_not_told(
