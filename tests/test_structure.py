@@ -35,7 +35,7 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
         ("topology", "client", "cameras", "model_registry", "observability", "privacy", "replay", "api_keys"),
         ("dead_letters", "feedback"),
         ("engine", "drift"),
-        ("embedding", "matching", "searching", "sightings"),
+        ("embedding", "matching", "searching", "sightings", "hooks"),
         ("rollout", "training_data"),
         ("devtools", "operations", "retraining"),
         ("worker", "producer", "gateway"),
