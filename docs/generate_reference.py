@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 import schemas.registry
 import streams.drift.metrics
 import streams.gateway.middleware
+import streams.hooks.metrics
 import streams.kafka.log_reader
 import streams.observability.metrics
 import streams.sightings.metrics
@@ -37,6 +38,7 @@ _METRICS = (
     streams.observability.metrics,
     streams.drift.metrics,
     streams.sightings.metrics,
+    streams.hooks.metrics,
     streams.gateway.middleware,
     streams.kafka.log_reader,
 )
@@ -106,8 +108,8 @@ def topics_page() -> str:
     return (
         "# Topics\n\nValues are Avro in the single-object encoding. Messages are partitioned by murmur2 of the key, "
         "except that chips and resolutions are in the partition of their upload or dead letter, drift references and "
-        "open sightings in that of their user, each probe is in every partition, and all records of `models` and "
-        "`runs` in partition 0. "
+        "open sightings in that of their user, hook deliveries in that of their event, each probe is in every "
+        "partition, and all records of `models` and `runs` in partition 0. "
         "`FACESTREAM_TOPIC_PREFIX` is the prefix of every name. The changelog of the gallery is another topic.\n\n"
         f"{table(head, rows())}"
     )

@@ -16,6 +16,7 @@ from schemas.dead_letters import DeadLetter, Header
 from schemas.drift import DriftFace
 from schemas.embeddings import Face, OtherVector, Reembedding, TemplateBatch
 from schemas.gallery import Template
+from schemas.hooks import Hook, HookDelivery
 from schemas.ingest import Picture
 from schemas.learning import Chip
 from schemas.registry import EVENT_TYPES, Event
@@ -33,6 +34,8 @@ LEFT_OUT = {
     (View, "vector"): _BIOMETRIC,
     (Chip, "jpeg"): _BIOMETRIC,
     (ApiKey, "secret_sha256"): "only the gateway compares with it",
+    (Hook, "secret_sha256"): "only the workers compare with it",
+    (HookDelivery, "event"): "its address gets it; everybody else reads it where it is from",
     (DeadLetter, "value"): "it may hold a picture or a vector",
 }
 """The fields that are left out of the JSON, with the reason."""

@@ -19,6 +19,7 @@ from schemas.drift import Drift, DriftSample
 from schemas.embeddings import Embedding, Reembedding, TemplateBatch
 from schemas.erasure import Erasure
 from schemas.gallery import Template
+from schemas.hooks import Hook, HookDelivery
 from schemas.ingest import Frame, Upload
 from schemas.learning import Chip, Feedback, TrainingRun
 from schemas.replays import Replay
@@ -51,6 +52,8 @@ Event = (
     | Feedback
     | Erasure
     | ApiKey
+    | Hook
+    | HookDelivery
 )
 """Everything that can be the value of a Kafka message."""
 EVENT_TYPES: dict[str, type[Event]] = {
@@ -76,6 +79,8 @@ EVENT_TYPES: dict[str, type[Event]] = {
     "feedback": Feedback,
     "erasure": Erasure,
     "api_key": ApiKey,
+    "hook": Hook,
+    "hook_delivery": HookDelivery,
 }
 """The class of each event, by the name of its schema file without the suffix."""
 

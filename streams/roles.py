@@ -15,6 +15,7 @@ class Role(StrEnum):
     RETRAIN = "retrain"
     SEARCH = "search"
     SIGHTINGS = "sightings"
+    HOOKS = "hooks"
 
 
 ANSWERING = (Role.EMBED, Role.MATCH, Role.SINK_REDIS, Role.SINK_BIGQUERY)

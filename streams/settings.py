@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         168,
         gt=0,
         description="How long `uploads`, `frames`, `embeddings`, `matches`, `probes`, `search-parts`, `comparisons`, "
-        "`enrolments`, `sightings`, `open-sightings` and `drift` are kept.",
+        "`enrolments`, `sightings`, `open-sightings`, `hook-deliveries` and `drift` are kept.",
     )
     dead_letter_retention_hours: float = Field(
         2160,
@@ -196,6 +196,24 @@ class Settings(BaseSettings):
         False, description="Whether an `https://` address may lead into a private network."
     )
 
+    hook_key_file: Path | None = Field(
+        None,
+        description="File with the key from which the secret of each hook is made: the same for `facestream hooks` and "
+        "the workers of the role `hooks`. Default: `<home>/hooks.key`, which `facestream hooks add` makes.",
+    )
+    hook_private_networks: bool = Field(
+        False, description="Whether the address of a hook may lead into a private network, there also with `http://`."
+    )
+    hook_timeout_s: float = Field(15, gt=0, description="Seconds within which the address of a hook must answer.")
+    hook_retry_s: float = Field(
+        5,
+        gt=0,
+        description="Seconds to the second attempt to post an event; each later pause is twice as long, up to an hour.",
+    )
+    hook_give_up_h: float = Field(
+        24, gt=0, description="Hours after which an event that its address has not accepted is given up."
+    )
+
     gateway_host: str = Field("127.0.0.1", description="Address on which `facestream gateway` listens.")
     gateway_port: int = Field(
         8085, ge=0, le=65_535, description="Port of that address; 0: a free one, which is in the gateway's log."
@@ -228,6 +246,11 @@ class Settings(BaseSettings):
     def versions_dir(self) -> Path:
         """The folder of the trained and imported model versions."""
         return self.models_dir or self.home / "models"
+
+    @property
+    def hook_key_path(self) -> Path:
+        """The file of the key from which the secrets of hooks are made."""
+        return self.hook_key_file or self.home / "hooks.key"
 
     @property
     def chosen_model_dir(self) -> Path:

@@ -39,6 +39,8 @@ DRIFT_EVENTS: Mapping[Topic, type[Embedding | Match]] = {Topic.EMBEDDINGS: Embed
 """What tells of drift."""
 SIGHTING_EVENTS: Mapping[Topic, type[Match]] = {Topic.MATCHES: Match}
 """What sightings are made of; their vectors are looked up on ``embeddings``."""
+HOOK_EVENTS: Mapping[Topic, type[Sighting | Enrolment]] = {Topic.SIGHTINGS: Sighting, Topic.ENROLMENTS: Enrolment}
+"""What is posted to addresses."""
 READS: Mapping[Role, Sequence[Topic]] = {
     Role.EMBED: (Topic.UPLOADS, Topic.FRAMES),
     Role.MATCH: (Topic.EMBEDDINGS, Topic.PROBES, Topic.ERASURES),
@@ -48,6 +50,7 @@ READS: Mapping[Role, Sequence[Topic]] = {
     Role.RETRAIN: (Topic.RUNS,),
     Role.SEARCH: (*SEARCH_EVENTS, Topic.ERASURES),
     Role.SIGHTINGS: (*SIGHTING_EVENTS, Topic.ERASURES),
+    Role.HOOKS: (*HOOK_EVENTS, Topic.ERASURES),
 }
 """What each role reads; ``match`` reads ``probes`` only where searches over all users are allowed."""
 

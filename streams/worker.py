@@ -286,6 +286,15 @@ def _sightings(start: _Start) -> None:
     _run_batches(Role.SIGHTINGS, start, worker)
 
 
+def _hooks(start: _Start) -> None:
+    def worker(client_id: str) -> BatchWorker[Any]:
+        from streams.hooks.worker import HookWorker
+
+        return HookWorker(start.settings, batch_size=_BATCH_SIZE, client_id=client_id)
+
+    _run_batches(Role.HOOKS, start, worker)
+
+
 def _run_batches(role: Role, start: _Start, make_worker: Callable[[str], BatchWorker[Any]]) -> NoReturn:
     """Run a worker that takes batches, made under this name, with its health served."""
     with HealthServer(role, f"{role}-{os.getpid()}", start.settings) as health:
@@ -306,5 +315,6 @@ _RUN: Mapping[Role, Callable[[_Start], None]] = {
     Role.RETRAIN: _retrain,
     Role.SEARCH: _search,
     Role.SIGHTINGS: _sightings,
+    Role.HOOKS: _hooks,
 }
 """What runs each role; none of them returns."""

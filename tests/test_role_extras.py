@@ -40,6 +40,7 @@ MODULES = {
     ],
     Role.SEARCH: ["streams.searching.worker"],
     Role.SIGHTINGS: ["streams.engine.batch_worker", "streams.sightings.processor"],
+    Role.HOOKS: ["streams.hooks.worker"],
 }
 """What a worker of the role imports; ``streams.worker`` does so when it starts."""
 THEN = {

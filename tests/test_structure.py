@@ -27,12 +27,15 @@ MAY_IMPORT = {
 """The rooms: who may import whom."""
 LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
     "streams": (
-        ("settings", "settings_file", "roles", "text", "missing_packages", "homes"),
+        (
+            *("settings", "settings_file", "roles", "text", "missing_packages", "homes", "made_by"),
+            "public_addresses",
+        ),
         ("kafka",),
         ("topology", "client", "cameras", "model_registry", "observability", "privacy", "replay", "api_keys"),
         ("dead_letters", "feedback"),
         ("engine", "drift"),
-        ("embedding", "matching", "searching", "sightings"),
+        ("embedding", "matching", "searching", "sightings", "hooks"),
         ("rollout", "training_data"),
         ("devtools", "operations", "retraining"),
         ("worker", "producer", "gateway"),

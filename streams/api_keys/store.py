@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -16,6 +14,7 @@ from streams.api_keys.secrets import PresentedKey, new_key
 from streams.kafka.log_reader import read_events
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
+from streams.made_by import made_by
 from streams.settings import Settings
 
 
@@ -64,7 +63,7 @@ def create_key(
         secret_sha256=presented.digest,
         scopes=[scope.value for scope in Scope if scope in scopes],
         created_at=now,
-        created_by=_whoami(),
+        created_by=made_by(),
         users=sorted({checked_name("user_id", user) for user in users}),
         all_users=all_users,
         name=name,
@@ -108,12 +107,3 @@ def revoke_key(settings: Settings, key: str) -> ApiKey:
 
 def _write(settings: Settings, record: ApiKey) -> None:
     RecordWriter(settings, Topic.KEYS).write(record.key_id, codec.encode(record))
-
-
-def _whoami() -> str:
-    """The user and host that make a key."""
-    try:
-        user = getpass.getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"

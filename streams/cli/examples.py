@@ -39,6 +39,15 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     ),
     "keys list": ("facestream keys list",),
     "keys revoke": ("facestream keys revoke fs_0J5nQkWbXy",),
+    "hooks add": (
+        "facestream hooks add https://example.org/seen --user anna",
+        "facestream hooks add https://example.org/seen --all-users --name office",
+        "facestream hooks add https://example.org/new -u anna --events enrolment",
+    ),
+    "hooks list": ("facestream hooks list", "facestream hooks list --json | jq .hooks"),
+    "hooks test": ("facestream hooks test hook-1f0c",),
+    "hooks enable": ("facestream hooks enable hook-1f0c  # its address is back",),
+    "hooks remove": ("facestream hooks remove hook-1f0c  # the beginning of its id",),
     "enrol": (
         "facestream enrol --user anna --subject obama photos/obama.jpg",
         "facestream enrol --user anna --dir people  # every people/<subject>/*",

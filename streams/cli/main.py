@@ -23,6 +23,7 @@ COMMANDS = (
     "worker",
     "gateway",
     "keys",
+    "hooks",
     "enrol",
     "play",
     "camera",

@@ -35,7 +35,7 @@ from streams.topology import subscribed
 _READY_S = 180.0
 _DEATHS = 3
 _GATEWAY = "gateway"
-_BACKGROUND = {Role.SINK_BIGQUERY, Role.DRIFT, Role.RETRAIN, Role.SIGHTINGS}
+_BACKGROUND = {Role.SINK_BIGQUERY, Role.DRIFT, Role.RETRAIN, Role.SIGHTINGS, Role.HOOKS}
 """Roles that run at a lower priority: their results may be late, those of the other roles may not."""
 
 

@@ -23,6 +23,7 @@ LASTING = {
     Topic.MODELS: "which model version answers",
     Topic.RUNS: "the trainings",
     Topic.KEYS: "who may use the HTTP gateway",
+    Topic.HOOKS: "where events are posted to",
 }
 """What is gone with a topic where nothing brings it back; through the others events only pass."""
 
@@ -70,6 +71,8 @@ def _wanted(topic: Topic, settings: Settings) -> TopicSpec:
         Topic.MODELS: "compact",
         Topic.RUNS: "compact",
         Topic.KEYS: "compact",
+        Topic.HOOKS: "compact",
+        Topic.HOOK_DELIVERIES: "compact,delete",
         Topic.DRIFT_REFERENCES: "compact,delete",
         Topic.OPEN_SIGHTINGS: "compact,delete",
     }
@@ -87,7 +90,7 @@ def _wanted(topic: Topic, settings: Settings) -> TopicSpec:
     if "compact" in config["cleanup.policy"]:
         # What a tombstone removes is to be gone after a day, however little else comes.
         config["max.compaction.lag.ms"] = str(_DAY_H * _HOUR_MS)
-    if topic in {Topic.DRIFT_REFERENCES, Topic.OPEN_SIGHTINGS}:
-        # Each camera is written again every few seconds, and who takes one over reads all that is not compacted yet.
+    if topic in {Topic.DRIFT_REFERENCES, Topic.OPEN_SIGHTINGS, Topic.HOOK_DELIVERIES}:
+        # They are written again every few seconds, and who takes one over reads all that is not compacted yet.
         config |= {"segment.bytes": str(_SMALL_SEGMENT), "min.cleanable.dirty.ratio": "0.1"}
     return TopicSpec(topic, topic.named(settings), settings.partitions, settings.replication_factor, config)

@@ -28,8 +28,8 @@ class Topic(StrEnum):
 
     All are keyed by ``user_id`` but those of ops, the last ones, and ``chips``: it is compacted by ``event_id``, and
     each chip lies in the partition of its upload. So it is with ``drift-references``, compacted by camera and model
-    version, and with ``open-sightings``, compacted by camera. Each of ``probes`` is in every partition. All of
-    ``models``, and of ``runs``, is in partition 0, in one order.
+    version, with ``open-sightings``, compacted by camera, and with ``hook-deliveries``. Each of ``probes`` is in every
+    partition. All of ``models``, and of ``runs``, is in partition 0, in one order.
     """
 
     UPLOADS = "uploads"
@@ -53,6 +53,8 @@ class Topic(StrEnum):
     MODELS = "models"
     RUNS = "runs"
     KEYS = "keys"
+    HOOKS = "hooks"
+    HOOK_DELIVERIES = "hook-deliveries"
 
     def named(self, settings: ClusterSettings) -> str:
         """The name on the cluster: prefix and name.

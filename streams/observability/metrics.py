@@ -45,6 +45,7 @@ STEPS_OF: Mapping[Role, Sequence[str]] = {
     Role.RETRAIN: (),
     Role.SEARCH: ("wait", "deliver"),
     Role.SIGHTINGS: ("wait", "deliver"),
+    Role.HOOKS: ("wait", "deliver"),
 }
 """The steps that a worker of each role takes."""
 

@@ -26,12 +26,12 @@ from streams.roles import Role
 from streams.settings import Settings
 from streams.training_data.chip_store import ChipsOf, KeptChip
 
-_ERASING = (Role.MATCH, Role.SINK_REDIS, Role.SINK_BIGQUERY, Role.DRIFT, Role.SIGHTINGS)
+_ERASING = (Role.MATCH, Role.SINK_REDIS, Role.SINK_BIGQUERY, Role.DRIFT, Role.SIGHTINGS, Role.HOOKS)
 _SINKS = (Role.SINK_REDIS, Role.SINK_BIGQUERY)
 _LOGS = (
     *(Topic.PROBES, Topic.SEARCH_PARTS),
     *(Topic.UPLOADS, Topic.FRAMES, Topic.EMBEDDINGS, Topic.MATCHES, Topic.COMPARISONS, Topic.ENROLMENTS),
-    *(Topic.SIGHTINGS, Topic.OPEN_SIGHTINGS),
+    *(Topic.SIGHTINGS, Topic.OPEN_SIGHTINGS, Topic.HOOK_DELIVERIES),
     *(Topic.CHIPS, Topic.DRIFT, Topic.DRIFT_REFERENCES, Topic.FEEDBACK, Topic.DEAD_LETTERS),
 )
 """Topics that may hold data of a person."""

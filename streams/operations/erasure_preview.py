@@ -19,6 +19,7 @@ from sinks.redis.errors import explained
 from sinks.redis.keys import Keys
 from sinks.redis.sightings import SightingEraser
 from streams.drift.samples import read_samples
+from streams.hooks.pending_log import WhoIsErased, read_waiting
 from streams.kafka.log_reader import LogReader
 from streams.kafka.topics import Topic
 from streams.matching.stored_gallery import read_stored
@@ -116,6 +117,13 @@ def _open_sightings(settings: Settings, user_id: str, subject_id: str | None) ->
     return {"open_sightings": sum(subject_id is None or names(one, subject_id) for one in cameras)}
 
 
+def _hook_deliveries(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
+    with LogReader(settings, Topic.HOOK_DELIVERIES) as log:
+        numbers = {log.partition_of(user_id)}
+    who = WhoIsErased(user_id, subject_id)
+    return {"hook_deliveries": sum(who.is_in(one.event) for one in read_waiting(settings, numbers))}
+
+
 def _chips(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
     return {"faces": len(read_kept_chips(settings, None, user_id, subject_id).chips)}
 
@@ -126,5 +134,6 @@ _COUNTS: Mapping[str, Callable[[Settings, str, str | None], Mapping[str, int]]] 
     Role.SINK_BIGQUERY: _rows,
     Role.DRIFT: _cameras,
     Role.SIGHTINGS: _open_sightings,
+    Role.HOOKS: _hook_deliveries,
     "chips": _chips,
 }

@@ -51,6 +51,7 @@ _OWN_PARTITIONS = {
     Topic.CHIPS,
     Topic.DRIFT_REFERENCES,
     Topic.OPEN_SIGHTINGS,
+    Topic.HOOK_DELIVERIES,
     Topic.DEAD_LETTERS,
     Topic.RESOLUTIONS,
     Topic.REPLAYS,

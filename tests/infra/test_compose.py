@@ -160,7 +160,11 @@ def test_what_is_kept_is_on_volumes() -> None:
     named = {volume for name in SERVICES for volume in volumes(name)}
     assert named == set(COMPOSE["volumes"])
     # A named volume takes the owner of the image's folder.
-    for stage, folder in ((FACESTREAM, volumes("match")["tables"]), (BIGQUERY, volumes("bigquery")["bigquery"])):
+    for stage, folder in (
+        (FACESTREAM, volumes("match")["tables"]),
+        (FACESTREAM, volumes("hooks")["secrets"]),
+        (BIGQUERY, volumes("bigquery")["bigquery"]),
+    ):
         assert any(f"--owner={stage.user} {folder}" in command for command in stage.runs)
 
 
@@ -168,7 +172,8 @@ def test_commands_see_the_folders_of_the_workers() -> None:
     """The root is read-only: without them `doctor` finds no folder that can be written to, nor the workers' own."""
     assert SERVICES["cli"]["read_only"]
     for name in WORKERS:
-        assert volumes("cli") == volumes(name)
+        assert volumes(name).items() <= volumes("cli").items()
+        assert {"tables", "models"} <= volumes(name).keys()
 
 
 def test_one_service_builds_each_image() -> None:
@@ -303,3 +308,7 @@ def test_nobody_is_root() -> None:
     for name in OURS:
         assert "user" not in SERVICES[name]
         assert SERVICES[name]["read_only"] and SERVICES[name]["cap_drop"] == ["ALL"]
+
+
+def test_only_hooks_and_commands_see_the_key_of_hooks() -> None:
+    assert {name for name in SERVICES if "secrets" in volumes(name)} == {"hooks", "cli"}

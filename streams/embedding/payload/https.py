@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 import time
@@ -19,6 +18,7 @@ from urllib3.exceptions import HTTPError, LocationValueError
 from schemas.reasons import Reason
 from streams.embedding.payload.errors import PayloadRefused, PayloadUnavailable
 from streams.embedding.payload.roots import Address, find_root
+from streams.public_addresses import is_public
 
 CONNECT_TIMEOUT_S = 3.0
 TOTAL_TIMEOUT_S = 15.0
@@ -119,7 +119,7 @@ def _resolve(address: Address, *, private_networks: bool) -> list[str]:
             raise PayloadUnavailable(f"the name {address.host!r} cannot be resolved now") from error
         raise PayloadRefused(Reason.URI_UNREADABLE, f"there is no host {address.host!r}") from error
     ips = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    if not private_networks and not all(ipaddress.ip_address(ip.partition("%")[0]).is_global for ip in ips):
+    if not private_networks and not all(map(is_public, ips)):
         raise PayloadRefused(
             Reason.URI_NOT_ALLOWED,
             f"{address.host!r} is in a private network: FACESTREAM_URI_PRIVATE_NETWORKS of the workers would allow it",

@@ -125,6 +125,8 @@ class Remedy(Enum):
     DEAD_LETTERS = "facestream dead-letters list; when the cause is fixed, facestream replay dead-letters"
     CAMERA = "look through the camera: its lens, its light, where it points, how it compresses"
 
+    HOOK = "have its address accept again (facestream hooks test {hook_id}), then facestream hooks enable {hook_id}"
+
     # Models
     MODEL_DIR = "set FACESTREAM_MODEL_DIR to a folder with card.json and its weights"
     MODELS_FOLDER = "let this user read it, or set FACESTREAM_MODELS_DIR to a folder that can be read"

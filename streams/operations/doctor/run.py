@@ -15,6 +15,7 @@ from streams.operations.doctor.crashes import check as crashes
 from streams.operations.doctor.dead_letters import check as dead_letters
 from streams.operations.doctor.drift import check as drift
 from streams.operations.doctor.finding import Check, Finding, fail, warn
+from streams.operations.doctor.hooks import check as hooks
 from streams.operations.doctor.machine import check as machine
 from streams.operations.doctor.redis import check as redis
 from streams.operations.doctor.remedies import Remedy
@@ -40,6 +41,7 @@ def examine(settings: Settings, *, load_model: bool = True) -> Iterator[Finding]
         "rows": lambda: rows(settings),
         "dead letters": lambda: dead_letters(settings),
         "drift": lambda: drift(settings),
+        "hooks": lambda: hooks(settings),
         "models": lambda: models(settings, load=load_model),
     }
     return run(checks, LIMIT_S)
