@@ -47,6 +47,7 @@ SOME: Mapping[str, tuple[str, ...]] = {
         "streams.embedding.agent",
         "streams.engine.faust_runner",
         "streams.engine.sink_worker",
+        "streams.hooks.worker",
         "streams.matching.agent",
         "streams.retraining.agent",
         "streams.worker",
