@@ -70,8 +70,8 @@ def shards(
 
 
 def _of_all(states: dict[Role, RoleState]) -> Table:
-    """Each partition, with what waits for each role; for retrain nothing of a user waits."""
-    states = {role: state for role, state in states.items() if role is not Role.RETRAIN}
+    """Each partition, with what waits for each role; those beside the way of an answer are in the second table only."""
+    states = {role: state for role, state in states.items() if role not in (Role.RETRAIN, Role.HOOKS)}
     roles = [f"#{role.removeprefix('sink-')}" for role in states]
     table = grid("##", "owner", "#users", "#templates", *roles, "#commit")
     for shard in states[Role.MATCH].partitions:

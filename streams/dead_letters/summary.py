@@ -72,6 +72,8 @@ def summarize(records: Iterable[DeadLetterRecord], *, dismissed: bool = False) -
         group = groups.setdefault(key, DeadLetterGroup(*key, letter.failed_at, letter))
         group.standing[one.standing] += 1
         group.first_failed_at = min(group.first_failed_at, letter.failed_at)
-        group.last = max(group.last, letter, key=lambda one: one.failed_at)
-    ordered = sorted(groups.values(), key=lambda group: -group.standing.total())
+        group.last = max(group.last, letter, key=lambda one: (one.failed_at, one.letter_id))
+    ordered = sorted(
+        groups.values(), key=lambda group: (-group.standing.total(), group.reason, group.stage, group.topic)
+    )
     return DeadLetterSummary(ordered, left_out)

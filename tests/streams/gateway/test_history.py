@@ -115,7 +115,7 @@ def test_bigquery_may_be_away_and_redis_answers(
     http: httpx.Client, everything: Headers, context: Context, settings: Settings
 ) -> None:
     away = UserHistory(Address("facestream", "facestream", "http://127.0.0.1:1"), timeout_s=1.0)
-    with served(dataclasses.replace(context, history=away, slow=SlowCalls(1))) as other:
+    with served(dataclasses.replace(context, history=away, slow=SlowCalls(1), draining=asyncio.Event())) as other:
         for what in ("matches", "sightings", "cameras"):
             refused = other.get(f"/api/v1/users/anna/{what}?history=true", headers=everything)
             assert (refused.status_code, refused.json()["reason"]) == (503, "history_unavailable")

@@ -24,7 +24,8 @@ NO_ADVICE = {
     Reason.KEY_MISMATCH, Reason.UNKNOWN_MODEL, Reason.UNREADABLE, Reason.FAILED,
     # The page makes no such requests.
     GatewayReason.INVALID_REQUEST, GatewayReason.UNKNOWN_EVENT, GatewayReason.NOT_FOUND,
-    GatewayReason.METHOD_NOT_ALLOWED, GatewayReason.UNSUPPORTED_TYPE,
+    GatewayReason.METHOD_NOT_ALLOWED, GatewayReason.UNSUPPORTED_TYPE, GatewayReason.HEAD_TOO_LARGE,
+    GatewayReason.UNKNOWN_VERSION, GatewayReason.NOT_POSSIBLE,
 }  # fmt: skip
 
 

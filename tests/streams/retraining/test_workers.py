@@ -108,6 +108,7 @@ def test_a_worker_that_is_suspended_loses_its_run_and_publishes_nothing(settings
         token = trained(settings)[0].token
         os.kill(workers[first].pid, signal.SIGSTOP)
         until(lambda: trained(settings)[0].attempt == 2, "the run is taken over")
+        until(lambda: len(starts(settings)) == 2, "the successor trains, with nothing but a checkpoint")
         # Both processes make a version now: the one of the worker that does not know that it has lost the run, too.
         (settings.home / "go").touch()
         zombies = settings.versions_dir / ".runs" / trained(settings)[0].run_id / str(token)
