@@ -12,7 +12,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import FrameType
+from typing import IO
 
 PR_SET_PDEATHSIG = 1
 CANNOT_RUN = 127
@@ -25,6 +28,19 @@ def command(argv: list[str]) -> list[str]:
     On Linux the thread that forks counts as the parent, so it has to live as long as the child should.
     """
     return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *argv]
+
+
+def start(argv: Sequence[str], *, log: IO[bytes], env: Mapping[str, str], cwd: Path | None) -> subprocess.Popen[bytes]:
+    """Start argv in a session of its own, as a child that ends with this process, with both outputs in ``log``."""
+    return subprocess.Popen(
+        command([*argv]),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=env,
+        cwd=cwd,
+        start_new_session=True,
+    )
 
 
 def main(parent: int, argv: list[str]) -> int:

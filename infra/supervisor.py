@@ -203,15 +203,8 @@ class Supervisor:
             if command.log.exists():
                 command.log.replace(command.log.with_name(f"{command.log.name}.old"))
             with command.log.open("wb") as log:
-                return subprocess.Popen(
-                    launcher.command([*command.argv]),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, **command.env},
-                    cwd=command.cwd,
-                    start_new_session=True,
-                )
+                env = {**os.environ, **command.env}
+                return launcher.start(command.argv, log=log, env=env, cwd=command.cwd)
 
         process = self._spawner.submit(spawn).result()
         if self._record:

@@ -8,8 +8,17 @@ from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
+class ErasedPhoto:
+    """A photo of a subject, by the uploads of it that are known."""
+
+    event_ids: list[str]
+    sha256: list[str] = field(default_factory=list)
+    templates_left: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Erasure:
-    """A request to erase a user or subject (``stage`` is None), or a role's report of it, on the topic ``erasures``."""
+    """A request to erase a user, a subject or a photo (``stage`` is None), or a role's report, on ``erasures``."""
 
     erasure_id: str
     user_id: str
@@ -18,3 +27,4 @@ class Erasure:
     stage: str | None = None
     removed: Mapping[str, int] = field(default_factory=dict)
     in_searches: bool = False
+    photo: ErasedPhoto | None = None

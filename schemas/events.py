@@ -8,7 +8,7 @@ from schemas.clock import utc_now
 from schemas.dead_letters import DeadLetter, Header, Resolution, ResolutionState
 from schemas.drift import Drift, DriftAlarm, DriftDecision, DriftFace, DriftMeasure, DriftPosition, DriftSample
 from schemas.embeddings import Embedding, Face, FrameOrigin, OtherVector, Reembedding, TemplateBatch, UploadOrigin
-from schemas.erasure import Erasure
+from schemas.erasure import ErasedPhoto, Erasure
 from schemas.gallery import Template
 from schemas.ids import new_event_id
 from schemas.ingest import Consent, Frame, Mode, Picture, Upload
@@ -38,6 +38,7 @@ __all__ = [
     "DriftSample",
     "Embedding",
     "Enrolment",
+    "ErasedPhoto",
     "Erasure",
     "Event",
     "Face",

@@ -18,6 +18,7 @@ from typing import Generic, Protocol, TypeVar
 
 from schemas.dead_letters import DeadLetter, Resolution
 from schemas.drift import Drift
+from schemas.erasure import ErasedPhoto
 from schemas.learning import Feedback
 from schemas.partition import TopicPartition
 from schemas.registry import Event
@@ -156,6 +157,17 @@ class BatchProcessor(Protocol[E_contra]):
         Raises:
             SinkUnavailable: not all of it was removed; the call is repeated.
         """
+
+    def erase_photo(
+        self,
+        user_id: str,
+        subject_id: str,
+        photo: ErasedPhoto,
+        *,
+        erasure_id: str,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
+        """Remove what is kept of the uploads of a photo of a subject, but for the subject; see :meth:`erase`."""
 
     def erase_in_searches(
         self,

@@ -21,6 +21,7 @@ import infra.kafka
 import infra.redis
 import infra.supervisor
 from infra.services import LocalServices
+from tests.streams.cli import preloaded
 from tests.work_units import WorkUnits, place
 
 # A shell that runs the tests in the background has them, and all that they start, ignore Ctrl-C, and nohup a closed
@@ -44,6 +45,13 @@ hypothesis.settings.load_profile("facestream")
 def _all_have_the_same_priority() -> Iterator[None]:
     """Beside several stacks on few cores, a process of theirs that gives way would have no time at all."""
     with mock.patch.object(infra.supervisor, "give_way"):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _workers_are_forks() -> Iterator[None]:
+    """The workers of a stack import nothing anew; ``tests/integration/test_up.py`` starts them as users do."""
+    with preloaded.for_supervisors():
         yield
 
 

@@ -6,7 +6,7 @@ up to seven days, and another seven days for its own recovery.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from google.cloud import bigquery
@@ -71,6 +71,10 @@ _FORGETTING_SIMILAR = (
     f"UPDATE `{{}}` SET similar_subject_id = NULL, detail = NULL WHERE user_id IN UNNEST(@user_id) AND {_SIMILAR}"
 )
 """Removes the subject as the similar subject of other subjects' enrolments."""
+_OF_PHOTO = (
+    "user_id IN UNNEST(@user_id) AND subject_id IN UNNEST(@subject_id) "
+    "AND (event_id IN UNNEST(@event_ids) OR IFNULL(repeats, '') IN UNNEST(@event_ids))"
+)
 _TIMEOUT_S = 120.0
 
 
@@ -125,6 +129,40 @@ def erase(
     taking_out = _taking_out(f"{dataset_id}.{MATCHES.name}", _OWN_SUBJECT)
     removed["matches"] += change(MATCHES.name, "take out", taking_out)
     return removed
+
+
+def erase_photo(
+    client: bigquery.Client,
+    dataset_id: str,
+    user_id: str,
+    subject_id: str,
+    event_ids: Sequence[str],
+    *,
+    name: str,
+    wanted: Callable[[], bool] = lambda: True,
+) -> dict[str, int]:
+    """Delete the rows of the uploads of a photo, and of those that repeat one of them; see :func:`erase`."""
+    if not wanted():
+        raise SinkUnavailable("the erasure is another worker's now")
+    table = f"{dataset_id}.{ENROLMENTS.name}"
+    removed = change_once(
+        client,
+        f"DELETE FROM `{table}` WHERE {_OF_PHOTO}",
+        [*_parameters(user_id, subject_id), bigquery.ArrayQueryParameter("event_ids", "STRING", list(event_ids))],
+        name=f"facestream-erase-{codec.stable_id(dataset_id, name, ENROLMENTS.name, 'photo')}",
+        table=table,
+        timeout_s=_TIMEOUT_S,
+    )
+    return {ENROLMENTS.name: removed}
+
+
+def count_photo(
+    client: bigquery.Client, dataset_id: str, user_id: str, subject_id: str, event_ids: Sequence[str]
+) -> dict[str, int]:
+    """The number of rows that :func:`erase_photo` would delete now; raises as :func:`count`."""
+    sql = f"SELECT COUNT(*) AS n FROM `{dataset_id}.{ENROLMENTS.name}` WHERE {_OF_PHOTO}"
+    ids = bigquery.ArrayQueryParameter("event_ids", "STRING", list(event_ids))
+    return {ENROLMENTS.name: int(run_query(client, sql, [*_parameters(user_id, subject_id), ids]).rows[0]["n"])}
 
 
 def erase_in_searches(

@@ -69,6 +69,26 @@ class UserHistory:
         order = ("created_at", "created_at", "event_id")
         return self._page(_view("enrolment_results"), ENROLMENTS, wanted, _IS_OF, order)
 
+    def same_photo(self, user_id: str, subject_id: str, event_ids: Sequence[str]) -> list[str]:
+        """These uploads of a photo of a subject, and all others of it: those that they repeat, or that repeat them."""
+        found = list(event_ids)
+        while True:
+            rows = self._ask(
+                f"SELECT DISTINCT event_id, repeats FROM `{self._address.dataset_id}.enrolments` "
+                "WHERE user_id IN UNNEST(@user_id) AND subject_id IN UNNEST(@subjects) "
+                "AND (event_id IN UNNEST(@event_ids) OR IFNULL(repeats, '') IN UNNEST(@event_ids))",
+                [
+                    ArrayQueryParameter("user_id", "STRING", spellings(user_id)),
+                    ArrayQueryParameter("subjects", "STRING", spellings(subject_id)),
+                    ArrayQueryParameter("event_ids", "STRING", found),
+                ],
+            )
+            ids = [name for row in rows for name in (row["event_id"], row["repeats"]) if name is not None]
+            more = sorted(set(ids).difference(found))
+            if not more:
+                return found
+            found += more
+
     def match(self, event_id: str, user_ids: Sequence[str] | None, since: datetime) -> Json | None:
         """The current answer to a frame of one of these users (None: of whatever user) that was decided since a time.
 

@@ -34,13 +34,14 @@ from google.api_core import exceptions
 from google.cloud.bigquery_storage_v1.types import TableFieldSchema, WriteStream
 
 from schemas.clock import utc_now
+from schemas.erasure import ErasedPhoto
 from schemas.partition import TopicPartition
 from sinks.base import Delivery, Position, RejectedRow, Rejection, Result, RewindRequest, SinkFenced, SinkUnavailable
 from sinks.bigquery.appender import Append, Appender, Refused, StreamLost
 from sinks.bigquery.client import Address
 from sinks.bigquery.columns import Column, micros
 from sinks.bigquery.deduplicator import Deduplicator
-from sinks.bigquery.erase import erase, erase_in_searches
+from sinks.bigquery.erase import erase, erase_in_searches, erase_photo
 from sinks.bigquery.history import History
 from sinks.bigquery.query import QueryFailed
 from sinks.bigquery.rows import RowWriter, row_writer
@@ -153,6 +154,24 @@ class BigQuerySink:
         try:
             name = erasure_id or str(uuid4())
             return erase(self._erasing, self._address.dataset_id, user_id, subject_id, name=name, wanted=wanted)
+        except QueryFailed as error:
+            raise SinkUnavailable(f"BigQuery does not delete: {error}") from error
+
+    def erase_photo(
+        self,
+        user_id: str,
+        subject_id: str,
+        photo: ErasedPhoto,
+        *,
+        erasure_id: str,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
+        """Delete the rows of the uploads of a photo; see :class:`sinks.base.Sink`."""
+        dataset = self._address.dataset_id
+        try:
+            return erase_photo(
+                self._erasing, dataset, user_id, subject_id, photo.event_ids, name=erasure_id, wanted=wanted
+            )
         except QueryFailed as error:
             raise SinkUnavailable(f"BigQuery does not delete: {error}") from error
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
 
+from schemas.erasure import ErasedPhoto
 from schemas.ids import canonical, spellings
 from schemas.parts import Decision
 from schemas.reasons import Reason
@@ -81,6 +82,50 @@ class Eraser:
         """
         return _sum(self._subject(user, canonical(subject_id)) for user in spellings(user_id))
 
+    def photo(self, user_id: str, subject_id: str, photo: ErasedPhoto) -> dict[str, int]:
+        """Remove the answers to uploads of a photo of a subject, and note how many templates the subject has left.
+
+        Returns:
+            The number of removed items, by kind.
+
+        Raises:
+            redis.RedisError: not everything was removed.
+        """
+        subject, event_ids = canonical(subject_id), frozenset(photo.event_ids)
+
+        def is_gone(answer: Json | None) -> bool:
+            return answer is not None and answer["event_id"] in event_ids and canonical(answer["subject_id"]) == subject
+
+        removed = _sum(self._uploads(user, event_ids, is_gone) for user in spellings(user_id))
+        for user in spellings(user_id):
+            self._note_templates(user, subject, photo.templates_left)
+        return removed
+
+    def _uploads(
+        self, user_id: str, event_ids: Collection[str], is_gone: Callable[[Json | None], bool]
+    ) -> dict[str, int]:
+        names = [
+            name
+            for name in self._answers(user_id)
+            if name.rpartition(":")[2] in event_ids and is_gone(_parsed(cast(str | None, self._redis.get(name))))
+        ]
+        removed = {"answers": self._unlink(names), "live": self._rewrite_live(user_id, is_gone)}
+        self._unlink([self._seen(user_id, name) for name in names])
+        if names and not self._dry_run and self._holds(self._keys.answers(user_id), "zset"):
+            self._redis.zrem(self._keys.answers(user_id), *names)
+        return removed
+
+    def _note_templates(self, user_id: str, subject_id: str, left: int | None) -> None:
+        index = self._keys.subjects(user_id)
+        if left is None or self._dry_run or not self._holds(index, "hash"):
+            return
+        for name in cast(list[str], self._redis.hkeys(index)):
+            if canonical(name) == subject_id:
+                if left:
+                    self._redis.hset(index, name, left)
+                else:
+                    self._redis.hdel(index, name)
+
     def in_searches(self, user_id: str, subject_id: str | None) -> dict[str, int]:
         """Take a user, or a subject, out of answers to searches; return how many named somebody.
 
@@ -99,7 +144,7 @@ class Eraser:
         return {
             "answers": self._take_out(user_id, self._answers(user_id), person),
             "latest": self._take_out(user_id, list(self._latest(user_id)), person),
-            "live": self._rewrite_live(user_id, person),
+            "live": self._rewrite_live(user_id, lambda answer: _names(answer, person)),
             "subjects": len(fields) if self._dry_run or not fields else self._redis.hdel(index, *fields),
         }
 
@@ -107,13 +152,13 @@ class Eraser:
         """Whether a key has the type that the sink writes; otherwise somebody else wrote it."""
         return bool(self._redis.type(key) == kind)
 
-    def _rewrite_live(self, user_id: str, person: _Person) -> int:
-        """Rewrite the live stream without entries that name a subject; XDEL would leave their bytes in memory."""
+    def _rewrite_live(self, user_id: str, is_gone: Callable[[Json | None], bool]) -> int:
+        """Rewrite the live stream without some of its answers; XDEL would leave their bytes in memory."""
         live = self._keys.live(user_id)
         if not self._holds(live, "stream"):
             return 0
         entries = cast(list[tuple[str, dict[Any, Any]]], self._redis.xrange(live))
-        left = [(number, of) for number, of in entries if not _names(_parsed(of.get("json")), person)]
+        left = [(number, of) for number, of in entries if not is_gone(_parsed(of.get("json")))]
         if len(left) < len(entries) and not self._dry_run:
             with self._redis.pipeline() as pipeline:
                 pipeline.unlink(live)

@@ -19,6 +19,7 @@ from typing import Any, cast
 import redis
 
 from schemas.as_json import time_text, to_json
+from schemas.erasure import ErasedPhoto
 from schemas.ingest import Mode
 from schemas.partition import TopicPartition
 from schemas.parts import Decision
@@ -126,6 +127,21 @@ class RedisSink:
         try:
             removed = eraser.user(user_id) if subject_id is None else eraser.subject(user_id, subject_id)
             return removed | {"sightings": sightings.erase(user_id, subject_id)}
+        except redis.RedisError as error:
+            raise SinkUnavailable(explained(error)) from error
+
+    def erase_photo(
+        self,
+        user_id: str,
+        subject_id: str,
+        photo: ErasedPhoto,
+        *,
+        erasure_id: str,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
+        """Remove the answers to uploads of a photo, and count the subject's anew; see :class:`sinks.base.Sink`."""
+        try:
+            return Eraser(self._redis, self._keys).photo(user_id, subject_id, photo)
         except redis.RedisError as error:
             raise SinkUnavailable(explained(error)) from error
 

@@ -26,6 +26,10 @@ def erase(
         str | None,
         typer.Option("--subject", "-s", help="One subject of the user. Default: all subjects.", show_default=False),
     ] = None,
+    photo: Annotated[
+        str | None,
+        typer.Option("--photo", help="One photo of the subject: the event id of its upload.", show_default=False),
+    ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Do not ask for confirmation. Without a terminal it is necessary.")
     ] = False,
@@ -33,16 +37,19 @@ def erase(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the workers.")] = 60.0,
     as_json: Json = False,
 ) -> None:
-    """Erase a user or one subject: templates, training faces, results and rows. Prints a receipt.
+    """Erase a user, one subject or one photo: templates, training faces, results and rows. Prints a receipt.
 
     Without a terminal nothing is erased unless you pass --yes. Answers about others stay, without the subject. Events
     in transit are erased too, and no replay restores them; a photo sent afterwards enrols the subject again. Fails if a
     worker has not done its part in time; that worker does it when it runs again.
     """
     output = Output(as_json)
+    if photo is not None and subject is None:
+        raise typer.BadParameter("say whose photo it is: give --subject too", param_hint="--photo")
     whose = f"{user} with all subjects" if subject is None else f"{user}/{subject}"
+    whose = whose if photo is None else f"photo {photo} of {whose}"
     if dry_run:
-        _preview(user, subject, whose, output)
+        _preview(user, subject, photo, whose, output)
         return
     if not yes:
         _confirm(whose, output)
@@ -54,6 +61,7 @@ def erase(
             load_settings(),
             user,
             subject,
+            photo=photo,
             timeout_s=timeout,
             report=lambda role: progress.update(task, note=f"{role} has erased"),
         )
@@ -86,13 +94,17 @@ def _confirm(whose: str, output: Output) -> None:
         )
 
 
-def _preview(user: str, subject: str | None, whose: str, output: Output) -> None:
+def _preview(user: str, subject: str | None, photo: str | None, whose: str, output: Output) -> None:
     """Count what would be erased, and say so."""
-    from streams.operations.erasure_preview import preview_erasure
+    from streams.operations.erasure_preview import preview_erasure, preview_photo_erasure
 
     with output.progress() as progress:
         progress.add_task("counting", total=None, note="")
-        preview = preview_erasure(load_settings(), user, subject)
+        settings = load_settings()
+        if photo is None or subject is None:
+            preview = preview_erasure(settings, user, subject)
+        else:
+            preview = preview_photo_erasure(settings, user, subject, photo)
     output.table(_removals(preview.would_remove, "would be erased by", "#things"))
     if any(count for counted in preview.would_remove.values() for count in counted.values()):
         output.say(f"nothing was erased: this is what would go of {whose}, with what is still on its way")

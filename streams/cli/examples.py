@@ -93,6 +93,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "erase": (
         "facestream erase --user anna --subject obama --dry-run  # only count",
         "facestream erase --user anna --subject obama",
+        "facestream erase -u anna -s obama --photo 018f9c1e-7c3b-7d21-9f6a-3b1c5d7e9f00",
         "facestream erase --user anna --yes  # the whole user, without a question",
     ),
     "export": (

@@ -269,6 +269,8 @@ def _why_not(letter: DeadLetter, topics: Collection[str], erased: Erasures) -> s
     user_id, at_ms = canonical(letter.key.decode(errors="replace")), round(letter.failed_at.timestamp() * 1000)
     with suppress(CodecError):
         upload = codec.decode(letter.value, Upload)
+        if erased.covers_photo(at_ms, user_id, upload.subject_id, upload.event_id, upload.picture.sha256):
+            return "it is of a photo that has been erased"
         return "it is of a subject who has been erased" if erased.covers(at_ms, user_id, [upload.subject_id]) else None
     return "it is of a user who has been erased, or has a subject who has" if erased.touches(at_ms, user_id) else None
 

@@ -19,6 +19,7 @@ from models.embedder.card import Card
 from schemas import codec
 from schemas.drift import Drift
 from schemas.embeddings import Embedding, Face, FrameOrigin
+from schemas.erasure import ErasedPhoto
 from schemas.ingest import Mode
 from schemas.results import Match
 from sinks.base import Delivery, Position, RewindRequest, SinkUnavailable
@@ -147,6 +148,18 @@ class DriftProcessor:
             del self._cameras[number][camera.key]
             metrics.forget(camera.labels)
         return {"drift_references": len(gone)}
+
+    def erase_photo(
+        self,
+        user_id: str,
+        subject_id: str,
+        photo: ErasedPhoto,
+        *,
+        erasure_id: str,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
+        """Nothing to do: photos are not counted."""
+        return {}
 
     def erase_in_searches(
         self,

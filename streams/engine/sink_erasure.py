@@ -178,6 +178,8 @@ class SinkEraser:
             return self._processor.erase_in_searches(
                 user_id, subject_id, erasure_id=name, partition=number, wanted=wanted
             )
+        if erasure.photo is not None and subject_id is not None:
+            return self._processor.erase_photo(user_id, subject_id, erasure.photo, erasure_id=name, wanted=wanted)
         return self._processor.erase(user_id, subject_id, erasure_id=name, wanted=wanted)
 
     def _say(self, asked: _Asked, removed: Mapping[str, int]) -> None:

@@ -63,13 +63,16 @@ def _event(data: bytes) -> HookedEvent:
 
 @dataclass(frozen=True, slots=True)
 class WhoIsErased:
-    """Somebody whose events are not to be posted any more: a user, or one of his subjects."""
+    """Whose events are not to be posted any more: a user's, one of his subjects', or those of uploads of a subject."""
 
     user_id: str
     subject_id: str | None
+    uploads: frozenset[str] | None = None
 
     def is_in(self, event: HookedEvent) -> bool:
         """Whether an event is about them, or names them."""
+        if self.uploads is not None:
+            return isinstance(event, Enrolment) and event.user_id == self.user_id and event.event_id in self.uploads
         return event.user_id == self.user_id and (self.subject_id is None or self.subject_id in named(event))
 
     def taken_out_of(self, event: HookedEvent) -> HookedEvent | None:

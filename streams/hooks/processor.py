@@ -17,6 +17,7 @@ from datetime import timedelta
 from threading import Lock
 
 from schemas.clock import utc_now
+from schemas.erasure import ErasedPhoto
 from schemas.results import Enrolment
 from sinks.base import Delivery, Position, RewindRequest, SinkUnavailable
 from streams.dead_letters.sender import Outbox, Outgoing
@@ -174,7 +175,21 @@ class HookProcessor:
         Raises:
             SinkUnavailable: Kafka does not take it.
         """
-        who = WhoIsErased(user_id, subject_id)
+        return self._drop(WhoIsErased(user_id, subject_id), wanted)
+
+    def erase_photo(
+        self,
+        user_id: str,
+        subject_id: str,
+        photo: ErasedPhoto,
+        *,
+        erasure_id: str,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
+        """Drop what waits of the uploads of a photo; see :meth:`erase`."""
+        return self._drop(WhoIsErased(user_id, subject_id, frozenset(photo.event_ids)), wanted)
+
+    def _drop(self, who: WhoIsErased, wanted: Callable[[], bool]) -> dict[str, int]:
         with self.lock:
             under_way = {one for one in self._backlog.flying if who.is_in(one.event)}
             for one in [each for each in self._backlog if who.is_in(each.event)]:
@@ -287,4 +302,8 @@ class HookProcessor:
 
 def _is_erased(event: HookedEvent, erased: Erasures) -> bool:
     at = event.decided_at if isinstance(event, Enrolment) else event.first_produced_at
+    if isinstance(event, Enrolment) and erased.covers_photo(
+        round(at.timestamp() * 1000), event.user_id, event.subject_id, event.event_id, event.repeats
+    ):
+        return True
     return erased.covers(round(at.timestamp() * 1000), event.user_id, named(event))

@@ -35,7 +35,7 @@ from streams.kafka.topics import Topic
 from streams.matching.batch_outcome import BatchOutcome, removal, tombstone
 from streams.matching.changelog import TABLE
 from streams.matching.decisions import Decisions
-from streams.matching.erasing import answer, template_ids, templates_to_erase
+from streams.matching.erasing import answer, template_ids, templates_to_erase, with_digests
 from streams.matching.gallery_partition import GalleryPartition
 from streams.matching.gallery_table import GalleryTable
 from streams.matching.loaded_shards import LoadedShards
@@ -187,14 +187,15 @@ class Matcher:
             return
         partition = message.source.partition
         gallery = (await self._shards.of([partition]))[partition]
-        self._erased.add(erasure, message.timestamp_ms)
         removed = templates_to_erase(erasure, codec.from_micros(message.timestamp_ms * 1000), gallery)
+        erasure = with_digests(erasure, removed, gallery)
+        self._erased.add(erasure, message.timestamp_ms)
         await deliver(self._app, self._chips, [tombstone(one, partition) for one in template_ids(removed)])
         await self._shards.write([removal(partition, key) for key in removed])
         # Only now: an attempt that failed half-way has to find them again.
         gallery.erase(erasure.user_id, [(template_id, version) for _, template_id, version in removed])
-        done = answer(erasure, STAGE, removed)
-        if await self._was_ever_searched(partition):
+        done = answer(erasure, STAGE, removed, gallery)
+        if erasure.photo is None and await self._was_ever_searched(partition):
             copy = codec.encode(replace(done, in_searches=True))
             await deliver(self._app, self._erasures, [(message.key, copy, n) for n in range(self._partitions)])
         await deliver(self._app, self._erasures, [(message.key, codec.encode(done), partition)])

@@ -20,17 +20,31 @@ def templates_to_erase(erasure: Erasure, at: datetime, gallery: GalleryPartition
 
     A template that the table does not have is removed too: it is left in memory only.
     """
-    user_id = erasure.user_id
+    user_id, photo = erasure.user_id, erasure.photo
     return [
         (user_id, template_id, version)
         for template_id, version in gallery.shard.of(user_id, erasure.subject_id)
-        if (known := gallery.stored(user_id, template_id, version)) is None or known.enrolled_at <= at
+        if (photo is None or template_id in photo.event_ids)
+        and ((known := gallery.stored(user_id, template_id, version)) is None or known.enrolled_at <= at)
     ]
 
 
-def answer(erasure: Erasure, stage: str, removed: Collection[TemplateKey]) -> Erasure:
-    """What a stage says once it has removed these templates; several versions of a template count once."""
-    return replace(erasure, stage=stage, removed={"templates": len(template_ids(removed))})
+def with_digests(erasure: Erasure, removed: Collection[TemplateKey], gallery: GalleryPartition) -> Erasure:
+    """The erasure of a photo with the SHA-256 of what is about to be removed for it; any other as it is."""
+    if erasure.photo is None:
+        return erasure
+    stored = [gallery.stored(*key) for key in removed]
+    digests = {one.picture_sha256 for one in stored if one is not None and one.picture_sha256 is not None}
+    return replace(erasure, photo=replace(erasure.photo, sha256=sorted({*erasure.photo.sha256, *digests})))
+
+
+def answer(erasure: Erasure, stage: str, removed: Collection[TemplateKey], gallery: GalleryPartition) -> Erasure:
+    """What a stage says once the gallery is without these templates; several versions of a template count once."""
+    photo = erasure.photo
+    if photo is not None:
+        left = gallery.shard.templates(erasure.user_id, erasure.subject_id or "")
+        photo = replace(photo, templates_left=left)
+    return replace(erasure, stage=stage, removed={"templates": len(template_ids(removed))}, photo=photo)
 
 
 def template_ids(keys: Collection[TemplateKey]) -> set[str]:
@@ -39,12 +53,8 @@ def template_ids(keys: Collection[TemplateKey]) -> set[str]:
 
 
 def refusal_of_erased(embedding: Embedding, erased: Erasures) -> Refusal | None:
-    """The refusal of an event that is about somebody who was erased after it was produced.
+    """The refusal of an event about somebody, or of a photo, that was erased after it was produced.
 
     Such an event was on its way when the erasure was requested, or comes in a replay.
     """
-    at_ms = round(embedding.timings.produced_at.timestamp() * 1000)
-    subject_id = embedding.origin.subject_id
-    subjects = () if subject_id is None else (subject_id,)
-    covered = erased.covers(at_ms, embedding.user_id, subjects)
-    return Refusal(Reason.ERASED, Reason.ERASED.description) if covered else None
+    return Refusal(Reason.ERASED, Reason.ERASED.description) if erased.covers_embedding(embedding) else None

@@ -50,8 +50,7 @@ def as_embeddings(strays: Collection[MisplacedTemplate], erased: Erasures, retir
     by_id: dict[tuple[str, str], list[Template]] = defaultdict(list)
     for stray in strays:
         one = stray.template
-        at_ms = round(one.enrolled_at.timestamp() * 1000)
-        if one.model_version not in retired and not erased.covers(at_ms, one.user_id, [one.subject_id]):
+        if one.model_version not in retired and not erased.covers_template(one):
             by_id[one.user_id, one.template_id].append(one)
     now = utc_now()
     return [sent_on(as_embedding(versions, now)) for versions in by_id.values()]

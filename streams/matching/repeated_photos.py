@@ -116,12 +116,11 @@ def superfluous_copies(template: Template, gallery: GalleryPartition) -> list[st
 def _not_erased(
     gallery: GalleryPartition, erased: Erasures, user_id: str, template_id: str, version: str
 ) -> Template | None:
-    """A template; None if its subject was erased, since a new upload then repeats nothing."""
+    """A template; None if its subject or photo was erased, since a new upload then repeats nothing."""
     known = gallery.template(user_id, template_id, version)
     if known is None:
         return None
-    at_ms = round(known.enrolled_at.timestamp() * 1000)
-    return None if erased.covers(at_ms, user_id, [known.subject_id]) else known
+    return None if erased.covers_template(known) else known
 
 
 def _lasts(template: Template) -> tuple[datetime, bool, datetime]:

@@ -100,11 +100,10 @@ class BatchEnrolment:
         ``count`` is the number of templates that the subject has.
         """
         first, shard, retired = versions[0], gallery.shard, self._models.retired
-        at_ms = round(first.enrolled_at.timestamp() * 1000)
         return (
             shard.version_of(first.user_id, first.template_id) is None
             and count < self._settings.max_templates_per_subject
-            and not self._erased.covers(at_ms, first.user_id, [first.subject_id])
+            and not self._erased.covers_template(first)
             and consents.refusal(first.consent, first.enrolled_at, self._settings.max_clock_ahead_s) is None
             and consents.may_keep(first.consent, "an import", corrects=True)
             and len({one.model_version for one in versions}.difference(retired)) == len(versions)

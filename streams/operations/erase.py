@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from models.embedder.card import UnusableModel
 from schemas import codec
 from schemas.clock import utc_now
-from schemas.erasure import Erasure
+from schemas.erasure import ErasedPhoto, Erasure
 from schemas.errors import CodecError
-from schemas.ids import canonical, new_event_id
+from schemas.ids import canonical, canonical_event_id, new_event_id
 from schemas.rollout import ModelState
 from streams.kafka.consumer_groups import OffsetsClient, group_id
 from streams.kafka.log_reader import LogReader
@@ -22,6 +22,7 @@ from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
 from streams.model_registry.records import card_of, read_registry, write
 from streams.model_registry.transitions import without
+from streams.operations.photo_uploads import uploads_of_photo
 from streams.roles import Role
 from streams.settings import Settings
 from streams.training_data.chip_store import ChipsOf, KeptChip
@@ -45,13 +46,14 @@ class Receipt:
     Attributes:
         erasure_id: id of the request.
         user_id: the user.
-        subject_id: the subject; None: the user with all subjects.
+        subject_id: the subject, or whose photo; None: the user with all subjects.
         requested_at: time of the request.
         completed_at: time of the last answer; None while answers are missing.
         removed: numbers of removed things, by role, for ``chips``, and for ``models`` if versions named somebody.
         waiting_for: roles that have not answered; they erase when they run again.
         logs_until: by topic, the time until which Kafka's files may hold old messages. No replay brings them back.
         may_have_learned: model versions that were trained while the faces were there to learn from.
+        photo: the uploads of the erased photo; empty: the subject or the user as a whole.
     """
 
     erasure_id: str
@@ -63,6 +65,7 @@ class Receipt:
     waiting_for: tuple[str, ...]
     logs_until: Mapping[str, datetime]
     may_have_learned: tuple[str, ...]
+    photo: tuple[str, ...] = ()
 
 
 def erase(
@@ -70,34 +73,44 @@ def erase(
     user_id: str,
     subject_id: str | None = None,
     *,
+    photo: str | None = None,
     timeout_s: float = 60.0,
     report: Callable[[str], None] = lambda role: None,
 ) -> Receipt:
-    """Erase a user or one subject: templates, chips, results, rows, and the state of the user's cameras.
+    """Erase a user, a subject or a photo: templates, chips, results, rows; and the state of the user's cameras.
 
-    Names may be spelt in any form. Everything that came in before is erased, also what is still on its way; what comes
-    later is new. Safe to repeat.
+    Of a photo it is its template, its chip, and the outcomes of all its uploads that are known. Names may be spelt in
+    any form. Everything that came in before is erased, also what is still on its way; what comes later is new. Safe to
+    repeat.
 
     Args:
         settings: of the cluster.
         user_id: the user.
         subject_id: the subject; None: all subjects.
+        photo: the event id of an upload: only this photo of the subject; None: all.
         timeout_s: seconds to wait for the roles.
         report: called with each role that has done its part.
 
     Raises:
         KafkaUnavailable: no broker answers; if the request was sent before that, the roles carry it out.
         TopicMissing: a topic has not been created.
+        ValueError: a photo without its subject.
+        InvalidId: ``photo`` is no event id.
     """
     user_id, subject_id = canonical(user_id), None if subject_id is None else canonical(subject_id)
-    asked = Erasure(new_event_id(), user_id, utc_now(), subject_id)
-    with ChipsOf(settings, user_id, subject_id) as kept:
+    if photo is not None and subject_id is None:
+        raise ValueError("say whose photo it is: give the subject too")
+    uploads = [] if photo is None else uploads_of_photo(settings, user_id, subject_id or "", canonical_event_id(photo))
+    asked = Erasure(
+        new_event_id(), user_id, utc_now(), subject_id, photo=None if photo is None else ErasedPhoto(uploads)
+    )
+    with ChipsOf(settings, user_id, subject_id, uploads) as kept:
         chips = kept.refresh()
         removed, missing = _ask(settings, asked, timeout_s, report)
         # Match removes the chips of templates; these are the others.
         left = kept.remove()
     removed["chips"] = {"faces": len({one.chip.event_id for one in [*chips, *left]})}
-    if named := without(read_registry(settings), user_id, subject_id):
+    if photo is None and (named := without(read_registry(settings), user_id, subject_id)):
         for record in named:
             write(settings, record)
         removed["models"] = {"names": len(named)}
@@ -111,6 +124,7 @@ def erase(
         waiting_for=tuple(missing),
         logs_until=_logs_until(settings),
         may_have_learned=tuple(_learned(settings, chips)),
+        photo=tuple(uploads),
     )
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import redis
 
 from models.sightings.tracker import names
-from schemas.ids import canonical
+from schemas.erasure import ErasedPhoto
+from schemas.ids import canonical, canonical_event_id
 from sinks.base import SinkUnavailable
-from sinks.bigquery.erase import count, count_in_searches
+from sinks.bigquery.erase import count, count_in_searches, count_photo
 from sinks.bigquery.query import NotThere, QueryFailed
 from sinks.redis.connection import connect
 from sinks.redis.erase import Eraser
@@ -24,11 +25,15 @@ from streams.kafka.log_reader import LogReader
 from streams.kafka.topics import Topic
 from streams.matching.stored_gallery import read_stored
 from streams.operations.erase import erasing_roles
+from streams.operations.photo_uploads import uploads_of_photo
 from streams.operations.written_log import dataset
 from streams.roles import Role
 from streams.settings import Settings
 from streams.sightings.open_log import read_open
 from streams.training_data.chip_store import read_kept_chips
+
+Count = Callable[[Settings, str, str | None], Mapping[str, int]]
+"""Counts what a role would remove of a user and a subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,42 @@ class ErasurePreview:
     not_counted: Mapping[str, str]
 
 
+def preview_photo_erasure(settings: Settings, user_id: str, subject_id: str, photo: str) -> ErasurePreview:
+    """Count what :func:`streams.operations.erase.erase` would remove for one photo, by the event id of an upload of it.
+
+    Raises:
+        KafkaUnavailable: no broker answers.
+        TopicMissing: a topic has not been created.
+        InvalidId: ``photo`` is no event id.
+    """
+    user_id, subject_id = canonical(user_id), canonical(subject_id)
+    uploads = uploads_of_photo(settings, user_id, subject_id, canonical_event_id(photo))
+
+    def templates(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
+        stored = {one.template_id for part in read_stored(settings, user_id, subject_id) for one in part}
+        return {"templates": len(stored.intersection(uploads))}
+
+    def answers(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
+        with closing(connect(settings.redis_url)) as client:
+            eraser = Eraser(client, Keys(settings.redis_prefix), dry_run=True)
+            return eraser.photo(user_id, subject_id or "", ErasedPhoto(uploads))
+
+    def rows(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
+        where = dataset(settings)
+        with closing(where.rest_client()) as client:
+            try:
+                return count_photo(client, where.dataset_id, user_id, subject_id or "", uploads)
+            except NotThere:
+                return {}
+
+    def chips(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
+        kept = read_kept_chips(settings, None, user_id, subject_id).chips
+        return {"faces": len(kept.keys() & set(uploads))}
+
+    counts = {Role.MATCH: templates, Role.SINK_REDIS: answers, Role.SINK_BIGQUERY: rows, "chips": chips}
+    return _preview(settings, user_id, subject_id, counts)
+
+
 def preview_erasure(settings: Settings, user_id: str, subject_id: str | None = None) -> ErasurePreview:
     """Count what :func:`streams.operations.erase.erase` would remove; what is still on its way is not counted.
 
@@ -55,11 +96,14 @@ def preview_erasure(settings: Settings, user_id: str, subject_id: str | None = N
         KafkaUnavailable: no broker answers.
         TopicMissing: a topic has not been created.
     """
-    user_id, subject_id = canonical(user_id), None if subject_id is None else canonical(subject_id)
+    return _preview(settings, canonical(user_id), None if subject_id is None else canonical(subject_id), _COUNTS)
+
+
+def _preview(settings: Settings, user_id: str, subject_id: str | None, counts: Mapping[str, Count]) -> ErasurePreview:
     counted: dict[str, Mapping[str, int]] = {}
     problems: dict[str, str] = {}
     roles = {*erasing_roles(settings), "chips"}
-    for role, ask in _COUNTS.items():
+    for role, ask in counts.items():
         if role not in roles:
             continue
         try:
@@ -128,7 +172,7 @@ def _chips(settings: Settings, user_id: str, subject_id: str | None) -> dict[str
     return {"faces": len(read_kept_chips(settings, None, user_id, subject_id).chips)}
 
 
-_COUNTS: Mapping[str, Callable[[Settings, str, str | None], Mapping[str, int]]] = {
+_COUNTS: Mapping[str, Count] = {
     Role.MATCH: _templates,
     Role.SINK_REDIS: _answers,
     Role.SINK_BIGQUERY: _rows,

@@ -157,6 +157,5 @@ def installation(settings: Settings) -> str:
 
 
 def is_erased(template: Template, erased: Erasures) -> bool:
-    """Whether the person was erased after the template was enrolled."""
-    at_ms = round(template.enrolled_at.timestamp() * 1000)
-    return erased.covers(at_ms, template.user_id, [template.subject_id])
+    """Whether the person or the photo was erased after the template was enrolled."""
+    return erased.covers_template(template)

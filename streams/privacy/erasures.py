@@ -10,9 +10,10 @@ from typing import TypeVar, cast
 
 from schemas import codec
 from schemas.dead_letters import DeadLetter, Resolution
-from schemas.embeddings import Embedding
+from schemas.embeddings import Embedding, UploadOrigin
 from schemas.erasure import Erasure
 from schemas.errors import CodecError
+from schemas.gallery import Template
 from schemas.ids import canonical
 from schemas.learning import Feedback
 from schemas.parts import Decision
@@ -25,6 +26,7 @@ from sinks.base import Delivery, Result
 from streams.kafka.log_reader import LogReader
 from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.topics import Topic
+from streams.roles import Role
 from streams.settings import Settings
 
 Personal = Result | Embedding
@@ -33,13 +35,21 @@ E = TypeVar("E", bound=Personal)
 
 
 class Erasures:
-    """The erased users and subjects, with the broker's time of the last record about each, in milliseconds."""
+    """The erased users, subjects and photos, with the broker's time of the last record about each, in milliseconds."""
 
     def __init__(self) -> None:
         self._of_user: dict[str, dict[str | None, int]] = {}
+        self._photos: dict[str, dict[tuple[str, str], int]] = {}
+        """By user, then by subject and an event id or SHA-256 of the photo."""
 
     def add(self, erasure: Erasure, at_ms: int) -> None:
         """Take a record in."""
+        if erasure.photo is not None:
+            photos = self._photos.setdefault(erasure.user_id, {})
+            for name in (*erasure.photo.event_ids, *erasure.photo.sha256):
+                key = erasure.subject_id or "", name
+                photos[key] = max(at_ms, photos.get(key, 0))
+            return
         times = self._of_user.setdefault(erasure.user_id, {})
         times[erasure.subject_id] = max(at_ms, times.get(erasure.subject_id, 0))
 
@@ -48,6 +58,9 @@ class Erasures:
         for user_id, theirs in other._of_user.items():
             times = self._of_user.setdefault(user_id, {})
             times.update({name: max(at_ms, times.get(name, 0)) for name, at_ms in theirs.items()})
+        for user_id, others in other._photos.items():
+            photos = self._photos.setdefault(user_id, {})
+            photos.update({key: max(at_ms, photos.get(key, 0)) for key, at_ms in others.items()})
 
     def left(
         self, deliveries: Iterable[Delivery[E]], messages: Mapping[tuple[TopicPartition, int], Message]
@@ -70,6 +83,10 @@ class Erasures:
         if isinstance(event, Sighting):
             # It may tell of frames from before the erasure, however late it was written.
             at_ms = min(at_ms, round(event.first_produced_at.timestamp() * 1000))
+        if isinstance(event, Enrolment) and self.covers_photo(
+            at_ms, event.user_id, event.subject_id, event.event_id, event.repeats
+        ):
+            return None
         if (user_id := owner(event)) not in self._of_user:
             return event
         gone = {name for name in named(event) if self.covers(at_ms, user_id, [name])}
@@ -89,8 +106,8 @@ class Erasures:
         return replace(match, faces=[_without(face, gone) for face in match.faces]) if gone else match
 
     def names(self, user_id: str) -> bool:
-        """Whether the user, or any subject of his, was ever erased."""
-        return user_id in self._of_user
+        """Whether the user, or any subject or photo of his, was ever erased."""
+        return user_id in self._of_user or user_id in self._photos
 
     def touches(self, at_ms: int, user_id: str) -> bool:
         """Whether a user, or any subject of his, was erased then or later."""
@@ -100,6 +117,27 @@ class Erasures:
         """Whether something of that time is of a user, or names a subject of his, that was erased then or later."""
         times = self._of_user.get(user_id or "", {})
         return any(at_ms <= times.get(name, -1) for name in (None, *subjects))
+
+    def covers_photo(self, at_ms: int, user_id: str, subject_id: str, *names: str | None) -> bool:
+        """Whether a photo of that time, by event ids and SHA-256, was erased then or later, but not its subject."""
+        photos = self._photos.get(user_id, {})
+        return any(at_ms <= photos.get((subject_id, name), -1) for name in names if name is not None)
+
+    def covers_template(self, template: Template) -> bool:
+        """Whether the user, the subject or the photo of a template was erased after it was enrolled."""
+        at_ms, user_id, subject_id = _ms(template.enrolled_at), template.user_id, template.subject_id
+        return self.covers(at_ms, user_id, [subject_id]) or self.covers_photo(
+            at_ms, user_id, subject_id, template.template_id, template.picture_sha256
+        )
+
+    def covers_embedding(self, embedding: Embedding) -> bool:
+        """Whether whom or what an embedding is about was erased after its picture was produced."""
+        at_ms, user_id, origin = _ms(embedding.timings.produced_at), embedding.user_id, embedding.origin
+        if isinstance(origin, UploadOrigin) and self.covers_photo(
+            at_ms, user_id, origin.subject_id, embedding.event_id, origin.picture_sha256
+        ):
+            return True
+        return self.covers(at_ms, user_id, () if origin.subject_id is None else (origin.subject_id,))
 
 
 class NewErasures:
@@ -141,7 +179,7 @@ class NewErasures:
                 erasure = codec.decode(message.value, Erasure)
             except CodecError:
                 continue
-            if erasure.stage == self._stage:
+            if erasure.stage == self._stage or (self._stage is None and _tells_of_photo(erasure)):
                 yield message, erasure
 
 
@@ -164,6 +202,15 @@ def read_erasures_of(settings: Settings, user_id: str, since: datetime) -> Erasu
                 if erasure.stage is None and erasure.user_id == user_id:
                     erasures.add(erasure, message.timestamp_ms)
     return erasures
+
+
+def _tells_of_photo(erasure: Erasure) -> bool:
+    """Whether it is what match has said of a photo, with more than was known when it was asked for."""
+    return erasure.photo is not None and erasure.stage == Role.MATCH
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
 
 
 def owner(event: Personal) -> str | None:

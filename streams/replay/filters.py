@@ -112,12 +112,14 @@ class ReplayFilter:
         return self.erasures.names(canonical((message.key or b"").decode(errors="replace")))
 
     def _is_erased(self, event: Replayable, message: Message) -> bool:
-        """Whether the workers would refuse it, since its user or subject was erased after it first came in."""
+        """Whether the workers would refuse it, since its user, subject or photo was erased after it first came in."""
         if isinstance(event, Embedding):
-            at_ms = round(event.timings.produced_at.timestamp() * 1000)
-            subject_id = event.origin.subject_id
-        else:
-            at_ms, subject_id = message.timestamp_ms, event.subject_id
+            return self.erasures.covers_embedding(event)
+        at_ms, subject_id = message.timestamp_ms, event.subject_id
+        if isinstance(event, Upload) and self.erasures.covers_photo(
+            at_ms, event.user_id, event.subject_id, event.event_id, event.picture.sha256
+        ):
+            return True
         return self.erasures.covers(at_ms, event.user_id, () if subject_id is None else (subject_id,))
 
     def _fits(self, event: Replayable) -> bool:

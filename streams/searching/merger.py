@@ -14,6 +14,7 @@ from dataclasses import replace
 from models.matching.merging import merged
 from schemas import codec
 from schemas.clock import utc_now
+from schemas.erasure import ErasedPhoto
 from schemas.results import Match
 from sinks.base import Delivery, Position, RewindRequest
 from streams.dead_letters.sender import Outbox, Outgoing
@@ -82,6 +83,18 @@ class SearchMerger:
         wanted: Callable[[], bool] = lambda: True,
     ) -> dict[str, int]:
         """Nothing to do: the sinks take erased people out of answers, whenever these are written."""
+        return {}
+
+    def erase_photo(
+        self,
+        user_id: str,
+        subject_id: str,
+        photo: ErasedPhoto,
+        *,
+        erasure_id: str,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
+        """Nothing to do: searches name people, not their photos."""
         return {}
 
     def erase_in_searches(

@@ -19,6 +19,7 @@ from models.sightings import tracker
 from models.sightings.observation import SamePerson
 from models.sightings.tracker import TrackerPlan
 from schemas import codec
+from schemas.erasure import ErasedPhoto
 from schemas.results import Match
 from sinks.base import Delivery, Position, RewindRequest, SinkUnavailable
 from streams.dead_letters.sender import Outbox, Outgoing
@@ -147,6 +148,18 @@ class SightingProcessor:
         self._write_changed()
         self._show()
         return {"open_sightings": removed}
+
+    def erase_photo(
+        self,
+        user_id: str,
+        subject_id: str,
+        photo: ErasedPhoto,
+        *,
+        erasure_id: str,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> dict[str, int]:
+        """Nothing to do: sightings are of frames."""
+        return {}
 
     def erase_in_searches(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
@@ -64,9 +64,12 @@ class KeptChips:
 class ChipsOf:
     """Finds the chips of a user or subject again and again, reading each message once; a context manager."""
 
-    def __init__(self, settings: Settings, user_id: str, subject_id: str | None) -> None:
-        """Connects at the first refresh."""
+    def __init__(
+        self, settings: Settings, user_id: str, subject_id: str | None, event_ids: Collection[str] = ()
+    ) -> None:
+        """``event_ids``: only chips of these, if there are any. Connects at the first refresh."""
         self._settings = settings
+        self._event_ids = frozenset(event_ids)
         self._whose = user_id, subject_id
         self._kept = KeptChips()
         self._tail = LogTail(settings, Topic.CHIPS, self._kept.chips.clear)
@@ -86,7 +89,8 @@ class ChipsOf:
         """
         for message in self._tail.more():
             self._kept.take(message, *self._whose)
-        return list(self._kept.chips.values())
+        found = list(self._kept.chips.values())
+        return [one for one in found if one.chip.event_id in self._event_ids] if self._event_ids else found
 
     def remove(self) -> list[KeptChip]:
         """Put a tombstone behind each; return the chips.

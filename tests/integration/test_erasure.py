@@ -105,6 +105,53 @@ def test_a_subject_is_erased_and_a_replay_brings_nobody_back(
     assert named(seen(clients, user, portraits.obama2)) == ["obama"], "whoever comes again is welcome"
 
 
+def test_a_photo_is_erased_and_a_replay_does_not_bring_it_back(
+    stack: Stack, clients: Clients, user: str, portraits: Portraits, tmp_path: Path
+) -> None:
+    began = utc_now()
+    first = enrolled(clients, user, "obama", portraits.obama)
+    kept = enrolled(clients, user, "obama", portraits.obama2)
+    again = enrolled(clients, user, "obama", portraits.obama)
+    assert clients.row("enrolments", again)["repeats"] == first
+    clients.row("enrolments", kept)
+    clients.await_subjects(user, {"obama": 2})
+
+    environment = stack.environment()
+    whom = ("erase", "--user", user, "--subject", "obama", "--photo", again, "--json")
+    planned = json.loads(facestream(environment, tmp_path, *whom, "--dry-run").stdout.splitlines()[-1])
+    receipt = json.loads(facestream(environment, tmp_path, *whom, "--yes").stdout.splitlines()[-1])
+    removed = {role: counts for role, counts in receipt["removed"].items() if any(counts.values())}
+    assert planned["would_remove"] == removed
+    assert removed == {
+        "match": {"templates": 1},
+        "sink-redis": {"answers": 2, "live": 2},
+        "sink-bigquery": {"enrolments": 2},
+        "chips": {"faces": 1},
+    }
+    assert sorted(receipt["photo"]) == sorted([first, again]) and receipt["completed_at"] is not None
+
+    def nothing_else_left() -> None:
+        clients.await_subjects(user, {"obama": 1})
+        assert clients.results.enrolment(first) is None and clients.results.enrolment(again) is None
+        rows = clients.query("SELECT DISTINCT event_id FROM enrolments WHERE user_id = @user", user=user)
+        assert [row["event_id"] for row in rows] == [kept]
+        assert [one.chip.event_id for one in read_kept_chips(stack.settings).of(user, None)] == [kept]
+        assert named(seen(clients, user, portraits.obama3)) == ["obama"], "by the other photo"
+
+    nothing_else_left()
+    since = ("--from", began.isoformat(), "--user", user)
+    for topic in ("uploads", "embeddings"):
+        ended = facestream(environment, tmp_path, "replay", topic, *since, "--correct", "--json")
+        replay = json.loads(ended.stdout.splitlines()[-1])
+        assert (replay["erased"], replay["unanswered"]) == (2, 0)
+    nothing_else_left()
+    repeated = json.loads(facestream(environment, tmp_path, *whom, "--yes").stdout.splitlines()[-1])
+    assert not any(count for counts in repeated["removed"].values() for count in counts.values())
+
+    enrolled(clients, user, "obama", portraits.obama)
+    clients.await_subjects(user, {"obama": 2})
+
+
 def test_a_user_is_erased_with_what_is_still_under_way(clients: Clients, stack: Stack, portraits: Portraits) -> None:
     user, other = new_user("gone"), new_user("stays")
     enrolled(clients, other, "obama", portraits.obama)

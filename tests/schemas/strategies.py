@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from schemas.ids import NAMES, canonical
 
-_LONG = {"sequence", "offset"}
+_LONG = {"sequence", "offset", "templates_left"}
 _UUID = {
     "event_id",
     "letter_id",
@@ -28,6 +28,7 @@ _UUID = {
     "best_event_id",
     "feedback_id",
     "erasure_id",
+    "event_ids",
 }
 _TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
 

@@ -1,4 +1,4 @@
-"""Erasing a subject or a user, with the receipt."""
+"""Erasing a photo, a subject or a user, with the receipt."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from schemas.access import Scope
 from schemas.as_json import time_text
-from schemas.ids import checked_name
+from schemas.ids import canonical_event_id, checked_name
 from streams.gateway.auth import Caller, Needs
 from streams.gateway.context import context
 from streams.gateway.openapi import problems
@@ -33,16 +33,27 @@ async def subject(request: Request, user_id: str, subject_id: str, caller: Erase
     return await _erase(request, caller, caller.user(user_id), checked_name("subject_id", subject_id))
 
 
+@router.delete(
+    "/api/v1/users/{user_id}/subjects/{subject_id}/photos/{event_id}", **problems(200, _DONE, 202, wait=True)
+)
+async def photo(request: Request, user_id: str, subject_id: str, event_id: str, caller: Eraser) -> Response:
+    """Erase one photo of a subject, by the event id of its upload. Safe to repeat."""
+    user, subject = caller.user(user_id), checked_name("subject_id", subject_id)
+    return await _erase(request, caller, user, subject, canonical_event_id(event_id))
+
+
 @router.delete("/api/v1/users/{user_id}", **problems(200, _DONE, 202, wait=True))
 async def user(request: Request, user_id: str, caller: Eraser) -> Response:
     """Erase a user with all subjects. Safe to repeat."""
     return await _erase(request, caller, caller.user(user_id), None)
 
 
-async def _erase(request: Request, caller: Caller, user_id: str, subject_id: str | None) -> Response:
+async def _erase(
+    request: Request, caller: Caller, user_id: str, subject_id: str | None, photo: str | None = None
+) -> Response:
     here, wait_s = context(request), min(_MOST_S, wanted_wait(request, _MOST_S))
     with here.requests.one(caller.key_id):
-        receipt = await here.slow.run(partial(erase, here.settings, user_id, subject_id, timeout_s=wait_s))
+        receipt = await here.slow.run(partial(erase, here.settings, user_id, subject_id, photo=photo, timeout_s=wait_s))
     status = 202 if receipt.completed_at is None else 200
     return json_answer(_plain(receipt), status)
 

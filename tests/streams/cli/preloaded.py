@@ -1,13 +1,15 @@
 """Runs commands in forks of a process that has imported what they need: each is a process of its own.
 
-Tests import :func:`start` and :func:`run`. ``python -m tests.streams.cli.preloaded SOCKET NAME...`` is the process that
-forks. It has imported the modules and made nothing: no client, no thread of Python, no TensorFlow context.
+Tests import :func:`start` and :func:`run`; :func:`for_supervisors` makes workers of stacks such forks too.
+``python -m tests.streams.cli.preloaded SOCKET NAME...`` is the process that forks. It has imported the modules and made
+nothing: no client, no thread of Python, no TensorFlow context.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -20,10 +22,13 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, NoReturn
+from unittest import mock
+
+from infra import child
 
 ALL = (
     "aiokafka",
@@ -56,26 +61,33 @@ SOME: Mapping[str, tuple[str, ...]] = {
 }
 """What only these commands import; each has its own process that forks, where others would behave otherwise."""
 
+WORKER = (sys.executable, "-m", "streams.cli", "worker")
+
 
 class Started:
-    """A command that runs."""
+    """A command that runs: what the tests and the supervisor need of :class:`subprocess.Popen`, from any thread."""
 
     def __init__(self, arguments: list[str], pid: int, call: socket.socket) -> None:
         self.pid = pid
+        self.returncode: int | None = None
         self._arguments = arguments
         self._call = call
-        self._code: int | None = None
+        self._lock = threading.Lock()
 
-    def wait(self, timeout_s: float) -> int:
+    def wait(self, timeout: float | None = None) -> int:
         """Wait for its end; return its exit code."""
-        if self._code is None:
-            self._call.settimeout(timeout_s)
-            try:
-                self._code = int(_line(self._call))
-            except (TimeoutError, BlockingIOError):
-                raise subprocess.TimeoutExpired(self._arguments, timeout_s) from None
-            self._call.close()
-        return self._code
+        if not self._lock.acquire(timeout=-1 if timeout is None else timeout):
+            raise subprocess.TimeoutExpired(self._arguments, timeout or 0)
+        try:
+            if self.returncode is None:
+                self._call.settimeout(timeout)
+                self.returncode = int(_line(self._call))
+                self._call.close()
+            return self.returncode
+        except (TimeoutError, BlockingIOError):
+            raise subprocess.TimeoutExpired(self._arguments, timeout or 0) from None
+        finally:
+            self._lock.release()
 
     def poll(self) -> int | None:
         """Its exit code, or None while it runs."""
@@ -87,17 +99,41 @@ class Started:
     def send_signal(self, number: int) -> None:
         """Send it a signal, if it runs."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
 
-def start(arguments: list[str], env: Mapping[str, str], folder: Path, out: IO[bytes], err: IO[bytes]) -> Started:
-    """Start a command that writes to these files."""
+def start(
+    arguments: list[str],
+    env: Mapping[str, str],
+    folder: Path,
+    out: IO[bytes],
+    err: IO[bytes],
+    *,
+    own_session: bool = False,
+) -> Started:
+    """Start a command that writes to these files; one with a session of its own ends with this process."""
     call = socket.socket(socket.AF_UNIX)
     call.connect(_server(arguments[0] if arguments and arguments[0] in SOME else ""))
-    request = json.dumps({"arguments": arguments, "env": dict(env), "folder": str(folder)}).encode()
+    asked = {"arguments": arguments, "env": dict(env), "folder": str(folder), "own_session": own_session}
+    request = json.dumps(asked).encode()
     socket.send_fds(call, [len(request).to_bytes(4, "big")], [out.fileno(), err.fileno()])
     call.sendall(request)
     return Started(arguments, int(_line(call)), call)
+
+
+@contextlib.contextmanager
+def for_supervisors() -> Iterator[None]:
+    """Let supervisors start workers as forks; everything else they start as they do outside of tests."""
+    as_a_program = child.start
+
+    def started(argv: Sequence[str], *, log: IO[bytes], env: Mapping[str, str], cwd: Path | None) -> Any:
+        if tuple(argv[:4]) != WORKER:
+            return as_a_program(argv, log=log, env=env, cwd=cwd)
+        return start([*argv[3:]], env, cwd or Path.cwd(), log, log, own_session=True)
+
+    with mock.patch.object(child, "start", started):
+        yield
 
 
 def run(arguments: list[str], env: Mapping[str, str], folder: Path, timeout_s: float) -> tuple[int, str, str]:
@@ -169,8 +205,11 @@ def _serve(address: str, *names: str) -> None:
                 call.setblocking(True)
                 length, streams, _, _ = socket.recv_fds(call, 4, 2)
                 asked = json.loads(call.recv(int.from_bytes(length, "big"), socket.MSG_WAITALL))
+                server = os.getpid()
                 if os.fork() == 0:
                     listener.close()
+                    if asked["own_session"]:
+                        _die_with(server)
                     _answer(call, asked, streams, main)
                     os._exit(0)
                 for one in streams:
@@ -190,20 +229,30 @@ def _import(*names: str) -> None:
 
 
 def _answer(call: socket.socket, asked: dict[str, Any], streams: list[int], main: Callable[[], NoReturn]) -> None:
-    """Start one command, say its process id, wait for it, and say its exit code."""
+    """Start one command, which says its process id, wait for it, and say its exit code."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    parent = os.getpid()
     if (pid := os.fork()) == 0:
-        call.close()
+        if asked["own_session"]:
+            os.setsid()
+            _die_with(parent)
         for number, stream in zip((0, 1, 2), (os.open(os.devnull, os.O_RDONLY), *streams), strict=True):
             os.dup2(stream, number)
             os.close(stream)
+        call.sendall(f"{os.getpid()}\n".encode())
+        call.close()
         _run(asked, main)
     for stream in streams:
         os.close(stream)
-    call.sendall(f"{pid}\n".encode())
     status = os.waitpid(pid, 0)[1]
     with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
         call.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies, as :mod:`infra.child` does."""
+    if ctypes.CDLL(None).prctl(child.PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0 or os.getppid() != parent:
+        os._exit(child.ORPHANED)
 
 
 def _run(asked: dict[str, Any], main: Callable[[], NoReturn]) -> None:

@@ -214,6 +214,20 @@ def test_idle_readers_hold_nobody_up(http: httpx.Client, everything: Headers, an
             reader.close()
 
 
+def test_a_photo_is_erased_and_the_others_of_the_subject_stay(
+    http: httpx.Client, everything: Headers, anna: bytes, otto: bytes, user: str
+) -> None:
+    first = enrol(http, everything, user, anna).json()["event_id"]
+    url = f"/api/v1/users/{user}/subjects/anna/photos/{first}"
+    told = http.delete(url, headers=everything)
+    assert told.status_code == 200, told.text
+    assert told.json()["removed"]["match"] == {"templates": 1} and told.json()["photo"] == [first]
+    assert http.get(f"/api/v1/events/{first}", headers=everything).status_code == 404
+    assert http.get(f"/api/v1/users/{user}/subjects", headers=everything).json()["subjects"] == []
+    assert http.delete(url, headers=everything).json()["removed"]["match"] == {"templates": 0}
+    assert http.delete(f"{url}x", headers=everything).status_code == 422
+
+
 def test_a_subject_and_a_user_are_erased_with_a_receipt(
     http: httpx.Client, everything: Headers, make_key: MakeKey, anna: bytes, otto: bytes, user: str
 ) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from schemas.embeddings import OtherVector
-from schemas.erasure import Erasure
+from schemas.erasure import ErasedPhoto, Erasure
 from schemas.ids import new_event_id
 from schemas.reasons import Reason
-from streams.matching.erasing import answer, refusal_of_erased, template_ids, templates_to_erase
+from streams.matching.erasing import answer, refusal_of_erased, template_ids, templates_to_erase, with_digests
 from streams.privacy.erasures import Erasures
 from tests.streams.matching.galleries import NOW, Gallery
 
@@ -36,6 +37,30 @@ def test_a_subject_goes_with_all_versions_and_others_stay() -> None:
     removed = templates_to_erase(erasure("anna"), LATER, gallery.partition)
     assert sorted(removed) == [("ursula", anna, "one"), ("ursula", anna, "two")]
     assert template_ids(removed) == {anna}
+
+
+def test_a_photo_goes_by_the_ids_of_its_uploads_and_its_bytes_are_remembered() -> None:
+    gallery = Gallery()
+    one, _ = gallery.send(gallery.upload("anna", 0, digest="ab"), gallery.upload("anna, later", 0.4, digest="cd"))
+    of_photo = replace(erasure("anna"), photo=ErasedPhoto([new_event_id(), one.event_id]))
+    removed = templates_to_erase(of_photo, LATER, gallery.partition)
+    assert template_ids(removed) == {one.event_id}
+    assert templates_to_erase(replace(of_photo, subject_id="otto"), LATER, gallery.partition) == []
+    known = with_digests(of_photo, removed, gallery.partition)
+    assert known.photo is not None and known.photo.sha256 == ["ab"]
+    gallery.partition.erase("ursula", [key[1:] for key in removed])
+    said = answer(known, "match", removed, gallery.partition)
+    assert said.photo is not None and (said.removed, said.photo.templates_left) == ({"templates": 1}, 1)
+
+    erased = Erasures()
+    erased.add(said, 1000 * round(LATER.timestamp()))
+    same_photo = gallery.upload("another upload of it", 0, digest="ab")
+    refusal = refusal_of_erased(same_photo, erased)
+    assert refusal is not None and refusal.reason == Reason.ERASED
+    assert refusal_of_erased(gallery.upload("anna, a third", 0.8, digest="ef"), erased) is None
+    afterwards = gallery.upload("sent afterwards", 0, digest="ab", at=LATER + timedelta(seconds=1))
+    assert refusal_of_erased(afterwards, erased) is None
+    assert refusal_of_erased(gallery.upload("of otto", 0, subject_id="otto", digest="ab"), erased) is None
 
 
 def test_a_user_goes_with_all_subjects() -> None:
@@ -71,7 +96,7 @@ def test_the_partition_keeps_nothing_of_what_was_erased() -> None:
 def test_the_answer_counts_templates_and_not_their_versions() -> None:
     gallery, _, _ = gallery_of_two()
     request = erasure("anna")
-    done = answer(request, "match", templates_to_erase(request, LATER, gallery.partition))
+    done = answer(request, "match", templates_to_erase(request, LATER, gallery.partition), gallery.partition)
     assert (done.erasure_id, done.stage, done.removed) == (request.erasure_id, "match", {"templates": 1})
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from schemas.dead_letters import ResolutionState
-from schemas.erasure import Erasure
+from schemas.erasure import ErasedPhoto, Erasure
 from schemas.ids import new_event_id
 from schemas.ingest import Mode
 from schemas.parts import Decision, Refusal
@@ -54,6 +54,23 @@ def test_nothing_of_a_user_is_written_that_was_there_when_he_was_erased(event: R
     assert left(erased(), event, 1_001) is event, "what comes later is new"
     assert left(erased("somebody"), event, 1_000) is event
     assert left(Erasures(), event, 1_000) is event
+
+
+def test_nothing_of_an_erased_photo_is_written_but_all_else_of_its_subject() -> None:
+    of_photo = enrolment()
+    repeat = dataclasses.replace(of_photo, event_id=new_event_id(), repeats=of_photo.event_id)
+    photo = ErasedPhoto([of_photo.event_id])
+    erasures = Erasures()
+    erasures.add(Erasure(new_event_id(), "ursula", NOW, of_photo.subject_id, photo=photo), 1_000)
+    for one in (of_photo, repeat):
+        assert left(erasures, one, 1_000) is None
+        assert left(erasures, one, 1_001) is one
+    another = dataclasses.replace(of_photo, event_id=new_event_id())
+    assert left(erasures, another, 1_000) is another
+    assert left(erasures, match(), 1_000) is not None, "the subject is not erased"
+    both = Erasures()
+    both.update(erasures)
+    assert left(both, of_photo, 1_000) is None and both.names("ursula")
 
 
 def test_others_are_left_alone() -> None:
