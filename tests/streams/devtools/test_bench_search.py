@@ -36,8 +36,8 @@ def test_a_compact_gallery_takes_less_memory_and_misses_nothing(tmp_path: Path) 
     result = measured(40_000, tmp_path)
     assert result["compact"]
     assert result["recall_at_10"] == 1.0
-    # 199 in a gallery of a million. Among 40,000 each megabyte that Python takes meanwhile counts for 26 bytes more; the
-    # vectors alone would be 512.
+    # 199 in a gallery of a million. Among 40,000, each megabyte that Python takes meanwhile counts for 26 bytes more;
+    # the vectors alone would be 512.
     assert 128 <= result["bytes_per_template"] <= 400
 
 
