@@ -26,6 +26,7 @@ import infra.kafka
 import infra.redis
 from infra.services import LocalServices
 from models.embedder.assets import RESNET
+from streams.embedding.payload.objects import EXTRAS
 from streams.observability.health_server import HealthServer, MonitoredWorker
 from streams.observability.heartbeat import ConsumerStatus, WorkerHeartbeat
 from streams.roles import Role
@@ -290,7 +291,13 @@ def test_the_images_run_what_the_project_has() -> None:
 
 def test_an_image_has_what_its_extra_brings() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert STAGES["packages"].arguments["EXTRA"] in project["optional-dependencies"]
+    extras = STAGES["packages"].arguments["EXTRA"].split(",")
+    assert set(extras) <= set(project["optional-dependencies"])
+    assert set(extras) == {"worker", *(extra for _, extra in EXTRAS.values())}, "embed cannot read every address"
+    (installs,) = (command for command in STAGES["packages"].runs if "uv pip sync" in command)
+    for requirements in ("runtime", "camera", "cloud"):
+        assert f"requirements/{requirements}.txt" in STAGES["packages"].copied
+        assert f" requirements/{requirements}.txt " in installs
     assert {role.value for role in Role} <= set(project["optional-dependencies"])
     (removes,) = (command for command in STAGES["packages"].runs if "-m infra.extras $EXTRA" in command)
     # A failure in an argument of a command does not fail the command; one in an assignment does.
