@@ -85,7 +85,7 @@ def test_one_service_a_role() -> None:
 def test_the_gateway_answers_other_containers_and_this_machine() -> None:
     assert parse(SERVICES["gateway"]["command"]) == "facestream gateway"
     now = settings_of("gateway")
-    assert now.gateway_host == "0.0.0.0" and "volumes" not in SERVICES["gateway"]
+    assert now.gateway_host == "0.0.0.0" and set(volumes("gateway")) == {"secrets"}
     assert f'"http://127.0.0.1:{now.gateway_port}/readyz"' in SERVICES["gateway"]["healthcheck"]["test"][-1]
 
 
@@ -317,5 +317,5 @@ def test_nobody_is_root() -> None:
         assert SERVICES[name]["read_only"] and SERVICES[name]["cap_drop"] == ["ALL"]
 
 
-def test_only_hooks_and_commands_see_the_key_of_hooks() -> None:
-    assert {name for name in SERVICES if "secrets" in volumes(name)} == {"hooks", "cli"}
+def test_only_those_who_make_hooks_or_post_see_their_key() -> None:
+    assert {name for name in SERVICES if "secrets" in volumes(name)} == {"hooks", "gateway", "cli"}

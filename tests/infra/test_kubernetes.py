@@ -248,6 +248,7 @@ def test_the_gateway_is_watched_and_reached_at_its_port(objects: Callable[[str],
     assert container["ports"][0]["containerPort"] == settings(objects("gke")).gateway_port
     assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert str(settings(objects("gke")).hook_key_path.parent) in {one["mountPath"] for one in container["volumeMounts"]}
     service = of_kind(objects("gke"), "Service")["gateway"]
     assert service["spec"]["selector"] == workload["spec"]["selector"]["matchLabels"]
     assert service["spec"]["ports"][0]["targetPort"] == container["ports"][0]["name"]
