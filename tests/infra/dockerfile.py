@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
 
 @dataclass
 class Stage:
-    """One build stage: what it copies from the clone and from other stages, runs, and sets."""
+    """One build stage: what it copies from the clone and from other stages, runs, and sets, with what its base has."""
 
     base: str
     copied: list[str] = field(default_factory=list)
@@ -22,6 +24,8 @@ class Stage:
     user: str = "root"
     entrypoint: list[str] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
+    healthcheck: list[str] = field(default_factory=list)
 
 
 def stages(path: Path) -> dict[str, Stage]:
@@ -31,7 +35,8 @@ def stages(path: Path) -> dict[str, Stage]:
         ValueError: an instruction that this reader does not know.
     """
     found: dict[str, Stage] = {}
-    stage = Stage("")
+    # Arguments before the first stage are those of FROM.
+    stage = before = Stage("")
     text = re.sub(r"^#.*\n", "", path.read_text("utf-8"), flags=re.MULTILINE).replace("\\\n", " ")
     for line in filter(None, text.splitlines()):
         instruction, _, rest = line.partition(" ")
@@ -39,7 +44,8 @@ def stages(path: Path) -> dict[str, Stage]:
         match instruction:
             case "FROM":
                 base, _, name = rest.partition(" AS ")
-                found[name] = stage = Stage(base)
+                base = re.sub(r"\$\{(\w+)\}", lambda named: before.arguments[named[1]], base)
+                found[name] = stage = copy.deepcopy(found.get(base, Stage(base)))
             case "COPY":
                 flags = [word for word in rest.split() if word.startswith("--")]
                 *sources, to = (word for word in rest.split() if not word.startswith("--"))
@@ -60,6 +66,10 @@ def stages(path: Path) -> dict[str, Stage]:
                 stage.command = json.loads(rest)
             case "ARG":
                 stage.arguments |= dict([rest.split("=", 1)])
+            case "LABEL":
+                stage.labels |= dict(word.split("=", 1) for word in shlex.split(rest))
+            case "HEALTHCHECK":
+                stage.healthcheck = json.loads(rest.partition("CMD ")[2])
             case "WORKDIR":
                 pass
             case _:

@@ -6,11 +6,13 @@ No Docker is needed; where its client has compose, that reads the file too.
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 import subprocess
 import sys
 import tomllib
 import uuid
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +26,8 @@ import infra.bigquery
 import infra.cache
 import infra.kafka
 import infra.redis
+from infra.docker.healthy import DEFAULTS
+from infra.extras import absent, brought
 from infra.services import LocalServices
 from models.embedder.assets import RESNET
 from streams.embedding.payload.objects import EXTRAS
@@ -38,8 +42,10 @@ ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 STAGES = stages(ROOT / "infra" / "docker" / "Dockerfile")
-FACESTREAM, BIGQUERY = STAGES["facestream"], STAGES["bigquery"]
-OURS = [name for name, service in SERVICES.items() if service["image"] == "facestream"]
+HEALTHY = ROOT / "infra" / "docker" / "healthy.py"
+FACESTREAM, SLIM, BIGQUERY = STAGES["facestream"], STAGES["slim"], STAGES["bigquery"]
+IMAGES = {"facestream": FACESTREAM, "facestream-slim": SLIM}
+OURS = [name for name, service in SERVICES.items() if service["image"] in IMAGES]
 WORKERS = [name for name in OURS if SERVICES[name].get("command", [""])[0] == "worker"]
 
 
@@ -49,7 +55,9 @@ def plain(value: object) -> str:
 
 
 def settings_of(name: str) -> Settings:
-    given = FACESTREAM.env | {key: plain(value) for key, value in SERVICES[name]["environment"].items()}
+    given = IMAGES[SERVICES[name]["image"]].env | {
+        key: plain(value) for key, value in SERVICES[name]["environment"].items()
+    }
     ours = {
         key.removeprefix("FACESTREAM_").lower(): value for key, value in given.items() if key.startswith("FACESTREAM_")
     }
@@ -86,7 +94,6 @@ def test_the_gateway_answers_other_containers_and_this_machine() -> None:
     assert parse(SERVICES["gateway"]["command"]) == "facestream gateway"
     now = settings_of("gateway")
     assert now.gateway_host == "0.0.0.0" and set(volumes("gateway")) == {"secrets"}
-    assert f'"http://127.0.0.1:{now.gateway_port}/readyz"' in SERVICES["gateway"]["healthcheck"]["test"][-1]
 
 
 def test_what_prepares_creates_topics_and_tables() -> None:
@@ -177,19 +184,49 @@ def test_commands_see_the_folders_of_the_workers() -> None:
         assert {"tables", "models"} <= volumes(name).keys()
 
 
+def test_gpus_are_for_what_trains() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.gpu.yml").read_text("utf-8"))["services"]
+    assert list(services) == ["retrain"] and services["retrain"]["build"]["target"] in STAGES
+    (device,) = services["retrain"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device["capabilities"] == ["gpu"]
+
+
 def test_one_service_builds_each_image() -> None:
     built = [(service["image"], service["build"]) for service in SERVICES.values() if "build" in service]
-    assert sorted(image for image, _ in built) == ["facestream", "facestream-bigquery"]
-    for _, build in built:
+    assert sorted(image for image, _ in built) == ["facestream", "facestream-bigquery", "facestream-slim"]
+    for image, build in built:
         assert (ROOT / build["context"] / build["dockerfile"]).is_file()
-        assert build["target"] in STAGES
+        assert build["target"] == ("facestream" if image == "facestream" else image.removeprefix("facestream-"))
     assert all(SERVICES[name]["pull_policy"] == "never" for name in OURS)
 
 
 def test_kafka_is_the_version_that_the_tests_run_against() -> None:
     from infra.jars import VERSION
 
-    assert SERVICES["kafka"]["image"] == f"apache/kafka:{VERSION}"
+    assert SERVICES["kafka"]["image"].startswith(f"apache/kafka:{VERSION}@")
+
+
+def test_images_of_others_are_named_by_their_digests() -> None:
+    images = {service["image"] for service in SERVICES.values() if "build" not in service} - IMAGES.keys()
+    bases = {stage.base for stage in STAGES.values()} - STAGES.keys()
+    assert len(images) == 2 and len(bases) == 1
+    for image in images | bases:
+        assert re.fullmatch(r"[a-z/]+:[\w.-]+@sha256:[0-9a-f]{64}", image), image
+
+
+def test_roles_without_tensorflow_are_in_the_image_without_it() -> None:
+    """One that does not build networks in an image of 2 GB would be started, moved and scanned for nothing."""
+    with_tensorflow = {role for role in Role if {"tensorflow-cpu", "tensorflow"} & brought(role.value)}
+    assert {name for name in WORKERS if SERVICES[name]["image"] == "facestream"} == with_tensorflow
+    (kept,) = (run for run in STAGES["slim-packages"].runs if "keep-extras" in run)
+    assert set(kept.split()[-1].split(",")) == {*Role, "gateway"} - with_tensorflow
+
+
+def test_the_images_say_what_they_are() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    for stage in (FACESTREAM, SLIM, STAGES["gpu"]):
+        assert stage.labels["org.opencontainers.image.version"] == project["version"]
+        assert stage.labels["org.opencontainers.image.licenses"] == project["license"]
 
 
 def test_kafka_knows_every_setting(services: LocalServices) -> None:
@@ -229,31 +266,42 @@ def test_redis_takes_every_option(tmp_path: Path) -> None:
         server.wait(20)
 
 
-def check(test: list[str], *replace: str) -> int:
-    """Run the Python code of a healthcheck here, at other addresses; return its exit code."""
-    assert test[0] == "CMD" and test[1].endswith("python") and test[2] == "-c"
-    code = test[3]
-    for here, there in zip(replace[::2], replace[1::2], strict=True):
-        assert here in code
-        code = code.replace(here, there)
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30, check=False).returncode
-
-
 def test_healthcheck_of_bigquery(services: LocalServices) -> None:
-    test = SERVICES["bigquery"]["healthcheck"]["test"]
+    program, flag, code = BIGQUERY.healthcheck
+    assert program == BIGQUERY.entrypoint[0] and flag == "-c"
     here = f"http://127.0.0.1:{BIGQUERY.env['BIGQUERY_PORT']}"
-    assert check(test, here, services.addresses.bigquery_rest) == 0
-    assert check(test, here, "http://127.0.0.1:1") != 0
+    for address, expected in ((services.addresses.bigquery_rest, 0), ("http://127.0.0.1:1", 1)):
+        assert here in code
+        command = [sys.executable, "-c", code.replace(here, address)]
+        assert subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == expected
 
 
-@pytest.mark.parametrize("name", WORKERS)
-def test_healthcheck_of_workers(name: str) -> None:
-    test, role = SERVICES[name]["healthcheck"]["test"], Role(name)
-    with HealthServer(role, f"{name}-{uuid.uuid4().hex}", Settings(kafka="127.0.0.1:1")) as health:
-        where = (f"http://127.0.0.1:{settings_of(name).health_port}", "http://{}:{}".format(*health.address))
-        assert check(test, *where) != 0
-        health.follow(MonitoredWorker(WorkerHeartbeat(role), lambda: ConsumerStatus(True, frozenset())))
-        assert check(test, *where) == 0
+def healthy(variable: str, port: int) -> bool:
+    """Run the images' health check with a port of a worker or of a gateway, while the other does not listen."""
+    program, script = FACESTREAM.healthcheck
+    assert program == "python" and script == f"/opt/facestream/src/{HEALTHY.relative_to(ROOT)}"
+    ports = {"FACESTREAM_HEALTH_PORT": "1", "FACESTREAM_GATEWAY_PORT": "1"} | {variable: str(port)}
+    code = subprocess.run([sys.executable, HEALTHY], env=os.environ | ports, timeout=30, check=False).returncode
+    assert code in (0, 1)
+    return code == 0
+
+
+def test_healthcheck_of_workers() -> None:
+    with HealthServer(Role.EMBED, f"embed-{uuid.uuid4().hex}", Settings(kafka="127.0.0.1:1")) as health:
+        _, port = health.address
+        assert not healthy("FACESTREAM_HEALTH_PORT", port)
+        health.follow(MonitoredWorker(WorkerHeartbeat(Role.EMBED), lambda: ConsumerStatus(True, frozenset())))
+        assert healthy("FACESTREAM_HEALTH_PORT", port)
+        assert healthy("FACESTREAM_GATEWAY_PORT", port), "a gateway answers at the same path"
+
+
+@pytest.mark.parametrize("name", [name for name in OURS if name not in ("prepare", "cli")])
+def test_the_healthcheck_asks_where_the_service_listens(name: str) -> None:
+    assert "test" not in SERVICES[name]["healthcheck"]
+    now, given = settings_of(name), IMAGES[SERVICES[name]["image"]].env | SERVICES[name]["environment"]
+    health, gateway = (str(default) for default in DEFAULTS.values())
+    assert str(now.health_port) == given.get("FACESTREAM_HEALTH_PORT", health)
+    assert str(now.gateway_port) == given.get("FACESTREAM_GATEWAY_PORT", gateway)
 
 
 @pytest.mark.parametrize("stage", STAGES.values(), ids=STAGES)
@@ -266,13 +314,16 @@ def test_what_is_copied_is_there_and_sent_to_docker(stage: Stage) -> None:
         assert any(fnmatch.fnmatch(Path(source).parts[0], pattern) for pattern in let_through)
     for other, path in stage.copied_from:
         assert other in STAGES
-        assert Path(STAGES[other].env["VIRTUAL_ENV"]).is_relative_to(path)
+        assert other == "code" or Path(STAGES[other].env["VIRTUAL_ENV"]).is_relative_to(path)
 
 
 def test_the_whole_project_is_copied() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     rooms = {pattern.rstrip("*") for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]}
-    assert rooms | {"pyproject.toml", project["project"]["readme"]} <= set(STAGES["packages"].copied)
+    assert rooms | {"pyproject.toml", project["project"]["readme"]} <= set(STAGES["code"].copied)
+    for packages in ("packages", "slim-packages", "gpu-packages"):
+        assert ("code", "/opt/facestream/src") in STAGES[packages].copied_from
+        assert STAGES[packages].runs[-1] == "sh infra/docker/install-facestream"
 
 
 def test_the_images_run_what_the_project_has() -> None:
@@ -299,18 +350,29 @@ def test_an_image_has_what_its_extra_brings() -> None:
         assert f"requirements/{requirements}.txt" in STAGES["packages"].copied
         assert f" requirements/{requirements}.txt " in installs
     assert {role.value for role in Role} <= set(project["optional-dependencies"])
-    (removes,) = (command for command in STAGES["packages"].runs if "-m infra.extras $EXTRA" in command)
+    assert "sh infra/docker/keep-extras $EXTRA" in STAGES["packages"].runs
     # A failure in an argument of a command does not fail the command; one in an assignment does.
-    assert re.match(r'beside="\$\([^()]*\)" && uv pip uninstall [^&]*\$beside ', removes)
+    lines = (ROOT / "infra" / "docker" / "keep-extras").read_text("utf-8").splitlines()
+    assert "set -eu" in lines and 'beside="$("$VIRTUAL_ENV/bin/python" -m infra.extras "$1")"' in lines
+
+
+def test_an_image_for_gpus_has_their_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The packages of gpu.txt satisfy the extras, and those of an image for processors do not."""
+    (kept,) = (run for run in STAGES["gpu-packages"].runs if "keep-extras" in run)
+    extras = kept.split()[-1]
+    assert set(extras.split(",")) == {"gpu", *STAGES["packages"].arguments["EXTRA"].split(",")}
+    monkeypatch.setattr(metadata, "distributions", list)
+    assert "tensorflow" in absent(extras) and "tensorflow-cpu" not in absent(extras)
+    assert "tensorflow-cpu" in absent(STAGES["packages"].arguments["EXTRA"])
 
 
 def test_the_weights_stay() -> None:
-    (removes,) = (command for command in STAGES["packages"].runs if "-delete" in command)
-    assert f"! -name '{Path(RESNET.path).name}'" in removes
+    script = (ROOT / "infra" / "docker" / "keep-extras").read_text("utf-8")
+    assert f"! -name '{Path(RESNET.path).name}' -delete" in script
 
 
 def test_nobody_is_root() -> None:
-    for stage in (FACESTREAM, BIGQUERY):
+    for stage in (FACESTREAM, SLIM, STAGES["gpu"], BIGQUERY):
         assert any(re.search(rf"useradd .*--uid 10001 .* {stage.user}\b", command) for command in stage.runs)
     for name in OURS:
         assert "user" not in SERVICES[name]
