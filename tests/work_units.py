@@ -30,6 +30,7 @@ FIRST: Sequence[str] = (
     "tests/streams/operations/doctor/test_workers.py",
     "tests/streams/gateway/*.py",
     "tests/streams/retraining/test_workers.py",
+    "tests/sinks/test_bigquery*.py",
 )
 """Patterns of files, of which the first that fits counts. Files that fit one are one piece; any other is its own."""
 
