@@ -11,7 +11,9 @@ from rich.markup import escape
 
 from streams.cli.console import LOOK, Format, Json, Output, TableFormat, grid, load_settings
 
-_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
+_PASSWORD = re.compile(r"(?<=://)([^/@:]*):.*@")
+"""Up to the last ``@``: a password may hold ``/`` or ``@``, though an address with them as they are is not usable."""
+_PASSWORD_OPTION = re.compile(r"([?&][^=&]*password=)[^&#]*", re.IGNORECASE)
 
 
 def register(app: typer.Typer) -> None:
@@ -65,8 +67,10 @@ def masked(value: Any) -> str:
     """The value as text, without passwords."""
     if value is None:
         return ""
-    text = json.dumps(value) if isinstance(value, list | bool) else str(value)
-    return _PASSWORD.sub(r"\1:***@", text)
+    if isinstance(value, list):
+        return json.dumps([masked(one) if isinstance(one, str) else one for one in value])
+    text = json.dumps(value) if isinstance(value, bool) else str(value)
+    return _PASSWORD.sub(r"\1:***@", _PASSWORD_OPTION.sub(r"\1***", text))
 
 
 def _variable(name: str) -> str:

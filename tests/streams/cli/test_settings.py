@@ -1,6 +1,9 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from streams.cli.settings import masked
 from streams.settings import RUNNING_FILE, Settings
 from streams.settings_file import SETTINGS_FILE
 from tests.streams.cli.conftest import Run
@@ -23,6 +26,20 @@ def test_passwords_are_masked(offline: Run) -> None:
     ended = offline("settings", "--json")
     assert "secret" not in ended.out + ended.err
     assert ended.json["settings"]["FACESTREAM_REDIS_URL"]["value"] == "redis://:***@127.0.0.1:1/0"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("redis://u:se/cr@et@h:1/0", "redis://u:***@h:1/0"),
+        ("redis://h:1/0?db=1&password=se@cret", "redis://h:1/0?db=1&password=***"),
+        ("rediss://h/0?ssl_password=secret&db=1", "rediss://h/0?ssl_password=***&db=1"),
+        (["file:///a/", "https://u:secret@h/"], '["file:///a/", "https://u:***@h/"]'),
+        ("redis://h:1/0", "redis://h:1/0"),
+    ],
+)
+def test_passwords_are_masked_wherever_they_stand(value: str | list[str], shown: str) -> None:
+    assert masked(value) == shown
 
 
 def test_the_table_for_the_readme(offline: Run) -> None:
