@@ -69,7 +69,8 @@ def test_what_covers_the_mouth_or_the_eyes(
     pictures = [encoded(Image.fromarray(pixels), "BMP") for pixels in drawn]  # made in a tenth of the time of a PNG
     faces = [one.faces[0] for one in analyzer.analyze(pictures, enrolment=True) if one.faces]
     right = [face.quality.covered_part == part for face in faces]
-    assert len(faces) >= 0.9 * len(drawn)
+    # A bar hides some faces altogether; of 80 an AMX processor, which rounds differently, finds 70, others 72 or more.
+    assert len(faces) >= (0.8 if draw is coverings.bar else 0.9) * len(drawn)
     assert np.mean(right) >= least
     refused = [face.refusal == Reason.COVERED for face in faces if face.quality.covered_part]
     assert all(refused)
