@@ -41,4 +41,4 @@ def test_compose() -> None:
     mounts = dict(volume.removesuffix(":ro").rsplit(":", 1)[::-1] for volume in camera["volumes"])
     assert mounts[camera["command"][-1]] == "./cameras.toml"
     assert mounts["/var/lib/facestream"] in more["volumes"]
-    assert as_others["healthcheck"]["test"] == camera["healthcheck"]["test"]
+    assert "test" not in as_others["healthcheck"] and "test" not in camera["healthcheck"], "the image says how to ask"
