@@ -5,9 +5,10 @@ import { byId, make } from "./dom.js";
 import * as enrol from "./enrol.js";
 import * as live from "./live.js";
 import * as people from "./people.js";
+import * as seen from "./seen.js";
 import * as tryPhoto from "./try.js";
 
-const VIEWS = { live, try: tryPhoto, enrol, people };
+const VIEWS = { live, seen, try: tryPhoto, enrol, people };
 let user = "";
 let signedIn = false;
 let end = () => {};
