@@ -32,6 +32,7 @@ from streams.hooks.store import HookList, write_hook
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.messages import TopicPartition
 from streams.kafka.topics import Topic, TopicMissing
+from streams.observability import logs
 from streams.privacy.erasures import Erasures, named, read_erasures
 from streams.roles import Role
 from streams.settings import Settings
@@ -200,6 +201,8 @@ class HookProcessor:
                 else:
                     one.event = kept
                     self._erased.append(self._outgoing(one, record(one)))
+            # What is over, and whose record is removed with the next that is noted.
+            self._erased += [self._outgoing(one, None) for one in self._done if who.is_in(one.event)]
             self._show()
         self._erasing_outbox.send(self._erased)
         number = len({one.key for one in self._erased})
@@ -237,10 +240,12 @@ class HookProcessor:
             return
         metrics.POSTED.labels("failed").inc()
         waited_s = (at - one.queued_at).total_seconds()
-        log.info("%s: attempt %d of %s: %s", *(one.hook_id, one.attempts, one.key[1], result.what))
+        extra = logs.about(user_id=one.event.user_id, event_id=one.key[1])
+        log.info("%s: attempt %d of %s: %s", *(one.hook_id, one.attempts, one.key[1], result.what), extra=extra)
         if given_up:
             self._over([one], "given_up")
-            log.warning("%s: %s is given up after %.1f h: %s", *(one.hook_id, one.key[1], waited_s / 3600, result.what))
+            told = (one.hook_id, one.key[1], waited_s / 3600, result.what)
+            log.warning("%s: %s is given up after %.1f h: %s", *told, extra=extra)
         if result.is_gone or (given_up and not self._backlog.has_accepted_since(one.hook_id, one.queued_at)):
             self._to_disable[one.hook_id] = result.what
         self._show()
@@ -273,13 +278,10 @@ class HookProcessor:
 
     def _note_done(self) -> None:
         with self.lock:
-            done, self._done = self._done, []
-        try:
-            self._outbox.send([self._outgoing(one, None) for one in done])
-        except SinkUnavailable:
-            with self.lock:
-                self._done = [*done, *self._done]
-            raise
+            done = list(self._done)
+        self._outbox.send([self._outgoing(one, None) for one in done])
+        with self.lock:
+            del self._done[: len(done)]
 
     def _look(self) -> None:
         try:
