@@ -24,8 +24,9 @@ from schemas.learning import Feedback
 from streams.gateway.server import opened
 from streams.kafka.log_reader import read_topic
 from streams.kafka.topics import Topic
+from streams.kafka.writer import RecordWriter
 from streams.settings import Settings
-from tests.sinks.examples import enrolment, sighting, with_otto
+from tests.sinks.examples import dead_letter, enrolment, sighting, with_otto
 from tests.streams.gateway.browser import NoBrowser, browser
 from tests.streams.gateway.conftest import MakeKey, keep, served
 from tests.waiting import wait_until
@@ -244,6 +245,28 @@ def test_what_was_seen_today_and_before_is_found(
     expect(page.get_by_text("1 sighting.")).to_be_visible()
 
 
+def test_operations_shows_how_things_stand_and_sends_dead_letters_back(
+    page: Page, http: httpx.Client, everything: dict[str, str], settings: Settings, user: str, photos: Photos
+) -> None:
+    # To a topic that no worker of these tests reads.
+    letter = dead_letter(topic=Topic.COMPARISONS.named(settings), partition=1, offset=7, reason="key_mismatch")
+    RecordWriter(settings, Topic.DEAD_LETTERS).write(letter.letter_id, codec.encode(letter))
+    page.goto(f"/#key={everything['Authorization'].removeprefix('Bearer ')}")
+    expect(page.get_by_role("heading", name="Choose a user")).to_be_visible()
+    page.get_by_role("link", name="Operations").click()
+    expect(page.get_by_role("region", name="Partitions by role").get_by_role("row", name="sink-redis")).to_be_visible()
+    expect(page.get_by_role("region", name="Model versions")).to_contain_text("answers")
+    row = page.get_by_role("region", name="Dead letters").get_by_role("row", name="key_mismatch")
+    row.get_by_role("button", name="Send back: key_mismatch, embed").click()
+    expect(row.get_by_role("button")).to_have_count(0)
+    expect(row.get_by_role("cell").nth(2)).to_have_text("1")
+    page.get_by_label("User").fill(user)
+    page.get_by_role("button", name="Show").click()
+    expect(page.get_by_text("0.0 frames a second.")).to_be_visible()
+    post_frame(http, everything, user, photos["obama"], "door")
+    expect(page.get_by_text(re.compile(r"^0\.1 frames a second, half of them within \d+ ms"))).to_be_visible()
+
+
 def test_the_webcam_enrols(page: Page, everything: dict[str, str], user: str) -> None:
     sign_in(page, everything, user)
     enrol(page, "Grace")
@@ -263,6 +286,7 @@ def test_signing_in_by_hand_and_what_a_wrong_key_is_told(page: Page, make_key: M
     page.get_by_label("Key").fill(reader.removeprefix("Bearer "))
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_text("Following.")).to_be_visible()
+    expect(page.get_by_role("link", name="Operations")).to_have_count(0)
     page.get_by_role("link", name="Enrol").click()
     expect(page.get_by_text("it lacks the scope upload")).to_be_visible()
     page.get_by_label("User").fill("somebody-else")
@@ -355,6 +379,10 @@ def test_it_is_for_all(
             enrol(page, f"Ada-{scheme}", photos["obama"], photos["notes"])
             expect(page.get_by_text(f"Ada-{scheme} is enrolled")).to_be_visible()
             expect(page.locator(".refused[data-reason=undecodable]")).to_be_visible()
+            check(page)
+            page.get_by_role("link", name="Operations").click()
+            expect(page.get_by_role("row", name="sink-redis")).to_be_visible()
+            expect(page.get_by_role("region", name="Model versions")).to_be_visible()
             check(page)
             page.get_by_role("link", name="People").click()
             page.get_by_role("button", name=f"Photos of Ada-{scheme}").click()
