@@ -117,8 +117,8 @@ class Matcher:
             metrics.observe(STAGE, "wait", time.time() - message.timestamp_ms / 1000)
             try:
                 event = read(message, Embedding, Reembedding, TemplateBatch)
-                if belongs_elsewhere(message, event):
-                    outcome.misplaced.append(sent_on(event))
+                if belongs_elsewhere(message, event, self._partitions):
+                    outcome.misplaced.append(sent_on(event, self._partitions))
                     continue
                 cards = await self._models.of(event)
                 with metrics.timed(STAGE, "match"):
@@ -182,8 +182,8 @@ class Matcher:
             return
         if erasure.stage is not None:
             return
-        if belongs_elsewhere(message, erasure):
-            await deliver(self._app, self._erasures, [sent_on(erasure)])
+        if belongs_elsewhere(message, erasure, self._partitions):
+            await deliver(self._app, self._erasures, [sent_on(erasure, self._partitions)])
             return
         partition = message.source.partition
         gallery = (await self._shards.of([partition]))[partition]
