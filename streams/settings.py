@@ -77,9 +77,30 @@ class Settings(BaseSettings):
         description="Seconds without progress, though there is work, after which a worker ends itself with exit code "
         "70; a single batch may take five times as long.",
     )
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto",
+        description="Log of workers, gateways and `facestream camera`: `text`, or `json`, an object a line. `auto`: "
+        "`text` on a terminal, and for what `facestream up` starts; otherwise `json`.",
+    )
+    log_key_file: Path | None = Field(
+        None,
+        description="File with a secret for the hashes that stand for users in logs, the same for all workers. Without "
+        "one, whoever knows the name of a user can find its lines.",
+    )
     standby_replicas: int = Field(1, ge=0, description="Warm copies of each gallery shard on other match workers.")
 
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis-protocol server; `rediss://` for TLS.")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        description="Redis-protocol server: `redis://user@host:6379/0`, or `rediss://` for TLS.",
+    )
+    redis_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the CA that signed the certificate of Redis; unset: the CAs that the system trusts.",
+    )
+    redis_password_file: Path | None = Field(
+        None,
+        description="File with the password of the user in FACESTREAM_REDIS_URL, which is read for every connection.",
+    )
     redis_prefix: str = Field("facestream:", description="Prefix of every Redis key.")
     result_ttl_s: int = Field(86_400, gt=0, description="Seconds for which a result is kept under its event id.")
     live_stream_length: int = Field(1_000, gt=0, description="Results kept in each user's live stream.")

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -67,6 +68,7 @@ exec(sys.argv[3])
 """
 
 
+@cache
 def hidden(extra: str | None) -> list[str]:
     """The modules of every distribution that is installed here and does not come with the extra."""
     there = brought(extra) | KEPT
