@@ -188,8 +188,17 @@ class Eraser:
         return changed
 
     def _answers(self, user_id: str) -> list[str]:
-        """The keys of a user's answers, also those of replays; searched for if the index is incomplete."""
-        return self._indexed(self._keys.answers(user_id), user_id)
+        """The keys of a user's answers, also those of replays; searched for if the index is incomplete.
+
+        Under an event id that two users have sent is the answer of the one who came first, and both indexes name it.
+        """
+        mine, found = canonical(user_id), list[str]()
+        for some in _chunks(self._indexed(self._keys.answers(user_id), user_id)):
+            for name, text in zip(some, cast(list[str | None], self._redis.mget(some)), strict=True):
+                answer = _parsed(text)
+                if answer is None or canonical(str(answer["user_id"])) == mine:
+                    found.append(name)
+        return found
 
     def _indexed(self, index: str, of: str | _Person) -> list[str]:
         """The keys in an index; if it is incomplete, searched for: those of a user, or those that name a person."""
