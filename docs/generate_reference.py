@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import typer
 from prometheus_client import REGISTRY
@@ -16,7 +16,6 @@ import streams.drift.metrics
 import streams.gateway.middleware
 import streams.hooks.metrics
 import streams.kafka.log_reader
-import streams.observability.metrics
 import streams.sightings.metrics
 from schemas.reasons import Reason
 from sinks.bigquery.columns import Column
@@ -27,26 +26,29 @@ from streams.cli.examples import EXAMPLES
 from streams.cli.main import make_app
 from streams.cli.settings import settings_table
 from streams.kafka.topic_specs import topic_specs
-from streams.observability.gauges import Gauges
+from streams.observability.gauges import FAMILIES
+from streams.observability.metrics import GATEWAY, SHOWN_BY
+from streams.roles import Role
 from streams.settings import Settings
 from streams.topology import READS
 
 DOCS = Path(__file__).parent
 REFERENCE = DOCS / "reference"
 _HOUR_MS = 3_600_000
-_METRICS = (
-    streams.observability.metrics,
+_REGISTERING = (
     streams.drift.metrics,
     streams.sightings.metrics,
     streams.hooks.metrics,
     streams.gateway.middleware,
     streams.kafka.log_reader,
 )
-"""The modules that register metrics."""
-_NO_REPORT: Mapping[str, Any] = {
-    **{"role": "embed", "name": "embed-0", "host": "here", "alive": True, "ready": True, "waits": None},
-    **{"partitions": [], "unreadable": [], "standbys": [], "gallery": []},
+"""The modules that register metrics when they are imported, besides ``streams.observability.metrics``."""
+_UNITS = {
+    **{"ratio": "0 to 1", "effect": "none", "current": "that of the measure", "way": "requests"},
+    **{"late": "frames", "vectors": "frames", "letters": "dead letters"},
 }
+"""By the last word of a metric's name, where that is not the unit."""
+_FLAGS = ("alive", "ready", "alarm", "connected", "loaded", "answers")
 
 
 def table(head: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
@@ -157,42 +159,80 @@ def tables_page() -> str:
     )
 
 
-def _metric_rows() -> Iterator[Sequence[str]]:
-    modules = {id(value) for module in _METRICS for value in vars(module).values()}
-    modules |= {id(value) for value in streams.observability.metrics.STEPS.values()}
-    for collector in sorted(REGISTRY._collector_to_names, key=lambda one: getattr(one, "_name", "")):
-        if id(collector) in modules:
+class ListedMetric(NamedTuple):
+    """A line of the page of metrics; ``name`` is as Prometheus shows it, without the suffixes of histograms."""
+
+    name: str
+    type: str
+    labels: Sequence[str]
+    documentation: str
+    roles: Collection[str]
+
+    @property
+    def unit(self) -> str:
+        """The unit, which the name says."""
+        if self.type == "info":
+            return "1"
+        last = self.name.removesuffix("_total").rpartition("_")[2]
+        return _UNITS.get(last, "0 or 1" if last in _FLAGS else last)
+
+
+def listed_metrics() -> Sequence[ListedMetric]:
+    """Every metric of the workers and of the gateways."""
+    found = []
+    for collector in set(REGISTRY._collector_to_names):
+        if (name := getattr(collector, "_name", "")).startswith("facestream_"):
             one: Any = collector
-            name = f"{one._name}_total" if one._type == "counter" else one._name
-            yield [f"`{name}`", one._type, ", ".join(f"`{label}`" for label in one._labelnames), one._documentation]
-    for metric in Gauges(lambda: dict(_NO_REPORT)).collect():
-        partition = any(len(sample.labels) > 1 for sample in metric.samples) or not metric.samples
-        labels = (
-            "`role`, `name`, `host`"
-            if metric.type == "info"
-            else "`role`, `topic`, `partition`"
-            if partition
-            else "`role`"
-        )
-        name = f"{metric.name}_info" if metric.type == "info" else metric.name
-        yield [f"`{name}`", metric.type, labels, metric.documentation]
+            shown = f"{name}_total" if one._type == "counter" else name
+            roles = SHOWN_BY.get(name, (*Role, GATEWAY))
+            found.append(ListedMetric(shown, one._type, one._labelnames, one._documentation, roles))
+    about = "The role, name and host of the worker."
+    found.append(ListedMetric("facestream_worker_info", "info", ("role", "name", "host"), about, tuple(Role)))
+    for families in FAMILIES.values():
+        found += [
+            ListedMetric(f"facestream_{one.name}", "gauge", one.labels, one.documentation, one.roles or tuple(Role))
+            for one in families
+        ]
+    return sorted(found, key=lambda one: one.name)
 
 
-def _camera_rows() -> Iterator[Sequence[str]]:
+def camera_metrics() -> Sequence[ListedMetric]:
+    """Every metric of ``facestream camera``."""
+    found = []
     for metric in CameraMetrics(list).collect():
-        labels: Any = metric
+        one: Any = metric
         name = f"{metric.name}_total" if metric.type == "counter" else metric.name
-        yield [f"`{name}`", metric.type, ", ".join(f"`{label}`" for label in labels._labelnames), metric.documentation]
+        found.append(ListedMetric(name, metric.type, one._labelnames, metric.documentation, ("camera",)))
+    return found
+
+
+def _shown_by(roles: Collection[str]) -> str:
+    if set(roles) == {*Role, GATEWAY}:
+        return "all workers, `gateway`"
+    if set(roles) == set(Role):
+        return "all workers"
+    left_out = [f"`{role}`" for role in Role if role not in roles]
+    named = [f"`{role}`" for role in roles]
+    return ", ".join(named) if len(named) <= len(left_out) + 2 else f"all workers but {', '.join(left_out)}"
+
+
+def _metric_rows(metrics: Sequence[ListedMetric]) -> Iterator[Sequence[str]]:
+    for one in metrics:
+        labels = ", ".join(f"`{label}`" for label in one.labels)
+        yield [f"`{one.name}`", one.type, one.unit, labels, _shown_by(one.roles), one.documentation]
 
 
 def metrics_page() -> str:
     """Every metric of the workers, of the gateways and of the cameras."""
-    head = ("metric", "type", "labels", "meaning")
+    head = ("metric", "type", "unit", "labels", "shown by", "meaning")
     return (
         "# Metrics\n\nEach worker, and each gateway, serves `/metrics` for Prometheus, and also `/healthz` and "
-        "`/readyz`.\n\n"
-        f"{table(head, _metric_rows())}\n\n"
-        f"`facestream camera` serves these in the same way:\n\n{table(head, _camera_rows())}"
+        "`/readyz`. Besides these there are the usual metrics `process_…` and `python_…` of the process. The counters "
+        "and histograms of a role are there from its start; a gauge is there while there is something to show.\n\n"
+        f"{table(head, _metric_rows(listed_metrics()))}\n\n"
+        f"`facestream camera` serves these in the same way:\n\n{table(head, _metric_rows(camera_metrics()))}\n\n"
+        "No label has more values than there are roles, topics, partitions, reasons, routes, model versions or "
+        "configured cameras; drift is shown for the first 200 cameras of a worker."
     )
 
 

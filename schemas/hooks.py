@@ -17,6 +17,10 @@ class HookKind(StrEnum):
     ENROLMENT_REFUSED = "enrolment.refused"
 
 
+USUAL_EVENTS = ("sighting.begin", "sighting.end", "enrolment")
+"""What a hook gets unless it is told otherwise; the last stands for both kinds."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hook:
     """An address to which events are posted, on the topic ``hooks``."""

@@ -79,7 +79,18 @@ class Settings(BaseSettings):
     )
     standby_replicas: int = Field(1, ge=0, description="Warm copies of each gallery shard on other match workers.")
 
-    redis_url: str = Field("redis://127.0.0.1:6379/0", description="Redis-protocol server; `rediss://` for TLS.")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        description="Redis-protocol server: `redis://user@host:6379/0`, or `rediss://` for TLS.",
+    )
+    redis_ca_file: Path | None = Field(
+        None,
+        description="PEM file of the CA that signed the certificate of Redis; unset: the CAs that the system trusts.",
+    )
+    redis_password_file: Path | None = Field(
+        None,
+        description="File with the password of the user in FACESTREAM_REDIS_URL, which is read for every connection.",
+    )
     redis_prefix: str = Field("facestream:", description="Prefix of every Redis key.")
     result_ttl_s: int = Field(86_400, gt=0, description="Seconds for which a result is kept under its event id.")
     live_stream_length: int = Field(1_000, gt=0, description="Results kept in each user's live stream.")

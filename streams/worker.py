@@ -196,12 +196,12 @@ def _run_app(
 
 def _sink_redis(start: _Start) -> None:
     def worker(client_id: str) -> SinkWorker[Any]:
-        from sinks.redis import RedisSink
+        from sinks.redis import RedisAddress, RedisSink
         from streams.engine.sink_worker import SinkWorker
 
         settings = start.settings
         sink = RedisSink(
-            settings.redis_url,
+            RedisAddress.of(settings),
             settings.redis_prefix,
             settings.result_ttl_s,
             settings.live_stream_length,

@@ -68,7 +68,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServices
 STARTS_SERVICES = re.compile(r"\b(LocalServices|Stack|Supervisor)\(|\b(kafka|redis|bigquery)\.start\(")
 TAKES_LONG = re.compile(
     r"\bsubprocess\b|\bpexpect\b|\bAnalyzer\(|\bModel\.load\(|\bkeras\b|import tensorflow|"
-    r"tests\.streams\.cli\.conftest|\brtsp_server\b|\bplaywright\b"
+    r"tests\.streams\.cli\.conftest|tests\.kubectl|\brtsp_server\b|\bplaywright\b"
 )
 """What a test's module says if its tests start processes, load a network, or wait for a camera."""
 

@@ -242,6 +242,22 @@ def test_kafka_clients_are_made_in_one_place() -> None:
     assert not offending(made_or_missing), "ask streams.kafka.connection for it"
 
 
+REDIS_MAKERS = {"sinks/redis/connection.py", "infra/redis.py"}
+"""Where clients of Redis are made; the second one asks the server of this machine only whether it serves."""
+
+
+def test_clients_of_redis_are_made_in_one_place() -> None:
+    client = re.compile(r"([\w.]+\.)?(Redis|StrictRedis|RedisCluster|Sentinel|\w*ConnectionPool)(\.from_\w+)?")
+
+    def made_elsewhere(path: Path) -> set[str]:
+        if str(path.relative_to(ROOT)) in REDIS_MAKERS or not any(name.startswith("redis") for name in imports(path)):
+            return set()
+        calls = {ast.unparse(one.func) for one in ast.walk(tree(path)) if isinstance(one, ast.Call)}
+        return {call for call in calls if client.fullmatch(call)}
+
+    assert not offending(made_elsewhere), "ask sinks.redis.connection for it"
+
+
 def test_both_libraries_are_told_the_same() -> None:
     """And Faust, see tests/streams/engine/test_faust_internals.py."""
     assert '"isolation.level": ISOLATION' in (ROOT / "streams/kafka/connection.py").read_text()

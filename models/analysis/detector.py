@@ -277,6 +277,8 @@ def _corners(found: Found) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _merged(found: Found) -> Found:
     """Merge overlapping detections: one row per face, their mean weighted by score, with the best score."""
+    if not len(found):
+        return found
     found = found[(found[:, 3:5] > 0).all(1)]
     found = found[np.argsort(-found[:, 0], kind="stable")]
     low, high = _corners(found)

@@ -140,7 +140,8 @@ class FaceFinder:
             if face is None:
                 others.append(seen)
             elif _is_doubtful(face):
-                faces.append(self._face(picture, self._detector.turned(picture, seen)) or face)
+                best = self._detector.turned(picture, seen)
+                faces.append(face if best is seen else self._face(picture, best) or face)
             else:
                 faces.append(face)
         return faces, others

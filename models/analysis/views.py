@@ -16,6 +16,8 @@ _OVERLAP = 0.25
 """Of neighbouring tiles, as a share of their side."""
 
 
+_SHOWN = np.arange(256, dtype=np.float32) * np.float32(2 / 255) - np.float32(1)
+"""What a network is shown for each value of a pixel."""
 _MOST_AFTER_THE_CUT = 2
 """Halvings of a part after it has been cut out. More are not needed: its corner is then right to a quarter of a pixel
 of what is shown."""
@@ -110,10 +112,11 @@ class Picture:
         while part.shape[0] >= 2 * rows and part.shape[1] >= 2 * columns:
             part = _half(part)
         part = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_LINEAR)
+        inner = np.asarray(cv2.LUT(part, _SHOWN), np.float32)
+        if (rows, columns) == (view.rows, view.columns):
+            return inner
         shown = np.full((view.rows, view.columns, 3), -1, np.float32)
-        inner = shown[y : y + rows, x : x + columns]
-        np.multiply(part, np.float32(2 / 255), out=inner)
-        inner -= 1
+        shown[y : y + rows, x : x + columns] = inner
         return shown
 
     def _halved(self, times: int) -> NDArray[Any]:

@@ -12,17 +12,22 @@ from models.embedder import runtime
 
 
 class CompiledNetwork:
-    """A network that looks at one picture at a time, in bfloat16 where the processor has instructions for it.
+    """A network that looks at one picture at a time.
 
     Safe to call from several threads, of which as many run at the same time as there are cores.
+
+    Args:
+        core: OpenVINO's.
+        network: as OpenVINO has read it.
+        half: compute in bfloat16 where the processor has instructions for it.
 
     Attributes:
         half: whether it computes in bfloat16.
     """
 
-    def __init__(self, core: Any, network: Any) -> None:
+    def __init__(self, core: Any, network: Any, *, half: bool = True) -> None:
         cores = runtime.cores()
-        settings = runtime.openvino_settings(core, cores, streams=cores, half=True)
+        settings = runtime.openvino_settings(core, cores, streams=cores, half=half)
         self.half = settings["INFERENCE_PRECISION_HINT"] == "bf16"
         self._compiled = core.compile_model(network, "CPU", settings)
         self._local = threading.local()

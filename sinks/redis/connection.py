@@ -1,22 +1,60 @@
-"""Connects to a Redis-protocol server, for writing and for reading."""
+"""Makes every client of a Redis-protocol server."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import redis
+import redis.asyncio
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from sinks.redis.address import RedisAddress
 
-def connect(url: str, answer_timeout_s: float = 5.0) -> redis.Redis:
-    """Make a client that gives up on a dead or frozen server within seconds, and detects dead idle connections."""
+
+def connect(server: RedisAddress | str, answer_timeout_s: float = 5.0) -> redis.Redis:
+    """Make a client that gives up on a dead or frozen server within seconds, and detects dead idle connections.
+
+    Args:
+        server: the server; a URL is enough for one that needs no files.
+        answer_timeout_s: seconds that a command may take.
+
+    Raises:
+        InvalidRedisSettings: the address or a file that it names cannot be used.
+    """
     return redis.Redis.from_url(
-        url,
+        **_options(server),
         socket_connect_timeout=3.0,
         socket_timeout=answer_timeout_s,
-        socket_keepalive=True,
         health_check_interval=15,
         retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), 1),
         decode_responses=True,
-        # Values that others have put under our keys may not be valid UTF-8.
-        encoding_errors="replace",
     )
+
+
+def connect_async(
+    server: RedisAddress | str, answer_timeout_s: float, *, decode: bool = True, most: int | None = None
+) -> redis.asyncio.Redis:
+    """Make a client for asyncio.
+
+    Args:
+        server, answer_timeout_s: as of :func:`connect`.
+        decode: whether values are text; otherwise bytes.
+        most: connections at once; None: any number.
+
+    Raises:
+        InvalidRedisSettings: the address or a file that it names cannot be used.
+    """
+    return redis.asyncio.Redis.from_url(
+        **_options(server),
+        max_connections=most,
+        socket_connect_timeout=min(3.0, answer_timeout_s),
+        socket_timeout=answer_timeout_s,
+        decode_responses=decode,
+    )
+
+
+def _options(server: RedisAddress | str) -> dict[str, Any]:
+    address = RedisAddress(server) if isinstance(server, str) else server
+    # Values that others have put under our keys may not be valid UTF-8.
+    return address.options() | {"socket_keepalive": True, "encoding_errors": "replace"}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import redis
-import redis.asyncio
 
 from schemas.ids import canonical
+from sinks.redis.address import RedisAddress, RedisSettings
+from sinks.redis.connection import connect_async
 from sinks.redis.errors import ResultsUnavailable, explained
 from sinks.redis.keys import Keys
 from sinks.redis.results import LiveEntry, parsed
@@ -20,18 +21,15 @@ _AT_ONCE = 100
 class LiveStreams:
     """The live streams of all users."""
 
-    def __init__(self, url: str, prefix: str = "facestream:", most: int = 1_000) -> None:
+    def __init__(self, server: RedisAddress | str, prefix: str = "facestream:", most: int = 1_000) -> None:
         """``most`` readers may follow at once; connects when the first does."""
         self._keys = Keys(prefix)
-        self._redis = redis.asyncio.Redis.from_url(
-            url,
-            max_connections=most,
-            socket_connect_timeout=3.0,
-            socket_timeout=5.0,
-            socket_keepalive=True,
-            decode_responses=True,
-            encoding_errors="replace",
-        )
+        self._redis = connect_async(server, 5.0, most=most)
+
+    @classmethod
+    def of(cls, settings: RedisSettings) -> Self:
+        """Follows where these settings say."""
+        return cls(RedisAddress.of(settings), settings.redis_prefix)
 
     async def last_id(self, user_id: str) -> str:
         """The id of the newest entry; ``0`` where there is none.

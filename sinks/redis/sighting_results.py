@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import redis
 
 from schemas.ids import canonical
+from sinks.redis.address import RedisAddress, RedisSettings
 from sinks.redis.connection import connect
 from sinks.redis.errors import ResultsUnavailable, explained
 from sinks.redis.keys import Keys
@@ -25,10 +26,15 @@ class SightingResults:
     Every method raises :class:`sinks.redis.errors.ResultsUnavailable` if the server does not answer.
     """
 
-    def __init__(self, url: str, prefix: str = "facestream:") -> None:
+    def __init__(self, server: RedisAddress | str, prefix: str = "facestream:") -> None:
         """Connects at the first call of a method."""
-        self._redis = connect(url)
+        self._redis = connect(server)
         self._keys = Keys(prefix)
+
+    @classmethod
+    def of(cls, settings: RedisSettings) -> Self:
+        """Reads where these settings say."""
+        return cls(RedisAddress.of(settings), settings.redis_prefix)
 
     def close(self) -> None:
         """Close the connections."""

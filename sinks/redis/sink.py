@@ -26,6 +26,7 @@ from schemas.parts import Decision
 from schemas.results import Enrolment, Match, Outcome
 from schemas.sightings import Sighting
 from sinks.base import Delivery, Position, RejectedRow, Rejection, RewindRequest, SinkFenced, SinkUnavailable
+from sinks.redis.address import RedisAddress
 from sinks.redis.connection import connect
 from sinks.redis.erase import Eraser
 from sinks.redis.errors import blames_key, explained
@@ -55,7 +56,7 @@ class RedisSink:
 
     def __init__(
         self,
-        url: str,
+        server: RedisAddress | str,
         prefix: str = "facestream:",
         result_ttl_s: int = 86_400,
         stream_length: int = 1_000,
@@ -63,7 +64,7 @@ class RedisSink:
         lasting: Collection[str] = (),
     ) -> None:
         """Connects with the first batch."""
-        self._redis = connect(url, answer_timeout_s)
+        self._redis = connect(server, answer_timeout_s)
         self._keys = Keys(prefix)
         self._ttl_s = result_ttl_s
         self._stream_length = stream_length

@@ -9,6 +9,7 @@ from typing import cast
 import redis
 
 from schemas.as_json import time_text
+from sinks.redis.address import RedisAddress
 from sinks.redis.connection import connect
 from sinks.redis.errors import ResultsUnavailable, explained
 from streams.client.settings import ClientOptions
@@ -19,7 +20,7 @@ class LastUse:
 
     def __init__(self, settings: ClientOptions) -> None:
         """Connects when it is first asked."""
-        self._redis = connect(settings.redis_url)
+        self._redis = connect(RedisAddress.of(settings))
         self._name = f"{settings.redis_prefix}keys:used"
 
     def write(self, used: Mapping[str, datetime]) -> None:

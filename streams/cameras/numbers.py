@@ -74,7 +74,7 @@ def latest_number(settings: Settings, user: str, camera: str) -> int | None:
     """The number of a camera's latest answer; None if there is none, or nobody to ask."""
     from sinks.redis import RedisResults, ResultsUnavailable
 
-    results = RedisResults(settings.redis_url, settings.redis_prefix)
+    results = RedisResults.of(settings)
     try:
         latest = results.latest(user, camera)
         return None if latest is None else int(latest["sequence"])

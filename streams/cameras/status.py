@@ -93,10 +93,14 @@ class CameraMetrics(Collector):
         connected = GaugeMetricFamily("facestream_camera_connected", "1 while a camera gives frames.", labels=_LABELS)
         gauges = {
             "last_frame_s_ago": GaugeMetricFamily(
-                "facestream_camera_last_frame_seconds", "Seconds since the last frame of a camera.", labels=_LABELS
+                "facestream_camera_last_frame_timestamp_seconds",
+                "When the last frame of a camera came, in seconds since 1970.",
+                labels=_LABELS,
             ),
             "last_sent_s_ago": GaugeMetricFamily(
-                "facestream_camera_last_sent_seconds", "Seconds since a frame was last sent.", labels=_LABELS
+                "facestream_camera_last_sent_timestamp_seconds",
+                "When a frame of a camera was last sent, in seconds since 1970.",
+                labels=_LABELS,
             ),
             "clock_ahead_s": GaugeMetricFamily(
                 "facestream_camera_clock_ahead_seconds",
@@ -117,7 +121,7 @@ class CameraMetrics(Collector):
             connected.add_metric(who, float(one.connected))
             for name, gauge in gauges.items():
                 if (value := getattr(one, name)) is not None:
-                    gauge.add_metric(who, value)
+                    gauge.add_metric(who, time.time() - value if name.endswith("_s_ago") else value)
         yield from (frames, reconnects, connected, *gauges.values())
 
 

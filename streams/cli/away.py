@@ -16,11 +16,16 @@ def explain(text: str) -> str:
         return text
     from urllib.parse import urlsplit
 
+    from sinks.redis.address import RedisAddress
     from streams.homes import away
 
     now = load_settings()
     service, what = said[1].lower(), text[: said.start(2)]
-    address = {"kafka": f"//{now.kafka}", "redis": now.redis_url, "bigquery": now.bigquery_rest or ""}[service]
+    address = {
+        "kafka": f"//{now.kafka}",
+        "redis": f"//{RedisAddress.of(now).where}",
+        "bigquery": now.bigquery_rest or "",
+    }[service]
     back = away.coming(now.home, service, urlsplit(address).netloc.rpartition("@")[2])
     if back is not None:
         return f"{what}: {back.what}; try again in some seconds (its log is {back.log})"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def register(bench: typer.Typer) -> None:
     """Add the commands."""
     bench.command("embed")(embed)
+    bench.command("detect")(detect)
     bench.command("search")(search)
     bench.command("peer")(peer)
     bench.command("retrain")(retrain)
@@ -54,6 +55,26 @@ def embed(
         output.table(table)
 
     report("embed", lambda: measure(loaded), output, runs=runs, save=save, show=show)
+
+
+def detect(
+    rounds: Annotated[int, typer.Option(min=1, help="How often each picture is searched; the medians count.")] = 20,
+    runs: Runs = 1,
+    save: Save = False,
+    as_json: Json = False,
+) -> None:
+    """Search pictures of several sizes for faces, on one thread: processor milliseconds by network."""
+    from streams.devtools.benchmarks.detect import measure
+
+    def show(result: Figures, output: Output) -> None:
+        table = grid("picture", "~shows", "#ms", "#looks", "~ms by stage")
+        for found in result.get("pictures", []):
+            stages = ", ".join(f"{stage} {ms}" for stage, ms in found["stages"].items())
+            table.add_row(found["size"], found["shows"], str(found["ms"]), str(found["looks"]), stages)
+        output.table(table)
+        output.say(f"one look of BlazeFace in LiteRT takes {result.get('yardstick_ms')} ms")
+
+    report("detect", lambda: measure(rounds), Output(as_json), runs=runs, save=save, show=show)
 
 
 def search(

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
 
 import typer
 from rich.cells import cell_len
@@ -168,26 +167,28 @@ def _line_of(task: Task, seconds: float) -> str:
 
 
 class RedisAway(Exception):
-    """No Redis-protocol server answers at the configured address."""
+    """No Redis-protocol server answers at the configured address, or none that lets this user in."""
 
 
 @contextmanager
 def asking_redis(settings: Settings) -> Iterator[None]:
-    """Say what to do if Redis does not answer.
+    """Say what to do if Redis does not answer, or lets nobody in.
 
     Raises:
-        RedisAway: Redis does not answer.
+        RedisAway: Redis cannot be used.
     """
-    from sinks.redis.errors import ResultsUnavailable
+    from sinks.redis.address import RedisAddress
+    from sinks.redis.errors import Refusal, ResultsUnavailable
 
     try:
         yield
     except ResultsUnavailable as error:
-        parts = urlsplit(settings.redis_url)
-        why = str(error.__cause__ or error)
+        where, cause = RedisAddress.of(settings).where, error.__cause__ or error
+        why = str(cause).rstrip(".")
+        if (refusal := Refusal.of(cause)) is not None:
+            raise RedisAway(f"Redis at {where} {refusal.what} ({why}): {refusal.remedy}") from error
         raise RedisAway(
-            f"no Redis answers at {parts.hostname}:{parts.port or 6379} ({why.rstrip('.')}): start one with "
-            "`facestream up`, or set FACESTREAM_REDIS_URL"
+            f"no Redis answers at {where} ({why}): start one with `facestream up`, or set FACESTREAM_REDIS_URL"
         ) from error
 
 

@@ -168,6 +168,7 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream plan --cameras 40 --fps 10 --subjects 5000 --users 1 --json",
     ),
     "bench embed": ("facestream bench embed", "facestream bench embed --model my-model --json"),
+    "bench detect": ("facestream bench detect", "facestream bench detect --rounds 5 --json"),
     "bench pipeline": (
         "facestream bench pipeline --frames 500 --rounds 1",
         "facestream bench pipeline --rate 5 --save  # keep it for the report",

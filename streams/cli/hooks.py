@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
+from schemas.hooks import USUAL_EVENTS
 from streams.cli.console import MAINTAIN, Format, Json, Output, TableFormat, grid, load_settings
 
-if TYPE_CHECKING:
-    from schemas.hooks import Hook, HookKind
-    from streams.hooks.backlog import Waiting
-
-_ALL_KINDS = "sighting.begin,sighting.end,enrolment"
 _Id = Annotated[str, typer.Argument(help="The id of the hook, or its beginning.", show_default=False)]
 
 
@@ -42,7 +36,7 @@ def add(
             help="Which, separated by commas: sighting.begin, sighting.update, sighting.end, enrolment.enrolled, "
             "enrolment.refused; sighting and enrolment stand for all of theirs."
         ),
-    ] = _ALL_KINDS,
+    ] = ",".join(USUAL_EVENTS),
     name: Annotated[str, typer.Option(help="What it is for, in your words.")] = "",
     as_json: Json = False,
 ) -> None:
@@ -51,34 +45,31 @@ def add(
     What is decided from then on is posted.
     """
     from streams.hooks.addresses import AddressRefused
+    from streams.hooks.listing import hook_json, kinds_of
     from streams.hooks.store import HookNotMade, add_hook
 
     output, settings = Output(as_json), load_settings()
     if (user is None) is not all_users:
         raise typer.BadParameter("name either a --user or --all-users")
+    words = filter(None, map(str.strip, events.split(",")))
     try:
-        secret, hook = add_hook(settings, address, _kinds(events), user=user, name=name)
+        secret, hook = add_hook(settings, address, kinds_of(words), user=user, name=name)
     except (AddressRefused, HookNotMade) as error:
         raise typer.BadParameter(str(error)) from error
     output.say(hook.hook_id)
     output.say(secret.text)
     output.note("The secret is shown only now: keep it where secrets are kept.")
-    output.finish({"secret": secret.text} | _plain(hook, []))
+    output.finish({"secret": secret.text} | hook_json(hook))
 
 
 def list_(form: TableFormat = Format.TABLE, as_json: Json = False) -> None:
     """Show the hooks, and how much waits for each."""
-    from streams.hooks.pending_log import read_waiting
-    from streams.hooks.store import list_hooks
+    from streams.hooks.listing import listed
 
-    output, settings = Output(as_json, form), load_settings()
-    hooks = list_hooks(settings)
-    waiting: dict[str, list[Waiting]] = defaultdict(list)
-    for one in read_waiting(settings) if hooks else ():
-        waiting[one.hook_id].append(one)
+    output = Output(as_json, form)
+    hooks = listed(load_settings())
     table = grid("hook", "name", "~address", "user", "events", "created", "waiting", "oldest", "~status")
-    plain = [_plain(hook, waiting[hook.hook_id]) for hook in hooks]
-    for hook, said in zip(hooks, plain, strict=True):
+    for hook, said in hooks:
         oldest = f"{said['oldest_s']:.0f} s" if said["waiting"] else ""
         table.add_row(
             *(hook.hook_id, escape(hook.name), escape(hook.address), escape(hook.user_id or "all")),
@@ -89,7 +80,7 @@ def list_(form: TableFormat = Format.TABLE, as_json: Json = False) -> None:
         output.table(table)
     else:
         output.say("there are no hooks: `facestream hooks add` makes one")
-    output.finish({"hooks": plain})
+    output.finish({"hooks": [said for _, said in hooks]})
 
 
 def test(hook_id: _Id, as_json: Json = False) -> None:
@@ -111,42 +102,21 @@ def test(hook_id: _Id, as_json: Json = False) -> None:
 
 def enable(hook_id: _Id, as_json: Json = False) -> None:
     """Post again to a hook that was disabled: what is decided from now on."""
+    from streams.hooks.listing import hook_json
     from streams.hooks.store import enable_hook
 
     output = Output(as_json)
     hook = enable_hook(load_settings(), hook_id)
     output.say(f"{hook.hook_id} is enabled")
-    output.finish(_plain(hook, []))
+    output.finish(hook_json(hook))
 
 
 def remove(hook_id: _Id, as_json: Json = False) -> None:
     """Remove a hook: what waits for it is dropped."""
-    from streams.hooks.store import remove_hook
+    from streams.hooks.store import find_hook, remove_hook
 
-    output = Output(as_json)
-    hook = remove_hook(load_settings(), hook_id)
+    output, settings = Output(as_json), load_settings()
+    hook = find_hook(settings, hook_id)
+    remove_hook(settings, hook)
     output.say(f"{hook.hook_id} is removed")
     output.finish({"hook_id": hook.hook_id})
-
-
-def _kinds(text: str) -> set[HookKind]:
-    from schemas.hooks import HookKind
-
-    kinds = set()
-    for word in filter(None, map(str.strip, text.split(","))):
-        found = {kind for kind in HookKind if word in (kind.value, kind.value.partition(".")[0])}
-        if not found:
-            raise typer.BadParameter(f"{word!r} is no kind of events; there are {', '.join(HookKind)}")
-        kinds |= found
-    return kinds
-
-
-def _plain(hook: Hook, waiting: list[Waiting]) -> dict[str, Any]:
-    from schemas.as_json import to_json
-
-    oldest = min((one.queued_at for one in waiting), default=None)
-    return to_json(hook) | {
-        "status": "enabled" if hook.disabled_at is None else "disabled",
-        "waiting": len(waiting),
-        "oldest_s": None if oldest is None else (datetime.now(UTC) - oldest).total_seconds(),
-    }

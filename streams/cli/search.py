@@ -65,7 +65,7 @@ def _ask(photo: Path, user: str, timeout_s: float, settings: Settings) -> dict[s
 
     with Producer(settings, check_format=False) as producer:
         event_id = producer.frame(user, photo, camera_id=_CAMERA, mode=Mode.SEARCH).event_id
-    with closing(RedisResults(settings.redis_url, settings.redis_prefix)) as results, asking_redis(settings):
+    with closing(RedisResults.of(settings)) as results, asking_redis(settings):
         return results.wait_for([event_id], timeout_s).get(event_id)
 
 

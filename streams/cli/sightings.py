@@ -44,7 +44,7 @@ def sightings(
 
     output, settings = Output(as_json), load_settings()
     wanted = None if camera is None else canonical(camera)
-    with closing(SightingResults(settings.redis_url, settings.redis_prefix)) as results, asking_redis(settings):
+    with closing(SightingResults.of(settings)) as results, asking_redis(settings):
         kept = results.kept(user)
         if not follow:
             _show(last_messages(one.event for one in kept if wanted in (None, one.event["camera_id"]))[-last:], output)

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from streams.cli.console import LOOK, Json, Output, grid
 from streams.cli.down import Home
+from streams.cli.settings import masked
 
 if TYPE_CHECKING:
     from streams.homes import state
@@ -80,8 +81,14 @@ def _plain(here: state.Home) -> dict[str, Any]:
         "up_s": round(run.age_s, 1) if run else None,
         "services": [_child(one) for one in here.services],
         "workers": [_child(one) | {"role": str(one.role)} for one in here.workers],
-        "addresses": {name: (here.settings or {}).get(name) for name in _REACHED_AT} if here.settings else None,
+        "addresses": {name: _address((here.settings or {}).get(name)) for name in _REACHED_AT}
+        if here.settings
+        else None,
     }
+
+
+def _address(value: Any) -> str | None:
+    return None if value is None else masked(value)
 
 
 def _child(one: state.Child) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streams.cli.console import RUN, Json, Output, grid, line
+from streams.cli.settings import masked
 from streams.roles import Embedder, running_roles
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _show(output: Output, home: Path) -> None:
     told, page = announced(home) or {"settings": {}}, None
     table = grid("", "")
     for name in _ADDRESSES:
-        table.add_row(name, str(told["settings"].get(name, "")))
+        table.add_row(name, masked(told["settings"].get(name, "")))
     if (key := _key(home)) is not None:
         values = told["settings"]
         host = values.get("gateway_host", "127.0.0.1")

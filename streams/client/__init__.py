@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from schemas.parts import Decision as Decision
     from schemas.parts import Refusal as Refusal
     from schemas.reasons import Reason as Reason
+    from schemas.receipts import Receipt as Receipt
     from schemas.results import Candidate as Candidate
     from schemas.results import Enrolment as Enrolment
     from schemas.results import Match as Match
@@ -65,6 +66,7 @@ _MODULES = {
     "schemas.learning": "Feedback",
     "schemas.parts": "Box Decision Refusal",
     "schemas.reasons": "Reason",
+    "schemas.receipts": "Receipt",
     "schemas.results": "Candidate Enrolment Match MatchedFace Outcome",
     "schemas.sightings": "Sighting",
     "sinks.redis.results": "RedisResults",

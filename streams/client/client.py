@@ -59,7 +59,7 @@ class Client(BaseClient):
             delivery_timeout_s=delivery_timeout_s,
             linger_ms=linger_ms,
         )
-        self.results = RedisResults(self.settings.redis_url, self.settings.redis_prefix)
+        self.results = RedisResults.of(self.settings)
         """The results as JSON, with more ways to ask for them."""
         self._dead_letters = DeadLetterWatch(self.settings)
         self._waiter = AnswerWaiter(self._look, self._dead_letter)

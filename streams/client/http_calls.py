@@ -18,6 +18,7 @@ from schemas.ids import InvalidId, canonical_event_id, new_event_id
 from schemas.ingest import Consent, Mode
 from schemas.learning import Feedback, Statement
 from schemas.reasons import Reason
+from schemas.receipts import Receipt
 from streams.client.answers import Answer, answer_from_json, event_from_json
 from streams.client.errors import (
     AccessDenied,
@@ -177,6 +178,34 @@ def feedback_in(said: Said) -> Feedback:
     if said.status != 200:
         raise error_of(said)
     return event_from_json(said.json(), Feedback)
+
+
+def erase_call(user_id: str, subject_id: str | None, photo: str | None, wait_s: float) -> Call:
+    """The call that erases a user, a subject or a photo.
+
+    Raises:
+        InvalidEvent: a photo is named without its subject, or a name cannot be in an address.
+        InvalidId: the photo is no event id.
+    """
+    path = _of(user_id)
+    if subject_id is not None:
+        path += f"/subjects/{_part(subject_id)}"
+    if photo is not None:
+        if subject_id is None:
+            raise InvalidEvent("a photo is erased of a subject: give subject_id too")
+        path += f"/photos/{canonical_event_id(photo)}"
+    return Call("DELETE", path, {"wait": _wait(wait_s)})
+
+
+def receipt_in(said: Said) -> Receipt:
+    """The receipt of an erasure.
+
+    Raises:
+        FacestreamError: as :func:`error_of`.
+    """
+    if said.status not in (200, 202):
+        raise error_of(said)
+    return event_from_json(said.json(), Receipt)
 
 
 def listed(said: Said, what: str) -> tuple[list[Mapping[str, Any]], str | None]:

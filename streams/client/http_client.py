@@ -10,6 +10,7 @@ from typing import Any, Self, Unpack
 
 from schemas.ingest import Consent, Mode
 from schemas.learning import Feedback
+from schemas.receipts import Receipt
 from schemas.results import Enrolment, Match
 from schemas.sightings import Sighting
 from streams.client.answers import Answer, event_from_json
@@ -24,6 +25,7 @@ from streams.client.http_calls import (
     Seen,
     accepted,
     answer_in,
+    erase_call,
     error_of,
     event_call,
     feedback_call,
@@ -33,6 +35,7 @@ from streams.client.http_calls import (
     listed,
     needed_httpx,
     photo_call,
+    receipt_in,
     said_by,
     seen_call,
     subjects_call,
@@ -244,6 +247,27 @@ class HttpClient:
         """
         call = feedback_call(event_id, subject_id, wrong, face, training)
         return feedback_in(self._made(call, Retry(self._timeout_s)))
+
+    def erase(
+        self, user_id: str, subject_id: str | None = None, *, photo: str | None = None, wait_s: float = 15.0
+    ) -> Receipt:
+        """Erase a subject, one photo of it, or without a subject the user with everything; safe to repeat.
+
+        Args:
+            user_id: the user.
+            subject_id: the subject; None: the user with all subjects.
+            photo: event id of the upload of one photo of the subject; None: all of it.
+            wait_s: how long to wait for the roles, at most 15 s; they go on without it.
+
+        Returns:
+            The receipt; while roles have not answered, its ``completed_at`` is None and ``waiting_for`` names them. If
+            the request had to be made again, it counts only what was left.
+
+        Raises:
+            InvalidEvent, InvalidId: a name cannot be used, or a photo has no subject.
+            FacestreamError: as :meth:`answer`.
+        """
+        return receipt_in(self._made(erase_call(user_id, subject_id, photo, wait_s), Retry(self._timeout_s)))
 
     def cameras(self, user_id: str, **when: Unpack[Period]) -> dict[str, datetime]:
         """A user's cameras and when the last frame of each was taken; from where :meth:`matches` reads.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, Self
 
+from sinks.redis.address import RedisSettings
 from streams.client.errors import InvalidSettings
 from streams.kafka.cluster_settings import ClusterSettings
 from streams.settings_file import PREFIX, read
@@ -16,20 +17,12 @@ from streams.settings_file import PREFIX, read
 _RUNNING_FILE = "running.json"
 
 
-class ClientOptions(ClusterSettings, Protocol):
+class ClientOptions(ClusterSettings, RedisSettings, Protocol):
     """The settings that a client needs, from :class:`ClientSettings` or from the settings of a deployment."""
 
     @property
     def max_picture_bytes(self) -> int:
         """The largest picture."""
-
-    @property
-    def redis_url(self) -> str:
-        """The Redis-protocol server with the results."""
-
-    @property
-    def redis_prefix(self) -> str:
-        """What stands before every key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +41,11 @@ class ClientSettings:
     max_picture_bytes: int = 10_000_000
     """A larger encoded picture is refused."""
     redis_url: str = "redis://127.0.0.1:6379/0"
-    """Redis-protocol server with the results; ``rediss://`` for TLS."""
+    """Redis-protocol server with the results: ``redis://user@host:6379/0``, or ``rediss://`` for TLS."""
+    redis_ca_file: str | None = None
+    """PEM file of the CA that signed the certificate of Redis; unset: the CAs that the system trusts."""
+    redis_password_file: str | None = None
+    """File with the password of the user in ``redis_url``, which is read for every connection."""
     redis_prefix: str = "facestream:"
     """Put before every Redis key."""
     bigquery_project: str = "facestream"

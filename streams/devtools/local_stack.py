@@ -159,6 +159,7 @@ class Stack:
 
     def start_gateway(self) -> None:
         """Start the HTTP gateway, without waiting until it serves."""
+        targets.write(self.folder, {**self.workers, _GATEWAY: self.gateway.removeprefix("http://")})
         self.services.supervisor.start(
             _GATEWAY,
             [sys.executable, "-m", "streams.cli", "gateway"],

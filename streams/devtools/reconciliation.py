@@ -41,7 +41,7 @@ class Reconciliation:
     """Compares events with their results. The live streams must be long enough for all events of a user."""
 
     def __init__(self, settings: Settings) -> None:
-        self._redis = RedisResults(settings.redis_url, settings.redis_prefix)
+        self._redis = RedisResults.of(settings)
         self._dataset = Address(
             settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest, settings.bigquery_grpc
         )

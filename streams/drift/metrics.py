@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable
 from prometheus_client import Gauge
 
 from models.drift.measures import LIMITS, Measure
+from streams.observability.metrics import shown_by
+from streams.roles import Role
 
 Labels = tuple[str, str, str]
 """User, camera and model version."""
@@ -14,9 +16,15 @@ Labels = tuple[str, str, str]
 _CAMERAS = 200
 """Most cameras with metrics of their own in one worker; every camera has reports."""
 _NAMES = ("user", "camera", "model_version")
-_EFFECT = Gauge("facestream_drift_effect", "How far the measure is from its reference.", [*_NAMES, "measure"])
-_CURRENT = Gauge("facestream_drift_current", "Mean of the measure over the last faces.", [*_NAMES, "measure"])
-_ALARM = Gauge("facestream_drift_alarm", "1 while the measure alarms.", [*_NAMES, "measure"])
+
+
+def _gauge(name: str, what: str) -> Gauge:
+    return shown_by([Role.DRIFT], Gauge(f"facestream_drift_{name}", what, [*_NAMES, "measure"]))
+
+
+_EFFECT = _gauge("effect", "How far the measure is from its reference.")
+_CURRENT = _gauge("current", "Mean of the measure over the last faces.")
+_ALARM = _gauge("alarm", "1 while the measure alarms.")
 _shown: set[Labels] = set()
 
 

@@ -139,6 +139,7 @@ class BatchWorker(Generic[E]):
         self._writer.write(batch)
         if batch.messages:
             self.heartbeat.processed(len(batch.messages))
+            self.heartbeat.reached(batch.messages.values())
         self._progress.read(batch.next_offsets)
         self._commits.commit_regularly()
         self._writer.await_room()

@@ -49,8 +49,9 @@ class SteadyFlow(FlowControlEvent):
 class PromptConsumer(Consumer):
     """Faust's consumer as a stage needs it.
 
-    It reads only what is committed (Faust itself does so in ``exactly_once`` alone), does not raise what it cannot
-    decode, and leaves out what Faust spends on every message and sleeps through.
+    It reads only what is committed (Faust itself does so in ``exactly_once`` alone), seeks without a race against its
+    own fetches, does not raise what it cannot decode, and leaves out what Faust spends on every message and
+    sleeps through.
     """
 
     async def wait_first(self, *coros: Any, timeout: Any = None) -> WaitResults:  # noqa: ASYNC109
@@ -70,6 +71,10 @@ class PromptConsumer(Consumer):
     def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
         """Fetched messages; a partition that is read on counts only from the next call on, so that must come soon."""
         return super().getmany(min(timeout, _POLL_S))
+
+    async def _seek(self, partition: TP, offset: int) -> None:
+        """Seek in the thread that fetches: from this one, Faust would take from aiokafka what it is just giving."""
+        await self._thread.call_thread(cast(Any, self._thread.seek), partition, offset)
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)

@@ -26,6 +26,7 @@ from streams.engine.sink_retry import RETRY_S
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.messages import Message
 from streams.kafka.topics import TopicMissing
+from streams.observability import metrics
 from streams.observability.heartbeat import WorkerHeartbeat
 from streams.privacy.erasures import Erasures, NewErasures
 from streams.roles import Role
@@ -155,6 +156,7 @@ class SinkEraser:
                 removed = self._erase(asked.erasure, key[0], wanted)
                 if wanted():
                     self._say(asked, removed)
+                    metrics.ERASURES.labels(self._role).inc()
             except SinkUnavailable as error:
                 if not wanted():
                     break

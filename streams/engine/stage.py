@@ -186,6 +186,7 @@ class Stage:
                 if generation == self._generation:
                     self._processed.done(batch)
                     self.heartbeat.processed(len(batch))
+                    self.heartbeat.reached(batch)
             finally:
                 self.heartbeat.ended()
                 self._idle.set()

@@ -83,7 +83,7 @@ def find(settings: Settings, event_id: str) -> Answer:
 
 
 def _in_redis(settings: Settings, event_id: str) -> Mapping[str, Any] | None:
-    results = RedisResults(settings.redis_url, settings.redis_prefix)
+    results = RedisResults.of(settings)
     try:
         return results.result(event_id)
     finally:

@@ -97,7 +97,7 @@ def submit_about(
 
 def _subjects(settings: Settings, user_id: str) -> list[str] | None:
     """The user's subjects; None if they are not known, since an empty Redis proves nothing."""
-    results = RedisResults(settings.redis_url, settings.redis_prefix)
+    results = RedisResults.of(settings)
     try:
         return list(results.subjects(user_id)) or None
     except ResultsUnavailable as error:

@@ -24,6 +24,7 @@ from streams.gateway.routes import (
     erasures,
     feedback,
     history,
+    hooks,
     live,
     operations,
     page,
@@ -41,6 +42,7 @@ ROUTERS = (
     erasures.router,
     operations.router,
     actions.router,
+    hooks.router,
     about.router,
     page.router,
 )

@@ -10,8 +10,9 @@ import logging
 from hashlib import sha256
 
 import redis
-import redis.asyncio
 
+from sinks.redis.address import RedisAddress
+from sinks.redis.connection import connect_async
 from streams.gateway.problems import GatewayReason, Problem
 from streams.settings import Settings
 
@@ -25,7 +26,7 @@ class EventClaims:
         """Connects when something is first claimed."""
         self._prefix = settings.redis_prefix
         self._ttl_s = settings.result_ttl_s
-        self._redis = redis.asyncio.Redis.from_url(settings.redis_url, socket_connect_timeout=1.0, socket_timeout=1.0)
+        self._redis = connect_async(RedisAddress.of(settings), 1.0, decode=False)
 
     async def claim(self, event_id: str, user_id: str) -> None:
         """Claim an event id for a user; his own may be claimed again.

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.hooks import USUAL_EVENTS, HookKind
 from schemas.ingest import Mode
 from schemas.learning import Statement
 from streams.gateway.problems import GatewayReason, Problem
@@ -100,6 +101,22 @@ class RedriveFields(BaseModel):
     retry: bool = Field(False, description="Whether those that a killed replay has left `sending` are sent too.")
     dry_run: bool = Field(False, description="Whether they are only counted.")
     limit: int = Field(500, ge=1, le=1000, description="About how many at most.")
+
+
+class HookFields(BaseModel):
+    """Where events are posted, and which."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: str = Field(description="Where to post: an https:// address.", min_length=1)
+    user_id: str | None = Field(None, description="Whose events; or `all_users`.", max_length=_MOST_NAME)
+    all_users: bool = Field(False, description="Whether those of all users are posted.")
+    events: list[str] = Field(
+        list(USUAL_EVENTS),
+        description=f"Which: {', '.join(HookKind)}; `sighting` and `enrolment` stand for all of theirs.",
+        max_length=20,
+    )
+    name: str = Field("", description="What it is for, in your words.", max_length=_MOST_NAME)
 
 
 def checked_fields(model: type[M], values: Mapping[str, Any]) -> M:

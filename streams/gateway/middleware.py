@@ -8,14 +8,22 @@ from functools import cache
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-REQUESTS = Counter("facestream_http_requests", "Requests that the gateway has answered.", ["route", "method", "status"])
-SECONDS = Histogram(
-    "facestream_http_seconds",
-    "From the head of a request to the end of its answer.",
-    ["route"],
-    buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+from streams.observability.metrics import GATEWAY, shown_by
+
+REQUESTS = shown_by(
+    [GATEWAY],
+    Counter("facestream_http_requests", "Requests that the gateway has answered.", ["route", "method", "status"]),
 )
-UNDER_WAY = Gauge("facestream_http_requests_under_way", "Requests that the gateway is answering.")
+SECONDS = shown_by(
+    [GATEWAY],
+    Histogram(
+        "facestream_http_request_duration_seconds",
+        "From the head of a request to the end of its answer.",
+        ["route"],
+        buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    ),
+)
+UNDER_WAY = shown_by([GATEWAY], Gauge("facestream_http_requests_under_way", "Requests that the gateway is answering."))
 _METHODS = {"GET", "POST", "HEAD", "DELETE", "PUT", "PATCH", "OPTIONS"}
 HEADERS = [
     (b"x-content-type-options", b"nosniff"),

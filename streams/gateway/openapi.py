@@ -23,7 +23,7 @@ _MEANINGS = {
     400: "The connection ended in the middle of the body.",
     401: "There is no valid key.",
     403: "The key does not allow this, or not for this user.",
-    404: "There is no such event, subject or version, or not for this key.",
+    404: "There is no such event, subject, version or hook, or not for this key.",
     408: "The body came too slowly.",
     409: "Another user has sent an event with this `event_id`; or the step cannot be taken as things are.",
     413: "The picture is too large.",
@@ -41,6 +41,12 @@ _WAIT = {
     "schema": {"type": "string", "pattern": r"^[0-9]{1,6}(\.[0-9]{1,3})?(ms|s)?$"},
     "example": "2s",
 }
+_IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
 
 
 def problems(status: int, meaning: str, *others: int, wait: bool = False) -> dict[str, Any]:
@@ -56,14 +62,19 @@ def problems(status: int, meaning: str, *others: int, wait: bool = False) -> dic
     }
 
 
-def takes(model: type[BaseModel], status: int, meaning: str, *others: int) -> dict[str, Any]:
-    """Arguments of a route that takes a JSON object with these fields."""
+def takes(model: type[BaseModel], status: int, meaning: str, *others: int, idempotency: str = "") -> dict[str, Any]:
+    """Arguments of a route that takes a JSON object with these fields.
+
+    ``idempotency`` says what the header ``Idempotency-Key`` is for, where the route has it.
+    """
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
     fields = {name: _inlined(one, definitions) for name, one in schema["properties"].items()}
     content = {"schema": {"type": "object", "properties": fields, "required": schema.get("required", [])}}
     described = problems(status, meaning, 400, 408, 413, 415, *others)
     described["openapi_extra"] = {"requestBody": {"required": True, "content": {"application/json": content}}}
+    if idempotency:
+        described["openapi_extra"]["parameters"] = [_IDEMPOTENCY_KEY | {"description": idempotency}]
     return described
 
 
@@ -79,13 +90,7 @@ def accepts(model: type[BaseModel], answer: str) -> dict[str, Any]:
         {"name": name, "in": "query", "required": False, "schema": one, "description": one.pop("description", "")}
         for name, one in ((name, dict(one)) for name, one in fields.items())
     ]
-    key = {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "required": False,
-        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-        "description": "The same key of the same user has one effect.",
-    }
+    key = _IDEMPOTENCY_KEY | {"description": "The same key of the same user has one effect."}
 
     def object_of(picture_schema: dict[str, Any]) -> dict[str, Any]:
         return {"type": "object", "properties": {"picture": picture_schema, **fields}, "required": required}

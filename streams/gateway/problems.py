@@ -48,6 +48,7 @@ class GatewayReason(StrEnum):
     UNKNOWN_EVENT = "unknown_event"
     UNKNOWN_SUBJECT = "unknown_subject"
     UNKNOWN_VERSION = "unknown_version"
+    UNKNOWN_HOOK = "unknown_hook"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     UNSUPPORTED_TYPE = "unsupported_type"
@@ -72,6 +73,7 @@ MEANINGS = {
     GatewayReason.UNKNOWN_EVENT: "there is no answer to such an event: not yet, no longer, or never",
     GatewayReason.UNKNOWN_SUBJECT: "nobody of this name is enrolled, and there is no photo of him",
     GatewayReason.UNKNOWN_VERSION: "there is no such model version",
+    GatewayReason.UNKNOWN_HOOK: "there is no hook with this id",
     GatewayReason.NOT_FOUND: "there is no such address",
     GatewayReason.METHOD_NOT_ALLOWED: "the address has no such method",
     GatewayReason.UNSUPPORTED_TYPE: "the content type is none of those that can be read",

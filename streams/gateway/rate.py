@@ -7,8 +7,9 @@ import math
 from pathlib import Path
 
 import redis
-import redis.asyncio
 
+from sinks.redis.address import RedisAddress
+from sinks.redis.connection import connect_async
 from streams.gateway.problems import GatewayReason, later
 from streams.settings import Settings
 
@@ -25,7 +26,7 @@ class RateLimit:
         """Connects when it is first asked, and never if no rate is set."""
         self._rate = settings.gateway_requests_per_s
         self._prefix = settings.redis_prefix
-        self._redis = redis.asyncio.Redis.from_url(settings.redis_url, socket_connect_timeout=1.0, socket_timeout=1.0)
+        self._redis = connect_async(RedisAddress.of(settings), 1.0, decode=False)
         self._take = self._redis.register_script((Path(__file__).parent / "rate.lua").read_text("utf-8"))
 
     async def take(self, key_id: str, user_id: str) -> None:

@@ -84,7 +84,7 @@ def opened(settings: Settings, *, without_keys: bool = False) -> Iterator[Contex
         client.producer.connect()
         keys = None if without_keys else stack.enter_context(KeyWatcher(settings))
         usage = stack.enter_context(closing(Usage(LastUse(settings))))
-        sightings = stack.enter_context(closing(SightingResults(settings.redis_url, settings.redis_prefix)))
+        sightings = stack.enter_context(closing(SightingResults.of(settings)))
         slow = stack.enter_context(closing(SlowCalls()))
         dataset = Address(settings.bigquery_project, settings.bigquery_dataset, settings.bigquery_rest)
         yield Context(
@@ -95,7 +95,7 @@ def opened(settings: Settings, *, without_keys: bool = False) -> Iterator[Contex
             bodies=ByteBudget(),
             requests=KeyCounter(settings.gateway_requests_at_once),
             readers=KeyCounter(_READERS),
-            live=LiveStreams(settings.redis_url, settings.redis_prefix),
+            live=LiveStreams.of(settings),
             rate=RateLimit(settings),
             claims=EventClaims(settings),
             sightings=sightings,

@@ -31,20 +31,34 @@ ACKNOWLEDGE_S = 20.0
 _KEY_LENGTH = 255
 
 
+def idempotency_key(request: Request) -> str | None:
+    """The header ``Idempotency-Key``; None if there is none.
+
+    Raises:
+        Problem: it is empty or too long.
+    """
+    header = request.headers.get("idempotency-key")
+    if header is None:
+        return None
+    key = header.strip().strip('"')
+    if not 0 < len(key) <= _KEY_LENGTH:
+        detail = f"an Idempotency-Key has 1 to {_KEY_LENGTH} characters"
+        raise Problem(422, GatewayReason.INVALID_REQUEST, detail)
+    return key
+
+
 def event_id_of(request: Request, user_id: str, given: str | None) -> str:
     """The event id: the caller's own, or made of the header ``Idempotency-Key``, the route and the user, or a new one.
 
     Raises:
-        Problem: there are two, or the header is empty or too long.
+        Problem: there are two, or see :func:`idempotency_key`.
         InvalidId: the caller's own is no UUID.
     """
-    header = request.headers.get("idempotency-key")
-    if header is None:
+    key = idempotency_key(request)
+    if key is None:
         return new_event_id() if given is None else canonical_event_id(given)
-    key = header.strip().strip('"')
-    if given is not None or not 0 < len(key) <= _KEY_LENGTH:
-        detail = f"give either event_id or an Idempotency-Key of 1 to {_KEY_LENGTH} characters"
-        raise Problem(422, GatewayReason.INVALID_REQUEST, detail)
+    if given is not None:
+        raise Problem(422, GatewayReason.INVALID_REQUEST, "give either event_id or an Idempotency-Key")
     return stable_id("idempotency-key", request.scope["route"].path, user_id, key)
 
 

@@ -12,7 +12,7 @@ TARGETS_FILE = "prometheus-targets.json"
 
 
 def write(home: Path, workers: Mapping[str, str]) -> None:
-    """Name the workers, each by its name and by the host and port of its metrics.
+    """Name the workers and the gateway, each by its name and by the host and port of its metrics.
 
     The label is ``worker``, since ``role`` is a label of the metrics themselves.
     """

@@ -200,6 +200,8 @@ class HookProcessor:
                 else:
                     one.event = kept
                     self._erased.append(self._outgoing(one, record(one)))
+            # What is over, and whose record is removed with the next that is noted.
+            self._erased += [self._outgoing(one, None) for one in self._done if who.is_in(one.event)]
             self._show()
         self._erasing_outbox.send(self._erased)
         number = len({one.key for one in self._erased})
@@ -273,13 +275,10 @@ class HookProcessor:
 
     def _note_done(self) -> None:
         with self.lock:
-            done, self._done = self._done, []
-        try:
-            self._outbox.send([self._outgoing(one, None) for one in done])
-        except SinkUnavailable:
-            with self.lock:
-                self._done = [*done, *self._done]
-            raise
+            done = list(self._done)
+        self._outbox.send([self._outgoing(one, None) for one in done])
+        with self.lock:
+            del self._done[: len(done)]
 
     def _look(self) -> None:
         try:

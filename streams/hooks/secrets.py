@@ -1,10 +1,10 @@
 """The secrets of hooks, and what they sign (Standard Webhooks 1.0.0: https://www.standardwebhooks.com).
 
 A receiver has to know its secret, and whoever signs needs it in plain; so a digest, as of the gateway's keys, does not
-do. No secret is kept: each is made with a key that lies in a file of the installation, which only ``facestream hooks``
-and the workers of the role read, from the hook's id, address, user and kinds. The topic ``hooks`` has these and a
-digest of the secret, which do not tell it. So a hook that somebody without the key has written, or has given another
-address, is not served either: its digest does not fit.
+do. No secret is kept: each is made with a key that lies in a file of the installation, which only ``facestream hooks``,
+the gateway and the workers of the role read, from the hook's id, address, user and kinds. The topic ``hooks`` has these
+and a digest of the secret, which do not tell it. So a hook that somebody without the key has written, or has given
+another address, is not served either: its digest does not fit.
 """
 
 from __future__ import annotations

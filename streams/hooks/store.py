@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from schemas import codec
 from schemas.clock import utc_now
+from schemas.codec import stable_id
 from schemas.errors import CodecError, FacestreamError
 from schemas.hooks import Hook, HookKind
 from schemas.ids import checked_name
@@ -28,6 +29,10 @@ class NoSuchHook(FacestreamError):
 
 class HookNotMade(FacestreamError):
     """A hook cannot be made so; the message says why."""
+
+
+class HookTaken(FacestreamError):
+    """Another hook has this id."""
 
 
 class HookList:
@@ -76,7 +81,14 @@ class HookList:
 
 
 def add_hook(
-    settings: Settings, address: str, kinds: Collection[HookKind], *, user: str | None, name: str = ""
+    settings: Settings,
+    address: str,
+    kinds: Collection[HookKind],
+    *,
+    user: str | None,
+    name: str = "",
+    hook_id: str | None = None,
+    created_by: str | None = None,
 ) -> tuple[HookSecret, Hook]:
     """Make a hook, and wait until Kafka has it.
 
@@ -86,9 +98,13 @@ def add_hook(
         kinds: what to post.
         user: whose events; None: those of all users.
         name: what it is for.
+        hook_id: as :func:`new_hook_id` makes it; None: a new one. With that of a hook that is there already, this
+            hook is given back if it is made just so.
+        created_by: who makes it; None: whoever runs this process.
 
     Raises:
         HookNotMade: it would get nothing.
+        HookTaken: the hook of this id is another one.
         AddressRefused: nothing may be posted to the address.
         InvalidId: the user's name is not accepted.
         NoHookKey: there is no key to make its secret with.
@@ -97,22 +113,33 @@ def add_hook(
     if not kinds:
         raise HookNotMade("a hook without a kind of events gets nothing: name at least one")
     checked_address(address, settings)
-    hook_id = f"hook-{secrets.token_hex(16)}"
     user_id = None if user is None else checked_name("user_id", user)
     words = [kind.value for kind in HookKind if kind in kinds]
-    secret = load_or_make_hook_key(settings).secret(hook_id, address, user_id, words)
+    key, is_new = load_or_make_hook_key(settings), hook_id is None
+    hook_id = hook_id or new_hook_id()
+    secret = key.secret(hook_id, address, user_id, words)
     hook = Hook(
         hook_id=hook_id,
         address=address,
         kinds=words,
         secret_sha256=secret.digest,
         created_at=utc_now(),
-        created_by=made_by(),
+        created_by=created_by or made_by(),
         user_id=user_id,
         name=name,
     )
+    there = None if is_new else next((one for one in list_hooks(settings) if one.hook_id == hook_id), None)
+    if there is not None:
+        if (there.secret_sha256, there.name) != (hook.secret_sha256, name):
+            raise HookTaken(f"{hook_id} is there already, with another address, user, name or other events")
+        return secret, there
     write_hook(settings, hook)
     return secret, hook
+
+
+def new_hook_id(*parts: str) -> str:
+    """An id for a hook: always the same for the same parts, and a random one without."""
+    return f"hook-{stable_id(*parts).replace('-', '') if parts else secrets.token_hex(16)}"
 
 
 def list_hooks(settings: Settings) -> list[Hook]:
@@ -142,15 +169,13 @@ def find_hook(settings: Settings, hook_id: str) -> Hook:
     return found[0]
 
 
-def remove_hook(settings: Settings, hook_id: str) -> Hook:
+def remove_hook(settings: Settings, hook: Hook) -> None:
     """Remove a hook; the workers drop what waits for it within seconds.
 
     Raises:
-        NoSuchHook, KafkaUnavailable, TopicMissing: see :func:`find_hook`.
+        KafkaUnavailable: no broker answers.
     """
-    hook = find_hook(settings, hook_id)
     RecordWriter(settings, Topic.HOOKS).write(hook.hook_id, None)
-    return hook
 
 
 def enable_hook(settings: Settings, hook_id: str) -> Hook:

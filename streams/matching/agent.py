@@ -199,6 +199,7 @@ class Matcher:
             copy = codec.encode(replace(done, in_searches=True))
             await deliver(self._app, self._erasures, [(message.key, copy, n) for n in range(self._partitions)])
         await deliver(self._app, self._erasures, [(message.key, codec.encode(done), partition)])
+        metrics.ERASURES.labels(STAGE).inc()
 
     async def _was_ever_searched(self, partition: int) -> bool:
         """Whether answers to searches may name somebody: every partition has had every probe.

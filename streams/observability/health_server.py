@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -61,6 +63,7 @@ class HealthServer:
         self._patient = MonitoredWorker(WorkerHeartbeat(role), lambda: ConsumerStatus(False, frozenset()))
         limit_s = settings.watchdog_s
         self._limit_s = limit_s
+        self._folder = settings.worker_dir(name).absolute()
         self._judge = HangDetector(self._patient.heartbeat, limit_s)
         self._symptom: HangSymptom | None = None
         self._watchdog = Watchdog(self._examine, limit_s)
@@ -115,12 +118,14 @@ class HealthServer:
         partitions = []
         for source in sorted(facts.assigned, key=lambda one: (one.topic, one.partition)):
             state, committed_at = (states or {}).get(source), heartbeat.committed_at.get(source)
-            waits = self._probe.waiting_since(source)
+            waits, done_to_ms = self._probe.waiting_since(source), heartbeat.done_to_ms.get(source)
+            waits_s = None if waits is None else now - waits
             partitions.append(
                 {
                     "topic": source.topic,
                     "partition": source.partition,
                     "lag": state.lag if state is not None else None,
+                    "lag_s": None if state is None else _lag_s(waits_s, done_to_ms),
                     "committed_s_ago": _ago(committed_at, now),
                     "waits_for_commit_s": 0.0 if waits is None else round(now - max(waits, committed_at or 0), 3),
                     "held_back": state.held_back if state is not None else None,
@@ -163,6 +168,8 @@ class HealthServer:
                 if number in numbers
             ],
             "models": None if patient.models is None else dict(patient.models()),
+            "topics": [{"topic": name, "partitions": count} for name, count in self._probe.topics.partitions.items()],
+            "disk": _disk(self._folder),
         }
 
     def _examine(self) -> HangSymptom | None:
@@ -184,6 +191,26 @@ def _waits(waiting: RetriedWork | None, now: float) -> dict[str, Any] | None:
     if waiting is None:
         return None
     return {"for": waiting.what, "for_s": round(now - waiting.since, 3), "error": waiting.error}
+
+
+def _lag_s(waits_s: float | None, done_to_ms: int | None) -> float:
+    """For how long the oldest message of a partition has waited, at most.
+
+    It came after the partition began to have messages that wait, and after the last one that had its effect.
+    """
+    if waits_s is None:
+        return 0.0
+    behind_s = waits_s if done_to_ms is None else max(0.0, time.time() - done_to_ms / 1000)
+    return round(min(waits_s, behind_s), 3)
+
+
+def _disk(folder: Path) -> dict[str, int] | None:
+    """The room where the worker keeps its tables."""
+    there = next((one for one in (folder, *folder.parents) if one.exists()), None)
+    if there is None:
+        return None
+    usage = shutil.disk_usage(there)
+    return {"free_bytes": usage.free, "size_bytes": usage.total}
 
 
 def _ago(at: float | None, now: float) -> float | None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from streams.kafka.messages import TopicPartition
+from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.unreadable import UnreadableBatch
 from streams.observability import metrics
 
@@ -94,6 +94,8 @@ class WorkerHeartbeat:
         self.uncommitted_since: float | None = None
         self.committed_at: dict[TopicPartition, float] = {}
         self.next_offset: dict[TopicPartition, int] = {}
+        self.done_to_ms: dict[TopicPartition, int] = {}
+        """The broker's time stamp (milliseconds) of the newest message that had its effect."""
         self.held: Collection[TopicPartition] = frozenset()
         """Partitions that are not read on purpose, since enough of them waits in memory."""
         self.unreadable: dict[TopicPartition, UnreadableBatch] = {}
@@ -146,6 +148,11 @@ class WorkerHeartbeat:
         metrics.EVENTS.labels(self.role).inc(events)
         metrics.BATCH.labels(self.role).observe(events)
 
+    def reached(self, messages: Iterable[Message]) -> None:
+        """Everything up to these messages had its effect."""
+        for one in messages:
+            self.done_to_ms[one.source] = max(one.timestamp_ms, self.done_to_ms.get(one.source, 0))
+
     def ended(self) -> None:
         """Nothing is in hand."""
         self.busy_since = None
@@ -160,7 +167,9 @@ class WorkerHeartbeat:
 
     def reassigned(self) -> None:
         """The partitions were revoked: what was known of them does not count any more."""
+        metrics.REBALANCES.labels(self.role).inc()
         self.waiting = None
         self.uncommitted_since = None
         self.committed_at = {}
         self.next_offset = {}
+        self.done_to_ms = {}

@@ -1,26 +1,70 @@
-"""What the workers count and time, for Prometheus: each step of the way has a histogram of its own."""
+"""What the workers count and time, for Prometheus: each step of the way has a histogram of its own.
+
+Of a metric that not every process shows, :data:`SHOWN_BY` says which do. docs/reference/metrics.md lists all metrics.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from time import perf_counter
+from typing import TypeVar
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, Metric, disable_created_metrics
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import RestrictedRegistry
 
+from schemas.reasons import Reason
 from streams.roles import Role
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
-EVENTS = Counter("facestream_events", "Events that had their effect.", ["role"])
-BATCH = Histogram("facestream_batch_events", "Events in a batch.", ["role"], buckets=[2**power for power in range(10)])
-RETRIES = Counter("facestream_retries", "Batches that failed and were tried again.", ["role"])
-SHED = Counter("facestream_shed_frames", "Frames that waited too long and were not looked at.")
-DEAD_LETTERS = Counter("facestream_dead_letters", "Messages sent to the dead letters.", ["role", "reason"])
+GATEWAY = "gateway"
+"""The gateway, among the roles that show a metric."""
+SHOWN_BY: dict[str, Collection[str]] = {}
+"""The roles that show a metric, by its name; all processes show the others."""
+AnyMetric = TypeVar("AnyMetric", bound=MetricWrapperBase)
+
+
+def shown_by(roles: Collection[str], metric: AnyMetric) -> AnyMetric:
+    """Have only these roles show a metric, whatever else their processes have imported."""
+    SHOWN_BY[_name(metric)] = roles
+    return metric
+
+
+def _name(metric: MetricWrapperBase) -> str:
+    """Without the suffixes that Prometheus adds."""
+    return next(iter(metric.describe())).name
+
+
+_WORKERS = tuple(Role)
+LETTERING = (Role.EMBED, Role.MATCH, Role.SINK_REDIS, Role.SINK_BIGQUERY, Role.SEARCH, Role.RETRAIN)
+"""The roles that make dead letters; what others cannot read these report."""
+_LETTER_REASONS = (
+    *(Reason.NOT_AN_EVENT, Reason.UNKNOWN_SCHEMA, Reason.MALFORMED_EVENT, Reason.NO_KEY, Reason.KEY_MISMATCH),
+    *(Reason.INVALID_ID, Reason.UNKNOWN_MODEL, Reason.FAILED),
+)
+_ERASING = tuple(role for role in Role if role not in (Role.EMBED, Role.RETRAIN))
+
+EVENTS = shown_by(_WORKERS, Counter("facestream_events", "Events that had their effect.", ["role"]))
+BATCH = shown_by(
+    _WORKERS,
+    Histogram("facestream_batch_events", "Events in a batch.", ["role"], buckets=[2**power for power in range(10)]),
+)
+RETRIES = shown_by(_WORKERS, Counter("facestream_retries", "Batches that failed and were tried again.", ["role"]))
+REBALANCES = shown_by(
+    _WORKERS, Counter("facestream_rebalances", "Times at which the worker's partitions were given out anew.", ["role"])
+)
+SHED = shown_by([Role.EMBED], Counter("facestream_shed_frames", "Frames that waited too long and were not looked at."))
+DEAD_LETTERS = shown_by(
+    LETTERING, Counter("facestream_dead_letters", "Messages sent to the dead letters.", ["role", "reason"])
+)
+ERASURES = shown_by(
+    _ERASING, Counter("facestream_erasures", "Erasures that the role has done, in one partition each.", ["role"])
+)
 
 STEPS: Mapping[str, Histogram] = {
     step: Histogram(f"facestream_{step}_seconds", what, ["role"], buckets=_SECONDS)
@@ -36,7 +80,7 @@ STEPS: Mapping[str, Histogram] = {
     }.items()
 }
 """Durations by the name of the step."""
-STEPS_OF: Mapping[Role, Sequence[str]] = {
+STEPS_OF: Mapping[str, Sequence[str]] = {
     Role.EMBED: ("wait", "decode", "detect", "align", "embed", "deliver"),
     Role.MATCH: ("wait", "match", "search", "deliver"),
     Role.SINK_REDIS: ("wait", "deliver"),
@@ -48,27 +92,40 @@ STEPS_OF: Mapping[Role, Sequence[str]] = {
     Role.HOOKS: ("wait", "deliver"),
 }
 """The steps that a worker of each role takes."""
+for _step, _histogram in STEPS.items():
+    shown_by([role for role, steps in STEPS_OF.items() if _step in steps], _histogram)
 
 
 class ShownMetrics(CollectorRegistry):
-    """The metrics that a worker shows: all that have a value, so none of the steps that other roles take."""
+    """The metrics that a process shows: all of its role that have a value."""
 
-    def __init__(self, role: Role) -> None:
-        """Give the role's own metrics their first value, so that they are there from the start."""
+    def __init__(self, role: str) -> None:
+        """Give the role's own metrics their first value, so that they are there from the start.
+
+        Args:
+            role: of the worker, or ``GATEWAY``.
+        """
         super().__init__()
-        EVENTS.labels(role)
-        RETRIES.labels(role)
-        BATCH.labels(role)
-        for step in STEPS_OF[role]:
+        self._role = role
+        for metric in (EVENTS, RETRIES, REBALANCES, BATCH, ERASURES):
+            if role in SHOWN_BY[_name(metric)]:
+                metric.labels(role)
+        if role in LETTERING:
+            for reason in _LETTER_REASONS:
+                DEAD_LETTERS.labels(role, reason)
+        for step in STEPS_OF.get(role, ()):
             _of_role(role, step)
 
     def collect(self) -> Iterator[Metric]:
         """What the process has counted."""
-        return (metric for metric in REGISTRY.collect() if metric.samples)
+        return (one for one in REGISTRY.collect() if one.samples and self._shows(one.name))
 
     def restricted_registry(self, names: Iterable[str]) -> RestrictedRegistry:
         """The metrics of these names, for ``/metrics?name[]=…``."""
         return REGISTRY.restricted_registry(names)
+
+    def _shows(self, name: str) -> bool:
+        return name not in SHOWN_BY or self._role in SHOWN_BY[name]
 
 
 def observe(role: str, step: str, seconds: float) -> None:

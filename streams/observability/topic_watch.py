@@ -54,6 +54,8 @@ class TopicWatch:
         self._names = self._read | {topic.named(settings) for topic in _FOLLOWS.get(role, ())}
         self._first: dict[str, TopicIdentity] = {}
         self.trouble: LostWork | None = None
+        self.partitions: Mapping[str, int] = {}
+        """How many each topic has that the role reads."""
         self.spare = False
         """Whether there is nothing for this worker to do, since others have all partitions."""
 
@@ -68,6 +70,7 @@ class TopicWatch:
         """
         found = topic_identities(admin, self._names)
         self._first = found | self._first
+        self.partitions = {name: one.partitions for name, one in found.items() if name in self._read}
         trouble = self._of_topics(found)
         if trouble is None and facts.ready:
             trouble = self._of_group(describe_group(admin, self._group), facts, found)

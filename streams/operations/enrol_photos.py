@@ -123,7 +123,7 @@ def await_outcomes(
     waiting = [photo.event_id for photo in photos if photo.event_id is not None and photo.outcome == "sent"]
     found: dict[str, dict[str, Any]] = {}
     deadline = time.monotonic() + timeout_s
-    with closing(RedisResults(settings.redis_url, settings.redis_prefix)) as results:
+    with closing(RedisResults.of(settings)) as results:
         while (missing := [one for one in waiting if one not in found]) and time.monotonic() < deadline:
             found |= results.wait_for(missing, min(_ASK_EVERY_S, max(0.0, deadline - time.monotonic())))
             progress(len(found))

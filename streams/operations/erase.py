@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from models.embedder.card import Card, UnusableModel
@@ -16,6 +15,7 @@ from schemas.erasure import ErasedPhoto, Erasure
 from schemas.errors import CodecError
 from schemas.ids import canonical, canonical_event_id, new_event_id
 from schemas.learning import RunState
+from schemas.receipts import Receipt
 from schemas.rollout import ModelState
 from streams.kafka.consumer_groups import OffsetsClient, group_id
 from streams.kafka.log_reader import LogReader
@@ -40,36 +40,6 @@ _LOGS = (
 )
 """Topics that may hold data of a person."""
 _ASK_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """The receipt of an erasure.
-
-    Attributes:
-        erasure_id: id of the request.
-        user_id: the user.
-        subject_id: the subject, or whose photo; None: the user with all subjects.
-        requested_at: time of the request.
-        completed_at: time of the last answer; None while answers are missing.
-        removed: numbers of removed things, by role, for ``chips``, and for ``models`` if versions named somebody.
-        waiting_for: roles that have not answered; they erase when they run again.
-        logs_until: by topic, the time until which Kafka's files may hold old messages. No replay brings them back.
-        may_have_learned: model versions that were trained while the faces were there to learn from, whether or not they
-            were ever used, and trainings that are under way (``run`` and the run's id).
-        photo: the uploads of the erased photo; empty: the subject or the user as a whole.
-    """
-
-    erasure_id: str
-    user_id: str
-    subject_id: str | None
-    requested_at: datetime
-    completed_at: datetime | None
-    removed: Mapping[str, Mapping[str, int]]
-    waiting_for: tuple[str, ...]
-    logs_until: Mapping[str, datetime]
-    may_have_learned: tuple[str, ...]
-    photo: tuple[str, ...] = ()
 
 
 def erase(

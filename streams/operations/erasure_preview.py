@@ -14,6 +14,7 @@ from schemas.ids import canonical, canonical_event_id
 from sinks.base import SinkUnavailable
 from sinks.bigquery.erase import count, count_in_searches, count_photo
 from sinks.bigquery.query import NotThere, QueryFailed
+from sinks.redis.address import RedisAddress
 from sinks.redis.connection import connect
 from sinks.redis.erase import Eraser
 from sinks.redis.errors import explained
@@ -69,7 +70,7 @@ def preview_photo_erasure(settings: Settings, user_id: str, subject_id: str, pho
         return {"templates": len(stored.intersection(uploads))}
 
     def answers(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
-        with closing(connect(settings.redis_url)) as client:
+        with closing(connect(RedisAddress.of(settings))) as client:
             eraser = Eraser(client, Keys(settings.redis_prefix), dry_run=True)
             return eraser.photo(user_id, subject_id or "", ErasedPhoto(uploads))
 
@@ -121,7 +122,7 @@ def _templates(settings: Settings, user_id: str, subject_id: str | None) -> dict
 
 
 def _answers(settings: Settings, user_id: str, subject_id: str | None) -> dict[str, int]:
-    with closing(connect(settings.redis_url)) as client:
+    with closing(connect(RedisAddress.of(settings))) as client:
         keys = Keys(settings.redis_prefix)
         eraser = Eraser(client, keys, dry_run=True)
         found = eraser.user(user_id) if subject_id is None else eraser.subject(user_id, subject_id)

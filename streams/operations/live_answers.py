@@ -86,7 +86,7 @@ class LiveAnswers:
     def _connect(self) -> tuple[list[LiveEntry], _Arrived]:
         """The answers that are there and have not been given yet, and a queue in which others arrive."""
         settings = self._settings()
-        results = RedisResults(settings.redis_url, settings.redis_prefix)
+        results = RedisResults.of(settings)
         arrived: _Arrived = queue.SimpleQueue()
         if self._users:
             entries = results.recent(None, self._users)

@@ -29,7 +29,7 @@ def uploads_of_photo(settings: Settings, user_id: str, subject_id: str, event_id
         event_id: of the upload.
     """
     found = [event_id]
-    with closing(RedisResults(settings.redis_url, settings.redis_prefix)) as results:
+    with closing(RedisResults.of(settings)) as results:
         try:
             outcome = results.enrolment(event_id)
             if outcome is not None and (outcome["user_id"], outcome["subject_id"]) == (user_id, subject_id):

@@ -76,4 +76,4 @@ def test_every_decision_is_listed() -> None:
     records = sorted(path.name for path in folder.glob("[0-9]*.md"))
     listed = re.findall(r"^\| \[\d+\]\(([^)]+)\)", (folder / "README.md").read_text("utf-8"), re.MULTILINE)
     assert listed == records
-    assert [name[:4] for name in records] == [f"{number:04}" for number in range(1, len(records) + 1)]
+    assert len({name[:4] for name in records}) == len(records), "a number names one record"

@@ -26,6 +26,7 @@ import infra.kafka
 import infra.redis
 from infra.services import LocalServices
 from models.embedder.assets import RESNET
+from streams.embedding.payload.objects import EXTRAS
 from streams.observability.health_server import HealthServer, MonitoredWorker
 from streams.observability.heartbeat import ConsumerStatus, WorkerHeartbeat
 from streams.roles import Role
@@ -84,7 +85,7 @@ def test_one_service_a_role() -> None:
 def test_the_gateway_answers_other_containers_and_this_machine() -> None:
     assert parse(SERVICES["gateway"]["command"]) == "facestream gateway"
     now = settings_of("gateway")
-    assert now.gateway_host == "0.0.0.0" and "volumes" not in SERVICES["gateway"]
+    assert now.gateway_host == "0.0.0.0" and set(volumes("gateway")) == {"secrets"}
     assert f'"http://127.0.0.1:{now.gateway_port}/readyz"' in SERVICES["gateway"]["healthcheck"]["test"][-1]
 
 
@@ -290,7 +291,13 @@ def test_the_images_run_what_the_project_has() -> None:
 
 def test_an_image_has_what_its_extra_brings() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    assert STAGES["packages"].arguments["EXTRA"] in project["optional-dependencies"]
+    extras = STAGES["packages"].arguments["EXTRA"].split(",")
+    assert set(extras) <= set(project["optional-dependencies"])
+    assert set(extras) == {"worker", *(extra for _, extra in EXTRAS.values())}, "embed cannot read every address"
+    (installs,) = (command for command in STAGES["packages"].runs if "uv pip sync" in command)
+    for requirements in ("runtime", "camera", "cloud"):
+        assert f"requirements/{requirements}.txt" in STAGES["packages"].copied
+        assert f" requirements/{requirements}.txt " in installs
     assert {role.value for role in Role} <= set(project["optional-dependencies"])
     (removes,) = (command for command in STAGES["packages"].runs if "-m infra.extras $EXTRA" in command)
     # A failure in an argument of a command does not fail the command; one in an assignment does.
@@ -310,5 +317,5 @@ def test_nobody_is_root() -> None:
         assert SERVICES[name]["read_only"] and SERVICES[name]["cap_drop"] == ["ALL"]
 
 
-def test_only_hooks_and_commands_see_the_key_of_hooks() -> None:
-    assert {name for name in SERVICES if "secrets" in volumes(name)} == {"hooks", "cli"}
+def test_only_those_who_make_hooks_or_post_see_their_key() -> None:
+    assert {name for name in SERVICES if "secrets" in volumes(name)} == {"hooks", "gateway", "cli"}

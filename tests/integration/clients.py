@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
@@ -25,6 +24,7 @@ from streams.client.producer import Producer
 from streams.kafka.log_reader import read_topic
 from streams.kafka.topics import Topic
 from streams.settings import Settings
+from tests.streams.cli import preloaded
 from tests.waiting import wait_until
 
 Json = dict[str, Any]
@@ -191,14 +191,8 @@ def facestream(
     """Run a command as a person would, in a folder, and expect its exit code."""
     plain = {name: value for name, value in os.environ.items() if not name.startswith("FACESTREAM_")}
     root = str(Path(__file__).parents[2])
-    ended = subprocess.run(
-        [sys.executable, "-m", "streams.cli", *map(str, arguments)],
-        env=plain | {"PYTHONPATH": root, "COLUMNS": "200"} | environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    words = [str(one) for one in arguments]
+    env = plain | {"PYTHONPATH": root, "COLUMNS": "200"} | environment
+    ended = subprocess.CompletedProcess(words, *preloaded.run(words, env, folder, 120))
     assert ended.returncode == code, ended.stderr
     return ended

@@ -13,6 +13,7 @@ from streams.devtools.local_stack import Stack
 from tests.client.environment import build, install
 from tests.integration.clients import Clients, new_user
 from tests.integration.pictures import encoded, scaled
+from tests.prepared_tables import with_tables
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +29,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, photo_store: Path) -> Iterat
     Tests share it: take a user of your own, and leave as many workers as you found.
     """
     changes = {"partitions": 4, "live_stream_length": 100_000, "uri_roots": [f"{photo_store.as_uri()}/"]}
-    with Stack(tmp_path_factory.mktemp("stack"), print, **changes) as running:
+    with Stack(with_tables(tmp_path_factory.mktemp("stack")), print, **changes) as running:
         running.add_workers()
         yield running
         deaths = list(iter(lambda: running.services.supervisor.wait(0), None))

@@ -13,10 +13,11 @@ from schemas.erasure import Erasure
 from schemas.errors import CodecError
 from schemas.ids import new_event_id
 from schemas.ingest import Consent
+from schemas.receipts import Receipt
 from streams.devtools.local_stack import Stack
 from streams.kafka.log_reader import read_topic
 from streams.kafka.topics import Topic
-from streams.operations.erase import Receipt, erase
+from streams.operations.erase import erase
 from streams.training_data.chip_store import read_kept_chips
 from tests.integration.clients import Clients, eventually, facestream, named, new_user
 from tests.integration.conftest import Portraits

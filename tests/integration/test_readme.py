@@ -6,20 +6,21 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from streams.devtools.local_stack import Stack
+from tests.streams.cli import preloaded
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 LASTING = {"up", "watch", "worker"}
 """Commands that run until Ctrl-C; other tests run them."""
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[[list[str]], tuple[int, str, str]]
+"""Runs a command; returns its exit code, and what it wrote to stdout and stderr."""
 
 
 def block(language: str, before: str = "") -> str:
@@ -31,13 +32,11 @@ def block(language: str, before: str = "") -> str:
 
 @pytest.fixture(scope="module")
 def run(stack: Stack, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run Python in a folder with the photographs, beside the stack."""
+    """Run commands in a folder with the photographs, beside the stack."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "photos").symlink_to(photos)
     env = os.environ | stack.environment() | {"PYTHONPATH": str(ROOT)}
-    return lambda *arguments: subprocess.run(
-        [sys.executable, *arguments], env=env, cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
+    return lambda arguments: preloaded.run(arguments, env, folder, 120)
 
 
 def test_python_prints_what_it_says(python: Path, stack: Stack, photos: Path, tmp_path: Path) -> None:
@@ -64,6 +63,6 @@ def commands() -> list[list[str]]:
 
 @pytest.mark.parametrize("arguments", commands(), ids=" ".join)
 def test_command_succeeds(run: Run, arguments: list[str]) -> None:
-    ended = run("-m", "streams.cli", *arguments)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout
+    code, out, err = run(arguments)
+    assert code == 0, err
+    assert out

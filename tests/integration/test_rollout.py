@@ -140,7 +140,7 @@ def test_a_version_that_cannot_be_loaded_is_left_out_and_told_of(
 
         def failed() -> str | None:
             report = health_of(worker, stack.settings) or {}
-            why: str | None = report["models"]["failed"].get("broken")
+            why: str | None = report.get("models", {}).get("failed", {}).get("broken")
             return why
 
         assert "not a Keras model" in eventually(failed, "the worker says why")

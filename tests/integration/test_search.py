@@ -21,6 +21,7 @@ from streams.operations.erase import erase
 from streams.operations.erasure_preview import preview_erasure
 from streams.roles import Embedder, Role, running_roles
 from tests.integration.clients import Clients, Json, eventually, facestream
+from tests.prepared_tables import with_tables
 
 SHARDS = 4
 DEADLINE_S = 3.0
@@ -30,7 +31,7 @@ DEADLINE_S = 3.0
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Two match workers, whose vectors come from the bytes of the pictures; searches are allowed."""
     changes = {"partitions": SHARDS, "search_purposes": ["search"], "search_deadline_s": DEADLINE_S}
-    with Stack(tmp_path_factory.mktemp("stack"), print, **changes) as running:
+    with Stack(with_tables(tmp_path_factory.mktemp("stack")), print, **changes) as running:
         running.add_workers(Embedder.DIGEST, running_roles(["search"]))
         running.add_worker(Role.MATCH, "--embedder", "digest")
         running.await_owners([Role.MATCH, Role.SEARCH])

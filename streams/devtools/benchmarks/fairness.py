@@ -126,7 +126,7 @@ class _Bench:
         return sent
 
     def _answered(self, bulk: Mapping[str, str]) -> int:
-        results = RedisResults(self._settings.redis_url, self._settings.redis_prefix)
+        results = RedisResults.of(self._settings)
         try:
             return len(results.answers(list(bulk)))
         finally:

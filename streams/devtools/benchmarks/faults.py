@@ -7,12 +7,15 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from infra.room import Room
+from sinks.redis.address import RedisAddress
+from sinks.redis.connection import connect
 from streams.devtools.benchmarks.disk import DISK, full_disk
 from streams.devtools.benchmarks.load import PURPOSE, Load, gap_s
 from streams.devtools.benchmarks.memory import Memory
@@ -92,9 +95,7 @@ def restart_service(name: str, away_s: float) -> Callable[[Stack, Load], None]:
 
 def empty_redis(stack: Stack, _: Load) -> None:
     """A restart of Redis without its data."""
-    import redis
-
-    with redis.Redis.from_url(stack.settings.redis_url) as client:
+    with closing(connect(RedisAddress.of(stack.settings))) as client:
         client.flushall()
     stack.services.supervisor.kill("redis")
     stack.services.supervisor.restart("redis")

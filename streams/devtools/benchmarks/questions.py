@@ -26,7 +26,7 @@ from schemas.registry import Event
 from schemas.replays import Replay
 from schemas.results import Match, MatchedFace
 from sinks.base import Delivery, Position
-from sinks.redis import RedisSink
+from sinks.redis import RedisAddress, RedisSink
 from streams.dead_letters.store import read_newest_records
 from streams.devtools.benchmarks.long_logs import QUALITY, VERSION, create_topics, fill, fill_changelog
 from streams.devtools.benchmarks.rows import Figures, attempt
@@ -277,7 +277,7 @@ def _frame(settings: Settings, user_id: str) -> str:
         matched_at=now,
         faces=[seen],
     )
-    sink = RedisSink(settings.redis_url, settings.redis_prefix)
+    sink = RedisSink(RedisAddress.of(settings), settings.redis_prefix)
     partition = TopicPartition(Topic.MATCHES.named(settings), 0)
     sink.assign([Position(partition, 0, "")])
     sink.write([Delivery(partition, 0, match)])

@@ -47,7 +47,7 @@ def measure(
     with Stack(folder, say, live_stream_length=4 * events) as stack:
         stack.add_workers(Embedder.DIGEST)
         settings = stack.settings
-        results = RedisResults(settings.redis_url, settings.redis_prefix)
+        results = RedisResults.of(settings)
 
         def fill() -> Figures:
             say(f"filling the log with {events} frames")

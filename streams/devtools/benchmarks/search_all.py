@@ -77,7 +77,7 @@ def measure(
         report("loading them")
         stack.add_workers(Embedder.DIGEST, _ROLES)
         with Producer(stack.settings, check_format=False) as producer:
-            results = RedisResults(stack.settings.redis_url, stack.settings.redis_prefix)
+            results = RedisResults.of(stack.settings)
             with closing(results):
                 _ask(producer, results, ["warm up"])
                 report(f"{searches} searches, one by one")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import re
+from contextlib import closing
 from pathlib import Path
-
-import redis
 
 from schemas.clock import utc_now
 from schemas.results import Match
 from sinks.base import Delivery
 from sinks.bigquery.rows import row_writer
+from sinks.redis.address import RedisAddress
+from sinks.redis.connection import connect
 from streams.devtools.local_stack import Stack
 from streams.kafka.connection import admin_client
 from streams.kafka.decoding import read
@@ -49,15 +50,15 @@ def log_bytes(data: Path) -> dict[str, int]:
 
 def redis_bytes(settings: Settings) -> int:
     """Memory that Redis uses for data and for itself."""
-    with redis.Redis.from_url(settings.redis_url) as client:
+    with closing(connect(RedisAddress.of(settings))) as client:
         return int(client.info("memory")["used_memory"])
 
 
 def answer_bytes(settings: Settings) -> int:
     """Mean memory of an answer in Redis under its event id; what else there is of it are the live streams."""
-    with redis.Redis.from_url(settings.redis_url) as client:
+    with closing(connect(RedisAddress.of(settings))) as client:
         keys = itertools.islice(client.scan_iter(f"{settings.redis_prefix}result:*"), _ROWS)
-        sizes = [int(client.memory_usage(key)) for key in keys]
+        sizes = [client.memory_usage(key) or 0 for key in keys]
     return round(sum(sizes) / len(sizes)) if sizes else 0
 
 

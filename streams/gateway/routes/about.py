@@ -14,8 +14,10 @@ from streams.gateway.context import context
 from streams.gateway.openapi import problems
 from streams.gateway.problems import json_answer
 from streams.gateway.waiting import MOST_S
+from streams.observability.metrics import GATEWAY, ShownMetrics
 
 router = APIRouter(tags=["gateway"])
+_METRICS = ShownMetrics(GATEWAY)
 
 
 @cache
@@ -67,4 +69,4 @@ async def readyz(request: Request, response: Response) -> dict[str, Any]:
 @router.get("/metrics", include_in_schema=False)
 async def metrics() -> Response:
     """Metrics for Prometheus."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(_METRICS), media_type=CONTENT_TYPE_LATEST)

@@ -12,12 +12,13 @@ from fastapi import APIRouter, Depends, Request, Response
 from schemas.access import Scope
 from schemas.as_json import time_text
 from schemas.ids import canonical_event_id, checked_name
+from schemas.receipts import Receipt
 from streams.gateway.auth import Caller, Needs
 from streams.gateway.context import context
 from streams.gateway.openapi import problems
 from streams.gateway.problems import json_answer
 from streams.gateway.waiting import wanted_wait
-from streams.operations.erase import Receipt, erase
+from streams.operations.erase import erase
 
 router = APIRouter(tags=["erasure"])
 

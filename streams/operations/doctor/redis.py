@@ -7,11 +7,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
-from urllib.parse import urlsplit
 
 import redis
 
+from sinks.redis.address import InvalidRedisSettings, RedisAddress
 from sinks.redis.connection import connect
+from sinks.redis.errors import Refusal
 from streams.operations.doctor.away import explained
 from streams.operations.doctor.clock import clock
 from streams.operations.doctor.finding import Finding, fail, ok, warn
@@ -23,19 +24,33 @@ _PROBE_TTL_S = 60
 _TAKE_OUT = "return redis.call('DEL', KEYS[1])"
 """A script, since the sink writes live results with one."""
 _NEARLY = 0.9
-_RIGHTS = (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)
+_REMEDIES = {
+    Refusal.PASSWORD: Remedy.REDIS_PASSWORD,
+    Refusal.CERTIFICATE: Remedy.REDIS_CERTIFICATE,
+    Refusal.HOST_NAME: Remedy.REDIS_HOST_NAME,
+    Refusal.EXPIRED: Remedy.REDIS_EXPIRED,
+    Refusal.RIGHTS: Remedy.REDIS_RIGHTS,
+}
 
 
 def check(settings: Settings) -> Iterator[Finding]:
     """Check that it takes a write and a script, is a primary, does not evict data, and has the right time."""
-    where = _where(settings)
     try:
-        with closing(connect(settings.redis_url, _ANSWER_S)) as client:
+        address = RedisAddress.of(settings)
+    except InvalidRedisSettings as error:
+        yield fail("redis", str(error), Remedy.REDIS_ADDRESS())
+        return
+    where = address.where
+    try:
+        with closing(connect(address, _ANSWER_S)) as client:
             began = time.time()
             seconds, micros = client.time()
             took = time.time() - began
             trouble = _trouble(client, settings)
             memory: dict[str, Any] = client.info("memory")
+    except InvalidRedisSettings as error:
+        yield fail("redis", str(error), Remedy.REDIS_ADDRESS())
+        return
     except (redis.RedisError, OSError, ValueError) as error:
         yield _unusable(where, error, settings)
         return
@@ -50,7 +65,7 @@ def check(settings: Settings) -> Iterator[Finding]:
 def usable(settings: Settings) -> bool:
     """Whether the sink could write now."""
     try:
-        with closing(connect(settings.redis_url, _ANSWER_S)) as client:
+        with closing(connect(RedisAddress.of(settings), _ANSWER_S)) as client:
             return _trouble(client, settings) is None
     except (redis.RedisError, OSError, ValueError):
         return False
@@ -85,14 +100,14 @@ def _trouble(client: redis.Redis, settings: Settings) -> Finding | None:
     except redis.exceptions.ReadOnlyError:
         return fail("redis", "read-only: it takes no writes", Remedy.REDIS_LOG())
     except redis.ResponseError as error:
-        return fail("redis", f"takes no writes: {_line(error)}", _refused(error, settings))
+        return fail("redis", f"takes no writes: {_line(error)}", _refused(error))
     return None
 
 
-def _refused(error: redis.ResponseError, settings: Settings) -> Advice:
+def _refused(error: redis.ResponseError) -> Advice:
     text = str(error)
-    if isinstance(error, _RIGHTS):
-        return Remedy.REDIS_RIGHTS(prefix=settings.redis_prefix)
+    if (refusal := Refusal.of(error)) is not None:
+        return _REMEDIES[refusal]()
     if "MISCONF" in text or "unable to persist" in text:
         return Remedy.REDIS_SAVES()
     if "NOREPLICAS" in text or "good replicas" in text:
@@ -101,20 +116,18 @@ def _refused(error: redis.ResponseError, settings: Settings) -> Advice:
 
 
 def _unusable(where: str, error: Exception, settings: Settings) -> Finding:
-    if isinstance(error, _RIGHTS):
-        return fail(
-            "redis", f"refuses us at {where}: {_line(error)}", Remedy.REDIS_RIGHTS(prefix=settings.redis_prefix)
-        )
+    if (refusal := Refusal.of(error)) is not None:
+        return fail("redis", f"the one at {where} {refusal.what}: {_line(error)}", _REMEDIES[refusal]())
     if isinstance(error, redis.exceptions.BusyLoadingError):
         return fail("redis", f"still loads its data at {where}", Remedy.REDIS_LOG())
     if isinstance(error, redis.ResponseError):
         # A server that cannot save refuses even a PING.
-        return fail("redis", f"takes no writes at {where}: {_line(error)}", _refused(error, settings))
+        return fail("redis", f"takes no writes at {where}: {_line(error)}", _refused(error))
     hangs = isinstance(error, redis.TimeoutError) and "connecting" not in str(error)
     if hangs:
         return fail("redis", f"no answer at {where}: {_line(error)}", Remedy.HANGS())
     away = fail("redis", f"no answer at {where}: {_line(error)}", Remedy.REDIS_AWAY())
-    return explained(away, settings, "redis", settings.redis_url)
+    return explained(away, settings, "redis", where)
 
 
 def _memory(memory: dict[str, Any]) -> Iterator[Finding]:
@@ -131,11 +144,6 @@ def _memory(memory: dict[str, Any]) -> Iterator[Finding]:
         yield warn(
             "redis memory", f"{_mb(int(memory['used_memory']))} of {_mb(most)} are used", Remedy.REDIS_NEARLY_FULL()
         )
-
-
-def _where(settings: Settings) -> str:
-    parts = urlsplit(settings.redis_url)
-    return f"{parts.hostname}:{parts.port or 6379}"
 
 
 def _mb(count: int) -> str:

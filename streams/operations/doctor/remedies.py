@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from sinks.redis.errors import Refusal
+
 
 class Advice(str):
     """A remedy with its names and numbers filled in, as it is printed."""
@@ -99,7 +101,12 @@ class Remedy(Enum):
         "Kafka still holds is written there by itself"
     )
     REDIS_SAVES = "make room on the disk it saves to, and let it save (BGSAVE); the sink waits meanwhile"
-    REDIS_RIGHTS = "give the user in FACESTREAM_REDIS_URL all commands and the keys {prefix}* (ACL SETUSER)"
+    REDIS_ADDRESS = "correct it: `facestream settings` shows where the value comes from"
+    REDIS_PASSWORD = Refusal.PASSWORD.remedy
+    REDIS_CERTIFICATE = Refusal.CERTIFICATE.remedy
+    REDIS_HOST_NAME = Refusal.HOST_NAME.remedy
+    REDIS_EXPIRED = Refusal.EXPIRED.remedy
+    REDIS_RIGHTS = Refusal.RIGHTS.remedy
     REDIS_REPLICAS = "start its replicas again, or lower min-replicas-to-write; the sink waits meanwhile"
     REDIS_LOG = "look at its log; the sink waits meanwhile, and nothing is lost"
 

@@ -45,6 +45,24 @@ def test_half_precision_sees_the_same_face(portrait: Image.Image) -> None:
     assert np.abs(best[1:] - other[1:]).max() < 1.5
 
 
+def test_openvino_sees_what_litert_sees(portrait: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.asarray(portrait.resize((SIDE, SIDE)))
+    shown = np.multiply(pixels, np.float32(2 / 255)) - np.float32(1)
+    network = BlazeFace()
+    monkeypatch.setattr(runtime, "openvino", lambda: None)
+    lite = BlazeFace()
+    assert type(network._model) is not type(lite._model)
+    np.testing.assert_allclose(network(shown, 0.5), lite(shown, 0.5), atol=0.01)
+
+
+def test_yunet_is_compiled_once_for_each_size(yunet: YuNet) -> None:
+    before = yunet._compiled.cache_info()
+    for shape in ((96, 64), (64, 96), (96, 64), (64, 96)):
+        yunet(np.zeros((*shape, 3), np.float32), 0.5)
+    after = yunet._compiled.cache_info()
+    assert (after.misses - before.misses, after.hits - before.hits) == (2, 2)
+
+
 @pytest.mark.parametrize("height", [110, 180, 300, 700])
 def test_a_face_of_any_size_is_found_in_a_large_frame(portrait: Image.Image, height: int) -> None:
     detections = Detector(YuNet.load()).detect(Picture(frame(portrait, height)))

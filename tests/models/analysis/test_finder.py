@@ -11,9 +11,10 @@ from PIL import Image, ImageOps
 
 from models.analysis.analyzer import Analyzer
 from models.analysis.blazeface import Found
-from models.analysis.detector import Detection
+from models.analysis.detector import MIN_SCORE, Detection
 from models.analysis.finder import FaceFinder, FoundFace
 from models.analysis.landmarks import Landmarks
+from models.analysis.views import Picture
 from models.embedder.model import Model
 from models.pictures.geometry import Pixels, Points
 from schemas.embeddings import Face
@@ -158,6 +159,23 @@ def test_an_upright_face_takes_one_look_and_an_empty_frame_a_bounded_number(
     stripes[::16] = 255
     # One more at all hints, and one for each of the three best.
     assert looks(stripes) <= 13
+
+
+def test_landmarks_of_a_doubtful_face_that_is_upright_are_found_once(
+    finder: FaceFinder, portraits: dict[str, Image.Image], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels, places = np.asarray(portraits["obama"]), list[Points]()
+    [seen] = [one for one in finder._detector.detect(Picture(pixels)) if one.score >= MIN_SCORE]
+    real = finder._mesh.find
+
+    def counted(picture: Pixels, eyes_and_mouth: Points) -> Landmarks:
+        places.append(eyes_and_mouth)
+        return real(picture, eyes_and_mouth)
+
+    monkeypatch.setattr(finder._mesh, "find", counted)
+    monkeypatch.setattr(finder._detector, "detect", lambda picture: [replace(seen, score=0.5)])
+    [face] = finder.find(pixels)
+    assert (face.detection.quarters, len(places)) == (0, 1)
 
 
 @pytest.mark.parametrize(("tile", "shown"), [(48, 90), (64, 90), (150, 90), (90, 130)])

@@ -22,7 +22,7 @@ from models.embedder.references import FAST, Reference
 from streams.cli import first_word
 from streams.cli.main import COMMANDS, make_app, modules_for, pass_by_proxies
 from streams.cli.unused_packages import UNUSED
-from tests.streams.cli.conftest import TIMEOUT_S, Run, command, environment, run
+from tests.streams.cli.conftest import TIMEOUT_S, Run, command, environment, run, run_here
 
 HEAVY = {"tensorflow", "faust", "cv2", "numpy", "confluent_kafka", "google", "redis", "pydantic_settings", "fastavro"}
 
@@ -65,9 +65,14 @@ def test_the_contract_is_there() -> None:
         assert name in there
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    yield from run_here({}, monkeypatch, capsys)
+
+
 @pytest.mark.parametrize("name", list(names()), ids=lambda name: " ".join(name) or "facestream")
-def test_every_command_has_help(name: tuple[str, ...], offline: Run) -> None:
-    ended = offline(*name, "--help")
+def test_every_command_has_help(name: tuple[str, ...], in_this_process: Run) -> None:
+    ended = in_this_process(*name, "--help")
     assert ended.code == 0
     assert "Usage: facestream" in ended.out
     assert not ended.err

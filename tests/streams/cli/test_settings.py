@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from streams.cli.settings import masked
+from streams.homes import run as up
+from streams.homes.run import UP_FILE
 from streams.settings import RUNNING_FILE, Settings
 from streams.settings_file import SETTINGS_FILE
 from tests.streams.cli.conftest import Run
@@ -20,6 +22,24 @@ def test_values_and_where_they_come_from(offline: Run, tmp_path: Path) -> None:
     assert found["FACESTREAM_PARTITIONS"] == {"value": "5", "from": ".facestream/running.json"}
     assert found["FACESTREAM_KAFKA"] == {"value": "127.0.0.1:1", "from": "environment"}
     assert found["FACESTREAM_REDIS_PREFIX"] == {"value": "facestream:", "from": "default"}
+
+
+def test_the_password_of_a_stack_is_masked(offline: Run, tmp_path: Path) -> None:
+    home = tmp_path / ".facestream"
+    home.mkdir()
+    (home / "pid").write_text("1\n")
+    (home / UP_FILE).write_text(up.Run.own(True, "model").text())
+    (home / RUNNING_FILE).write_text(json.dumps({"settings": {"redis_url": "redis://u:pa55@127.0.0.1:2/0"}}))
+    ended = offline("status", "--json")
+    assert ended.json["addresses"]["redis_url"] == "redis://u:***@127.0.0.1:2/0"
+    assert "pa55" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize("arguments", [("doctor", "--quick"), ("watch",), ("sightings",), ("settings",)], ids=" ".join)
+def test_an_address_that_cannot_be_used_shows_no_password(arguments: tuple[str, ...], offline: Run) -> None:
+    ended = offline(*arguments, FACESTREAM_REDIS_URL="redis://u:pa55/word@host/0")
+    assert "pa55" not in ended.out + ended.err
+    assert arguments == ("settings",) or "FACESTREAM_REDIS_URL cannot be used" in ended.out + ended.err
 
 
 def test_passwords_are_masked(offline: Run) -> None:

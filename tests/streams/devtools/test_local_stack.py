@@ -15,6 +15,7 @@ from streams.devtools.local_stack import Stack
 from streams.kafka.topic_record import TopicsLost
 from streams.kafka.topics import TopicsError
 from streams.settings import RUNNING_FILE, Settings
+from tests.prepared_tables import with_tables
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def test_a_new_stack_takes_no_settings_of_another_or_an_earlier_one(
     own = _announced(tmp_path / "own", redis_prefix="earlier:", candidates=7)
     monkeypatch.setenv("FACESTREAM_HOME", str(other))
     monkeypatch.setenv("FACESTREAM_PARTITIONS", "2")
-    with Stack(own, print, batch_size=3) as stack:
+    with Stack(with_tables(own), print, batch_size=3) as stack:
         assert not (own / RUNNING_FILE).exists()
         now = stack.settings
         assert (now.topic_prefix, now.redis_prefix, now.candidates) == ("", "facestream:", 5)

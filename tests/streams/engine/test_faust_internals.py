@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ NAMES = [
     (Consumer, "_active_partitions"),
     (Consumer, "_new_consumer_thread"),
     (Consumer, "_read_offset"),
+    (Consumer, "_seek"),
     (Consumer, "_thread"),
     (AIOKafkaConsumerThread, "_create_worker_consumer"),
     (AIOKafkaConsumerThread, "_ensure_consumer"),
@@ -82,6 +85,29 @@ def test_a_worker_reads_what_is_committed(app: faust.App) -> None:
     consumer = in_a_loop(made)
     assert consumer._isolation_level == ISOLATION
     assert isinstance(app.transport, Transport)
+
+
+def test_a_worker_seeks_in_the_thread_that_fetches(app: faust.App) -> None:
+    """Or a fetch that is being given loses its place, and the worker ends."""
+
+    async def threads() -> tuple[int, list[int]]:
+        consumer = app.transport.create_consumer(Mock(), on_partitions_revoked=Mock(), on_partitions_assigned=Mock())
+        seeks: list[int] = []
+        thread = consumer._thread
+        thread._consumer = Mock()
+        thread._consumer.seek = lambda partition, offset: seeks.append(threading.get_ident())
+        with ThreadPoolExecutor(1) as fetching:
+            its_own = fetching.submit(threading.get_ident).result()
+
+            async def call_thread(act: Callable[..., None], *args: Any) -> None:
+                await asyncio.get_running_loop().run_in_executor(fetching, act, *args)
+
+            thread.call_thread = call_thread
+            await consumer.seek(faust.types.TP("frames", 3), 17)
+        return its_own, seeks
+
+    its_own, seeks = asyncio.run(threads())
+    assert seeks == [its_own]
 
 
 def test_a_flow_that_is_resumed_twice_throws_nothing_away(app: faust.App) -> None:

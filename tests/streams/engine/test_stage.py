@@ -19,10 +19,10 @@ from infra.services import LocalServices
 from streams.engine import fair_order
 from streams.engine.faust_app import run_app
 from streams.kafka.commit_metadata import CommitMetadata
-from streams.kafka.connection import KafkaUnavailable, client_config
+from streams.kafka.connection import KafkaUnavailable, admin_client, client_config
 from streams.kafka.consumer_groups import commits, group_id
 from streams.kafka.messages import Message, TopicPartition
-from streams.kafka.offsets import AsyncOffsets
+from streams.kafka.offsets import AsyncOffsets, next_offsets
 from streams.kafka.topics import Topic, TopicMissing
 from streams.observability.faults import LocalTableFailed
 from streams.roles import Role
@@ -333,9 +333,10 @@ async def test_messages_in_a_gap_are_told_from_markers(settings: Settings) -> No
     producer.begin_transaction()
     producer.produce(source.topic, b"0", b"user", 0)
     producer.commit_transaction(30)
-    send(settings, Topic.FRAMES, [b"2"])
-    ends = AsyncOffsets(settings)
+    ends, admin = AsyncOffsets(settings), admin_client(settings)
     try:
+        await until(lambda: next_offsets(admin, [source])[source] == 2)
+        send(settings, Topic.FRAMES, [b"2"])
         assert await ends.holds_messages(source, 0, 2)
         assert not await ends.holds_messages(source, 1, 2)
         assert await ends.holds_messages(source, 1, 3)

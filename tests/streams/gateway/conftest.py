@@ -28,7 +28,7 @@ from streams.kafka.connection import admin_client
 from streams.settings import Settings, variables
 from tests.sinks.examples import delivery
 from tests.sinks.rows import write
-from tests.streams.cli.conftest import environment, pictures, worker
+from tests.streams.cli.conftest import Run, environment, pictures, run_here, worker
 from tests.waiting import wait_until
 
 __all__ = ["pictures"]
@@ -49,6 +49,7 @@ def settings(services: LocalServices, tmp_path_factory: pytest.TempPathFactory) 
         partitions=2,
         max_picture_bytes=100_000,
         gateway_requests_at_once=8,
+        hook_private_networks=True,
     )
     topic_admin.create(admin_client(found), found)
     dataset = Address(found.bigquery_project, found.bigquery_dataset, found.bigquery_rest)
@@ -118,6 +119,12 @@ def make_key(settings: Settings, context: Context) -> MakeKey:
 def everything(make_key: MakeKey) -> dict[str, str]:
     """A key for everything."""
     return make_key()
+
+
+@pytest.fixture
+def here(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
+    """Run a command on the gateway's cluster."""
+    yield from run_here(environment(**process_variables(settings)), monkeypatch, capsys)
 
 
 def keep(settings: Settings, *events: Match | Enrolment | Sighting, redis: bool = True) -> None:

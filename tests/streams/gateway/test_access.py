@@ -24,10 +24,11 @@ from tests.streams.gateway.conftest import MakeKey, served
 from tests.waiting import wait_until
 
 OPEN = {"/api/", "/healthz", "/readyz", "/metrics", "/", "/page/{name}"}
-BODIES: dict[str, dict[str, str]] = {
+BODIES: dict[str, dict[str, Any]] = {
     "/api/v1/feedback": {"event_id": str(uuid.uuid4()), "statement": "is", "subject_id": "obama"},
     "/api/v1/models/{version}/{step}": {},
     "/api/v1/dead-letters/redrive": {},
+    "/api/v1/hooks": {"address": "https://example.org/", "all_users": True},
 }
 """What is sent to routes that take no picture."""
 JPEG = b"\xff\xd8\xff\xe0" + b"picture" * 20
@@ -47,9 +48,11 @@ GUARDED = [(method, path, needs) for method, path, needs in routes() if needs is
 
 def ask(http: httpx.Client, method: str, path: str, headers: dict[str, str], user: str = "anna") -> tuple[int, str]:
     """Status and reason of an answer."""
-    url = path.format(user_id=user, subject_id="obama", event_id=uuid.uuid4(), version="some", step="shadow")
+    url = path.format(
+        user_id=user, subject_id="obama", event_id=uuid.uuid4(), version="some", step="shadow", hook_id="hook-1"
+    )
     options: dict[str, Any] = {"content": JPEG} if method == "POST" else {}
-    if path in BODIES:
+    if path in BODIES and method == "POST":
         options = {"json": BODIES[path]}
     url = f"{url}?purpose=tests" if path.endswith("photos") else url
     answer = http.request(method, url, headers=headers, **options)

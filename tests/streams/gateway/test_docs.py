@@ -19,10 +19,16 @@ import pytest
 from infra.photos import sample_photos
 from models.embedder.card import Card
 from models.embedder.references import Reference
+from schemas.hooks import HookKind
 from schemas.reasons import Reason
 from streams.gateway.app import ROUTERS
 from streams.gateway.problems import MEANINGS, GatewayReason
+from streams.hooks.store import add_hook
+from streams.settings import Settings
 from tests.command_lines import parse
+from tests.streams.hooks.conftest import Receiver, receiver
+
+__all__ = ["receiver"]
 
 PAGE = Path(__file__).parents[3] / "docs" / "http.md"
 TEXT = PAGE.read_text("utf-8")
@@ -48,7 +54,7 @@ def test_every_route_is_told() -> None:
 
 @pytest.mark.usefixtures("workers")
 def test_the_commands_of_curl_answer_what_they_should(
-    http: httpx.Client, everything: dict[str, str], tmp_path: Path
+    http: httpx.Client, everything: dict[str, str], settings: Settings, receiver: Receiver, tmp_path: Path
 ) -> None:
     assert shutil.which("curl")
     small = tmp_path / "photos"
@@ -59,6 +65,7 @@ def test_the_commands_of_curl_answer_what_they_should(
     env = os.environ | {
         "FACESTREAM": str(http.base_url),
         "KEY": everything["Authorization"].removeprefix("Bearer "),
+        "HOOK": add_hook(settings, receiver.address, {HookKind.SIGHTING_END}, user="anna")[1].hook_id,
         "VERSION": Card.read(Reference.ACCURATE.folder).version,
     }
     answers: list[Any] = []
@@ -75,6 +82,9 @@ def test_the_commands_of_curl_answer_what_they_should(
     assert accepted["status"] == "accepted" and read["event_id"] == accepted["event_id"]
     assert subjects["subjects"] == [{"subject_id": "obama", "templates": 1}]
     assert (said["event_id"], said["is_new"]) == (accepted["event_id"], True)
+    *operations, hook, hooks, tried, removed = operations
+    assert hook["secret"] and {hook["hook_id"], tried["hook_id"]} <= {one["hook_id"] for one in hooks["hooks"]}
+    assert tried["accepted"] and removed == {"hook_id": tried["hook_id"]}
     shards, models, *lists, shadow, back, counted = operations
     assert (shadow["state"], back["state"], counted["sent"]) == ("shadow", "candidate", 0)
     assert shards["partitions"] == 2 and models["production"] in {one["version"] for one in models["versions"]}

@@ -29,6 +29,7 @@ from streams.kafka.topics import Topic
 from streams.settings import Settings
 from tests.streams.gateway.conftest import MakeKey
 from tests.streams.gateway.test_process import gateway
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("workers")
 JPEG = b"\xff\xd8\xff\xe0"
@@ -70,6 +71,37 @@ def test_the_same_on_asyncio(http: httpx.Client, everything: dict[str, str], pic
             assert await client.subjects(user) == {"anna": 1}
 
     asyncio.run(run())
+
+
+def test_erasing_gives_the_receipt(http: httpx.Client, everything: dict[str, str], pictures: Path, user: str) -> None:
+    with HttpClient(str(http.base_url), key_in(everything)) as client:
+        sent = [
+            client.ask(user, pictures / name, consent="tests", subject_id="anna").event_id
+            for name in ("anna/1.jpg", "anna/2.jpg")
+        ]
+        with pytest.raises(InvalidEvent, match="subject_id"):
+            client.erase(user, photo=sent[0])
+        with pytest.raises(InvalidId):
+            client.erase(user, "anna", photo="1.jpg")
+        with pytest.raises(InvalidEvent):
+            client.erase(user, "")
+        assert client.subjects(user) == {"anna": 2}
+        receipt = client.erase(user, "anna", photo=sent[0], wait_s=0)
+        assert (receipt.user_id, receipt.subject_id, receipt.photo) == (user, "anna", (sent[0],))
+        assert (receipt.completed_at is None) is bool(receipt.waiting_for)
+        wait_until(lambda: client.erase(user, "anna", photo=sent[0]).completed_at is not None)
+        assert client.subjects(user) == {"anna": 1}
+        assert [one.event_id for one in client.photos(user, "anna")] == sent[1:]
+
+        async def run() -> None:
+            async with AsyncHttpClient(str(http.base_url), key_in(everything)) as client:
+                receipt = await client.erase(user, "anna", wait_s=0)
+                assert (receipt.subject_id, receipt.photo) == ("anna", ())
+                receipt = await client.erase(user, wait_s=0)
+                assert receipt.subject_id is None
+
+        asyncio.run(run())
+        wait_until(lambda: client.subjects(user) == {})
 
 
 def test_a_problem_is_an_error_of_the_client(http: httpx.Client, everything: dict[str, str], make_key: MakeKey) -> None:

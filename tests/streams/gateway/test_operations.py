@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -20,16 +19,10 @@ from streams.kafka.writer import RecordWriter
 from streams.replay.store import ReplayStore, new_replay_id
 from streams.settings import Settings
 from tests.sinks.examples import dead_letter
-from tests.streams.cli.conftest import Run, environment, run_here
-from tests.streams.gateway.conftest import MakeKey, process_variables
+from tests.streams.cli.conftest import Run
+from tests.streams.gateway.conftest import MakeKey
 
 Headers = dict[str, str]
-
-
-@pytest.fixture
-def here(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Run a command on the gateway's cluster."""
-    yield from run_here(environment(**process_variables(settings)), monkeypatch, capsys)
 
 
 @pytest.fixture(scope="module")
@@ -137,10 +130,10 @@ def test_steps_of_a_rollout(http: httpx.Client, ops: Headers, here: Run) -> None
 
 def test_dead_letters_go_back_once(http: httpx.Client, ops: Headers, settings: Settings) -> None:
     """Onto a topic that no worker of these tests reads."""
-    writer = RecordWriter(settings, Topic.DEAD_LETTERS)
+    writer, key = RecordWriter(settings, Topic.DEAD_LETTERS), new_event_id().encode()
     for offset in range(3):
         letter = dead_letter(
-            topic=Topic.COMPARISONS.named(settings), reason="malformed_event", partition=1, offset=offset
+            topic=Topic.COMPARISONS.named(settings), reason="malformed_event", partition=1, offset=offset, key=key
         )
         writer.write(letter.letter_id, codec.encode(letter))
 
@@ -163,6 +156,6 @@ def test_dead_letters_go_back_once(http: httpx.Client, ops: Headers, settings: S
     assert redrive()["letters"] == 0
     (group,) = read(http, ops, "dead-letters", reason="malformed_event")["groups"]
     assert (group["open"], group["sent"]) == (0, 3)
-    assert len(list(read_topic(settings, Topic.COMPARISONS))) == 3
+    assert [one.key for one in read_topic(settings, Topic.COMPARISONS)].count(key) == 3
     wrong = http.post("/api/v1/dead-letters/redrive", json={"reasons": ["nonsense"]}, headers=ops)
     assert (wrong.status_code, wrong.json()["reason"]) == (422, "invalid_request")

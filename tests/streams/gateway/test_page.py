@@ -25,7 +25,7 @@ NO_ADVICE = {
     # The page makes no such requests.
     GatewayReason.INVALID_REQUEST, GatewayReason.UNKNOWN_EVENT, GatewayReason.NOT_FOUND,
     GatewayReason.METHOD_NOT_ALLOWED, GatewayReason.UNSUPPORTED_TYPE, GatewayReason.HEAD_TOO_LARGE,
-    GatewayReason.UNKNOWN_VERSION, GatewayReason.NOT_POSSIBLE,
+    GatewayReason.UNKNOWN_VERSION, GatewayReason.UNKNOWN_HOOK, GatewayReason.NOT_POSSIBLE,
 }  # fmt: skip
 
 

@@ -137,7 +137,7 @@ def site(services: LocalServices, tmp_path_factory: pytest.TempPathFactory) -> S
 def no_hooks_left(site: Site) -> Iterator[None]:
     yield
     for hook in list_hooks(site.settings):
-        remove_hook(site.settings, hook.hook_id)
+        remove_hook(site.settings, hook)
 
 
 def test_each_hook_gets_what_it_is_for_and_everything_is_signed(site: Site, receiver: Receiver) -> None:
@@ -248,7 +248,7 @@ def test_what_an_address_refuses_is_given_up_and_a_dead_one_is_disabled(site: Si
             wait_until(lambda: dead.ids == [later], 60)
             shut(server_of_dead)
             for one in (of_gone, stolen):
-                remove_hook(site.settings, one.hook_id)
+                remove_hook(site.settings, one)
             assert look(look_at_hooks(site.settings))["hooks"].status is Status.OK
     finally:
         for server in servers:
@@ -274,7 +274,7 @@ def test_what_waits_of_whoever_is_erased_or_for_a_hook_that_is_removed_is_droppe
         assert site.waiting("fred") == []
         site.see("hanna")
         wait_until(lambda: site.waiting("hanna"), 60)
-        remove_hook(site.settings, of_hanna.hook_id)
+        remove_hook(site.settings, of_hanna)
         wait_until(lambda: not site.waiting("hanna"), 60)
     # While no worker runs he is erased as well.
     site.put(Erasure(new_event_id(), "emma", utc_now(), "otto"))

@@ -32,7 +32,7 @@ from streams.kafka.topics import Topic
 from streams.kafka.unreadable import UnreadableBatch
 from streams.observability.faults import Fault, LocalTableFailed
 from streams.observability.health_endpoint import HealthPortTaken
-from streams.observability.health_server import HealthServer
+from streams.observability.health_server import HealthServer, _lag_s
 from streams.observability.heartbeat import ConsumerStatus, PartitionLog, WorkerHeartbeat
 from streams.observability.metrics import STEPS_OF
 from streams.observability.watchdog import EXIT_CODE, PATIENCE, HangDetector
@@ -110,6 +110,18 @@ def test_a_batch_that_fails_again_and_again_though_kafka_answers_hangs(patient: 
     patient.logs = {}
     assert patient.for_seconds(10 * PATIENCE, act=attempt) is None
     assert "a batch" in (patient.for_seconds(2, act=attempt) or "")
+
+
+@pytest.mark.parametrize(
+    ("waits_s", "done_s_ago", "lag_s"),
+    [(None, 100, 0.0), (30, None, 30.0), (30, 5, 5.0), (3, 100, 3.0), (30, -5, 0.0)],
+)
+def test_no_message_waits_longer_than_the_lag_in_seconds(
+    waits_s: float | None, done_s_ago: float | None, lag_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.observability.health_server.time.time", lambda: 1000.0)
+    done_to_ms = None if done_s_ago is None else round(1000 * (1000 - done_s_ago))
+    assert _lag_s(waits_s, done_to_ms) == lag_s
 
 
 def test_a_broken_disk_is_left_soon(patient: Patient) -> None:

@@ -9,12 +9,14 @@ import pytest
 from streams.devtools.local_stack import Stack
 from streams.roles import Embedder
 from tests.integration.clients import Clients
+from tests.prepared_tables import with_tables
 from tests.streams.cli.conftest import Run, run_here
 
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("replay"), print, partitions=3, live_stream_length=100_000) as running:
+    folder = with_tables(tmp_path_factory.mktemp("replay"))
+    with Stack(folder, print, partitions=3, live_stream_length=100_000) as running:
         running.add_workers(Embedder.DIGEST)
         yield running
 

@@ -22,11 +22,13 @@ from streams.roles import Embedder
 from streams.rollout import retirement
 from streams.rollout.backfill import backfill
 from streams.settings import Settings
+from tests.prepared_tables import with_tables
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with Stack(tmp_path_factory.mktemp("left-behind"), print, partitions=4, live_stream_length=10**6) as running:
+    folder = with_tables(tmp_path_factory.mktemp("left-behind"))
+    with Stack(folder, print, partitions=4, live_stream_length=10**6) as running:
         running.add_workers(Embedder.DIGEST)
         yield running.settings
 

@@ -18,11 +18,13 @@ from streams.rollout.backfill import backfill
 from streams.rollout.controller import Pace, RolloutOutcome, run_rollout
 from streams.rollout.gates import Gates
 from streams.settings import Settings
+from tests.prepared_tables import with_tables
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Stack(tmp_path_factory.mktemp("rollout"), print, partitions=4, live_stream_length=10**6) as running:
+    folder = with_tables(tmp_path_factory.mktemp("rollout"))
+    with Stack(folder, print, partitions=4, live_stream_length=10**6) as running:
         running.add_workers(Embedder.DIGEST)
         yield running
 

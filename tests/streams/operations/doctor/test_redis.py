@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from streams.operations.doctor.redis import check
 from streams.operations.doctor.remedies import Remedy
 from streams.settings import Settings
 from tests.sinks.examples import delivery, match
+from tests.sinks.tls import Certificates, terminator
 from tests.streams.operations.doctor.ledger import heals, look
 from tests.waiting import wait_until
 
@@ -192,10 +194,42 @@ def test_a_user_without_the_right_to_write(start: Start) -> None:
         said = found(theirs)
         assert said.status is Status.FAIL
         assert "secret" not in said.observed
-        assert found(theirs.replace("secret", "wrong")).status is Status.FAIL
         client.execute_command("ACL SETUSER reader ~facestream:* &* +@all")
     assert found(theirs).status is Status.OK
     assert not lost(theirs, delivery(match()))
+
+
+@heals(Remedy.REDIS_PASSWORD, Remedy.REDIS_ADDRESS)
+def test_a_password_that_is_refused(start: Start, tmp_path: Path) -> None:
+    url, file = start("password"), tmp_path / "file"
+    with redis.Redis.from_url(url) as client:
+        client.config_set("requirepass", "pa55/word")
+    file.write_text("pa55/wrod")
+    now = Settings(redis_url=url, redis_password_file=file)
+    for wrong in (now, settings(url)):
+        said = look(check(wrong))["redis"]
+        assert said.observed.startswith("the one at 127.0.0.1:") and "refuses the user or the password" in said.observed
+    assert "pa55" not in repr(look(check(settings(url.replace("//", "//:pa55/word@")))))
+    file.write_text("pa55/word")
+    assert look(check(now))["redis"].status is Status.OK
+
+
+@heals(Remedy.REDIS_CERTIFICATE, Remedy.REDIS_HOST_NAME, Remedy.REDIS_EXPIRED)
+def test_a_certificate_that_does_not_fit(start: Start, tmp_path: Path) -> None:
+    port = int(start("behind").split(":")[2].split("/")[0])
+    ours, other = Certificates(tmp_path), Certificates(tmp_path, "other")
+    past = datetime(2020, 1, 1, tzinfo=UTC)
+    for context, host, ca_file, words in (
+        (ours.context("localhost"), "localhost", other.ca_file, "a certificate that no trusted CA has signed"),
+        (ours.context("localhost"), "127.0.0.1", ours.ca_file, "a certificate for another host name"),
+        (ours.context("localhost", until=past), "localhost", ours.ca_file, "a certificate that does not count now"),
+        (ours.context("localhost"), "localhost", ours.ca_file, ""),
+    ):
+        with terminator(context, port) as tls:
+            now = Settings(redis_url=f"rediss://{host}:{tls}/0", redis_ca_file=ca_file)
+            said = look(check(now))["redis"]
+            assert (said.status is Status.OK) == (not words)
+            assert words in said.observed
 
 
 @heals(Remedy.REDIS_LOG)
