@@ -77,6 +77,16 @@ class Settings(BaseSettings):
         description="Seconds without progress, though there is work, after which a worker ends itself with exit code "
         "70; a single batch may take five times as long.",
     )
+    log_format: Literal["auto", "text", "json"] = Field(
+        "auto",
+        description="Log of workers, gateways and `facestream camera`: `text`, or `json`, an object a line. `auto`: "
+        "`text` on a terminal, and for what `facestream up` starts; otherwise `json`.",
+    )
+    log_key_file: Path | None = Field(
+        None,
+        description="File with a secret for the hashes that stand for users in logs, the same for all workers. Without "
+        "one, whoever knows the name of a user can find its lines.",
+    )
     standby_replicas: int = Field(1, ge=0, description="Warm copies of each gallery shard on other match workers.")
 
     redis_url: str = Field(

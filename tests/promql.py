@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
 
 import promql_parser
 from promql_parser import AggregateExpr, BinaryExpr, Expr, VectorSelector
@@ -62,3 +65,19 @@ def unknown(query: str) -> Collection[str]:
 
     promql_parser.walk(promql_parser.parse(query), visit)
     return wrong | (asked - labels)
+
+
+def dashboards() -> Mapping[str, dict[str, Any]]:
+    """The dashboards that ask Prometheus, by the names of their files."""
+    folder = Path(__file__).parents[1] / "infra" / "grafana"
+    boards = {path.stem: json.loads(path.read_text("utf-8")) for path in folder.glob("*.json")}
+    return {name: one for name, one in boards.items() if name != "analysts"}
+
+
+def queries(board: Mapping[str, Any]) -> Mapping[str, str]:
+    """The queries of a dashboard by their panel and letter, for a scrape each second."""
+    return {
+        f"{panel['title']} {target['refId']}": target["expr"].replace("$__rate_interval", "15s")
+        for panel in board["panels"]
+        for target in panel["targets"]
+    }

@@ -2,6 +2,8 @@
 
 Tests that share a stack, or a network that takes long to load, stay together, so that it is started once. The pieces
 that take longest are begun first, and those that start nothing come last, so that no process is left alone at the end.
+Among the first, a piece that keeps a core busy (models, whole stacks) goes with two that mostly wait: three busy ones
+would take time from each other, and leave the cores idle later.
 """
 
 from __future__ import annotations
@@ -13,21 +15,22 @@ from typing import Any
 from xdist.scheduler.loadfile import LoadFileScheduling
 
 FIRST: Sequence[str] = (
-    "tests/integration/test_up.py",
-    # Two halves, each with a stack of its own: all together would take longer than everything else. They do not begin
-    # together, since no more than two or three whole stacks at a time leave each enough of two cores.
-    "tests/integration/test_[a-e]*.py",
     "tests/models/training/*.py",
-    "tests/models/*.py",
-    "tests/integration/*.py",
-    "tests/faults/*.py",
-    "tests/streams/replay/*.py",
-    "tests/streams/gateway/*.py",
-    "tests/streams/engine/test_sink_erasure.py",
-    "tests/streams/operations/doctor/test_bigquery.py",
+    "tests/streams/engine/test_stage.py",
     "tests/streams/engine/test_topic_created_again.py",
     "tests/streams/rollout/test_rollouts.py",
-    "tests/streams/engine/test_stage.py",
+    "tests/models/*.py",
+    "tests/streams/replay/*.py",
+    "tests/streams/operations/doctor/test_doctor.py",
+    "tests/integration/test_up.py",
+    "tests/integration/*.py",
+    "tests/faults/*.py",
+    "tests/infra/test_services.py",
+    "tests/streams/operations/doctor/test_bigquery.py",
+    "tests/streams/operations/doctor/test_workers.py",
+    "tests/streams/gateway/*.py",
+    "tests/streams/retraining/test_workers.py",
+    "tests/sinks/test_bigquery*.py",
 )
 """Patterns of files, of which the first that fits counts. Files that fit one are one piece; any other is its own."""
 

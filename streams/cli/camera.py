@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -67,9 +66,10 @@ def _run(cameras: Sequence[Camera], output: Output) -> None:
     """Run them; ends the process without waiting for cameras that are silent."""
     from streams.cameras.service import CameraService, check_topics
     from streams.engine.shutdown import end, set_on_signal
+    from streams.observability import logs
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     settings = load_settings()
+    logs.configure("camera", settings)
     check_topics(settings)
     stop = threading.Event()
     with CameraService(cameras, settings) as service:

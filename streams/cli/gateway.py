@@ -32,9 +32,11 @@ def gateway(
     Whoever calls it needs a key, see `facestream keys create`.
     """
     from streams.gateway.server import run_gateway
+    from streams.observability import logs
+    from streams.observability.metrics import GATEWAY
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the caller hears of a broken form, not the log
     changes = {"gateway_host": host, "gateway_port": port}
     settings = load_settings().model_copy(update={name: value for name, value in changes.items() if value is not None})
+    logs.configure(GATEWAY, settings)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the caller hears of a broken form, not the log
     run_gateway(settings, without_keys=without_keys)

@@ -29,10 +29,12 @@ def worker(
     from streams.engine.shutdown import end_on_signal
 
     end_on_signal()
+    from streams.observability import logs
     from streams.worker import run_worker
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    settings = load_settings()
+    logs.configure(role, settings)
     # Faust logs pages about every rebalance.
     for chatty in ("faust", "mode", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    run_worker(role, load_settings(), embedder=embedder)
+    run_worker(role, settings, embedder=embedder)

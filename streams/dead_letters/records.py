@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from dataclasses import replace
 
 from schemas import codec
@@ -10,6 +12,9 @@ from schemas.dead_letters import DeadLetter, Header
 from schemas.reasons import Reason
 from streams.kafka.decoding import InvalidMessage
 from streams.kafka.messages import Message
+from streams.observability import logs, metrics
+
+log = logging.getLogger(__name__)
 
 _TEXT = 2_000
 """Characters: what is wrong with a message may have the message in it."""
@@ -42,6 +47,17 @@ def dead_letter(message: Message, stage: str, error: Exception, attempt: int = 1
         attempt=attempt,
         failed_at=utc_now(),
     )
+
+
+def tell(letters: Iterable[DeadLetter]) -> None:
+    """Count and log letters that have been sent."""
+    for one in letters:
+        metrics.DEAD_LETTERS.labels(one.stage, one.reason).inc()
+        log.warning(
+            "offset %d of %s %d is dead letter %s: %s (%s)",
+            *(one.offset, one.topic, one.partition, one.letter_id, one.reason, one.error_class),
+            extra=logs.about_message(one.key, one.value),
+        )
 
 
 def encoded(letter: DeadLetter, limit: int) -> tuple[bytes | None, bytes]:

@@ -10,10 +10,9 @@ from confluent_kafka import KafkaException
 
 from schemas.dead_letters import DeadLetter
 from sinks.base import SinkUnavailable
-from streams.dead_letters.records import encoded
+from streams.dead_letters.records import encoded, tell
 from streams.kafka.connection import make_producer
 from streams.kafka.topics import Topic
-from streams.observability import metrics
 from streams.roles import Role
 from streams.settings import Settings
 
@@ -46,8 +45,7 @@ class Outbox:
             SinkUnavailable: not all of them were taken; all are to be sent again.
         """
         self.send([Outgoing(self._topic, *encoded(letter, self._limit), letter.partition) for letter in letters])
-        for letter in letters:
-            metrics.DEAD_LETTERS.labels(self._role, letter.reason).inc()
+        tell(letters)
 
     def send(self, messages: Sequence[Outgoing]) -> None:
         """Deliver messages.

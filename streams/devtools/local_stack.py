@@ -140,6 +140,10 @@ class Stack:
         """The environment variables with which another process reaches this stack."""
         return variables(self.settings.model_dump(mode="json", exclude_unset=True))
 
+    def _log_format(self) -> dict[str, str]:
+        """The variable that keeps logs for people, in files of the home, unless somebody wants objects."""
+        return {"FACESTREAM_LOG_FORMAT": "text"} if self.settings.log_format == "auto" else {}
+
     def add_worker(self, role: Role, *arguments: str) -> str:
         """Start one more worker of a role, without waiting until it owns partitions; return its name."""
         number = self._numbers.get(role, 0)
@@ -149,7 +153,7 @@ class Stack:
             name,
             [sys.executable, "-m", "streams.cli", "worker", role, *arguments],
             log=self.folder.absolute() / "logs" / f"{name}.log",
-            env=self.environment() | self._own_port(role, number, name),
+            env=self.environment() | self._log_format() | self._own_port(role, number, name),
             grace_s=20,
             stage=1,
             restart=Backoff(),
@@ -164,7 +168,7 @@ class Stack:
             _GATEWAY,
             [sys.executable, "-m", "streams.cli", "gateway"],
             log=self.folder.absolute() / "logs" / f"{_GATEWAY}.log",
-            env=self.environment(),
+            env=self.environment() | self._log_format(),
             grace_s=25,
             stage=1,
             restart=Backoff(),

@@ -32,6 +32,7 @@ from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.messages import TopicPartition
 from streams.kafka.topics import Topic, TopicMissing
 from streams.model_registry.published_cards import PublishedCards
+from streams.observability import logs
 from streams.roles import Role
 from streams.settings import Settings
 
@@ -191,7 +192,10 @@ class DriftProcessor:
             if report is not None:
                 reports.append(report)
                 if report.alarm:
-                    log.warning("drift: %s", ", ".join([*camera.labels, *camera.monitor.alarms]))
+                    user_id, *labels = camera.labels
+                    log.warning(
+                        "drift: %s", ", ".join([*labels, *camera.monitor.alarms]), extra=logs.about(user_id=user_id)
+                    )
         return reports
 
     def _known(self, number: int, key: CameraKey) -> CameraMonitor:

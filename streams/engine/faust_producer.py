@@ -12,12 +12,11 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.partitioner import murmur2
 
 from schemas.dead_letters import DeadLetter
-from streams.dead_letters.records import dead_letter, encoded
+from streams.dead_letters.records import dead_letter, encoded, tell
 from streams.engine.aiokafka_internals import partition_of_key
 from streams.engine.faust_internals import producer_of
 from streams.kafka.messages import Message
 from streams.kafka.topics import Topic
-from streams.observability import metrics
 from streams.settings import Settings
 
 Outgoing = tuple[bytes | None, bytes | None, int | None]
@@ -95,8 +94,7 @@ async def send_dead_letters(app: faust.App, settings: Settings, letters: Iterabl
     letters, limit = list(letters), Topic.DEAD_LETTERS.max_message_bytes(settings)
     messages = [(*encoded(one, limit), one.partition) for one in letters]
     await deliver(app, Topic.DEAD_LETTERS.named(settings), messages)
-    for letter in letters:
-        metrics.DEAD_LETTERS.labels(letter.stage, letter.reason).inc()
+    tell(letters)
 
 
 def rejecter(app: faust.App, settings: Settings, stage: str) -> Callable[[Message, Exception, int], Awaitable[None]]:

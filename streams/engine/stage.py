@@ -31,6 +31,7 @@ from streams.kafka.commit_metadata import CommitMetadata, ShardSize
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.messages import Message, TopicPartition
 from streams.kafka.offsets import AsyncOffsets
+from streams.observability import logs
 from streams.observability.faults import Fault, fault_of
 from streams.observability.heartbeat import WorkerHeartbeat
 
@@ -285,7 +286,8 @@ class Stage:
                 fault = fault_of(raised)
                 if fault is Fault.MESSAGE:
                     cause, failures = raised, failures + 1
-                log.exception("a batch of %d failed; trying again in %.1f s", len(batch), pause)
+                extra = logs.about_message(batch[0].key, batch[0].value) if len(batch) == 1 else None
+                log.exception("a batch of %d failed; trying again in %.1f s", len(batch), pause, extra=extra)
                 self.heartbeat.failed(fault, raised)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _RETRY_S[1])

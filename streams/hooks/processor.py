@@ -32,6 +32,7 @@ from streams.hooks.store import HookList, write_hook
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.messages import TopicPartition
 from streams.kafka.topics import Topic, TopicMissing
+from streams.observability import logs
 from streams.privacy.erasures import Erasures, named, read_erasures
 from streams.roles import Role
 from streams.settings import Settings
@@ -239,10 +240,12 @@ class HookProcessor:
             return
         metrics.POSTED.labels("failed").inc()
         waited_s = (at - one.queued_at).total_seconds()
-        log.info("%s: attempt %d of %s: %s", *(one.hook_id, one.attempts, one.key[1], result.what))
+        extra = logs.about(user_id=one.event.user_id, event_id=one.key[1])
+        log.info("%s: attempt %d of %s: %s", *(one.hook_id, one.attempts, one.key[1], result.what), extra=extra)
         if given_up:
             self._over([one], "given_up")
-            log.warning("%s: %s is given up after %.1f h: %s", *(one.hook_id, one.key[1], waited_s / 3600, result.what))
+            told = (one.hook_id, one.key[1], waited_s / 3600, result.what)
+            log.warning("%s: %s is given up after %.1f h: %s", *told, extra=extra)
         if result.is_gone or (given_up and not self._backlog.has_accepted_since(one.hook_id, one.queued_at)):
             self._to_disable[one.hook_id] = result.what
         self._show()

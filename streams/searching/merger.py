@@ -20,6 +20,7 @@ from sinks.base import Delivery, Position, RewindRequest
 from streams.dead_letters.sender import Outbox, Outgoing
 from streams.kafka.messages import TopicPartition
 from streams.kafka.topics import Topic
+from streams.observability import logs
 from streams.roles import Role
 from streams.searching.pending import PendingSearch, PendingSearches, SearchKey
 from streams.settings import Settings
@@ -120,7 +121,11 @@ class SearchMerger:
         self._outbox.send([self._answer_to(self._pending[key]) for key in keys])
         for key in keys:
             if not (one := self._pending[key]).is_complete:
-                log.warning("%d of %d shards have answered the search %s in time", len(one.parts), one.shards, key[0])
+                log.warning(
+                    "%d of %d shards have answered the search %s in time",
+                    *(len(one.parts), one.shards, key[0]),
+                    extra=logs.about(event_id=key[0]),
+                )
         self._pending.answered(keys)
 
     def _answer_to(self, search: PendingSearch) -> Outgoing:

@@ -13,7 +13,6 @@ from streams.devtools.benchmarks.faults import FAULTS, measure
 from tests.prepared_tables import with_tables
 
 QUICK = [
-    "sigkill embed and match",
     "sigkill both sinks",
     "sigkill kafka",
     "disk lost",
@@ -22,6 +21,7 @@ QUICK = [
     "sigkill match and search in searches",
 ]
 LONG = [
+    "sigkill embed and match",
     "sigstop and sigcont match",
     "sigterm embed",
     "redis restarted empty",

@@ -18,6 +18,7 @@ from streams.homes.ports import remembered
 from streams.homes.targets import TARGETS_FILE
 from streams.roles import running_roles
 from tests.metrics_page import EVENTUAL, check_shown
+from tests.streams.cli import preloaded
 from tests.streams.cli.conftest import Ended, command, environment
 from tests.waiting import wait_until
 
@@ -41,6 +42,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, variables: dict[str, str]) 
 
 
 def run(folder: Path, variables: dict[str, str], *arguments: str) -> Ended:
+    """Run a command; ``up`` and ``down`` as a program, the others as a fork, which behaves alike and starts sooner."""
+    if arguments[0] not in ("up", "down"):
+        return Ended(*preloaded.run([*arguments], variables, folder, 600))
     ended = subprocess.run(
         command(*arguments), env=variables, cwd=folder, capture_output=True, text=True, timeout=600, check=False
     )

@@ -282,7 +282,7 @@ def test_a_huge_picture_in_few_bytes_costs_neither_time_nor_memory() -> None:
     data = huge_png(30_000)
     assert len(data) < 200_000
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.perf_counter()
+    started = time.process_time()
     assert refused(data) == Reason.TOO_MANY_PIXELS
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000

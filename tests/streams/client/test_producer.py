@@ -212,7 +212,7 @@ def test_no_broker_is_told_within_seconds() -> None:
         Producer(Settings(kafka="127.0.0.1:1")) as producer,
     ):
         producer.frame("anna", JPEG, camera_id="door")
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 60
 
 
 def test_a_broker_that_dies(own_kafka: tuple[Supervisor, Settings]) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -35,6 +34,7 @@ from streams.matching.gallery_table import Entry
 from streams.model_registry.records import base_card
 from streams.settings import Settings, variables
 from tests.sinks.examples import BOX, QUALITY
+from tests.streams.cli import preloaded
 
 TEMPLATES, USER = 60_000, "ursula"
 _BEFORE_A_KILL = 8 << 20
@@ -43,16 +43,15 @@ _WITHIN_S = 120.0
 
 
 @contextmanager
-def worker(settings: Settings, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def worker(settings: Settings, log: Path) -> Iterator[preloaded.Started]:
     """A match worker as a process of its own."""
     environment = os.environ | variables(settings.model_dump(mode="json", exclude_unset=True))
     with log.open("ab") as out:
-        command = [sys.executable, "-m", "streams.cli", "worker", "match"]
-        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+        process = preloaded.start(["worker", "match"], environment, Path.cwd(), out, out)
     try:
         yield process
     finally:
-        process.kill()
+        process.send_signal(signal.SIGKILL)
         process.wait(30)
 
 
@@ -73,7 +72,7 @@ def kill_on_the_way(settings: Settings, log: Path) -> int:
             assert process.poll() is None, log.read_text()[-3000:]
             assert time.monotonic() < deadline
             time.sleep(0.002)
-        process.kill()
+        process.send_signal(signal.SIGKILL)
         process.wait(30)
     offset = stored(settings.home).get(Store.offset_key)
     assert offset is not None
