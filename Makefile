@@ -57,7 +57,8 @@ page-test: setup ## Test the live page in a browser, which is installed in the u
 # The same: a part of `make test` where Prometheus is installed.
 test-monitoring: setup ## Test alerts and dashboards with Prometheus itself
 	@$(BIN)/python -m tests.prometheus
-	@$(PYTEST) tests/infra/test_alerts.py tests/infra/test_promtool.py
+	@$(PYTEST) tests/infra/test_alerts.py tests/infra/test_dashboards.py tests/infra/test_promtool.py \
+		tests/integration/test_prometheus.py
 
 screenshots: setup ## Take the pictures of the live page in docs/images anew, with real workers
 	@$(BIN)/python -m tests.streams.gateway.screenshots

@@ -20,7 +20,8 @@ class Receipt:
         removed: numbers of removed things, by role, for ``chips``, and for ``models`` if versions named somebody.
         waiting_for: roles that have not answered; they erase when they run again.
         logs_until: by topic, the time until which Kafka's files may hold old messages. No replay brings them back.
-        may_have_learned: model versions that were trained while the faces were there to learn from.
+        may_have_learned: model versions that were trained while the faces were there to learn from, whether or not they
+            were ever used, and trainings that are under way (``run`` and the run's id).
         photo: the uploads of the erased photo; empty: the subject or the user as a whole.
     """
 

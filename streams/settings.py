@@ -34,7 +34,7 @@ class Settings(BaseSettings):
 
     kafka: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, comma separated.")
     partitions: int = Field(
-        8, ge=1, le=1024, description="Partitions of every topic, fixed when the topics are created."
+        8, ge=1, le=1024, description="Partitions of every topic; `facestream topics repartition` gives them more."
     )
     replication_factor: int = Field(1, ge=1, description="Replicas of every topic.")
     topic_prefix: str = Field("", description="Prefix of every topic name and consumer group.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,18 @@ def unknown(query: str) -> Collection[str]:
     return wrong | (asked - labels)
 
 
+def names(query: str) -> set[str]:
+    """The names of the metrics in a query, as the page of metrics has them."""
+    found: set[str] = set()
+
+    def visit(node: Expr) -> None:
+        if isinstance(node, VectorSelector):
+            found.add(re.sub("_(bucket|sum|count)$", "", str(node.name)))
+
+    promql_parser.walk(promql_parser.parse(query), visit)
+    return found
+
+
 def dashboards() -> Mapping[str, dict[str, Any]]:
     """The dashboards that ask Prometheus, by the names of their files."""
     folder = Path(__file__).parents[1] / "infra" / "grafana"
@@ -75,9 +88,9 @@ def dashboards() -> Mapping[str, dict[str, Any]]:
 
 
 def queries(board: Mapping[str, Any]) -> Mapping[str, str]:
-    """The queries of a dashboard by their panel and letter, for a scrape each second."""
+    """The queries of a dashboard by their panel and letter, for a scrape every few seconds."""
     return {
-        f"{panel['title']} {target['refId']}": target["expr"].replace("$__rate_interval", "15s")
+        f"{panel['title']} {target['refId']}": target["expr"].replace("$__rate_interval", "1m")
         for panel in board["panels"]
         for target in panel["targets"]
     }

@@ -27,6 +27,8 @@ _CONFIRMED = 2
 """Frames after which somebody who is not recognised is told of: a single one may show no face at all."""
 _SET_BACK = 25
 """So many frames in a row that are too old mean that the camera's clock was set back."""
+_TRACKS = 500
+"""Most open sightings of a camera. Where its clock stands still, none would ever end."""
 _STRANGERS = 20
 _STRANGER_KEPT = timedelta(hours=1)
 _STRANGER_VIEWS = 2
@@ -69,7 +71,9 @@ def step(known: OpenSightings, frame: ObservedFrame, plan: TrackerPlan) -> Step:
     gone = {one.sighting_id for one in known.tracks if known.seen_at - one.last_seen_at > plan.gap}
     known, ends = ended(known, frame.decided_at, gone)
     known, changes = _seen(known, frame, plan)
-    return known, told + ends + changes
+    surplus = sorted(known.tracks, key=lambda one: one.last_seen_at)[:-_TRACKS]
+    known, more_ends = ended(known, frame.decided_at, {one.sighting_id for one in surplus})
+    return known, told + ends + changes + more_ends
 
 
 def is_counted(known: OpenSightings, event_id: str, source_offset: int, produced_at: datetime) -> bool:

@@ -7,6 +7,10 @@ if not known or type(old) ~= 'table' then
   old = nil
 end
 
+-- Under an event id that two users have sent is the answer of the one who came first.
+if old and old.user_id and old.user_id ~= cjson.decode(ARGV[2]).user_id then
+  return 0
+end
 if ARGV[5] and (not old or old.event_id ~= ARGV[5]) then
   return 0
 end

@@ -67,7 +67,8 @@ class Eraser:
             "live": self._redis.xlen(keys.live(user_id)) if self._holds(keys.live(user_id), "stream") else 0,
             "subjects": self._redis.hlen(keys.subjects(user_id)) if self._holds(keys.subjects(user_id), "hash") else 0,
         }
-        self._unlink([self._seen(user_id, name) for name in names])
+        # Of sightings that the stream has no more too.
+        self._unlink(list(self._beginning(keys.seen(user_id, ""))))
         self._unlink([keys.live(user_id), keys.subjects(user_id), keys.answers(user_id)])
         return removed
 
@@ -134,7 +135,13 @@ class Eraser:
         """
         person = _Person(canonical(user_id), None if subject_id is None else canonical(subject_id), own=False)
         names = {name for user in spellings(user_id) for name in self._indexed(self._keys.named(user), person)}
-        return {"searches": self._take_out(user_id, sorted(names), person)}
+        changed = self._take_out(user_id, sorted(names), person)
+        if subject_id is None and not self._dry_run:
+            # Not the whole index: another worker may have written a name since, which it finds there when it erases.
+            for index in (self._keys.named(user) for user in spellings(user_id)):
+                for some in _chunks(sorted(names)) if self._holds(index, "zset") else ():
+                    self._redis.zrem(index, *some)
+        return {"searches": changed}
 
     def _subject(self, user_id: str, subject_id: str) -> dict[str, int]:
         index = self._keys.subjects(user_id)
@@ -188,8 +195,17 @@ class Eraser:
         return changed
 
     def _answers(self, user_id: str) -> list[str]:
-        """The keys of a user's answers, also those of replays; searched for if the index is incomplete."""
-        return self._indexed(self._keys.answers(user_id), user_id)
+        """The keys of a user's answers, also those of replays; searched for if the index is incomplete.
+
+        Under an event id that two users have sent is the answer of the one who came first, and both indexes name it.
+        """
+        mine, found = canonical(user_id), list[str]()
+        for some in _chunks(self._indexed(self._keys.answers(user_id), user_id)):
+            for name, text in zip(some, cast(list[str | None], self._redis.mget(some)), strict=True):
+                answer = _parsed(text)
+                if answer is None or canonical(str(answer["user_id"])) == mine:
+                    found.append(name)
+        return found
 
     def _indexed(self, index: str, of: str | _Person) -> list[str]:
         """The keys in an index; if it is incomplete, searched for: those of a user, or those that name a person."""
@@ -212,8 +228,11 @@ class Eraser:
                         yield name
 
     def _latest(self, user_id: str) -> Iterator[str]:
-        pattern = _literal(self._keys.latest(user_id, "")) + "*"
-        return self._redis.scan_iter(match=pattern, count=_SCANNED_AT_ONCE)
+        return self._beginning(self._keys.latest(user_id, ""))
+
+    def _beginning(self, text: str) -> Iterator[str]:
+        """The keys that begin so."""
+        return self._redis.scan_iter(match=_literal(text) + "*", count=_SCANNED_AT_ONCE)
 
     def _seen(self, user_id: str, answer: str) -> str:
         return self._keys.seen(user_id, answer.rpartition(":")[2])

@@ -180,7 +180,8 @@ class RedisSink:
             self._sha = self._redis.script_load(_ANNOUNCE)
         pipeline = self._redis.pipeline(transaction=False)
         next_offsets = {delivery.partition: delivery.offset + 1 for delivery in batch}
-        senders: list[list[Delivery[Written]]] = []
+        # First the indexes: an answer that a worker wrote last of all is found there if its user is erased next.
+        senders = self._index(pipeline, batch)
         """The deliveries of each command."""
         kept: dict[int, str] = {}
         """Keys of answers that are written unless they are there, by the number of the command."""
@@ -202,7 +203,6 @@ class RedisSink:
             if event.replay_id is None and not (isinstance(event, Match) and event.mode is Mode.SEARCH):
                 self._announce(pipeline, event, text)
                 senders.append([delivery])
-        senders += self._index(pipeline, batch)
         for partition, offset in next_offsets.items():
             pipeline.eval(_ADVANCE, 1, self._mark(partition), self._written.get(partition, 0), offset)
         answers = pipeline.execute(raise_on_error=False)
@@ -224,8 +224,8 @@ class RedisSink:
         by_index: dict[str, dict[str, Delivery[Written]]] = {}
         for delivery in batch:
             event = delivery.event
-            if isinstance(event, Sighting):
-                continue  # found by the name of its stream
+            if not isinstance(event, Match | Enrolment):
+                continue  # a sighting is found by the name of its stream
             kept_at = self._keys.answer(replace(event, replay_id=None) if event.corrects else event)
             for index in (self._keys.answers(event.user_id), *map(self._keys.named, _named_users(event))):
                 by_index.setdefault(index, {})[kept_at] = delivery

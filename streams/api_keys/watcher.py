@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -95,9 +94,13 @@ class KeyWatcher:
     def _look(self) -> None:
         began = time.monotonic()
         for message in self._tail.more():
-            with suppress(CodecError):
+            try:
                 record = codec.decode(message.value, ApiKey)
                 self._keys = {**self._keys, record.key_id: record}
+            except CodecError:
+                # Removed, or written by a later release, perhaps to revoke it: it counts no more.
+                gone = (message.key or b"").decode(errors="replace")
+                self._keys = {key_id: record for key_id, record in self._keys.items() if key_id != gone}
         self._seen_at = began
 
     def _forget(self) -> None:

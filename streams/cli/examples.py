@@ -150,6 +150,10 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "topics create": ("facestream topics create",),
     "topics list": ("facestream topics list",),
     "topics repair": ("facestream topics repair --dry-run", "facestream topics repair"),
+    "topics repartition": (
+        "facestream topics repartition --partitions 16 --dry-run",
+        "facestream topics repartition --partitions 16",
+    ),
     "runs list": ("facestream runs list", "facestream runs list --skipped"),
     "runs show": ("facestream runs show RUN_ID",),
     "models list": ("facestream models list",),

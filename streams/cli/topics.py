@@ -1,9 +1,9 @@
-"""``facestream topics create|list|repair``."""
+"""``facestream topics create|list|repair|repartition``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,13 +11,21 @@ from rich.markup import escape
 from streams.cli.console import MAINTAIN, Format, Json, Output, TableFormat, grid, load_settings
 from streams.text import pluralize
 
+if TYPE_CHECKING:
+    from streams.operations.topic_copy import Repair
+    from streams.settings import Settings
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    group = typer.Typer(no_args_is_help=True, help="Create the Kafka topics, show their state, or repair them.")
+    group = typer.Typer(
+        no_args_is_help=True,
+        help="Create the Kafka topics, show their state, repair them, or give them more partitions.",
+    )
     group.command("create")(create)
     group.command("list")(list_)
     group.command("repair")(repair)
+    group.command("repartition")(repartition)
     app.add_typer(group, name="topics", rich_help_panel=MAINTAIN)
 
 
@@ -97,20 +105,45 @@ def repair(
     from streams.kafka.connection import admin_client
     from streams.operations import topic_repair
 
-    output = Output(as_json)
-    now = load_settings()
-    repairs = topic_repair.plan(admin_client(now), now)
+    now, output = load_settings(), Output(as_json)
+    _recreate(topic_repair.plan(admin_client(now), now), now, output, dry_run=dry_run, done="repaired")
+
+
+def repartition(
+    partitions: Annotated[int, typer.Option("--partitions", min=1, max=1024, help="The new number.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be created again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Give all topics more partitions, with everything that is in them, so that more workers can share the load.
+
+    Users move with their galleries, and waiting messages are processed afterwards. Stop the workers and gateways first;
+    producers may run, and send again what is not taken meanwhile. Safe to repeat: what was interrupted is continued.
+    """
+    from streams.kafka.connection import admin_client
+    from streams.operations import topic_repair
+
+    before, output = load_settings(), Output(as_json)
+    now = before.model_copy(update={"partitions": partitions})
+    repairs = topic_repair.plan_repartition(admin_client(now), now)
+    _recreate(repairs, now, output, dry_run=dry_run, done="repartitioned")
+    if before.partitions != partitions:
+        output.warn(f"set FACESTREAM_PARTITIONS={partitions} for everything that is started from now on")
+
+
+def _recreate(repairs: Sequence[Repair], now: Settings, output: Output, *, dry_run: bool, done: str) -> None:
+    from streams.operations import topic_repair
+
     table = grid("topic", "#partitions", "#records", "~")
     for one in repairs:
-        done = f"{one.count} partitions, replicated {one.replicas} times"
-        table.add_row(escape(one.name), str(one.partitions), str(one.records), f"→ {done}")
+        target = f"{one.count} partitions, replicated {one.replicas} times"
+        table.add_row(escape(one.name), str(one.partitions), str(one.records), f"→ {target}")
     if repairs:
         output.table(table)
     if not dry_run and repairs:
         topic_repair.repair(now, repairs, output.warn)
-    output.say(f"{pluralize(len(repairs), 'topic')} {'to be repaired' if dry_run else 'repaired'}")
-    repaired = [{"name": one.name, "partitions": one.partitions, "records": one.records} for one in repairs]
-    output.finish({"repaired": repaired, "partitions": now.partitions, "dry_run": dry_run})
+    output.say(f"{pluralize(len(repairs), 'topic')} {f'to be {done}' if dry_run else done}")
+    changed = [{"name": one.name, "partitions": one.partitions, "records": one.records} for one in repairs]
+    output.finish({done: changed, "partitions": now.partitions, "dry_run": dry_run})
 
 
 def _kept(config: Mapping[str, str]) -> str:

@@ -61,21 +61,16 @@ class Embed:
         done = await loop.run_in_executor(self._compute, self._embedder.embed, batch, received_at)
         with metrics.timed(STAGE, "deliver"):
             await send_dead_letters(self._app, self._settings, done.dead_letters)
-            await deliver(self._app, self._chips, [self._outgoing_chip(*one) for one in done.chips])
+            await deliver(self._app, self._chips, map(self._outgoing_chip, done.chips))
             embeddings = [(one.user_id.encode(), codec.encode(one), None) for one in done.embeddings]
             await deliver(self._app, self._embeddings, embeddings)
         for embedding in done.embeddings:
             if embedding.replay_id is None:
                 _observe(embedding.timings)
 
-    def _outgoing_chip(self, message: Message, chip: Chip) -> Outgoing:
-        """Sent to the partition in which match will find the template, and may have to remove both.
-
-        That is the partition of the upload, unless its key is another spelling of the user.
-        """
-        own = message.key == chip.user_id.encode()
-        count = self._app.conf.topic_partitions
-        partition = message.source.partition if own else partition_of(chip.user_id, count)
+    def _outgoing_chip(self, chip: Chip) -> Outgoing:
+        """Sent to the partition in which match will find the template, and may have to remove both."""
+        partition = partition_of(chip.user_id, self._app.conf.topic_partitions)
         return chip.event_id.encode(), codec.encode(chip), partition
 
 

@@ -43,10 +43,10 @@ class ModelSelector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedBatch:
-    """What a batch comes to; each chip with the message of its upload."""
+    """What a batch comes to."""
 
     embeddings: list[Embedding] = field(default_factory=list)
-    chips: list[tuple[Message, Chip]] = field(default_factory=list)
+    chips: list[Chip] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
 
 
@@ -78,7 +78,7 @@ class BatchEmbedder:
             done.embeddings.append(embedding)
             chip = chip_of(item.event, analysis, embedding, self._settings.max_clock_ahead_s)
             if chip is not None:
-                done.chips.append((item.message, chip))
+                done.chips.append(chip)
         return done
 
     def _read(self, batch: Sequence[Message], received_at: datetime, done: EmbeddedBatch) -> list[PictureEvent]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -34,7 +35,13 @@ class Delivered:
 
 def partition_of(user_id: str, partitions: int) -> int:
     """The partition of a user, as every producer's murmur2 has it."""
-    number: int = murmur2(user_id.encode())
+    return partition_of_bytes(user_id.encode(), partitions)
+
+
+@functools.lru_cache(maxsize=100_000)
+def partition_of_bytes(key: bytes, partitions: int) -> int:
+    """The partition of a key."""
+    number: int = murmur2(key)
     return (number & 0x7FFFFFFF) % partitions
 
 

@@ -69,7 +69,7 @@ class StartOffsets:
                     offset = end if one.topic in self._from_end and not committed else first
                     positions.append(Position(one, offset, ""))
                 else:
-                    positions.append(Position(one, known.offset, known.note.text))
+                    positions.append(Position(one, known.offset, known.note.text, renewed=known.note.copied))
         except (KafkaException, KafkaUnavailable) as error:
             raise SinkUnavailable(f"Kafka does not tell the committed offsets: {error}") from error
         return positions

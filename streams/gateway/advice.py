@@ -37,6 +37,7 @@ ADVICE: Mapping[Reason | GatewayReason, str] = {
     GatewayReason.RESULTS_UNAVAILABLE: "Wait a moment, then try again.",
     GatewayReason.HISTORY_UNAVAILABLE: "Wait a moment, then try again; the latest answers are there all the same.",
     GatewayReason.EVENT_ID_TAKEN: "Send it again with an event id of its own.",
+    GatewayReason.UNKNOWN_EVENT: "Look for the person in a newer answer.",
     GatewayReason.UNKNOWN_SUBJECT: "Look at the names of the people who are enrolled.",
     GatewayReason.TOO_SLOW: "Try again with a better connection or a smaller picture.",
     GatewayReason.FAULT: "Whoever runs facestream finds more in the gateway's log.",

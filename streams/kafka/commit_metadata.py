@@ -30,12 +30,15 @@ class CommitMetadata:
         size: of the gallery shard then; None for roles that hold none.
         text: what the sink wants back at its next assignment.
         topic_id: of the topic; None if it does not say.
+        copied: the topic is a copy of an earlier one: the offset is of this one, and what ``text`` says of offsets is
+            of the earlier one.
     """
 
     at: float | None = None
     size: ShardSize | None = None
     text: str = ""
     topic_id: str | None = None
+    copied: bool = False
 
     @classmethod
     def parse(cls, metadata: str | None) -> CommitMetadata:
@@ -48,16 +51,19 @@ class CommitMetadata:
             values = json.loads(head)
             size = ShardSize(int(values["users"]), int(values["templates"])) if "users" in values else None
             topic_id = values.get("topic")
-            return cls(float(values["at"]), size, text, None if topic_id is None else str(topic_id))
+            copied = values.get("copied") is True
+            return cls(float(values["at"]), size, text, None if topic_id is None else str(topic_id), copied)
         except (ValueError, KeyError, TypeError):
             return cls(text=metadata)
 
     def now(self) -> str:
         """The metadata of a commit that is made now."""
         note = replace(self, at=time.time())
-        values: dict[str, float | str] = {"at": round(note.at or 0.0, 3)}
+        values: dict[str, float | str | bool] = {"at": round(note.at or 0.0, 3)}
         if note.size is not None:
             values |= {"users": note.size.users, "templates": note.size.templates}
         if note.topic_id is not None:
             values["topic"] = note.topic_id
+        if note.copied:
+            values["copied"] = True
         return f"{_MARK}{json.dumps(values, separators=(',', ':'))}\n{note.text}"

@@ -117,8 +117,8 @@ class Matcher:
             metrics.observe(STAGE, "wait", time.time() - message.timestamp_ms / 1000)
             try:
                 event = read(message, Embedding, Reembedding, TemplateBatch)
-                if belongs_elsewhere(message, event):
-                    outcome.misplaced.append(sent_on(event))
+                if belongs_elsewhere(message, event, self._partitions):
+                    outcome.misplaced.append(sent_on(event, self._partitions))
                     continue
                 cards = await self._models.of(event)
                 with metrics.timed(STAGE, "match"):
@@ -182,13 +182,16 @@ class Matcher:
             return
         if erasure.stage is not None:
             return
-        if belongs_elsewhere(message, erasure):
-            await deliver(self._app, self._erasures, [sent_on(erasure)])
+        if belongs_elsewhere(message, erasure, self._partitions):
+            await deliver(self._app, self._erasures, [sent_on(erasure, self._partitions)])
             return
         partition = message.source.partition
         gallery = (await self._shards.of([partition]))[partition]
         removed = templates_to_erase(erasure, codec.from_micros(message.timestamp_ms * 1000), gallery)
-        erasure = with_digests(erasure, removed, gallery)
+        asked, erasure = erasure, with_digests(erasure, removed, gallery)
+        if erasure != asked:
+            # Asked for anew, with what is known: whoever repeats this after an end of the worker finds no digest.
+            await deliver(self._app, self._erasures, [(message.key, codec.encode(erasure), partition)])
         self._erased.add(erasure, message.timestamp_ms)
         await deliver(self._app, self._chips, [tombstone(one, partition) for one in template_ids(removed)])
         await self._shards.write([removal(partition, key) for key in removed])

@@ -149,18 +149,22 @@ class GalleryTable(faust.Table[bytes, bytes]):
     async def write(self, changes: Sequence[tuple[int, bytes, bytes | None]]) -> None:
         """Write entries, given as partition, key and value (None deletes); return when the changelog has them.
 
+        The changelog has them first. Otherwise a worker that ends in between would find a removal done when it repeats
+        its batch, and an erased template would stay in the changelog, from which others restore it.
+
         Faust's own item assignment takes the partition from the last event that was read, which in a batch may be
         another one, and its changelog producer waits up to a tenth of a second.
 
         Raises:
-            LocalTableFailed: nothing was sent.
-            aiokafka.errors.KafkaError: not all was delivered.
+            aiokafka.errors.KafkaError: not all was delivered, and nothing is in the local copy.
+            LocalTableFailed: all was delivered; recovery brings the local copy up to date.
         """
-        for partition, key, value in changes:
-            self._put(partition, key, value)
         topic = self.changelog_topic_name
         outgoing = [(key, value, partition) for partition, key, value in changes]
-        for part in await deliver(cast(faust.App, self.app), topic, outgoing):
+        delivered = await deliver(cast(faust.App, self.app), topic, outgoing)
+        for partition, key, value in changes:
+            self._put(partition, key, value)
+        for part in delivered:
             source = TP(topic, part.partition)
             before = self.written_to(part.partition)
             if part.first_offset == (0 if before is None else before + 1):

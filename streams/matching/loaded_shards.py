@@ -98,7 +98,8 @@ class LoadedShards:
     async def _send_on(self, partition: int, misplaced: Sequence[MisplacedTemplate]) -> None:
         """Send templates to the partitions of their users, and remove them here with their chips."""
         try:
-            embeddings = as_embeddings(misplaced, self._erased, self._models.retired)
+            count = int(self._app.conf.topic_partitions)
+            embeddings = as_embeddings(misplaced, self._erased, self._models.retired, count)
             await deliver(self._app, self._embeddings, embeddings)
             chips = {one.template.template_id for one in misplaced}
             await deliver(self._app, self._chips, [tombstone(template_id, partition) for template_id in chips])

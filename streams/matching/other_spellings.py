@@ -1,9 +1,9 @@
-"""Events and templates that lie under another spelling of their user's name, and so in another partition.
+"""Events and templates in another partition than that of their user.
 
 A producer that writes names in Unicode's decomposed form (as a Mac's file system does) uses that form as the key, and
 releases that compared names byte by byte made a gallery for each spelling. A user's gallery belongs in the partition of
 the canonical form of the name: whatever lies elsewhere is sent there as an embedding, and enrolled or matched like any
-other.
+other. So is what a producer sends that has not learnt yet that the topics have more partitions now.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from schemas.embeddings import Embedding, Face, OtherVector, Reembedding, Templa
 from schemas.erasure import Erasure
 from schemas.gallery import Template
 from schemas.parts import Box, Timings
-from streams.engine.faust_producer import Outgoing
+from streams.engine.faust_producer import Outgoing, partition_of_bytes
 from streams.kafka.messages import Message
 from streams.privacy.erasures import Erasures
 
@@ -35,17 +35,21 @@ class MisplacedTemplate:
     template: Template
 
 
-def belongs_elsewhere(message: Message, event: EmbeddingEvent | Erasure) -> bool:
-    """Whether the key of a message is another spelling of its user's name."""
-    return message.key != event.user_id.encode()
+def belongs_elsewhere(message: Message, event: EmbeddingEvent | Erasure, partitions: int) -> bool:
+    """Whether the key of a message is another spelling of its user's name, or its partition is not the user's."""
+    own = event.user_id.encode()
+    return message.key != own or message.source.partition != partition_of_bytes(own, partitions)
 
 
-def sent_on(event: EmbeddingEvent | Erasure) -> Outgoing:
-    """The event as a message for the partition of its user."""
-    return event.user_id.encode(), codec.encode(event), None
+def sent_on(event: EmbeddingEvent | Erasure, partitions: int) -> Outgoing:
+    """The event as a message for the partition of its user, among so many."""
+    own = event.user_id.encode()
+    return own, codec.encode(event), partition_of_bytes(own, partitions)
 
 
-def as_embeddings(strays: Collection[MisplacedTemplate], erased: Erasures, retired: Collection[str]) -> list[Outgoing]:
+def as_embeddings(
+    strays: Collection[MisplacedTemplate], erased: Erasures, retired: Collection[str], partitions: int
+) -> list[Outgoing]:
     """Templates as embeddings for the partitions of their users, without erased people and retired versions."""
     by_id: dict[tuple[str, str], list[Template]] = defaultdict(list)
     for stray in strays:
@@ -53,7 +57,7 @@ def as_embeddings(strays: Collection[MisplacedTemplate], erased: Erasures, retir
         if one.model_version not in retired and not erased.covers_template(one):
             by_id[one.user_id, one.template_id].append(one)
     now = utc_now()
-    return [sent_on(as_embedding(versions, now)) for versions in by_id.values()]
+    return [sent_on(as_embedding(versions, now), partitions) for versions in by_id.values()]
 
 
 def as_embedding(versions: list[Template], now: datetime) -> Embedding:

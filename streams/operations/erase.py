@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
 
-from models.embedder.card import UnusableModel
+from models.embedder.card import Card, UnusableModel
+from models.embedder.registry_snapshot import RegistrySnapshot
 from schemas import codec
 from schemas.clock import utc_now
 from schemas.erasure import ErasedPhoto, Erasure
 from schemas.errors import CodecError
 from schemas.ids import canonical, canonical_event_id, new_event_id
+from schemas.learning import RunState
 from schemas.receipts import Receipt
 from schemas.rollout import ModelState
 from streams.kafka.consumer_groups import OffsetsClient, group_id
@@ -23,6 +25,7 @@ from streams.kafka.writer import RecordWriter
 from streams.model_registry.records import card_of, read_registry, write
 from streams.model_registry.transitions import without
 from streams.operations.photo_uploads import uploads_of_photo
+from streams.retraining.run_log import runs
 from streams.roles import Role
 from streams.settings import Settings
 from streams.training_data.chip_store import ChipsOf, KeptChip
@@ -151,17 +154,35 @@ def _logs_until(settings: Settings) -> dict[str, datetime]:
 
 
 def _learned(settings: Settings, chips: list[KeptChip]) -> list[str]:
-    """Versions that were trained on one of the chips and are not retired: nothing can be removed from their weights."""
-    topic, found = Topic.CHIPS.named(settings), []
-    for record in read_registry(settings).records:
-        try:
-            lineage = card_of(record).lineage
-        except UnusableModel:
-            continue
-        ends = {} if lineage is None else lineage.source.offsets.get(topic, {})
-        if record.state is not ModelState.RETIRED and any(one.offset < ends.get(one.partition, 0) for one in chips):
-            found.append(record.version)
-    return found
+    """Versions that may have been trained on one of the chips and are not retired, and trainings that are under way.
+
+    Nothing can be removed from their weights.
+    """
+    registry, topic = read_registry(settings), Topic.CHIPS.named(settings)
+    read_to: dict[str, Mapping[int, int]] = {}
+    for run in runs(settings):
+        if run.state not in (RunState.SKIPPED, RunState.FAILED):
+            ends = {one.partition: one.offset for one in run.until if one.topic == Topic.CHIPS}
+            read_to[run.version or f"run {run.run_id}"] = ends
+    for card in _cards(settings, registry):
+        if card.lineage is not None:
+            read_to[card.version] = card.lineage.source.offsets.get(topic, {})
+    return [
+        version
+        for version, ends in read_to.items()
+        if registry.state(version) is not ModelState.RETIRED
+        and any(one.offset < ends.get(one.partition, 0) for one in chips)
+    ]
+
+
+def _cards(settings: Settings, registry: RegistrySnapshot) -> Iterator[Card]:
+    """The cards of versions that were rolled out, and of those in the folder of versions."""
+    for path in settings.versions_dir.glob("*/card.json"):
+        with suppress(UnusableModel):
+            yield Card.read(path.parent)
+    for record in registry.records:
+        with suppress(UnusableModel):
+            yield card_of(record)
 
 
 class ErasureAnswers:

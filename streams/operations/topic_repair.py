@@ -1,82 +1,34 @@
-"""Recreates topics with a wrong number of partitions or too few replicas, with everything that is in them.
+"""Recreates topics with another number of partitions or too few replicas, with everything that is in them.
 
 Kafka can add partitions to a topic but not remove them, and other partitions would separate users from their galleries.
-So the records are copied to a temporary topic, the topic is created again, and the records are copied back: with their
-keys, headers, times and order, first those that every reader has read, then those that wait, and each group's commit
-between the two. An interrupted repair is continued by the next call; a record may then be there twice, which has one
-effect like every redelivery.
-
-No worker may run meanwhile. The topic takes no records while it is copied (``max.message.bytes``): producers learn that
-their events were not delivered, and send them again. With ``min.insync.replicas`` they would wait, but Kafka 4 caps it
-at the number of replicas. The new topic takes none in its first second either. An idempotent producer of librdkafka has
-several batches under way; if the broker refuses the first because the topic is not there yet, and takes the next one
-because it is there now, librdkafka reports both as delivered.
+So each topic is created again and its records are placed anew, see ``topic_copy``. No worker may run meanwhile.
 """
 
 from __future__ import annotations
 
-import heapq
-import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-from confluent_kafka import KafkaError, KafkaException, Message
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ClusterMetadata
 
-from streams.kafka.connection import KafkaUnavailable, admin_client, consumer, make_producer, metadata
-from streams.kafka.consumer_groups import CommittedOffset, commits, describe_group, group_id
-from streams.kafka.messages import TopicPartition, to_confluent
-from streams.kafka.offsets import appended_offsets, first_offsets, next_offsets
-from streams.kafka.topic_admin import TopicDescription, alter
+from streams.kafka.connection import KafkaUnavailable, admin_client, metadata
+from streams.kafka.consumer_groups import commits, describe_group, group_id
+from streams.kafka.topic_admin import TopicDescription
 from streams.kafka.topic_specs import topic_specs
-from streams.kafka.topics import Topic, TopicsError
+from streams.kafka.topics import Topic
 from streams.matching.changelog import changelog_config, changelog_name
+from streams.operations.topic_copy import SIDE, Repair, RepairError, TopicCopy, log_bounds
+from streams.replay.store import is_under_way, replays
 from streams.roles import Role
 from streams.settings import Settings
 from streams.topology import READS
 
-_SIDE = ".repair"
-_FENCE = {"max.message.bytes": "1"}
-_TIMEOUT_S = 30.0
-_SILENCE_S = 30.0
-_REST_S = 1.0
-"""Seconds within which a broker applies a change of a topic's configuration."""
-_MARGIN_BYTES = 2**20
-"""How much larger a record's batch may be here than it was in its producer."""
-_OWN_PARTITIONS = {
-    Topic.CHIPS,
-    Topic.DRIFT_REFERENCES,
-    Topic.OPEN_SIGHTINGS,
-    Topic.HOOK_DELIVERIES,
-    Topic.DEAD_LETTERS,
-    Topic.RESOLUTIONS,
-    Topic.REPLAYS,
-    Topic.MODELS,
-    Topic.RUNS,
-}
-"""Topics whose records are not partitioned by their key."""
-
-
-class RepairError(Exception):
-    """The topics cannot be repaired now; the message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """One topic to recreate; ``records`` is counted from its offsets."""
-
-    name: str
-    partitions: int
-    count: int
-    replicas: int
-    records: int
-    config: Mapping[str, str]
-    by_key: bool
-    groups: tuple[str, ...]
+_AT_ONCE = 8
+"""Topics that are copied at the same time."""
+_OF_ALL_PARTITIONS = {Topic.PROBES, Topic.SEARCH_PARTS, Topic.ERASURES}
+"""Topics of which an answer has to come from each partition."""
 
 
 def right_count(counts: Sequence[int], changelog: int | None, wanted: int) -> int:
@@ -96,7 +48,7 @@ def interrupted(names: Iterable[str], settings: Settings) -> list[str]:
     """Our topics whose repair was interrupted, given the names of all topics of a cluster."""
     there = set(names)
     ours = [topic.named(settings) for topic in Topic] + [changelog_name(settings)]
-    return [name for name in ours if name + _SIDE in there]
+    return [name for name in ours if name + SIDE in there]
 
 
 def plan(admin: AdminClient, settings: Settings) -> list[Repair]:
@@ -107,29 +59,13 @@ def plan(admin: AdminClient, settings: Settings) -> list[Repair]:
         KafkaUnavailable: no broker answers.
     """
     cluster = metadata(admin, settings)
-    there = {name: len(topic.partitions) for name, topic in cluster.topics.items()}
     changelog = changelog_name(settings)
-    specs = {spec.name: (spec.config, spec.topic) for spec in topic_specs(settings)}
-    every: dict[str, tuple[Mapping[str, str], Topic | None]] = {**specs, changelog: (changelog_config(settings), None)}
-    counts = [there[name] for name in specs if name in there]
+    counts = _counts(cluster, settings)
     if not counts:
         return []
-    right = right_count(counts, there.get(changelog), settings.partitions)
-    left = interrupted(there, settings)
-    repairs = []
-    for name, (config, topic) in every.items():
-        if name not in there and name not in left:
-            continue
-        parts = cluster.topics[name].partitions.values() if name in there else []
-        few = min((len(part.replicas) for part in parts), default=settings.replication_factor)
-        enough = few >= settings.replication_factor or len(cluster.brokers) < settings.replication_factor
-        if len(parts) == right and enough and name not in left:
-            continue
-        groups = tuple(group_id(role, settings) for role, topics in READS.items() if topic in topics)
-        records = sum(end - first for first, end in _ends(admin, name, len(parts)).values())
-        by_key = topic is not None and topic not in _OWN_PARTITIONS
-        factor = min(settings.replication_factor, len(cluster.brokers))
-        repairs.append(Repair(name, len(parts), right, factor, records, config, by_key, groups))
+    logs = cluster.topics.get(changelog)
+    right = right_count(counts, None if logs is None else len(logs.partitions), settings.partitions)
+    repairs = _repairs(admin, cluster, settings, right)
     if repairs and right != settings.partitions:
         raise RepairError(
             f"the galleries have {right} partitions and FACESTREAM_PARTITIONS is {settings.partitions}: "
@@ -137,13 +73,87 @@ def plan(admin: AdminClient, settings: Settings) -> list[Repair]:
         )
     for one in repairs:
         if one.name == changelog and any(
-            end for n, (_, end) in _ends(admin, changelog, one.partitions).items() if n >= right
+            end for n, (_, end) in log_bounds(admin, changelog, one.partitions).items() if n >= right
         ):
             raise RepairError(
                 f"galleries lie in {one.partitions} partitions of {changelog} and the topics have {right}: "
                 f"set FACESTREAM_PARTITIONS={one.partitions}, remove the topics with {right} partitions when nothing "
                 "waits in them (`facestream shards`), and `facestream topics create`"
             )
+    return repairs
+
+
+def plan_repartition(admin: AdminClient, settings: Settings) -> list[Repair]:
+    """What gives every topic as many partitions as the settings say.
+
+    Raises:
+        RepairError: they have more, or something is under way that would not survive it.
+        KafkaUnavailable: no broker answers.
+    """
+    cluster = metadata(admin, settings)
+    most = max(_counts(cluster, settings), default=0)
+    if most > settings.partitions:
+        raise RepairError(
+            f"the topics have {most} partitions, and their number can only grow: dead letters and other records name "
+            "partitions that would be gone"
+        )
+    _check_done(admin, cluster, settings)
+    return _repairs(admin, cluster, settings, settings.partitions)
+
+
+def _check_done(admin: AdminClient, cluster: ClusterMetadata, settings: Settings) -> None:
+    """Refuse while something waits that is meant for each of the present partitions, or that goes by their offsets.
+
+    Raises:
+        RepairError: it waits, with what to do.
+    """
+    if under_way := [one.replay_id for one in replays(settings) if is_under_way(one)]:
+        raise RepairError(f"the replay {', '.join(under_way)} is under way: stop it with Ctrl-C, or let it end")
+    for role, topics in READS.items():
+        committed = commits(settings, group_id(role, settings))
+        for topic in _OF_ALL_PARTITIONS & set(topics):
+            name = topic.named(settings)
+            known = {at.partition: one.offset for at, one in committed.items() if at.topic == name}
+            if not known or name not in cluster.topics:
+                continue
+            bounds = log_bounds(admin, name, len(cluster.topics[name].partitions))
+            waits = sum(max(0, end - known.get(number, first)) for number, (first, end) in bounds.items())
+            if waits:
+                raise RepairError(
+                    f"{waits} of {name} wait for {role}: start the workers again, wait until `facestream status` "
+                    "shows nothing of it, stop them, and repeat this"
+                )
+
+
+def _counts(cluster: ClusterMetadata, settings: Settings) -> list[int]:
+    """The numbers of partitions of the topics that are there."""
+    names = [topic.named(settings) for topic in Topic]
+    return [len(cluster.topics[name].partitions) for name in names if name in cluster.topics]
+
+
+def _repairs(admin: AdminClient, cluster: ClusterMetadata, settings: Settings, right: int) -> list[Repair]:
+    """The topics that have not so many partitions, or too few replicas; the changelog first.
+
+    What interrupts them then leaves the galleries with the new number, which decides about the rest.
+    """
+    changelog, left = changelog_name(settings), interrupted(cluster.topics, settings)
+    every: list[tuple[str, Mapping[str, str], Topic | None]] = [
+        (changelog, changelog_config(settings), None),
+        *((spec.name, spec.config, spec.topic) for spec in topic_specs(settings)),
+    ]
+    repairs = []
+    for name, config, topic in every:
+        if name not in cluster.topics and name not in left:
+            continue
+        parts = cluster.topics[name].partitions.values() if name in cluster.topics else []
+        few = min((len(part.replicas) for part in parts), default=settings.replication_factor)
+        enough = few >= settings.replication_factor or len(cluster.brokers) < settings.replication_factor
+        if len(parts) == right and enough and name not in left:
+            continue
+        readers = tuple(role for role, topics in READS.items() if topic in topics)
+        records = sum(end - first for first, end in log_bounds(admin, name, len(parts)).values())
+        factor = min(settings.replication_factor, len(cluster.brokers))
+        repairs.append(Repair(name, len(parts), right, factor, records, config, topic, readers))
     return repairs
 
 
@@ -158,225 +168,17 @@ def repair(settings: Settings, repairs: Sequence[Repair], report: Callable[[str]
     running = [member.name for role in Role for member in describe_group(admin, group_id(role, settings)).members]
     if running:
         raise RepairError(f"workers run ({', '.join(sorted(running))}): stop them all, then repair, then start them")
-    for one in repairs:
-        report(f"{one.name}: {one.records} records")
-        try:
-            _Copy(settings, one).run()
-        except KafkaException as error:
-            raise KafkaUnavailable(f"{one.name} was not repaired: {error.args[0].str()}; repair again") from error
+    first = [one for one in repairs if one.topic is None]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # most of the time brokers are waited for
+        for some in (first, [one for one in repairs if one.topic is not None]):
+            for one in some:
+                report(f"{one.name}: {one.records} records")
+            for done in [pool.submit(_recreate, settings, one) for one in some]:
+                done.result()
 
 
-class _Copy:
-    """Copies one topic to a temporary topic and back."""
-
-    def __init__(self, settings: Settings, repair: Repair) -> None:
-        self._settings = settings
-        self._repair = repair
-        self._admin = admin_client(settings)
-        self._side = repair.name + _SIDE
-        limit = int(repair.config["max.message.bytes"]) + _MARGIN_BYTES
-        self._loose = {"message.timestamp.type": "CreateTime", "max.message.bytes": str(limit)}
-        self._producer = make_producer(
-            settings,
-            {
-                "message.max.bytes": limit + _MARGIN_BYTES,
-                "message.timeout.ms": 120_000,
-            },
-        )
-
-    def run(self) -> None:
-        """Copy there and back, or do what an interrupted repair has left."""
-        repair = self._repair
-        there = metadata(self._admin, self._settings).topics
-        found = there.get(repair.name)
-        replicas = min((len(part.replicas) for part in found.partitions.values()), default=0) if found else 0
-        if found and (len(found.partitions) != repair.count or replicas < repair.replicas):
-            if self._side in there:
-                self._delete(self._side)
-            alter(self._admin, {repair.name: _FENCE})
-            ends = self._await_rest(len(found.partitions))
-            self._check_transactions(ends)
-            self._create(self._side, {"retention.ms": "-1", "cleanup.policy": "delete"} | self._loose)
-            self._copy(repair.name, self._side, len(found.partitions))
-            if _ends(self._admin, repair.name, len(found.partitions)) != ends:
-                raise RepairError(f"{repair.name} still takes records: stop the producers, then repair again")
-            self._delete(repair.name)
-        if repair.name not in metadata(self._admin, self._settings).topics:
-            self._create(repair.name, dict(repair.config) | _FENCE)
-            time.sleep(_REST_S)
-        alter(self._admin, {repair.name: self._loose})
-        time.sleep(_REST_S)
-        self._copy(self._side, repair.name, repair.count)
-        final = {key: repair.config.get(key, "CreateTime") for key in self._loose} | dict(repair.config)
-        alter(self._admin, {repair.name: final})
-        self._delete(self._side)
-
-    def _await_rest(self, partitions: int) -> dict[int, tuple[int, int]]:
-        """Wait until nothing is written to the topic any more; return the bounds of its partitions."""
-        deadline, ends = time.monotonic() + _TIMEOUT_S, None
-        while True:
-            before, ends = ends, _ends(self._admin, self._repair.name, partitions)
-            if ends == before or time.monotonic() > deadline:
-                return ends
-            time.sleep(_REST_S)
-
-    def _check_transactions(self, ends: Mapping[int, tuple[int, int]]) -> None:
-        """Refuse while a producer has a transaction open, since records in it and behind it cannot be copied.
-
-        Raises:
-            RepairError: there is an open transaction.
-        """
-        appended = appended_offsets(self._admin, [TopicPartition(self._repair.name, number) for number in ends])
-        if held := [
-            number for number, (_, end) in ends.items() if appended[TopicPartition(self._repair.name, number)] > end
-        ]:
-            raise RepairError(
-                f"a producer has a transaction open on {self._repair.name}, partition {', '.join(map(str, held))}: "
-                "stop that producer and wait until the brokers have ended it (its transaction.timeout.ms), then repair "
-                "again"
-            )
-
-    def _copy(self, source: str, target: str, partitions: int) -> None:
-        """Copy all records, those that all groups have read first, and commit each group's position."""
-        ends = _ends(self._admin, source, partitions)
-        committed = {group: commits(self._settings, group) for group in self._repair.groups}
-        begins = {
-            number: min((_begin(committed[group], source, number, first) for group in committed), default=first)
-            for number, (first, _) in ends.items()
-        }
-        waits: dict[str, dict[int, int]] = {group: {} for group in committed}
-        after: dict[int, int] = {}
-        failed: list[str] = []
-        for done in (True, False):
-            ranges = {
-                number: (first, min(max(first, begins[number]), end)) if done else (max(first, begins[number]), end)
-                for number, (first, end) in ends.items()
-            }
-            for message in _merged(self._settings, source, ranges):
-                number, offset = message.partition() or 0, message.offset() or 0
-                behind = [group for group, known in committed.items() if offset >= _begin(known, source, number, 0)]
-
-                def delivered(error: KafkaError | None, sent: Message, behind: list[str] = behind) -> None:
-                    if error is not None:
-                        failed.append(error.str())
-                        return
-                    to, at = sent.partition() or 0, sent.offset() or 0
-                    after[to] = max(after.get(to, 0), at + 1)
-                    for group in behind:
-                        waits[group][to] = min(waits[group].get(to, at), at)
-
-                keeps = not self._repair.by_key and number < self._repair.count
-                self._send(target, message, number if keeps else -1, delivered)
-            if self._producer.flush(120) or failed:
-                raise RepairError(f"{target} did not take a record: {(failed or ['no answer'])[0]}; repair again")
-        for group, known in committed.items():
-            self._commit(group, target, after | waits[group], known, source)
-
-    def _send(self, target: str, message: Message, partition: int, delivered: Callable[..., None]) -> None:
-        headers: Any = list(message.headers() or [])
-        while True:
-            try:
-                self._producer.produce(
-                    target,
-                    message.value(),
-                    message.key(),
-                    partition,
-                    on_delivery=delivered,
-                    timestamp=message.timestamp()[1],
-                    headers=headers,
-                )
-            except BufferError:
-                self._producer.poll(0.1)
-            else:
-                self._producer.poll(0)
-                return
-
-    def _commit(
-        self,
-        group: str,
-        target: str,
-        offsets: Mapping[int, int],
-        known: Mapping[TopicPartition, CommittedOffset],
-        source: str,
-    ) -> None:
-        """Commit in a group without members, with the metadata that its sink has left."""
-        if not any(one.topic == source for one in known):
-            return  # the group has never read the topic
-        parts = [
-            to_confluent(
-                TopicPartition(target, n), at, one.note.now() if (one := known.get(TopicPartition(source, n))) else ""
-            )
-            for n, at in offsets.items()
-        ]
-        with closing(consumer(self._settings, group, {})) as committer:
-            if parts:
-                committer.commit(offsets=parts, asynchronous=False)
-
-    def _create(self, name: str, config: Mapping[str, str]) -> None:
-        new = NewTopic(name, self._repair.count, self._repair.replicas, config=dict(config))
-        deadline = time.monotonic() + _TIMEOUT_S
-        while True:
-            try:
-                self._admin.create_topics([new], operation_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
-            except KafkaException as error:
-                # A topic that is being deleted exists for another moment.
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.2)
-            else:
-                break
-        self._await(name, there=True)
-
-    def _delete(self, name: str) -> None:
-        self._admin.delete_topics([name], operation_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
-        self._await(name, there=False)
-
-    def _await(self, name: str, *, there: bool) -> None:
-        """Wait until the brokers' metadata shows it."""
-        deadline = time.monotonic() + _TIMEOUT_S
-        while (name in metadata(self._admin, self._settings).topics) is not there:
-            if time.monotonic() > deadline:
-                raise TopicsError(f"the cluster does not show {name} as it was ordered: look at the broker's log")
-            time.sleep(0.1)
-
-
-def _begin(known: Mapping[TopicPartition, CommittedOffset], topic: str, number: int, first: int) -> int:
-    commit = known.get(TopicPartition(topic, number))
-    return first if commit is None else commit.offset
-
-
-def _ends(admin: AdminClient, name: str, partitions: int) -> dict[int, tuple[int, int]]:
-    """The first offset and the next one of each partition."""
-    parts = [TopicPartition(name, number) for number in range(partitions)]
-    first, after = first_offsets(admin, parts), next_offsets(admin, parts)
-    return {part.partition: (first[part], after[part]) for part in parts}
-
-
-def _merged(settings: Settings, name: str, ranges: Mapping[int, tuple[int, int]]) -> Iterator[Message]:
-    """The records of these offsets merged by their times; each partition keeps its order."""
-    logs = [_records(settings, name, number, *between) for number, between in ranges.items() if between[0] < between[1]]
-    return heapq.merge(*logs, key=lambda message: message.timestamp()[1])
-
-
-def _records(settings: Settings, name: str, number: int, start: int, end: int) -> Iterator[Message]:
-    options = {
-        "enable.partition.eof": True,
-        "fetch.message.max.bytes": settings.max_message_bytes,
-        "queued.max.messages.kbytes": 8 * 1024,
-    }
-    with closing(consumer(settings, f"facestream-repair-{uuid.uuid4()}", options)) as reader:
-        reader.assign([to_confluent(TopicPartition(name, number), start)])
-        heard = time.monotonic()
-        while True:
-            message = reader.poll(1.0)
-            error = None if message is None else message.error()
-            if message is not None and error is None:
-                heard = time.monotonic()
-                if (message.offset() or 0) < end:
-                    yield message
-                if (message.offset() or 0) + 1 >= end:
-                    return
-            elif error is not None and error.code() == KafkaError._PARTITION_EOF:
-                return
-            elif time.monotonic() - heard > _SILENCE_S:
-                raise KafkaUnavailable(f"{settings.kafka} has stopped answering while {name} was read")
+def _recreate(settings: Settings, one: Repair) -> None:
+    try:
+        TopicCopy(settings, one).run()
+    except KafkaException as error:
+        raise KafkaUnavailable(f"{one.name} was not repaired: {error.args[0].str()}; repair again") from error

@@ -89,6 +89,8 @@ class Erasures:
             return None
         if (user_id := owner(event)) not in self._of_user:
             return event
+        if isinstance(event, Embedding) and self.touches(at_ms, event.user_id):
+            return None  # nothing in it says whose faces they are
         gone = {name for name in named(event) if self.covers(at_ms, user_id, [name])}
         if self.covers(at_ms, user_id):
             return None
@@ -234,8 +236,6 @@ def named(event: Personal) -> set[str]:
             names = {event.subject_id, event.matched_subject_id}
         case Sighting():
             names = {event.subject_id}
-        case Embedding():
-            names = {event.origin.subject_id}
     return {name for name in names if name is not None}
 
 

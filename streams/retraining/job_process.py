@@ -16,12 +16,14 @@ from streams.retraining.job_files import JobResult, JobSpec, JobStatus
 COMMAND = (sys.executable, "-m", "streams.retraining.job_main")
 """Runs a training; the folder with the job specification is its last argument."""
 _ROOT = Path(__file__).parents[2]
-_LOG = "training.log"
 _LAST_LINES = 5
 
 
 class JobProcess:
     """One training process, in a process group of its own."""
+
+    LOG = "training.log"
+    """The file with what it prints, in its folder."""
 
     def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
         self.folder = folder
@@ -40,7 +42,7 @@ class JobProcess:
             JobResult.remove(folder)
         spec.write(folder)
         path = os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])
-        with (folder / _LOG).open("ab") as output:
+        with (folder / cls.LOG).open("ab") as output:
             process = subprocess.Popen(
                 [*command, str(folder.absolute())],
                 stdin=subprocess.PIPE,
@@ -79,5 +81,5 @@ class JobProcess:
         self._process.stdin.close()
 
     def _last_lines(self) -> str:
-        log = self.folder / _LOG
+        log = self.folder / self.LOG
         return " / ".join(log.read_text("utf-8", "replace").splitlines()[-_LAST_LINES:])

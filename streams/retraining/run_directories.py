@@ -10,6 +10,7 @@ import logging
 import shutil
 from pathlib import Path
 
+from streams.retraining.job_process import JobProcess
 from streams.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -59,3 +60,11 @@ class RunDirectories:
     def remove(self, run_id: str) -> None:
         """Remove the folders of a run."""
         shutil.rmtree(self._runs / run_id, ignore_errors=True)
+
+    def empty(self, run_id: str) -> None:
+        """Remove what is in the folders of a run, people's faces among it, but for the logs."""
+        for path in (self._runs / run_id).glob("*/*"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != JobProcess.LOG:
+                path.unlink(missing_ok=True)

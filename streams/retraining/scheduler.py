@@ -256,11 +256,15 @@ class Retrainer:
             self._lose(self._held)
 
     def _tidy(self, ended: RunStatus) -> None:
-        """Publish the version of an ended run, in case its worker died before it could."""
+        """Publish the version of an ended run, in case its worker died before it could, and keep no faces of it."""
         run = ended.run
         if ended.superseded:
             self._run_log.append(run)
-        if run.version is None or run.run_id in self._published:
+        if run.version is None:
+            # Each time: the process of a worker that has lost the run may live on for a while, and write.
+            self._directories.empty(run.run_id)
+            return
+        if run.run_id in self._published:
             return
         self._directories.publish(run.run_id, ended.token, run.version)
         self._directories.remove(run.run_id)

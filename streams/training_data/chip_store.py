@@ -121,7 +121,8 @@ def read_kept_chips(
 ) -> KeptChips:
     """Read the topic up to these offsets, by partition number; None: up to its present end.
 
-    Only chips of this user and subject are kept in memory; None: of all users, of all subjects.
+    Only chips of this user and subject are kept in memory; None: of all users, of all subjects. A chip that was removed
+    behind these offsets, because its person was erased or takes the agreement back, is left out too.
 
     Raises:
         KafkaUnavailable: no broker answers.
@@ -133,6 +134,11 @@ def read_kept_chips(
         kept.ends = {one.partition: one.end_offset for one in ranges}
         for message in log.messages(ranges):
             kept.take(message, user_id, subject_id)
+        if ends is not None:
+            since = [one for one in log.since(kept.ends) if one.partition in kept.ends]
+            for message in log.messages(since):
+                if message.value is None:
+                    kept.take(message)
     return kept
 
 

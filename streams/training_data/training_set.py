@@ -27,10 +27,10 @@ class ChipsRead:
     """The samples on the topic ``chips``.
 
     Attributes:
-        samples: the last chip of each event id, unless a tombstone is behind it. Of several copies of a person's face,
-            which earlier releases kept when a photo was sent repeatedly, the first.
+        samples: the last chip of each event id, unless a tombstone is behind it, wherever that is. Of several copies of
+            a person's face, which earlier releases kept when a photo was sent repeatedly, the first.
         ends: by partition number, the offset before which everything was read. Reading up to these offsets gives the
-            same samples again, as long as no consent ends and no tombstone is compacted away.
+            same samples again, as long as no consent ends and nobody is erased.
         ended: chips that were left out because their consent has ended.
         unreadable: messages that are no chip, or in which no face is seen.
         offsets: partition and offset of each sample, by its event id.

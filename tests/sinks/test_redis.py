@@ -125,6 +125,15 @@ def test_a_correction_takes_the_place_of_the_answer(sink: RedisSink, results: Re
     assert live_ids(results) == [live.event_id, other.event_id, later.event_id]
 
 
+def test_a_correction_of_another_user_with_the_same_event_id_is_not_shown(
+    sink: RedisSink, results: RedisResults
+) -> None:
+    first = match()
+    other = dataclasses.replace(first, user_id="bert", replay_id="r1", corrects=True)
+    sink.write([delivery(first), delivery(other, 1)])
+    assert results.result(first.event_id) == to_json(first)
+
+
 def test_a_corrected_outcome_counts_templates(sink: RedisSink, results: RedisResults) -> None:
     refused = enrolment(outcome=Outcome.REFUSED, refusal=Refusal("no_face", "no face was found"), templates=0)
     sink.write([delivery(refused)])

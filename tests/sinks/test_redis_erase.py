@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 import unicodedata
 
+import pytest
 import redis
 
 from schemas.as_json import to_json
 from schemas.ingest import Mode
 from schemas.results import Candidate, Match, SearchCoverage
+from sinks.base import SinkUnavailable
 from sinks.redis import RedisResults, RedisSink
 from sinks.redis.erase import Eraser
 from sinks.redis.keys import Keys
-from tests.sinks.examples import NOW, delivery, enrolment, face, match, with_otto
+from tests.sinks.examples import NOW, delivery, enrolment, face, match, sighting, with_otto
 
 
 def counted(url: str, user_id: str, subject_id: str | None) -> dict[str, int]:
@@ -67,6 +69,50 @@ def test_a_user_is_erased_whole(sink: RedisSink, results: RedisResults, url: str
     kinds = ("result:id", "seen:{uXs}:id", "live:{uXs}", "latest:{uXs}:door", "answers:{uXs}")
     assert {key for key in left if "written:" not in key} == {f"facestream:{kind}" for kind in kinds}
     assert results.result(others.event_id) == to_json(others)
+
+
+def test_no_key_has_the_name_of_an_erased_user(sink: RedisSink, url: str) -> None:
+    """Nor have those of sightings that the stream has no more, or of answers to other users' searches."""
+    seen = [sighting(user_id="bert") for _ in range(3)]
+    hit = dataclasses.replace(face(subject_id="zoe"), user_id="bert")
+    search = match(user_id="ursula", mode=Mode.SEARCH, faces=[hit], search=SearchCoverage(1, [0], 9, NOW))
+    sink.write([delivery(one, n) for n, one in enumerate([*seen, match(user_id="bert"), search])])
+    client = redis.Redis.from_url(url, decode_responses=True)
+    client.xtrim(Keys().sightings("bert"), maxlen=1)
+    sink.erase("bert", None)
+    sink.erase_in_searches("bert", None, erasure_id="e", partition=0)
+    assert [name for name in client.scan_iter() if "bert" in name] == []
+
+
+def test_an_answer_of_another_user_with_the_same_event_id_stays(sink: RedisSink, results: RedisResults) -> None:
+    first = match(faces=[face(subject_id="otto")])
+    sink.write([delivery(first), delivery(dataclasses.replace(first, user_id="bert"), 1)])
+    assert results.result(first.event_id) == to_json(first)
+    assert sink.erase("bert", "otto")["answers"] == 0
+    assert sink.erase("bert", None)["answers"] == 0
+    assert results.result(first.event_id) == to_json(first)
+    assert results.latest("bert", "door") is None
+    assert sink.erase("ursula", None)["answers"] == 1
+
+
+def test_an_answer_that_was_cut_off_while_it_was_written_is_found(
+    sink: RedisSink, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker dies, its user is erased before anybody writes it again, and then nobody does."""
+    client, execute = redis.Redis.from_url(url, decode_responses=True), redis.client.Pipeline.execute
+    event = match()
+    for commands in range(1, 5):
+
+        def cut_off(pipeline: redis.client.Pipeline, *, raise_on_error: bool) -> None:
+            del pipeline.command_stack[commands:]  # noqa: B023
+            execute(pipeline, raise_on_error)
+            raise redis.ConnectionError
+
+        with monkeypatch.context() as patched, pytest.raises(SinkUnavailable):
+            patched.setattr(redis.client.Pipeline, "execute", cut_off)
+            sink.write([delivery(event)])
+        sink.erase("ursula", None)
+        assert [name for name in client.scan_iter() if "written:" not in name] == []
 
 
 def test_what_was_kept_under_another_spelling_is_found_and_erased(

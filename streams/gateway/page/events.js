@@ -8,9 +8,10 @@ const MOST_WAIT_MS = 15_000;
 /**
  * Follow a user's answers until the signal aborts; connects again where it was.
  * `onAnswer(answer)` gets each, `onState(word, error)` "following", "gap" (some are no longer kept), "away" or "refused".
+ * The answers that are kept come first, unless `kept` is false.
  */
-export async function follow(user, onAnswer, onState, signal) {
-  let last = "0"; // the answers that are kept come first
+export async function follow(user, onAnswer, onState, signal, { kept = true } = {}) {
+  let last = kept ? "0" : "";
   let first = true;
   let wait = 1_000;
   while (!signal.aborted) {
@@ -19,7 +20,7 @@ export async function follow(user, onAnswer, onState, signal) {
     signal.addEventListener("abort", end);
     let watchdog = setTimeout(end, SILENCE_MS);
     try {
-      const headers = { Accept: "text/event-stream", "Last-Event-ID": last };
+      const headers = { Accept: "text/event-stream", ...(last ? { "Last-Event-ID": last } : {}) };
       const answer = await request("GET", at`/api/v1/users/${user}/live`, { headers, signal: connection.signal });
       for await (const event of events(answer.body)) {
         clearTimeout(watchdog);

@@ -2,7 +2,8 @@
 
 import { errorNote, may, meaning } from "./api.js";
 import { emptyFrame, likeness, nameOf, summary } from "./answers.js";
-import { counted, make, timeOf } from "./dom.js";
+import { corrections } from "./corrections.js";
+import { clock, counted, make, timeOf } from "./dom.js";
 import { follow } from "./events.js";
 
 const KEPT = 500; // answers that the filter can find
@@ -29,6 +30,8 @@ export function show(root, user) {
   let said = 0;
   let drawing = 0;
   const ended = new AbortController();
+  const correct = corrections(user);
+  const row = (answer) => rowOf(answer, correct);
   const state = make("p", { role: "status", class: "quiet" }, "Connecting…");
   const news = make("p", { role: "status", class: "unseen" });
   const strip = make("ul", { class: "cameras", "aria-label": "The latest of each camera" });
@@ -89,15 +92,17 @@ function wordsOf(answer) {
   return `${answer.subject_id}: photo ${answer.outcome}`;
 }
 
-function row(answer) {
+function rowOf(answer, correct) {
   if (!answer.faces) {
     const why = answer.refusal ? `: ${meaning(answer.refusal.reason)}` : "";
     return make("li", { class: `answer photo ${answer.outcome}` }, make("div", {},
       make("p", {}, make("b", {}, answer.subject_id), ` · photo ${answer.outcome}${why}`),
       make("p", { class: "quiet" }, timeOf(answer.decided_at))));
   }
-  const faces = answer.faces.map((face) =>
-    make("span", { class: `face ${face.decision}` }, make("b", {}, nameOf(face)), " ", make("small", {}, likeness(face))));
+  const where = `${answer.camera_id}, ${clock(answer.captured_at)}`;
+  const faces = answer.faces.map((face, number) =>
+    make("span", { class: `face ${face.decision}` }, make("b", {}, nameOf(face)), " ", make("small", {}, likeness(face)), " ",
+      answer.mode === "search" ? null : correct({ event: answer.event_id, number, face, where })));
   return make("li", { class: "answer" },
     emptyFrame(answer),
     make("div", {},

@@ -4,10 +4,12 @@ import { caller, errorNote, signIn, signOut } from "./api.js";
 import { byId, make } from "./dom.js";
 import * as enrol from "./enrol.js";
 import * as live from "./live.js";
+import * as ops from "./ops.js";
 import * as people from "./people.js";
+import * as seen from "./seen.js";
 import * as tryPhoto from "./try.js";
 
-const VIEWS = { live, try: tryPhoto, enrol, people };
+const VIEWS = { live, seen, try: tryPhoto, enrol, people, ops };
 let user = "";
 let signedIn = false;
 let end = () => {};
@@ -37,6 +39,7 @@ async function enter(key, wanted = "") {
   byId("user").value = user;
   byId("key").value = "";
   for (const id of ["views", "user-form"]) byId(id).hidden = false;
+  byId("ops-link").hidden = !ops.allowed();
   byId("sign-in").hidden = true;
   render();
 }
@@ -63,13 +66,14 @@ function render(focus = false) {
     if (link.hash === `#${name}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const heading = make("h1", { tabindex: -1 }, user ? view.title : "Choose a user");
+  const ready = user || view.ofAllUsers;
+  const heading = make("h1", { tabindex: -1 }, ready ? view.title : "Choose a user");
   const root = make("section", {}, heading);
   document.title = `${view.title} · facestream`;
   byId("view").replaceChildren(root);
-  if (user) end = view.show(root, user);
+  if (ready) end = view.show(root, user);
   else root.append(make("p", {}, "The key reaches all users. Type the name of the one whose people and answers you want to see."));
-  if (!user) byId("user").focus();
+  if (!ready) byId("user").focus();
   else if (focus) heading.focus();
 }
 

@@ -1,9 +1,11 @@
-/** The view of who is enrolled, and erasing with the receipt. */
+/** The view of who is enrolled, with their photos, and erasing with the receipt. */
 
-import { ask, at, errorNote, may } from "./api.js";
-import { clock, counted, make } from "./dom.js";
+import { ask, at, errorNote, may, meaning } from "./api.js";
+import { counted, make, timeOf } from "./dom.js";
+import { confirmErase, erase } from "./erasing.js";
 
 const PAGE = 100;
+const COLUMNS = 3;
 
 export const title = "People";
 
@@ -38,57 +40,109 @@ export function show(root, user) {
   }
 
   function tell() {
-    const count = body.children.length;
+    const count = body.querySelectorAll("tr.person").length;
     note.textContent = count ? `${counted(count, "name")}${more.hidden ? "" : ", and more"}.` : "Nobody is enrolled.";
   }
 
   function row({ subject_id: subject, templates }) {
-    const button = make("button", { type: "button", class: "danger", "aria-label": `Erase ${subject}`, onclick: () => confirmErase(subject, () => erase(subject, line, button)) }, "Erase…");
-    const line = make("tr", {}, make("th", { scope: "row" }, subject), make("td", {}, String(templates)), make("td", {}, may("erase") ? button : ""));
-    return line;
-  }
+    const button = make("button", { type: "button", class: "danger", "aria-label": `Erase ${subject}`, onclick: () => confirmErase(subject,
+      `Templates, training faces, and the answers and rows that name ${subject} are removed everywhere.`, eraseAll) }, "Erase…");
+    const count = make("button", { type: "button", "aria-label": `Photos of ${subject}: ${templates}`, "aria-expanded": "false", onclick: unfold }, String(templates));
+    const line = make("tr", { class: "person" }, make("th", { scope: "row" }, subject), make("td", {}, count), make("td", {}, may("erase") ? button : ""));
+    let unfolded = null;
 
-  async function erase(subject, line, button) {
-    button.disabled = true;
-    const place = make("div", { class: "panel receipt" }, make("p", {}, `Erasing ${subject}…`));
-    receipts.prepend(place);
-    try {
-      const receipt = await ask("DELETE", at`/api/v1/users/${user}/subjects/${subject}`, { query: { wait: "8s" } });
-      place.replaceChildren(...receiptOf(receipt, subject));
+    async function eraseAll() {
+      button.disabled = true;
+      if (await erase(at`/api/v1/users/${user}/subjects/${subject}`, subject, receipts)) remove();
+      else button.disabled = false;
+    }
+
+    function remove() {
+      unfolded?.remove();
       line.remove();
       tell();
-    } catch (error) {
-      place.replaceChildren(errorNote(error));
-      button.disabled = false;
     }
+
+    function unfold() {
+      if (unfolded) {
+        unfolded.remove();
+        unfolded = null;
+      } else {
+        unfolded = make("tr", { class: "photos" }, make("td", { colspan: COLUMNS }, photosOf(user, subject, receipts, (now) => {
+          count.textContent = String(now);
+          count.setAttribute("aria-label", `Photos of ${subject}: ${now}`);
+        })));
+        line.after(unfolded);
+      }
+      count.setAttribute("aria-expanded", String(unfolded !== null));
+    }
+
+    return line;
   }
 
   load();
   return () => {};
 }
 
-function confirmErase(subject, onYes) {
-  const dialog = make("dialog", { "aria-labelledby": "erase-title", onclose: () => { dialog.remove(); if (dialog.returnValue === "yes") onYes(); } },
-    make("h2", { id: "erase-title" }, `Erase ${subject}?`),
-    make("p", {}, `Templates, training faces, and the answers and rows that name ${subject} are removed everywhere. This cannot be undone.`),
-    make("div", { class: "tools" },
-      make("button", { type: "button", class: "danger main", onclick: () => dialog.close("yes") }, "Erase"),
-      make("button", { type: "button", autofocus: true, onclick: () => dialog.close("") }, "Cancel")));
-  document.body.append(dialog);
-  dialog.showModal();
-}
+/** What became of a person's photos; `onCount` is told how many count now. */
+function photosOf(user, subject, receipts, onCount) {
+  const path = at`/api/v1/users/${user}/subjects/${subject}`;
+  const list = make("ul", { class: "photo-list", "aria-label": `Photos of ${subject}` });
+  const note = make("p", { class: "quiet" }, "Reading…");
+  const older = make("button", { type: "button", hidden: true, onclick: () => load({ history: true }) }, "Look for older photos");
+  const shown = new Map();
 
-function receiptOf(receipt, subject) {
-  const waiting = receipt.waiting_for.length;
-  const rows = [
-    ["Receipt", receipt.erasure_id],
-    ["Asked at", clock(receipt.requested_at)],
-    waiting ? ["Still to be erased by", receipt.waiting_for.join(", ")] : ["Erased at", clock(receipt.completed_at)],
-    ...Object.entries(receipt.removed).map(([role, counts]) => [`Removed by ${role}`, Object.entries(counts).map(([what, count]) => `${count} ${what}`).join(", ") || "nothing"]),
-    ...Object.entries(receipt.logs_until).map(([topic, until]) => [`Old messages on ${topic} go by`, clock(until)]),
-    ...(receipt.may_have_learned.length ? [["Models that may have learned", receipt.may_have_learned.join(", ")]] : []),
-  ];
-  const details = rows.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
-  const heading = waiting ? `${subject} is being erased` : `${subject} is erased`;
-  return [make("h2", {}, heading), make("details", {}, make("summary", {}, "Receipt"), make("dl", {}, ...details))];
+  async function load(query) {
+    older.hidden = true;
+    try {
+      let after = null;
+      do {
+        const page = await ask("GET", path, { query: after ? { ...query, after } : query });
+        for (const photo of page.photos.filter((one) => !shown.has(one.event_id))) {
+          shown.set(photo.event_id, line(photo));
+          list.append(shown.get(photo.event_id));
+        }
+        onCount(page.templates);
+        after = page.next;
+      } while (after);
+      older.hidden = Boolean(query.history);
+    } catch (error) {
+      if (error.reason !== "unknown_subject") {
+        note.replaceChildren(errorNote(error));
+        return;
+      }
+    }
+    note.textContent = shown.size ? "" : "No photo of the last time is kept.";
+  }
+
+  function line(photo) {
+    const words = photo.outcome === "enrolled" ? "enrolled" : `refused: ${meaning(photo.refusal?.reason ?? "failed")}`;
+    const button = make("button", { type: "button", class: "danger small", "aria-label": `Erase the photo of ${new Date(photo.created_at).toLocaleString()}`,
+      onclick: () => confirmErase(`a photo of ${subject}`, "Its template, its training face and its outcome are removed everywhere, also where it was sent several times.", eraseOne) }, "Erase…");
+
+    async function eraseOne() {
+      button.disabled = true;
+      const receipt = await erase(at`/api/v1/users/${user}/subjects/${subject}/photos/${photo.event_id}`, `a photo of ${subject}`, receipts);
+      if (!receipt) {
+        button.disabled = false;
+        return;
+      }
+      for (const id of receipt.photo) shown.get(id)?.remove();
+      await count();
+    }
+
+    return make("li", {}, make("span", {}, timeOf(photo.created_at), ` · ${words}`), may("erase") ? button : null);
+  }
+
+  async function count() {
+    try {
+      onCount((await ask("GET", path, { query: { limit: 1 } })).templates);
+    } catch (error) {
+      if (error.reason === "unknown_subject") onCount(0);
+      else note.replaceChildren(errorNote(error));
+    }
+  }
+
+  load({});
+  return make("div", {}, note, list, older);
 }

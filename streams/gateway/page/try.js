@@ -2,6 +2,7 @@
 
 import { at, errorNote, may, refusalNote, sendPicture } from "./api.js";
 import { likeness, nameOf } from "./answers.js";
+import { corrections } from "./corrections.js";
 import { make } from "./dom.js";
 import { drawFaces, drawn, picker } from "./pictures.js";
 
@@ -15,14 +16,15 @@ export function show(root, user) {
   }
   const result = make("div", { class: "result" });
   const state = make("p", { role: "status" });
+  const correct = corrections(user);
   root.append(
     make("p", {}, `Who of ${user}'s people is in a photo?`),
-    picker({ onPictures: ([picture]) => tryPicture(user, picture, result, state) }),
+    picker({ onPictures: ([picture]) => tryPicture(user, picture, result, state, correct) }),
     state, result);
   return () => {};
 }
 
-async function tryPicture(user, picture, result, state) {
+async function tryPicture(user, picture, result, state, correct) {
   const canvas = await drawn(picture);
   result.replaceChildren(canvas);
   state.textContent = "Looking…";
@@ -36,7 +38,7 @@ async function tryPicture(user, picture, result, state) {
       result.append(refusalNote(answer.refusal.reason, answer.refusal.detail));
     } else {
       drawFaces(canvas, answer, answer.faces);
-      result.append(facesOf(answer));
+      result.append(facesOf(answer, correct));
       state.textContent = `Answered: ${answer.faces.map(nameOf).join(", ") || "no face was found"}.`;
     }
   } catch (error) {
@@ -45,14 +47,15 @@ async function tryPicture(user, picture, result, state) {
   }
 }
 
-function facesOf(answer) {
+function facesOf(answer, correct) {
   if (!answer.faces.length) return refusalNote("no_face");
-  return make("ol", { class: "faces" }, ...answer.faces.map((face) => {
+  return make("ol", { class: "faces" }, ...answer.faces.map((face, number) => {
     const details = face.candidates.slice(0, 3).map((one) => `${one.subject_id} ${one.similarity.toFixed(2)}`).join(", ");
     return make("li", { class: `face ${face.decision}` },
       make("b", {}, nameOf(face)), " ", make("small", {}, likeness(face)),
       face.ambiguous ? make("p", { class: "quiet" }, "Two people fit about as well.") : null,
       details ? make("p", { class: "quiet" }, `Nearest: ${details}`) : null,
-      face.reason ? refusalNote(face.reason) : null);
+      face.reason ? refusalNote(face.reason) : null,
+      correct({ event: answer.event_id, number, face, where: "the photo" }));
   }));
 }

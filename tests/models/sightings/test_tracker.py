@@ -70,6 +70,15 @@ def seconds(at: datetime) -> float:
     return (at - START).total_seconds()
 
 
+def test_a_camera_whose_clock_stands_still_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of it would become too large to be written, and hold up all other cameras of the worker."""
+    monkeypatch.setattr(tracker, "_TRACKS", 3)
+    known, told = run([frame(n, 0.0, face(n, subject=f"person {n}", x=200.0 * n)) for n in range(6)])
+    assert [one.told_subject_id for one in known.tracks] == ["person 3", "person 4", "person 5"]
+    ends = [one.subject_id for one in told if one.state in ENDS]
+    assert ends == ["person 0", "person 1", "person 2"]
+
+
 def test_a_person_comes_stays_and_goes() -> None:
     frames = [frame(n, n / 2, face(1, subject="anna", x=5 * n, noise=n)) for n in range(9)]
     frames += [frame(n, n / 2) for n in range(9, 21)]

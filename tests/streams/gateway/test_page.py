@@ -22,8 +22,10 @@ NO_ADVICE = {
     # Whoever runs facestream acts, not who sees the page.
     Reason.OVERLOADED, Reason.NOT_AN_EVENT, Reason.UNKNOWN_SCHEMA, Reason.MALFORMED_EVENT, Reason.NO_KEY,
     Reason.KEY_MISMATCH, Reason.UNKNOWN_MODEL, Reason.UNREADABLE, Reason.FAILED,
+    # Its detail says what to do.
+    GatewayReason.INVALID_REQUEST,
     # The page makes no such requests.
-    GatewayReason.INVALID_REQUEST, GatewayReason.UNKNOWN_EVENT, GatewayReason.NOT_FOUND,
+    GatewayReason.NOT_FOUND,
     GatewayReason.METHOD_NOT_ALLOWED, GatewayReason.UNSUPPORTED_TYPE, GatewayReason.HEAD_TOO_LARGE,
     GatewayReason.UNKNOWN_VERSION, GatewayReason.UNKNOWN_HOOK, GatewayReason.NOT_POSSIBLE,
 }  # fmt: skip

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
+from schemas import codec
 from schemas.embeddings import OtherVector
 from schemas.erasure import ErasedPhoto, Erasure
 from schemas.ids import new_event_id
 from schemas.reasons import Reason
+from streams.kafka.messages import Message, TopicPartition
+from streams.matching import agent
 from streams.matching.erasing import answer, refusal_of_erased, template_ids, templates_to_erase, with_digests
+from streams.matching.gallery_partition import GalleryPartition
 from streams.privacy.erasures import Erasures
 from tests.streams.matching.galleries import NOW, Gallery
 
@@ -110,3 +119,37 @@ def test_an_erasure_covers_what_was_produced_before_it(subject_id: str | None, l
     erased.add(erasure(subject_id), round(upload.timings.produced_at.timestamp() * 1000) + late_ms)
     refusal = refusal_of_erased(upload, erased)
     assert (refusal is not None and refusal.reason == Reason.ERASED) is covered
+
+
+def test_the_bytes_of_a_photo_are_remembered_though_the_worker_ends_before_it_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = Gallery()
+    made.send(upload := made.upload("anna", 0, digest="ab"))
+    known = Erasures()
+
+    async def deliver(_: object, topic: str, messages: Sequence[tuple[bytes, bytes | None, int]]) -> None:
+        for one in (codec.decode(value, Erasure) for _, value, _ in messages if topic == "erasures"):
+            if one.stage is not None and made.table:
+                raise KafkaConnectionError  # the template is gone, and the answer is not there
+            known.add(one, 1000 * round(LATER.timestamp()))
+
+    async def of(_: object) -> dict[int, GalleryPartition]:
+        return {0: made.partition}
+
+    async def write(_: object) -> None:
+        pass  # the table is left until the first attempt has failed
+
+    monkeypatch.setattr(agent, "deliver", deliver)
+    match = SimpleNamespace(
+        _app=None, _settings=None, _chips="chips", _erasures="erasures", _erased=Erasures(), _partitions=1
+    )
+    match._shards = SimpleNamespace(of=of, write=write)
+    asked = replace(erasure("anna"), photo=ErasedPhoto([upload.event_id]))
+    at_ms = 1000 * round(LATER.timestamp())
+    message = Message(TopicPartition("erasures", 0), 0, at_ms, b"ursula", codec.encode(asked))
+    with pytest.raises(KafkaConnectionError):
+        asyncio.run(agent.Matcher._erase(cast(agent.Matcher, match), message))
+    made.table.clear()
+    asyncio.run(agent.Matcher._erase(cast(agent.Matcher, match), message))
+    assert refusal_of_erased(made.upload("another upload of it", 0, digest="ab"), known) is not None

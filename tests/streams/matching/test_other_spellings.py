@@ -16,6 +16,7 @@ from schemas.gallery import Template
 from schemas.ids import new_event_id
 from schemas.ingest import Consent
 from schemas.parts import Source
+from streams.engine.faust_producer import partition_of
 from streams.matching.gallery_shard import load, template_key
 from streams.matching.other_spellings import as_embeddings
 from streams.privacy.erasures import Erasures
@@ -57,8 +58,8 @@ def test_a_user_who_is_spelt_otherwise_goes_to_his_partition_with_all_versions()
     assert [stray.key for stray in strays] == [template_key(each) for each in (one, two, erased, retired)]
     erasures = Erasures()
     erasures.add(Erasure(new_event_id(), COMPOSED, NOW, "otto"), 1000 * int(NOW.timestamp()))
-    [(key, value, partition)] = as_embeddings(strays, erasures, {"old"})
-    assert (key, partition) == (COMPOSED.encode(), None)
+    [(key, value, partition)] = as_embeddings(strays, erasures, {"old"}, 8)
+    assert (key, partition) == (COMPOSED.encode(), partition_of(COMPOSED, 8))
     sent = codec.decode(value, Embedding)
     assert (sent.event_id, sent.user_id, sent.source) == (one.template_id, COMPOSED, one.source)
     assert sent.origin == UploadOrigin("anna", NOW, one.consent, one.picture_sha256)

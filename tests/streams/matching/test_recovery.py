@@ -15,6 +15,7 @@ from typing import Any, cast
 import confluent_kafka
 import faust
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from confluent_kafka.admin import NewTopic
 from faust.types import TP
 from hypothesis import HealthCheck, given
@@ -299,5 +300,23 @@ def test_a_copy_is_emptied_if_the_changelog_may_have_forgotten_removals_since(ta
         assert dict(table.entries(0)) == expected([put(1)])
         stamp.unlink()
         assert table.discard_stale(0)
+
+    asyncio.run(run())
+
+
+def test_a_removal_that_the_changelog_has_not_is_in_no_copy(
+    table: GalleryTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that ends now repeats the erasure, and must find the template, or it stays in the changelog for ever."""
+
+    async def away(*_: object) -> None:
+        raise KafkaConnectionError
+
+    async def run() -> None:
+        apply(table, [put(0)], 0)
+        monkeypatch.setattr(gallery_table, "deliver", away)
+        with pytest.raises(KafkaConnectionError):
+            await table.write([(0, *gone(0)), (0, *put(1))])
+        assert dict(table.entries(0)) == expected([put(0)])
 
     asyncio.run(run())

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 import pytest
 
 from schemas.dead_letters import ResolutionState
+from schemas.embeddings import Embedding, FrameOrigin
 from schemas.erasure import ErasedPhoto, Erasure
 from schemas.ids import new_event_id
 from schemas.ingest import Mode
-from schemas.parts import Decision, Refusal
+from schemas.parts import Decision, Refusal, Source
 from schemas.reasons import Reason
 from schemas.results import Candidate, Match, SearchCoverage
-from sinks.base import Result
+from sinks.base import Delivery, Result
 from streams.kafka.messages import Message, TopicPartition
 from streams.privacy.erasures import Erasures
 from tests.sinks.examples import (
@@ -28,6 +29,7 @@ from tests.sinks.examples import (
     match,
     resolution,
     sighting,
+    timings,
     with_otto,
 )
 
@@ -86,6 +88,20 @@ def test_an_answer_about_others_stays_without_the_subject() -> None:
     anna, otto = found.faces  # type: ignore[union-attr]
     assert (anna.decision, anna.subject_id, [one.subject_id for one in anna.candidates]) == ("match", "anna", ["anna"])
     assert (otto.decision, otto.subject_id, otto.reason, otto.candidates) == (Decision.REFUSED, None, "erased", [])
+
+
+def test_of_the_user_no_vectors_stay_since_they_do_not_say_whose_they_are() -> None:
+    """Drift would learn anew from frames of before the erasure, after which it has forgotten the user's cameras."""
+    origin = FrameOrigin("door", 1, NOW, Mode.IDENTIFY)
+    seen = Embedding(new_event_id(), "ursula", origin, Source("frames", 0, 1), "dlib-1", 9, 9, timings())
+    partition = TopicPartition("embeddings", 0)
+
+    def stay(at_ms: int) -> bool:
+        message = Message(partition, 0, at_ms, b"ursula", b"")
+        return bool(erased("otto").left([Delivery(partition, 0, seen)], {(partition, 0): message}))
+
+    assert not stay(1_000)
+    assert stay(1_001)
 
 
 def test_an_answer_about_the_subject_alone_goes() -> None:

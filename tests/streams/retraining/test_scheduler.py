@@ -80,13 +80,16 @@ def test_a_run_that_every_worker_dies_of_fails(settings: Settings, workers: tupl
     assert not starts(settings)
 
 
-def test_a_training_that_fails_says_why(settings: Settings) -> None:
-    with Retrainer(settings, "a", command=["sh", "-c", "echo no luck today >&2; exit 3"]) as worker:
+def test_a_training_that_fails_says_why_and_leaves_no_faces(settings: Settings) -> None:
+    """As those of a real training, in a folder beside its files: nothing would ever remove them."""
+    fails = 'mkdir -p "$0/.v-1/run"; echo > "$0/.v-1/run/chips.npy"; echo no luck today >&2; exit 3'
+    with Retrainer(settings, "a", command=["sh", "-c", fails]) as worker:
         worker.tick(utc_now())
         until(lambda: worker.beat() or trained(settings)[-1].ended_at, "it has ended")
     (run,) = trained(settings)
     assert (run.state, run.version) == (RunState.FAILED, None)
     assert "exit code 3: no luck today" in run.reason
+    assert [one.name for one in (settings.versions_dir / ".runs").glob("*/*/*")] == ["training.log"]
 
 
 def test_what_a_worker_says_of_a_run_that_it_has_lost_does_not_count_and_does_not_last(

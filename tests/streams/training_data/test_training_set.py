@@ -88,6 +88,17 @@ def test_the_same_offsets_give_the_same_samples(settings: Settings) -> None:
     assert len(read_chips(settings).samples) == 6
 
 
+def test_whoever_was_erased_since_is_not_learned_from_at_the_same_offsets(settings: Settings) -> None:
+    """As a training whose worker has died and that another takes over, hours later."""
+    erased, stays = chip(b"erased"), chip(b"stays")
+    send(settings, message(erased), message(stays))
+    first = read_chips(settings)
+    send(settings, (erased.event_id.encode(), None), message(chip(b"new")))
+    again = read_chips(settings, first.ends)
+    assert [one.event_id for one in again.samples] == [stays.event_id]
+    assert again.ends == first.ends
+
+
 def test_copies_of_a_face_are_learned_from_once(settings: Settings) -> None:
     """As a release that enrolled the same photo every night has kept them; of somebody else it is another face."""
     ended, first, second = chip(expires_at=utc_now()), chip(), chip()

@@ -45,7 +45,7 @@ from streams.kafka.messages import TopicPartition, to_confluent
 from streams.kafka.topic_admin import create
 from streams.kafka.topics import Topic
 from streams.matching.changelog import changelog_name, ensure_changelog
-from streams.operations import topic_repair
+from streams.operations import topic_copy, topic_repair
 from streams.operations.doctor import produce
 from streams.operations.doctor.cluster import check
 from streams.operations.doctor.drift import check as look_at_drift
@@ -139,7 +139,7 @@ def test_a_topic_of_events_and_one_of_state_that_were_given_partitions(cluster: 
     changelog = changelog_name(settings)
     for name in (frames, chips, changelog):
         fill(cluster, name, 30)
-    ends = topic_repair._ends(cluster.admin, frames, 2)
+    ends = topic_copy.log_bounds(cluster.admin, frames, 2)
     commit(cluster, Role.EMBED, {TopicPartition(frames, n): end - 2 for n, (_, end) in ends.items()}, "a note")
     for name, count in ((frames, 5), (chips, 3), (changelog, 4)):
         cluster.admin.create_partitions([NewPartitions(name, count)])[name].result(20)
@@ -158,7 +158,7 @@ def test_a_topic_of_events_and_one_of_state_that_were_given_partitions(cluster: 
     assert ended.code == 0, ended.err
     assert {name: records(settings, name) for name in before} == before
     known = commits(settings, group_id(Role.EMBED, settings))
-    after = topic_repair._ends(cluster.admin, frames, 2)
+    after = topic_copy.log_bounds(cluster.admin, frames, 2)
     assert sum(after[n][1] - known[TopicPartition(frames, n)].offset for n in range(2)) == 44
     assert {known[TopicPartition(frames, n)].note.text for n in range(2)} == {"a note"}
     assert {one.source.partition for one in read_topic(settings, frames) if one.key == b"user-33"} == {
@@ -189,14 +189,14 @@ def _sent_again(cluster: Cluster, name: str, key: bytes) -> list[confluent_kafka
 def test_a_repair_that_was_interrupted_goes_on(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
     settings, frames = cluster.settings, cluster.name("frames")
     fill(cluster, frames, 20)
-    ends = topic_repair._ends(cluster.admin, frames, 2)
+    ends = topic_copy.log_bounds(cluster.admin, frames, 2)
     commit(cluster, Role.EMBED, {TopicPartition(frames, n): end for n, (_, end) in ends.items()})
     cluster.admin.create_partitions([NewPartitions(frames, 3)])[frames].result(20)
     wait_until(lambda: len(cluster.admin.list_topics().topics[frames].partitions) == 3)
     fill(cluster, frames, 20, begin=20)
     before = records(settings, frames)
     with monkeypatch.context() as patched:
-        real, calls = getattr(topic_repair._Copy, step), [0]
+        real, calls = getattr(topic_copy.TopicCopy, step), [0]
 
         def breaks(self: Any, *arguments: Any) -> Any:
             calls[0] += 1
@@ -204,7 +204,7 @@ def test_a_repair_that_was_interrupted_goes_on(cluster: Cluster, monkeypatch: py
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
             return real(self, *arguments)
 
-        patched.setattr(topic_repair._Copy, step, breaks)
+        patched.setattr(topic_copy.TopicCopy, step, breaks)
         with pytest.raises(topic_repair.KafkaUnavailable, match="repair again"):
             topic_repair.repair(settings, topic_repair.plan(cluster.admin, settings), lambda _: None)
     found = kafka_only(cluster)
