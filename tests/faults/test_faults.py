@@ -64,7 +64,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
 def test_no_event_is_lost_or_doubled(tmp_path: Path, faults: list[str]) -> None:
     with_tables(tmp_path / "stack-0")
     rows = []
-    for row in measure(tmp_path, faults, 40.0, print):
+    for row in measure(tmp_path, faults, 60.0, print):
         print(row)
         rows.append(row)
     assert [row.get("fault") for row in rows] == [fault.name for fault in FAULTS if fault.name in faults], rows
