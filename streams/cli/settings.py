@@ -41,8 +41,10 @@ def show(
     now = load_settings()
     table = grid("variable", "value", "from")
     result = {}
-    for name in type(now).model_fields:
+    for name, field in type(now).model_fields.items():
         value, source = masked(getattr(now, name)), origin(name)
+        if field.exclude and value:
+            value = "***"
         table.add_row(_variable(name), escape(value), escape(source))
         result[_variable(name)] = {"value": value, "from": source}
     output.table(table)

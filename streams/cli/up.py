@@ -244,6 +244,7 @@ def _differences(home: Path, run: Run, workers: bool, embedder: Embedder, port_b
     """What runs otherwise than it was asked for, with options or settings."""
     from streams.homes.ports import remembered
     from streams.homes.run import announced
+    from streams.kafka_settings import KafkaSettings
     from streams.settings import OwnSettings, Settings
 
     found = []
@@ -255,10 +256,10 @@ def _differences(home: Path, run: Run, workers: bool, embedder: Embedder, port_b
         found.append("other ports")
     if (told := announced(home)) is not None:
         asked = OwnSettings(home=home)
-        runs = Settings.model_construct(**told["settings"])
-        for name in sorted(asked.model_fields_set - {"home", *_ADDRESSES, "bigquery_project"}):
-            wanted, has = asked.model_dump(mode="json")[name], runs.model_dump(mode="json")[name]
-            if wanted != has:
+        own = {"home", *_ADDRESSES, "bigquery_project", *KafkaSettings.model_fields}
+        runs = Settings.model_construct(**told["settings"]).model_dump(mode="json")
+        for name, wanted in asked.model_dump(mode="json", include=asked.model_fields_set - own).items():
+            if wanted != (has := runs[name]):
                 found.append(f"FACESTREAM_{name.upper()}={has} instead of {wanted}")
     return found
 

@@ -22,6 +22,7 @@ from streams.client.settings import ClientOptions, ClientSettings
 from streams.client.validation import checked_event
 from streams.kafka.connection import make_producer
 from streams.kafka.partition_counts import check_copartitioned, partition_counts
+from streams.kafka.rights import why_not_written
 from streams.kafka.topics import Topic
 from streams.text import pluralize
 
@@ -87,6 +88,7 @@ class Producer(EventSender):
         self._failed: deque[DeliveryHandle] = deque(maxlen=_FAILED_KEPT)
         self._topics_checked = False
         max_bytes = self.settings.max_message_bytes
+        self._fatal: list[KafkaError] = []
         self._kafka = make_producer(
             self.settings,
             {
@@ -100,10 +102,12 @@ class Producer(EventSender):
             },
         )
         self._stop = threading.Event()
-        poller = threading.Thread(target=_poll, args=(self._kafka, self._stop), name="facestream-producer", daemon=True)
+        poller = threading.Thread(
+            target=_poll, args=(self._kafka, self._stop, self._fatal), name="facestream-producer", daemon=True
+        )
         poller.start()
         # For an application that ends, or drops the client, without close().
-        self._finalizer = weakref.finalize(self, _finish, self._kafka, self._stop)
+        self._finalizer = weakref.finalize(self, _finish, self._kafka, self._stop, self._fatal)
 
     def send(self, event: Upload | Frame, *, timeout_s: float | None = None) -> DeliveryHandle:
         """Send an event that the caller has made.
@@ -156,8 +160,9 @@ class Producer(EventSender):
                 its ``DeliveryHandle.result``; or some are still under way when the time is over.
         """
         deadline = time.monotonic() + (timeout_s if timeout_s is not None else threading.TIMEOUT_MAX)
-        while self._kafka.flush(max(0.0, min(_POLL_S, deadline - time.monotonic()))) and time.monotonic() < deadline:
-            pass
+        while _serve(self._kafka.flush, max(0.0, min(_POLL_S, deadline - time.monotonic())), self._fatal):
+            if time.monotonic() >= deadline:
+                break
         with self._lock:
             late = [handle for events in self._under_way.values() for handle in events]
             failed = [handle for handle in self._failed if not handle.asked]
@@ -205,7 +210,7 @@ class Producer(EventSender):
         while before:
             if time.monotonic() >= deadline:
                 raise BackPressure(f"{topic} of {user_id!r} are still under way, and must not be overtaken")
-            self._kafka.poll(_WAIT_S)
+            _serve(self._kafka.poll, _WAIT_S, self._fatal)
             with self._lock:
                 before &= self._under_way.get(place, set())
 
@@ -220,11 +225,10 @@ class Producer(EventSender):
                         f"{self.under_way - 1} events are under way and there is no room for more: send more slowly, "
                         "or see whether Kafka is well"
                     ) from None
-                self._kafka.poll(_WAIT_S)
+                _serve(self._kafka.poll, _WAIT_S, self._fatal)
             except KafkaException as error:
-                raise DeliveryFailed(
-                    f"Kafka's client cannot go on: {error.args[0].str()}", [handle.event_id]
-                ) from error
+                why = self._why(handle, error.args[0])
+                raise DeliveryFailed(f"Kafka's client cannot go on: {why}", [handle.event_id]) from error
 
     def _settle(self, handle: DeliveryHandle) -> None:
         place = handle.user_id, handle.topic
@@ -242,17 +246,33 @@ class Producer(EventSender):
         with self._lock:
             self._failed.append(handle)
         handle.future.set_exception(
-            DeliveryFailed(f"{handle.topic} did not take event {handle.event_id}: {error.str()}", [handle.event_id])
+            DeliveryFailed(
+                f"{handle.topic} did not take event {handle.event_id}: {self._why(handle, error)}",
+                [handle.event_id],
+            )
         )
 
+    def _why(self, handle: DeliveryHandle, error: KafkaError) -> str:
+        """What to say of an event that was not delivered; a first error may be the cause that all later ones are."""
+        return why_not_written(self.settings, handle.topic, next(iter(self._fatal), error))
 
-def _poll(kafka: confluent_kafka.Producer, stop: threading.Event) -> None:
+
+def _poll(kafka: confluent_kafka.Producer, stop: threading.Event, fatal: list[KafkaError]) -> None:
     """Serve delivery reports; knows the client only, so that a dropped Producer can be collected."""
     while not stop.is_set():
-        kafka.poll(_POLL_S)
+        _serve(kafka.poll, _POLL_S, fatal)
 
 
-def _finish(kafka: confluent_kafka.Producer, stop: threading.Event) -> None:
-    if rest := kafka.flush(_FLUSH_AT_EXIT_S):
+def _serve(call: Callable[[float], int], timeout_s: float, fatal: list[KafkaError]) -> int:
+    """Poll or flush; an error after which the client cannot go on is noted, and whoever asks next is told of it."""
+    try:
+        return call(timeout_s)
+    except KafkaException as error:
+        fatal.append(error.args[0])
+        return 1
+
+
+def _finish(kafka: confluent_kafka.Producer, stop: threading.Event, fatal: list[KafkaError]) -> None:
+    if rest := _serve(kafka.flush, _FLUSH_AT_EXIT_S, fatal):
         LOG.error("%d events were not delivered: close the producer, or use it in a with statement", rest)
     stop.set()

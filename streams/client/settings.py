@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -15,6 +15,7 @@ from streams.kafka.cluster_settings import ClusterSettings
 from streams.settings_file import PREFIX, read
 
 _RUNNING_FILE = "running.json"
+_OF_TEXT: Mapping[Any, Callable[[str], Any]] = {"Path | None": Path}
 
 
 class ClientOptions(ClusterSettings, RedisSettings, Protocol):
@@ -34,6 +35,24 @@ class ClientSettings:
 
     kafka: str = "127.0.0.1:9092"
     """Kafka bootstrap servers, comma separated."""
+    kafka_security_protocol: str = "PLAINTEXT"
+    """How to connect: ``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT`` or ``SASL_SSL``."""
+    kafka_ca_file: Path | None = None
+    """PEM file of the CAs that may have signed the brokers' certificates; unset: those that the system trusts."""
+    kafka_certificate_file: Path | None = None
+    """PEM file of the client's certificate, where the brokers ask for one."""
+    kafka_key_file: Path | None = None
+    """PEM file of its private key."""
+    kafka_sasl_mechanism: str = "SCRAM-SHA-512"
+    """With ``SASL_*``: ``PLAIN``, ``SCRAM-SHA-256``, ``SCRAM-SHA-512`` or ``OAUTHBEARER``."""
+    kafka_username: str | None = None
+    """User of the first three."""
+    kafka_password_file: Path | None = None
+    """File with the user's password."""
+    kafka_password: str | None = field(default=None, repr=False)
+    """The password itself; rather use the file."""
+    kafka_token_file: Path | None = None
+    """File with the present token of ``OAUTHBEARER``."""
     topic_prefix: str = ""
     """Put before every topic name."""
     max_message_bytes: int = 12_000_000
@@ -67,13 +86,16 @@ class ClientSettings:
             InvalidSettingsFile: the settings file is no TOML, or cannot be read.
         """
         home = Path(environment.get(f"{PREFIX}HOME") or ".facestream")
-        found = {**read(home), **_running(home)}
+        in_file, running = read(home), _running(home)
         values: dict[str, Any] = {}
-        for field in fields(cls):
-            name = f"{PREFIX}{field.name.upper()}"
-            value = environment.get(name, found.get(field.name))
-            if value is not None:
-                values[field.name] = _positive(name, value) if field.type == "int" else str(value)
+        for one in fields(cls):
+            name = f"{PREFIX}{one.name.upper()}"
+            value = environment.get(name, running.get(one.name))
+            if value is None and (value := in_file.get(one.name)) is not None and one.type == "Path | None":
+                value = home.absolute() / Path(str(value)).expanduser()  # relative to the settings file
+            if value is None or (value == "" and one.type != "int" and one.default is None):
+                continue
+            values[one.name] = _positive(name, value) if one.type == "int" else _OF_TEXT.get(one.type, str)(str(value))
         return cls(**values)
 
 

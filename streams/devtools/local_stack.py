@@ -27,9 +27,11 @@ from streams.homes.run import UP_FILE, Run
 from streams.kafka.connection import KafkaUnavailable, admin_client
 from streams.kafka.consumer_groups import describe_group, group_id
 from streams.kafka.topic_admin import TopicChange, create
+from streams.kafka_settings import KafkaSettings
 from streams.operations.topic_repair import plan, repair
 from streams.roles import ANSWERING, Embedder, Role
 from streams.settings import RUNNING_FILE, OwnSettings, Settings, variables
+from streams.settings_file import PREFIX
 from streams.topology import subscribed
 
 _READY_S = 180.0
@@ -102,7 +104,9 @@ class Stack:
 
         What has been started is stopped again where the rest fails.
         """
-        found: dict[str, Any] = dict(self.services.start().settings())
+        # How to connect to another cluster, in the environment or the settings file, does not hold for this one.
+        found: dict[str, Any] = {name: field.default for name, field in KafkaSettings.model_fields.items()}
+        found |= self.services.start().settings()
         try:
             return self._prepare(found)
         except BaseException:
@@ -138,7 +142,9 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """The environment variables with which another process reaches this stack."""
-        return variables(self.settings.model_dump(mode="json", exclude_unset=True))
+        # Without them a child would have what this process's environment says of another cluster.
+        unset = {f"{PREFIX}{name.upper()}": "" for name in KafkaSettings.model_fields}
+        return unset | variables(self.settings.model_dump(mode="json", exclude_unset=True))
 
     def _log_format(self) -> dict[str, str]:
         """The variable that keeps logs for people, in files of the home, unless somebody wants objects."""
@@ -252,8 +258,8 @@ class Stack:
 
     def announce(self) -> None:
         """Write the stack's addresses into its folder, for commands that run beside it."""
-        values = self.settings.model_dump(mode="json", exclude_unset=True)
-        values.pop("home", None)
+        values: dict[str, Any] = dict.fromkeys(KafkaSettings.model_fields)
+        values |= self.settings.model_dump(mode="json", exclude_unset=True, exclude={"home"})
         write_json(self.folder / RUNNING_FILE, {"settings": values, "workers": self.workers})
 
     def stop(self) -> None:

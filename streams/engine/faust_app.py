@@ -14,6 +14,7 @@ import faust
 
 from streams.engine import faust_internals
 from streams.engine.shutdown import FINISH_S, LEAVE_S, end_in_any_case
+from streams.kafka.async_connection import faust_credentials
 from streams.kafka.consumer_groups import group_id
 from streams.roles import Role
 from streams.settings import Settings
@@ -57,6 +58,7 @@ def make_app(
     app = faust.App(
         id=group_id(role, settings),
         broker=";".join(f"kafka://{address.strip()}" for address in settings.kafka.split(",")),
+        broker_credentials=faust_credentials(settings),
         broker_client_id=client_id,
         datadir=str(folder),
         store="rocksdb://",

@@ -1,4 +1,4 @@
-"""How every Kafka client of facestream connects, and what it says when it cannot."""
+"""Makes every client of librdkafka; :mod:`streams.kafka.async_connection` makes those of aiokafka."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata
 
-from schemas.errors import FacestreamError
-from streams.kafka.cluster_settings import ClusterSettings
+from streams.kafka.cluster_settings import ClusterSettings, ConnectionSettings
+from streams.kafka.refusals import KafkaRefused as KafkaRefused
+from streams.kafka.refusals import KafkaUnavailable as KafkaUnavailable
+from streams.kafka.refusals import explained
+from streams.kafka.security import Security
 
 METADATA_TIMEOUT_S = 5.0
 ISOLATION = "read_committed"
@@ -47,10 +50,6 @@ LOG = logging.getLogger("facestream.kafka")
 LOG.addFilter(_Seldom())
 
 
-class KafkaUnavailable(FacestreamError):
-    """No broker answers at the configured address."""
-
-
 class Client(Protocol):
     """A producer, a consumer or an admin client."""
 
@@ -58,9 +57,13 @@ class Client(Protocol):
         """Ask the cluster for its metadata."""
 
 
-def client_config(settings: ClusterSettings) -> dict[str, Any]:
-    """The librdkafka configuration that producers, consumers and admin clients share."""
-    return {
+def client_config(settings: ConnectionSettings) -> dict[str, Any]:
+    """The librdkafka configuration that producers, consumers and admin clients share.
+
+    Raises:
+        InvalidKafkaSecurity, InvalidSettingsFile: see :meth:`streams.kafka.security.Security.of`.
+    """
+    return Security.of(settings).confluent_options() | {
         "bootstrap.servers": settings.kafka,
         "client.id": "facestream",
         "socket.keepalive.enable": True,
@@ -108,15 +111,13 @@ def metadata(client: Client, settings: ClusterSettings, timeout_s: float = METAD
     """The cluster's brokers and all its topics. Asking for all never creates one.
 
     Raises:
+        KafkaRefused: a broker answers, but refuses this client, or is not trusted by it.
         KafkaUnavailable: no broker answers within the time.
     """
     try:
         cluster: ClusterMetadata = client.list_topics(timeout=timeout_s)
     except KafkaException as error:
-        raise KafkaUnavailable(
-            f"no Kafka answers at {settings.kafka} ({error.args[0].str()}): "
-            "start one with `facestream up`, or set FACESTREAM_KAFKA"
-        ) from error
+        raise explained(settings, error, client_config(settings)) from error
     return cluster
 
 

@@ -22,6 +22,7 @@ from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka import KafkaError as BrokerError
 from confluent_kafka.admin import AdminClient
 
+from streams.kafka.async_connection import async_admin
 from streams.kafka.commit_metadata import CommitMetadata
 from streams.kafka.connection import KafkaUnavailable
 from streams.kafka.messages import TopicPartition, from_client
@@ -171,7 +172,7 @@ class OffsetsClient:
 
     def __init__(self, settings: Settings) -> None:
         """Connects when it is first asked."""
-        self._servers = settings.kafka
+        self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: AIOKafkaAdminClient | None = None
 
@@ -224,9 +225,7 @@ class OffsetsClient:
     async def _ask(self, group_id: str) -> dict[aiokafka.TopicPartition, OffsetAndMetadata]:
         if self._client is None:
             # Kept before it has started: what fails half-way is closed as well.
-            self._client = AIOKafkaAdminClient(
-                bootstrap_servers=self._servers, request_timeout_ms=int(1000 * _TIMEOUT_S)
-            )
+            self._client = async_admin(self._settings, _TIMEOUT_S)
             await self._client.start()
         while True:
             try:

@@ -25,7 +25,8 @@ from schemas.registry import Event
 from schemas.replays import OffsetRange
 from streams.kafka.connection import KafkaUnavailable, consumer, metadata, not_yet
 from streams.kafka.messages import Message, TopicPartition, as_read, to_confluent
-from streams.kafka.topics import Topic, TopicMissing
+from streams.kafka.rights import not_there
+from streams.kafka.topics import Topic
 from streams.kafka.unreadable import ReadersUnreadable
 from streams.settings import Settings
 
@@ -89,6 +90,7 @@ class LogReader:
         Raises:
             LogTruncated: some of them are gone.
             TopicMissing: there is no such topic.
+            NotAllowed: this client may not see it.
             KafkaUnavailable: no broker answers.
         """
         numbers = self._numbers()
@@ -229,9 +231,7 @@ class LogReader:
     def _numbers(self) -> list[int]:
         there = metadata(self._consumer, self._settings).topics
         if self.name not in there:
-            raise TopicMissing(
-                f"no topic {self.name} at {self._settings.kafka}: create it with `facestream topics create`"
-            )
+            raise not_there(self._settings, [self.name])
         return sorted(there[self.name].partitions)
 
     def _ends(self, numbers: Sequence[int]) -> dict[int, tuple[int, int]]:

@@ -18,6 +18,7 @@ from aiokafka.errors import CorruptRecordException, KafkaError
 from confluent_kafka import IsolationLevel, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from streams.kafka.async_connection import async_consumer
 from streams.kafka.connection import ISOLATION, KafkaUnavailable, admin_client, not_yet
 from streams.kafka.messages import TopicPartition, from_client, to_aiokafka, to_confluent
 from streams.kafka.topic_identity import topic_identities
@@ -138,7 +139,6 @@ class AsyncOffsets:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._servers = settings.kafka
         self._clients: _Clients | None = None
         self._transactions = OpenTransactions()
         self._reading = asyncio.Lock()
@@ -233,8 +233,8 @@ class AsyncOffsets:
 
     async def _connected(self) -> _Clients:
         if self._clients is None:
-            committed = self._client(ISOLATION)
-            everything = self._client("read_uncommitted")
+            committed = async_consumer(self._settings, ISOLATION)
+            everything = async_consumer(self._settings, "read_uncommitted")
             try:
                 await committed.start()
                 await everything.start()
@@ -244,11 +244,6 @@ class AsyncOffsets:
                 raise
             self._clients = _Clients(committed, everything)
         return self._clients
-
-    def _client(self, isolation: str) -> aiokafka.AIOKafkaConsumer:
-        return aiokafka.AIOKafkaConsumer(
-            bootstrap_servers=self._servers, request_timeout_ms=10_000, isolation_level=isolation
-        )
 
 
 async def _stop(client: aiokafka.AIOKafkaConsumer) -> None:

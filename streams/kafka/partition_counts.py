@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 
 from streams.kafka.cluster_settings import ClusterSettings
 from streams.kafka.connection import Client, metadata
-from streams.kafka.topics import PartitionsDiffer, Topic, TopicMissing
+from streams.kafka.rights import not_there
+from streams.kafka.topics import PartitionsDiffer, Topic
 
 
 def partition_counts(client: Client, settings: ClusterSettings) -> dict[Topic, int]:
@@ -26,12 +27,11 @@ def check_copartitioned(
 
     Raises:
         TopicMissing: one does not exist.
+        NotAllowed: this client may not see one.
         PartitionsDiffer: they are not alike.
     """
     if missing := [topic.named(settings) for topic in topics if not counts.get(topic)]:
-        raise TopicMissing(
-            f"no topic {', '.join(missing)} at {settings.kafka}: create the topics with `facestream topics create`"
-        )
+        raise not_there(settings, missing)
     numbers = {counts[topic] for topic in topics}
     if len(numbers) > 1:
         listed = ", ".join(f"{topic.named(settings)}: {counts[topic]}" for topic in topics)

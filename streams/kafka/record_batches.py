@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.protocol.fetch import FetchRequest
 from aiokafka.record.default_records import DefaultRecordBatch
 
+from streams.kafka.async_connection import async_client
 from streams.kafka.messages import TopicPartition, to_aiokafka
 from streams.settings import Settings
 
@@ -117,11 +118,11 @@ class BatchFetcher:
     """Fetches batches of a topic's partitions; an asynchronous context manager."""
 
     def __init__(self, settings: Settings) -> None:
-        self._servers = settings.kafka
+        self._settings = settings
         self._client: AIOKafkaClient | None = None
 
     async def __aenter__(self) -> Self:
-        self._client = AIOKafkaClient(bootstrap_servers=self._servers, request_timeout_ms=round(1000 * _TIMEOUT_S))
+        self._client = async_client(self._settings, _TIMEOUT_S)
         try:
             await self._client.bootstrap()
         except KafkaError:

@@ -19,6 +19,7 @@ from confluent_kafka.admin import (
 from streams.kafka.connection import metadata
 from streams.kafka.messages import TopicPartition
 from streams.kafka.offsets import first_offsets, next_offsets
+from streams.kafka.rights import hidden
 from streams.kafka.topic_record import GALLERIES, TopicRecord, refuse_loss
 from streams.kafka.topic_specs import LASTING, TopicSpec, topic_specs
 from streams.kafka.topics import PartitionsDiffer, Topic, TopicsError
@@ -118,7 +119,8 @@ def lost(admin: AdminClient, settings: Settings, *, own: bool = False) -> Mappin
     ):
         time.sleep(_AGAIN_S)
         cluster = metadata(admin, settings)
-    return gone
+    secret = hidden(settings, gone)
+    return {name: since for name, since in gone.items() if name not in secret}
 
 
 def check_lost(gone: Mapping[str, str], settings: Settings) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from confluent_kafka.admin import ClusterMetadata
 
 from streams.kafka import topic_admin
-from streams.kafka.connection import KafkaUnavailable, admin_client, metadata
+from streams.kafka.connection import KafkaRefused, KafkaUnavailable, admin_client, metadata
+from streams.kafka.rights import hidden
+from streams.kafka.security import Security
 from streams.kafka.topic_admin import TopicDescription
 from streams.kafka.topic_record import TopicsLost
 from streams.kafka.topic_specs import topic_specs
@@ -35,6 +37,9 @@ def check(settings: Settings) -> Iterator[Finding]:
     admin = admin_client(settings)
     try:
         cluster = metadata(admin, settings, _ANSWER_S)
+    except KafkaRefused as error:
+        yield fail("kafka", error.what, Remedy.KAFKA_REFUSES(how=error.how))
+        return
     except KafkaUnavailable as error:
         away = fail("kafka", f"{str(error).partition('): ')[0]})", Remedy.KAFKA_AWAY())
         yield explained(away, settings, "kafka", settings.kafka)
@@ -68,8 +73,11 @@ def check(settings: Settings) -> Iterator[Finding]:
 
 def _topics(states: Sequence[TopicDescription], cluster: ClusterMetadata, settings: Settings) -> Iterator[Finding]:
     missing = [state.name for state in states if not state.exists]
-    if missing:
-        yield fail("topics", f"missing: {', '.join(missing)}", Remedy.CREATE_TOPICS())
+    if secret := hidden(settings, missing):
+        who = Security.of(settings).who
+        yield fail("topics", f"{who} may not see {', '.join(secret)}", Remedy.SEE_TOPICS(who=who))
+    if away := [name for name in missing if name not in secret]:
+        yield fail("topics", f"missing: {', '.join(away)}", Remedy.CREATE_TOPICS())
     there = [state for state in states if state.exists]
     yield from _partitions(there, cluster, settings)
     brokers = len(cluster.brokers)

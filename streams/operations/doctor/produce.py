@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from streams.kafka.connection import consumer, make_producer
 from streams.kafka.messages import as_read, to_confluent
+from streams.kafka.rights import is_of_rights
 from streams.kafka.topic_admin import TopicDescription
 from streams.kafka.topics import Topic
 from streams.operations.doctor.finding import Finding, fail, ok
@@ -20,11 +21,6 @@ from streams.settings import Settings
 
 _LIMIT_S = 10.0
 _KEY = b"facestream-doctor"
-_RIGHTS = {
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-}
 
 
 def check(settings: Settings, states: Sequence[TopicDescription]) -> Iterator[Finding]:
@@ -40,8 +36,7 @@ def check(settings: Settings, states: Sequence[TopicDescription]) -> Iterator[Fi
         written = _write(settings, state)
         _read(settings, state.name, written)
     except KafkaException as error:
-        code, text = error.args[0].code(), error.args[0].str()
-        rights = code in _RIGHTS
+        text, rights = error.args[0].str(), is_of_rights(error.args[0])
         remedy = Remedy.KAFKA_RIGHTS(who="this user", topic=state.name) if rights else Remedy.BROKERS_LOGS()
         yield fail("kafka writes", f"{state.name} cannot be written to and read: {text}", remedy)
     else:
@@ -88,7 +83,7 @@ def _read(settings: Settings, topic: str, written: list[confluent_kafka.TopicPar
         deadline = time.monotonic() + _LIMIT_S
         while left:
             message = reader.poll(0.2)
-            if message is not None and (error := message.error()) is not None and error.code() in _RIGHTS:
+            if message is not None and (error := message.error()) is not None and is_of_rights(error):
                 raise KafkaException(error)
             if message is not None and message.error() is None:
                 left.discard(message.partition() or 0)

@@ -66,6 +66,8 @@ class Remedy(Enum):
         "nothing, if that producer is at work or was killed: the brokers end it after its transaction.timeout.ms (a "
         "minute by default); or have it end the transaction"
     )
+    KAFKA_REFUSES = "{how}; see docs/security.md"
+    SEE_TOPICS = "grant {who} the ACLs of its role"
     KAFKA_RIGHTS = "give {who} the right to read and write {topic} (kafka-acls)"
 
     # Workers

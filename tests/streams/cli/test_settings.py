@@ -43,8 +43,10 @@ def test_an_address_that_cannot_be_used_shows_no_password(arguments: tuple[str, 
 
 
 def test_passwords_are_masked(offline: Run) -> None:
-    ended = offline("settings", "--json")
+    ended = offline("settings", "--json", FACESTREAM_KAFKA_PASSWORD="pass-word")
     assert "secret" not in ended.out + ended.err
+    assert "pass-word" not in ended.out + ended.err
+    assert ended.json["settings"]["FACESTREAM_KAFKA_PASSWORD"] == {"value": "***", "from": "environment"}
     assert ended.json["settings"]["FACESTREAM_REDIS_URL"]["value"] == "redis://:***@127.0.0.1:1/0"
 
 

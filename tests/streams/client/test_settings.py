@@ -11,6 +11,7 @@ import pytest
 from streams.client.errors import FacestreamError, InvalidSettings
 from streams.client.settings import ClientSettings
 from streams.settings import RUNNING_FILE, Settings
+from streams.settings_file import SETTINGS_FILE
 
 NAMES = [field.name for field in fields(ClientSettings)]
 
@@ -47,3 +48,16 @@ def test_a_broken_running_file_says_nothing(tmp_path: Path) -> None:
     for text in ("", "[]", '{"settings": 1}', '{"settings": []}'):
         (tmp_path / RUNNING_FILE).write_text(text)
         assert ClientSettings.from_environment({"FACESTREAM_HOME": str(tmp_path)}) == ClientSettings()
+
+
+def test_how_to_connect_is_the_same_for_both(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / SETTINGS_FILE).write_text('kafka_security_protocol = "SASL_SSL"\nkafka_ca_file = "ca.pem"\n')
+    monkeypatch.setenv("FACESTREAM_HOME", str(tmp_path))
+    monkeypatch.setenv("FACESTREAM_KAFKA_USERNAME", "anna")
+    monkeypatch.setenv("FACESTREAM_KAFKA_PASSWORD", "pass-word")
+    monkeypatch.setenv("FACESTREAM_KAFKA_CERTIFICATE_FILE", "")
+    found = ClientSettings.from_environment()
+    assert values(found) == values(Settings())
+    assert (found.kafka_ca_file, found.kafka_certificate_file) == (tmp_path / "ca.pem", None)
+    assert (found.kafka_username, found.kafka_password) == ("anna", "pass-word")
+    assert "pass-word" not in repr(found) + repr(Settings())

@@ -27,7 +27,7 @@ from streams.drift.alarms import CameraAlarms, last_reports
 from streams.feedback import lookup
 from streams.feedback.errors import FeedbackRefused
 from streams.feedback.submit import submit
-from streams.kafka import consumer_groups
+from streams.kafka import async_connection
 from streams.kafka.connection import KafkaUnavailable, admin_client, client_config
 from streams.kafka.consumer_groups import OffsetsClient, committed_offsets
 from streams.kafka.log_reader import LogReader, newest_first, read_topic
@@ -207,13 +207,13 @@ def test_pieces_cover_all_of_it_from_the_end(logs: dict[int, tuple[int, int]], s
 
 def test_commits_are_asked_for_with_one_client(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    real = consumer_groups.AIOKafkaAdminClient
+    real = async_connection.AIOKafkaAdminClient
 
     def counted(**options: Any) -> Any:
         made.append(real(**options))
         return made[-1]
 
-    monkeypatch.setattr(consumer_groups, "AIOKafkaAdminClient", counted)
+    monkeypatch.setattr(async_connection, "AIOKafkaAdminClient", counted)
     create(admin_client(settings), settings)
     reader = {"group.id": "some-group", "enable.auto.commit": False}
     consumer = confluent_kafka.Consumer(client_config(settings) | reader)
