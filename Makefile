@@ -2,7 +2,8 @@
 # folder but downloads in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: check docs help setup demo client test test-long page-test test-monitoring screenshots lint format lock clean
+.PHONY: check docs help setup demo client test test-long test-containers page-test test-monitoring \
+	screenshots lint format lock clean
 
 # The first Python that facestream runs on; set-up finds another, or says what is missing, where there is none.
 SUITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -47,6 +48,10 @@ check: setup lint ## Lint, check types, and run the tests that start no service 
 
 test-long: setup ## Run the tests that take a minute or more each, and further cases of what `make test` shows
 	@$(PYTEST) $(FILES_AT_A_TIME) 2 -m long
+
+# As root it starts an engine where none runs, and makes what stands in for images where no registry is reached.
+test-containers: setup ## Build the images, and run, scale, kill and restart docker-compose.yml (needs Docker)
+	@$(PYTEST) --capture=tee-sys --exitfirst tests/containers/run_compose.py
 
 # The browser's tests are a part of `make test` where there is a browser.
 page-test: setup ## Test the live page in a browser, which is installed in the user's cache if there is none
