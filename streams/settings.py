@@ -101,6 +101,11 @@ class Settings(KafkaSettings):
         None,
         description="File with the password of the user in FACESTREAM_REDIS_URL, which is read for every connection.",
     )
+    redis_cluster: bool = Field(
+        False,
+        description="Whether Redis is a Redis Cluster. FACESTREAM_REDIS_URL may then name several of its nodes, "
+        "separated by commas: the others are found by themselves.",
+    )
     redis_prefix: str = Field("facestream:", description="Prefix of every Redis key.")
     result_ttl_s: int = Field(86_400, gt=0, description="Seconds for which a result is kept under its event id.")
     live_stream_length: int = Field(1_000, gt=0, description="Results kept in each user's live stream.")

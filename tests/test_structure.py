@@ -241,7 +241,7 @@ def test_kafka_clients_are_made_in_one_place() -> None:
     assert not offending(made_or_missing), "ask streams.kafka.connection for it"
 
 
-REDIS_MAKERS = {"sinks/redis/connection.py", "infra/redis.py"}
+REDIS_MAKERS = {"sinks/redis/connection.py", "sinks/redis/cluster.py", "infra/redis.py"}
 """Where clients of Redis are made; the second one asks the server of this machine only whether it serves."""
 
 

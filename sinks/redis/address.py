@@ -40,6 +40,10 @@ class RedisSettings(Protocol):
     def redis_password_file(self) -> Path | str | None:
         """The file with the password of the user in the URL."""
 
+    @property
+    def redis_cluster(self) -> bool:
+        """Whether it is a Redis Cluster."""
+
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
@@ -49,6 +53,7 @@ class RedisAddress:
         url: ``redis://``, ``rediss://`` or ``unix://``, as redis-py takes it.
         ca_file: see :class:`RedisSettings`.
         password_file: see :class:`RedisSettings`.
+        cluster: see :class:`RedisSettings`; the URL may then name several hosts, separated by commas.
 
     Raises:
         InvalidRedisSettings: it is no such URL, or it contradicts the files.
@@ -57,15 +62,24 @@ class RedisAddress:
     url: str = field(repr=False)
     ca_file: Path | str | None = None
     password_file: Path | str | None = None
+    cluster: bool = False
 
     @classmethod
     def of(cls, settings: RedisSettings) -> RedisAddress:
         """The address that settings name."""
-        return cls(settings.redis_url, settings.redis_ca_file or None, settings.redis_password_file or None)
+        files = settings.redis_ca_file or None, settings.redis_password_file or None
+        return cls(settings.redis_url, *files, settings.redis_cluster)
 
     def __post_init__(self) -> None:
         """Refuse what redis-py would misread or refuse with a message that shows the password."""
         parts = _split(self.url)
+        hosts = _host_parts(parts)
+        if self.cluster and (parts.scheme == "unix" or parts.path not in ("", "/", "/0")):
+            raise InvalidRedisSettings("FACESTREAM_REDIS_URL cannot be used: a cluster has only the database 0")
+        if len(hosts) > 1 and not self.cluster:
+            raise InvalidRedisSettings(
+                "FACESTREAM_REDIS_URL cannot be used: only a cluster (FACESTREAM_REDIS_CLUSTER) has several hosts"
+            )
         if self.ca_file and parts.scheme != "rediss":
             raise InvalidRedisSettings(
                 "FACESTREAM_REDIS_CA_FILE is set, but FACESTREAM_REDIS_URL does not begin with rediss://, so nothing "
@@ -82,7 +96,13 @@ class RedisAddress:
         parts = urlsplit(self.url)
         if parts.scheme == "unix":
             return unquote(parts.path)
-        return f"{parts.hostname or 'localhost'}:{parts.port or _PORT}"
+        return ",".join(f"{host}:{port}" for host, port in self.hosts)
+
+    @property
+    def hosts(self) -> list[tuple[str, int]]:
+        """The hosts and their ports: of a server one, of a cluster some of its nodes."""
+        each = [urlsplit(f"//{one}") for one in _host_parts(urlsplit(self.url))]
+        return [(one.hostname or "localhost", one.port or _PORT) for one in each]
 
     def options(self) -> dict[str, Any]:
         """The arguments of ``from_url`` of a client of redis-py.
@@ -92,7 +112,7 @@ class RedisAddress:
         """
         parts = urlsplit(self.url)
         user, password = (None if text is None else unquote(text) for text in (parts.username, parts.password))
-        options: dict[str, Any] = {"url": urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))}
+        options: dict[str, Any] = {"url": urlunsplit(parts._replace(netloc=_host_parts(parts)[0]))}
         if self.password_file:
             options["credential_provider"] = PasswordFile(user, Path(self.password_file))
         else:
@@ -132,7 +152,8 @@ def _split(url: str) -> SplitResult:
     """The parts of a URL that can be used. The errors of the standard library would show a password."""
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in _SCHEMES and (parts.port is None or parts.port > 0)
+        ports = [urlsplit(f"//{one}").port for one in _host_parts(parts)]
+        usable = parts.scheme in _SCHEMES and all(port is None or port > 0 for port in ports)
     except ValueError:
         usable = False
     else:
@@ -145,6 +166,11 @@ def _split(url: str) -> SplitResult:
             "FACESTREAM_REDIS_PASSWORD_FILE; in the address its / is written %2F, @ %40, # %23, ? %3F and % %25"
         ) from None
     return parts
+
+
+def _host_parts(parts: SplitResult) -> list[str]:
+    """Each host with its port, as it is written."""
+    return parts.netloc.rpartition("@")[2].split(",")
 
 
 def _checked_ca(path: Path | str) -> str:

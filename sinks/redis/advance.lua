@@ -1,14 +1,19 @@
--- Note how far a partition was written, unless Redis has forgotten some of it.
--- KEYS: the partition's mark. ARGV: what the mark was, and what it is to be.
--- A value that somebody else has put under this key counts as no mark.
-local mark = 0
-if redis.call('TYPE', KEYS[1])['ok'] == 'string' then
-  mark = tonumber(redis.call('GET', KEYS[1])) or 0
+-- Note how far partitions were written, unless Redis has forgotten some of it.
+-- KEYS: the marks of the partitions. ARGV: for each, what the mark was, and what it is to be.
+-- Returns for each 1, or 0 if the mark was lower than that. A value that somebody else has put under a key counts as no mark.
+local kept = {}
+for at, name in ipairs(KEYS) do
+  local before, offset = tonumber(ARGV[2 * at - 1]), tonumber(ARGV[2 * at])
+  local mark = 0
+  if redis.call('TYPE', name)['ok'] == 'string' then
+    mark = tonumber(redis.call('GET', name)) or 0
+  end
+  kept[at] = 0
+  if mark >= before then
+    kept[at] = 1
+    if mark < offset then
+      redis.call('SET', name, ARGV[2 * at])
+    end
+  end
 end
-if mark < tonumber(ARGV[1]) then
-  return 0
-end
-if mark < tonumber(ARGV[2]) then
-  redis.call('SET', KEYS[1], ARGV[2])
-end
-return 1
+return kept

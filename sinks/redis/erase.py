@@ -15,6 +15,7 @@ from schemas.ids import canonical, spellings
 from schemas.parts import Decision
 from schemas.reasons import Reason
 from sinks.redis.keys import Keys
+from sinks.redis.values import values_of
 
 Json = dict[str, Any]
 
@@ -178,7 +179,7 @@ class Eraser:
         """Remove somebody from answers; return how many named the person."""
         changed = 0
         for some in _chunks(names):
-            for name, text in zip(some, cast(list[str | None], self._redis.mget(some)), strict=True):
+            for name, text in zip(some, values_of(self._redis, some), strict=True):
                 answer = _parsed(text)
                 if answer is None or not _names(answer, person):
                     continue
@@ -222,7 +223,7 @@ class Eraser:
         for kind in ("result:", "enrolment:", "replay:"):
             names = list(self._redis.scan_iter(match=f"{prefix}{kind}*", count=_SCANNED_AT_ONCE))
             for some in _chunks(names):
-                for name, text in zip(some, cast(list[str | None], self._redis.mget(some)), strict=True):
+                for name, text in zip(some, values_of(self._redis, some), strict=True):
                     answer = _parsed(text) or {}
                     if _names(answer, of) if isinstance(of, _Person) else answer.get("user_id") == of:
                         yield name
@@ -240,7 +241,10 @@ class Eraser:
     def _unlink(self, names: Sequence[str]) -> int:
         removed = 0
         for some in _chunks(names):
-            removed += self._redis.exists(*some) if self._dry_run else self._redis.unlink(*some)
+            pipeline = self._redis.pipeline(transaction=False)
+            for name in some:
+                pipeline.exists(name) if self._dry_run else pipeline.unlink(name)
+            removed += sum(pipeline.execute())
         return removed
 
 

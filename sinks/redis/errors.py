@@ -9,7 +9,9 @@ import redis
 
 from schemas.errors import FacestreamError
 
-_OF_A_CLUSTER = ("same slot", "CROSSSLOT", "MOVED", "CLUSTERDOWN")
+_OF_A_CLUSTER = ("same slot", "CROSSSLOT", "MOVED")
+NO_CLUSTER = "cluster support disabled"
+"""What a server says to a question about the cluster that it is none of."""
 _OF_SERVER = re.compile(
     r"\b(OOM|READONLY|LOADING|BUSY|MISCONF|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|CROSSSLOT|NOAUTH|NOPERM)\b"
     r"|can't run this command|[Nn]o permissions|ACL failure"
@@ -69,7 +71,9 @@ def explained(error: redis.RedisError) -> str:
     """Explain to the operator why Redis cannot do it now, and what to do."""
     text = str(error)
     if any(word in text for word in _OF_A_CLUSTER):
-        return f"Redis is a cluster, which is not supported yet: see `facestream doctor` ({text})"
+        return f"Redis is a cluster: set FACESTREAM_REDIS_CLUSTER=true ({text})"
+    if NO_CLUSTER in text:
+        return f"Redis is no cluster: set FACESTREAM_REDIS_CLUSTER=false ({text})"
     if (refusal := Refusal.of(error)) is not None:
         return f"Redis {refusal.what} ({text.rstrip('.')}): {refusal.remedy}"
     if isinstance(error, redis.exceptions.OutOfMemoryError):

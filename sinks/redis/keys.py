@@ -69,6 +69,11 @@ class Keys:
         """The key of the marker of an answer that has been announced already."""
         return f"{self.prefix}seen:{_tag(user_id)}:{event_id}"
 
-    def written(self, topic: str, partition: int) -> str:
-        """The key of the offset after the last message of a partition that was written."""
-        return f"{self.prefix}written:{topic}:{partition}"
+    def replicated(self, shard_tag: str | None = None) -> str:
+        """The key that is written to see whether the replicas of a shard have it."""
+        return f"{self.prefix}replicated{'' if shard_tag is None else f':{{{shard_tag}}}'}"
+
+    def written(self, topic: str, partition: int, shard_tag: str | None = None) -> str:
+        """The key of the offset after the last message of a partition that was written; in a cluster one a shard."""
+        shard = "" if shard_tag is None else f"{{{shard_tag}}}:"
+        return f"{self.prefix}written:{shard}{topic}:{partition}"

@@ -16,6 +16,7 @@ from sinks.redis.address import RedisAddress, RedisSettings
 from sinks.redis.connection import connect
 from sinks.redis.errors import ResultsUnavailable, blames_key, explained
 from sinks.redis.keys import Keys
+from sinks.redis.values import values_of
 
 _BLOCK_MS = 1_000
 _AT_ONCE = 500
@@ -192,12 +193,15 @@ class RedisResults:
 
     def follow_all(self) -> Iterator[LiveEntry]:
         """Yield the answers of all users as they are published, from this call on; the ids of the entries are empty."""
-        channel = self._redis.pubsub()  # type: ignore[no-untyped-call]
         try:
-            channel.psubscribe(self._keys.live("*"))
-            channel.get_message(timeout=_BLOCK_MS / 1000)  # the server's word that it has begun
+            channel = self._redis.pubsub()  # type: ignore[no-untyped-call]
+            try:
+                channel.psubscribe(self._keys.live("*"))
+                channel.get_message(timeout=_BLOCK_MS / 1000)  # the server's word that it has begun
+            except redis.RedisError:
+                channel.close()
+                raise
         except redis.RedisError as error:
-            channel.close()
             raise ResultsUnavailable(explained(error)) from error
         return self._published(channel)
 
@@ -214,20 +218,11 @@ class RedisResults:
                 raise ResultsUnavailable(explained(error)) from error
 
     def _get(self, keys: Sequence[str]) -> list[Json | None]:
-        """Read with a pipeline, not with MGET, because the keys may be in different slots.
-
-        A value that somebody else has put under a key does not count as an answer.
-        """
-        pipeline = self._redis.pipeline(transaction=False)
-        for key in keys:
-            pipeline.get(key)
+        """The answers under these keys. A value that somebody else has put there does not count as one."""
         try:
-            texts = pipeline.execute(raise_on_error=False)
-            if failed := next((one for one in texts if isinstance(one, Exception) and not blames_key(one)), None):
-                raise failed
+            return [parsed(text) for text in values_of(self._redis, keys)]
         except redis.RedisError as error:
             raise ResultsUnavailable(explained(error)) from error
-        return [None if isinstance(text, Exception) else parsed(text) for text in texts]
 
 
 def place_of(entry: LiveEntry) -> tuple[int, int]:

@@ -27,15 +27,17 @@ from schemas.results import Enrolment, Match, Outcome
 from schemas.sightings import Sighting
 from sinks.base import Delivery, Position, RejectedRow, Rejection, RewindRequest, SinkFenced, SinkUnavailable
 from sinks.redis.address import RedisAddress
+from sinks.redis.cluster import Cluster
 from sinks.redis.connection import connect
 from sinks.redis.erase import Eraser
 from sinks.redis.errors import blames_key, explained
 from sinks.redis.keys import INCOMPLETE, Keys
+from sinks.redis.marks import Marks, number_in
+from sinks.redis.replicas import await_replicas
 from sinks.redis.sightings import SightingEraser, show
 
 _ANNOUNCE = (Path(__file__).parent / "announce.lua").read_text("utf-8")
 _CORRECT = (Path(__file__).parent / "correct.lua").read_text("utf-8")
-_ADVANCE = (Path(__file__).parent / "advance.lua").read_text("utf-8")
 _INDEX = (Path(__file__).parent / "index.lua").read_text("utf-8")
 Answer = Match | Enrolment
 """What Redis holds under an event id."""
@@ -66,6 +68,7 @@ class RedisSink:
         """Connects with the first batch."""
         self._redis = connect(server, answer_timeout_s)
         self._keys = Keys(prefix)
+        self._marks = Marks(self._redis, self._keys)
         self._ttl_s = result_ttl_s
         self._stream_length = stream_length
         self._lasting = frozenset(lasting)
@@ -75,16 +78,15 @@ class RedisSink:
     def assign(self, positions: Sequence[Position]) -> Mapping[TopicPartition, RewindRequest]:
         """Find out whether Redis still has what was written; what is written twice is recognised event by event."""
         try:
-            if renewed := [self._mark(one.partition) for one in positions if one.renewed]:
-                self._redis.unlink(*renewed)
-            found = self._redis.mget([self._mark(position.partition) for position in positions])
+            if renewed := [one.partition for one in positions if one.renewed]:
+                self._marks.forget(renewed)
+            found = self._marks.read([position.partition for position in positions])
         except redis.RedisError as error:
             raise SinkUnavailable(explained(error)) from error
         again = {}
-        for position, text in zip(positions, cast(list[str | None], found), strict=True):
-            written = _number(text)
+        for position, written in zip(positions, found, strict=True):
             self._written[position.partition] = written
-            if written < _number(position.note) and not position.renewed:
+            if written < number_in(position.note) and not position.renewed:
                 lasts = position.partition.topic in self._lasting
                 again[position.partition] = RewindRequest(written, _FOR_EVER_S if lasts else self._ttl_s)
         return again
@@ -108,11 +110,11 @@ class RedisSink:
         if not partitions:
             return
         try:
-            found = self._redis.mget([self._mark(partition) for partition in partitions])
+            found = self._marks.read(partitions)
         except redis.RedisError as error:
             raise SinkUnavailable(explained(error)) from error
-        for partition, text in zip(partitions, cast(list[str | None], found), strict=True):
-            if _number(text) < self._written[partition]:
+        for partition, written in zip(partitions, found, strict=True):
+            if written < self._written[partition]:
                 raise SinkFenced(f"Redis has lost results of {partition.topic} {partition.partition}")
 
     def erase(
@@ -127,7 +129,9 @@ class RedisSink:
         eraser, sightings = Eraser(self._redis, self._keys), SightingEraser(self._redis, self._keys)
         try:
             removed = eraser.user(user_id) if subject_id is None else eraser.subject(user_id, subject_id)
-            return removed | {"sightings": sightings.erase(user_id, subject_id)}
+            removed |= {"sightings": sightings.erase(user_id, subject_id)}
+            await_replicas(self._redis, self._keys)
+            return removed
         except redis.RedisError as error:
             raise SinkUnavailable(explained(error)) from error
 
@@ -142,7 +146,9 @@ class RedisSink:
     ) -> dict[str, int]:
         """Remove the answers to uploads of a photo, and count the subject's anew; see :class:`sinks.base.Sink`."""
         try:
-            return Eraser(self._redis, self._keys).photo(user_id, subject_id, photo)
+            removed = Eraser(self._redis, self._keys).photo(user_id, subject_id, photo)
+            await_replicas(self._redis, self._keys)
+            return removed
         except redis.RedisError as error:
             raise SinkUnavailable(explained(error)) from error
 
@@ -157,7 +163,9 @@ class RedisSink:
     ) -> dict[str, int]:
         """Take a user or a subject out of answers to searches; see :class:`sinks.base.Sink`."""
         try:
-            return Eraser(self._redis, self._keys).in_searches(user_id, subject_id)
+            removed = Eraser(self._redis, self._keys).in_searches(user_id, subject_id)
+            await_replicas(self._redis, self._keys)
+            return removed
         except redis.RedisError as error:
             raise SinkUnavailable(explained(error)) from error
 
@@ -183,6 +191,10 @@ class RedisSink:
         # First the indexes: an answer that a worker wrote last of all is found there if its user is erased next.
         senders = self._index(pipeline, batch)
         """The deliveries of each command."""
+        answers: list[object] = []
+        if isinstance(self._redis, Cluster):  # whose shards do not wait for each other
+            answers += pipeline.execute(raise_on_error=False)
+            self._judge(senders, answers)
         kept: dict[int, str] = {}
         """Keys of answers that are written unless they are there, by the number of the command."""
         for delivery in batch:
@@ -203,17 +215,12 @@ class RedisSink:
             if event.replay_id is None and not (isinstance(event, Match) and event.mode is Mode.SEARCH):
                 self._announce(pipeline, event, text)
                 senders.append([delivery])
-        for partition, offset in next_offsets.items():
-            pipeline.eval(_ADVANCE, 1, self._mark(partition), self._written.get(partition, 0), offset)
-        answers = pipeline.execute(raise_on_error=False)
-        self._judge(senders, answers[: len(senders)])
+        answers += pipeline.execute(raise_on_error=False)
+        self._judge(senders, answers)
         self._check_kept({key: senders[number][0] for number, key in kept.items() if answers[number] is None})
-        self._check_memory(list(next_offsets), answers[len(senders) :])
+        if lost := self._marks.advance(next_offsets, self._written):
+            raise SinkFenced(f"Redis has lost results of {lost[0].topic} {lost[0].partition}")
         self._written.update(next_offsets)
-
-    def _mark(self, partition: TopicPartition) -> str:
-        """The key that says how far the partition was written."""
-        return self._keys.written(partition.topic, partition.partition)
 
     def _index(self, pipeline: Any, batch: Sequence[Delivery[Written]]) -> list[list[Delivery[Written]]]:
         """Index the answers by user, so that they are found when the user is to be erased; one command per index.
@@ -249,14 +256,6 @@ class RedisSink:
                 rejections.append(Rejection(delivery, f"Redis: {key} holds something else: delete it"))
         if rejections:
             raise RejectedRow(rejections)
-
-    def _check_memory(self, partitions: Sequence[TopicPartition], advanced: Sequence[object]) -> None:
-        """Notice a Redis that is empty, or older than it was: restarted without its data, or failed over."""
-        for partition, answer in zip(partitions, advanced, strict=True):
-            if isinstance(answer, Exception):
-                raise answer
-            if not answer:
-                raise SinkFenced(f"Redis has lost results of {partition.topic} {partition.partition}")
 
     def _announce(self, pipeline: Any, event: Match | Enrolment, text: str) -> None:
         kind, subject_key, first, second, fields = (
@@ -296,11 +295,6 @@ class RedisSink:
                 rejections |= {id(one): Rejection(one, f"Redis: {answer}") for one in deliveries}
         if rejections:
             raise RejectedRow(list(rejections.values()))
-
-
-def _number(mark: str | None) -> int:
-    """What a mark says; one that is none says nothing."""
-    return int(mark) if mark is not None and mark.isascii() and mark.isdecimal() else 0
 
 
 def _named_users(event: Answer) -> set[str]:

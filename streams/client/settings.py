@@ -15,7 +15,6 @@ from streams.kafka.cluster_settings import ClusterSettings
 from streams.settings_file import PREFIX, read
 
 _RUNNING_FILE = "running.json"
-_OF_TEXT: Mapping[Any, Callable[[str], Any]] = {"Path | None": Path}
 
 
 class ClientOptions(ClusterSettings, RedisSettings, Protocol):
@@ -65,6 +64,8 @@ class ClientSettings:
     """PEM file of the CA that signed the certificate of Redis; unset: the CAs that the system trusts."""
     redis_password_file: str | None = None
     """File with the password of the user in ``redis_url``, which is read for every connection."""
+    redis_cluster: bool = False
+    """Whether Redis is a Redis Cluster; ``redis_url`` may then name several of its nodes, separated by commas."""
     redis_prefix: str = "facestream:"
     """Put before every Redis key."""
     bigquery_project: str = "facestream"
@@ -93,9 +94,9 @@ class ClientSettings:
             value = environment.get(name, running.get(one.name))
             if value is None and (value := in_file.get(one.name)) is not None and one.type == "Path | None":
                 value = home.absolute() / Path(str(value)).expanduser()  # relative to the settings file
-            if value is None or (value == "" and one.type != "int" and one.default is None):
+            if value is None or (value == "" and one.default is None):
                 continue
-            values[one.name] = _positive(name, value) if one.type == "int" else _OF_TEXT.get(one.type, str)(str(value))
+            values[one.name] = _READ.get(str(one.type), _text)(name, value)
         return cls(**values)
 
 
@@ -107,6 +108,21 @@ def _running(home: Path) -> Mapping[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
+def _text(_: str, value: object) -> str:
+    return str(value)
+
+
+def _path(_: str, value: object) -> Path:
+    return Path(str(value))
+
+
+def _switch(name: str, value: object) -> bool:
+    text = str(value).lower()
+    if text not in _SWITCH:
+        raise InvalidSettings(f"{name}={value!r} cannot be used: it must be true or false")
+    return _SWITCH[text]
+
+
 def _positive(name: str, value: object) -> int:
     try:
         number = int(str(value))
@@ -115,3 +131,10 @@ def _positive(name: str, value: object) -> int:
     if number <= 0:
         raise InvalidSettings(f"{name}={value!r} cannot be used: it must be a whole number above 0")
     return number
+
+
+_SWITCH = dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True) | dict.fromkeys(
+    ("0", "false", "f", "no", "n", "off"), False
+)
+"""What pydantic takes for a bool too."""
+_READ: Mapping[str, Callable[[str, object], Any]] = {"int": _positive, "bool": _switch, "Path | None": _path}

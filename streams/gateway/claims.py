@@ -35,11 +35,10 @@ class EventClaims:
             Problem: another user has it.
         """
         name, mine = f"{self._prefix}claim:{event_id}", sha256(user_id.encode()).digest()[:16]
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.set(name, mine, nx=True, ex=self._ttl_s)
-        pipeline.get(name)
         try:
-            _, kept = await pipeline.execute()
+            if await self._redis.set(name, mine, nx=True, ex=self._ttl_s):
+                return
+            kept = await self._redis.get(name)
         except redis.RedisError as error:
             log.warning("an event id is not claimed, since Redis does not answer: %s", error)
             return

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 
 from sinks.redis.address import InvalidRedisSettings, RedisAddress
+from sinks.redis.cluster import Cluster
 from sinks.redis.connection import connect
-from sinks.redis.errors import Refusal
+from sinks.redis.errors import NO_CLUSTER, Refusal
 from streams.operations.doctor.away import explained
 from streams.operations.doctor.clock import clock
 from streams.operations.doctor.finding import Finding, fail, ok, warn
@@ -43,51 +45,85 @@ def check(settings: Settings) -> Iterator[Finding]:
     where = address.where
     try:
         with closing(connect(address, _ANSWER_S)) as client:
-            began = time.time()
-            seconds, micros = client.time()
-            took = time.time() - began
-            trouble = _trouble(client, settings)
-            memory: dict[str, Any] = client.info("memory")
+            looks = [_look(one, settings) for one in _servers(client)]
     except InvalidRedisSettings as error:
         yield fail("redis", str(error), Remedy.REDIS_ADDRESS())
         return
     except (redis.RedisError, OSError, ValueError) as error:
         yield _unusable(where, error, settings)
         return
-    if trouble is not None:
-        yield trouble
+    troubles = [one.trouble for one in looks if one.trouble is not None]
+    if troubles:
+        yield from troubles
     else:
-        yield ok("redis", f"takes writes at {where}, answers in {1000 * took:.0f} ms")
-        yield from _memory(memory)
-    yield clock("Redis", seconds + micros / 1e6 - (began + took / 2), took / 2)
+        shards = f" on {len(looks)} shards" if settings.redis_cluster else ""
+        yield ok("redis", f"takes writes{shards} at {where}, answers in {1000 * max(o.took_s for o in looks):.0f} ms")
+        for one in looks:
+            yield from _memory(one.memory)
+    worst = max(looks, key=lambda one: abs(one.clock_ahead_s))
+    yield clock("Redis", worst.clock_ahead_s, worst.took_s / 2)
 
 
 def usable(settings: Settings) -> bool:
     """Whether the sink could write now."""
     try:
         with closing(connect(RedisAddress.of(settings), _ANSWER_S)) as client:
-            return _trouble(client, settings) is None
+            return all(_trouble(one, settings) is None for one in _servers(client))
     except (redis.RedisError, OSError, ValueError):
         return False
 
 
-def _trouble(client: redis.Redis, settings: Settings) -> Finding | None:
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A server, or the primary of a shard; its keys have the hash tag."""
+
+    client: redis.Redis
+    shard: str = ""
+    tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a server said."""
+
+    trouble: Finding | None
+    took_s: float
+    clock_ahead_s: float
+    memory: Mapping[str, Any]
+
+
+def _servers(client: redis.Redis) -> list[_Server]:
+    if not isinstance(client, Cluster):
+        return [_Server(client)]
+    return [_Server(client.primary(name), f" ({name})", f"{{{tag}}}:") for name, tag in client.shard_tags().items()]
+
+
+def _look(server: _Server, settings: Settings) -> _Look:
+    began = time.time()
+    seconds, micros = server.client.time()
+    took = time.time() - began
+    ahead = seconds + micros / 1e6 - (began + took / 2)
+    trouble = _trouble(server, settings)
+    if trouble is not None:
+        trouble = replace(trouble, observed=trouble.observed + server.shard)
+    return _Look(trouble, took, ahead, server.client.info("memory"))
+
+
+def _trouble(server: _Server, settings: Settings) -> Finding | None:
     """Why the sink could not use a server that answers; None if it can.
 
     Raises:
         redis.RedisError: it does not answer.
     """
+    client = server.client
     info: dict[str, Any] = client.info()
-    mode = str(info.get("redis_mode") or info.get("server_mode") or "standalone")
-    if mode == "cluster" or info.get("cluster_enabled"):
-        return fail("redis", "a cluster, which is not supported yet", Remedy.REDIS_ALONE(mode="cluster"))
-    if mode == "sentinel":
-        return fail("redis", "a sentinel, which holds no data", Remedy.REDIS_ALONE(mode="sentinel"))
+    if info.get("cluster_enabled") and not settings.redis_cluster:
+        return fail("redis", "a cluster, though FACESTREAM_REDIS_CLUSTER is not set", Remedy.REDIS_CLUSTER())
     if info.get("role") == "slave":
         primary = f"{info.get('master_host')}:{info.get('master_port')}"
         kind = "read-only replica" if info.get("slave_read_only", 1) else "replica, which forgets what is written to it"
         return fail("redis", f"a {kind}, of {primary}", Remedy.REDIS_PRIMARY(primary=primary))
-    key = f"{settings.redis_prefix}doctor:{uuid.uuid4().hex}"
+    key = f"{settings.redis_prefix}doctor:{server.tag}{uuid.uuid4().hex}"
     try:
         client.set(key, "writable?", ex=_PROBE_TTL_S)
         if client.get(key) is None:
@@ -118,6 +154,10 @@ def _refused(error: redis.ResponseError) -> Advice:
 def _unusable(where: str, error: Exception, settings: Settings) -> Finding:
     if (refusal := Refusal.of(error)) is not None:
         return fail("redis", f"the one at {where} {refusal.what}: {_line(error)}", _REMEDIES[refusal]())
+    if NO_CLUSTER in str(error):
+        return fail(
+            "redis", f"no cluster at {where}, though FACESTREAM_REDIS_CLUSTER is set", Remedy.REDIS_NO_CLUSTER()
+        )
     if isinstance(error, redis.exceptions.BusyLoadingError):
         return fail("redis", f"still loads its data at {where}", Remedy.REDIS_LOG())
     if isinstance(error, redis.ResponseError):
@@ -130,7 +170,7 @@ def _unusable(where: str, error: Exception, settings: Settings) -> Finding:
     return explained(away, settings, "redis", where)
 
 
-def _memory(memory: dict[str, Any]) -> Iterator[Finding]:
+def _memory(memory: Mapping[str, Any]) -> Iterator[Finding]:
     policy, most = str(memory.get("maxmemory_policy", "noeviction")), int(memory.get("maxmemory") or 0)
     if not most:
         return

@@ -98,10 +98,8 @@ class Remedy(Enum):
     REDIS_NEARLY_FULL = "give it more memory (maxmemory) before it takes no more"
     REDIS_EVICTS = "set maxmemory-policy to noeviction"
     REDIS_PRIMARY = "set FACESTREAM_REDIS_URL to the primary ({primary}) and restart the Redis sinks; nothing is lost"
-    REDIS_ALONE = (
-        "set FACESTREAM_REDIS_URL to a server, or a primary with replicas, that does not run in {mode} mode; what "
-        "Kafka still holds is written there by itself"
-    )
+    REDIS_CLUSTER = "set FACESTREAM_REDIS_CLUSTER=true; what Kafka still holds is written there by itself"
+    REDIS_NO_CLUSTER = "set FACESTREAM_REDIS_CLUSTER=false"
     REDIS_SAVES = "make room on the disk it saves to, and let it save (BGSAVE); the sink waits meanwhile"
     REDIS_ADDRESS = "correct it: `facestream settings` shows where the value comes from"
     REDIS_PASSWORD = Refusal.PASSWORD.remedy

@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import redis
 from infra import redis as valkey
 from infra.ports import free_ports
 from sinks.base import Delivery, Position, SinkUnavailable
-from sinks.redis import RedisResults, RedisSink
+from sinks.redis import RedisAddress, RedisResults, RedisSink
 from streams.operations.doctor.finding import Finding, Status
 from streams.operations.doctor.redis import check
 from streams.operations.doctor.remedies import Remedy
@@ -110,7 +110,8 @@ def test_a_full_redis(start: Start) -> None:
 def test_a_redis_that_is_nearly_full(start: Start) -> None:
     url = start("nearly")
     with redis.Redis.from_url(url) as client:
-        client.set("data", bytes(30_000_000))
+        for number in range(30):  # at once, they would take as much again while they come
+            client.set(f"data-{number}", bytes(1_000_000))
         client.config_set("maxmemory", int(client.info("memory")["used_memory"] * 1.07))
         assert look(check(settings(url)))["redis memory"].status is Status.WARN
         client.config_set("maxmemory", "1gb")
@@ -139,21 +140,29 @@ def test_a_read_only_replica(start: Start) -> None:
     assert not lost(primary, one)
 
 
-@heals(Remedy.REDIS_ALONE)
+@heals(Remedy.REDIS_CLUSTER, Remedy.REDIS_NO_CLUSTER)
 def test_a_cluster(start: Start) -> None:
     cluster, one = start("cluster", "--cluster-enabled", "yes"), delivery(match())
     with redis.Redis.from_url(cluster) as client:
         client.execute_command("CLUSTER ADDSLOTSRANGE 0 16383")
-        wait_until(lambda: "ok" in str(client.execute_command("CLUSTER INFO")))
+        wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
     said = found(cluster)
-    assert (said.status, said.observed) == (Status.FAIL, "a cluster, which is not supported yet")
+    assert (said.status, said.observed) == (Status.FAIL, "a cluster, though FACESTREAM_REDIS_CLUSTER is not set")
     sink = RedisSink(cluster)
     other = delivery(match(), number=one.partition.partition + 1)
-    with pytest.raises(SinkUnavailable, match="a cluster, which is not supported yet"):
+    with pytest.raises(SinkUnavailable, match="Redis is a cluster: set FACESTREAM_REDIS_CLUSTER=true"):
+        sink.write([one, other])
+    sink.close()
+    now = RedisAddress(cluster, cluster=True)
+    with closing(RedisSink(now)) as sink, closing(RedisResults(now)) as results:
         sink.assign([Position(each.partition, 0, "") for each in (one, other)])
-    alone = start("alone")
-    assert found(alone).status is Status.OK
-    assert not lost(alone, one)
+        sink.write([one, other])
+        assert len(results.answers([one.event.event_id, other.event.event_id])) == 2  # type: ignore[union-attr]
+    alone = look(check(Settings(redis_url=start("alone"), redis_cluster=True)))["redis"]
+    assert "though FACESTREAM_REDIS_CLUSTER is set" in alone.observed
+    said = look(check(Settings(redis_url=cluster, redis_cluster=True)))["redis"]
+    assert said.status is Status.OK
+    assert said.observed.startswith("takes writes on 1 shards at 127.0.0.1:")
 
 
 @heals(Remedy.REDIS_SAVES)
