@@ -2,7 +2,7 @@
 # folder but downloads in the user's cache.
 
 .DEFAULT_GOAL := help
-.PHONY: check docs help setup demo client test test-long test-containers page-test test-monitoring \
+.PHONY: check docs help setup demo client test test-long test-containers test-cluster page-test test-monitoring \
 	screenshots lint format lock clean
 
 # The first Python that facestream runs on; set-up finds another, or says what is missing, where there is none.
@@ -52,6 +52,12 @@ test-long: setup ## Run the tests that take a minute or more each, and further c
 # As root it starts an engine where none runs, and makes what stands in for images where no registry is reached.
 test-containers: setup ## Build the images, and run, scale, kill and restart docker-compose.yml (needs Docker)
 	@$(PYTEST) --capture=tee-sys --exitfirst tests/containers/run_compose.py
+
+# The program is built once for a user: ten minutes of processor time, and 4 GB of Go's cache.
+test-cluster: setup ## Run releases, drains and scaling on Kubernetes' control plane (needs Go, and half an hour)
+	@command -v go >/dev/null || { echo "test-cluster: Go is needed (Debian: apt-get install golang)" >&2; exit 1; }
+	@$(BIN)/python -m tests.cluster.plane
+	@$(PYTEST) -s tests/cluster
 
 # The browser's tests are a part of `make test` where there is a browser.
 page-test: setup ## Test the live page in a browser, which is installed in the user's cache if there is none
