@@ -87,6 +87,11 @@ class Settings(KafkaSettings):
         description="File with a secret for the hashes that stand for users in logs, the same for all workers. Without "
         "one, whoever knows the name of a user can find its lines.",
     )
+    traces: bool = Field(
+        False,
+        description="Whether events carry OpenTelemetry traces, from producers to sinks: needs `facestream[traces]`. "
+        "Spans go where OpenTelemetry's own variables say, such as `OTEL_EXPORTER_OTLP_ENDPOINT`.",
+    )
     standby_replicas: int = Field(1, ge=0, description="Warm copies of each gallery shard on other match workers.")
 
     redis_url: str = Field(

@@ -29,6 +29,7 @@ LAYERS: Mapping[str, Sequence[Sequence[str]]] = {
     "streams": (
         (
             *("settings", "settings_file", "kafka_settings", "roles", "text", "missing_packages", "homes", "made_by"),
+            "traces",
             "public_addresses",
         ),
         ("kafka",),

@@ -31,6 +31,7 @@ def gateway(
 
     Whoever calls it needs a key, see `facestream keys create`.
     """
+    from streams import traces
     from streams.gateway.server import run_gateway
     from streams.observability import logs
     from streams.observability.metrics import GATEWAY
@@ -38,5 +39,7 @@ def gateway(
     changes = {"gateway_host": host, "gateway_port": port}
     settings = load_settings().model_copy(update={name: value for name, value in changes.items() if value is not None})
     logs.configure(GATEWAY, settings)
+    if settings.traces:
+        traces.start(GATEWAY)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # the caller hears of a broken form, not the log
     run_gateway(settings, without_keys=without_keys)

@@ -29,11 +29,14 @@ def worker(
     from streams.engine.shutdown import end_on_signal
 
     end_on_signal()
+    from streams import traces
     from streams.observability import logs
     from streams.worker import run_worker
 
     settings = load_settings()
     logs.configure(role, settings)
+    if settings.traces:
+        traces.start(role)
     # Faust logs pages about every rebalance.
     for chatty in ("faust", "mode", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

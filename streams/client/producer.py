@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 
 from schemas.codec import encode
 from schemas.ingest import Frame, Upload
+from streams import traces
 from streams.client.delivery_report import Delivered, DeliveryHandle
 from streams.client.errors import BackPressure, ClientClosed, DeliveryFailed, InvalidEvent
 from streams.client.sender import EventSender
@@ -81,6 +82,8 @@ class Producer(EventSender):
                 refuse them, and the refusal is on record.
         """
         super().__init__(settings or ClientSettings.from_environment(), check_format=check_format)
+        if self.settings.traces:
+            traces.start("producer")
         self._on_delivery = on_delivery
         self._block_s = block_s
         self._lock = threading.Lock()
@@ -191,6 +194,7 @@ class Producer(EventSender):
         finally:
             self._kafka.purge()
             self._finalizer()
+            traces.flush()
 
     def _name(self, topic: Topic) -> str:
         """The topic's name on the cluster, once it is certain that the topics are as they must be."""
@@ -217,7 +221,10 @@ class Producer(EventSender):
     def _hand_over(self, handle: DeliveryHandle, key: bytes, value: bytes, deadline: float) -> None:
         while True:
             try:
-                self._kafka.produce(handle.topic, value, key, on_delivery=partial(self._report, handle))
+                with traces.sent(handle.topic, handle.event_id) as headers:
+                    self._kafka.produce(
+                        handle.topic, value, key, on_delivery=partial(self._report, handle), headers=headers
+                    )
                 return
             except BufferError:
                 if time.monotonic() >= deadline:

@@ -24,6 +24,10 @@ class ClientOptions(ClusterSettings, RedisSettings, Protocol):
     def max_picture_bytes(self) -> int:
         """The largest picture."""
 
+    @property
+    def traces(self) -> bool:
+        """Whether events carry OpenTelemetry traces."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:
@@ -74,6 +78,8 @@ class ClientSettings:
     """BigQuery dataset of the tables and views."""
     bigquery_rest: str | None = None
     """Address of a BigQuery-compatible REST server; unset: Google's."""
+    traces: bool = False
+    """Whether events carry OpenTelemetry traces, which needs the extra ``traces``."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
@@ -83,7 +89,7 @@ class ClientSettings:
         by default), then the settings file ``facestream.toml`` in it, then the defaults.
 
         Raises:
-            InvalidSettings: a value that must be a positive number is none.
+            InvalidSettings: a value that must be a positive number, or true or false, is not.
             InvalidSettingsFile: the settings file is no TOML, or cannot be read.
         """
         home = Path(environment.get(f"{PREFIX}HOME") or ".facestream")

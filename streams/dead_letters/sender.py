@@ -10,6 +10,7 @@ from confluent_kafka import KafkaException
 
 from schemas.dead_letters import DeadLetter
 from sinks.base import SinkUnavailable
+from streams import traces
 from streams.dead_letters.records import encoded, tell
 from streams.kafka.connection import make_producer
 from streams.kafka.topics import Topic
@@ -61,7 +62,14 @@ class Outbox:
 
         try:
             for one in messages:
-                self._producer.produce(one.topic, one.value, one.key, one.partition, on_delivery=told)
+                self._producer.produce(
+                    one.topic,
+                    one.value,
+                    one.key,
+                    one.partition,
+                    on_delivery=told,
+                    headers=traces.headers(one.value),
+                )
         except (KafkaException, BufferError) as error:
             failed.append(str(error))
         if self._producer.flush(_DELIVERY_S) or failed:

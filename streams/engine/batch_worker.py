@@ -18,6 +18,7 @@ from typing import Generic
 import confluent_kafka
 
 from sinks.base import BatchProcessor, SinkFenced
+from streams import traces
 from streams.dead_letters.sender import Outbox
 from streams.engine.held_results import HeldResults
 from streams.engine.result_writer import ResultWriter
@@ -136,7 +137,9 @@ class BatchWorker(Generic[E]):
         for message in self._reader.read(self._batch_size, self._linger_s):
             batch.add(message, self._topics, self._role, makes_dead_letters=self._makes_dead_letters)
         batch.next_offsets.update(self._reader.moved())
-        self._writer.write(batch)
+        messages = batch.messages.values()
+        with traces.processed(self._role, ((one.source.topic, one.value, one.headers) for one in messages)):
+            self._writer.write(batch)
         if batch.messages:
             self.heartbeat.processed(len(batch.messages))
             self.heartbeat.reached(batch.messages.values())

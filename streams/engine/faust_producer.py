@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.partitioner import murmur2
 
 from schemas.dead_letters import DeadLetter
+from streams import traces
 from streams.dead_letters.records import dead_letter, encoded, tell
 from streams.engine.aiokafka_internals import partition_of_key
 from streams.engine.faust_internals import producer_of
@@ -88,10 +89,11 @@ def _batches(
 ) -> Iterator[aiokafka.producer.message_accumulator.BatchBuilder]:
     batch = producer.create_batch()
     for key, value in pairs:
-        if batch.append(timestamp=None, key=key, value=value) is None:
+        headers = traces.headers(value)
+        if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
             yield batch
             batch = producer.create_batch()
-            batch.append(timestamp=None, key=key, value=value)
+            batch.append(timestamp=None, key=key, value=value, headers=headers)
     if batch.record_count():
         yield batch
 

@@ -9,6 +9,8 @@ import sys
 import threading
 from typing import NoReturn
 
+from streams import traces
+
 FINISH_S = 12.0
 """The batch in hand is finished within this time, or left for the worker that takes over its partitions."""
 LEAVE_S = 4.0
@@ -26,6 +28,7 @@ def end_on_signal() -> None:
 
 def end(code: int) -> NoReturn:
     """End a worker whose work is committed, without waiting for threads that compute what nobody asks for any more."""
+    traces.flush()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 
+from streams import traces
 from streams.engine.content_reader import ContentReader
 from streams.engine.fair_order import KNOWN_MESSAGES, FairOrder
 from streams.engine.faust_internals import commit, positions
@@ -269,7 +270,10 @@ class Stage:
         while True:
             try:
                 if cause is None or failures < _ATTEMPTS:
-                    await self._process(batch)
+                    with traces.processed(
+                        self.heartbeat.role, ((one.source.topic, one.value, one.headers) for one in batch)
+                    ):
+                        await self._process(batch)
                 elif len(batch) == 1:
                     await self._reject(batch[0], cause, failures)
                 else:

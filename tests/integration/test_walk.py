@@ -57,7 +57,7 @@ def printed(page: str, after: str) -> list[str]:
 class Terminal:
     """A shell on a terminal of 100 columns, without anything of the environment of the tests."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, timeout_s: float = TIMEOUT_S) -> None:
         environment = {
             name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR", "XDG_STATE_HOME") if name in os.environ
         }
@@ -69,7 +69,7 @@ class Terminal:
             env=environment,
             encoding="utf-8",
             codec_errors="replace",
-            timeout=TIMEOUT_S,
+            timeout=timeout_s,
             dimensions=(50, 100),
         )
         self._shell.logfile_read = sys.stdout
