@@ -17,11 +17,12 @@ from streams.embedding.batch import STAGE, BatchEmbedder, ModelSelector
 from streams.embedding.payload import check_roots
 from streams.engine.content_reader import ContentReader
 from streams.engine.fair_order import FairOrder
-from streams.engine.faust_producer import Outgoing, deliver, partition_of, rejecter, send_dead_letters
+from streams.engine.faust_producer import Outgoing, deliver, rejecter, send_dead_letters
 from streams.engine.read_ahead import ReadAhead
 from streams.engine.stage import Stage
 from streams.kafka.messages import Message
 from streams.kafka.offsets import AsyncOffsets
+from streams.kafka.partitioner import partition_of
 from streams.kafka.topics import Topic
 from streams.observability import metrics
 from streams.settings import Settings

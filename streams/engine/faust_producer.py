@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import aiokafka
 import faust
 from aiokafka.errors import KafkaConnectionError
-from aiokafka.partitioner import murmur2
 
 from schemas.dead_letters import DeadLetter
 from streams import traces
@@ -32,18 +30,6 @@ class Delivered:
     partition: int
     first_offset: int
     count: int
-
-
-def partition_of(user_id: str, partitions: int) -> int:
-    """The partition of a user, as every producer's murmur2 has it."""
-    return partition_of_bytes(user_id.encode(), partitions)
-
-
-@functools.lru_cache(maxsize=100_000)
-def partition_of_bytes(key: bytes, partitions: int) -> int:
-    """The partition of a key."""
-    number: int = murmur2(key)
-    return (number & 0x7FFFFFFF) % partitions
 
 
 async def deliver(app: faust.App, topic: str, messages: Iterable[Outgoing]) -> list[Delivered]:

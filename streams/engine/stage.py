@@ -103,6 +103,7 @@ class Stage:
         self._idle = asyncio.Event()
         self._idle.set()
         self._draining = False
+        self._closed = False
         self._generation = _NONE
         self._revoked = _NONE
         self._wanted = asyncio.Event()
@@ -125,6 +126,13 @@ class Stage:
         self._draining = True
         await self._idle.wait()
         await self._commit()
+        await self.close()
+
+    async def close(self) -> None:
+        """Disconnect; what :meth:`drain` does in the end, and needs to be called only without it."""
+        if self._closed:
+            return
+        self._closed = True
         self._reader.submit(self._contents.close)
         self._reader.shutdown(wait=False)
         self._ahead.close()

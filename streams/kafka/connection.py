@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException
@@ -17,6 +18,7 @@ from streams.kafka.refusals import KafkaUnavailable as KafkaUnavailable
 from streams.kafka.refusals import explained
 from streams.kafka.security import Security
 
+T = TypeVar("T")
 METADATA_TIMEOUT_S = 5.0
 ISOLATION = "read_committed"
 """What every reader reads, with either client library: messages of aborted transactions do not exist, and what lies
@@ -119,6 +121,18 @@ def metadata(client: Client, settings: ClusterSettings, timeout_s: float = METAD
     except KafkaException as error:
         raise explained(settings, error, client_config(settings)) from error
     return cluster
+
+
+def answer(future: Future[T], timeout_s: float) -> T:
+    """The answer to a call of an admin client.
+
+    Raises:
+        KafkaException: the brokers refused, or nothing came in time.
+    """
+    try:
+        return future.result(timeout_s)
+    except TimeoutError as error:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no answer in time")) from error
 
 
 def not_yet(error: BaseException) -> bool:

@@ -24,7 +24,7 @@ from confluent_kafka.admin import AdminClient
 
 from streams.kafka.async_connection import async_admin
 from streams.kafka.commit_metadata import CommitMetadata
-from streams.kafka.connection import KafkaUnavailable
+from streams.kafka.connection import KafkaUnavailable, answer
 from streams.kafka.messages import TopicPartition, from_client
 from streams.roles import Role
 from streams.settings import Settings
@@ -107,7 +107,7 @@ def describe_group(admin: AdminClient, group_id: str) -> ConsumerGroup:
     )
     try:
         found = ask(
-            lambda: admin.describe_consumer_groups([group_id], request_timeout=_TIMEOUT_S)[group_id].result(_TIMEOUT_S)
+            lambda: answer(admin.describe_consumer_groups([group_id], request_timeout=_TIMEOUT_S)[group_id], _TIMEOUT_S)
         )
     except KafkaException as error:
         if error.args[0].code() == BrokerError.GROUP_ID_NOT_FOUND:

@@ -15,7 +15,6 @@ from typing import Self, TypeVar
 
 import confluent_kafka
 import tenacity
-from aiokafka.partitioner import murmur2
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException
 from prometheus_client import Counter
 
@@ -25,6 +24,7 @@ from schemas.registry import Event
 from schemas.replays import OffsetRange
 from streams.kafka.connection import KafkaUnavailable, consumer, metadata, not_yet
 from streams.kafka.messages import Message, TopicPartition, as_read, to_confluent
+from streams.kafka.partitioner import partition_of
 from streams.kafka.rights import not_there
 from streams.kafka.topics import Topic
 from streams.kafka.unreadable import ReadersUnreadable
@@ -156,7 +156,7 @@ class LogReader:
         Raises:
             KafkaUnavailable, TopicMissing: see :meth:`between`.
         """
-        return int(murmur2(key.encode()) & 0x7FFFFFFF) % len(self._numbers())
+        return partition_of(key, len(self._numbers()))
 
     def open(self, ranges: Sequence[OffsetRange]) -> None:
         """Begin to read these ranges, each from where it goes on.

@@ -19,7 +19,7 @@ from confluent_kafka import IsolationLevel, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from streams.kafka.async_connection import async_consumer
-from streams.kafka.connection import ISOLATION, KafkaUnavailable, admin_client, not_yet
+from streams.kafka.connection import ISOLATION, KafkaUnavailable, admin_client, answer, not_yet
 from streams.kafka.messages import TopicPartition, from_client, to_aiokafka, to_confluent
 from streams.kafka.topic_identity import topic_identities
 from streams.settings import Settings
@@ -75,9 +75,8 @@ def _offsets(
     )
     try:
         return request(_request_offsets, admin, partitions, at, isolation)
-    except (KafkaException, TimeoutError) as error:
-        why = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
-        raise KafkaUnavailable(f"the topics' offsets cannot be read: {why}") from error
+    except KafkaException as error:
+        raise KafkaUnavailable(f"the topics' offsets cannot be read: {error.args[0].str()}") from error
 
 
 def _request_offsets(
@@ -86,7 +85,7 @@ def _request_offsets(
     futures = admin.list_offsets(
         dict.fromkeys(map(to_confluent, partitions), at), request_timeout=_REQUEST_TIMEOUT_S, isolation_level=isolation
     )
-    return {from_client(tp): future.result(_REQUEST_TIMEOUT_S).offset for tp, future in futures.items()}
+    return {from_client(tp): answer(future, _REQUEST_TIMEOUT_S).offset for tp, future in futures.items()}
 
 
 class OpenTransactions:

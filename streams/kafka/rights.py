@@ -7,7 +7,7 @@ from collections.abc import Collection
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 
 from streams.kafka.cluster_settings import ClusterSettings
-from streams.kafka.connection import admin_client
+from streams.kafka.connection import admin_client, answer
 from streams.kafka.security import Security
 from streams.kafka.topics import TopicMissing, TopicsError
 
@@ -33,9 +33,9 @@ def hidden(settings: ClusterSettings, names: Collection[str]) -> list[str]:
     client = admin_client(settings)  # kept until it has answered
     asked = client.describe_topics(TopicCollection(list(names)), request_timeout=_TIMEOUT_S)
     found = []
-    for name, answer in asked.items():
+    for name, future in asked.items():
         try:
-            answer.result(_TIMEOUT_S)
+            answer(future, _TIMEOUT_S)
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 found.append(name)

@@ -16,7 +16,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from streams.kafka.connection import metadata
+from streams.kafka.connection import answer, metadata
 from streams.kafka.messages import TopicPartition
 from streams.kafka.offsets import first_offsets, next_offsets
 from streams.kafka.rights import hidden
@@ -196,7 +196,7 @@ def _create(admin: AdminClient, missing: list[TopicSpec]) -> None:
     ]
     for name, future in admin.create_topics(new, operation_timeout=_REQUEST_TIMEOUT_S).items():
         try:
-            future.result(_REQUEST_TIMEOUT_S)
+            answer(future, _REQUEST_TIMEOUT_S)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise TopicsError(f"topic {name} cannot be created: {error.args[0].str()}") from error
@@ -222,7 +222,7 @@ def alter(admin: AdminClient, stale: Mapping[str, Mapping[str, str]]) -> None:
         return
     for resource, future in admin.incremental_alter_configs(resources, request_timeout=_REQUEST_TIMEOUT_S).items():
         try:
-            future.result(_REQUEST_TIMEOUT_S)
+            answer(future, _REQUEST_TIMEOUT_S)
         except KafkaException as error:
             raise TopicsError(f"topic {resource.name} cannot be configured: {error.args[0].str()}") from error
 
@@ -234,7 +234,7 @@ def _configs(admin: AdminClient, names: list[str]) -> dict[str, dict[str, str]]:
     futures = admin.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S)
     try:
         return {
-            resource.name: {key: str(entry.value) for key, entry in future.result(_REQUEST_TIMEOUT_S).items()}
+            resource.name: {key: str(entry.value) for key, entry in answer(future, _REQUEST_TIMEOUT_S).items()}
             for resource, future in futures.items()
         }
     except KafkaException as error:

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from streams.kafka.commit_metadata import CommitMetadata
-from streams.kafka.connection import KafkaUnavailable
+from streams.kafka.connection import KafkaUnavailable, answer
 
 _TIMEOUT_S = 10.0
 
@@ -45,12 +45,10 @@ def topic_identities(admin: AdminClient, names: Collection[str]) -> dict[str, To
         raise KafkaUnavailable(f"the topics cannot be described: {error.args[0].str()}") from error
     for name, future in futures.items():
         try:
-            described = future.result(_TIMEOUT_S)
+            described = answer(future, _TIMEOUT_S)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise KafkaUnavailable(f"{name} cannot be described: {error.args[0].str()}") from error
-        except TimeoutError as error:
-            raise KafkaUnavailable(f"{name} cannot be described: no answer in time") from error
         else:
             found[name] = TopicIdentity(str(described.topic_id), len(described.partitions))
     return found

@@ -10,7 +10,7 @@ import tenacity
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient, NewTopic, TopicDescription
 
-from streams.kafka.connection import KafkaUnavailable, metadata
+from streams.kafka.connection import KafkaUnavailable, answer, metadata
 from streams.kafka.consumer_groups import group_id
 from streams.kafka.topic_admin import check_lost, lost
 from streams.kafka.topic_record import TopicRecord
@@ -60,7 +60,7 @@ def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) ->
     check_lost({one: since for one, since in lost(admin, settings).items() if one == name}, settings)
     new = NewTopic(name, partitions, settings.replication_factor, config=changelog_config(settings))
     try:
-        admin.create_topics([new], operation_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
+        answer(admin.create_topics([new], operation_timeout=_TIMEOUT_S)[name], _TIMEOUT_S)
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise KafkaUnavailable(f"the changelog {name} cannot be created: {error.args[0].str()}") from error
@@ -86,7 +86,7 @@ def ensure_changelog(admin: AdminClient, settings: Settings, partitions: int) ->
 )
 def _describe(admin: AdminClient, name: str) -> TopicDescription:
     futures = admin.describe_topics(TopicCollection([name]), request_timeout=_TIMEOUT_S)
-    description: TopicDescription = futures[name].result(_TIMEOUT_S)
+    description: TopicDescription = answer(futures[name], _TIMEOUT_S)
     return description
 
 

@@ -19,8 +19,9 @@ from schemas.embeddings import Embedding, Face, OtherVector, Reembedding, Templa
 from schemas.erasure import Erasure
 from schemas.gallery import Template
 from schemas.parts import Box, Timings
-from streams.engine.faust_producer import Outgoing, partition_of_bytes
+from streams.engine.faust_producer import Outgoing
 from streams.kafka.messages import Message
+from streams.kafka.partitioner import partition_of_bytes
 from streams.privacy.erasures import Erasures
 
 EmbeddingEvent = Embedding | Reembedding | TemplateBatch

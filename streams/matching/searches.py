@@ -15,8 +15,9 @@ from schemas.embeddings import Embedding, Face, FrameOrigin
 from schemas.parts import Decision, Refusal
 from schemas.reasons import Reason
 from schemas.results import MatchedFace, SearchCoverage
-from streams.engine.faust_producer import Outgoing, partition_of
+from streams.engine.faust_producer import Outgoing
 from streams.kafka.messages import Message
+from streams.kafka.partitioner import partition_of
 from streams.kafka.topics import Topic
 from streams.matching.batch_outcome import BatchOutcome
 from streams.matching.frame_decisions import FrameDecisions, threshold_of

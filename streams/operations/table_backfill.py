@@ -32,7 +32,7 @@ from sinks.bigquery.refill import Rows
 from sinks.bigquery.rows import row_writer
 from streams.kafka import decoding
 from streams.kafka.commit_metadata import CommitMetadata
-from streams.kafka.connection import KafkaUnavailable, admin_client, consumer
+from streams.kafka.connection import KafkaUnavailable, admin_client, answer, consumer
 from streams.kafka.consumer_groups import commits, group_id
 from streams.kafka.decoding import decode
 from streams.kafka.log_reader import LogReader
@@ -303,7 +303,7 @@ class TableBackfill:
         self._consumer.close()
         with suppress(KafkaException, TimeoutError):
             # Nobody needs our commits any more; the next fill starts from the beginning.
-            self._admin.delete_consumer_groups([self._group])[self._group].result(_TIMEOUT_S)
+            answer(self._admin.delete_consumer_groups([self._group])[self._group], _TIMEOUT_S)
 
     def _kept_since(self) -> datetime | None:
         """The time from which on Kafka has all messages."""

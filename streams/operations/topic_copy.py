@@ -25,7 +25,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.kafka.commit_metadata import CommitMetadata
-from streams.kafka.connection import KafkaUnavailable, admin_client, consumer, make_producer, metadata
+from streams.kafka.connection import KafkaUnavailable, admin_client, answer, consumer, make_producer, metadata
 from streams.kafka.consumer_groups import CommittedOffset, commits, group_id
 from streams.kafka.messages import TopicPartition, to_confluent
 from streams.kafka.offsets import appended_offsets, first_offsets, next_offsets
@@ -242,7 +242,7 @@ class TopicCopy:
         deadline = time.monotonic() + _TIMEOUT_S
         while True:
             try:
-                self._admin.create_topics([new], operation_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
+                answer(self._admin.create_topics([new], operation_timeout=_TIMEOUT_S)[name], _TIMEOUT_S)
             except KafkaException as error:
                 # A topic that is being deleted exists for another moment.
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS or time.monotonic() > deadline:
@@ -253,7 +253,7 @@ class TopicCopy:
         self._await(name, there=True)
 
     def _delete(self, name: str) -> None:
-        self._admin.delete_topics([name], operation_timeout=_TIMEOUT_S)[name].result(_TIMEOUT_S)
+        answer(self._admin.delete_topics([name], operation_timeout=_TIMEOUT_S)[name], _TIMEOUT_S)
         self._await(name, there=False)
 
     def _await(self, name: str, *, there: bool) -> None:

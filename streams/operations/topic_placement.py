@@ -10,7 +10,7 @@ from schemas.erasure import Erasure
 from schemas.errors import CodecError
 from schemas.hooks import HookDelivery
 from schemas.learning import Chip
-from streams.engine.faust_producer import partition_of, partition_of_bytes
+from streams.kafka.partitioner import partition_of, partition_of_bytes
 from streams.kafka.topics import Topic
 from streams.roles import Role
 

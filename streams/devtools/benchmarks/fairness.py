@@ -15,7 +15,7 @@ from streams.devtools.local_stack import Stack
 from streams.devtools.reconciliation import Reconciliation, ReconciliationReport
 from streams.devtools.stats import percentile
 from streams.devtools.synthetic_frames import frames_of_people
-from streams.engine.faust_producer import partition_of
+from streams.kafka.partitioner import partition_of
 from streams.settings import Settings
 
 ONE_USER, MANY_USERS, WILD_CAMERA = "one-user", "many-users", "wild-camera"

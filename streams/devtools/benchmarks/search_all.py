@@ -30,7 +30,7 @@ from streams.devtools.benchmarks.cpu import cpu_s
 from streams.devtools.benchmarks.long_logs import QUALITY, write_templates
 from streams.devtools.benchmarks.rows import Figures
 from streams.devtools.local_stack import Stack
-from streams.engine.faust_producer import partition_of
+from streams.kafka.partitioner import partition_of
 from streams.roles import Embedder, Role
 
 _ROLES = (Role.EMBED, Role.MATCH, Role.SEARCH, Role.SINK_REDIS)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import socket
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from infra.ports import LOOPBACK, free_ports
 from models.embedder.model import Model, keras_network
 from models.training.cluster import JOB, Cluster, UnusableCluster
 from models.training.launch import launch
@@ -21,19 +20,11 @@ from models.training.samples import TrainingSet
 STEPS = 6
 
 
-def addresses() -> tuple[str, ...]:
-    with ExitStack() as stack:
-        held = [stack.enter_context(socket.socket()) for _ in range(2)]
-        for one in held:
-            one.bind(("127.0.0.1", 0))
-        return tuple(f"127.0.0.1:{one.getsockname()[1]}" for one in held)
-
-
 def test_each_starts_its_own_process_and_they_train_one_version(
     tmp_path: Path, small: Path, small_people: TrainingSet
 ) -> None:
     plan = TrainingPlan(steps=STEPS, batch=2, bases=0, warm_up=1, validate_every=3, checkpoint_every=3)
-    first = Cluster("job-1", addresses(), 0)
+    first = Cluster("job-1", tuple(f"{LOOPBACK}:{port}" for port in free_ports(2)), 0)
     other = replace(first, index=1)
 
     def take_part() -> int:

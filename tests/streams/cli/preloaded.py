@@ -239,6 +239,7 @@ def _answer(call: socket.socket, asked: dict[str, Any], streams: list[int], main
         for number, stream in zip((0, 1, 2), (os.open(os.devnull, os.O_RDONLY), *streams), strict=True):
             os.dup2(stream, number)
             os.close(stream)
+        os.chdir(asked["folder"])
         call.sendall(f"{os.getpid()}\n".encode())
         call.close()
         _run(asked, main)
@@ -260,7 +261,6 @@ def _run(asked: dict[str, Any], main: Callable[[], NoReturn]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(asked["env"])
-    os.chdir(asked["folder"])
     sys.argv[1:] = asked["arguments"]
     code: Any = 0
     try:

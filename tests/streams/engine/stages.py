@@ -92,6 +92,7 @@ async def running(settings: Settings, process: Process, name: str = "a") -> Asyn
     finally:
         started.cancel()
         await worker.app.stop()
+        await worker.stage.close()
 
 
 def send(settings: Settings, topic: Topic, values: Sequence[bytes], key: bytes = b"user", partition: int = 0) -> None:

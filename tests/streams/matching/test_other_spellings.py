@@ -16,7 +16,7 @@ from schemas.gallery import Template
 from schemas.ids import new_event_id
 from schemas.ingest import Consent
 from schemas.parts import Source
-from streams.engine.faust_producer import partition_of
+from streams.kafka.partitioner import partition_of
 from streams.matching.gallery_shard import load, template_key
 from streams.matching.other_spellings import as_embeddings
 from streams.privacy.erasures import Erasures

@@ -11,8 +11,8 @@ from schemas.ingest import Consent, Mode
 from schemas.parts import Decision, Refusal
 from schemas.reasons import Reason
 from schemas.results import Match, SearchCoverage
-from streams.engine.faust_producer import partition_of
 from streams.kafka.messages import Message, TopicPartition
+from streams.kafka.partitioner import partition_of
 from streams.kafka.topics import Topic
 from streams.matching.batch_outcome import BatchOutcome
 from streams.matching.decisions import Decisions

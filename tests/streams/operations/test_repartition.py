@@ -22,11 +22,11 @@ from schemas.learning import Chip
 from schemas.results import Enrolment, Match
 from sinks.redis import RedisResults
 from streams.client.producer import Producer
-from streams.engine.faust_producer import partition_of
 from streams.kafka import topic_admin
 from streams.kafka.connection import admin_client
 from streams.kafka.consumer_groups import committed_offsets, group_id
 from streams.kafka.log_reader import read_events
+from streams.kafka.partitioner import partition_of
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
 from streams.roles import Role

@@ -14,7 +14,7 @@ from schemas.ids import new_event_id
 from schemas.ingest import Consent
 from schemas.learning import Chip
 from schemas.parts import Source
-from streams.engine.faust_producer import partition_of
+from streams.kafka.partitioner import partition_of
 from streams.kafka.topics import Topic
 from streams.operations.topic_placement import Placement
 from streams.roles import Role
