@@ -58,7 +58,7 @@ class LiveStreams:
             raise ResultsUnavailable(explained(error)) from error
         first = about.get("first-entry")
         # An approximate trimming does not note what it has removed, so what counts is what is still there.
-        return first is None or place(after) >= place(str(first[0])) or about["entries-added"] == about["length"]
+        return first is None or place(after) >= place(str(first[0])) or about.get("entries-added") == about["length"]
 
     async def follow(self, user_id: str, after: str) -> AsyncIterator[LiveEntry | None]:
         """Yield the entries after this one as they come, and None every second in which none comes.

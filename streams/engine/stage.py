@@ -173,9 +173,14 @@ class Stage:
             sources = {message.source for message in messages}
             for source in {one for one in sources if self._order.waiting(one) > KNOWN_MESSAGES}:
                 self._full.add(source)
-                await self._ahead.give_back(source, self._order.next_offset(source) or 0, read_on=False)
+                await self._give_back(source, read_on=False)
             for source in self._ahead.to_give_back(lambda one: self._order.waiting(one) < _SHORT):
-                await self._ahead.give_back(source, self._order.next_offset(source) or 0)
+                await self._give_back(source)
+
+    async def _give_back(self, source: TopicPartition, *, read_on: bool = True) -> None:
+        offset = self._order.next_offset(source)
+        if offset is not None:  # None: a rebalance has forgotten it meanwhile, and begins anew
+            await self._ahead.give_back(source, offset, read_on=read_on)
 
     def _arrives(self, message: Message) -> None:
         source, offset = message.source, message.offset

@@ -66,6 +66,8 @@ class HookProcessor:
         """For the thread that erases."""
         self._erased: list[Outgoing] = []
         """What that thread has to send still."""
+        self._awaited: set[Waiting] = set()
+        """What was under way when that thread dropped it, also when it has to try again."""
         self._topic = Topic.HOOK_DELIVERIES.named(settings)
 
     def start(self) -> None:
@@ -192,7 +194,7 @@ class HookProcessor:
 
     def _drop(self, who: WhoIsErased, wanted: Callable[[], bool]) -> dict[str, int]:
         with self.lock:
-            under_way = {one for one in self._backlog.flying if who.is_in(one.event)}
+            self._awaited |= {one for one in self._backlog.flying if who.is_in(one.event)}
             for one in [each for each in self._backlog if who.is_in(each.event)]:
                 kept = who.taken_out_of(one.event)
                 if kept is None:
@@ -207,8 +209,9 @@ class HookProcessor:
         self._erasing_outbox.send(self._erased)
         number = len({one.key for one in self._erased})
         self._erased.clear()
-        while wanted() and self._any_flies(under_way):
+        while wanted() and self._any_flies(self._awaited):
             time.sleep(_ASK_S)
+        self._awaited.clear()
         return {"hook_deliveries": number}
 
     def erase_in_searches(

@@ -58,7 +58,7 @@ class HookSender:
     def stop(self) -> None:
         """Begin nothing more, and give what is under way a moment."""
         self._stopped = True
-        self.wake()
+        self._look()
         self._thread.join(_STOP_S + 1)
 
     def wake(self) -> None:
@@ -69,6 +69,9 @@ class HookSender:
         """
         if self._failed is not None:
             raise self._failed
+        self._look()
+
+    def _look(self) -> None:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._wake.set)
 
@@ -93,6 +96,7 @@ class HookSender:
                     task = asyncio.create_task(self._post(poster, one))
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
+                    task.add_done_callback(self._note_failure)
                 pause = _LOOK_S if due is None else min(max(due - now, 0.0), _LOOK_S)
                 try:
                     await asyncio.wait_for(self._wake.wait(), pause)
@@ -102,6 +106,12 @@ class HookSender:
                 await asyncio.wait(tasks, timeout=_STOP_S)
             for task in tasks:
                 task.cancel()
+
+    def _note_failure(self, task: asyncio.Task[None]) -> None:
+        """Have the worker end, and its successor post again, where an event would otherwise be under way for ever."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("posting to a hook failed", exc_info=error)
+            self._failed = error if isinstance(error, Exception) else RuntimeError(repr(error))
 
     async def _post(self, poster: Poster, one: Waiting) -> None:
         began = time.perf_counter()
