@@ -202,7 +202,7 @@ class Eraser:
         """
         mine, found = canonical(user_id), list[str]()
         for some in _chunks(self._indexed(self._keys.answers(user_id), user_id)):
-            for name, text in zip(some, cast(list[str | None], self._redis.mget(some)), strict=True):
+            for name, text in zip(some, values_of(self._redis, some), strict=True):
                 answer = _parsed(text)
                 if answer is None or canonical(str(answer["user_id"])) == mine:
                     found.append(name)

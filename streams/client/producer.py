@@ -234,6 +234,8 @@ class Producer(EventSender):
                     ) from None
                 _serve(self._kafka.poll, _WAIT_S, self._fatal)
             except KafkaException as error:
+                if error.args[0].code() == KafkaError._FATAL and not self._fatal:
+                    _serve(self._kafka.poll, _WAIT_S, self._fatal)  # which says what was fatal
                 why = self._why(handle, error.args[0])
                 raise DeliveryFailed(f"Kafka's client cannot go on: {why}", [handle.event_id]) from error
 

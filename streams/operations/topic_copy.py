@@ -35,7 +35,7 @@ from streams.kafka.topics import Topic, TopicsError
 from streams.operations.topic_placement import Placement
 from streams.roles import Role
 from streams.settings import Settings
-from streams.sightings.partition import SavedTo
+from streams.sightings.saved_to import SavedTo
 
 SIDE = ".repair"
 """The end of a temporary topic's name."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from models.sightings import tracker
 from models.sightings.observation import ObservedFrame
 from models.sightings.tracker import TrackerPlan
-from schemas import codec
 from schemas.sightings import OpenSightings, Sighting
 from streams.sightings.open_log import CameraKey
+from streams.sightings.saved_to import SavedTo
 
 QUIET = timedelta(minutes=5)
 """If a camera sends nothing for so long by the time of the others, its sightings end.
@@ -20,29 +19,6 @@ Some cameras send only while something moves.
 """
 _FORGOTTEN = timedelta(days=1)
 _NEVER = datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class SavedTo:
-    """Up to where the cameras are written: what a successor reads again, and with which time it begins."""
-
-    next_offset: int
-    embeddings: int
-    clock: datetime
-
-    @property
-    def note(self) -> str:
-        """As a short text."""
-        return json.dumps([self.next_offset, self.embeddings, round(self.clock.timestamp() * 1_000_000)])
-
-    @classmethod
-    def read(cls, note: str) -> SavedTo | None:
-        """From such a text; None if it is none."""
-        try:
-            next_offset, embeddings, micros = json.loads(note)
-            return cls(int(next_offset), int(embeddings), codec.from_micros(int(micros)))
-        except (ValueError, TypeError):
-            return None
 
 
 @dataclass(slots=True)

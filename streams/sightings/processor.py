@@ -33,7 +33,8 @@ from streams.settings import Settings
 from streams.sightings import metrics
 from streams.sightings.observations import is_of_a_live_frame, observed, same_person
 from streams.sightings.open_log import CameraKey, read_open
-from streams.sightings.partition import CameraPartition, SavedTo
+from streams.sightings.partition import CameraPartition
+from streams.sightings.saved_to import SavedTo
 from streams.sightings.vectors import FrameVectorLog
 
 log = logging.getLogger(__name__)
