@@ -26,8 +26,10 @@ from streams.cli.examples import EXAMPLES
 from streams.cli.main import make_app
 from streams.cli.settings import settings_table
 from streams.kafka.topic_specs import topic_specs
+from streams.kafka.topics import Topic
 from streams.observability.gauges import FAMILIES
 from streams.observability.metrics import GATEWAY, SHOWN_BY
+from streams.operations.access_rights import RIGHTS, AccessRights, User
 from streams.roles import Role
 from streams.settings import Settings
 from streams.topology import READS
@@ -280,10 +282,39 @@ def commands_page() -> str:
     )
 
 
+def _rights_row(user: User, rights: AccessRights) -> Sequence[str]:
+    def listed(topics: Collection[Topic]) -> str:
+        return "all" if len(topics) == len(Topic) else ", ".join(f"`{topic}`" for topic in Topic if topic in topics)
+
+    changelog = ", ".join(one.lower() for one in sorted(rights.changelog))
+    groups = "all: commit, delete" if rights.manages else "its own" if rights.groups else ""
+    return [f"`{user}`", listed(rights.reads), listed(rights.writes), changelog, groups]
+
+
+def rights_page() -> str:
+    """What each user may do on Kafka."""
+    head = ("user", "reads", "writes", "changelog of galleries", "consumer groups")
+    rows = (_rights_row(user, rights) for user, rights in RIGHTS.items())
+    return (
+        "# Rights on Kafka\n\n`facestream topics acls` prints these rights as ACLs, or creates them; see "
+        "[security.md](../security.md#users-and-acls).\n\n"
+        f"{table(head, iter(rows))}\n\n"
+        "- Roles and the gateway may describe all topics besides: they start only where all are partitioned alike.\n"
+        "- Whoever reads may describe the groups whose names begin with `facestream-`: who reads outside a group gives "
+        "such a name too, and Kafka's client asks who coordinates it.\n"
+        "- The gateway may describe the groups of all roles.\n"
+        "- The operator may also create, configure and delete the topics, and their copies during a repair "
+        "(`*.repair`).\n"
+        "- Nobody needs a right on the cluster: who may write may write idempotently (since Kafka 2.8), and nobody "
+        "uses transactions. `--create` itself needs `ALTER` on the cluster."
+    )
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "metrics.md": metrics_page,
     "reasons.md": reasons_page,
+    "rights.md": rights_page,
     "settings.md": settings_page,
     "tables.md": tables_page,
     "topics.md": topics_page,

@@ -154,6 +154,10 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream topics repartition --partitions 16 --dry-run",
         "facestream topics repartition --partitions 16",
     ),
+    "topics acls": (
+        "facestream topics acls",
+        "facestream topics acls --role embed --principal User:anna --create",
+    ),
     "runs list": ("facestream runs list", "facestream runs list --skipped"),
     "runs show": ("facestream runs show RUN_ID",),
     "models list": ("facestream models list",),

@@ -1,4 +1,4 @@
-"""``facestream topics create|list|repair|repartition``."""
+"""``facestream topics create|list|repair|repartition|acls``."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     group = typer.Typer(
         no_args_is_help=True,
-        help="Create the Kafka topics, show their state, repair them, or give them more partitions.",
+        help="Create the Kafka topics, show their state, repair or repartition them, or set who may use them.",
     )
     group.command("create")(create)
     group.command("list")(list_)
     group.command("repair")(repair)
     group.command("repartition")(repartition)
+    group.command("acls")(acls)
     app.add_typer(group, name="topics", rich_help_panel=MAINTAIN)
 
 
@@ -128,6 +129,69 @@ def repartition(
     _recreate(repairs, now, output, dry_run=dry_run, done="repartitioned")
     if before.partitions != partitions:
         output.warn(f"set FACESTREAM_PARTITIONS={partitions} for everything that is started from now on")
+
+
+def acls(
+    user: Annotated[
+        str | None,
+        typer.Option(
+            "--role", help="Only of this user: a role of workers, `producer`, `client`, `gateway` or `operator`."
+        ),
+    ] = None,
+    principal: Annotated[
+        str | None,
+        typer.Option(
+            "--principal",
+            help="The user of `--role` as the brokers know it, such as `User:anna`. Otherwise `User:facestream-ROLE`.",
+        ),
+    ] = None,
+    create: Annotated[
+        bool, typer.Option("--create", help="Create them; for a user who may alter the cluster.")
+    ] = False,
+    form: TableFormat = Format.TABLE,
+    as_json: Json = False,
+) -> None:
+    """Show the ACLs that each role, producers, the gateway and the operator need on Kafka, or create them.
+
+    They follow the prefix of topics. Nothing else is needed, and nothing is removed. Safe to repeat.
+    """
+    from streams.kafka.connection import admin_client
+    from streams.operations import access_rights
+
+    output, now = Output(as_json, form), load_settings()
+    if user is not None and user not in access_rights.USERS:
+        raise typer.BadParameter(f"it is one of {', '.join(access_rights.USERS)}", param_hint="--role")
+    if principal is not None and user is None:
+        raise typer.BadParameter("say whose it is: give --role too", param_hint="--principal")
+    if principal is not None and not principal.partition(":")[2]:
+        raise typer.BadParameter("it begins with its kind: User:anna", param_hint="--principal")
+    wanted = [
+        acl for one in access_rights.USERS if user in (None, one) for acl in access_rights.acls(one, now, principal)
+    ]
+    if create:
+        access_rights.create_acls(admin_client(now), now, wanted)
+    table = grid("principal", "operation", "on", "name")
+    for acl in wanted:
+        name = f"{acl.name}*" if acl.prefixed else acl.name
+        table.add_row(escape(acl.principal), acl.operation, acl.resource, escape(name))
+    output.table(table)
+    if create:
+        output.say(f"{pluralize(len(wanted), 'ACL')} created, or there already")
+    output.finish(
+        {
+            "acls": [
+                {
+                    "principal": acl.principal,
+                    "operation": acl.operation,
+                    "resource": acl.resource,
+                    "name": acl.name,
+                    "pattern": "prefixed" if acl.prefixed else "literal",
+                }
+                for acl in wanted
+            ],
+            "created": create,
+        }
+    )
 
 
 def _recreate(repairs: Sequence[Repair], now: Settings, output: Output, *, dry_run: bool, done: str) -> None:
