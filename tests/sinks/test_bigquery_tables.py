@@ -86,6 +86,24 @@ def test_apply_describes_the_columns_of_views_from_before(applied: Address) -> N
     assert apply(client, applied.dataset_id) == []
 
 
+def described_as_before(field: google.SchemaField) -> google.SchemaField:
+    inner = [described_as_before(one) for one in field.fields]
+    return google.SchemaField(field.name, field.field_type, field.mode, description="As before.", fields=inner)
+
+
+def test_apply_describes_the_columns_of_tables_from_before_at_every_depth(applied: Address) -> None:
+    client = applied.rest_client()
+    table = client.get_table(f"{applied.dataset_id}.enrolments")
+    wanted = dict(fields_in(table.schema))
+    table.schema = [described_as_before(one) for one in table.schema]
+    client.update_table(table, ["schema"])
+    changes = [change for change in apply(client, applied.dataset_id) if not change.startswith("view ")]
+    assert sorted(changes) == sorted(f"column enrolments.{name}: described" for name in wanted)
+    assert "column enrolments.quality.score: described" in changes
+    assert dict(fields_in(client.get_table(table.reference).schema)) == wanted
+    assert apply(client, applied.dataset_id) == []
+
+
 def test_apply_saves_a_function_anew_that_someone_changed(applied: Address) -> None:
     client = applied.rest_client()
     changed = f"CREATE OR REPLACE TABLE FUNCTION {applied.dataset_id}.faces_at_fmr(a INT64) AS SELECT a AS b"
