@@ -19,7 +19,7 @@ import streams.kafka.log_reader
 import streams.sightings.metrics
 from schemas.reasons import Reason
 from sinks.bigquery.columns import Column
-from sinks.bigquery.saved_queries import SavedQuery, saved_queries
+from sinks.bigquery.saved_queries import SavedQuery, analyst_views, saved_queries
 from sinks.bigquery.tables import TABLES, Table
 from streams.cameras.status import CameraMetrics
 from streams.cli.examples import EXAMPLES
@@ -135,8 +135,8 @@ def _table_section(one: Table) -> str:
     )
 
 
-def _views() -> Iterator[Sequence[str]]:
-    for one in sorted(saved_queries(), key=lambda query: query.name):
+def _views(queries: Sequence[SavedQuery]) -> Iterator[Sequence[str]]:
+    for one in sorted(queries, key=lambda query: query.name):
         arguments = f"({', '.join(parameter.name for parameter in one.parameters)})" if one.parameters else ""
         yield [f"`{one.name}{arguments}`", one.description]
 
@@ -154,10 +154,14 @@ def tables_page() -> str:
     sections = "\n\n".join(map(_table_section, TABLES))
     own = sorted((one for one in saved_queries() if one.columns), key=lambda query: query.name)
     of_views = "\n\n".join(map(_view_columns, own))
+    without_names = "\n\n".join(map(_view_columns, analyst_views()))
     return (
         "# Tables and views in BigQuery\n\n`facestream bigquery apply` creates and updates them. "
         "[analysts.md](../analysts.md) has example queries."
-        f"\n\n{sections}\n\n## Views\n\n{table(('view', 'rows'), _views())}\n\n{of_views}"
+        f"\n\n{sections}\n\n## Views\n\n{table(('view', 'rows'), _views(saved_queries()))}\n\n{of_views}"
+        "\n\n## Views without names\n\n`facestream bigquery apply --analysts DATASET` makes them in that dataset: see "
+        "[security.md](../security.md#analysts-without-names)."
+        f"\n\n{table(('view', 'rows'), _views(analyst_views()))}\n\n{without_names}"
     )
 
 

@@ -2,7 +2,8 @@
 
 from sinks.bigquery.apply import apply
 from sinks.bigquery.client import Address
+from sinks.bigquery.pseudonyms import apply_for_analysts
 from sinks.bigquery.query import run_query
 from sinks.bigquery.writer import BigQuerySink
 
-__all__ = ["Address", "BigQuerySink", "apply", "run_query"]
+__all__ = ["Address", "BigQuerySink", "apply", "apply_for_analysts", "run_query"]

@@ -15,7 +15,7 @@ from sinks.bigquery.query import NO_RETRY, calling, run_query
 from sinks.bigquery.saved_queries import SavedQuery, functions, meaning, views
 from sinks.bigquery.tables import TABLES, Table
 
-_TIMEOUT_S = 60.0
+TIMEOUT_S = 60.0
 _LEGACY_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "RECORD": "STRUCT", "BOOLEAN": "BOOL"}
 
 
@@ -47,7 +47,8 @@ def apply(client: bigquery.Client, dataset: str, *, dry_run: bool = False, locat
         # A view keeps the columns that its tables had when it was saved.
         renew = any(change.startswith("column") for change in changes)
         for view in views():
-            changes += _apply_view(client, dataset, view, renew, dry_run)
+            sql = Template(view.sql).substitute(dataset=dataset)
+            changes += apply_view(client, dataset, view, sql, renew=renew, dry_run=dry_run)
         for function in functions():
             changes += _apply_function(client, dataset, function, dry_run)
     return changes
@@ -55,29 +56,30 @@ def apply(client: bigquery.Client, dataset: str, *, dry_run: bool = False, locat
 
 def _apply_dataset(client: bigquery.Client, dataset: str, location: str | None, dry_run: bool) -> Iterable[str]:
     try:
-        client.get_dataset(dataset, retry=NO_RETRY, timeout=_TIMEOUT_S)
+        client.get_dataset(dataset, retry=NO_RETRY, timeout=TIMEOUT_S)
     except exceptions.NotFound:
         if not dry_run:
             fresh = bigquery.Dataset(dataset)
             fresh.description = "Answers of facestream: who was recognised, enrolled, and what could not be processed."
             fresh.location = location
-            client.create_dataset(fresh, exists_ok=True, retry=NO_RETRY, timeout=_TIMEOUT_S)
+            client.create_dataset(fresh, exists_ok=True, retry=NO_RETRY, timeout=TIMEOUT_S)
         yield f"dataset {dataset}: created"
 
 
-def _get_table(client: bigquery.Client, name: str) -> bigquery.Table | None:
+def get_table(client: bigquery.Client, name: str) -> bigquery.Table | None:
+    """A table or view; None if there is none of this name."""
     try:
-        return client.get_table(name, retry=NO_RETRY, timeout=_TIMEOUT_S)
+        return client.get_table(name, retry=NO_RETRY, timeout=TIMEOUT_S)
     except exceptions.NotFound:
         return None
 
 
 def _apply_table(client: bigquery.Client, dataset: str, table: Table, dry_run: bool) -> Iterable[str]:
     name = f"{dataset}.{table.name}"
-    existing = _get_table(client, name)
+    existing = get_table(client, name)
     if existing is None:
         if not dry_run:
-            client.create_table(_new_table(name, table), exists_ok=True, retry=NO_RETRY, timeout=_TIMEOUT_S)
+            client.create_table(_new_table(name, table), exists_ok=True, retry=NO_RETRY, timeout=TIMEOUT_S)
         yield f"table {table.name}: created"
         return
     _check_layout(existing, table)
@@ -88,7 +90,7 @@ def _apply_table(client: bigquery.Client, dataset: str, table: Table, dry_run: b
     if changes and not dry_run:
         existing.schema = schema
         existing.description = table.description
-        client.update_table(existing, ["schema", "description"], retry=NO_RETRY, timeout=_TIMEOUT_S)
+        client.update_table(existing, ["schema", "description"], retry=NO_RETRY, timeout=TIMEOUT_S)
     yield from changes
 
 
@@ -154,14 +156,31 @@ def _field(column: Column, mode: str | None = None) -> bigquery.SchemaField:
     )
 
 
-def _apply_view(client: bigquery.Client, dataset: str, view: SavedQuery, renew: bool, dry_run: bool) -> Iterable[str]:
+def apply_view(
+    client: bigquery.Client, dataset: str, view: SavedQuery, sql: str, *, renew: bool = False, dry_run: bool = False
+) -> Iterable[str]:
+    """Create or update one view, and describe its columns.
+
+    Args:
+        client: the client to use.
+        dataset: ``project.dataset`` of the view.
+        view: its name, and what it and its columns mean.
+        sql: its query.
+        renew: save it anew even if its query is the same.
+        dry_run: report the changes, but do not make them.
+
+    Returns:
+        One line for each change.
+
+    Raises:
+        IncompatibleTable: something else has its name.
+    """
     name = f"{dataset}.{view.name}"
-    sql = Template(view.sql).substitute(dataset=dataset)
-    existing = _get_table(client, name)
+    existing = get_table(client, name)
     if existing is None:
         if not dry_run:
             fresh = _view_resource(name, view, sql)
-            _describe(client, view, client.create_table(fresh, exists_ok=True, retry=NO_RETRY, timeout=_TIMEOUT_S))
+            _describe(client, view, client.create_table(fresh, exists_ok=True, retry=NO_RETRY, timeout=TIMEOUT_S))
         yield f"view {view.name}: created"
         return
     if existing.table_type != "VIEW":
@@ -169,10 +188,10 @@ def _apply_view(client: bigquery.Client, dataset: str, view: SavedQuery, renew: 
     if renew or existing.view_query != sql or existing.description != view.description:
         if not dry_run:
             # A statement, because a compatible server may store an update without applying it; then the exact text.
-            run_query(client, f"CREATE OR REPLACE VIEW `{name}` AS {sql}", timeout_s=_TIMEOUT_S)
+            run_query(client, f"CREATE OR REPLACE VIEW `{name}` AS {sql}", timeout_s=TIMEOUT_S)
             saved = _view_resource(name, view, sql)
-            client.update_table(saved, ["view_query", "description"], retry=NO_RETRY, timeout=_TIMEOUT_S)
-            _describe(client, view, client.get_table(name, retry=NO_RETRY, timeout=_TIMEOUT_S))
+            client.update_table(saved, ["view_query", "description"], retry=NO_RETRY, timeout=TIMEOUT_S)
+            _describe(client, view, client.get_table(name, retry=NO_RETRY, timeout=TIMEOUT_S))
         yield f"view {view.name}: updated"
     elif _described(view, existing.schema) != list(existing.schema):
         if not dry_run:
@@ -191,7 +210,7 @@ def _view_resource(name: str, view: SavedQuery, sql: str) -> bigquery.Table:
 def _describe(client: bigquery.Client, view: SavedQuery, saved: bigquery.Table) -> None:
     """Describe the columns of a view, whose names and types are what its query gives."""
     saved.schema = _described(view, saved.schema)
-    client.update_table(saved, ["schema"], retry=NO_RETRY, timeout=_TIMEOUT_S)
+    client.update_table(saved, ["schema"], retry=NO_RETRY, timeout=TIMEOUT_S)
 
 
 def _described(view: SavedQuery, schema: Sequence[bigquery.SchemaField]) -> list[bigquery.SchemaField]:
@@ -215,7 +234,7 @@ def _apply_function(client: bigquery.Client, dataset: str, function: SavedQuery,
     name = f"{dataset}.{function.name}"
     sql = Template(function.sql).substitute(dataset=dataset)
     try:
-        existing = client.get_routine(name, retry=NO_RETRY, timeout=_TIMEOUT_S)
+        existing = client.get_routine(name, retry=NO_RETRY, timeout=TIMEOUT_S)
     except exceptions.NotFound:
         existing = None
     # BigQuery keeps the text; a compatible server may write blanks and operators in another form.

@@ -1,4 +1,4 @@
-"""Reads the views and table functions of ``views/*.sql``: what each is for, and what its columns mean.
+"""Reads the saved queries of ``views/*.sql`` and ``analyst_views/*.sql``: what each is for, and what its columns mean.
 
 A file begins with a comment: the description, and after an empty comment line ``name: meaning`` of columns. A column
 that is not mentioned has the meaning of the column of that name in the tables and views that the query reads. A file
@@ -59,8 +59,17 @@ class Meaning:
 @cache
 def saved_queries() -> tuple[SavedQuery, ...]:
     """Every file of ``views``, where later ones may use earlier ones."""
-    folder = resources.files(__package__) / "views"
-    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return _read_folder("views")
+
+
+@cache
+def analyst_views() -> tuple[SavedQuery, ...]:
+    """Every file of ``analyst_views``: the views without names (see ``pseudonyms``), which read those of ``views``."""
+    return _read_folder("analyst_views")
+
+
+def _read_folder(name: str) -> tuple[SavedQuery, ...]:
+    files = sorted((resources.files(__package__) / name).iterdir(), key=lambda file: file.name)
     return tuple(_read(file.name, file.read_text("utf-8")) for file in files if file.name.endswith(".sql"))
 
 

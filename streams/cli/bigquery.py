@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from streams.operations.table_backfill import TableBackfilled
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
+_DATASET = re.compile(r"\w+", re.ASCII)
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
 
 
@@ -43,14 +44,30 @@ def register(app: typer.Typer) -> None:
 def apply(
     dry_run: DryRun = False,
     location: Annotated[str | None, typer.Option(help="Location of a new dataset, e.g. EU.")] = None,
+    analysts: Annotated[
+        str | None,
+        typer.Option(metavar="DATASET", help="Dataset to make views without names in, e.g. facestream_analysts."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Create or migrate dataset, tables and views. Safe to repeat."""
+    """Create or migrate dataset, tables and views. Safe to repeat.
+
+    With --analysts, also make views in a second dataset, which have pseudonyms instead of the names of users, subjects
+    and cameras. They may read the first dataset; those who may only read the second see no names.
+    """
     from sinks import bigquery
 
     output = Output(as_json)
     address = _address()
-    changes = bigquery.apply(address.rest_client(), address.dataset_id, dry_run=dry_run, location=location)
+    if analysts is not None and (analysts == address.dataset or not _DATASET.fullmatch(analysts)):
+        raise typer.BadParameter(
+            f"{analysts!r} cannot be the dataset for analysts: name another one, without its project"
+        )
+    client = address.rest_client()
+    changes = bigquery.apply(client, address.dataset_id, dry_run=dry_run, location=location)
+    if analysts is not None:
+        views = f"{address.project}.{analysts}"
+        changes += bigquery.apply_for_analysts(client, address.dataset_id, views, dry_run=dry_run)
     for change in changes:
         output.say(f"{'would be: ' if dry_run else ''}{change}")
     if not changes:

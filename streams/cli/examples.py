@@ -111,7 +111,11 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
         "facestream retrain --workers 2 --steps 500",
         "facestream retrain --mode head --anyway  # a trial with few people",
     ),
-    "bigquery apply": ("facestream bigquery apply --dry-run", "facestream bigquery apply"),
+    "bigquery apply": (
+        "facestream bigquery apply --dry-run",
+        "facestream bigquery apply",
+        "facestream bigquery apply --analysts facestream_analysts",
+    ),
     "bigquery query": (
         "facestream bigquery query sightings_by_day",
         "facestream bigquery query 'SELECT decision, COUNT(*) FROM faces GROUP BY 1'",
