@@ -47,17 +47,17 @@ check: setup lint ## Lint, check types, and run the tests that start no service 
 	@$(PYTEST) --numprocesses 2 --quick
 
 test-long: setup ## Run the tests that take a minute or more each, and further cases of what `make test` shows
-	@$(PYTEST) $(FILES_AT_A_TIME) 2 -m long
+	@$(PYTEST) $(FILES_AT_A_TIME) 2 --timeout 3600 -m long
 
 # As root it starts an engine where none runs, and makes what stands in for images where no registry is reached.
 test-containers: setup ## Build the images, and run, scale, kill and restart docker-compose.yml (needs Docker)
-	@$(PYTEST) --capture=tee-sys --exitfirst tests/containers/run_compose.py
+	@$(PYTEST) --timeout 7200 --capture=tee-sys --exitfirst tests/containers/run_compose.py
 
 # The program is built once for a user: ten minutes of processor time, and 4 GB of Go's cache.
 test-cluster: setup ## Run releases, drains and scaling on Kubernetes' control plane (needs Go, and half an hour)
 	@command -v go >/dev/null || { echo "test-cluster: Go is needed (Debian: apt-get install golang)" >&2; exit 1; }
 	@$(BIN)/python -m tests.cluster.plane
-	@$(PYTEST) -s tests/cluster
+	@$(PYTEST) --timeout 7200 -s tests/cluster
 
 # The browser's tests are a part of `make test` where there is a browser.
 page-test: setup ## Test the live page in a browser, which is installed in the user's cache if there is none
