@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import unicodedata
+from contextlib import closing
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -13,6 +17,7 @@ from schemas.ingest import Mode
 from schemas.results import Candidate, Match, SearchCoverage
 from sinks.base import SinkUnavailable
 from sinks.redis import RedisResults, RedisSink
+from sinks.redis import sink as module
 from sinks.redis.erase import Eraser
 from sinks.redis.keys import Keys
 from tests.sinks.examples import NOW, delivery, enrolment, face, match, sighting, with_otto
@@ -179,3 +184,19 @@ def test_answers_to_searches_are_found_by_whom_they_name(sink: RedisSink, result
     assert (named(first), named(second)) == ([], [("bert", "otto")])
     assert sink.erase("ursula", None)["answers"] == 1
     assert results.result(first.event_id) is None
+
+
+def test_an_answer_is_found_though_answers_are_kept_for_shorter_now(
+    results: RedisResults, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after, now = match(), match(), time.time()
+    with closing(RedisSink(url, result_ttl_s=1_000)) as sink:
+        sink.write([delivery(before)])
+    with closing(RedisSink(url, result_ttl_s=10)) as sink:
+        for at, one in ((now + 500, match()), (now + 600, after)):
+            monkeypatch.setattr(module, "time", SimpleNamespace(time=partial(float, at)))
+            sink.write([delivery(one)])
+        indexed = redis.Redis.from_url(url, decode_responses=True).zrange(Keys().answers("ursula"), 0, -1)
+        assert sorted(indexed) == sorted(Keys().result(one.event_id) for one in (before, after))
+        assert sink.erase("ursula", None)["answers"] == 2
+    assert results.result(before.event_id) is None
