@@ -94,7 +94,7 @@ def well(cluster: Cluster) -> bool:
 @heals(Remedy.START_WORKER)
 def test_a_role_without_a_worker(cluster: Cluster) -> None:
     ids = send(cluster, 3)
-    said = found(cluster)["sink-redis workers"]
+    said = wait_until(lambda: found(cluster).get("sink-redis workers"), 120)  # a new broker may be slow to tell
     assert said.remedy == "facestream worker sink-redis"
     with cluster.workers(*Role):
         wait_until(lambda: answered(cluster, ids), 120)
