@@ -54,6 +54,14 @@ def why_not_written(settings: ClusterSettings, topic: str, error: KafkaError) ->
     return f"Kafka does not allow {Security.of(settings).who} to write to {topic}: grant it the ACLs of its role"
 
 
+def not_readable(settings: ClusterSettings, topic: str) -> NotAllowed:
+    """What to say of a topic of which the brokers give nothing because an ACL is missing."""
+    return NotAllowed(
+        f"Kafka at {settings.kafka} does not allow {Security.of(settings).who} to read {topic}: grant it the ACLs of "
+        "its role"
+    )
+
+
 def not_there(settings: ClusterSettings, names: Collection[str]) -> TopicsError:
     """What to say of topics that the brokers do not list: a missing ACL, or that they do not exist."""
     if secret := hidden(settings, names):

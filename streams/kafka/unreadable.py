@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import confluent_kafka
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from confluent_kafka import OFFSET_BEGINNING
 from confluent_kafka import KafkaError as BrokerError
 
@@ -28,6 +28,7 @@ from schemas.reasons import Reason
 from streams.kafka.connection import KafkaUnavailable, admin_client, consumer, metadata
 from streams.kafka.messages import TopicPartition, to_confluent
 from streams.kafka.record_batches import BatchFetcher, FetchedBatches
+from streams.kafka.rights import not_readable
 from streams.kafka.topics import Topic
 from streams.kafka.writer import RecordWriter
 from streams.settings import Settings
@@ -265,9 +266,12 @@ class ReadersUnreadable:
 
         Raises:
             LogUnreadable: something could not.
+            NotAllowed: an ACL is missing.
         """
         if self._found:
             first = next(iter(self._found.values()))
+            if TopicAuthorizationFailedError.__name__ in first.problem:
+                raise not_readable(self._settings, first.source.topic)
             raise LogUnreadable(f"{first}. Mend it, or pass it: {first.remedy}")
 
 

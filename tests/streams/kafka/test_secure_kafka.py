@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,18 +40,25 @@ from streams.client.settings import ClientSettings
 from streams.kafka import topic_admin
 from streams.kafka.connection import admin_client, metadata
 from streams.kafka.consumer_groups import OffsetsClient
+from streams.kafka.log_reader import read_topic
 from streams.kafka.partition_counts import check_copartitioned, partition_counts
+from streams.kafka.partitioner import partition_of
 from streams.kafka.refusals import KafkaRefused
 from streams.kafka.rights import NotAllowed
 from streams.kafka.topics import Topic
+from streams.operations.access_rights import Account, acls, create_acls
 from streams.operations.doctor import cluster as doctor
 from streams.operations.doctor.remedies import Remedy
 from streams.roles import Role
 from streams.settings import Settings, variables
+from tests.streams.cli.conftest import environment, run
 from tests.streams.operations.doctor.ledger import heals, look
 from tests.waiting import wait_until
 
 WAIT_S = 120.0
+ROLES = (Role.EMBED, Role.MATCH, Role.SINK_REDIS)
+LOGGED = "-Dorg.slf4j.simpleLogger.log.kafka.authorizer.logger=info"
+"""Has the broker log what it denies."""
 PLAIN = {"kafka_ca_file": None, "kafka_username": None, "kafka_password_file": None}
 
 
@@ -109,7 +117,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureKafka]:
     }
     with Supervisor() as supervisor:
         security = BrokerSecurity(folder / "security", {**more, **of_all_mechanisms(folder / "security")})
-        address = kafka.start(supervisor, folder / "kafka", broker, controller, print, security=security)
+        address = kafka.start(supervisor, folder / "kafka", broker, controller, print, LOGGED, security=security)
         url = redis.start(supervisor, folder / "redis", redis_port)
         settings = Settings(home=folder, kafka=address, redis_url=url, partitions=2, **security.settings())
         admin = admin_client(settings)
@@ -225,21 +233,54 @@ def token(user: str) -> str:
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts) + "."
 
 
-def test_an_event_goes_all_the_way_through(secure: SecureKafka) -> None:
-    env = variables(secure.settings.model_dump(mode="json", exclude_unset=True))
-    for role in (Role.EMBED, Role.MATCH, Role.SINK_REDIS):
+def test_an_event_goes_all_the_way_through_with_a_user_per_role(secure: SecureKafka) -> None:
+    administrator = secure.changed(topic_prefix="team-")
+    topic_admin.create(secure.admin, administrator)
+    users = {
+        one: administrator.model_copy(update=dict(secure.add_user(f"facestream-{one}")))
+        for one in (*ROLES, Account.PRODUCER)
+    }
+    created = run(
+        ("topics", "acls", "--create", "--json"), environment(**environment_of(administrator)), secure.settings.home
+    )
+    assert created.code == 0, created.err
+    assert {one["principal"] for one in created.json["acls"]} >= {f"User:facestream-{user}" for user in users}
+    create_acls(secure.admin, administrator, acls(Role.EMBED, administrator))  # they are there already
+    for role in ROLES:
         secure.supervisor.start(
             role,
             [sys.executable, "-m", "streams.cli", "worker", role, "--embedder", "digest"],
             log=secure.settings.home / f"{role}.log",
-            env=env,
+            env=environment_of(users[role]),
             stage=1,
         )
     picture = cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8))[1].tobytes()
-    with Client(ClientSettings.from_environment(env)) as client:
+    with Client(ClientSettings.from_environment(environment_of(users[Account.PRODUCER]))) as client:
         enrolled = client.ask("anna", picture, consent="tests", timeout_s=WAIT_S)
         assert enrolled.outcome is Outcome.ENROLLED
         match = client.ask("anna", picture, camera_id="door", timeout_s=WAIT_S)
         assert [face.decision for face in match.faces] == [Decision.MATCH]
+    # The producer's client listens for dead letters, which it may not read, and the answers come all the same.
+    assert denied(secure.settings.home, ROLES) == []
     for log in (*secure.settings.home.glob("*.log"), secure.settings.home / "kafka" / "kafka.log"):
-        assert secure.security.password("admin") not in log.read_text("utf-8"), log
+        for user in ("admin", *(f"facestream-{one}" for one in users)):
+            assert secure.security.password(user) not in log.read_text("utf-8"), log
+
+    assert next(read_topic(users[Role.SINK_REDIS], Topic.MATCHES, [partition_of("anna", 2)])).key == b"anna"
+    for one, topic in ((Role.EMBED, Topic.MATCHES), (Account.PRODUCER, Topic.UPLOADS)):
+        with pytest.raises(NotAllowed, match=rf"the user facestream-{one} .* to read team-{topic}: grant it the ACLs"):
+            list(read_topic(users[one], topic))
+    with pytest.raises(NotAllowed, match=r"does not allow the user facestream-embed .* to create ACLs"):
+        create_acls(admin_client(users[Role.EMBED]), users[Role.EMBED], acls(Role.EMBED, administrator))
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    return variables(settings.model_dump(mode="json", exclude_unset=True))
+
+
+def denied(folder: Path, roles: Sequence[Role]) -> list[str]:
+    """What the broker has denied to the users of these roles."""
+    log = (folder / "kafka" / "kafka.log").read_text("utf-8")
+    found = re.findall(r"Principal = User:(\S+) is Denied operation = (\S+) .* on resource = (\S+) ", log)
+    assert found, "what is denied to others is found"
+    return [" ".join(one) for one in found if one[0] in {f"facestream-{role}" for role in roles}]
