@@ -169,13 +169,24 @@ def _file(module: str) -> Path | None:
 def renamed(text: str, names: Mapping[str, str]) -> str:
     """The text of a module with the new names of modules: in imports, and wherever else a dotted name occurs."""
     lines = text.splitlines(keepends=True)
-    packages = {name.rpartition(".")[0]: new.rpartition(".")[0] for name, new in names.items()}
     for node in ast.walk(ast.parse(text)):
         # `from schemas import codec` has no dot that would distinguish it from other text.
-        if isinstance(node, ast.ImportFrom) and node.module in packages:
+        if isinstance(node, ast.ImportFrom) and node.module and (new := _new_package(node, names)):
             line = lines[node.lineno - 1]
-            new = names.get(node.module, packages[node.module])
             lines[node.lineno - 1] = line.replace(f"from {node.module} import", f"from {new} import", 1)
     dotted = [name for name in names if "." in name]
     pattern = "|".join(re.escape(name) for name in sorted(dotted, key=len, reverse=True))
     return re.sub(rf"(?<![\w.])(?:{pattern})\b", lambda found: names[found[0]], "".join(lines))
+
+
+def _new_package(node: ast.ImportFrom, names: Mapping[str, str]) -> str | None:
+    """From where the same is imported under the new names; None if it is no module of the repository."""
+    if node.module in names:
+        return names[node.module]
+    members = [f"{node.module}.{alias.name}" for alias in node.names]
+    if not any(member in names for member in members):
+        return None
+    packages = {names.get(member, member).rpartition(".")[0] for member in members}
+    if len(packages) > 1:
+        raise LayoutError(f"these modules get different packages, so import each by itself: {', '.join(members)}")
+    return packages.pop()

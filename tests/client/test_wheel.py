@@ -118,3 +118,15 @@ def test_an_application_sees_the_types(python: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_an_import_from_a_package_gets_the_place_of_what_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "client"))
+    import build_client
+
+    names = {"streams.traces": "facestream.traces", "streams.client": "facestream", "schemas": "facestream.schemas"}
+    lines = "from streams import traces\nfrom schemas import codec\nfrom json import dumps\n"
+    new = "from facestream import traces\nfrom facestream.schemas import codec\nfrom json import dumps\n"
+    assert build_client.renamed(lines, names) == new
+    with pytest.raises(build_client.LayoutError, match=r"import each by itself: streams\.traces, streams\.kafka"):
+        build_client.renamed("from streams import traces, kafka\n", names | {"streams.kafka": "facestream.far.kafka"})
